@@ -1,0 +1,33 @@
+/**
+ * A configured cluster: the pairing of a target with the injector that breaks it, and the limits it is broken within.
+ */
+import * as Context from "effect/Context"
+import type { Injector } from "./Injector.ts"
+import type { Target } from "./Target.ts"
+import type { Millis } from "./Time.ts"
+
+/** A configured cluster. */
+export interface Cluster {
+  readonly name: string
+  readonly target: Target
+  readonly injector: Injector
+  /** The labels of the hosts its members run on. */
+  readonly hosts: ReadonlyArray<string>
+  /** True for a cluster that may be looked at but never broken. */
+  readonly protected: boolean
+  /** The longest hold that is allowed; null for no limit. */
+  readonly maxHold: Millis | null
+}
+
+/** All configured clusters, in the order of the configuration. */
+export class Clusters extends Context.Service<Clusters, { readonly all: ReadonlyArray<Cluster> }>()(
+  "@inquorate/core/Cluster"
+) {}
+
+/** The cluster and group that a service name `fabric:/<cluster>/<group>` means, or `undefined` for another shape. */
+export const parseServiceName = (
+  serviceName: string
+): { readonly cluster: string; readonly group: string } | undefined => {
+  const match = /^fabric:\/([^/]+)\/(.+)$/.exec(serviceName)
+  return match === null ? undefined : { cluster: match[1]!, group: match[2]! }
+}

@@ -1,0 +1,274 @@
+/**
+ * The evidence of an operation: an append-only list of entries, each with its moment in UTC and on the worker's own
+ * monotonic clock, and the one fold that turns the list into what a person reads.
+ */
+import * as Schema from "effect/Schema"
+import { Grade, Plan, Refusal } from "./Plan.ts"
+import { Instant, Millis } from "./Time.ts"
+import { Topology } from "./Topology.ts"
+
+/** What became of one probe: the system said yes, said no, or was not heard (the write may still have happened). */
+export const ProbeOutcome = Schema.TaggedUnion({
+  Acknowledged: {},
+  Refused: { detail: Schema.String },
+  Unknown: { detail: Schema.String }
+})
+/** What became of one probe. */
+export type ProbeOutcome = typeof ProbeOutcome.Type
+
+/** One probe write. `endedAt` and `outcome` are null while the system has not answered. */
+export const ProbeSample = Schema.Struct({
+  sequence: Schema.Int,
+  endpoint: Schema.String,
+  sentAt: Instant,
+  endedAt: Schema.NullOr(Instant),
+  outcome: Schema.NullOr(ProbeOutcome)
+}).annotate({ identifier: "ProbeSample" })
+/** One probe write. */
+export type ProbeSample = typeof ProbeSample.Type
+
+/** What the members that were left alone say of the quorum themselves. */
+export const SurvivorsWord = Schema.Struct({
+  word: Schema.Literals(["QuorumLost", "QuorumHeld", "Silent"]),
+  detail: Schema.String
+}).annotate({ identifier: "SurvivorsWord" })
+/** What the members that were left alone say of the quorum themselves. */
+export type SurvivorsWord = typeof SurvivorsWord.Type
+
+/** A judgement with the facts it rests on. */
+export const Verdict = Schema.Struct({
+  about: Schema.Literals(["Loss", "Hold", "Recovery"]),
+  outcome: Schema.Literals(["Confirmed", "Mismatch", "Inconclusive"]),
+  facts: Schema.Array(Schema.String)
+}).annotate({ identifier: "Verdict" })
+/** A judgement with the facts it rests on. */
+export type Verdict = typeof Verdict.Type
+
+/** The names of the visible phases, in order. */
+export const PhaseName = Schema.Literals([
+  "Queued",
+  "LookingUpState",
+  "Arming",
+  "Verifying",
+  "Holding",
+  "Lifting",
+  "Recovering",
+  "Undoing",
+  "Ended"
+])
+/** The name of a visible phase. */
+export type PhaseName = typeof PhaseName.Type
+
+/** What an entry tells. */
+export const Fact = Schema.TaggedUnion({
+  /** A phase began; `attempt` counts from 1. */
+  PhaseBegan: { phase: PhaseName, attempt: Schema.Int },
+  /** A worker took the operation; a taker that is not the first counts as a takeover. */
+  OwnerChanged: { worker: Schema.String, epoch: Schema.Int },
+  /** Nobody of ours watched for this long. */
+  Unobserved: { span: Millis },
+  /** The group as it was found. */
+  TopologySeen: { topology: Topology },
+  /** The plan of the cut with its arithmetic. */
+  Planned: { plan: Plan },
+  /** A guard said no. */
+  Refused: { refusal: Refusal },
+  /** An order was sent to a host. */
+  FenceOrdered: { member: Schema.String, host: Schema.String, grade: Grade, epoch: Schema.Int, deadline: Instant },
+  /** The host reported the fence applied and checked; `processes` counts what it stopped. */
+  FenceArmed: { member: Schema.String, processes: Schema.Int },
+  /** The deadline on the host was brought forward. */
+  FenceTightened: { member: Schema.String, deadline: Instant },
+  /** The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored. */
+  FenceLifted: {
+    member: Schema.String,
+    by: Schema.Literals(["Worker", "Keeper", "Sweep", "Unknown"]),
+    offAt: Instant,
+    overrun: Millis
+  },
+  /** Something of ours may still stand on this host. */
+  FenceUnknown: { member: Schema.String, detail: Schema.String },
+  /** Probe writes that ended, or are still unanswered at a change of phase. */
+  Sampled: { samples: Schema.Array(ProbeSample) },
+  /** What the survivors said. */
+  Heard: { survivors: SurvivorsWord },
+  /** A judgement. */
+  Judged: { verdict: Verdict },
+  /** Asked hold against measured hold. */
+  HoldMeasured: { asked: Millis, measured: Millis },
+  /** How long after the lift the first write sent after it was acknowledged. */
+  RecoveryMeasured: { recovery: Millis },
+  /** Something a person should know, such as a step that failed and why. */
+  Noted: { text: Schema.String }
+})
+/** What an entry tells. */
+export type Fact = typeof Fact.Type
+
+/** One entry: `at` in UTC, `monotonic` in milliseconds on the clock of the worker that wrote it. */
+export const EvidenceEntry = Schema.Struct({
+  at: Instant,
+  monotonic: Millis,
+  worker: Schema.String,
+  fact: Fact
+}).annotate({ identifier: "EvidenceEntry" })
+/** One entry of the evidence. */
+export type EvidenceEntry = typeof EvidenceEntry.Type
+
+/** A phase with its times; `duration` is monotonic where one worker saw both ends, else null. */
+export const PhaseTimes = Schema.Struct({
+  phase: PhaseName,
+  attempt: Schema.Int,
+  began: Instant,
+  duration: Schema.NullOr(Millis)
+})
+/** A phase with its times. */
+export type PhaseTimes = typeof PhaseTimes.Type
+
+/** What became of one fence. */
+export const FenceRecord = Schema.Struct({
+  member: Schema.String,
+  host: Schema.String,
+  grade: Grade,
+  attempt: Schema.Int,
+  epoch: Schema.Int,
+  deadline: Instant,
+  processes: Schema.NullOr(Schema.Int),
+  liftedBy: Schema.NullOr(Schema.String),
+  offAt: Schema.NullOr(Instant),
+  overrun: Schema.NullOr(Millis),
+  problem: Schema.String
+})
+/** What became of one fence. */
+export type FenceRecord = typeof FenceRecord.Type
+
+/** The evidence as a person reads it. */
+export const Evidence = Schema.Struct({
+  topology: Schema.NullOr(Topology),
+  plan: Schema.NullOr(Plan),
+  refusals: Schema.Array(Refusal),
+  phases: Schema.Array(PhaseTimes),
+  fences: Schema.Array(FenceRecord),
+  samples: Schema.Array(ProbeSample),
+  survivors: Schema.Array(Schema.Struct({ at: Instant, ...SurvivorsWord.fields })),
+  verdicts: Schema.Array(Schema.Struct({ at: Instant, ...Verdict.fields })),
+  hold: Schema.NullOr(Schema.Struct({ asked: Millis, measured: Millis })),
+  recovery: Schema.NullOr(Millis),
+  /** The longest time a fence stood past its tightest stored deadline; null until one was lifted. */
+  overrun: Schema.NullOr(Millis),
+  /** How long nobody of ours watched, in all. */
+  unobserved: Millis,
+  owners: Schema.Array(Schema.Struct({ at: Instant, worker: Schema.String, epoch: Schema.Int })),
+  notes: Schema.Array(Schema.Struct({ at: Instant, text: Schema.String }))
+}).annotate({ identifier: "Evidence" })
+/** The evidence as a person reads it. */
+export type Evidence = typeof Evidence.Type
+
+/** The evidence told by a list of entries in the order they were stored. */
+export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
+  const phases: Array<PhaseTimes> = []
+  const fences: Array<FenceRecord> = []
+  const samples = new Map<string, ProbeSample>()
+  let evidence: Evidence = empty
+  let open: EvidenceEntry | undefined
+  let attempt = 1
+  const amend = (member: string, change: Partial<FenceRecord>): void => {
+    const index = fences.findLastIndex((fence) => fence.member === member)
+    if (index >= 0) fences[index] = { ...fences[index]!, ...change }
+  }
+  for (const entry of entries) {
+    const { at, fact, worker } = entry
+    switch (fact._tag) {
+      case "PhaseBegan": {
+        const last = phases.at(-1)
+        if (last !== undefined && open?.worker === worker) {
+          phases[phases.length - 1] = { ...last, duration: Math.max(0, entry.monotonic - open.monotonic) }
+        }
+        attempt = fact.attempt
+        phases.push({ phase: fact.phase, attempt, began: at, duration: null })
+        open = entry
+        break
+      }
+      case "OwnerChanged":
+        evidence = { ...evidence, owners: [...evidence.owners, { at, worker: fact.worker, epoch: fact.epoch }] }
+        break
+      case "Unobserved":
+        evidence = { ...evidence, unobserved: evidence.unobserved + fact.span }
+        break
+      case "TopologySeen":
+        evidence = { ...evidence, topology: fact.topology }
+        break
+      case "Planned":
+        evidence = { ...evidence, plan: fact.plan }
+        break
+      case "Refused":
+        evidence = { ...evidence, refusals: [...evidence.refusals, fact.refusal] }
+        break
+      case "FenceOrdered":
+        fences.push({
+          member: fact.member,
+          host: fact.host,
+          grade: fact.grade,
+          attempt,
+          epoch: fact.epoch,
+          deadline: fact.deadline,
+          processes: null,
+          liftedBy: null,
+          offAt: null,
+          overrun: null,
+          problem: ""
+        })
+        break
+      case "FenceArmed":
+        amend(fact.member, { processes: fact.processes })
+        break
+      case "FenceTightened":
+        amend(fact.member, { deadline: fact.deadline })
+        break
+      case "FenceLifted":
+        amend(fact.member, { liftedBy: fact.by, offAt: fact.offAt, overrun: fact.overrun, problem: "" })
+        evidence = { ...evidence, overrun: Math.max(evidence.overrun ?? 0, fact.overrun) }
+        break
+      case "FenceUnknown":
+        amend(fact.member, { problem: fact.detail })
+        break
+      case "Sampled":
+        for (const sample of fact.samples) samples.set(`${worker}/${sample.sequence}`, sample)
+        break
+      case "Heard":
+        evidence = { ...evidence, survivors: [...evidence.survivors, { at, ...fact.survivors }] }
+        break
+      case "Judged":
+        evidence = { ...evidence, verdicts: [...evidence.verdicts, { at, ...fact.verdict }] }
+        break
+      case "HoldMeasured":
+        evidence = { ...evidence, hold: { asked: fact.asked, measured: fact.measured } }
+        break
+      case "RecoveryMeasured":
+        evidence = { ...evidence, recovery: fact.recovery }
+        break
+      case "Noted":
+        evidence = { ...evidence, notes: [...evidence.notes, { at, text: fact.text }] }
+        break
+    }
+  }
+  return { ...evidence, phases, fences, samples: [...samples.values()].sort((a, b) => a.sentAt - b.sentAt) }
+}
+
+// --- internal ---
+
+const empty: Evidence = {
+  topology: null,
+  plan: null,
+  refusals: [],
+  phases: [],
+  fences: [],
+  samples: [],
+  survivors: [],
+  verdicts: [],
+  hold: null,
+  recovery: null,
+  overrun: null,
+  unobserved: 0,
+  owners: [],
+  notes: []
+}

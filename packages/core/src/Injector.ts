@@ -1,0 +1,119 @@
+/**
+ * The port of one mechanism that takes one replica out of its group and puts it back. An injector knows no system and
+ * chooses nothing: it gets an order for one fence at a time, and every fence it arms ends by itself at its deadline.
+ */
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Guid } from "./Guid.ts"
+import { Grade } from "./Plan.ts"
+import { Instant, Millis } from "./Time.ts"
+import { ProcessRef } from "./Topology.ts"
+
+/** Names one fence on its host for ever: one operation, one attempt, one member. */
+export const FenceId = Schema.Struct({
+  operationId: Guid,
+  attempt: Schema.Int,
+  member: Schema.String
+}).annotate({ identifier: "FenceId" })
+/** Names one fence on its host for ever. */
+export type FenceId = typeof FenceId.Type
+
+/**
+ * The order for one fence. The host refuses it when it comes late (after `startBy`), again, or from a lower epoch than
+ * it has seen, so that a worker that was frozen and thaws cannot stop anything again.
+ */
+export interface FenceOrder {
+  readonly fence: FenceId
+  readonly process: ProcessRef
+  readonly epoch: number
+  /** When the fence ends by itself; sent to the host as remaining time. */
+  readonly deadline: Instant
+  /**
+   * The last moment to begin, in milliseconds on this worker's monotonic clock (`Clock.monotonicTimeNanos`). Taken
+   * together with the lease check, so that whatever freezes us in between only makes the order late.
+   */
+  readonly startByMonotonic: Millis
+}
+
+/** How a fence stands on its host, by the host's own record. */
+export const FenceState = Schema.TaggedUnion({
+  /** The host has no record of it. */
+  Absent: {},
+  /** Ordered, not yet applied or its applying was not seen to end. */
+  Arming: {},
+  /** Applied and checked. `broken` tells that the processes were seen running although the fence stood. */
+  Armed: { processes: Schema.Int, armedAt: Instant, deadline: Instant, keepers: Schema.Int, broken: Schema.Boolean },
+  /** Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. */
+  Lifted: { by: Schema.Literals(["Worker", "Keeper", "Sweep"]), offAt: Instant, broken: Schema.Boolean },
+  /** The order was refused by the host and nothing was touched. */
+  Refused: { problem: Schema.String }
+})
+/** How a fence stands on its host. */
+export type FenceState = typeof FenceState.Type
+
+/** What a sweep or `doctor` found on a host. */
+export const FenceReport = Schema.Struct({
+  fence: FenceId,
+  host: Schema.String,
+  injector: Schema.String,
+  state: FenceState
+}).annotate({ identifier: "FenceReport" })
+/** What a sweep or `doctor` found on a host. */
+export type FenceReport = typeof FenceReport.Type
+
+/**
+ * An injector could not do what it was told.
+ * `OrderRefused`: the host said no and nothing was touched. `NotApplied`: it was tried, undone, and did not hold.
+ * `Unknown`: the answer was lost, the fence may stand; ask `inspect`. `Unreachable`: nothing was sent.
+ */
+export class InjectorError extends Schema.TaggedError<InjectorError>()("InjectorError", {
+  host: Schema.String,
+  member: Schema.String,
+  reason: Schema.Literals(["OrderRefused", "NotApplied", "Unknown", "Unreachable"]),
+  detail: Schema.String
+}) {}
+
+/** What an injector says of a process before anything is touched. */
+export const Preflight = Schema.TaggedUnion({
+  /** It can be taken out; `skew` is the host's clock minus ours in milliseconds. */
+  Ready: { grade: Grade, skew: Schema.Int },
+  /** It cannot; `problem` says why in words for a person. */
+  Impossible: { problem: Schema.String },
+  /** The process is not what it was said to be. */
+  Mistaken: { problem: Schema.String }
+})
+/** What an injector says of a process before anything is touched. */
+export type Preflight = typeof Preflight.Type
+
+/** One mechanism that takes one replica out and puts it back. Every method may be repeated without harm. */
+export interface Injector {
+  /** The mechanism, such as `pause`. */
+  readonly name: string
+  /** Looks at the process without touching it. */
+  readonly preflight: (process: ProcessRef) => Effect.Effect<Preflight, InjectorError>
+  /** Applies the fence and checks that it holds. Success means applied, checked, and ended by itself at the deadline. */
+  readonly arm: (order: FenceOrder) => Effect.Effect<typeof FenceState.cases.Armed.Type, InjectorError>
+  /** Brings the deadline of a standing fence forward; a later one than it has is refused. */
+  readonly tighten: (
+    host: string,
+    fence: FenceId,
+    epoch: number,
+    deadline: Instant
+  ) => Effect.Effect<void, InjectorError>
+  /**
+   * Takes the fence off, dismisses its keepers and waits for them. A fence that was never armed is marked so that it
+   * never can be. Succeeds only when nothing of the fence is left.
+   */
+  readonly lift: (
+    host: string,
+    fence: FenceId,
+    epoch: number
+  ) => Effect.Effect<typeof FenceState.cases.Lifted.Type, InjectorError>
+  /** How the fence stands, by the host's own record. Makes `epoch` the least the host still obeys for this operation. */
+  readonly inspect: (host: string, fence: FenceId, epoch: number) => Effect.Effect<FenceState, InjectorError>
+  /** All fences on a host that carry our mark. `clear` lifts those past their deadline and forgets those long off. */
+  readonly sweep: (
+    host: string,
+    options: { readonly clear: boolean }
+  ) => Effect.Effect<ReadonlyArray<FenceReport>, InjectorError>
+}

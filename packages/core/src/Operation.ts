@@ -1,0 +1,374 @@
+/**
+ * The operation: the durable record of one requested fault, and the one pure function that moves it. The engine stores
+ * what `advance` returns before it acts on it, so the stored operation always names the next action.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "./FabricError.ts"
+import { Guid } from "./Guid.ts"
+import { PlannedFence, QuorumLossMode } from "./Plan.ts"
+import { Instant, Millis } from "./Time.ts"
+
+// --- models ---
+
+/** What was asked for: take the quorum of one partition and hold it for `hold` from the first unacknowledged write. */
+export const QuorumLossRequest = Schema.Struct({
+  serviceName: Schema.String,
+  partitionId: Guid,
+  mode: QuorumLossMode,
+  hold: Millis
+}).annotate({ identifier: "QuorumLossRequest" })
+/** What was asked for. */
+export type QuorumLossRequest = typeof QuorumLossRequest.Type
+
+/**
+ * The fences that were ordered, stored before the first of them is applied. `deadline` is absolute: every fence is off
+ * by then whoever is alive. It is only ever tightened.
+ */
+export const Order = Schema.Struct({
+  fences: Schema.Array(PlannedFence),
+  armedAt: Instant,
+  deadline: Instant
+}).annotate({ identifier: "Order" })
+/** The fences that were ordered. */
+export type Order = typeof Order.Type
+
+/** Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0. */
+export const Phase = Schema.TaggedUnion({
+  Arming: {},
+  Verifying: {},
+  Holding: { lossBegan: Instant, liftAt: Instant },
+  Lifting: { lossBegan: Instant },
+  Recovering: { lossBegan: Instant, liftedAt: Instant }
+})
+/** Where the fault stands. */
+export type Phase = typeof Phase.Type
+
+/** How far an operation is; the names are Service Fabric's. */
+export const Step = Schema.TaggedUnion({
+  IntentSaved: {},
+  LookingUpState: {},
+  PerformingActions: { order: Order, phase: Phase }
+})
+/** How far an operation is. */
+export type Step = typeof Step.Type
+
+/** Why an operation goes backward. */
+export const UndoReason = Schema.Literals(["retry", "fail", "cancel"])
+/** Why an operation goes backward. */
+export type UndoReason = typeof UndoReason.Type
+
+/** Whether something of ours may still stand on a host: nothing, or not known until a sweep looks after `until`. */
+export const Residue = Schema.TaggedUnion({
+  None: {},
+  Unknown: { order: Order, until: Instant }
+})
+/** Whether something of ours may still stand on a host. */
+export type Residue = typeof Residue.Type
+
+/** Going backward: first the fences are lifted, then the group is probed. */
+export const UndoPhase = Schema.Literals(["Lifting", "Probing"])
+/** Going backward: lifting, then probing. */
+export type UndoPhase = typeof UndoPhase.Type
+
+/** The stage of an operation; what cannot be, cannot be written down. */
+export const Stage = Schema.TaggedUnion({
+  Advancing: { step: Step },
+  Undoing: { order: Order, phase: UndoPhase, reason: UndoReason, error: FabricErrorCodeSchema },
+  Completed: {},
+  Failed: {
+    reason: Schema.Literals(["fail", "cancel", "force"]),
+    error: FabricErrorCodeSchema,
+    residue: Residue
+  }
+})
+/** The stage of an operation. */
+export type Stage = typeof Stage.Type
+
+/**
+ * The durable record of one requested fault.
+ *
+ * Invariants: `attempt` is 1 to `attemptsMax`; `firstDeadline` is null until fences were first ordered and never changes
+ * after; a terminal stage (Completed, Failed) has `endedAt`; nothing moves before `notBefore`.
+ */
+export const Operation = Schema.Struct({
+  format: Schema.Literal(1),
+  id: Guid,
+  request: QuorumLossRequest,
+  receivedAt: Instant,
+  stage: Stage,
+  attempt: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
+  notBefore: Instant,
+  firstDeadline: Schema.NullOr(Instant),
+  endedAt: Schema.NullOr(Instant)
+}).annotate({ identifier: "Operation" })
+/** The durable record of one requested fault. */
+export type Operation = typeof Operation.Type
+
+/** What happened to an operation: the only input of `advance`. `at` is the moment it happened. */
+export const Event = Schema.TaggedUnion({
+  /** An engine took it from the queue. */
+  Taken: { at: Instant },
+  /** The look-up chose the fences; storing this is the write-ahead order. */
+  FencesOrdered: { at: Instant, fences: Schema.Array(PlannedFence) },
+  /** Every fence is applied and checked on its host. */
+  FencesArmed: { at: Instant },
+  /** The loss is proven by writes; `lossBegan` is when the first write never acknowledged was sent. */
+  LossProven: { at: Instant, lossBegan: Instant },
+  /** The asked time is over. */
+  HoldEnded: { at: Instant },
+  /** Every fence is off and checked. */
+  FencesLifted: { at: Instant },
+  /** A write was acknowledged again, one leader, all voters back, nothing of ours left. */
+  RecoveryProven: { at: Instant },
+  /** The step could not be done. `retryable` asks for another attempt where one is left. */
+  StepFailed: { at: Instant, error: FabricErrorCodeSchema, retryable: Schema.Boolean },
+  /** The undo ended: nothing of ours is left, or the fences have expired by themselves and no host could say so. */
+  UndoEnded: { at: Instant, clean: Schema.Boolean },
+  /** A caller asked to stop. */
+  CancelRequested: { at: Instant, force: Schema.Boolean },
+  /** A sweep saw that nothing of ours is left. */
+  ResidueSwept: { at: Instant }
+})
+/** What happened to an operation. */
+export type Event = typeof Event.Type
+
+// --- errors ---
+
+/** The event is not allowed now. `code` is the wire's word for it where a caller caused it. */
+export class EventRefused extends Schema.TaggedError<EventRefused>()("EventRefused", {
+  event: Schema.String,
+  stage: Schema.String,
+  code: FabricErrorCodeSchema
+}) {}
+
+// --- make ---
+
+/** How long a loss may take to show after the fences were ordered, before the hold begins to count. */
+export const verifyBudget: Millis = 2000
+/** How long after the asked hold a fence ends by itself when nobody lifts it. */
+export const lossSlack: Millis = 500
+/** How long after its deadline a fence may at most be found standing. */
+export const grace: Millis = 2000
+/** How many times an operation goes forward. */
+export const attemptsMax = 3
+
+/** A fresh operation as it is stored before its start is acknowledged. */
+export const make = (id: Guid, request: QuorumLossRequest, receivedAt: Instant): Operation => ({
+  format: 1,
+  id,
+  request,
+  receivedAt,
+  stage: advancing({ _tag: "IntentSaved" }),
+  attempt: 1,
+  notBefore: receivedAt,
+  firstDeadline: null,
+  endedAt: null
+})
+
+/** True once nothing but a sweep can change the operation. */
+export const isTerminal = (operation: Operation): boolean =>
+  operation.stage._tag === "Completed" || operation.stage._tag === "Failed"
+
+/** The fences that may stand on hosts now, with their deadline; null where none can. */
+export const standingOrder = (operation: Operation): Order | null =>
+  Stage.match(operation.stage, {
+    Advancing: ({ step }) => step._tag === "PerformingActions" ? step.order : null,
+    Undoing: ({ order }) => order,
+    Completed: () => null,
+    Failed: ({ residue }) => residue._tag === "Unknown" ? residue.order : null
+  })
+
+/** True while no other operation may touch the partition: it lives, or a sweep has yet to confirm that it left nothing. */
+export const holdsPartition = (operation: Operation): boolean =>
+  !isTerminal(operation) || standingOrder(operation) !== null
+
+/**
+ * The operation after an event, or the refusal of the event. Total and pure: the same two values give the same result,
+ * terminal operations change only by `ResidueSwept`, and every live operation can still reach an end.
+ */
+export const advance = (operation: Operation, event: Event): Result.Result<Operation, EventRefused> => {
+  const stage = operation.stage
+  switch (stage._tag) {
+    case "Advancing":
+      return event._tag === "CancelRequested"
+        ? cancelAdvancing(operation, stage.step, event)
+        : event._tag === "StepFailed"
+        ? failStep(operation, stage.step, event)
+        : moveForward(operation, stage.step, event)
+    case "Undoing":
+      return moveBackward(operation, stage, event)
+    case "Completed":
+      return refused(operation, event)
+    case "Failed":
+      return event._tag === "ResidueSwept" && stage.residue._tag === "Unknown"
+        ? Result.succeed({ ...operation, stage: { ...stage, residue: { _tag: "None" } } })
+        : refused(operation, event)
+  }
+}
+
+// --- internal ---
+
+const advancing = (step: Step): Stage => ({ _tag: "Advancing", step })
+
+const performing = (operation: Operation, order: Order, phase: Phase): Result.Result<Operation, EventRefused> =>
+  Result.succeed({ ...operation, stage: advancing({ _tag: "PerformingActions", order, phase }) })
+
+const refused = (operation: Operation, event: Event): Result.Result<never, EventRefused> =>
+  Result.fail(
+    new EventRefused({
+      event: event._tag,
+      stage: operation.stage._tag,
+      code: event._tag === "CancelRequested" && isTerminal(operation)
+        ? "FABRIC_E_KEY_NOT_FOUND"
+        : "FABRIC_E_INVALID_TEST_COMMAND_STATE"
+    })
+  )
+
+const end = (operation: Operation, stage: Stage, at: Instant): Result.Result<Operation, EventRefused> =>
+  Result.succeed({ ...operation, stage, endedAt: at })
+
+const failed = (reason: "fail" | "cancel" | "force", error: FabricErrorCode, residue: Residue): Stage => ({
+  _tag: "Failed",
+  reason,
+  error,
+  residue
+})
+
+const none: Residue = { _tag: "None" }
+
+const moveForward = (operation: Operation, step: Step, event: Event): Result.Result<Operation, EventRefused> => {
+  switch (step._tag) {
+    case "IntentSaved":
+      return event._tag === "Taken"
+        ? Result.succeed({ ...operation, stage: advancing({ _tag: "LookingUpState" }) })
+        : refused(operation, event)
+    case "LookingUpState": {
+      if (event._tag !== "FencesOrdered") return refused(operation, event)
+      const deadline = event.at + verifyBudget + operation.request.hold
+      const order: Order = { fences: event.fences, armedAt: event.at, deadline }
+      return performing(
+        { ...operation, firstDeadline: operation.firstDeadline ?? deadline },
+        order,
+        { _tag: "Arming" }
+      )
+    }
+    case "PerformingActions":
+      return movePhase(operation, step.order, step.phase, event)
+  }
+}
+
+const movePhase = (
+  operation: Operation,
+  order: Order,
+  phase: Phase,
+  event: Event
+): Result.Result<Operation, EventRefused> => {
+  switch (phase._tag) {
+    case "Arming":
+      return event._tag === "FencesArmed"
+        ? performing(operation, order, { _tag: "Verifying" })
+        : refused(operation, event)
+    case "Verifying": {
+      if (event._tag !== "LossProven") return refused(operation, event)
+      const asked = event.lossBegan + operation.request.hold
+      const deadline = Math.min(order.deadline, Math.max(asked, event.at) + lossSlack)
+      return performing(operation, { ...order, deadline }, {
+        _tag: "Holding",
+        lossBegan: event.lossBegan,
+        liftAt: Math.max(asked, event.at)
+      })
+    }
+    case "Holding":
+      return event._tag === "HoldEnded"
+        ? performing(operation, order, { _tag: "Lifting", lossBegan: phase.lossBegan })
+        : refused(operation, event)
+    case "Lifting":
+      return event._tag === "FencesLifted"
+        ? performing(operation, order, { _tag: "Recovering", lossBegan: phase.lossBegan, liftedAt: event.at })
+        : refused(operation, event)
+    case "Recovering":
+      return event._tag === "RecoveryProven"
+        ? end(operation, { _tag: "Completed" }, event.at)
+        : refused(operation, event)
+  }
+}
+
+const cancelAdvancing = (
+  operation: Operation,
+  step: Step,
+  event: typeof Event.cases.CancelRequested.Type
+): Result.Result<Operation, EventRefused> => {
+  if (event.force) return refused(operation, event)
+  if (step._tag !== "PerformingActions") return end(operation, failed("cancel", "E_ABORT", none), event.at)
+  return Result.succeed({
+    ...operation,
+    stage: {
+      _tag: "Undoing",
+      order: step.order,
+      phase: step.phase._tag === "Recovering" ? "Probing" : "Lifting",
+      reason: "cancel",
+      error: "E_ABORT"
+    }
+  })
+}
+
+const failStep = (
+  operation: Operation,
+  step: Step,
+  event: typeof Event.cases.StepFailed.Type
+): Result.Result<Operation, EventRefused> => {
+  const retry = event.retryable && operation.attempt < attemptsMax
+    && (operation.firstDeadline === null || event.at < operation.firstDeadline)
+  if (step._tag === "PerformingActions") {
+    return Result.succeed({
+      ...operation,
+      stage: {
+        _tag: "Undoing",
+        order: step.order,
+        // A failed recovery lifts once more: a lift is idempotent, and a host is asked again whether anything stands.
+        phase: "Lifting",
+        reason: retry ? "retry" : "fail",
+        error: event.error
+      }
+    })
+  }
+  return retry ? tryAgain(operation, event.at) : end(operation, failed("fail", event.error, none), event.at)
+}
+
+const tryAgain = (operation: Operation, at: Instant): Result.Result<Operation, EventRefused> =>
+  Result.succeed({
+    ...operation,
+    stage: advancing({ _tag: "LookingUpState" }),
+    attempt: operation.attempt + 1,
+    notBefore: at + 1000 * 2 ** (operation.attempt - 1)
+  })
+
+const moveBackward = (
+  operation: Operation,
+  stage: typeof Stage.cases.Undoing.Type,
+  event: Event
+): Result.Result<Operation, EventRefused> => {
+  if (event._tag === "CancelRequested") {
+    if (!event.force) return Result.succeed({ ...operation, stage: { ...stage, reason: "cancel" } })
+    if (stage.reason !== "cancel") return refused(operation, event)
+    return end(operation, failed("force", stage.error, residueOf(stage)), event.at)
+  }
+  if (event._tag === "FencesLifted" && stage.phase === "Lifting") {
+    return Result.succeed({ ...operation, stage: { ...stage, phase: "Probing" } })
+  }
+  if (event._tag !== "UndoEnded") return refused(operation, event)
+  // Only a lift that was seen, or every recorded expiry being over, lets an undo end.
+  if (stage.phase === "Lifting" && (event.clean || event.at < stage.order.deadline + grace)) {
+    return refused(operation, event)
+  }
+  const residue = event.clean ? none : residueOf({ ...stage, phase: "Lifting" })
+  // A host that may still carry a fence is no ground for another attempt.
+  if (stage.reason === "retry" && event.clean) return tryAgain(operation, event.at)
+  return end(operation, failed(stage.reason === "cancel" ? "cancel" : "fail", stage.error, residue), event.at)
+}
+
+const residueOf = (stage: typeof Stage.cases.Undoing.Type): Residue =>
+  stage.phase === "Probing"
+    ? none
+    : { _tag: "Unknown", order: stage.order, until: stage.order.deadline + grace }

@@ -1,0 +1,91 @@
+/**
+ * What a front (the Service Fabric surface, `/v1`, a test) may ask of a worker: start, look, list, cancel, plan, browse.
+ * The engine answers it; the transport speaks it.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import { Evidence, EvidenceEntry } from "./Evidence.ts"
+import { FabricErrorCode } from "./FabricError.ts"
+import { Guid } from "./Guid.ts"
+import { Operation, type QuorumLossRequest } from "./Operation.ts"
+import { Plan, Refusal } from "./Plan.ts"
+import { Millis } from "./Time.ts"
+import { Topology } from "./Topology.ts"
+import { OperationState } from "./Wire.ts"
+
+/** A caller's request could not be taken. `code` is the wire's word, `detail` the sentence for a person. */
+export class RequestRefused extends Schema.TaggedError<RequestRefused>()("RequestRefused", {
+  code: FabricErrorCode,
+  detail: Schema.String,
+  refusal: Schema.NullOr(Refusal)
+}) {}
+
+/** An operation with everything there is to know about it. */
+export const OperationDetail = Schema.Struct({
+  operation: Operation,
+  state: OperationState,
+  evidence: Evidence
+}).annotate({ identifier: "OperationDetail" })
+/** An operation with everything there is to know about it. */
+export type OperationDetail = typeof OperationDetail.Type
+
+/** A plan that was made without touching anything, or the reason why none can be. */
+export const PlanPreview = Schema.Struct({
+  topology: Schema.NullOr(Topology),
+  plan: Schema.NullOr(Plan),
+  refusal: Schema.NullOr(Refusal)
+}).annotate({ identifier: "PlanPreview" })
+/** A plan that was made without touching anything, or the reason why none can be. */
+export type PlanPreview = typeof PlanPreview.Type
+
+/** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
+export const OperationChange = Schema.Struct({
+  operation: Operation,
+  state: OperationState,
+  entries: Schema.Array(EvidenceEntry)
+}).annotate({ identifier: "OperationChange" })
+/** A change of an operation as it is told live. */
+export type OperationChange = typeof OperationChange.Type
+
+/** A configured cluster as a front shows it: its groups as last seen, and why they could not be seen now. */
+export const ClusterView = Schema.Struct({
+  name: Schema.String,
+  system: Schema.String,
+  injector: Schema.String,
+  protected: Schema.Boolean,
+  maxHold: Schema.NullOr(Millis),
+  groups: Schema.Array(Topology),
+  /** Empty when the groups were seen just now. */
+  problem: Schema.String
+}).annotate({ identifier: "ClusterView" })
+/** A configured cluster as a front shows it. */
+export type ClusterView = typeof ClusterView.Type
+
+/** What a front may ask of a worker. */
+export class Operations extends Context.Service<Operations, {
+  /**
+   * Stores the intent of a quorum loss; durable when it returns. `guard` also runs every guard before anything is
+   * stored (as `/v1` does); without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients expect.
+   */
+  readonly start: (
+    id: Guid,
+    request: QuorumLossRequest,
+    options: { readonly guard: boolean; readonly maxHold: "configured" | "none" }
+  ) => Effect.Effect<Operation, RequestRefused>
+  readonly get: (id: Guid) => Effect.Effect<Operation, RequestRefused>
+  readonly detail: (id: Guid) => Effect.Effect<OperationDetail, RequestRefused>
+  /** The newest `limit` operations, in the order they were received. */
+  readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+  /** Records the wish to stop; force only after a graceful cancel. */
+  readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
+  /** Plans without touching anything. */
+  readonly plan: (request: QuorumLossRequest) => Effect.Effect<PlanPreview, RequestRefused>
+  /** How the operation stands now and every change until it has ended. */
+  readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
+  /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
+  readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
+  /** The live operation, or the residue of an ended one, that holds each partition. */
+  readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+}>()("@inquorate/core/Operations") {}

@@ -1,0 +1,176 @@
+/**
+ * The quorum arithmetic and the plan of the cut: which members, how many and why, before anything is touched.
+ * Pure: a topology, a mode and the limits in, a plan or a typed refusal out.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { FabricErrorCode } from "./FabricError.ts"
+import { formatMillis, Millis } from "./Time.ts"
+import { health, type Member, ProcessRef, type Topology } from "./Topology.ts"
+
+/**
+ * How much to take: `QuorumReplicas` the smallest cut that loses the quorum, `AllReplicas` every member that may be
+ * cut. The words of Service Fabric's StartQuorumLoss.
+ */
+export const QuorumLossMode = Schema.Literals(["QuorumReplicas", "AllReplicas"])
+/** How much to take. */
+export type QuorumLossMode = typeof QuorumLossMode.Type
+
+/** What ends a fence when every process of ours is dead: the `Kernel` itself, or one of two `Keeper` processes. */
+export const Grade = Schema.Literals(["Kernel", "Keeper"])
+/** What ends a fence without us. */
+export type Grade = typeof Grade.Type
+
+/** One fence of a plan: this member is taken out by this injector. */
+export const PlannedFence = Schema.Struct({
+  member: Schema.String,
+  node: Schema.String,
+  injector: Schema.String,
+  grade: Grade,
+  process: ProcessRef
+}).annotate({ identifier: "PlannedFence" })
+/** One fence of a plan. */
+export type PlannedFence = typeof PlannedFence.Type
+
+/** The plan of a cut with its arithmetic. `cut` of the `up` members that count go; a write needs `needed`. */
+export const Plan = Schema.Struct({
+  mode: QuorumLossMode,
+  hold: Millis,
+  /** Members that count for the quorum, as configured. */
+  configured: Schema.Int,
+  up: Schema.Int,
+  needed: Schema.Int,
+  rule: Schema.String,
+  fences: Schema.Array(PlannedFence),
+  /** The arithmetic in one line for a person. */
+  arithmetic: Schema.String
+}).annotate({ identifier: "Plan" })
+/** The plan of a cut. */
+export type Plan = typeof Plan.Type
+
+/** Why a fault is not allowed now. A refusal is a rule's "no", not a failure; each says what to do. */
+export const Refusal = Schema.TaggedUnion({
+  /** No configured cluster has this service. */
+  UnknownService: { serviceName: Schema.String },
+  /** The service is known, this partition is not one of its own. */
+  UnknownPartition: { partitionId: Schema.String },
+  /** Some member is down already. */
+  Degraded: { down: Schema.Array(Schema.String) },
+  /** The quorum is gone already. */
+  AlreadyLost: { up: Schema.Int, needed: Schema.Int },
+  /** Writes do not commit before the fault, so its effect could not be told. */
+  NotSteady: { detail: Schema.String },
+  /** Too few members may be cut to lose the quorum. */
+  CannotLoseQuorum: { cuttable: Schema.Int, required: Schema.Int },
+  /** The process found for a member is not the server itself, or none was found. */
+  NotTheServer: { member: Schema.String, problem: Schema.String },
+  /** The mechanism cannot act on this process. */
+  NotSupported: { member: Schema.String, problem: Schema.String },
+  /** The cluster is marked protected in the configuration. */
+  Protected: { cluster: Schema.String },
+  /** The hold is longer than the configuration allows. */
+  TooLong: { asked: Millis, limit: Millis },
+  /** Another operation holds the partition, or left a residue that no sweep has confirmed gone. */
+  Busy: { operationId: Schema.String, problem: Schema.String },
+  /** The worker's own store or path lies inside the cut. */
+  StoreInside: { member: Schema.String },
+  /** The host's clock differs from ours by more than is allowed. */
+  ClockSkew: { host: Schema.String, skew: Schema.Int }
+})
+/** Why a fault is not allowed now. */
+export type Refusal = typeof Refusal.Type
+
+/** The wire's code for a refusal, as it stands in a Faulted result. */
+export const refusalCode = (refusal: Refusal): FabricErrorCode =>
+  refusal._tag === "UnknownService"
+    ? "FABRIC_E_SERVICE_DOES_NOT_EXIST"
+    : refusal._tag === "UnknownPartition"
+    ? "FABRIC_E_PARTITION_NOT_FOUND"
+    : "FABRIC_E_INVALID_OPERATION"
+
+/** A refusal in one line: what was wrong and what to do. */
+export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
+  UnknownService: ({ serviceName }) =>
+    `No configured cluster has the service ${serviceName}. "inq partitions" lists the ones there are.`,
+  UnknownPartition: ({ partitionId }) =>
+    `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
+  Degraded: ({ down }) =>
+    `The group is degraded already: ${down.join(", ")} down. Bring every member back first.`,
+  AlreadyLost: ({ needed, up }) =>
+    `The quorum is lost already: ${up} up, ${needed} needed. There is nothing left to take; repair the group first.`,
+  NotSteady: ({ detail }) =>
+    `Writes do not commit before the fault (${detail}), so its effect could not be told. Repair the group first.`,
+  CannotLoseQuorum: ({ cuttable, required }) =>
+    `${required} members must go to lose the quorum, but only ${cuttable} may be cut. Check which members the cluster's configuration names.`,
+  NotTheServer: ({ member, problem }) =>
+    `The process found for ${member} is not its server: ${problem}. Check the member's data directory in the configuration.`,
+  NotSupported: ({ member, problem }) => `${member} cannot be taken out by this mechanism: ${problem}.`,
+  Protected: ({ cluster }) =>
+    `The cluster ${cluster} is marked protected. Remove "protected: true" from its configuration to allow faults.`,
+  TooLong: ({ asked, limit }) =>
+    `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less or raise limits.maxHold in the configuration.`,
+  Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${problem}.`,
+  StoreInside: ({ member }) =>
+    `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
+  ClockSkew: ({ host, skew }) =>
+    `The clock of host ${host} differs from the worker's by ${skew} ms; more than 1000 ms is not allowed. Set the clocks first.`
+})
+
+/**
+ * The members to take out of a group. For a majority of N configured voters a write needs ⌊N/2⌋+1, and the smallest cut
+ * of those up is up − needed + 1 (measured on etcd; Service Fabric's own primary + ⌊up/2⌋ takes too many). Among equal
+ * cuts the order is the topology's, the primary last.
+ */
+export const chooseCut = (topology: Topology, mode: QuorumLossMode): Result.Result<ReadonlyArray<Member>, Refusal> => {
+  const counting = topology.members.filter((member) => member.counts)
+  const up = counting.filter((member) => member.up).length
+  const standing = health(topology)
+  if (standing === "Lost") return Result.fail(Refusal.cases.AlreadyLost.make({ up, needed: topology.needed }))
+  if (standing === "Degraded") {
+    const down = topology.members.filter((member) => !member.up && member.role !== "IdleSecondary")
+    return Result.fail(Refusal.cases.Degraded.make({ down: down.map((member) => member.name) }))
+  }
+  return smallestCut(topology, mode)
+}
+
+/** The arithmetic of `chooseCut` without its guard against degraded groups. */
+export const smallestCut = (
+  topology: Topology,
+  mode: QuorumLossMode
+): Result.Result<ReadonlyArray<Member>, Refusal> => {
+  const up = topology.members.filter((member) => member.counts && member.up)
+  const required = up.length - topology.needed + 1
+  if (required <= 0) return Result.fail(Refusal.cases.AlreadyLost.make({ up: up.length, needed: topology.needed }))
+  const cuttable = up.filter((member) =>
+    member.cuttable === "Always" || (mode === "AllReplicas" && member.cuttable === "OnlyInAllReplicas")
+  )
+  if (cuttable.length < required) {
+    return Result.fail(Refusal.cases.CannotLoseQuorum.make({ cuttable: cuttable.length, required }))
+  }
+  if (mode === "AllReplicas") {
+    return Result.succeed(topology.members.filter((member) =>
+      member.up && member.role !== "IdleSecondary" && member.cuttable !== "Never"
+    ))
+  }
+  const spared = [
+    ...cuttable.filter((member) => member.role !== "Primary"),
+    ...cuttable.filter((member) => member.role === "Primary")
+  ]
+  return Result.succeed(spared.slice(0, required))
+}
+
+/** The arithmetic of a cut in one line for a person. */
+export const explain = (topology: Topology, cut: ReadonlyArray<Member>): string => {
+  const counting = topology.members.filter((member) => member.counts)
+  const up = counting.filter((member) => member.up).length
+  const gone = cut.filter((member) => member.counts).length
+  const primary = topology.members.find((member) => member.role === "Primary")
+  const leader = primary === undefined
+    ? ""
+    : cut.some((member) => member.name === primary.name)
+    ? `; the primary ${primary.name} goes too`
+    : `; the primary ${primary.name} is spared`
+  return `${topology.rule}: ${counting.length} count, ${up} up, a write needs ${topology.needed}; `
+    + `${up} − ${topology.needed} + 1 = ${up - topology.needed + 1} must go; `
+    + `cutting ${cut.map((member) => member.name).join(", ")} leaves ${up - gone} < ${topology.needed}${leader}`
+}

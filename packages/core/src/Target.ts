@@ -1,0 +1,49 @@
+/**
+ * The port of a system under test: what groups it has, who is in them, and a probe that shows by a real write whether
+ * the quorum is there. A target chooses no victims and touches no process.
+ */
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { ProbeOutcome, SurvivorsWord } from "./Evidence.ts"
+import type { Millis } from "./Time.ts"
+import type { Topology } from "./Topology.ts"
+
+/** The system could not be asked, or answered nonsense. */
+export class TargetError extends Schema.TaggedError<TargetError>()("TargetError", {
+  cluster: Schema.String,
+  endpoint: Schema.String,
+  reason: Schema.Literals(["Unreachable", "TimedOut", "Misconfigured", "Unsupported"]),
+  detail: Schema.String
+}) {}
+
+/** A probe of one group: open connections, one fixed key, bounded in everything. */
+export interface Probe {
+  /** The endpoints a write can be sent to, in the order to try them. */
+  readonly endpoints: ReadonlyArray<string>
+  /**
+   * Sends one linearizable write and waits for the system's answer, for as long as it takes; interruption abandons the
+   * write, whose outcome is then unknown. A connection that cannot be made is Unknown, never an error.
+   */
+  readonly write: (endpoint: string) => Effect.Effect<ProbeOutcome>
+  /** What the members that were left alone say of the quorum; bounded to one second. */
+  readonly survivors: Effect.Effect<SurvivorsWord>
+}
+
+/** A system under test. */
+export interface Target {
+  /** The system, such as `postgres`. */
+  readonly system: string
+  /** The configured name of the cluster. */
+  readonly cluster: string
+  /** The groups the cluster has now; bounded in time, also while members are stopped. */
+  readonly discover: Effect.Effect<ReadonlyArray<Topology>, TargetError>
+  /** Opens a probe of one group. */
+  readonly probe: (group: string) => Effect.Effect<Probe, TargetError, Scope.Scope>
+  /** True where `Probe.survivors` can say that the quorum is lost. */
+  readonly survivorsSpeak: boolean
+  /** How long recovery may take before it counts as not proven. */
+  readonly recoveryBudget: Millis
+  /** How long one write may take while the group recovers before the next is tried. */
+  readonly recoveryWriteTimeout: Millis
+}

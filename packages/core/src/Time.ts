@@ -1,0 +1,26 @@
+/**
+ * The two ways Inquorate writes time down: an `Instant` is a moment in UTC, a `Millis` is a length.
+ * Both are whole non-negative milliseconds, so that they survive JSON and compare as numbers.
+ */
+import * as Schema from "effect/Schema"
+
+/** A moment as whole milliseconds since 1970-01-01T00:00:00Z. */
+export const Instant = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ identifier: "Instant" })
+/** A moment as whole milliseconds since 1970-01-01T00:00:00Z. */
+export type Instant = number
+
+/** A length of time in whole milliseconds. */
+export const Millis = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ identifier: "Millis" })
+/** A length of time in whole milliseconds. */
+export type Millis = number
+
+/** The moment as ISO 8601 in UTC with milliseconds, the form the Service Fabric wire uses. */
+export const formatInstant = (instant: Instant): string => new Date(instant).toISOString()
+
+/** The length in the unit a person would choose: `340 ms`, `5.0 s`, `2 min 3 s`. */
+export const formatMillis = (millis: number): string => {
+  if (Math.abs(millis) < 1000) return `${Math.round(millis)} ms`
+  if (Math.abs(millis) < 120_000) return `${(millis / 1000).toFixed(1)} s`
+  const seconds = Math.round(millis / 1000)
+  return `${Math.trunc(seconds / 60)} min ${Math.abs(seconds % 60)} s`
+}

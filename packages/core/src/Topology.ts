@@ -1,0 +1,86 @@
+/**
+ * A replicated group as seen at one moment: its members, their roles, who counts for its quorum, who is up, and which
+ * process each one is. Targets make it; the plan, the browse calls and the evidence read it.
+ */
+import * as Schema from "effect/Schema"
+import * as Guid from "./Guid.ts"
+import { Instant } from "./Time.ts"
+
+/** A replica's part in its group, in Service Fabric's words; learners and observers are IdleSecondary. */
+export const Role = Schema.Literals(["Primary", "ActiveSecondary", "IdleSecondary"])
+/** A replica's part in its group. */
+export type Role = typeof Role.Type
+
+/**
+ * The server process of a member, named so that no other process can be taken for it: `startTime` is field 22 of
+ * `/proc/<pid>/stat` in clock ticks since boot, so a reused pid never matches.
+ */
+export const ProcessRef = Schema.Struct({
+  /** The label of the host the process runs on. */
+  host: Schema.String,
+  pid: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
+  startTime: Schema.String,
+  /** The absolute path of the executable that the process runs. */
+  executable: Schema.String,
+  /** The data directory that makes it this server and no other. */
+  dataDirectory: Schema.String
+}).annotate({ identifier: "ProcessRef" })
+/** The server process of a member. */
+export type ProcessRef = typeof ProcessRef.Type
+
+/** When a member may be taken out: in every mode, only when all replicas are asked for, or never. */
+export const Cuttable = Schema.Literals(["Always", "OnlyInAllReplicas", "Never"])
+/** When a member may be taken out. */
+export type Cuttable = typeof Cuttable.Type
+
+/** One member of a group. */
+export const Member = Schema.Struct({
+  /** The name within its group, such as `s1` or `m0`. */
+  name: Schema.String,
+  /** The node it stands on: its host label, or `<cluster>-<member>` where members share an address. */
+  node: Schema.String,
+  /** The client address, `host:port`. */
+  address: Schema.String,
+  role: Role,
+  /** True for a member whose acknowledgement counts towards the quorum. */
+  counts: Schema.Boolean,
+  up: Schema.Boolean,
+  cuttable: Cuttable,
+  /** The server process, where it was found and checked. */
+  process: Schema.NullOr(ProcessRef),
+  /** Why the process was not found or not believed, in words for a person; empty where it was. */
+  processProblem: Schema.String
+}).annotate({ identifier: "Member" })
+/** One member of a group. */
+export type Member = typeof Member.Type
+
+/** A replicated group at one moment. `needed` of the members that count must acknowledge a write. */
+export const Topology = Schema.Struct({
+  cluster: Schema.String,
+  /** The system, such as `postgres` or `etcd`. */
+  system: Schema.String,
+  group: Schema.String,
+  partitionId: Guid.Guid,
+  observedAt: Instant,
+  /** How many acknowledgements a write needs from the members that count. */
+  needed: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
+  /** The system's own words for the rule, such as `ANY 1 (s1, s2)` or `majority of 3`. */
+  rule: Schema.String,
+  members: Schema.Array(Member)
+}).annotate({ identifier: "Topology" })
+/** A replicated group at one moment. */
+export type Topology = typeof Topology.Type
+
+/** The name of the service that stands for a group: `fabric:/<cluster>/<group>`. */
+export const serviceName = (cluster: string, group: string): string => `fabric:/${cluster}/${group}`
+
+/** How the group stands: `Lost` has fewer counting members up than a write needs, `Degraded` has not all of them up. */
+export type Health = "Healthy" | "Degraded" | "Lost"
+
+/** How the group stands by the members that are up; a group whose primary is down is `Lost`. */
+export const health = (topology: Topology): Health => {
+  const counting = topology.members.filter((member) => member.counts)
+  const up = counting.filter((member) => member.up).length
+  if (up < topology.needed || !topology.members.some((member) => member.role === "Primary" && member.up)) return "Lost"
+  return topology.members.every((member) => member.up || member.role === "IdleSecondary") ? "Healthy" : "Degraded"
+}

@@ -1,0 +1,163 @@
+/**
+ * The judges: pure functions from probe samples and facts to verdicts. Truth before haste: one silence of 50 ms is a
+ * hint (a healthy PostgreSQL was seen to stall for 461 ms in ten idle seconds), so a loss is confirmed by 500 ms without
+ * an acknowledgement, or by the hint and an independent fact.
+ */
+import type { ProbeSample, SurvivorsWord, Verdict } from "./Evidence.ts"
+import { formatMillis, type Instant, type Millis } from "./Time.ts"
+
+/** The silence that is a hint, and enough beside an independent fact. */
+export const hintSilence: Millis = 50
+/** The silence that is proof by itself. */
+export const proofSilence: Millis = 500
+/** From this hold on, Confirmed also needs the survivors' own word where they have one. */
+export const survivorsWordFrom: Millis = 2000
+
+/** The samples are all there is to know so far; the verdict is open. */
+export interface Pending {
+  readonly _tag: "Pending"
+}
+
+/** The loss is proven: `lossBegan` is when the first write never acknowledged was sent. */
+export interface LossConfirmed {
+  readonly _tag: "LossConfirmed"
+  readonly lossBegan: Instant
+  readonly verdict: Verdict
+}
+
+/** The loss is not proven and will not be. */
+export interface LossDenied {
+  readonly _tag: "LossDenied"
+  readonly verdict: Verdict
+}
+
+/** Where the judgement of a loss stands. */
+export type LossJudgement = Pending | LossConfirmed | LossDenied
+
+/**
+ * Judges whether the quorum is gone after the fences were armed.
+ *
+ * `independentFact` is a sentence such as "2 of 2 standbys have no running thread", or null where there is none.
+ * `budgetEnds` closes the question: acknowledgements to the end are a Mismatch, anything else is Inconclusive.
+ */
+export const judgeLoss = (input: {
+  readonly samples: ReadonlyArray<ProbeSample>
+  readonly armedAt: Instant
+  readonly independentFact: string | null
+  readonly now: Instant
+  readonly budgetEnds: Instant
+}): LossJudgement => {
+  const lossBegan = firstUnacknowledged(input.samples, input.armedAt)
+  const lastAcknowledged = lastAcknowledgement(input.samples)
+  if (lossBegan !== null) {
+    const silence = input.now - Math.max(lossBegan, lastAcknowledged)
+    const enough = input.independentFact === null ? proofSilence : hintSilence
+    if (silence >= enough) {
+      const facts = [`no write acknowledged for ${formatMillis(silence)}`]
+      if (input.independentFact !== null) facts.push(input.independentFact)
+      return { _tag: "LossConfirmed", lossBegan, verdict: { about: "Loss", outcome: "Confirmed", facts } }
+    }
+  }
+  if (input.now < input.budgetEnds) return { _tag: "Pending" }
+  const acknowledged = input.samples.filter((sample) =>
+    sample.sentAt > input.armedAt && sample.outcome?._tag === "Acknowledged"
+  ).length
+  return acknowledged > 0
+    ? {
+      _tag: "LossDenied",
+      verdict: {
+        about: "Loss",
+        outcome: "Mismatch",
+        facts: [`${acknowledged} writes sent after the fences were armed were acknowledged`]
+      }
+    }
+    : {
+      _tag: "LossDenied",
+      verdict: { about: "Loss", outcome: "Inconclusive", facts: ["no probe write gave an answer to judge by"] }
+    }
+}
+
+/** The write that breaks a hold: the first acknowledgement that came after the loss began and before the lift was sent. */
+export const acknowledgedDuring = (
+  samples: ReadonlyArray<ProbeSample>,
+  lossBegan: Instant,
+  until: Instant
+): ProbeSample | undefined =>
+  samples.find((sample) =>
+    sample.outcome?._tag === "Acknowledged" && sample.endedAt !== null
+    && sample.sentAt >= lossBegan && sample.endedAt < until
+  )
+
+/** Judges the hold as a whole, at its end. `survivors` are all words heard during it; `mayAsk` says the system has one. */
+export const judgeHold = (input: {
+  readonly samples: ReadonlyArray<ProbeSample>
+  readonly survivors: ReadonlyArray<SurvivorsWord>
+  readonly mayAsk: boolean
+  readonly lossBegan: Instant
+  readonly liftedAt: Instant
+  readonly asked: Millis
+  readonly unobserved: Millis
+}): Verdict => {
+  const broken = acknowledgedDuring(input.samples, input.lossBegan, input.liftedAt)
+  if (broken !== undefined) {
+    return {
+      about: "Hold",
+      outcome: "Mismatch",
+      facts: [`write ${broken.sequence} was acknowledged ${formatMillis(broken.endedAt! - input.lossBegan)} into the hold`]
+    }
+  }
+  const unanswered = input.samples.filter((sample) =>
+    sample.sentAt >= input.lossBegan && sample.sentAt < input.liftedAt
+  ).length
+  const facts = [
+    `${unanswered} ${unanswered === 1 ? "write" : "writes"} sent during the hold, none acknowledged before the lift`
+  ]
+  if (input.unobserved > 0) facts.push(`unobserved ${(input.unobserved / 1000).toFixed(1)} s`)
+  const word = input.survivors.findLast((survivors) => survivors.word !== "Silent")
+  if (word !== undefined) facts.push(`survivors: ${word.detail}`)
+  const wordNeeded = input.mayAsk && input.asked >= survivorsWordFrom
+  if (unanswered === 0 || (wordNeeded && word?.word !== "QuorumLost")) {
+    return {
+      about: "Hold",
+      outcome: "Inconclusive",
+      facts: [...facts, unanswered === 0 ? "no write was in flight" : "the survivors did not say that the quorum was lost"]
+    }
+  }
+  return { about: "Hold", outcome: "Confirmed", facts }
+}
+
+/** Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged. */
+export const judgeRecovery = (input: {
+  readonly acknowledged: ProbeSample | null
+  readonly liftedAt: Instant
+  readonly healthy: boolean
+  readonly health: string
+  readonly clean: boolean
+}): Verdict => {
+  const facts = [
+    input.acknowledged?.endedAt == null
+      ? "no write sent after the lift was acknowledged"
+      : `a write sent after the lift was acknowledged ${formatMillis(input.acknowledged.endedAt - input.liftedAt)} after it`,
+    input.health,
+    input.clean ? "nothing of ours is left on any host" : "something of ours may still stand on a host"
+  ]
+  const proven = input.acknowledged !== null && input.healthy && input.clean
+  return { about: "Recovery", outcome: proven ? "Confirmed" : "Inconclusive", facts }
+}
+
+// --- internal ---
+
+const lastAcknowledgement = (samples: ReadonlyArray<ProbeSample>): Instant =>
+  samples.reduce((last, sample) =>
+    sample.outcome?._tag === "Acknowledged" && sample.endedAt !== null ? Math.max(last, sample.endedAt) : last, 0)
+
+// t0. A write whose successor was acknowledged was lost for a reason of its own, not for want of a quorum.
+const firstUnacknowledged = (samples: ReadonlyArray<ProbeSample>, armedAt: Instant): Instant | null => {
+  const lastGood = samples.reduce((last, sample) =>
+    sample.outcome?._tag === "Acknowledged" ? Math.max(last, sample.sentAt) : last, -1)
+  const lost = samples.filter((sample) =>
+    sample.outcome?._tag !== "Acknowledged" && sample.sentAt > lastGood
+    && (sample.endedAt === null || sample.endedAt >= armedAt)
+  )
+  return lost.length === 0 ? null : Math.min(...lost.map((sample) => sample.sentAt))
+}
