@@ -168,7 +168,12 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   const phases: Array<PhaseTimes> = []
   const fences: Array<FenceRecord> = []
   const samples = new Map<string, ProbeSample>()
-  let evidence: Evidence = empty
+  const refusals: Array<Refusal> = []
+  const survivors: Array<Evidence["survivors"][number]> = []
+  const verdicts: Array<Evidence["verdicts"][number]> = []
+  const owners: Array<Evidence["owners"][number]> = []
+  const notes: Array<Evidence["notes"][number]> = []
+  let evidence = empty
   let open: EvidenceEntry | undefined
   let attempt = 1
   const amend = (member: string, change: Partial<FenceRecord>): void => {
@@ -189,7 +194,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         break
       }
       case "OwnerChanged":
-        evidence = { ...evidence, owners: [...evidence.owners, { at, worker: fact.worker, epoch: fact.epoch }] }
+        owners.push({ at, worker: fact.worker, epoch: fact.epoch })
         break
       case "Unobserved":
         evidence = { ...evidence, unobserved: evidence.unobserved + fact.span }
@@ -201,7 +206,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         evidence = { ...evidence, plan: fact.plan }
         break
       case "Refused":
-        evidence = { ...evidence, refusals: [...evidence.refusals, fact.refusal] }
+        refusals.push(fact.refusal)
         break
       case "FenceOrdered":
         fences.push({
@@ -235,10 +240,10 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         for (const sample of fact.samples) samples.set(`${worker}/${sample.sequence}`, sample)
         break
       case "Heard":
-        evidence = { ...evidence, survivors: [...evidence.survivors, { at, ...fact.survivors }] }
+        survivors.push({ at, ...fact.survivors })
         break
       case "Judged":
-        evidence = { ...evidence, verdicts: [...evidence.verdicts, { at, ...fact.verdict }] }
+        verdicts.push({ at, ...fact.verdict })
         break
       case "HoldMeasured":
         evidence = { ...evidence, hold: { asked: fact.asked, measured: fact.measured } }
@@ -247,28 +252,30 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         evidence = { ...evidence, recovery: fact.recovery }
         break
       case "Noted":
-        evidence = { ...evidence, notes: [...evidence.notes, { at, text: fact.text }] }
+        notes.push({ at, text: fact.text })
         break
     }
   }
-  return { ...evidence, phases, fences, samples: [...samples.values()].sort((a, b) => a.sentAt - b.sentAt) }
+  return {
+    ...evidence,
+    refusals,
+    phases,
+    fences,
+    samples: [...samples.values()].sort((a, b) => a.sentAt - b.sentAt),
+    survivors,
+    verdicts,
+    owners,
+    notes
+  }
 }
 
 // --- internal ---
 
-const empty: Evidence = {
+const empty: Pick<Evidence, "topology" | "plan" | "hold" | "recovery" | "overrun" | "unobserved"> = {
   topology: null,
   plan: null,
-  refusals: [],
-  phases: [],
-  fences: [],
-  samples: [],
-  survivors: [],
-  verdicts: [],
   hold: null,
   recovery: null,
   overrun: null,
-  unobserved: 0,
-  owners: [],
-  notes: []
+  unobserved: 0
 }

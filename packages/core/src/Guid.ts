@@ -70,19 +70,21 @@ const sha1 = (input: Uint8Array): Uint8Array => {
   const schedule = new Int32Array(80)
   for (let block = 0; block < blocks; block++) {
     for (let t = 0; t < 80; t++) {
-      schedule[t] = t < 16
-        ? words[block * 16 + t]!
-        : rotate(schedule[t - 3]! ^ schedule[t - 8]! ^ schedule[t - 14]! ^ schedule[t - 16]!, 1)
+      schedule[t] =
+        t < 16
+          ? words[block * 16 + t]!
+          : rotate(schedule[t - 3]! ^ schedule[t - 8]! ^ schedule[t - 14]! ^ schedule[t - 16]!, 1)
     }
     let [a, b, c, d, e] = state as unknown as [number, number, number, number, number]
     for (let t = 0; t < 80; t++) {
-      const [mix, constant] = t < 20
-        ? [(b & c) | (~b & d), 0x5a827999]
-        : t < 40
-        ? [b ^ c ^ d, 0x6ed9eba1]
-        : t < 60
-        ? [(b & c) | (b & d) | (c & d), 0x8f1bbcdc]
-        : [b ^ c ^ d, 0xca62c1d6]
+      const [mix, constant] =
+        t < 20
+          ? [(b & c) | (~b & d), 0x5a827999]
+          : t < 40
+            ? [b ^ c ^ d, 0x6ed9eba1]
+            : t < 60
+              ? [(b & c) | (b & d) | (c & d), 0x8f1bbcdc]
+              : [b ^ c ^ d, 0xca62c1d6]
       const next = (rotate(a, 5) + mix + e + constant + schedule[t]!) | 0
       e = d
       d = c

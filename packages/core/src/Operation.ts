@@ -173,10 +173,10 @@ export const isTerminal = (operation: Operation): boolean =>
 /** The fences that may stand on hosts now, with their deadline; null where none can. */
 export const standingOrder = (operation: Operation): Order | null =>
   Stage.match(operation.stage, {
-    Advancing: ({ step }) => step._tag === "PerformingActions" ? step.order : null,
+    Advancing: ({ step }) => (step._tag === "PerformingActions" ? step.order : null),
     Undoing: ({ order }) => order,
     Completed: () => null,
-    Failed: ({ residue }) => residue._tag === "Unknown" ? residue.order : null
+    Failed: ({ residue }) => (residue._tag === "Unknown" ? residue.order : null)
   })
 
 /** True while no other operation may touch the partition: it lives, or a sweep has yet to confirm that it left nothing. */
@@ -194,8 +194,8 @@ export const advance = (operation: Operation, event: Event): Result.Result<Opera
       return event._tag === "CancelRequested"
         ? cancelAdvancing(operation, stage.step, event)
         : event._tag === "StepFailed"
-        ? failStep(operation, stage.step, event)
-        : moveForward(operation, stage.step, event)
+          ? failStep(operation, stage.step, event)
+          : moveForward(operation, stage.step, event)
     case "Undoing":
       return moveBackward(operation, stage, event)
     case "Completed":
@@ -219,9 +219,10 @@ const refused = (operation: Operation, event: Event): Result.Result<never, Event
     new EventRefused({
       event: event._tag,
       stage: operation.stage._tag,
-      code: event._tag === "CancelRequested" && isTerminal(operation)
-        ? "FABRIC_E_KEY_NOT_FOUND"
-        : "FABRIC_E_INVALID_TEST_COMMAND_STATE"
+      code:
+        event._tag === "CancelRequested" && isTerminal(operation)
+          ? "FABRIC_E_KEY_NOT_FOUND"
+          : "FABRIC_E_INVALID_TEST_COMMAND_STATE"
     })
   )
 
@@ -247,11 +248,7 @@ const moveForward = (operation: Operation, step: Step, event: Event): Result.Res
       if (event._tag !== "FencesOrdered") return refused(operation, event)
       const deadline = event.at + verifyBudget + operation.request.hold
       const order: Order = { fences: event.fences, armedAt: event.at, deadline }
-      return performing(
-        { ...operation, firstDeadline: operation.firstDeadline ?? deadline },
-        order,
-        { _tag: "Arming" }
-      )
+      return performing({ ...operation, firstDeadline: operation.firstDeadline ?? deadline }, order, { _tag: "Arming" })
     }
     case "PerformingActions":
       return movePhase(operation, step.order, step.phase, event)
@@ -273,11 +270,15 @@ const movePhase = (
       if (event._tag !== "LossProven") return refused(operation, event)
       const asked = event.lossBegan + operation.request.hold
       const deadline = Math.min(order.deadline, Math.max(asked, event.at) + lossSlack)
-      return performing(operation, { ...order, deadline }, {
-        _tag: "Holding",
-        lossBegan: event.lossBegan,
-        liftAt: Math.max(asked, event.at)
-      })
+      return performing(
+        operation,
+        { ...order, deadline },
+        {
+          _tag: "Holding",
+          lossBegan: event.lossBegan,
+          liftAt: Math.max(asked, event.at)
+        }
+      )
     }
     case "Holding":
       return event._tag === "HoldEnded"
@@ -318,8 +319,10 @@ const failStep = (
   step: Step,
   event: typeof Event.cases.StepFailed.Type
 ): Result.Result<Operation, EventRefused> => {
-  const retry = event.retryable && operation.attempt < attemptsMax
-    && (operation.firstDeadline === null || event.at < operation.firstDeadline)
+  const retry =
+    event.retryable &&
+    operation.attempt < attemptsMax &&
+    (operation.firstDeadline === null || event.at < operation.firstDeadline)
   if (step._tag === "PerformingActions") {
     return Result.succeed({
       ...operation,
@@ -369,6 +372,4 @@ const moveBackward = (
 }
 
 const residueOf = (stage: typeof Stage.cases.Undoing.Type): Residue =>
-  stage.phase === "Probing"
-    ? none
-    : { _tag: "Unknown", order: stage.order, until: stage.order.deadline + grace }
+  stage.phase === "Probing" ? none : { _tag: "Unknown", order: stage.order, until: stage.order.deadline + grace }

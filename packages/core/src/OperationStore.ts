@@ -45,48 +45,57 @@ export interface Lease {
 }
 
 /** The durable store of operations. */
-export class OperationStore extends Context.Service<OperationStore, {
-  /** The store's own clock, by which leases are counted. */
-  readonly now: Effect.Effect<Instant, StoreError>
-  /** Stores a fresh operation unless its id is taken. Durable when it returns. */
-  readonly create: (operation: Operation) => Effect.Effect<"Created" | "Duplicate", StoreError>
-  readonly get: (id: Guid) => Effect.Effect<Stored | null, StoreError>
-  /** Operations in the order they were received. */
-  readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
-  /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
-  readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
-  /** The entries of an operation's evidence in the order they were stored, those after `from` (0 for all). */
-  readonly evidence: (id: Guid, from: number) => Effect.Effect<ReadonlyArray<EvidenceEntry>, StoreError>
-  /**
-   * Replaces an operation and appends evidence in one transaction, if its version is still `stored.version` and, where
-   * `as` is given, its owner and epoch are still those. Durable when it returns.
-   */
-  readonly save: (
-    stored: Stored,
-    operation: Operation,
-    entries: ReadonlyArray<EvidenceEntry>,
-    as: { readonly worker: string; readonly epoch: number } | null
-  ) => Effect.Effect<Stored, StoreError>
-  /** Appends evidence without moving the operation, under the same guard. */
-  readonly append: (
-    id: Guid,
-    entries: ReadonlyArray<EvidenceEntry>,
-    as: { readonly worker: string; readonly epoch: number }
-  ) => Effect.Effect<void, StoreError>
-  /** Takes or renews the worker's lease and gives back the operations it owns, changed ones included. */
-  readonly heartbeat: (worker: string, lease: Millis) => Effect.Effect<
-    { readonly lease: Lease; readonly owned: ReadonlyArray<{ readonly id: Guid; readonly version: number; readonly epoch: number }> },
-    StoreError
-  >
-  /**
-   * Takes up to `limit` operations that nobody with a live lease owns and that are due; raises the epoch of each.
-   * Operations that are being undone come first, then those that were begun, then the oldest.
-   */
-  readonly claim: (worker: string, limit: number) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
-  /** Gives all operations of the worker back at once, so that another may take them without waiting. */
-  readonly release: (worker: string) => Effect.Effect<void, StoreError>
-  /** Removes ended operations beyond `keepAtMost` that ended before `endedBefore` and hold no partition. */
-  readonly prune: (keepAtMost: number, endedBefore: Instant) => Effect.Effect<number, StoreError>
-  /** The ids of operations as they change, by whoever changes them. A hint to look, never the truth. */
-  readonly changes: Stream.Stream<Guid>
-}>()("@inquorate/core/OperationStore") {}
+export class OperationStore extends Context.Service<
+  OperationStore,
+  {
+    /** The store's own clock, by which leases are counted. */
+    readonly now: Effect.Effect<Instant, StoreError>
+    /** Stores a fresh operation unless its id is taken. Durable when it returns. */
+    readonly create: (operation: Operation) => Effect.Effect<"Created" | "Duplicate", StoreError>
+    readonly get: (id: Guid) => Effect.Effect<Stored | null, StoreError>
+    /** Operations in the order they were received. */
+    readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
+    readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** The entries of an operation's evidence in the order they were stored, those after `from` (0 for all). */
+    readonly evidence: (id: Guid, from: number) => Effect.Effect<ReadonlyArray<EvidenceEntry>, StoreError>
+    /**
+     * Replaces an operation and appends evidence in one transaction, if its version is still `stored.version` and, where
+     * `as` is given, its owner and epoch are still those. Durable when it returns.
+     */
+    readonly save: (
+      stored: Stored,
+      operation: Operation,
+      entries: ReadonlyArray<EvidenceEntry>,
+      as: { readonly worker: string; readonly epoch: number } | null
+    ) => Effect.Effect<Stored, StoreError>
+    /** Appends evidence without moving the operation, under the same guard. */
+    readonly append: (
+      id: Guid,
+      entries: ReadonlyArray<EvidenceEntry>,
+      as: { readonly worker: string; readonly epoch: number }
+    ) => Effect.Effect<void, StoreError>
+    /** Takes or renews the worker's lease and gives back the operations it owns, changed ones included. */
+    readonly heartbeat: (
+      worker: string,
+      lease: Millis
+    ) => Effect.Effect<
+      {
+        readonly lease: Lease
+        readonly owned: ReadonlyArray<{ readonly id: Guid; readonly version: number; readonly epoch: number }>
+      },
+      StoreError
+    >
+    /**
+     * Takes up to `limit` operations that nobody with a live lease owns and that are due; raises the epoch of each.
+     * Operations that are being undone come first, then those that were begun, then the oldest.
+     */
+    readonly claim: (worker: string, limit: number) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** Gives all operations of the worker back at once, so that another may take them without waiting. */
+    readonly release: (worker: string) => Effect.Effect<void, StoreError>
+    /** Removes ended operations beyond `keepAtMost` that ended before `endedBefore` and hold no partition. */
+    readonly prune: (keepAtMost: number, endedBefore: Instant) => Effect.Effect<number, StoreError>
+    /** The ids of operations as they change, by whoever changes them. A hint to look, never the truth. */
+    readonly changes: Stream.Stream<Guid>
+  }
+>()("@inquorate/core/OperationStore") {}

@@ -64,28 +64,31 @@ export const ClusterView = Schema.Struct({
 export type ClusterView = typeof ClusterView.Type
 
 /** What a front may ask of a worker. */
-export class Operations extends Context.Service<Operations, {
-  /**
-   * Stores the intent of a quorum loss; durable when it returns. `guard` also runs every guard before anything is
-   * stored (as `/v1` does); without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients expect.
-   */
-  readonly start: (
-    id: Guid,
-    request: QuorumLossRequest,
-    options: { readonly guard: boolean; readonly maxHold: "configured" | "none" }
-  ) => Effect.Effect<Operation, RequestRefused>
-  readonly get: (id: Guid) => Effect.Effect<Operation, RequestRefused>
-  readonly detail: (id: Guid) => Effect.Effect<OperationDetail, RequestRefused>
-  /** The newest `limit` operations, in the order they were received. */
-  readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
-  /** Records the wish to stop; force only after a graceful cancel. */
-  readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
-  /** Plans without touching anything. */
-  readonly plan: (request: QuorumLossRequest) => Effect.Effect<PlanPreview, RequestRefused>
-  /** How the operation stands now and every change until it has ended. */
-  readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
-  /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
-  readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
-  /** The live operation, or the residue of an ended one, that holds each partition. */
-  readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
-}>()("@inquorate/core/Operations") {}
+export class Operations extends Context.Service<
+  Operations,
+  {
+    /**
+     * Stores the intent of a quorum loss; durable when it returns. `guard` also runs every guard before anything is
+     * stored (as `/v1` does); without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients expect.
+     */
+    readonly start: (
+      id: Guid,
+      request: QuorumLossRequest,
+      options: { readonly guard: boolean; readonly maxHold: "configured" | "none" }
+    ) => Effect.Effect<Operation, RequestRefused>
+    readonly get: (id: Guid) => Effect.Effect<Operation, RequestRefused>
+    readonly detail: (id: Guid) => Effect.Effect<OperationDetail, RequestRefused>
+    /** The newest `limit` operations, in the order they were received. */
+    readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /** Records the wish to stop; force only after a graceful cancel. */
+    readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
+    /** Plans without touching anything. */
+    readonly plan: (request: QuorumLossRequest) => Effect.Effect<PlanPreview, RequestRefused>
+    /** How the operation stands now and every change until it has ended. */
+    readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
+    /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
+    readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
+    /** The live operation, or the residue of an ended one, that holds each partition. */
+    readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+  }
+>()("@inquorate/core/Operations") {}

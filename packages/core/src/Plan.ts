@@ -85,8 +85,8 @@ export const refusalCode = (refusal: Refusal): FabricErrorCode =>
   refusal._tag === "UnknownService"
     ? "FABRIC_E_SERVICE_DOES_NOT_EXIST"
     : refusal._tag === "UnknownPartition"
-    ? "FABRIC_E_PARTITION_NOT_FOUND"
-    : "FABRIC_E_INVALID_OPERATION"
+      ? "FABRIC_E_PARTITION_NOT_FOUND"
+      : "FABRIC_E_INVALID_OPERATION"
 
 /** A refusal in one line: what was wrong and what to do. */
 export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
@@ -94,8 +94,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `No configured cluster has the service ${serviceName}. "inq partitions" lists the ones there are.`,
   UnknownPartition: ({ partitionId }) =>
     `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
-  Degraded: ({ down }) =>
-    `The group is degraded already: ${down.join(", ")} down. Bring every member back first.`,
+  Degraded: ({ down }) => `The group is degraded already: ${down.join(", ")} down. Bring every member back first.`,
   AlreadyLost: ({ needed, up }) =>
     `The quorum is lost already: ${up} up, ${needed} needed. There is nothing left to take; repair the group first.`,
   NotSteady: ({ detail }) =>
@@ -141,16 +140,16 @@ export const smallestCut = (
   const up = topology.members.filter((member) => member.counts && member.up)
   const required = up.length - topology.needed + 1
   if (required <= 0) return Result.fail(Refusal.cases.AlreadyLost.make({ up: up.length, needed: topology.needed }))
-  const cuttable = up.filter((member) =>
-    member.cuttable === "Always" || (mode === "AllReplicas" && member.cuttable === "OnlyInAllReplicas")
+  const cuttable = up.filter(
+    (member) => member.cuttable === "Always" || (mode === "AllReplicas" && member.cuttable === "OnlyInAllReplicas")
   )
   if (cuttable.length < required) {
     return Result.fail(Refusal.cases.CannotLoseQuorum.make({ cuttable: cuttable.length, required }))
   }
   if (mode === "AllReplicas") {
-    return Result.succeed(topology.members.filter((member) =>
-      member.up && member.role !== "IdleSecondary" && member.cuttable !== "Never"
-    ))
+    return Result.succeed(
+      topology.members.filter((member) => member.up && member.role !== "IdleSecondary" && member.cuttable !== "Never")
+    )
   }
   const spared = [
     ...cuttable.filter((member) => member.role !== "Primary"),
@@ -165,12 +164,15 @@ export const explain = (topology: Topology, cut: ReadonlyArray<Member>): string 
   const up = counting.filter((member) => member.up).length
   const gone = cut.filter((member) => member.counts).length
   const primary = topology.members.find((member) => member.role === "Primary")
-  const leader = primary === undefined
-    ? ""
-    : cut.some((member) => member.name === primary.name)
-    ? `; the primary ${primary.name} goes too`
-    : `; the primary ${primary.name} is spared`
-  return `${topology.rule}: ${counting.length} count, ${up} up, a write needs ${topology.needed}; `
-    + `${up} − ${topology.needed} + 1 = ${up - topology.needed + 1} must go; `
-    + `cutting ${cut.map((member) => member.name).join(", ")} leaves ${up - gone} < ${topology.needed}${leader}`
+  const leader =
+    primary === undefined
+      ? ""
+      : cut.some((member) => member.name === primary.name)
+        ? `; the primary ${primary.name} goes too`
+        : `; the primary ${primary.name} is spared`
+  return (
+    `${topology.rule}: ${counting.length} count, ${up} up, a write needs ${topology.needed}; ` +
+    `${up} − ${topology.needed} + 1 = ${up - topology.needed + 1} must go; ` +
+    `cutting ${cut.map((member) => member.name).join(", ")} leaves ${up - gone} < ${topology.needed}${leader}`
+  )
 }

@@ -59,22 +59,22 @@ export const judgeLoss = (input: {
     }
   }
   if (input.now < input.budgetEnds) return { _tag: "Pending" }
-  const acknowledged = input.samples.filter((sample) =>
-    sample.sentAt > input.armedAt && sample.outcome?._tag === "Acknowledged"
+  const acknowledged = input.samples.filter(
+    (sample) => sample.sentAt > input.armedAt && sample.outcome?._tag === "Acknowledged"
   ).length
   return acknowledged > 0
     ? {
-      _tag: "LossDenied",
-      verdict: {
-        about: "Loss",
-        outcome: "Mismatch",
-        facts: [`${acknowledged} writes sent after the fences were armed were acknowledged`]
+        _tag: "LossDenied",
+        verdict: {
+          about: "Loss",
+          outcome: "Mismatch",
+          facts: [`${acknowledged} writes sent after the fences were armed were acknowledged`]
+        }
       }
-    }
     : {
-      _tag: "LossDenied",
-      verdict: { about: "Loss", outcome: "Inconclusive", facts: ["no probe write gave an answer to judge by"] }
-    }
+        _tag: "LossDenied",
+        verdict: { about: "Loss", outcome: "Inconclusive", facts: ["no probe write gave an answer to judge by"] }
+      }
 }
 
 /** The write that breaks a hold: the first acknowledgement that came after the loss began and before the lift was sent. */
@@ -83,9 +83,12 @@ export const acknowledgedDuring = (
   lossBegan: Instant,
   until: Instant
 ): ProbeSample | undefined =>
-  samples.find((sample) =>
-    sample.outcome?._tag === "Acknowledged" && sample.endedAt !== null
-    && sample.sentAt >= lossBegan && sample.endedAt < until
+  samples.find(
+    (sample) =>
+      sample.outcome?._tag === "Acknowledged" &&
+      sample.endedAt !== null &&
+      sample.sentAt >= lossBegan &&
+      sample.endedAt < until
   )
 
 /** Judges the hold as a whole, at its end. `survivors` are all words heard during it; `mayAsk` says the system has one. */
@@ -103,11 +106,13 @@ export const judgeHold = (input: {
     return {
       about: "Hold",
       outcome: "Mismatch",
-      facts: [`write ${broken.sequence} was acknowledged ${formatMillis(broken.endedAt! - input.lossBegan)} into the hold`]
+      facts: [
+        `write ${broken.sequence} was acknowledged ${formatMillis(broken.endedAt! - input.lossBegan)} into the hold`
+      ]
     }
   }
-  const unanswered = input.samples.filter((sample) =>
-    sample.sentAt >= input.lossBegan && sample.sentAt < input.liftedAt
+  const unanswered = input.samples.filter(
+    (sample) => sample.sentAt >= input.lossBegan && sample.sentAt < input.liftedAt
   ).length
   const facts = [
     `${unanswered} ${unanswered === 1 ? "write" : "writes"} sent during the hold, none acknowledged before the lift`
@@ -120,7 +125,10 @@ export const judgeHold = (input: {
     return {
       about: "Hold",
       outcome: "Inconclusive",
-      facts: [...facts, unanswered === 0 ? "no write was in flight" : "the survivors did not say that the quorum was lost"]
+      facts: [
+        ...facts,
+        unanswered === 0 ? "no write was in flight" : "the survivors did not say that the quorum was lost"
+      ]
     }
   }
   return { about: "Hold", outcome: "Confirmed", facts }
@@ -148,16 +156,23 @@ export const judgeRecovery = (input: {
 // --- internal ---
 
 const lastAcknowledgement = (samples: ReadonlyArray<ProbeSample>): Instant =>
-  samples.reduce((last, sample) =>
-    sample.outcome?._tag === "Acknowledged" && sample.endedAt !== null ? Math.max(last, sample.endedAt) : last, 0)
+  samples.reduce(
+    (last, sample) =>
+      sample.outcome?._tag === "Acknowledged" && sample.endedAt !== null ? Math.max(last, sample.endedAt) : last,
+    0
+  )
 
 // t0. A write whose successor was acknowledged was lost for a reason of its own, not for want of a quorum.
 const firstUnacknowledged = (samples: ReadonlyArray<ProbeSample>, armedAt: Instant): Instant | null => {
-  const lastGood = samples.reduce((last, sample) =>
-    sample.outcome?._tag === "Acknowledged" ? Math.max(last, sample.sentAt) : last, -1)
-  const lost = samples.filter((sample) =>
-    sample.outcome?._tag !== "Acknowledged" && sample.sentAt > lastGood
-    && (sample.endedAt === null || sample.endedAt >= armedAt)
+  const lastGood = samples.reduce(
+    (last, sample) => (sample.outcome?._tag === "Acknowledged" ? Math.max(last, sample.sentAt) : last),
+    -1
+  )
+  const lost = samples.filter(
+    (sample) =>
+      sample.outcome?._tag !== "Acknowledged" &&
+      sample.sentAt > lastGood &&
+      (sample.endedAt === null || sample.endedAt >= armedAt)
   )
   return lost.length === 0 ? null : Math.min(...lost.map((sample) => sample.sentAt))
 }

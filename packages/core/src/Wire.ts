@@ -124,8 +124,8 @@ export const stateBits: Readonly<Record<Exclude<OperationState, "Invalid">, numb
 
 /** True where the filter takes this line; filters go by the public state exactly. */
 export const passesFilter = (status: OperationStatus, typeFilter: number, stateFilter: number): boolean =>
-  takes(typeFilter, typeBits[status.Type as keyof typeof typeBits])
-  && takes(stateFilter, stateBits[status.State as keyof typeof stateBits])
+  takes(typeFilter, typeBits[status.Type as keyof typeof typeBits]) &&
+  takes(stateFilter, stateBits[status.State as keyof typeof stateBits])
 
 // --- internal ---
 

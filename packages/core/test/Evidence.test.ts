@@ -1,0 +1,60 @@
+import { assert, describe, it } from "@effect/vitest"
+import { collect, type EvidenceEntry, type Fact } from "@inquorate/core/Evidence"
+
+const entry = (at: number, fact: Fact, worker = "w1"): EvidenceEntry => ({ at, monotonic: at - 1000, worker, fact })
+
+describe("the evidence", () => {
+  it("of nothing is empty", () => {
+    assert.deepStrictEqual(collect([]).phases, [])
+    assert.isNull(collect([]).overrun)
+  })
+
+  it("times a phase on the monotonic clock, and not at all across workers", () => {
+    const evidence = collect([
+      entry(1000, { _tag: "PhaseBegan", phase: "Arming", attempt: 1 }),
+      entry(1250, { _tag: "PhaseBegan", phase: "Verifying", attempt: 1 }),
+      entry(9000, { _tag: "PhaseBegan", phase: "Holding", attempt: 1 }, "w2")
+    ])
+    assert.deepStrictEqual(
+      evidence.phases.map(({ duration }) => duration),
+      [250, null, null]
+    )
+  })
+
+  it("keeps the fences of two attempts apart and the longest overrun of all", () => {
+    const order = {
+      _tag: "FenceOrdered",
+      member: "s1",
+      host: "local",
+      grade: "Keeper",
+      epoch: 1,
+      deadline: 5000
+    } as const
+    const evidence = collect([
+      entry(1, { _tag: "PhaseBegan", phase: "Arming", attempt: 1 }),
+      entry(2, order),
+      entry(3, { _tag: "FenceLifted", member: "s1", by: "Keeper", offAt: 5100, overrun: 100 }),
+      entry(4, { _tag: "PhaseBegan", phase: "Arming", attempt: 2 }),
+      entry(5, order),
+      entry(6, { _tag: "FenceLifted", member: "s1", by: "Worker", offAt: 4000, overrun: 0 })
+    ])
+    assert.deepStrictEqual(
+      evidence.fences.map(({ attempt, liftedBy }) => [attempt, liftedBy]),
+      [
+        [1, "Keeper"],
+        [2, "Worker"]
+      ]
+    )
+    assert.strictEqual(evidence.overrun, 100)
+  })
+
+  it("tells a probe once, by its newest sample", () => {
+    const sent = { sequence: 7, endpoint: "e", sentAt: 10, endedAt: null, outcome: null }
+    const evidence = collect([
+      entry(11, { _tag: "Sampled", samples: [sent] }),
+      entry(20, { _tag: "Sampled", samples: [{ ...sent, endedAt: 19, outcome: { _tag: "Acknowledged" } }] })
+    ])
+    assert.strictEqual(evidence.samples.length, 1)
+    assert.strictEqual(evidence.samples[0]!.endedAt, 19)
+  })
+})

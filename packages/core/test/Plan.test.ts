@@ -1,0 +1,164 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import {
+  chooseCut,
+  describeRefusal,
+  explain,
+  type QuorumLossMode,
+  Refusal,
+  refusalCode,
+  smallestCut
+} from "@inquorate/core/Plan"
+import { health, type Member, type Topology } from "@inquorate/core/Topology"
+
+const member = (name: string, change: Partial<Member> = {}): Member => ({
+  name,
+  node: `node-${name}`,
+  address: "127.0.0.1:1",
+  role: "ActiveSecondary",
+  counts: true,
+  up: true,
+  cuttable: "Always",
+  process: null,
+  processProblem: "",
+  ...change
+})
+
+const topology = (needed: number, members: ReadonlyArray<Member>, rule = "majority"): Topology => ({
+  cluster: "c",
+  system: "simulated",
+  group: "g",
+  partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+  observedAt: 0,
+  needed,
+  rule,
+  members
+})
+
+/** `configured` voters of a majority system, the first of them the leader, the last `down` of them down. */
+const majority = (configured: number, down = 0): Topology =>
+  topology(
+    Math.floor(configured / 2) + 1,
+    Array.from({ length: configured }, (_, index) =>
+      member(`m${index}`, { role: index === 0 ? "Primary" : "ActiveSecondary", up: index < configured - down })
+    )
+  )
+
+/** A PostgreSQL primary with `listed` standbys of which `needed` must acknowledge. */
+const postgres = (needed: number, listed: number): Topology =>
+  topology(needed, [
+    member("p", { role: "Primary", counts: false, cuttable: "OnlyInAllReplicas" }),
+    ...Array.from({ length: listed }, (_, index) => member(`s${index + 1}`)),
+    member("async", { role: "IdleSecondary", counts: false, cuttable: "Never" })
+  ])
+
+const names = (result: Result.Result<ReadonlyArray<Member>, Refusal>): ReadonlyArray<string> =>
+  Result.getOrThrow(result).map(({ name }) => name)
+
+describe("the smallest cut", () => {
+  // Measured on etcd with 5 configured voters: 4 up need 2 stops, 3 up need 1 (reference: systems, section 8).
+  for (const [configured, down, expected] of [
+    [1, 0, 1],
+    [2, 0, 1],
+    [3, 0, 2],
+    [4, 0, 2],
+    [5, 0, 3],
+    [7, 0, 4],
+    [5, 1, 2],
+    [5, 2, 1]
+  ] as const) {
+    it(`of ${configured} voters with ${down} down takes ${expected}`, () => {
+      assert.strictEqual(names(smallestCut(majority(configured, down), "QuorumReplicas")).length, expected)
+    })
+  }
+
+  it("spares the leader where it can", () => {
+    assert.deepStrictEqual(names(chooseCut(majority(3), "QuorumReplicas")), ["m1", "m2"])
+    assert.deepStrictEqual(names(chooseCut(majority(1), "QuorumReplicas")), ["m0"])
+  })
+
+  it("of PostgreSQL's ANY k (n) takes n − k + 1 of the listed standbys and never the primary", () => {
+    assert.deepStrictEqual(names(chooseCut(postgres(1, 2), "QuorumReplicas")), ["s1", "s2"])
+    assert.deepStrictEqual(names(chooseCut(postgres(2, 2), "QuorumReplicas")), ["s1"])
+    assert.deepStrictEqual(names(chooseCut(postgres(2, 4), "QuorumReplicas")), ["s1", "s2", "s3"])
+  })
+
+  it("takes every member that may be cut when all replicas are asked for, learners never", () => {
+    assert.deepStrictEqual(names(chooseCut(postgres(1, 2), "AllReplicas")), ["p", "s1", "s2"])
+    assert.deepStrictEqual(names(chooseCut(majority(3), "AllReplicas")), ["m0", "m1", "m2"])
+  })
+
+  it.prop(
+    "loses the quorum, and one less would not",
+    {
+      configured: Schema.Literals([1, 2, 3, 4, 5, 6, 7, 9]),
+      down: Schema.Literals([0, 1, 2, 3, 4]),
+      mode: Schema.Literals(["QuorumReplicas", "AllReplicas"])
+    },
+    ({ configured, down, mode }: { configured: number; down: number; mode: QuorumLossMode }) => {
+      const group = majority(configured, Math.min(down, configured - 1))
+      const up = group.members.filter((each) => each.up).length
+      const cut = smallestCut(group, mode)
+      if (up < group.needed) return Result.isFailure(cut)
+      const size = names(cut).length
+      return mode === "AllReplicas" ? size === up : up - size === group.needed - 1
+    }
+  )
+})
+
+describe("a plan is refused", () => {
+  it("on a group that is degraded, naming who is down", () => {
+    const cut = chooseCut(majority(5, 1), "QuorumReplicas")
+    assert.deepStrictEqual(Result.getOrThrow(Result.flip(cut)), { _tag: "Degraded", down: ["m4"] })
+    assert.strictEqual(health(majority(5, 1)), "Degraded")
+  })
+
+  it("on a group whose quorum or primary is gone", () => {
+    assert.strictEqual(health(majority(3, 2)), "Lost")
+    assert.isTrue(Result.isFailure(chooseCut(majority(3, 2), "QuorumReplicas")))
+    const headless = postgres(1, 2)
+    const gone = {
+      ...headless,
+      members: headless.members.map((each) => (each.name === "p" ? { ...each, up: false } : each))
+    }
+    assert.strictEqual(health(gone), "Lost")
+  })
+
+  it("when too few members may be cut", () => {
+    const guarded = topology(2, [
+      member("a", { role: "Primary" }),
+      member("b", { cuttable: "Never" }),
+      member("c", { cuttable: "Never" })
+    ])
+    assert.deepStrictEqual(Result.getOrThrow(Result.flip(chooseCut(guarded, "QuorumReplicas"))), {
+      _tag: "CannotLoseQuorum",
+      cuttable: 1,
+      required: 2
+    })
+  })
+
+  it("not for an idle member that is down", () => {
+    const group = postgres(1, 2)
+    const idle = {
+      ...group,
+      members: group.members.map((each) => (each.name === "async" ? { ...each, up: false } : each))
+    }
+    assert.strictEqual(health(idle), "Healthy")
+  })
+
+  it.prop("in a sentence that says what to do, with a code of the table", { refusal: Refusal }, ({ refusal }) => {
+    assert.match(describeRefusal(refusal), /\S.*[.:]/s)
+    assert.match(refusalCode(refusal), /^FABRIC_E_/)
+  })
+})
+
+describe("the explanation", () => {
+  it("shows the arithmetic in one line", () => {
+    const group = topology(1, postgres(1, 2).members, "ANY 1 (s1, s2)")
+    assert.strictEqual(
+      explain(group, Result.getOrThrow(chooseCut(group, "QuorumReplicas"))),
+      "ANY 1 (s1, s2): 2 count, 2 up, a write needs 1; 2 − 1 + 1 = 2 must go; cutting s1, s2 leaves 0 < 1; the primary p is spared"
+    )
+  })
+})

@@ -1,0 +1,118 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { ProbeSample } from "@inquorate/core/Evidence"
+import { acknowledgedDuring, judgeHold, judgeLoss, judgeRecovery } from "@inquorate/core/Verdict"
+
+let sequence = 0
+const acknowledged = (sentAt: number, endedAt: number): ProbeSample => ({
+  sequence: ++sequence,
+  endpoint: "e",
+  sentAt,
+  endedAt,
+  outcome: { _tag: "Acknowledged" }
+})
+const pending = (sentAt: number): ProbeSample => ({
+  sequence: ++sequence,
+  endpoint: "e",
+  sentAt,
+  endedAt: null,
+  outcome: null
+})
+const unknown = (sentAt: number, endedAt: number): ProbeSample => ({
+  sequence: ++sequence,
+  endpoint: "e",
+  sentAt,
+  endedAt,
+  outcome: { _tag: "Unknown", detail: "timed out" }
+})
+
+const base = { armedAt: 1000, independentFact: null, budgetEnds: 3000 }
+
+describe("a loss", () => {
+  it("is not proven by one silence of 50 ms", () => {
+    assert.strictEqual(
+      judgeLoss({ ...base, samples: [acknowledged(990, 995), pending(1005)], now: 1100 })._tag,
+      "Pending"
+    )
+  })
+
+  it("is proven by 50 ms and an independent fact", () => {
+    const judged = judgeLoss({ ...base, samples: [pending(1005)], now: 1060, independentFact: "2 of 2 stopped" })
+    assert.deepInclude(judged, { _tag: "LossConfirmed", lossBegan: 1005 })
+  })
+
+  it("is proven by 500 ms alone, and began when the first write never acknowledged was sent", () => {
+    const samples = [acknowledged(980, 990), pending(995), unknown(1200, 1400), pending(1450)]
+    assert.strictEqual(judgeLoss({ ...base, samples, now: 1494 })._tag, "Pending")
+    assert.deepInclude(judgeLoss({ ...base, samples, now: 1495 }), { _tag: "LossConfirmed", lossBegan: 995 })
+  })
+
+  it("does not begin with a write whose successor was acknowledged", () => {
+    const samples = [unknown(1001, 1010), acknowledged(1020, 1030), pending(1040)]
+    assert.deepInclude(judgeLoss({ ...base, samples, now: 1600 }), { _tag: "LossConfirmed", lossBegan: 1040 })
+  })
+
+  it("does not begin with a write that failed before the fences were armed", () => {
+    const samples = [unknown(500, 600), pending(1040)]
+    assert.deepInclude(judgeLoss({ ...base, samples, now: 1600 }), { lossBegan: 1040 })
+  })
+
+  it("that does not come is a Mismatch at the end of the budget, and without any answer Inconclusive", () => {
+    const going = Array.from({ length: 40 }, (_, index) => acknowledged(1001 + index * 50, 1003 + index * 50))
+    const mismatch = judgeLoss({ ...base, samples: going, now: 3000 })
+    assert.isTrue(mismatch._tag === "LossDenied" && mismatch.verdict.outcome === "Mismatch")
+    const nothing = judgeLoss({ ...base, samples: [], now: 3000 })
+    assert.isTrue(nothing._tag === "LossDenied" && nothing.verdict.outcome === "Inconclusive")
+  })
+})
+
+describe("a hold", () => {
+  const held = {
+    samples: [pending(1005)],
+    survivors: [{ word: "QuorumLost" as const, detail: "1 commit waits on SyncRep" }],
+    mayAsk: true,
+    lossBegan: 1005,
+    liftedAt: 6005,
+    asked: 5000,
+    unobserved: 0
+  }
+
+  it("is Confirmed when nothing was acknowledged and the survivors say so", () => {
+    assert.strictEqual(judgeHold(held).outcome, "Confirmed")
+  })
+
+  it("of 2 s or more is Inconclusive without the survivors' word, where they have one", () => {
+    assert.strictEqual(judgeHold({ ...held, survivors: [] }).outcome, "Inconclusive")
+    assert.strictEqual(judgeHold({ ...held, survivors: [], mayAsk: false }).outcome, "Confirmed")
+    assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 1999 }).outcome, "Confirmed")
+  })
+
+  it("is a Mismatch when a write was acknowledged before the lift, also one that hung for long", () => {
+    assert.strictEqual(judgeHold({ ...held, samples: [acknowledged(1005, 4000)] }).outcome, "Mismatch")
+    assert.isUndefined(acknowledgedDuring([acknowledged(1005, 6010)], 1005, 6005))
+  })
+
+  it("says how long nobody watched", () => {
+    assert.include(judgeHold({ ...held, unobserved: 1500 }).facts, "unobserved 1.5 s")
+  })
+
+  it("without any write in flight proves nothing", () => {
+    assert.strictEqual(judgeHold({ ...held, samples: [] }).outcome, "Inconclusive")
+  })
+})
+
+describe("a recovery", () => {
+  const recovered = {
+    acknowledged: acknowledged(6010, 6020),
+    liftedAt: 6005,
+    healthy: true,
+    health: "all voters up",
+    clean: true
+  }
+
+  it("is proven by a write sent after the lift, a healthy group and clean hosts, and by nothing less", () => {
+    assert.strictEqual(judgeRecovery(recovered).outcome, "Confirmed")
+    assert.strictEqual(judgeRecovery({ ...recovered, acknowledged: null }).outcome, "Inconclusive")
+    assert.strictEqual(judgeRecovery({ ...recovered, healthy: false }).outcome, "Inconclusive")
+    assert.strictEqual(judgeRecovery({ ...recovered, clean: false }).outcome, "Inconclusive")
+  })
+})
