@@ -1,0 +1,378 @@
+/**
+ * Labs by name: up, down and list. The record of a lab is stored before its first process starts, and each process puts
+ * itself on record before it becomes the server; so whatever kills `up`, `down` finds all of it. Only recorded
+ * processes, their descendants, and processes that run a recorded executable inside the lab's own folder are signalled.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as childProcess from "node:child_process"
+import * as crypto from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Lab, LabError, type LabModule, type LabProcess, type LabSite, type ProcessName } from "./LabModule.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+import { labModules } from "./Registry.ts"
+
+/** What lab to make. */
+export interface UpOptions {
+  readonly system: string
+  /** A name of lower-case letters, digits and hyphens, 40 at most. */
+  readonly name: string
+  /** How many members; the system's usual number where it is left out. */
+  readonly members?: number | undefined
+  /** The folder of the system's executables; searched for where it is left out. */
+  readonly bin?: string | undefined
+}
+
+/** What `down` found and did. `killed` counts the processes that did not end when asked. */
+export interface DownReport {
+  readonly found: boolean
+  readonly stopped: number
+  readonly killed: number
+}
+
+/** A lab as it stands now. `Partly` means that some member's process is gone. */
+export interface LabListing {
+  readonly name: string
+  readonly state: "Up" | "Partly" | "Down" | "Starting" | "Unreadable"
+  /** The record; null where it is unreadable. */
+  readonly lab: Lab | null
+  /** The names of the members whose processes run. */
+  readonly running: ReadonlyArray<string>
+}
+
+/** Makes a lab and waits until its cluster takes writes. On failure or interruption nothing of it is left. */
+export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.Return<Lab, LabError> {
+  const module = yield* moduleFor(options)
+  const members = options.members ?? module.memberCounts[0]
+  if (!module.memberCounts.includes(members)) {
+    return yield* refuse(
+      options.name,
+      "BadMembers",
+      `A ${module.system} lab has ${module.memberCounts.join(" or ")} members, not ${members}.`
+    )
+  }
+  if (process.platform !== "linux") {
+    return yield* refuse(
+      options.name,
+      "NotThisPlatform",
+      "Labs run on Linux only. Use a Linux machine or virtual machine."
+    )
+  }
+  const directory = directoryOf(options.name)
+  yield* attempt(options.name, "StateUnreadable", () =>
+    fs.mkdirSync(stateDirectory(), { recursive: true, mode: 0o700 })
+  )
+  const start = Effect.gen(function* () {
+    const runAs = unprivileged()
+    const folder = yield* chooseFolder(options.name, directory, runAs)
+    const starting: Lab = {
+      version: 1,
+      name: options.name,
+      system: module.system,
+      state: "Starting",
+      createdAt: yield* Clock.currentTimeMillis,
+      folder,
+      stopSignal: module.stopSignal,
+      members: [],
+      configuration: null
+    }
+    yield* write(directory, starting)
+    yield* attempt(options.name, "DidNotStart", () => {
+      fs.mkdirSync(folder, { mode: 0o700 })
+      if (runAs !== null) fs.chownSync(folder, runAs.uid, runAs.gid)
+    })
+    const cluster = yield* module.up(site(options, members, directory, folder, runAs, module))
+    const lab: Lab = { ...starting, state: "Up", members: cluster.members, configuration: cluster.configuration }
+    yield* write(directory, lab)
+    return lab
+  })
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.andThen(
+      reserve(options.name, directory),
+      // The failure that is told is why it did not start; what could not be removed stays on record for `down`.
+      Effect.onError(restore(start), () => Effect.ignore(remove(options.name, directory)))
+    )
+  )
+})
+
+/** Stops a lab and removes all of it. A lab that is not there is no error, and a repeated `down` does no harm. */
+export const down = Effect.fn("Lab.down")(function* (name: string): Effect.fn.Return<DownReport, LabError> {
+  yield* checkName(name)
+  const directory = directoryOf(name)
+  if (!fs.existsSync(directory)) return { found: false, stopped: 0, killed: 0 }
+  return yield* remove(name, directory)
+})
+
+/** Every lab on record, by name. */
+export const list: Effect.Effect<ReadonlyArray<LabListing>, LabError> = Effect.gen(function* () {
+  const names = yield* attempt("", "StateUnreadable", () =>
+    fs.existsSync(stateDirectory()) ? fs.readdirSync(stateDirectory()).filter((name) => namePattern.test(name)) : []
+  )
+  return yield* Effect.forEach(names.sort(), listing)
+})
+
+// --- internal ---
+
+const namePattern = /^[a-z0-9][a-z0-9-]{0,39}$/
+
+const stateDirectory = (): string =>
+  process.env["INQUORATE_LAB_STATE"] ??
+  path.join(process.env["XDG_STATE_HOME"] ?? path.join(os.homedir(), ".local", "state"), "inquorate", "labs")
+
+const directoryOf = (name: string): string => path.resolve(stateDirectory(), name)
+
+const refuse = (lab: string, reason: LabError["reason"], detail: string) => new LabError({ lab, reason, detail })
+
+const attempt = <A>(lab: string, reason: LabError["reason"], evaluate: () => A): Effect.Effect<A, LabError> =>
+  Effect.try({
+    try: evaluate,
+    catch: (cause) => refuse(lab, reason, String(cause instanceof Error ? cause.message : cause))
+  })
+
+const checkName = (name: string): Effect.Effect<void, LabError> =>
+  namePattern.test(name)
+    ? Effect.void
+    : refuse(name, "BadName", `"${name}" is no name for a lab. Use lower-case letters, digits and hyphens, 40 at most.`)
+
+const moduleFor = Effect.fnUntraced(function* ({ name, system }: UpOptions): Effect.fn.Return<LabModule, LabError> {
+  yield* checkName(name)
+  const module = labModules.find((module) => module.system === system)
+  if (module !== undefined) return module
+  const known = labModules.map((module) => module.system).join(", ")
+  return yield* refuse(name, "UnknownSystem", `There is no lab for "${system}". The systems are: ${known}.`)
+})
+
+const reserve = (name: string, directory: string): Effect.Effect<void, LabError> =>
+  Effect.try({
+    try: () => fs.mkdirSync(directory, { mode: 0o700 }),
+    catch: (cause) =>
+      (cause as NodeJS.ErrnoException).code === "EEXIST"
+        ? refuse(name, "NameTaken", `There is a lab called ${name} already. Take it down first or choose another name.`)
+        : refuse(name, "StateUnreadable", `The folder ${directory} cannot be made: ${(cause as Error).message}.`)
+  })
+
+// Servers such as PostgreSQL refuse to run as root.
+const unprivileged = (): LabSite["runAs"] => {
+  if (process.getuid?.() !== 0) return null
+  const nobody = /^nobody:[^:]*:(\d+):(\d+):/m.exec(
+    fs.existsSync("/etc/passwd") ? fs.readFileSync("/etc/passwd", "utf8") : ""
+  )
+  return { uid: Number(nobody?.[1] ?? 65534), gid: Number(nobody?.[2] ?? 65534) }
+}
+
+const chooseFolder = (name: string, directory: string, runAs: LabSite["runAs"]): Effect.Effect<string, LabError> => {
+  if (runAs === null) return Effect.succeed(path.join(directory, "run"))
+  const parent = [os.tmpdir(), "/tmp", "/var/tmp"].find((candidate) => traversable(candidate, runAs))
+  return parent === undefined
+    ? refuse(
+        name,
+        "DidNotStart",
+        `The user ${runAs.uid} can enter none of ${os.tmpdir()}, /tmp and /var/tmp. Set TMPDIR.`
+      )
+    : Effect.succeed(
+        path.join(fs.realpathSync(parent), `inquorate-lab-${name}-${crypto.randomBytes(4).toString("hex")}`)
+      )
+}
+
+// True where an identity can enter a folder and everything above it; null stands for ourselves.
+const traversable = (folder: string, runAs: LabSite["runAs"]): boolean => {
+  if (!fs.existsSync(folder)) return false
+  if (runAs === null) return true
+  for (let current = fs.realpathSync(folder); ; current = path.dirname(current)) {
+    const { gid, mode, uid } = fs.statSync(current)
+    const bit = uid === runAs.uid ? 0o100 : gid === runAs.gid ? 0o010 : 0o001
+    if ((mode & bit) === 0) return false
+    if (current === path.dirname(current)) return true
+  }
+}
+
+const codec = Schema.fromJsonString(Lab)
+
+const write = (directory: string, lab: Lab): Effect.Effect<void, LabError> =>
+  attempt(lab.name, "StateUnreadable", () => {
+    const file = path.join(directory, "lab.json")
+    fs.writeFileSync(`${file}.new`, `${JSON.stringify(Schema.encodeSync(Lab)(lab), undefined, 2)}\n`, { mode: 0o600 })
+    fs.renameSync(`${file}.new`, file)
+  })
+
+// Null where `up` was killed before it wrote anything; then there is nothing but the folder itself.
+const read = Effect.fnUntraced(function* (name: string, directory: string): Effect.fn.Return<Lab | null, LabError> {
+  const file = path.join(directory, "lab.json")
+  if (!fs.existsSync(file)) return null
+  const text = yield* attempt(name, "StateUnreadable", () => fs.readFileSync(file, "utf8"))
+  return yield* Schema.decodeEffect(codec)(text).pipe(
+    Effect.mapError((error) =>
+      refuse(name, "StateUnreadable", `${file} is not a record this version understands: ${error.message}`)
+    )
+  )
+})
+
+const listing = Effect.fnUntraced(function* (name: string): Effect.fn.Return<LabListing> {
+  const lab = yield* Effect.orElseSucceed(read(name, directoryOf(name)), () => null)
+  if (lab === null) return { name, state: "Unreadable", lab, running: [] }
+  const running = yield* Effect.filter(lab.members, ProcessTree.isRunning)
+  const state =
+    lab.state === "Starting"
+      ? "Starting"
+      : running.length === lab.members.length
+        ? "Up"
+        : running.length === 0
+          ? "Down"
+          : "Partly"
+  return { name, state, lab, running: running.map((member) => member.name) }
+})
+
+interface RecordedProcess extends ProcessName {
+  readonly executable: string
+}
+
+// One line for each process that was ever started: number, start time, executable.
+const recorded = (directory: string): ReadonlyArray<RecordedProcess> => {
+  const file = path.join(directory, "processes")
+  if (!fs.existsSync(file)) return []
+  return fs
+    .readFileSync(file, "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const match = /^(\d+) (\d+) (.+)$/.exec(line)
+      return match === null ? [] : [{ pid: Number(match[1]), startTime: match[2]!, executable: match[3]! }]
+    })
+}
+
+const remove = Effect.fnUntraced(function* (name: string, directory: string): Effect.fn.Return<DownReport, LabError> {
+  const lab = yield* read(name, directory)
+  let stopped: ProcessTree.Stopped = { stopped: 0, killed: 0, remaining: [] }
+  if (lab !== null) {
+    const own = yield* attempt(name, "StateUnreadable", () => recorded(directory))
+    const executables = new Set(own.map((process) => process.executable))
+    stopped = yield* ProcessTree.stop(
+      (entries) => [
+        ...ProcessTree.withDescendants(entries, own),
+        ...ProcessTree.within(entries, lab.folder, executables)
+      ],
+      lab.stopSignal
+    )
+    if (stopped.remaining.length > 0) {
+      const pids = stopped.remaining.map(({ pid }) => pid).join(", ")
+      return yield* refuse(
+        name,
+        "DidNotStop",
+        `Processes ${pids} could not be stopped. Run this as the user who started the lab.`
+      )
+    }
+    if (stopped.killed > 0) yield* removeSharedMemory(own)
+    yield* removeFolder(name, lab.folder)
+  }
+  yield* removeFolder(name, directory)
+  return { found: true, stopped: stopped.stopped, killed: stopped.killed }
+})
+
+const removeFolder = (name: string, folder: string): Effect.Effect<void, LabError> =>
+  Effect.tryPromise({
+    try: () => fs.promises.rm(folder, { recursive: true, force: true, maxRetries: 5 }),
+    catch: (cause) => refuse(name, "DidNotStop", `${folder} could not be removed: ${String(cause)}.`)
+  })
+
+// A server that was killed leaves its System V segment behind; Node cannot remove one, ipcrm of util-linux can.
+const removeSharedMemory = (own: ReadonlyArray<ProcessName>): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const creators = new Set(own.map(({ pid }) => String(pid)))
+    if (!fs.existsSync("/proc/sysvipc/shm")) return
+    for (const line of fs.readFileSync("/proc/sysvipc/shm", "utf8").split("\n").slice(1)) {
+      const [, id, , , creator, , attached] = line.trim().split(/\s+/)
+      if (id !== undefined && attached === "0" && creators.has(creator ?? ""))
+        childProcess.spawnSync("ipcrm", ["-m", id])
+    }
+  })
+
+const site = (
+  { bin, name }: UpOptions,
+  members: number,
+  directory: string,
+  folder: string,
+  runAs: LabSite["runAs"],
+  module: LabModule
+): LabSite => ({
+  name,
+  members,
+  bin: bin ?? null,
+  directory,
+  folder,
+  runAs,
+  canEnter: (folder) => traversable(folder, runAs),
+  start: (process) =>
+    Effect.flatMap(launch(name, directory, folder, runAs, process), ({ child }) =>
+      Effect.flatMap(ProcessTree.find(child.pid!), (entry) => {
+        child.unref()
+        return entry === undefined
+          ? refuse(name, "DidNotStart", `${process.label} ended at once: ${logEnd(folder, process.log)}`)
+          : Effect.succeed({ pid: entry.pid, startTime: entry.startTime })
+      })
+    ),
+  run: (process) =>
+    Effect.flatMap(launch(name, directory, folder, runAs, process), ({ ended }) =>
+      Effect.flatMap(
+        Effect.promise(() => ended),
+        (code) =>
+          code === 0
+            ? Effect.void
+            : refuse(name, "DidNotStart", `${process.label} failed with ${code}: ${logEnd(folder, process.log)}`)
+      )
+    ),
+  stop: (processes) =>
+    Effect.flatMap(
+      ProcessTree.stop((entries) => ProcessTree.withDescendants(entries, processes), module.stopSignal),
+      ({ remaining }) =>
+        remaining.length === 0
+          ? Effect.void
+          : refuse(name, "DidNotStart", `Processes ${remaining.map(({ pid }) => pid).join(", ")} could not be stopped.`)
+    )
+})
+
+// The shell writes its own number and start time, which outlive `exec`, to the record before it becomes the server.
+const recordThenExec = `
+read -r line </proc/$$/stat
+started() { shift 19; echo "$1"; }
+echo "$$ $(started \${line##*) }) $1" >&3
+exec "$@" 3>&-`
+
+const launch = (
+  lab: string,
+  directory: string,
+  folder: string,
+  runAs: LabSite["runAs"],
+  spec: LabProcess
+): Effect.Effect<{ readonly child: childProcess.ChildProcess; readonly ended: Promise<number | string> }, LabError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const command = fs.realpathSync(spec.command)
+      const log = fs.openSync(path.join(folder, spec.log), "a", 0o644)
+      const record = fs.openSync(path.join(directory, "processes"), "a", 0o600)
+      const child = childProcess.spawn("/bin/sh", ["-c", recordThenExec, spec.label, command, ...spec.arguments], {
+        cwd: folder,
+        detached: true,
+        env: { PATH: "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...spec.environment },
+        stdio: ["ignore", log, log, record],
+        ...(spec.asCaller === true || runAs === null ? {} : runAs)
+      })
+      const ended = new Promise<number | string>((resolve) => {
+        child.once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"))
+        child.once("error", (cause) => resolve(cause.message))
+      })
+      fs.closeSync(log)
+      fs.closeSync(record)
+      if (child.pid === undefined) throw new Error(String(await ended))
+      return { child, ended }
+    },
+    catch: (cause) => refuse(lab, "DidNotStart", `${spec.label} could not be started: ${(cause as Error).message}`)
+  })
+
+const logEnd = (folder: string, log: string): string => {
+  const file = path.join(folder, log)
+  return fs.existsSync(file)
+    ? fs.readFileSync(file, "utf8").trim().split("\n").slice(-5).join(" | ")
+    : "it wrote no log"
+}

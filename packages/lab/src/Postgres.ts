@@ -1,0 +1,275 @@
+/**
+ * A PostgreSQL lab: one primary `p` and two or four standbys `s1`…, quorum commit with a majority that includes the
+ * primary (`ANY 1 (s1, s2)`, measured: one standby may go, with both gone a commit waits for ever). It listens on
+ * 127.0.0.1 only and asks for a password, since whoever is superuser runs commands as the lab's user.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as crypto from "node:crypto"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as path from "node:path"
+import pg from "pg"
+import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
+import * as PostgresBinaries from "./PostgresBinaries.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+/** Labs of PostgreSQL with quorum commit. */
+export const postgres: LabModule = {
+  system: "postgres",
+  memberCounts: [3, 5],
+  // A fast shutdown: sessions are ended, not waited for.
+  stopSignal: "SIGINT",
+  up: Effect.fn("PostgresLab.up")(function* (site): Effect.fn.Return<LabCluster, LabError> {
+    const binaries = yield* PostgresBinaries.prepare(site, PostgresBinaries.usualSearch(site.bin))
+    const names = ["p", ...Array.from({ length: site.members - 1 }, (_, index) => `s${index + 1}`)]
+    const password = yield* choosePassword(site)
+    yield* makeData(site, binaries, names)
+    for (let tries = 1; ; tries++) {
+      const plan = yield* planMembers(site, names)
+      yield* configure(site, plan, password)
+      const members = yield* startMembers(site, binaries, plan)
+      const outcome = yield* untilReady(site, members, password)
+      if (outcome === "Ready") return { members, configuration: configurationOf(site, members) }
+      yield* site.stop(members)
+      if (tries === 5) return yield* didNotStart(site, `No free ports were found in ${tries} tries.`)
+    }
+  })
+}
+
+// --- internal ---
+
+const user = "postgres"
+const database = "postgres"
+const startTimeout = 60_000
+
+const didNotStart = (site: LabSite, detail: string) => new LabError({ lab: site.name, reason: "DidNotStart", detail })
+
+const attempt = <A>(site: LabSite, evaluate: () => A): Effect.Effect<A, LabError> =>
+  Effect.try({ try: evaluate, catch: (cause) => didNotStart(site, (cause as Error).message) })
+
+const give = (site: LabSite, file: string): void => {
+  if (site.runAs !== null) fs.chownSync(file, site.runAs.uid, site.runAs.gid)
+}
+
+// Kept twice: for the caller, whose configuration refers to it, and until initdb has read it for the lab's own user.
+const choosePassword = (site: LabSite): Effect.Effect<string, LabError> =>
+  attempt(site, () => {
+    const password = crypto.randomBytes(18).toString("base64url")
+    fs.writeFileSync(path.join(site.directory, "password"), `${password}\n`, { mode: 0o600 })
+    const file = path.join(site.folder, "password")
+    fs.writeFileSync(file, `${password}\n`, { mode: 0o600 })
+    give(site, file)
+    return password
+  })
+
+const dataDirectory = (site: LabSite, name: string): string => path.join(site.folder, name)
+
+// Copies made before the first start are standbys at once; no base backup is needed.
+const makeData = Effect.fnUntraced(function* (
+  site: LabSite,
+  { environment, initdb }: PostgresBinaries.Binaries,
+  names: ReadonlyArray<string>
+) {
+  const first = dataDirectory(site, names[0]!)
+  const passwordFile = path.join(site.folder, "password")
+  yield* site.run({
+    label: "initdb",
+    command: initdb,
+    arguments: [
+      ...["--pgdata", first, "--username", user, "--pwfile", passwordFile, "--auth", "scram-sha-256"],
+      // The system may lose an empty cluster in a power cut during these two seconds; the servers themselves do sync.
+      ...["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+    ],
+    log: "setup.log",
+    environment
+  })
+  yield* attempt(site, () => {
+    fs.rmSync(passwordFile)
+    fs.appendFileSync(path.join(first, "postgresql.conf"), "\ninclude 'lab.conf'\n")
+  })
+  yield* Effect.forEach(
+    names.slice(1),
+    (name) =>
+      site.run({
+        label: `copy for ${name}`,
+        command: "/bin/cp",
+        arguments: ["-R", first, dataDirectory(site, name)],
+        log: "setup.log",
+        environment: {}
+      }),
+    { concurrency: "unbounded" }
+  )
+  yield* attempt(site, () => {
+    for (const name of names.slice(1)) {
+      const signal = path.join(dataDirectory(site, name), "standby.signal")
+      fs.writeFileSync(signal, "", { mode: 0o600 })
+      give(site, signal)
+    }
+  })
+})
+
+interface PlannedMember {
+  readonly name: string
+  readonly port: number
+  readonly dataDirectory: string
+}
+
+const planMembers = Effect.fnUntraced(function* (site: LabSite, names: ReadonlyArray<string>) {
+  const ports = yield* Effect.tryPromise({
+    try: () => freePorts(names.length),
+    catch: (cause) => didNotStart(site, String(cause))
+  })
+  return names.map((name, index): PlannedMember => ({
+    name,
+    port: ports[index]!,
+    dataDirectory: dataDirectory(site, name)
+  }))
+})
+
+// Below the ports that the kernel gives to outgoing connections (32768 and up), or one could take a member's port while
+// it is down. All are held together, so that no port is chosen twice; another program may still be quicker.
+const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
+  const held: Array<net.Server> = []
+  const ports: Array<number> = []
+  for (let tries = 0; ports.length < count && tries < 1000; tries++) {
+    const port = crypto.randomInt(20_000, 32_000)
+    const server = net.createServer()
+    const bound = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false))
+      server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(true))
+    })
+    if (!bound) continue
+    held.push(server)
+    ports.push(port)
+  }
+  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
+  if (ports.length < count) throw new Error("no free port between 20000 and 32000")
+  return ports
+}
+
+const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`
+
+/** What a commit waits for: with the primary itself a majority of all members. */
+const quorumRule = (members: ReadonlyArray<{ readonly name: string }>): string =>
+  `ANY ${Math.floor(members.length / 2)} (${members
+    .slice(1)
+    .map(({ name }) => name)
+    .join(", ")})`
+
+const configure = (
+  site: LabSite,
+  plan: ReadonlyArray<PlannedMember>,
+  password: string
+): Effect.Effect<void, LabError> =>
+  attempt(site, () => {
+    const primary = plan[0]!
+    for (const member of plan) {
+      // Of an earlier try; its words would be taken for this one's.
+      fs.rmSync(path.join(site.folder, `${member.name}.log`), { force: true })
+      const settings: ReadonlyArray<readonly [string, string]> = [
+        ["listen_addresses", "127.0.0.1"],
+        ["port", String(member.port)],
+        ["unix_socket_directories", ""],
+        ["cluster_name", site.name],
+        ["lc_messages", "C"],
+        ["shared_buffers", "16MB"],
+        // Segments in /dev/shm would outlive a killed server; files in its data directory go with the lab.
+        ["dynamic_shared_memory_type", "mmap"],
+        // The default of 5 s would be most of the time a lab takes to start, and of a killed member's return.
+        ["wal_retrieve_retry_interval", "200ms"],
+        ...(member === primary
+          ? ([["synchronous_standby_names", quorumRule(plan)]] as const)
+          : ([
+              [
+                "primary_conninfo",
+                `host=127.0.0.1 port=${primary.port} user=${user} password=${password} application_name=${member.name}`
+              ]
+            ] as const))
+      ]
+      const file = path.join(member.dataDirectory, "lab.conf")
+      fs.writeFileSync(file, settings.map(([name, value]) => `${name} = ${quote(value)}\n`).join(""), { mode: 0o600 })
+      give(site, file)
+    }
+  })
+
+const startMembers = (
+  site: LabSite,
+  { environment, postgres }: PostgresBinaries.Binaries,
+  plan: ReadonlyArray<PlannedMember>
+): Effect.Effect<ReadonlyArray<LabMember>, LabError> =>
+  Effect.forEach(plan, (member) => {
+    const log = `${member.name}.log`
+    return Effect.map(
+      site.start({ label: member.name, command: postgres, arguments: ["-D", member.dataDirectory], log, environment }),
+      ({ pid, startTime }): LabMember => ({
+        name: member.name,
+        address: `127.0.0.1:${member.port}`,
+        dataDirectory: member.dataDirectory,
+        log: path.join(site.folder, log),
+        pid,
+        startTime
+      })
+    )
+  })
+
+const untilReady = Effect.fnUntraced(function* (
+  site: LabSite,
+  members: ReadonlyArray<LabMember>,
+  password: string
+): Effect.fn.Return<"Ready" | "PortTaken", LabError> {
+  const began = yield* Clock.currentTimeMillis
+  while (true) {
+    for (const member of members) {
+      if (yield* ProcessTree.isRunning(member)) continue
+      const log = yield* attempt(site, () => fs.readFileSync(member.log, "utf8"))
+      if (/Address already in use/.test(log)) return "PortTaken"
+      return yield* didNotStart(site, `${member.name} ended: ${log.trim().split("\n").slice(-5).join(" | ")}`)
+    }
+    const problem = yield* readiness(members, password)
+    if (problem === "") return "Ready"
+    if ((yield* Clock.currentTimeMillis) - began > startTimeout) {
+      return yield* didNotStart(site, `The cluster was not ready after ${startTimeout / 1000} s: ${problem}.`)
+    }
+    yield* Effect.sleep(50)
+  }
+})
+
+// Empty once every standby streams and answers and one write was acknowledged by the quorum.
+const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const clients: Array<pg.Client> = []
+    const connect = async (member: LabMember): Promise<pg.Client> => {
+      const [host, port] = member.address.split(":")
+      const bounds = { connectionTimeoutMillis: 5000, query_timeout: 5000 }
+      const client = new pg.Client({ host, port: Number(port), user, database, password, ...bounds })
+      clients.push(client)
+      client.on("error", () => {})
+      await client.connect()
+      return client
+    }
+    try {
+      const primary = await connect(members[0]!)
+      const seen = await primary.query<{ application_name: string }>(
+        "select application_name from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
+      )
+      const missing = members.slice(1).filter(({ name }) => !seen.rows.some((row) => row.application_name === name))
+      if (missing.length > 0) return `${missing.map(({ name }) => name).join(", ")} not streaming`
+      for (const member of members.slice(1)) await connect(member)
+      await primary.query("select pg_logical_emit_message(true, 'inquorate', 'up')")
+      return ""
+    } catch (cause) {
+      return (cause as Error).message
+    } finally {
+      await Promise.allSettled(clients.map((client) => client.end()))
+    }
+  })
+
+/** The form that `@inquorate/targets/Postgres` reads. */
+const configurationOf = (site: LabSite, members: ReadonlyArray<LabMember>): LabCluster["configuration"] => ({
+  system: "postgres",
+  user,
+  password: { file: path.join(site.directory, "password") },
+  database,
+  members: members.map(({ address, dataDirectory, name }) => ({ name, address, host: "local", dataDirectory }))
+})

@@ -1,0 +1,159 @@
+/**
+ * Processes by number and start time, read from `/proc`, so that a reused number is never taken for the process that had
+ * it before. A signal is sent only to a process whose start time was just seen to match. A zombie counts as gone: under
+ * a container's first process, which may reap nobody, it would stay for ever.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import type { ProcessName } from "./LabModule.ts"
+
+/** One line of the process table. `state` is the letter of `/proc/<pid>/stat`, such as S, R or T (stopped). */
+export interface ProcessEntry extends ProcessName {
+  readonly parent: number
+  readonly state: string
+}
+
+/** All processes of this machine that are not zombies. */
+export const table: Effect.Effect<ReadonlyMap<number, ProcessEntry>> = Effect.sync(() => {
+  const entries = new Map<number, ProcessEntry>()
+  for (const name of fs.readdirSync("/proc")) {
+    const entry = /^\d+$/.test(name) ? readEntry(Number(name)) : undefined
+    if (entry !== undefined) entries.set(entry.pid, entry)
+  }
+  return entries
+})
+
+/** The process with this number, or `undefined` where there is none or only a zombie. */
+export const find = (pid: number): Effect.Effect<ProcessEntry | undefined> => Effect.sync(() => readEntry(pid))
+
+/** True while this very process lives. */
+export const isRunning = ({ pid, startTime }: ProcessName): Effect.Effect<boolean> =>
+  Effect.map(find(pid), (entry) => entry?.startTime === startTime)
+
+/** The named processes that live, each followed by its descendants: parents before children. */
+export const withDescendants = (
+  entries: ReadonlyMap<number, ProcessEntry>,
+  roots: ReadonlyArray<ProcessName>
+): ReadonlyArray<ProcessEntry> => {
+  const children = new Map<number, Array<ProcessEntry>>()
+  for (const entry of entries.values()) {
+    const siblings = children.get(entry.parent)
+    if (siblings === undefined) children.set(entry.parent, [entry])
+    else siblings.push(entry)
+  }
+  const found = new Map<number, ProcessEntry>()
+  const queue = roots.flatMap(({ pid, startTime }) => {
+    const entry = entries.get(pid)
+    return entry?.startTime === startTime ? [entry] : []
+  })
+  for (const entry of queue) {
+    if (found.has(entry.pid)) continue
+    found.set(entry.pid, entry)
+    queue.push(...(children.get(entry.pid) ?? []))
+  }
+  return [...found.values()]
+}
+
+/** The processes that run one of these executables with a working directory in the folder. */
+export const within = (
+  entries: ReadonlyMap<number, ProcessEntry>,
+  folder: string,
+  executables: ReadonlySet<string>
+): ReadonlyArray<ProcessEntry> =>
+  [...entries.values()].filter(({ pid }) => {
+    const cwd = readLink(`/proc/${pid}/cwd`)
+    if (cwd !== folder && !cwd.startsWith(`${folder}/`)) return false
+    return executables.has(readLink(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ""))
+  })
+
+/** Sends a signal to each of the processes that still is the one named. */
+export const signal = (processes: ReadonlyArray<ProcessName>, name: NodeJS.Signals): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const { pid, startTime } of processes) {
+      if (readEntry(pid)?.startTime !== startTime) continue
+      try {
+        process.kill(pid, name)
+      } catch {
+        // Ended in this very moment, or not ours to signal: whoever waits for its end sees which.
+      }
+    }
+  })
+
+/** What a stop left. `killed` counts what did not end when asked; `remaining` is what not even SIGKILL ended. */
+export interface Stopped {
+  readonly stopped: number
+  readonly killed: number
+  readonly remaining: ReadonlyArray<ProcessName>
+}
+
+/**
+ * Stops what `select` finds until it finds nothing: SIGCONT to all, for a paused process obeys nothing else; `politely`
+ * to those whose parent is not among them; after five seconds SIGKILL to what is left.
+ */
+export const stop = Effect.fnUntraced(function* (
+  select: (entries: ReadonlyMap<number, ProcessEntry>) => ReadonlyArray<ProcessEntry>,
+  politely: NodeJS.Signals
+): Effect.fn.Return<Stopped> {
+  // What was once found stays ours when its parent ends before it.
+  const ours = new Map<number, ProcessEntry>()
+  const living = Effect.map(table, (entries) => {
+    for (const entry of select(entries)) ours.set(entry.pid, entry)
+    for (const entry of withDescendants(entries, [...ours.values()])) ours.set(entry.pid, entry)
+    return [...ours.values()].filter((entry) => entries.get(entry.pid)?.startTime === entry.startTime)
+  })
+  const first = yield* living
+  yield* signal(first, "SIGCONT")
+  yield* signal(
+    first.filter((entry) => !first.some(({ pid }) => pid === entry.parent)),
+    politely
+  )
+  const stubborn = yield* untilGone(living, () => Effect.void)
+  if (stubborn.length === 0) return { stopped: first.length, killed: 0, remaining: [] }
+  const remaining = yield* untilGone(living, (left) => signal(left, "SIGKILL"))
+  return { stopped: first.length, killed: stubborn.length - remaining.length, remaining }
+})
+
+// --- internal ---
+
+const patience = 5000
+
+const untilGone = Effect.fnUntraced(function* (
+  living: Effect.Effect<ReadonlyArray<ProcessEntry>>,
+  between: (left: ReadonlyArray<ProcessEntry>) => Effect.Effect<void>
+) {
+  const began = yield* Clock.currentTimeMillis
+  while (true) {
+    const left = yield* living
+    if (left.length === 0 || (yield* Clock.currentTimeMillis) - began > patience) return left
+    yield* between(left)
+    yield* Effect.sleep(20)
+  }
+})
+
+const readEntry = (pid: number): ProcessEntry | undefined => {
+  const text = readText(`/proc/${pid}/stat`)
+  // The name in parentheses may hold blanks and parentheses; what follows the last one does not.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  const [state, parent] = fields
+  const startTime = fields[19]
+  if (state === undefined || parent === undefined || startTime === undefined || state === "Z" || state === "X") return
+  return { pid, parent: Number(parent), state, startTime }
+}
+
+// Processes end while they are looked at: a file that is gone reads as empty.
+const readText = (path: string): string => {
+  try {
+    return fs.readFileSync(path, "utf8")
+  } catch {
+    return ""
+  }
+}
+
+const readLink = (path: string): string => {
+  try {
+    return fs.readlinkSync(path)
+  } catch {
+    return ""
+  }
+}

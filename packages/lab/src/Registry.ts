@@ -1,0 +1,8 @@
+/**
+ * The systems of which labs can be made. A new system is one module and one line here.
+ */
+import type { LabModule } from "./LabModule.ts"
+import { postgres } from "./Postgres.ts"
+
+/** Every system of which labs can be made, the default first. */
+export const labModules: readonly [LabModule, ...ReadonlyArray<LabModule>] = [postgres]
