@@ -24,3 +24,12 @@ export const formatMillis = (millis: number): string => {
   const seconds = Math.round(millis / 1000)
   return `${Math.trunc(seconds / 60)} min ${Math.abs(seconds % 60)} s`
 }
+
+/** The length that `5s`, `1.5 s`, `250ms`, `15m`, `2h` or a bare number of seconds means, or `undefined` for anything else. */
+export const parseMillis = (text: string): Millis | undefined => {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?\s*$/.exec(text)
+  if (match === null) return undefined
+  const unit = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 }[match[2] ?? "s"]!
+  const millis = Math.round(Number(match[1]) * unit)
+  return Number.isSafeInteger(millis) ? millis : undefined
+}

@@ -1,0 +1,146 @@
+/**
+ * What a person reads of an operation: its plan, its phases, what became of each fence, and the verdicts with the facts
+ * they rest on. Pure: values in, lines out.
+ */
+import type { Evidence, ProbeSample } from "@inquorate/core/Evidence"
+import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
+import { describeRefusal, type Plan } from "@inquorate/core/Plan"
+import { formatInstant, formatMillis } from "@inquorate/core/Time"
+import { health, type Topology } from "@inquorate/core/Topology"
+import { indent, table } from "./Table.ts"
+
+/** An operation with its evidence. */
+export const report = ({ evidence, operation, state }: OperationDetail): ReadonlyArray<string> => [
+  `Operation ${operation.id}  ${state}`,
+  ...indent([
+    `partition  ${operation.request.serviceName} (${operation.request.partitionId})`,
+    `asked      ${operation.request.mode}, hold ${formatMillis(operation.request.hold)}`,
+    `received   ${formatInstant(operation.receivedAt)}${
+      operation.endedAt === null ? "" : `, ended ${formatInstant(operation.endedAt)}`
+    }`,
+    ...(operation.stage._tag === "Failed" ? [`ended by   ${operation.stage.reason}, ${operation.stage.error}`] : [])
+  ]),
+  ...(evidence.plan === null ? [] : planLines(evidence.plan)),
+  ...(evidence.refusals.length === 0
+    ? []
+    : ["Refused", ...indent(evidence.refusals.map((refusal) => `${refusal._tag}: ${describeRefusal(refusal)}`))]),
+  ...section("Phases", phaseLines(evidence)),
+  ...section("Fences", fenceLines(evidence)),
+  ...section("Probe", [probeLine(evidence.samples)]),
+  ...section("Measured", measureLines(evidence)),
+  ...section(
+    "Verdicts",
+    evidence.verdicts.map(({ about, facts, outcome }) => `${about.padEnd(8)}  ${outcome}: ${facts.join("; ")}`)
+  ),
+  ...section(
+    "Notes",
+    evidence.notes.map(({ at, text }) => `${formatInstant(at)}  ${text}`)
+  )
+]
+
+/** A plan that was made without touching anything, or why none can be. */
+export const previewLines = ({ plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [
+  ...(topology === null ? [] : topologyLines(topology)),
+  ...(plan === null ? [] : planLines(plan)),
+  ...(refusal === null ? [] : [`Refused (${refusal._tag})`, ...indent([describeRefusal(refusal)])])
+]
+
+/** A group with its members. */
+export const topologyLines = (topology: Topology): ReadonlyArray<string> => [
+  `${topology.cluster}/${topology.group}  ${topology.system}, ${topology.rule}, ${health(topology)}`,
+  ...indent(
+    table(
+      ["MEMBER", "NODE", "ADDRESS", "ROLE", "UP", "COUNTS", "PROCESS"],
+      topology.members.map((member) => [
+        member.name,
+        member.node,
+        member.address,
+        member.role,
+        member.up ? "yes" : "no",
+        member.counts ? "yes" : "no",
+        member.process === null ? member.processProblem || "unknown" : `pid ${member.process.pid}`
+      ])
+    )
+  )
+]
+
+/** One probe write in a few words. */
+export const sampleLine = (sample: ProbeSample): string => {
+  const took = sample.endedAt === null ? "" : ` after ${formatMillis(sample.endedAt - sample.sentAt)}`
+  return sample.outcome === null
+    ? `write ${sample.sequence}: no answer yet`
+    : sample.outcome._tag === "Acknowledged"
+      ? `write ${sample.sequence}: acknowledged${took}`
+      : `write ${sample.sequence}: ${sample.outcome._tag === "Refused" ? "refused" : "unknown"}${took} (${sample.outcome.detail})`
+}
+
+// --- internal ---
+
+const section = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.length === 0 ? [] : [title, ...indent(lines)]
+
+const planLines = (plan: Plan): ReadonlyArray<string> => [
+  "Plan",
+  ...indent([
+    plan.arithmetic,
+    ...table(
+      ["CUT", "NODE", "BY", "GRADE", "PROCESS", "DATA DIRECTORY"],
+      plan.fences.map(({ grade, injector, member, node, process }) => [
+        member,
+        node,
+        injector,
+        grade,
+        `pid ${process.pid} on ${process.host}`,
+        process.dataDirectory
+      ])
+    )
+  ])
+]
+
+const phaseLines = (evidence: Evidence): ReadonlyArray<string> =>
+  evidence.phases.length === 0
+    ? []
+    : table(
+        ["PHASE", "ATTEMPT", "BEGAN", "TOOK"],
+        evidence.phases.map(({ attempt, began, duration, phase }) => [
+          phase,
+          String(attempt),
+          formatInstant(began),
+          duration === null ? "" : formatMillis(duration)
+        ])
+      )
+
+const fenceLines = (evidence: Evidence): ReadonlyArray<string> =>
+  table(
+    ["MEMBER", "HOST", "GRADE", "PROCESSES", "DEADLINE", "OFF", "BY", "OVERRUN"],
+    evidence.fences.map((fence) => [
+      fence.member,
+      fence.host,
+      fence.grade,
+      fence.processes === null ? "not armed" : String(fence.processes),
+      formatInstant(fence.deadline),
+      fence.offAt === null ? fence.problem || "standing" : formatInstant(fence.offAt),
+      fence.liftedBy ?? "",
+      fence.overrun === null ? "" : formatMillis(fence.overrun)
+    ])
+  )
+
+const probeLine = (samples: ReadonlyArray<ProbeSample>): string => {
+  const count = (tag: string): number => samples.filter((sample) => sample.outcome?._tag === tag).length
+  const open = samples.filter((sample) => sample.outcome === null).length
+  return `${samples.length} writes: ${count("Acknowledged")} acknowledged, ${count("Refused")} refused, ${
+    count("Unknown")
+  } unknown, ${open} open`
+}
+
+const measureLines = (evidence: Evidence): ReadonlyArray<string> => [
+  ...(evidence.hold === null
+    ? []
+    : [`hold       asked ${evidence.hold.asked} ms, measured ${evidence.hold.measured} ms`]),
+  ...(evidence.recovery === null ? [] : [`recovery   first new write acknowledged ${evidence.recovery} ms after the lift`]),
+  ...(evidence.overrun === null ? [] : [`overrun    ${evidence.overrun} ms past the tightest deadline`]),
+  ...(evidence.unobserved === 0 ? [] : [`unobserved ${formatMillis(evidence.unobserved)}`]),
+  ...(evidence.owners.length < 2
+    ? []
+    : [`owners     ${evidence.owners.map(({ epoch, worker }) => `${worker} (epoch ${epoch})`).join(", ")}`])
+]

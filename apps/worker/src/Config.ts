@@ -1,0 +1,229 @@
+/**
+ * The configuration of a worker: one YAML file, overridden by the environment, overridden by flags. Every mistake is
+ * told at once, each with its line and key and what would be right.
+ */
+import { type Millis, parseMillis } from "@inquorate/core/Time"
+import { modules } from "@inquorate/targets/Registry"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as YAML from "yaml"
+
+// --- models ---
+
+/** A length such as `5s`, `15m` or a bare number of seconds, as milliseconds. */
+const DurationText = Schema.Union([Schema.String, Schema.Int])
+  .check(
+    Schema.makeFilter((value) => parseMillis(String(value)) !== undefined || "Expected a length such as 30s, 15m or 1h")
+  )
+  .pipe(
+    Schema.decodeTo(
+      Schema.Int,
+      SchemaTransformation.transform({
+        decode: (value) => parseMillis(String(value)) ?? 0,
+        encode: (millis) => `${millis}ms`
+      })
+    )
+  )
+
+/** Where to listen, as `HOST:PORT`; port 0 takes a free one. */
+export const Listen = Schema.String.check(
+  Schema.makeFilter((value) => parseListen(value) !== undefined || "Expected HOST:PORT, such as 127.0.0.1:19080")
+)
+
+/** Where operations are stored. */
+export const StoreAddress = Schema.String.check(
+  Schema.makeFilter(
+    (value) => /^sqlite:./.test(value) || "Expected sqlite:PATH, such as sqlite:/var/lib/inquorate/worker.db"
+  )
+)
+
+const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
+const ClusterCommon = Schema.Struct({
+  system: Schema.Literals(modules.map((module) => module.system)),
+  injector: Schema.optionalKey(Schema.Literals(["pause"])),
+  protected: Schema.optionalKey(Schema.Boolean),
+  maxHold: Schema.optionalKey(DurationText)
+})
+
+/** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
+export const WorkerFile = Schema.Struct({
+  listen: Schema.optionalKey(Listen),
+  store: Schema.optionalKey(StoreAddress),
+  worker: Schema.optionalKey(Schema.Struct({ id: Schema.optionalKey(Schema.NonEmptyString) })),
+  limits: Schema.optionalKey(
+    Schema.Struct({
+      maxHold: Schema.optionalKey(DurationText),
+      concurrency: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))),
+      queue: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
+    })
+  ),
+  clusters: Schema.optionalKey(Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)))
+})
+
+/** One configured cluster, with the settings its target module decoded. */
+export interface ClusterConfig {
+  readonly name: string
+  readonly module: (typeof modules)[number]
+  readonly settings: unknown
+  readonly protected: boolean
+  readonly maxHold: Millis | null
+}
+
+/** The whole configuration of a worker, with every default filled in. */
+export interface WorkerConfig {
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly store: { readonly path: string }
+  readonly workerId: string
+  readonly maxHold: Millis
+  readonly concurrency: number
+  readonly queue: number
+  readonly clusters: ReadonlyArray<ClusterConfig>
+}
+
+/** One mistake: where it stands and what would be right. `line` is 0 for one that is in no file. */
+export interface Mistake {
+  readonly line: number
+  readonly key: string
+  readonly problem: string
+}
+
+// --- errors ---
+
+/** The configuration cannot be used; `message` tells every mistake on a line of its own. */
+export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", {
+  source: Schema.String,
+  mistakes: Schema.Array(Schema.Struct({ line: Schema.Int, key: Schema.String, problem: Schema.String }))
+}) {
+  override get message(): string {
+    return this.mistakes
+      .map(
+        ({ key, line, problem }) =>
+          `${this.source}${line > 0 ? `:${line}` : ""}: ${key === "" ? "" : `${key}: `}${problem}`
+      )
+      .join("\n")
+  }
+}
+
+// --- make ---
+
+/** What flags and environment may set; each wins over the file. */
+export interface Overrides {
+  readonly listen: string | undefined
+  readonly store: string | undefined
+  readonly workerId: string | undefined
+}
+
+/** The host and port of `HOST:PORT` or `[HOST]:PORT`, or `undefined` for anything else. */
+export const parseListen = (text: string): { readonly host: string; readonly port: number } | undefined => {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2]!, port }
+}
+
+/** The configuration told by a file's text and what overrides it, or every mistake in it. */
+export const parse = (
+  text: string,
+  source: string,
+  overrides: Overrides,
+  defaults: { readonly store: string; readonly workerId: string }
+): Result.Result<WorkerConfig, ConfigError> => {
+  const lines = new YAML.LineCounter()
+  const document = YAML.parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const fail = (mistakes: ReadonlyArray<Mistake>) => Result.fail(new ConfigError({ source, mistakes }))
+  if (document.errors.length > 0) {
+    return fail(document.errors.map((error) => ({ line: lines.linePos(error.pos[0]).line, key: "", problem: error.message })))
+  }
+  const locate = locator(document, lines)
+  const file = decode(WorkerFile, document.toJS() ?? {}, [], locate)
+  if (Result.isFailure(file)) return fail(file.failure)
+  const clusters = Object.entries(file.success.clusters ?? {}).map(([name, raw]) => readCluster(name, raw, locate))
+  const mistakes = [
+    ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
+    ...overrideMistakes(overrides)
+  ]
+  if (mistakes.length > 0) return fail(mistakes)
+  const { limits, listen, store, worker } = file.success
+  return Result.succeed({
+    listen: parseListen(overrides.listen ?? listen ?? defaultListen)!,
+    store: { path: (overrides.store ?? store ?? defaults.store).slice("sqlite:".length) },
+    workerId: overrides.workerId ?? worker?.id ?? defaults.workerId,
+    maxHold: limits?.maxHold ?? 900_000,
+    concurrency: limits?.concurrency ?? 100,
+    queue: limits?.queue ?? 10_000,
+    clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : []))
+  })
+}
+
+// --- internal ---
+
+const defaultListen = "127.0.0.1:19080"
+
+type Locate = (path: ReadonlyArray<PropertyKey>) => number
+
+const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The line of the deepest node that a path still finds, so that a missing key is told where it should stand. */
+const locator = (document: YAML.Document, lines: YAML.LineCounter): Locate => (path) => {
+  for (let length = path.length; length > 0; length--) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+    if (YAML.isMap(parent)) {
+      const pair = parent.items.find((item) => String(YAML.isScalar(item.key) ? item.key.value : item.key) === String(path[length - 1]))
+      if (pair !== undefined && YAML.isNode(pair.key) && pair.key.range) return lines.linePos(pair.key.range[0]).line
+    }
+    const node = document.getIn(path.slice(0, length), true)
+    if (YAML.isNode(node) && node.range) return lines.linePos(node.range[0]).line
+  }
+  return 1
+}
+
+const decode = <A>(
+  schema: Schema.ConstraintDecoder<A>,
+  input: unknown,
+  prefix: ReadonlyArray<PropertyKey>,
+  locate: Locate
+): Result.Result<A, ReadonlyArray<Mistake>> => {
+  const decoded = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error", reportInput: true })(input)
+  return Result.mapError(decoded, (error) =>
+    formatter(error.issue).issues.map((issue) => {
+      const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]
+      return { line: locate(path), key: path.map(String).join("."), problem: issue.message }
+    })
+  )
+}
+
+const readCluster = (
+  name: string,
+  raw: Readonly<Record<string, unknown>>,
+  locate: Locate
+): Result.Result<ClusterConfig, ReadonlyArray<Mistake>> => {
+  const path = ["clusters", name]
+  if (!clusterName.test(name)) {
+    const problem = "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
+    return Result.fail([{ line: locate(path), key: path.join("."), problem }])
+  }
+  const keys = Object.keys(ClusterCommon.fields)
+  const own = Object.fromEntries(Object.entries(raw).filter(([key]) => keys.includes(key)))
+  const rest = Object.fromEntries(Object.entries(raw).filter(([key]) => !keys.includes(key)))
+  const common = decode(ClusterCommon, own, path, locate)
+  if (Result.isFailure(common)) return Result.fail(common.failure)
+  const module = modules.find(({ system }) => system === common.success.system)!
+  return Result.map(decode(module.config, rest, path, locate), (settings) => ({
+    name,
+    module,
+    settings,
+    protected: common.success.protected ?? false,
+    maxHold: common.success.maxHold ?? null
+  }))
+}
+
+const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
+  ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined
+    ? []
+    : [{ line: 0, key: "--listen / INQUORATE_LISTEN", problem: `Expected HOST:PORT, such as ${defaultListen}, got ${JSON.stringify(overrides.listen)}` }]),
+  ...(overrides.store === undefined || Schema.is(StoreAddress)(overrides.store)
+    ? []
+    : [{ line: 0, key: "--store / INQUORATE_STORE", problem: `Expected sqlite:PATH, got ${JSON.stringify(overrides.store)}` }])
+]

@@ -1,0 +1,65 @@
+/**
+ * What the command line and the environment say: flags win over the environment, and the environment over the file.
+ */
+import * as Result from "effect/Result"
+import { parseArgs } from "node:util"
+import type { Overrides } from "./Config.ts"
+
+/** What the worker was asked to do. */
+export type Asked =
+  | { readonly _tag: "Help" }
+  | { readonly _tag: "Version" }
+  | { readonly _tag: "Run"; readonly config: string | undefined; readonly overrides: Overrides }
+
+/** The text of `--help`. */
+export const help = `The Inquorate worker: carries out operations and answers over HTTP.
+
+Usage: worker [--config FILE] [--listen HOST:PORT] [--store sqlite:PATH] [--worker-id ID]
+
+  --config FILE         the configuration, YAML (INQUORATE_CONFIG)
+  --listen HOST:PORT    where to answer; port 0 takes a free one (INQUORATE_LISTEN; 127.0.0.1:19080)
+  --store sqlite:PATH   where operations are stored (INQUORATE_STORE)
+  --worker-id ID        this worker's name, the same at every start (INQUORATE_WORKER_ID)
+  --help, --version
+
+Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
+4 cannot listen.
+`
+
+/** What the arguments ask for, or the sentence that says what is wrong with them. */
+export const read = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string | undefined>>
+): Result.Result<Asked, string> =>
+  Result.map(
+    Result.try({
+      try: () =>
+        parseArgs({
+          args: [...arguments_],
+          strict: true,
+          options: {
+            config: { type: "string" },
+            listen: { type: "string" },
+            store: { type: "string" },
+            "worker-id": { type: "string" },
+            help: { type: "boolean", short: "h" },
+            version: { type: "boolean" }
+          }
+        }).values,
+      catch: (error) => `${error instanceof Error ? error.message : String(error)} See worker --help.`
+    }),
+    (values): Asked =>
+      values.help === true
+        ? { _tag: "Help" }
+        : values.version === true
+          ? { _tag: "Version" }
+          : {
+              _tag: "Run",
+              config: values.config ?? environment.INQUORATE_CONFIG,
+              overrides: {
+                listen: values.listen ?? environment.INQUORATE_LISTEN,
+                store: values.store ?? environment.INQUORATE_STORE,
+                workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID
+              }
+            }
+  )

@@ -1,0 +1,168 @@
+/**
+ * The worker: reads its configuration, puts the layers together, answers over HTTP and carries out operations until it
+ * is asked to end; then it hands its operations over at once, with every fence still ending by its own deadline.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { type Cluster, Clusters } from "@inquorate/core/Cluster"
+import type { Host } from "@inquorate/core/Host"
+import type { TargetError } from "@inquorate/core/Target"
+import * as Engine from "@inquorate/engine/Engine"
+import * as SqliteStore from "@inquorate/engine/SqliteStore"
+import * as LocalHost from "@inquorate/injectors/LocalHost"
+import * as Pause from "@inquorate/injectors/Pause"
+import * as NodeServer from "@inquorate/transport/NodeServer"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Result from "effect/Result"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import * as FileSystem from "node:fs"
+import * as OS from "node:os"
+import * as Path from "node:path"
+import { ConfigError, parse, type WorkerConfig } from "./Config.ts"
+import { type Asked, help, read } from "./Options.ts"
+
+// --- errors ---
+
+/** The worker cannot run; the message is for a person and the exit code for a program. */
+class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", { exit: Schema.Int, detail: Schema.String }) {
+  get [Runtime.errorExitCode](): number {
+    return this.exit
+  }
+}
+
+const exitCodes = { usage: 2, store: 3, listen: 4 } as const
+
+// --- make ---
+
+const host = "local"
+
+/** Every configured cluster, paired with its target and its injector. */
+const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer.Layer<Clusters, TargetError> =>
+  Layer.effect(
+    Clusters,
+    Effect.gen(function* () {
+      const injector = Pause.make(hosts)
+      const all = yield* Effect.forEach(config.clusters, ({ maxHold, module, name, protected: isProtected, settings }) =>
+        Effect.map(
+          module.make(name, settings, hosts),
+          (target): Cluster => ({ name, target, injector, hosts: [...hosts.keys()], protected: isProtected, maxHold })
+        )
+      )
+      return Clusters.of({ all })
+    })
+  )
+
+const serving = (config: WorkerConfig) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { url } = yield* NodeServer.serve(config.listen)
+      yield* Console.log(`inquorate worker ${config.workerId} listening on ${url}`)
+    })
+  )
+
+/** Tells what earlier runs left on this host, and lifts what is past its time. */
+const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Host>) {
+  const reports = yield* Pause.make(hosts).sweep(host, { clear: true })
+  const standing = reports.filter(({ state }) => state._tag === "Armed")
+  if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
+})
+
+const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
+  const config = yield* readConfig(asked)
+  const { path } = config.store
+  const hosts = new Map([[host, LocalHost.make(host)]])
+  yield* warn(config)
+  yield* Effect.ignore(sweepAtStart(hosts))
+  const store = SqliteStore.layer({ path }).pipe(
+    Layer.mapError((error) => new CannotRun({ exit: exitCodes.store, detail: error.detail }))
+  )
+  const engine = Engine.layer({
+    workerId: config.workerId,
+    concurrency: config.concurrency,
+    queueBound: config.queue,
+    defaultMaxHold: config.maxHold
+  })
+  yield* Layer.launch(
+    serving(config).pipe(
+      Layer.provide(engine),
+      Layer.provide(store),
+      Layer.provide(clusters(config, hosts)),
+      Layer.mapError(
+        (error) =>
+          error._tag === "CannotRun"
+            ? error
+            : new CannotRun({
+                exit: error._tag === "ServeError" ? exitCodes.listen : exitCodes.usage,
+                detail: error._tag === "TargetError" ? `clusters.${error.cluster}: ${error.detail}` : error.message
+              })
+      )
+    )
+  )
+})
+
+const main = Effect.gen(function* () {
+  const asked = read(process.argv.slice(2), process.env)
+  if (Result.isFailure(asked)) return yield* new CannotRun({ exit: exitCodes.usage, detail: asked.failure })
+  switch (asked.success._tag) {
+    case "Help":
+      return yield* Console.log(help.trimEnd())
+    case "Version":
+      return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
+    case "Run":
+      return yield* run(asked.success)
+  }
+}).pipe(
+  Effect.tapError((error) => Console.error(`worker: ${error.detail}`)),
+  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
+)
+
+NodeRuntime.runMain(main, { disableErrorReporting: true })
+
+// --- internal ---
+
+function readConfig({ config, overrides }: Extract<Asked, { readonly _tag: "Run" }>): Effect.Effect<WorkerConfig, CannotRun> {
+  const defaults = { store: `sqlite:${Path.join(stateDirectory(), "worker.db")}`, workerId: OS.hostname() }
+  return Effect.gen(function* () {
+    const text =
+      config === undefined
+        ? ""
+        : yield* Effect.try({
+            try: () => FileSystem.readFileSync(config, "utf8"),
+            catch: (error) =>
+              new CannotRun({
+                exit: exitCodes.usage,
+                detail: `The configuration ${config} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+              })
+          })
+    return yield* Effect.fromResult(
+      Result.mapError(
+        parse(text, config ?? "configuration", overrides, defaults),
+        (error: ConfigError) => new CannotRun({ exit: exitCodes.usage, detail: `the configuration is wrong\n${error.message}` })
+      )
+    )
+  })
+}
+
+function stateDirectory(): string {
+  if (process.getuid?.() === 0) return "/var/lib/inquorate"
+  return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
+}
+
+function warn(config: WorkerConfig): Effect.Effect<void, CannotRun> {
+  return Effect.gen(function* () {
+    const loopback = /^(127\.|localhost$|::1$)/.test(config.listen.host)
+    if (!loopback) {
+      return yield* new CannotRun({
+        exit: exitCodes.listen,
+        detail: `${config.listen.host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1.`
+      })
+    }
+    if (process.getuid?.() === 0) {
+      yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
+    }
+    if (config.clusters.length === 0) yield* Effect.logWarning("no cluster is configured: there is nothing to break")
+  })
+}

@@ -1,0 +1,107 @@
+/**
+ * Goal: what every reader of this code may rely on stays true. Method: read all of it as text.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "../../..")
+
+const under = (directory: string): ReadonlyArray<string> =>
+  fs.existsSync(directory)
+    ? fs.readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
+      entry.name === "node_modules" || entry.name === "dist" || entry.name.startsWith(".turbo")
+        ? []
+        : entry.isDirectory()
+        ? under(path.join(directory, entry.name))
+        : [path.join(directory, entry.name)]
+    )
+    : []
+
+const code = ["packages", "apps", "bench", "scripts"].flatMap((folder) => under(path.join(root, folder))).filter((file) =>
+  /\.(ts|mjs)$/.test(file)
+)
+const sources = code.filter((file) => /\/src\//.test(file))
+const relative = (file: string): string => path.relative(root, file)
+const text = (file: string): string => fs.readFileSync(file, "utf8")
+
+describe("the code", () => {
+  it("is all there", () => assert.isAbove(sources.length, 30))
+
+  it("has no file named for what it is not", () => {
+    const vague = /^(utils?|helpers?|common|shared|managers?|handlers?|misc|types|index)\.(ts|mjs)$/i
+    assert.deepStrictEqual(code.filter((file) => vague.test(path.basename(file))).map(relative), [])
+  })
+
+  it("has no file of more than 800 lines", () => {
+    const long = code.filter((file) => text(file).split("\n").length > 800)
+    assert.deepStrictEqual(long.map(relative), [])
+  })
+
+  it("opens every source file with what is true in it", () => {
+    assert.deepStrictEqual(sources.filter((file) => !text(file).startsWith("/**\n")).map(relative), [])
+  })
+
+  it("asks effect for the time", () => {
+    const asking = sources.filter((file) => /\bDate\.now\(|new Date\(\)|performance\.now\(/.test(text(file)))
+    assert.deepStrictEqual(asking.map(relative), [])
+  })
+
+  it("says a stage's wire state in one place only", () => {
+    const elsewhere = sources.filter((file) =>
+      !/core\/src\/(Wire|Operation)\.ts$/.test(file) && /"RollingBack"\s*:\s*"|\?\s*"RollingBack"/.test(text(file))
+    )
+    assert.deepStrictEqual(elsewhere.map(relative), [])
+  })
+
+  it("names no path or host of the machine it was written on", () => {
+    const files = [...code, ...under(path.join(root, "docs")), ...["README.md", "CONTRIBUTING.md", "SECURITY.md"].map((name) => path.join(root, name))]
+    const leaks = files.filter((file) => file !== import.meta.filename && /\/work\/|\/root\/|https?:\/\/(10|192\.168)\./.test(text(file)))
+    assert.deepStrictEqual(leaks.map(relative), [])
+  })
+})
+
+describe("every export of a published package", () => {
+  const published = fs.readdirSync(path.join(root, "packages")).filter((name) =>
+    !(JSON.parse(text(path.join(root, "packages", name, "package.json"))) as { private?: boolean }).private
+  )
+
+  it("is documented in a sentence right above it", () => {
+    const bare: Array<string> = []
+    for (const name of published) {
+      for (const file of under(path.join(root, "packages", name, "src"))) {
+        const lines = text(file).split("\n")
+        for (const [index, line] of lines.entries()) {
+          if (!/^export (const|class|interface|type|function|abstract|declare)\b/.test(line)) continue
+          if (!/\*\/\s*$/.test(lines[index - 1] ?? "")) bare.push(`${relative(file)}:${index + 1} ${line.slice(0, 60)}`)
+        }
+      }
+    }
+    assert.deepStrictEqual(bare, [])
+  })
+
+  it("can be reached by a subpath that exists", () => {
+    for (const name of published) {
+      const manifest = JSON.parse(text(path.join(root, "packages", name, "package.json"))) as {
+        exports: Record<string, string>
+        publishConfig: { exports: Record<string, { types: string; default: string }> }
+      }
+      assert.deepStrictEqual(Object.keys(manifest.exports), Object.keys(manifest.publishConfig.exports), name)
+      for (const target of Object.values(manifest.exports)) {
+        assert.isTrue(fs.existsSync(path.join(root, "packages", name, target)), `${name} ${target}`)
+      }
+    }
+  })
+})
+
+describe("the decisions", () => {
+  it("are one page each, with context, choice and cost", () => {
+    const pages = under(path.join(root, "docs/decisions"))
+    assert.isAbove(pages.length, 0)
+    for (const page of pages) {
+      const body = text(page)
+      for (const part of ["**Context.**", "**Choice.**", "**Cost.**"]) assert.include(body, part, relative(page))
+      assert.isBelow(body.split("\n").length, 60, relative(page))
+    }
+  })
+})

@@ -1,0 +1,66 @@
+// Everything that must hold: layering, lint, format, types, builds, then every test of every package, and at the end
+// that nothing of ours is left on the machine. The closing line counts all of it: "N passed, N failed[, N skipped]".
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { endChildren, root, start } from "./process.mjs"
+import { leftovers, snapshot } from "./leftovers.mjs"
+
+const bin = { PATH: `${root}/node_modules/.bin:${process.env.PATH}` }
+const forbidSkips = process.env.INQUORATE_FORBID_SKIPS === "1"
+const scratch = mkdtempSync(join(tmpdir(), "inquorate-test-"))
+const failures = []
+let passed = 0
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => void endChildren(signal).then(() => process.exit(130)))
+}
+
+/** Runs one check; it passes by its exit code. */
+const check = async (name, program, arguments_) => {
+  process.stdout.write(`\n— ${name}\n`)
+  const { code } = await start(program, arguments_, { env: bin }).done
+  if (code === 0) passed++
+  else failures.push(`${name} (${program} ${arguments_.join(" ")}, exit code ${code})`)
+}
+
+const before = snapshot()
+await check("layering", "turbo", ["boundaries"])
+await check("lint", "oxlint", ["--deny-warnings", "packages", "apps", "scripts", "bench"])
+await check("format", "oxfmt", ["--check", "packages", "apps", "scripts", "bench"])
+await check("types", "turbo", ["run", "typecheck", "--output-logs=errors-only"])
+await check("build", "turbo", ["run", "build", "--output-logs=errors-only"])
+
+process.stdout.write("\n— tests\n")
+const results = join(scratch, "results.json")
+const tests = await start("vitest", ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)], { env: bin }).done
+let skipped = 0
+try {
+  const report = JSON.parse(readFileSync(results, "utf8"))
+  if (report.numTotalTests === 0) failures.push("no test ran")
+  for (const file of report.testResults) {
+    const name = file.name.replace(`${root}/`, "")
+    if (file.assertionResults.length === 0) failures.push(`${name}: ${file.message || "holds no test"}`)
+    for (const test of file.assertionResults) {
+      if (test.status === "passed") passed++
+      else if (test.status === "failed") failures.push(`${name}: ${test.fullName}`)
+      else {
+        skipped++
+        process.stdout.write(`skipped ${name}: ${test.fullName}\n`)
+        if (forbidSkips) failures.push(`${name}: ${test.fullName} was skipped, and here nothing may be`)
+      }
+    }
+  }
+  if (tests.code !== 0 && failures.length === 0) failures.push(`vitest ended with exit code ${tests.code}`)
+} catch (error) {
+  failures.push(`vitest left no results (exit code ${tests.code}): ${error.message}`)
+}
+
+const left = await leftovers(before)
+if (left.length === 0) passed++
+else failures.push(...left.map((what) => `left behind: ${what}`))
+
+rmSync(scratch, { recursive: true, force: true })
+if (failures.length > 0) process.stdout.write(`\n${failures.map((failure) => `FAILED ${failure}`).join("\n")}\n`)
+process.stdout.write(`\n${passed} passed, ${failures.length} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`)
+process.exit(failures.length === 0 ? 0 : 1)
