@@ -1,0 +1,185 @@
+/**
+ * The file under the embedded store: one SQLite database in WAL mode with synchronous FULL, held by one worker at a time
+ * through a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
+ * `<path>.lock`: it dies with the process, outlives a stopped one, and no pid file can go stale. A file that was written
+ * by a newer version, that is corrupt, or that is not ours is refused before anything in it is changed.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as NodeFs from "node:fs"
+import * as NodePath from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { StoreError } from "@inquorate/core/OperationStore"
+
+/** One step of the schema; step n takes a file from version n to n + 1. */
+const migrations: ReadonlyArray<string> = [
+  `
+  CREATE TABLE operation (
+    sequence INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    operation TEXT NOT NULL,
+    state TEXT NOT NULL,
+    partition_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    owner TEXT,
+    epoch INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    not_before INTEGER NOT NULL,
+    holds INTEGER NOT NULL,
+    standing INTEGER NOT NULL,
+    urgency INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX operation_by_state ON operation (state, sequence);
+  CREATE INDEX operation_to_do ON operation (urgency, sequence) WHERE holds = 1;
+  CREATE INDEX operation_live ON operation (sequence) WHERE ended_at IS NULL;
+  CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at IS NOT NULL AND holds = 0;
+  CREATE UNIQUE INDEX operation_standing ON operation (partition_id) WHERE standing = 1;
+  CREATE TABLE evidence (
+    operation_id TEXT NOT NULL REFERENCES operation (id) ON DELETE CASCADE,
+    seq INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    PRIMARY KEY (operation_id, seq)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE lease (
+    worker TEXT PRIMARY KEY,
+    expires INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `
+]
+
+/** The newest schema version that this code can read and write. */
+export const schemaVersion = migrations.length
+
+/**
+ * Opens the file for this process alone, brings its schema up to date, and closes it with the scope. Fails with
+ * `Unavailable` where another worker holds it, a newer version wrote it, or it cannot be opened, saying which and what to do.
+ */
+export const open = (path: string): Effect.Effect<DatabaseSync, StoreError, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (path !== inMemory) {
+      yield* attempt(path, () => checkPath(path))
+      yield* Effect.acquireRelease(lock(path), (held) => Effect.sync(() => held.close()))
+    }
+    const database = yield* Effect.acquireRelease(
+      attempt(path, () => new DatabaseSync(path, { timeout: busyTimeout, enableForeignKeyConstraints: true })),
+      (opened) => Effect.sync(() => opened.close())
+    )
+    yield* refuseForeign(path, database)
+    yield* attempt(path, () => {
+      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = ${busyTimeout}`)
+      migrate(database)
+    })
+    return database
+  })
+
+/** The store's own words for what SQLite threw. */
+export const unavailable = (path: string, thrown: unknown): StoreError =>
+  new StoreError({ reason: "Unavailable", detail: `The store ${path} ${explain(thrown)}` })
+
+/** True for SQLite's "a unique index forbids this row". */
+export const isUniqueViolation = (thrown: unknown): boolean => errcodeOf(thrown) === constraintUnique
+
+// --- internal ---
+
+const inMemory = ":memory:"
+const busyTimeout = 5000
+/** "INQU": marks the file as ours, so that no other program's database is ever migrated. */
+const applicationId = 0x494e5155
+const busy = 5
+const constraintUnique = 2067
+
+const attempt = <A>(path: string, run: () => A): Effect.Effect<A, StoreError> =>
+  Effect.try({ try: run, catch: (thrown) => unavailable(path, thrown) })
+
+const checkPath = (path: string): void => {
+  NodeFs.mkdirSync(NodePath.dirname(path), { recursive: true })
+  const found = NodeFs.statSync(path, { throwIfNoEntry: false })
+  if (found !== undefined && !found.isFile()) {
+    throw new Error("is not a file. Name a file in a directory that the worker may write to.")
+  }
+}
+
+const lock = (path: string): Effect.Effect<DatabaseSync, StoreError> =>
+  Effect.suspend(() => {
+    let held: DatabaseSync | undefined
+    return Effect.try({
+      try: () => {
+        held = new DatabaseSync(`${path}.lock`, { timeout: 0 })
+        held.exec("BEGIN EXCLUSIVE")
+        return held
+      },
+      catch: (thrown) => {
+        held?.close()
+        return errcodeOf(thrown) === busy
+          ? new StoreError({
+              reason: "Unavailable",
+              detail: `The store ${path} is held by another worker. Stop that worker, or give this one a store of its own.`
+            })
+          : unavailable(path, thrown)
+      }
+    })
+  })
+
+const refuseForeign = (path: string, database: DatabaseSync): Effect.Effect<void, StoreError> =>
+  Effect.gen(function* () {
+    const [version, mark, tables] = yield* attempt(path, () => [
+      numberOf(database, "PRAGMA user_version"),
+      numberOf(database, "PRAGMA application_id"),
+      numberOf(database, "SELECT count(*) FROM sqlite_schema")
+    ])
+    if (mark !== applicationId && tables! > 0) {
+      return yield* new StoreError({
+        reason: "Unavailable",
+        detail: `The store ${path} is a database of another program. Name another file.`
+      })
+    }
+    if (version! > schemaVersion) {
+      return yield* new StoreError({
+        reason: "Unavailable",
+        detail:
+          `The store ${path} was written by a newer version of Inquorate (schema ${version}, this one reads up to ` +
+          `${schemaVersion}). It was left untouched: use the newer version, or give this one a store of its own.`
+      })
+    }
+  })
+
+const migrate = (database: DatabaseSync): void => {
+  for (let version = numberOf(database, "PRAGMA user_version"); version < schemaVersion; version++) {
+    database.exec("BEGIN IMMEDIATE")
+    try {
+      database.exec(migrations[version]!)
+      database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version + 1}`)
+      database.exec("COMMIT")
+    } catch (thrown) {
+      database.exec("ROLLBACK")
+      throw thrown
+    }
+  }
+}
+
+const numberOf = (database: DatabaseSync, sql: string): number =>
+  Number(Object.values(database.prepare(sql).get() ?? {})[0] ?? 0)
+
+const errcodeOf = (thrown: unknown): number | undefined =>
+  typeof thrown === "object" && thrown !== null && "errcode" in thrown ? Number(thrown.errcode) : undefined
+
+const explain = (thrown: unknown): string => {
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  switch (errcodeOf(thrown)) {
+    case 11:
+    case 26:
+      return `is damaged or not a database (${message}). Move it away and restore a copy, or start with a new file.`
+    case 13:
+      return `cannot grow (${message}). Free space on its disk.`
+    case 8:
+    case 14:
+      return `cannot be opened or written (${message}). Check that its directory exists and that the worker may write there.`
+    case undefined:
+      return message.startsWith("is ") || message.startsWith("holds ")
+        ? message
+        : `cannot be opened (${message}). Check that its directory exists and that the worker may write there.`
+    default:
+      return `could not be read or written (${message}).`
+  }
+}

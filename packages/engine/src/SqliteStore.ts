@@ -1,0 +1,362 @@
+/**
+ * The embedded store: core's `OperationStore` in one SQLite file, directly on `node:sqlite`. Opening the file proves
+ * through a lock of the kernel that no other worker lives on it, so every lease that is found in it is a dead worker's
+ * and is ended at once: a restarted worker, under its old name or another, continues without waiting.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { DatabaseSync } from "node:sqlite"
+import { EvidenceEntry } from "@inquorate/core/Evidence"
+import type { Guid } from "@inquorate/core/Guid"
+import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
+import { type ListQuery, OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import type { Instant } from "@inquorate/core/Time"
+import { OperationState, stateOf } from "@inquorate/core/Wire"
+import * as GroupCommit from "./GroupCommit.ts"
+import { isUniqueViolation, open, unavailable } from "./SqliteFile.ts"
+
+/** How the embedded store is opened. */
+export interface SqliteStoreOptions {
+  /** The file; its directory is made where it is missing. `:memory:` keeps nothing. */
+  readonly path: string
+  /** The clock by which leases are counted; the process's own unless given. */
+  readonly now?: Effect.Effect<Instant>
+  /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
+  readonly queueBound?: number
+  /** Hears of each commit with the number of commits so far, for measurements. */
+  readonly onCommit?: (commits: () => number) => void
+}
+
+/** The embedded store. Fails with `Unavailable` where the file is held, newer than this code, damaged, or not writable. */
+export const layer = (options: SqliteStoreOptions): Layer.Layer<OperationStore, StoreError> =>
+  Layer.effect(OperationStore, make(options))
+
+/** Makes the embedded store within a scope that closes it. */
+export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore["Service"], StoreError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { path } = options
+    const database = yield* open(path)
+    const now = options.now ?? Clock.currentTimeMillis
+    const statements = yield* Effect.try({
+      try: () => {
+        database.exec("DELETE FROM lease")
+        return prepare(database)
+      },
+      catch: (thrown) => unavailable(path, thrown)
+    })
+    const commit = GroupCommit.make(path, database)
+    options.onCommit?.(commit.commits)
+    const changes = yield* PubSub.sliding<Guid>(changesKept)
+    const rows = makeRows(path, statements, options.queueBound ?? queueBoundDefault)
+    const read = <A>(run: () => A): Effect.Effect<A, StoreError> =>
+      Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
+    const publish = (id: Guid): Effect.Effect<void> => Effect.sync(() => void PubSub.publishUnsafe(changes, id))
+
+    return OperationStore.of({
+      now,
+      create: (operation) =>
+        commit
+          .write(() => rows.create(operation))
+          .pipe(Effect.tap((answer) => (answer === "Created" ? publish(operation.id) : Effect.void))),
+      get: (id) => read(() => rows.get(id)),
+      list: (query) => read(() => rows.list(query)),
+      holding: read(() => rows.holding()),
+      evidence: (id, from) => read(() => rows.evidence(id, from)),
+      save: (stored, operation, entries, as) =>
+        commit.write(() => rows.save(stored, operation, entries, as)).pipe(Effect.tap(publish(operation.id))),
+      append: (id, entries, as) => commit.write(() => rows.append(id, entries, as)).pipe(Effect.tap(publish(id))),
+      heartbeat: (worker, lease) =>
+        Effect.flatMap(now, (instant) => commit.write(() => rows.heartbeat(worker, instant + lease))),
+      claim: (worker, limit) =>
+        Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant))).pipe(
+          Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))
+        ),
+      release: (worker) =>
+        commit
+          .write(() => rows.release(worker))
+          .pipe(Effect.flatMap((ids) => Effect.forEach(ids, publish, { discard: true }))),
+      prune: (keepAtMost, endedBefore) => prune(commit, rows, keepAtMost, endedBefore),
+      changes: Stream.fromPubSub(changes)
+    })
+  })
+
+// --- internal ---
+
+const queueBoundDefault = 10_000
+const changesKept = 4096
+/** Rows removed in one commit, so that a large clean-up never keeps others waiting for long. */
+const pruneBatch = 500
+
+const OperationJson = Schema.fromJsonString(Operation)
+const EntryJson = Schema.fromJsonString(EvidenceEntry)
+const readOperation = Schema.decodeUnknownResult(OperationJson)
+const readEntry = Schema.decodeUnknownResult(EntryJson)
+const writeOperation = Schema.encodeSync(OperationJson)
+const writeEntry = Schema.encodeSync(EntryJson)
+
+interface Row {
+  readonly sequence: number
+  readonly id: string
+  readonly operation: string
+  readonly version: number
+  readonly owner: string | null
+  readonly epoch: number
+}
+
+const columns = "sequence, id, operation, version, owner, epoch"
+
+const prepare = (database: DatabaseSync) => ({
+  insert: database.prepare(
+    `INSERT INTO operation (id, operation, state, partition_id, version, owner, epoch, received_at, ended_at, not_before,
+       holds, standing, urgency)
+     VALUES (?, ?, ?, ?, 1, NULL, 0, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+  ),
+  known: database.prepare("SELECT 1 FROM operation WHERE id = ?"),
+  live: database.prepare("SELECT count(*) AS live FROM operation WHERE ended_at IS NULL"),
+  get: database.prepare(`SELECT ${columns} FROM operation WHERE id = ?`),
+  holding: database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 ORDER BY sequence`),
+  up: database.prepare(`SELECT ${columns} FROM operation WHERE sequence > ? ORDER BY sequence LIMIT ?`),
+  down: database.prepare(`SELECT ${columns} FROM operation WHERE sequence < ? ORDER BY sequence DESC LIMIT ?`),
+  upByState: database.prepare(
+    `SELECT ${columns} FROM operation WHERE state = ? AND sequence > ? ORDER BY sequence LIMIT ?`
+  ),
+  downByState: database.prepare(
+    `SELECT ${columns} FROM operation WHERE state = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?`
+  ),
+  save: database.prepare(
+    `UPDATE operation SET operation = ?, state = ?, version = version + 1, ended_at = ?, not_before = ?, holds = ?,
+       standing = ?, urgency = ? WHERE id = ?`
+  ),
+  evidence: database.prepare("SELECT seq, entry FROM evidence WHERE operation_id = ? AND seq > ? ORDER BY seq"),
+  lastEntry: database.prepare("SELECT coalesce(max(seq), 0) AS last FROM evidence WHERE operation_id = ?"),
+  append: database.prepare("INSERT INTO evidence (operation_id, seq, entry) VALUES (?, ?, ?)"),
+  renew: database.prepare(
+    "INSERT INTO lease (worker, expires) VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET expires = excluded.expires"
+  ),
+  owned: database.prepare("SELECT id, version, epoch FROM operation WHERE holds = 1 AND owner = ? ORDER BY sequence"),
+  claimable: database.prepare(
+    `SELECT ${columns} FROM operation WHERE holds = 1 AND not_before <= ?
+       AND (owner IS NULL OR owner NOT IN (SELECT worker FROM lease WHERE expires > ?))
+     ORDER BY urgency, sequence`
+  ),
+  own: database.prepare("UPDATE operation SET owner = ?, epoch = epoch + 1, version = version + 1 WHERE id = ?"),
+  disown: database.prepare(
+    "UPDATE operation SET owner = NULL, version = version + 1 WHERE holds = 1 AND owner = ? RETURNING id"
+  ),
+  endLease: database.prepare("DELETE FROM lease WHERE worker = ?"),
+  ended: database.prepare("SELECT count(*) AS ended FROM operation WHERE ended_at IS NOT NULL AND holds = 0"),
+  prune: database.prepare(
+    `DELETE FROM operation WHERE sequence IN (SELECT sequence FROM operation
+       WHERE ended_at IS NOT NULL AND holds = 0 AND ended_at < ? ORDER BY ended_at LIMIT ?)`
+  )
+})
+
+type Statements = ReturnType<typeof prepare>
+type Guard = { readonly worker: string; readonly epoch: number } | null
+
+/** Undoing and sweeping first, then what was begun, then what waits. */
+const urgencyOf = (operation: Operation): number =>
+  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : 2
+
+const flag = (value: boolean): number => (value ? 1 : 0)
+
+const fenced = (id: Guid): StoreError =>
+  new StoreError({ reason: "Fenced", detail: `operation ${id} belongs to another worker or epoch now` })
+
+const conflict = (detail: string): StoreError => new StoreError({ reason: "Conflict", detail })
+
+/** Every read and write as a synchronous function of rows; writes run within a commit. */
+const makeRows = (path: string, statements: Statements, queueBound: number) => {
+  const remembered = new Map<Guid, Stored>()
+  const reported = new Set<Guid>()
+
+  const decode = (row: Row): Result.Result<Stored, StoreError> =>
+    Result.mapBoth(readOperation(row.operation), {
+      onSuccess: (operation): Stored => ({ operation, version: row.version, owner: row.owner, epoch: row.epoch }),
+      onFailure: (problem) => unreadable(`operation ${row.id}`, problem.message)
+    })
+  // Only what still holds a partition is read again and again, and that is bounded by the queue. Committed rows only:
+  // a version that is rolled back would be given out twice.
+  const recall = (row: Row): Stored => {
+    const known = remembered.get(row.id)
+    if (known !== undefined && known.version === row.version) return known
+    const stored = Result.getOrThrow(decode(row))
+    if (holdsPartition(stored.operation)) remembered.set(row.id, stored)
+    return stored
+  }
+  const unreadable = (what: string, problem: string): StoreError =>
+    new StoreError({
+      reason: "Unavailable",
+      detail: `The store ${path} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
+    })
+  const decodeAll = (rows: ReadonlyArray<unknown>): ReadonlyArray<Stored> => rows.map((row) => recall(row as Row))
+  const find = (id: Guid): Stored | null => {
+    const row = statements.get.get(id)
+    return row === undefined ? null : recall(row as unknown as Row)
+  }
+  const guarded = (id: Guid, as: Guard): Row => {
+    const row = statements.get.get(id) as unknown as Row | undefined
+    if (row === undefined) throw as === null ? conflict(`operation ${id} is gone`) : fenced(id)
+    if (as !== null && (row.owner !== as.worker || row.epoch !== as.epoch)) throw fenced(id)
+    return row
+  }
+  const appendAll = (id: Guid, entries: ReadonlyArray<EvidenceEntry>): void => {
+    if (entries.length === 0) return
+    const { last } = statements.lastEntry.get(id) as { readonly last: number }
+    entries.forEach((entry, index) => statements.append.run(id, last + 1 + index, writeEntry(entry)))
+  }
+  const sequenceOf = (id: Guid | null): number | undefined =>
+    id === null ? undefined : (statements.get.get(id) as unknown as Row | undefined)?.sequence
+
+  return {
+    create: (operation: Operation): "Created" | "Duplicate" => {
+      if (statements.known.get(operation.id) !== undefined) return "Duplicate"
+      const { live } = statements.live.get() as { readonly live: number }
+      if (live >= queueBound) {
+        throw new StoreError({
+          reason: "Full",
+          detail: `${live} operations are live and no more than ${queueBound} may be`
+        })
+      }
+      const { id, request, receivedAt, endedAt, notBefore } = operation
+      statements.insert.run(
+        id,
+        writeOperation(operation),
+        stateOf(operation.stage),
+        request.partitionId,
+        receivedAt,
+        endedAt,
+        notBefore,
+        flag(holdsPartition(operation)),
+        flag(standingOrder(operation) !== null),
+        urgencyOf(operation)
+      )
+      return "Created"
+    },
+
+    get: find,
+
+    list: (query: ListQuery): ReadonlyArray<Stored> => {
+      const cursor = sequenceOf(query.after)
+      // A cursor that was pruned stood among the oldest: nothing comes after it backward, everything does forward.
+      if (query.newestFirst && query.after !== null && cursor === undefined) return []
+      const from = cursor ?? (query.newestFirst ? Number.MAX_SAFE_INTEGER : 0)
+      const [all, byState] = query.newestFirst
+        ? [statements.down, statements.downByState]
+        : [statements.up, statements.upByState]
+      const wanted = [...new Set(query.states)]
+      if (wanted.length === 0 || wanted.length >= OperationState.literals.length) {
+        return decodeAll(all.all(from, query.limit))
+      }
+      // One walk of the index for each state and a merge: a filter over several states never sorts the whole table.
+      const rows = wanted.flatMap((state) => byState.all(state, from, query.limit) as unknown as ReadonlyArray<Row>)
+      rows.sort((a, b) => (query.newestFirst ? b.sequence - a.sequence : a.sequence - b.sequence))
+      return decodeAll(rows.slice(0, query.limit))
+    },
+
+    holding: (): ReadonlyArray<Stored> => decodeAll(statements.holding.all()),
+
+    evidence: (id: Guid, from: number): ReadonlyArray<EvidenceEntry> =>
+      statements.evidence
+        .all(id, from)
+        .map((row) =>
+          Result.getOrThrowWith(readEntry(row["entry"]), (problem) =>
+            unreadable(`entry ${row["seq"]} of operation ${id}'s evidence`, problem.message)
+          )
+        ),
+
+    save: (stored: Stored, operation: Operation, entries: ReadonlyArray<EvidenceEntry>, as: Guard): Stored => {
+      const { id } = operation
+      const row = guarded(id, as)
+      if (row.version !== stored.version) throw conflict(`operation ${id} changed since it was read`)
+      try {
+        statements.save.run(
+          writeOperation(operation),
+          stateOf(operation.stage),
+          operation.endedAt,
+          operation.notBefore,
+          flag(holdsPartition(operation)),
+          flag(standingOrder(operation) !== null),
+          urgencyOf(operation),
+          id
+        )
+      } catch (thrown) {
+        if (isUniqueViolation(thrown)) throw conflict("another operation's fences stand on the partition")
+        throw thrown
+      }
+      appendAll(id, entries)
+      if (!holdsPartition(operation)) remembered.delete(id)
+      return { operation, version: row.version + 1, owner: row.owner, epoch: row.epoch }
+    },
+
+    append: (id: Guid, entries: ReadonlyArray<EvidenceEntry>, as: Guard): void => {
+      guarded(id, as)
+      appendAll(id, entries)
+    },
+
+    heartbeat: (worker: string, expires: Instant) => {
+      statements.renew.run(worker, expires)
+      const owned = statements.owned.all(worker) as unknown as ReadonlyArray<{
+        id: Guid
+        version: number
+        epoch: number
+      }>
+      return { lease: { worker, expires }, owned: owned.map(({ id, version, epoch }) => ({ id, version, epoch })) }
+    },
+
+    claim: (worker: string, limit: number, now: Instant) => {
+      const claimed: Array<Stored> = []
+      const unreadable: Array<StoreError> = []
+      // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
+      for (const row of statements.claimable.iterate(now, now) as Iterable<unknown> as Iterable<Row>) {
+        if (claimed.length >= limit) break
+        const stored = decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
+        if (Result.isSuccess(stored)) claimed.push(stored.success)
+        else if (!reported.has(row.id)) {
+          reported.add(row.id)
+          unreadable.push(stored.failure)
+        }
+      }
+      for (const { operation } of claimed) statements.own.run(worker, operation.id)
+      return { claimed, unreadable }
+    },
+
+    release: (worker: string): ReadonlyArray<Guid> => {
+      const ids = statements.disown.all(worker).map((row) => String(row["id"]))
+      statements.endLease.run(worker)
+      return ids
+    },
+
+    prune: (keepAtMost: number, endedBefore: Instant): number => {
+      const { ended } = statements.ended.get() as { readonly ended: number }
+      const excess = Math.min(ended - keepAtMost, pruneBatch)
+      return excess <= 0 ? 0 : Number(statements.prune.run(endedBefore, excess).changes)
+    }
+  }
+}
+
+type Rows = ReturnType<typeof makeRows>
+
+const reportUnreadable = (problems: ReadonlyArray<StoreError>): Effect.Effect<void> =>
+  Effect.forEach(problems, (problem) => Effect.logError(problem.detail), { discard: true })
+
+const prune = (
+  commit: GroupCommit.GroupCommit,
+  rows: Rows,
+  keepAtMost: number,
+  endedBefore: Instant
+): Effect.Effect<number, StoreError> =>
+  Effect.gen(function* () {
+    let removed = 0
+    while (true) {
+      const batch = yield* commit.write(() => rows.prune(keepAtMost, endedBefore))
+      removed += batch
+      if (batch < pruneBatch) return removed
+    }
+  })

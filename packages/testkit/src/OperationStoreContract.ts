@@ -1,0 +1,432 @@
+/**
+ * The laws of the port `OperationStore`, for every implementation: call `operationStoreContract` with a layer that gives
+ * a fresh, empty store each time it is built. Leases are counted by the store's own clock; a store under `TestClock`
+ * passes `adjust` as `pass`, one with a clock of its own really waits.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import type { EvidenceEntry } from "@inquorate/core/Evidence"
+import { advance, type Event, make, type Operation } from "@inquorate/core/Operation"
+import { OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
+import type { PlannedFence } from "@inquorate/core/Plan"
+
+/** How a suite builds the store and lets the store's clock pass. */
+export interface OperationStoreContractOptions {
+  /** Lets this many milliseconds pass on the store's clock. */
+  readonly pass: (millis: number) => Effect.Effect<void>
+  /** A layer of a fresh store that refuses a create when `bound` operations are live. */
+  readonly bounded: (bound: number) => Layer.Layer<OperationStore, StoreError>
+}
+
+/** The laws of the port, stated as tests of one implementation. */
+export const operationStoreContract = (
+  name: string,
+  layer: Layer.Layer<OperationStore, StoreError>,
+  options: OperationStoreContractOptions
+): void => {
+  const law = (title: string, body: Effect.Effect<void, StoreError, OperationStore>): void => {
+    it.effect(title, () => Effect.provide(body, layer))
+  }
+  describe(`${name} keeps the laws of OperationStore`, () => {
+    creationLaws(law, options)
+    listLaws(law)
+    writeLaws(law)
+    leaseLaws(law, options)
+    pruneLaws(law)
+  })
+}
+
+// --- internal ---
+
+type Law = (title: string, body: Effect.Effect<void, StoreError, OperationStore>) => void
+
+const lease = 2500
+
+const fence: PlannedFence = {
+  member: "s1",
+  node: "node-1",
+  injector: "pause",
+  grade: "Keeper",
+  process: { host: "local", pid: 4711, startTime: "123456", executable: "/bin/server", dataDirectory: "/data/s1" }
+}
+
+const guid = (n: number, kind = 0): string =>
+  `${kind.toString(16).padStart(8, "0")}-0000-4000-8000-${n.toString(16).padStart(12, "0")}`
+
+const fresh = (n: number, at: number, partition = n): Operation =>
+  make(
+    guid(n),
+    { serviceName: "fabric:/orders/quorum", partitionId: guid(partition, 1), mode: "QuorumReplicas", hold: 5000 },
+    at
+  )
+
+const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation =>
+  events.reduce((state, event) => Result.getOrThrow(advance(state, event)), operation)
+
+const ordered = (operation: Operation, at: number): Operation =>
+  play(operation, { _tag: "Taken", at }, { _tag: "FencesOrdered", at, fences: [fence] })
+
+const cancelled = (operation: Operation, at: number): Operation =>
+  play(operation, { _tag: "CancelRequested", at, force: false })
+
+const forced = (operation: Operation, at: number): Operation =>
+  play(cancelled(ordered(operation, at), at), { _tag: "CancelRequested", at, force: true })
+
+const note = (text: string, at = 1): EvidenceEntry => ({
+  at,
+  monotonic: at,
+  worker: "w1",
+  fact: { _tag: "Noted", text }
+})
+
+const texts = (entries: ReadonlyArray<EvidenceEntry>): ReadonlyArray<string> =>
+  entries.map(({ fact }) => (fact._tag === "Noted" ? fact.text : fact._tag))
+
+const ids = (stored: ReadonlyArray<Stored>): ReadonlyArray<string> => stored.map(({ operation }) => operation.id)
+
+const reasonOf = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<string> =>
+  Effect.match(effect, { onFailure: (error) => error.reason, onSuccess: () => "Success" })
+
+const creationLaws = (law: Law, options: OperationStoreContractOptions): void => {
+  law(
+    "an id is taken once, and what was stored first stays",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const first = fresh(1, 10)
+      assert.strictEqual(yield* store.create(first), "Created")
+      assert.strictEqual(yield* store.create({ ...first, receivedAt: 99 }), "Duplicate")
+      const stored = yield* store.get(first.id)
+      assert.deepStrictEqual(stored?.operation, first)
+      assert.strictEqual(stored?.owner, null)
+      assert.strictEqual(yield* store.get(guid(2)), null)
+    })
+  )
+  law(
+    "of many simultaneous creates with one id exactly one is Created",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const answers = yield* Effect.forEach(Array.from({ length: 20 }), () => store.create(fresh(1, 10)), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(answers.filter((answer) => answer === "Created").length, 1)
+    })
+  )
+  it.effect("a create beyond the bound is Full, a known id is still Duplicate, and an end makes room", () =>
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 10))
+      yield* store.create(fresh(2, 10))
+      assert.strictEqual(yield* reasonOf(store.create(fresh(3, 10))), "Full")
+      assert.strictEqual(yield* store.create(fresh(1, 10)), "Duplicate")
+      const stored = yield* store.get(guid(1))
+      yield* store.save(stored!, cancelled(stored!.operation, 20), [], null)
+      assert.strictEqual(yield* store.create(fresh(3, 10)), "Created")
+    }).pipe(Effect.provide(options.bounded(2)))
+  )
+}
+
+const listLaws = (law: Law): void => {
+  law(
+    "lists go by the order of receipt, in pages, both ways",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      // Neither ids nor times are in the order of receipt, so only that order can explain the answer.
+      for (const n of [5, 3, 9, 1, 7]) yield* store.create(fresh(n, 100 - n))
+      const page = (newestFirst: boolean, after: number | null, limit: number) =>
+        Effect.map(store.list({ states: [], limit, newestFirst, after: after === null ? null : guid(after) }), ids)
+      assert.deepStrictEqual(
+        yield* page(false, null, 10),
+        [5, 3, 9, 1, 7].map((n) => guid(n))
+      )
+      assert.deepStrictEqual(
+        yield* page(false, 3, 2),
+        [9, 1].map((n) => guid(n))
+      )
+      assert.deepStrictEqual(
+        yield* page(true, null, 2),
+        [7, 1].map((n) => guid(n))
+      )
+      assert.deepStrictEqual(
+        yield* page(true, 1, 9),
+        [9, 3, 5].map((n) => guid(n))
+      )
+      assert.deepStrictEqual(yield* page(true, 5, 9), [])
+    })
+  )
+  law(
+    "a list takes only the asked states, merged in the order of receipt",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      for (const n of [1, 2, 3, 4]) yield* store.create(fresh(n, 10))
+      const change = (n: number, to: (operation: Operation) => Operation) =>
+        Effect.flatMap(store.get(guid(n)), (stored) => store.save(stored!, to(stored!.operation), [], null))
+      yield* change(1, (operation) => cancelled(operation, 20))
+      yield* change(3, (operation) => forced(operation, 20))
+      const listed = (...states: Parameters<typeof store.list>[0]["states"]) =>
+        Effect.map(store.list({ states, limit: 10, newestFirst: false, after: null }), ids)
+      assert.deepStrictEqual(yield* listed("Cancelled"), [guid(1)])
+      assert.deepStrictEqual(yield* listed("ForceCancelled", "Cancelled"), [guid(1), guid(3)])
+      assert.deepStrictEqual(yield* listed("Running"), [guid(2), guid(4)])
+      assert.deepStrictEqual(yield* listed("Completed"), [])
+    })
+  )
+  law(
+    "holding gives what lives and what left a residue, nothing else",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      for (const n of [1, 2, 3]) yield* store.create(fresh(n, 10))
+      const first = yield* store.get(guid(1))
+      yield* store.save(first!, cancelled(first!.operation, 20), [], null)
+      const second = yield* store.get(guid(2))
+      const residue = yield* store.save(second!, forced(second!.operation, 20), [], null)
+      assert.deepStrictEqual(ids(yield* store.holding), [guid(2), guid(3)])
+      yield* store.save(residue, play(residue.operation, { _tag: "ResidueSwept", at: 30 }), [], null)
+      assert.deepStrictEqual(ids(yield* store.holding), [guid(3)])
+    })
+  )
+}
+
+const writeLaws = (law: Law): void => {
+  law(
+    "a save replaces the operation and appends its evidence together, and hands back the new version",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 10))
+      const stored = (yield* store.get(guid(1)))!
+      const next = play(stored.operation, { _tag: "Taken", at: 11 })
+      const saved = yield* store.save(stored, next, [note("a"), note("b")], null)
+      assert.isAbove(saved.version, stored.version)
+      assert.deepStrictEqual(saved, yield* store.get(guid(1)))
+      assert.deepStrictEqual(saved.operation, next)
+      assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 0)), ["a", "b"])
+    })
+  )
+  law(
+    "a save from an old version is a Conflict that leaves no evidence",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 10))
+      const stored = (yield* store.get(guid(1)))!
+      yield* store.save(stored, play(stored.operation, { _tag: "Taken", at: 11 }), [], null)
+      assert.strictEqual(yield* reasonOf(store.save(stored, stored.operation, [note("lost")], null)), "Conflict")
+      assert.deepStrictEqual(yield* store.evidence(guid(1), 0), [])
+    })
+  )
+  law(
+    "of two simultaneous saves of one version exactly one wins, and one that fails spoils no other",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 10))
+      yield* store.create(fresh(2, 10))
+      const one = (yield* store.get(guid(1)))!
+      const two = (yield* store.get(guid(2)))!
+      const taken = (stored: Stored, text: string) =>
+        reasonOf(store.save(stored, play(stored.operation, { _tag: "Taken", at: 11 }), [note(text)], null))
+      const answers = yield* Effect.all([taken(one, "first"), taken(one, "second"), taken(two, "other")], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual([...answers].sort(), ["Conflict", "Success", "Success"])
+      assert.strictEqual(answers[2], "Success")
+      assert.strictEqual((yield* store.evidence(guid(1), 0)).length, 1)
+    })
+  )
+  law(
+    "evidence is given in the order it was stored, from where it was asked",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.heartbeat("w1", lease)
+      const [claimed] = yield* store.claim("w1", 1)
+      const as = { worker: "w1", epoch: claimed!.epoch }
+      // Moments run backward here: the order of storing is what counts.
+      yield* store.append(guid(1), [note("a", 9), note("b", 8)], as)
+      yield* store.append(guid(1), [note("c", 7)], as)
+      assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 0)), ["a", "b", "c"])
+      assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 2)), ["c"])
+      assert.deepStrictEqual(yield* store.evidence(guid(1), 3), [])
+      assert.strictEqual((yield* store.get(guid(1)))!.version, claimed!.version)
+    })
+  )
+  law(
+    "a second operation whose fences would stand on one partition is a Conflict",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 10, 7))
+      yield* store.create(fresh(2, 10, 7))
+      const one = (yield* store.get(guid(1)))!
+      const two = (yield* store.get(guid(2)))!
+      const answers = yield* Effect.all(
+        [one, two].map((stored) => reasonOf(store.save(stored, ordered(stored.operation, 20), [], null))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual([...answers].sort(), ["Conflict", "Success"])
+    })
+  )
+  law(
+    "changes names what was created, saved and appended to",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const heard = yield* Effect.forkChild(
+        store.changes.pipe(
+          Stream.filter((id) => id === guid(1)),
+          Stream.take(2),
+          Stream.runCollect
+        ),
+        { startImmediately: true }
+      )
+      yield* Effect.yieldNow
+      yield* store.create(fresh(1, 10))
+      const stored = (yield* store.get(guid(1)))!
+      yield* store.save(stored, play(stored.operation, { _tag: "Taken", at: 11 }), [], null)
+      assert.deepStrictEqual([...(yield* Fiber.join(heard))], [guid(1), guid(1)])
+    })
+  )
+}
+
+const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
+  law(
+    "a claim takes what nobody owns, undone first, then begun, then oldest, never more than asked",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      for (const n of [1, 2, 3, 4]) yield* store.create(fresh(n, 0))
+      const change = (n: number, to: (operation: Operation) => Operation) =>
+        Effect.flatMap(store.get(guid(n)), (stored) => store.save(stored!, to(stored!.operation), [], null))
+      yield* change(3, (operation) => play(operation, { _tag: "Taken", at: 1 }))
+      yield* change(4, (operation) => cancelled(ordered(operation, 1), 1))
+      yield* store.heartbeat("w1", lease)
+      assert.deepStrictEqual(
+        ids(yield* store.claim("w1", 3)),
+        [4, 3, 1].map((n) => guid(n))
+      )
+      assert.deepStrictEqual(ids(yield* store.claim("w1", 3)), [guid(2)])
+      assert.deepStrictEqual(yield* store.claim("w1", 3), [])
+    })
+  )
+  law(
+    "what is not due yet is not claimed",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const now = yield* store.now
+      yield* store.create({ ...fresh(1, now), notBefore: now + 1000 })
+      yield* store.heartbeat("w1", 10 * lease)
+      assert.deepStrictEqual(yield* store.claim("w1", 1), [])
+      yield* options.pass(1100)
+      assert.deepStrictEqual(ids(yield* store.claim("w1", 1)), [guid(1)])
+    })
+  )
+  law(
+    "a claim raises the epoch, and the old owner is Fenced in every write",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.heartbeat("w1", lease)
+      const [mine] = yield* store.claim("w1", 1)
+      assert.strictEqual(mine!.owner, "w1")
+      yield* store.heartbeat("w2", 10 * lease)
+      assert.deepStrictEqual(yield* store.claim("w2", 1), [])
+      yield* options.pass(lease + 100)
+      const [theirs] = yield* store.claim("w2", 1)
+      assert.strictEqual(theirs!.owner, "w2")
+      assert.isAbove(theirs!.epoch, mine!.epoch)
+      const next = play(mine!.operation, { _tag: "Taken", at: 2 })
+      const as = { worker: "w1", epoch: mine!.epoch }
+      assert.strictEqual(yield* reasonOf(store.save(mine!, next, [note("late")], as)), "Fenced")
+      assert.strictEqual(yield* reasonOf(store.save(theirs!, next, [note("late")], as)), "Fenced")
+      assert.strictEqual(yield* reasonOf(store.append(guid(1), [note("late")], as)), "Fenced")
+      assert.strictEqual(
+        yield* reasonOf(store.append(guid(1), [note("late")], { worker: "w2", epoch: mine!.epoch })),
+        "Fenced"
+      )
+      assert.deepStrictEqual(yield* store.evidence(guid(1), 0), [])
+      assert.strictEqual(
+        yield* reasonOf(store.save(theirs!, next, [note("mine")], { worker: "w2", epoch: theirs!.epoch })),
+        "Success"
+      )
+    })
+  )
+  law(
+    "a heartbeat renews the lease and names what the worker owns with version and epoch",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.create(fresh(2, 0))
+      const before = yield* store.now
+      const first = yield* store.heartbeat("w1", lease)
+      assert.isAtLeast(first.lease.expires, before + lease)
+      assert.deepStrictEqual(first.owned, [])
+      const claimed = yield* store.claim("w1", 2)
+      yield* store.heartbeat("w2", 10 * lease)
+      yield* options.pass(lease - 1000)
+      yield* store.heartbeat("w1", lease)
+      yield* options.pass(lease - 1000)
+      assert.deepStrictEqual(yield* store.claim("w2", 2), [])
+      const cancelledOne = yield* store.save(claimed[0]!, cancelled(claimed[0]!.operation, 3), [], null)
+      const beaten = yield* store.heartbeat("w1", lease)
+      // The one that ended holds nothing, so there is nothing left of it to own.
+      assert.isAbove(cancelledOne.version, claimed[0]!.version)
+      assert.deepStrictEqual(beaten.owned, [{ id: guid(2), version: claimed[1]!.version, epoch: claimed[1]!.epoch }])
+    })
+  )
+  law(
+    "a residue is owned and claimed like what lives, until it is swept",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      const stored = (yield* store.get(guid(1)))!
+      yield* store.save(stored, forced(stored.operation, 1), [], null)
+      yield* store.heartbeat("w1", lease)
+      const [claimed] = yield* store.claim("w1", 1)
+      assert.strictEqual(claimed?.operation.stage._tag, "Failed")
+      assert.strictEqual((yield* store.heartbeat("w1", lease)).owned.length, 1)
+      yield* store.save(claimed!, play(claimed!.operation, { _tag: "ResidueSwept", at: 5 }), [], {
+        worker: "w1",
+        epoch: claimed!.epoch
+      })
+      assert.deepStrictEqual((yield* store.heartbeat("w1", lease)).owned, [])
+    })
+  )
+  law(
+    "released operations are free at once, and their next owner has a higher epoch",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.heartbeat("w1", lease)
+      const [mine] = yield* store.claim("w1", 1)
+      yield* store.release("w1")
+      const as = { worker: "w1", epoch: mine!.epoch }
+      assert.strictEqual(yield* reasonOf(store.append(guid(1), [note("late")], as)), "Fenced")
+      yield* store.heartbeat("w2", lease)
+      const [theirs] = yield* store.claim("w2", 1)
+      assert.isAbove(theirs!.epoch, mine!.epoch)
+    })
+  )
+}
+
+const pruneLaws = (law: Law): void => {
+  law(
+    "a prune removes the oldest ended beyond the count and the age, with their evidence, and nothing that holds",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      for (const n of [1, 2, 3, 4, 5]) yield* store.create(fresh(n, 0))
+      const end = (n: number, to: (operation: Operation) => Operation) =>
+        Effect.flatMap(store.get(guid(n)), (stored) => store.save(stored!, to(stored!.operation), [note("end")], null))
+      yield* end(1, (operation) => cancelled(operation, 300))
+      yield* end(2, (operation) => cancelled(operation, 100))
+      yield* end(3, (operation) => cancelled(operation, 200))
+      yield* end(4, (operation) => forced(operation, 50))
+      assert.strictEqual(yield* store.prune(3, 1000), 0)
+      assert.strictEqual(yield* store.prune(0, 100), 0)
+      assert.strictEqual(yield* store.prune(2, 1000), 1)
+      assert.strictEqual(yield* store.get(guid(2)), null)
+      assert.deepStrictEqual(yield* store.evidence(guid(2), 0), [])
+      assert.strictEqual(yield* store.prune(0, 1000), 2)
+      const left = yield* store.list({ states: [], limit: 9, newestFirst: false, after: null })
+      assert.deepStrictEqual(ids(left), [guid(4), guid(5)])
+      assert.strictEqual(yield* store.create(fresh(2, 0)), "Created")
+    })
+  )
+}
