@@ -38,7 +38,7 @@ const up = Command.make(
     yield* print({ name: lab.name, system: lab.system, config, members: lab.members }, () => [
       `The lab ${lab.name} is up: ${lab.members.length} members of ${lab.system}.`,
       ...memberLines(lab.members),
-      `Break it: worker --config ${config}`,
+      `Break it: inquorate-worker --config ${config}`,
       `Remove it: inq lab down ${lab.name}`
     ])
   })

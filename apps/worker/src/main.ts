@@ -76,30 +76,24 @@ const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: 
   const hosts = new Map([[host, LocalHost.make(host)]])
   yield* warn(config)
   yield* Effect.ignore(sweepAtStart(hosts))
-  const store = SqliteStore.layer({ path }).pipe(
-    Layer.mapError((error) => new CannotRun({ exit: exitCodes.store, detail: error.detail }))
-  )
   const engine = Engine.layer({
     workerId: config.workerId,
     concurrency: config.concurrency,
     queueBound: config.queue,
     defaultMaxHold: config.maxHold
   })
-  yield* Layer.launch(
-    serving(config).pipe(
-      Layer.provide(engine),
-      Layer.provide(store),
-      Layer.provide(clusters(config, hosts)),
-      Layer.mapError(
-        (error) =>
-          error._tag === "CannotRun"
-            ? error
-            : new CannotRun({
-                exit: error._tag === "ServeError" ? exitCodes.listen : exitCodes.usage,
-                detail: error._tag === "TargetError" ? `clusters.${error.cluster}: ${error.detail}` : error.message
-              })
-      )
-    )
+  const worker = serving(config).pipe(
+    Layer.provide(engine),
+    Layer.provide(SqliteStore.layer({ path: config.store.path })),
+    Layer.provide(clusters(config, hosts))
+  )
+  return yield* Layer.launch(worker).pipe(
+    Effect.catchTags({
+      StoreError: (error) => new CannotRun({ exit: exitCodes.store, detail: error.detail }),
+      ServeError: (error) => new CannotRun({ exit: exitCodes.listen, detail: error.message }),
+      TargetError: (error) =>
+        new CannotRun({ exit: exitCodes.usage, detail: `clusters.${error.cluster}: ${error.detail}` })
+    })
   )
 })
 

@@ -11,6 +11,7 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as YAML from "yaml"
 import { Lab, LabError, type LabModule, type LabProcess, type LabSite, type ProcessName } from "./LabModule.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import { labModules } from "./Registry.ts"
@@ -86,6 +87,11 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
     })
     const cluster = yield* module.up(site(options, members, directory, folder, runAs, module))
     const lab: Lab = { ...starting, state: "Up", members: cluster.members, configuration: cluster.configuration }
+    yield* attempt(options.name, "StateUnreadable", () =>
+      fs.writeFileSync(configurationFile(options.name), YAML.stringify({ clusters: { [lab.name]: lab.configuration } }), {
+        mode: 0o600
+      })
+    )
     yield* write(directory, lab)
     return lab
   })
@@ -105,6 +111,9 @@ export const down = Effect.fn("Lab.down")(function* (name: string): Effect.fn.Re
   if (!fs.existsSync(directory)) return { found: false, stopped: 0, killed: 0 }
   return yield* remove(name, directory)
 })
+
+/** The path of the file that configures a worker for this lab; it is there while the lab is. */
+export const configurationFile = (name: string): string => path.join(directoryOf(name), "worker.yaml")
 
 /** Every lab on record, by name. */
 export const list: Effect.Effect<ReadonlyArray<LabListing>, LabError> = Effect.gen(function* () {
