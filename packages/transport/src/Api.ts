@@ -1,0 +1,167 @@
+/**
+ * Our own surface, `/v1` and `/healthz`, declared once: the server's handlers, the OpenAPI document and the client all
+ * come from this value. Errors have the Service Fabric shape `{"Error":{"Code","Message"}}`, with the typed refusal
+ * beside it where a rule said no.
+ */
+import { FabricErrorCode } from "@inquorate/core/FabricError"
+import { Guid } from "@inquorate/core/Guid"
+import { Operation, QuorumLossRequest } from "@inquorate/core/Operation"
+import { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
+import { Refusal } from "@inquorate/core/Plan"
+import { OperationState } from "@inquorate/core/Wire"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+
+// --- models ---
+
+/** An operation with the wire's word for where it stands. */
+export const OperationView = Schema.Struct({ operation: Operation, state: OperationState }).annotate({
+  identifier: "OperationView"
+})
+/** An operation with the wire's word for where it stands. */
+export type OperationView = typeof OperationView.Type
+
+/** The answer of a start. `replayed` is true where the same start was taken before and nothing was started now. */
+export const StartReceipt = Schema.Struct({ ...OperationView.fields, replayed: Schema.Boolean }).annotate({
+  identifier: "StartReceipt"
+})
+/** The answer of a start. */
+export type StartReceipt = typeof StartReceipt.Type
+
+/** The body of an error. */
+export const ApiErrorBody = Schema.Struct({
+  Error: Schema.Struct({ Code: FabricErrorCode, Message: Schema.String }),
+  Refusal: Schema.optionalKey(Refusal)
+}).annotate({ identifier: "Error" })
+/** The body of an error. */
+export type ApiErrorBody = typeof ApiErrorBody.Type
+
+// --- errors ---
+
+/** A request that was not taken: the HTTP status, the wire's code, the sentence for a person and the typed refusal. */
+export class ApiError extends Schema.TaggedError<ApiError>()("ApiError", {
+  status: Schema.Int,
+  code: FabricErrorCode,
+  detail: Schema.String,
+  refusal: Schema.NullOr(Refusal)
+}) {
+  override get message(): string {
+    return `${this.code}: ${this.detail}`
+  }
+}
+
+/** The body of an error as it is sent. */
+export const errorBody = (error: ApiError): ApiErrorBody => ({
+  Error: { Code: error.code, Message: error.detail },
+  ...(error.refusal === null ? {} : { Refusal: error.refusal })
+})
+
+/** Turns a request that does not fit its schema into an `ApiError` that names the field. */
+export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@inquorate/transport/Api/SchemaErrors", {
+  error: errorAt(400)
+}) {}
+
+// --- make ---
+
+/** How many operations a list shows unless told otherwise, and at most. */
+export const listLimit = { usual: 100, most: 10_000 } as const
+
+/** The statuses an `ApiError` can have; whatever else a code says on the other surface is 500 here. */
+export const errorStatuses = [400, 404, 409, 413, 422, 500, 502, 503, 504] as const
+
+const OperationParams = { id: Guid }
+
+// 400 comes from the middleware as well, so every endpoint has all of them.
+const refusals = errorStatuses.map((status) => errorAt(status))
+
+const clusters = HttpApiEndpoint.get("clusters", "/v1/clusters", {
+  success: Schema.Array(ClusterView)
+}).annotate(OpenApi.Summary, "The configured clusters with their groups as last seen")
+
+const plan = HttpApiEndpoint.post("plan", "/v1/plan", {
+  payload: QuorumLossRequest,
+  success: PlanPreview,
+  error: refusals
+}).annotate(OpenApi.Summary, "Plan a quorum loss without touching anything")
+
+const start = HttpApiEndpoint.put("start", "/v1/operations/:id", {
+  params: OperationParams,
+  payload: QuorumLossRequest,
+  success: StartReceipt,
+  error: refusals
+}).annotate(OpenApi.Summary, "Start a quorum loss; repeating the same start is harmless")
+
+const list = HttpApiEndpoint.get("list", "/v1/operations", {
+  query: {
+    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: listLimit.most })))
+  },
+  success: Schema.Array(OperationView),
+  error: refusals
+}).annotate(OpenApi.Summary, "The newest operations in the order they were received")
+
+const detail = HttpApiEndpoint.get("detail", "/v1/operations/:id", {
+  params: OperationParams,
+  success: OperationDetail,
+  error: refusals
+}).annotate(OpenApi.Summary, "An operation with its plan, phases, fences, samples and verdicts")
+
+const events = HttpApiEndpoint.get("events", "/v1/operations/:id/events", {
+  params: OperationParams,
+  success: HttpApiSchema.StreamSse({ data: OperationChange }),
+  error: refusals
+}).annotate(OpenApi.Summary, "Every change of an operation until it has ended, as server-sent events named `change`")
+
+const cancel = HttpApiEndpoint.post("cancel", "/v1/operations/:id/cancel", {
+  params: OperationParams,
+  query: { force: Schema.optionalKey(Schema.Literals(["true", "false"])) },
+  success: OperationView,
+  error: refusals
+}).annotate(OpenApi.Summary, "Ask an operation to stop; force only after a graceful cancel")
+
+const health = HttpApiEndpoint.get("health", "/healthz", {
+  success: Schema.Struct({ status: Schema.Literal("ok") })
+}).annotate(OpenApi.Summary, "Answers while the worker's HTTP server runs")
+
+/** The group of all endpoints; at the top level, so that the client has them as its own methods. */
+export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
+  .add(clusters, plan, start, list, detail, events, cancel, health)
+  .middleware(SchemaErrors) {}
+
+/** Our own surface. */
+export class Api extends HttpApi.make("inquorate")
+  .add(WorkerApi)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Inquorate",
+      version: "1",
+      description: "Takes a partition's quorum away on purpose, holds it, gives it back, and proves all three."
+    })
+  ) {}
+
+// --- internal ---
+
+// One schema per status: the filter lets an encoder choose by the error's own status, a client decodes by the reply's.
+function errorAt(status: number) {
+  return ApiErrorBody.pipe(
+    Schema.decodeTo(
+      Schema.toType(ApiError).check(Schema.makeFilter((error: ApiError) => error.status === status)),
+      SchemaTransformation.transform({
+        decode: (body) =>
+          new ApiError({
+            status,
+            code: body.Error.Code,
+            detail: body.Error.Message,
+            refusal: body.Refusal ?? null
+          }),
+        encode: errorBody
+      })
+    ),
+    HttpApiSchema.status(status)
+  )
+}

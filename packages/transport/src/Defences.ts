@@ -1,0 +1,57 @@
+/**
+ * The defence against web pages: a start is a body-less POST that any page could send, so a request is only taken when
+ * its `Host` is ours (against DNS rebinding), its `Origin`, if any, is ours, and the browser does not call it
+ * cross-site. Pure, and asked first on every surface.
+ */
+
+/** The headers that are looked at, as Node gives them: lower-case names, the first of a repeated header. */
+export interface DefendedHeaders {
+  readonly host?: string | undefined
+  readonly origin?: string | undefined
+  readonly "sec-fetch-site"?: string | ReadonlyArray<string> | undefined
+}
+
+/** The check of one server: the sentence that says why a request is refused, or `undefined` for one that is taken. */
+export type Defences = (headers: DefendedHeaders) => string | undefined
+
+/**
+ * The defences of a server on `port`. `names` are further host names we go by (`db-tools.example`, or with a port
+ * `db-tools.example:8443`); a name without a port is taken with any port, as a proxy may listen on another.
+ */
+export const make = (options: { readonly port: number; readonly names: ReadonlyArray<string> }): Defences => {
+  const exact = new Set<string>()
+  const anyPort = new Set<string>()
+  for (const name of loopbackNames) {
+    exact.add(`${name}:${options.port}`)
+    if (options.port === 80) exact.add(name)
+  }
+  for (const name of options.names) (hasPort(name) ? exact : anyPort).add(name.toLowerCase())
+  const ours = (authority: string): boolean => {
+    const lower = authority.toLowerCase()
+    return exact.has(lower) || anyPort.has(lower.replace(/:[0-9]+$/, ""))
+  }
+  return (headers) => {
+    const { host, origin } = headers
+    if (host === undefined || !ours(host)) {
+      return `The Host ${shown(host)} is not one of this server's names.`
+    }
+    if (origin !== undefined) {
+      const match = /^https?:\/\/([^/]+)$/i.exec(origin)
+      if (match === null || !ours(match[1]!)) return `Requests from the origin ${shown(origin)} are not taken.`
+    }
+    const site = headers["sec-fetch-site"]
+    if (site !== undefined && site !== "none" && site !== "same-origin") {
+      return "Requests that a page of another site sends are not taken (Sec-Fetch-Site)."
+    }
+    return undefined
+  }
+}
+
+// --- internal ---
+
+const loopbackNames = ["127.0.0.1", "localhost", "[::1]"]
+
+const hasPort = (name: string): boolean => /:[0-9]+$/.test(name) && !/^\[[^\]]*$/.test(name)
+
+const shown = (value: string | undefined): string =>
+  value === undefined ? "(none)" : value.length > 200 ? `${value.slice(0, 200)}…` : value
