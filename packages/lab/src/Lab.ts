@@ -88,9 +88,13 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
     const cluster = yield* module.up(site(options, members, directory, folder, runAs, module))
     const lab: Lab = { ...starting, state: "Up", members: cluster.members, configuration: cluster.configuration }
     yield* attempt(options.name, "StateUnreadable", () =>
-      fs.writeFileSync(configurationFile(options.name), YAML.stringify({ clusters: { [lab.name]: lab.configuration } }), {
-        mode: 0o600
-      })
+      fs.writeFileSync(
+        configurationFile(options.name),
+        YAML.stringify({ clusters: { [lab.name]: lab.configuration } }),
+        {
+          mode: 0o600
+        }
+      )
     )
     yield* write(directory, lab)
     return lab

@@ -9,7 +9,7 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
-import pg from "pg"
+import { Client } from "pg"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
 import * as PostgresBinaries from "./PostgresBinaries.ts"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -77,9 +77,15 @@ const makeData = Effect.fnUntraced(function* (
     label: "initdb",
     command: initdb,
     arguments: [
-      ...["--pgdata", first, "--username", user, "--pwfile", passwordFile, "--auth", "scram-sha-256"],
+      `--pgdata=${first}`,
+      `--username=${user}`,
+      `--pwfile=${passwordFile}`,
+      "--auth=scram-sha-256",
+      "--encoding=UTF8",
+      "--no-locale",
+      "--no-instructions",
       // The system may lose an empty cluster in a power cut during these two seconds; the servers themselves do sync.
-      ...["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+      "--no-sync"
     ],
     log: "setup.log",
     environment
@@ -238,11 +244,11 @@ const untilReady = Effect.fnUntraced(function* (
 // Empty once every standby streams and answers and one write was acknowledged by the quorum.
 const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.Effect<string> =>
   Effect.promise(async () => {
-    const clients: Array<pg.Client> = []
-    const connect = async (member: LabMember): Promise<pg.Client> => {
+    const clients: Array<Client> = []
+    const connect = async (member: LabMember): Promise<Client> => {
       const [host, port] = member.address.split(":")
       const bounds = { connectionTimeoutMillis: 5000, query_timeout: 5000 }
-      const client = new pg.Client({ host, port: Number(port), user, database, password, ...bounds })
+      const client = new Client({ host, port: Number(port), user, database, password, ...bounds })
       clients.push(client)
       client.on("error", () => {})
       await client.connect()
