@@ -1,0 +1,819 @@
+/**
+ * The keeper: one POSIX-shell program that applies a pause on its host, watches it and ends it, whoever else dies.
+ *
+ * - Nothing is stopped before two keepers stand, each in a session of its own; either alone ends the fence at its
+ *   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
+ * - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
+ *   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
+ *   The same pattern (say first, look after) joins applying and lifting, two orders for one process, and two lifts.
+ * - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
+ * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a SIGCONT
+ *   for it is gone: a late one would cut into the next hold. Until then the process cannot be taken again.
+ * - A record of another boot is void: a reboot ends every pause. No process is signalled but by pid and start time.
+ *
+ * Uses sh, /proc and coreutils, and `setsid` of util-linux. State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for
+ * root, else `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`; in it
+ * `fences/<operation>/{epoch.<n>,<attempt>.<member>}` and `holds/<pid>.<start>/<operation>.<attempt>.<member>`.
+ */
+
+/** Runs the program that is its first argument: the text travels once, and a keeper starts its siblings from it. */
+export const launcher = 'program=$1; shift; eval "$program"'
+
+/**
+ * The program. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints its answer in
+ * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
+ */
+export const program = `LC_ALL=C
+PATH=\${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+umask 077
+launch='program=$1; shift; eval "$program"'
+
+# --- answers and reading ---
+
+answer() {
+  printf '%s\\n' "$*"
+  exit 0
+}
+
+# 19 digits or more could overflow the shell's arithmetic.
+is_number() {
+  case $1 in '' | *[!0-9]* | ???????????????????*) return 1 ;; esac
+}
+
+is_name() {
+  case $1 in '' | *[!0-9a-f-]*) return 1 ;; esac
+}
+
+# Uptime in whole milliseconds, without a leading zero (which would read as octal).
+clock() {
+  read -r now _ </proc/uptime
+  now=\${now%.*}\${now#*.}0
+  while :; do
+    case $now in 0?*) now=\${now#0} ;; *) return 0 ;; esac
+  done
+}
+
+# UTC in whole milliseconds; whole seconds where date knows no %N.
+utc() {
+  utc=$(date -u +%s%N)
+  case $utc in
+    *[!0-9]* | '') utc=$(date -u +%s)000 ;;
+    ???????????????????) utc=\${utc%??????} ;;
+    *) utc=\${utc}000 ;;
+  esac
+}
+
+# A process's own name may hold anything, line ends and ") " too; what follows the last ") " is the kernel's.
+fields() {
+  line=
+  while IFS= read -r part; do line="$line$part "; done 2>/dev/null <"$1"
+  case $line in *') '*) line=\${line##*) } ;; *) line= ;; esac
+  [ -n "$line" ]
+}
+
+# Sets state, parent and born (field 22) of a process.
+look() {
+  fields "/proc/$1/stat" || return 1
+  set -- $line
+  state=$1 parent=$2 born=\${20}
+}
+
+same() {
+  look "$1" && [ "$born" = "$2" ]
+}
+
+alive() {
+  same "$1" "$2" && case $state in Z | X | x) false ;; esac
+}
+
+# True where every thread of a process is stopped or dead.
+halted() {
+  for task in /proc/"$1"/task/[0-9]*; do
+    fields "$task/stat" || continue
+    case $line in [TtZXx]' '*) ;; *) return 1 ;; esac
+  done
+}
+
+# The kernel's own list of children is complete once the parent is stopped. Where it was built without, all of /proc is read.
+children() {
+  kids=
+  if [ -e /proc/$$/task/$$/children ]; then
+    for task in /proc/"$1"/task/[0-9]*; do
+      part=
+      read -r part 2>/dev/null <"$task/children"
+      kids="$kids $part"
+    done
+  else
+    for task in /proc/[0-9]*; do
+      look "\${task#/proc/}" && [ "$parent" = "$1" ] && kids="$kids \${task#/proc/}"
+    done
+  fi
+}
+
+# Sets kin to the given processes (as pid:born) and all their descendants.
+family() {
+  kin=" $* "
+  queue=$*
+  while [ -n "$queue" ]; do
+    following=
+    for elder in $queue; do
+      children "\${elder%:*}"
+      for kid in $kids; do
+        case $kin in *" $kid:"*) continue ;; esac
+        look "$kid" || continue
+        kin="$kin$kid:$born "
+        following="$following $kid:$born"
+      done
+    done
+    queue=$following
+  done
+}
+
+# --- state ---
+
+open_state() {
+  state_root=$INQUORATE_STATE
+  if [ -z "$state_root" ]; then
+    while read -r key _ effective _; do [ "$key" = Uid: ] && break; done </proc/self/status
+    if [ "$effective" = 0 ]; then
+      state_root=/var/lib/inquorate
+    else
+      state_root=\${XDG_STATE_HOME:-$HOME/.local/state}/inquorate
+    fi
+  fi
+  problem="the state directory $state_root cannot be written"
+  case $state_root in /*) ;; *) return 1 ;; esac
+  [ -d "$state_root/holds" ] || mkdir -p "$state_root/fences" "$state_root/holds" 2>/dev/null
+  [ -w "$state_root/fences" ] && [ -w "$state_root/holds" ] || return 1
+  problem="the state directory $state_root belongs to another user"
+  [ -O "$state_root" ] || return 1
+  problem=
+}
+
+open_boot() {
+  read -r boot </proc/sys/kernel/random/boot_id
+}
+
+# Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
+open_fence() {
+  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
+  open_state || answer refused "$problem"
+  open_boot
+  mark=$1.$2.$3
+  operation=$state_root/fences/$1
+  fence=$operation/$2.$3
+  epoch=$4
+  [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
+  [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
+}
+
+outranked() {
+  for seen in "$operation"/epoch.*; do
+    seen=\${seen##*.}
+    is_number "$seen" && [ "$seen" -gt "$epoch" ] && return 0
+  done
+  return 1
+}
+
+# A fence ordered before this boot is void: its processes, its keepers and its uptime are gone.
+void() {
+  ordered_boot=
+  read -r ordered_boot 2>/dev/null <"$fence/order"
+  [ -n "$ordered_boot" ] && [ "$ordered_boot" != "$boot" ]
+}
+
+# The earliest deadline on record. Each is a file named by it, so no order of writing can ever move it back.
+deadlines() {
+  deadline= deadline_utc=
+  for file in "$fence"/deadline.*; do
+    file=\${file##*/deadline.}
+    is_number "\${file%.*}" && is_number "\${file#*.}" || continue
+    [ -n "$deadline" ] && [ "$deadline" -le "\${file%.*}" ] || deadline=\${file%.*}
+    [ -n "$deadline_utc" ] && [ "$deadline_utc" -le "\${file#*.}" ] || deadline_utc=\${file#*.}
+  done
+  [ -n "$deadline" ]
+}
+
+is_armed() {
+  for file in "$fence"/armed.*; do
+    [ -e "$file" ] && return 0
+  done
+  return 1
+}
+
+# A line counts only with its end mark, so a half-written one reads as none.
+keepers() {
+  k1= k2= end=
+  read -r k1 b1 k2 b2 end 2>/dev/null <"$fence/keepers"
+  [ "$end" = . ] && is_number "$k1" && is_number "$b1" && is_number "$k2" && is_number "$b2"
+}
+
+# Sets list to all that was ever stopped for this fence; what is known in memory stays if the file is gone.
+recorded() {
+  [ -e "$fence/processes" ] || return 0
+  list=
+  while read -r pid_ born_; do
+    is_number "$pid_" && is_number "$born_" && [ "$pid_" -gt 1 ] && list="$list $pid_:$born_"
+  done 2>/dev/null <"$fence/processes"
+}
+
+# Records the end of the fence, once: a link is made whole or not at all.
+settle() {
+  [ -e "$fence/lifted" ] && return 0
+  clock
+  utc
+  [ -n "$2" ] && utc=$2
+  printf '%s %s %s\\n' "$now" "$utc" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
+  [ -e "$fence/lifted" ]
+}
+
+settle_void() {
+  clock
+  utc
+  settle Sweep $((utc - now))
+}
+
+note() {
+  utc
+  printf '%s %s\\n' "$utc" "$2" >"$fence/$1.$$" && mv "$fence/$1.$$" "$fence/$1"
+}
+
+text_of() {
+  when= text=
+  read -r when text 2>/dev/null <"$fence/$1"
+}
+
+# --- letting go ---
+
+# Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
+release() {
+  recorded
+  roots=
+  for token in $list; do
+    same "\${token%:*}" "\${token#*:}" && roots="$roots $token"
+  done
+  family $roots
+  first=
+  for token in $kin; do
+    if [ -z "$first" ]; then first=$token; else kill -CONT "\${token%:*}" 2>/dev/null; fi
+  done
+  [ -z "$first" ] || kill -CONT "\${first%:*}" 2>/dev/null
+}
+
+# Releases, looks, and does it again until nothing of it is stopped; gives up after $1 turns.
+free() {
+  turns=$1
+  while :; do
+    release
+    held=
+    for token in $kin; do
+      same "\${token%:*}" "\${token#*:}" && [ "$state" = T ] && held=1
+    done
+    [ -z "$held" ] && return 0
+    turns=$((turns - 1))
+    [ "$turns" -gt 0 ] || return 1
+    sleep 0.02
+  done
+}
+
+# Kills one of our own processes and waits until it is gone.
+retire() {
+  spins=0
+  while alive "$1" "$2"; do
+    [ "$1" = $$ ] && return 0
+    [ "$spins" = 0 ] && kill -KILL "$1" 2>/dev/null
+    spins=$((spins + 1))
+    [ "$spins" -gt 600 ] && return 1
+    [ "$spins" -gt 4 ] && sleep 0.005
+  done
+  return 0
+}
+
+# Whoever may still send a SIGCONT for this fence says so first and looks for the record of its end after.
+claim() {
+  look $$
+  true >"$fence/lifter.$$.$born"
+  ! [ -e "$fence/lifted" ]
+}
+
+# After the record is written: ends everybody who might still send a SIGCONT for this fence.
+retire_all() {
+  keepers && { retire "$k1" "$b1" || return 1; retire "$k2" "$b2" || return 1; }
+  for file in "$fence"/lifter.*; do
+    file=\${file##*/lifter.}
+    is_number "\${file%.*}" && is_number "\${file#*.}" || continue
+    retire "\${file%.*}" "\${file#*.}" || return 1
+  done
+  return 0
+}
+
+take_off() {
+  if ! [ -e "$fence/lifted" ] && claim; then
+    # An applier in the middle of its work would go on stopping. Its sibling stays until the processes run.
+    keepers && ! is_armed && { retire "$k1" "$b1" || return 1; }
+    # What was refused was never stopped, and may be held by another fence by now.
+    [ -e "$fence/refused" ] || free 100 || return 1
+    settle "$1" || return 1
+  fi
+  retire_all
+}
+
+# --- the process ---
+
+in_container() {
+  while IFS= read -r row; do
+    case $row in
+      *docker* | *kubepods* | *containerd* | *libpod* | *crio* | */lxc/*)
+        ours=
+        while IFS= read -r own; do [ "$own" = "$row" ] && ours=1; done </proc/self/cgroup
+        [ -n "$ours" ] || return 0
+        ;;
+    esac
+  done 2>/dev/null <"/proc/$1/cgroup"
+  return 1
+}
+
+# True where the process stands in its data directory or names it in an argument.
+serves() {
+  [ "/proc/$1/cwd" -ef "$2" ] && return 0
+  [ "$(readlink "/proc/$1/cwd")" = "$2" ] && return 0
+  tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null | {
+    while IFS= read -r word; do
+      for word in "$word" "\${word#*=}"; do
+        case $word in
+          '') ;;
+          /*) [ "$word" -ef "$2" ] && exit 0 ;;
+          *) [ "/proc/$1/cwd/$word" -ef "$2" ] && exit 0 ;;
+        esac
+      done
+    done
+    exit 1
+  }
+}
+
+# Sets verdict and problem for: pid, start time, executable, data directory.
+judge() {
+  verdict=mistaken
+  problem="no process $1 is there"
+  look "$1" || return 1
+  problem="pid $1 belongs to another process now"
+  [ "$born" = "$2" ] || return 1
+  standing=$state
+  problem="process $1 has ended"
+  case $standing in Z | X | x) return 1 ;; esac
+  verdict=impossible
+  problem="this user may not signal process $1"
+  kill -0 "$1" 2>/dev/null || return 1
+  problem="this user may not look at process $1"
+  [ -e "/proc/$1/ns/pid" ] || return 1
+  problem="process $1 runs in a container, which is not supported"
+  [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] && [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
+  in_container "$1" && return 1
+  verdict=mistaken
+  if ! [ "/proc/$1/exe" -ef "$3" ]; then
+    runs=$(readlink "/proc/$1/exe")
+    problem="process $1 runs $runs, not $3"
+    [ "$runs" = "$3" ] || return 1
+  fi
+  problem="process $1 neither stands in the data directory $4 nor names it in its arguments"
+  serves "$1" "$4" || return 1
+  verdict=impossible
+  problem="process $1 started this worker and cannot be stopped by it"
+  elder=$$
+  while [ "$elder" -gt 1 ]; do
+    [ "$elder" = "$1" ] && return 1
+    look "$elder" || break
+    elder=$parent
+  done
+  problem="process $1 is stopped already"
+  case $standing in T | t) return 1 ;; esac
+  verdict=ready problem=
+}
+
+well_formed() {
+  is_number "$1" && [ "$1" -gt 1 ] && is_number "$2" || return 1
+  case $3$4 in *'
+'*) return 1 ;; esac
+  case $3 in /*) ;; *) return 1 ;; esac
+  case $4 in /*) ;; *) return 1 ;; esac
+}
+
+# --- the keepers ---
+
+leave() {
+  trap - EXIT
+  exit 0
+}
+
+# Ends an order before anything was stopped.
+decline() {
+  note refused "$1"
+  leave
+}
+
+undo() {
+  free 50
+  note undone "$1"
+  settle Keeper
+  leave
+}
+
+nap() {
+  case $1 in ?) sleep "0.00$1" ;; ??) sleep "0.0$1" ;; *) sleep "0.$1" ;; esac
+}
+
+# The shell ends by itself when it cannot fork. Then the last keeper lets go with what it has built in.
+collapse() {
+  keepers || return
+  [ "$k1" != $$ ] && alive "$k1" "$b1" && return
+  [ "$k2" != $$ ] && alive "$k2" "$b2" && return
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || release
+}
+
+stop() {
+  printf '%s %s\\n' "\${1%:*}" "\${1#*:}" >>"$fence/processes" || return 1
+  kill -STOP "\${1%:*}" 2>/dev/null
+  stopped="$stopped $1"
+}
+
+apply() {
+  [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
+  judge "$pid" "$start" "$exe" "$directory" || decline "$problem"
+  deadlines || decline "the order has no deadline"
+  printf '%s %s\\n' "$pid" "$start" >>"$fence/processes" || decline "the state directory cannot be written"
+  clock
+  [ "$now" -le "$start_by" ] || decline "the order came late"
+  [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
+  kill -STOP "$pid" 2>/dev/null || decline "process $pid could not be signalled"
+  stopped=$pid:$start
+  limit=$((now + 1000))
+  while :; do
+    # Looked at before the children are listed: what is stopped cannot fork, so a list made after that is whole.
+    quiet=1
+    for token in $stopped; do
+      halted "\${token%:*}" || quiet=
+    done
+    family $stopped
+    for token in $kin; do
+      case " $stopped " in *" $token "*) continue ;; esac
+      quiet=
+      stop "$token" || undo "the state directory cannot be written"
+    done
+    [ -n "$quiet" ] && break
+    clock
+    [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
+    sleep 0.001
+  done
+  alive "$pid" "$start" || undo "process $pid ended"
+  count=0
+  for token in $stopped; do
+    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
+  done
+  utc
+  clock
+  true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
+}
+
+# The second keeper, until the first has said what became of the order.
+await_outcome() {
+  true >"$fence/ready"
+  clock
+  limit=$((now + 4000))
+  while ! is_armed; do
+    [ -e "$fence/refused" ] && leave
+    [ -e "$fence/lifted" ] && leave
+    clock
+    if [ "$now" -gt "$limit" ] || ! alive "$k1" "$b1"; then
+      retire "$k1" "$b1"
+      is_armed && return 0
+      [ -e "$fence/refused" ] && leave
+      undo "the keeper that applied it died"
+    fi
+    sleep 0.02
+  done
+}
+
+watch() {
+  [ -e "$fence/broken" ] && return 0
+  for token in $list; do
+    same "\${token%:*}" "\${token#*:}" || continue
+    case $state in
+      [TtZXx]) ;;
+      # A lift says so before its first SIGCONT.
+      *) [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
+    esac
+  done
+}
+
+stand() {
+  recorded
+  while ! [ -e "$fence/lifted" ]; do
+    clock
+    deadlines
+    left=$((deadline - now))
+    [ "$left" -gt 0 ] && [ -z "$ending" ] || break
+    watch
+    [ "$left" -lt 200 ] || left=200
+    nap "$left"
+  done
+  turns_left=60
+  while ! [ -e "$fence/lifted" ]; do
+    if free 20; then
+      settle Keeper
+      break
+    fi
+    turns_left=$((turns_left - 1))
+    [ "$turns_left" -gt 0 ] || leave
+    sleep 0.1
+  done
+  # A frozen sibling would send its SIGCONT when it thaws, into whatever holds the process then.
+  retire "$k1" "$b1"
+  retire "$k2" "$b2"
+  leave
+}
+
+keep() {
+  role=$1 fence=$2 pid=$3 start=$4 exe=$5 directory=$6 start_by=$7 ending=
+  list=$pid:$start
+  cd /
+  trap '' HUP INT QUIT
+  trap 'ending=1' TERM
+  trap collapse EXIT
+  echo -1000 2>/dev/null >/proc/self/oom_score_adj
+  clock
+  limit=$((now + 1500))
+  until keepers; do
+    clock
+    [ "$now" -le "$limit" ] || leave
+    sleep 0.002
+  done
+  if [ "$role" = 2 ]; then
+    await_outcome
+  else
+    until [ -e "$fence/ready" ]; do
+      clock
+      [ "$now" -le "$limit" ] || decline "the second keeper did not start"
+      sleep 0.002
+    done
+    apply
+  fi
+  stand
+}
+
+# --- the verbs ---
+
+hello() {
+  open_state
+  open_boot
+  machine=unknown
+  read -r machine 2>/dev/null </etc/machine-id
+  clock
+  utc
+  printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
+}
+
+preflight() {
+  hello
+  [ -z "$problem" ] || answer impossible "$problem"
+  well_formed "$@" || answer mistaken "the process is not fully named"
+  for tool in setsid sleep mkdir mv ln readlink date rm tr; do
+    command -v $tool >/dev/null || answer impossible "the host has no $tool"
+  done
+  judge "$@"
+  answer "$verdict" "$problem"
+}
+
+refuse() {
+  rm -f "$state_root/holds/$pid.$start/$mark"
+  note refused "$1"
+  answer refused "$1"
+}
+
+# A fence is over when its end is on record and nobody is left who could send a signal for it.
+is_over() {
+  [ -d "$fence" ] || return 0
+  void && return 0
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 1
+  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return 1
+  for file in "$fence"/lifter.*; do
+    file=\${file##*/lifter.}
+    is_number "\${file%.*}" && alive "\${file%.*}" "\${file#*.}" && return 1
+  done
+  return 0
+}
+
+# Says what it means to hold before it looks who else does: of two at once at least one sees the other.
+reserve() {
+  hold=$state_root/holds/$pid.$start
+  [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
+  true >"$hold/$mark" || refuse "the state directory cannot be written"
+  mine=$fence
+  for other in "$hold"/*; do
+    name=\${other##*/}
+    [ "$name" = "$mark" ] && continue
+    fence=$state_root/fences/\${name%%.*}/\${name#*.}
+    if is_over; then
+      rm -f "$other"
+    else
+      fence=$mine
+      refuse "process $pid is held by the fence $name"
+    fi
+  done
+  fence=$mine
+}
+
+arm() {
+  is_number "$9" && is_number "\${10}" && is_number "\${11}" && well_formed "$5" "$6" "$7" "$8" ||
+    answer refused "the order is malformed"
+  open_fence "$1" "$2" "$3" "$4"
+  pid=$5 start=$6 exe=$7 directory=$8 start_by=$9
+  if ! mkdir "$fence" 2>/dev/null; then
+    [ -d "$fence" ] && answer refused "this order was given before"
+    answer refused "the state directory $state_root cannot be written"
+  fi
+  printf '%s\\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
+    true >"$fence/deadline.\${10}.\${11}" || refuse "the state directory cannot be written"
+  outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
+  [ "\${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
+  clock
+  [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
+  [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
+  judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
+  reserve
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" \\
+    </dev/null >/dev/null 2>&1 &
+  k1=$!
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" \\
+    </dev/null >/dev/null 2>&1 &
+  k2=$!
+  look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
+  printf '%s %s %s %s .\\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
+  clock
+  limit=$((now + 6000))
+  until is_armed; do
+    if [ -e "$fence/refused" ]; then text_of refused; answer refused "$text"; fi
+    if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
+    [ -e "$fence/lifted" ] && answer undone "it was lifted while it was applied"
+    clock
+    [ "$now" -le "$limit" ] || answer unknown "the keepers have not answered"
+    if ! alive "$k1" "$b1" && ! alive "$k2" "$b2" && ! is_armed && ! [ -e "$fence/refused" ] && ! [ -e "$fence/lifted" ]; then
+      note undone "both keepers died"
+      take_off Worker || answer unknown "both keepers died and the processes could not be continued"
+    fi
+    sleep 0.003
+  done
+  describe
+}
+
+describe() {
+  [ -d "$fence" ] || answer absent
+  void && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && settle_void
+  broken=0
+  [ -e "$fence/broken" ] && broken=1
+  if [ -e "$fence/lifted" ]; then
+    read -r _ when by <"$fence/lifted"
+    standing="lifted $by $when $broken"
+  elif [ -e "$fence/refused" ]; then
+    text_of refused
+    standing="refused $text"
+  elif is_armed; then
+    file=\${file##*/armed.}
+    count=\${file##*.} file=\${file%.*}
+    armed_utc=\${file##*.}
+    alone=0
+    keepers && alive "$k1" "$b1" && alone=$((alone + 1))
+    [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
+    if [ "$alone" = 0 ]; then
+      recorded
+      for token in $list; do
+        same "\${token%:*}" "\${token#*:}" && case $state in [TtZXx]) ;; *) broken=1 ;; esac
+      done
+    fi
+    deadlines
+    standing="armed $count $armed_utc $deadline_utc $alone $broken"
+  else
+    standing=arming
+  fi
+  [ -n "$quietly" ] || printf '%s\\n' "$standing"
+}
+
+lift() {
+  open_fence "$@"
+  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
+  if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
+    settle Worker || answer unknown "the state directory cannot be written"
+  elif ! [ -d "$fence" ]; then
+    answer refused "the state directory $state_root cannot be written"
+  elif void && ! [ -e "$fence/lifted" ]; then
+    settle_void || answer unknown "the state directory cannot be written"
+  elif ! void; then
+    [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
+    take_off Worker || answer unknown "the processes could not be continued, or a keeper not be ended"
+  fi
+  describe
+}
+
+tighten() {
+  is_number "$5" && is_number "$6" || answer refused "the order is malformed"
+  open_fence "$1" "$2" "$3" "$4"
+  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
+  [ -d "$fence" ] || answer refused "the host has no record of the fence"
+  [ -e "$fence/lifted" ] && answer refused "the fence is off already"
+  [ -e "$fence/refused" ] && answer refused "the fence was refused"
+  [ "$7" = "$boot" ] && ! void || answer refused "the host was restarted since it was last asked"
+  deadlines || answer refused "the fence has no deadline yet"
+  [ "$6" -le "$deadline_utc" ] || answer refused "the fence ends earlier than that already"
+  true >"$fence/deadline.$5.$6" || answer unknown "the state directory cannot be written"
+  answer tightened
+}
+
+inspect() {
+  open_fence "$@"
+  describe
+}
+
+sweep_fence() {
+  quietly=1
+  describe
+  case $standing in
+    arming | armed*)
+      grace=0
+      [ "\${standing#armed}" = "$standing" ] && alone=0 && keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && alone=1
+      [ "$alone" = 0 ] || grace=2000
+      if [ "$clear" = clear ] && deadlines && [ "$now" -ge $((deadline + grace)) ]; then
+        true >"$fence/dismissed"
+        take_off Sweep
+        describe
+      fi
+      ;;
+  esac
+  printf '%s\\n' "fence $operation_id $attempt $member $standing"
+}
+
+# True where the fence ended more than seven days ago and nothing of it is left.
+is_old() {
+  [ "$clear" = clear ] || return 1
+  when=
+  if [ -e "$fence/lifted" ]; then
+    read -r _ when _ <"$fence/lifted"
+  elif [ -e "$fence/refused" ]; then
+    text_of refused
+  fi
+  is_number "$when" && [ $((today - when)) -gt 604800000 ] && is_over
+}
+
+sweep() {
+  clear=$1
+  open_state || answer refused "$problem"
+  open_boot
+  clock
+  utc
+  today=$utc
+  for operation in "$state_root"/fences/*; do
+    operation_id=\${operation##*/}
+    is_name "$operation_id" || continue
+    emptied=
+    for fence in "$operation"/[0-9]*.*; do
+      [ -d "$fence" ] || continue
+      member=\${fence##*.} attempt=\${fence##*/} attempt=\${attempt%%.*}
+      is_number "$attempt" && is_name "$member" || continue
+      sweep_fence
+      is_old && rm -rf "$fence" && emptied=1
+    done
+    [ -z "$emptied" ] || forget_operation
+  done
+  [ "$clear" = clear ] && forget_holds
+  answer swept
+}
+
+forget_operation() {
+  for fence in "$operation"/[0-9]*.*; do
+    [ -d "$fence" ] && return 0
+  done
+  rm -rf "$operation"
+}
+
+forget_holds() {
+  for hold in "$state_root"/holds/*; do
+    [ -d "$hold" ] || continue
+    busy=
+    for other in "$hold"/*; do
+      [ -e "$other" ] || continue
+      name=\${other##*/}
+      fence=$state_root/fences/\${name%%.*}/\${name#*.}
+      if is_over; then rm -f "$other"; else busy=1; fi
+    done
+    [ -n "$busy" ] || rmdir "$hold" 2>/dev/null
+  done
+}
+
+quietly= list=
+verb=$1
+shift
+case $verb in
+  hello) hello ;;
+  preflight | arm | tighten | lift | inspect | sweep | keep) "$verb" "$@" ;;
+  *) answer refused "there is no verb $verb" ;;
+esac
+`
