@@ -223,14 +223,14 @@ const plain = (status: number, code: ApiError["code"], detail: string): HttpServ
   errorResponse(new ApiError({ status, code, detail, refusal: null }))
 
 // The router answers a few things by itself (415, for one) in plain text; a client gets the same JSON for all of them.
-const asJsonError = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  response.status >= 400 && response.headers["content-type"]?.startsWith("application/json") !== true
-    ? plain(
-        response.status,
-        response.status < 500 ? "E_INVALIDARG" : "E_FAIL",
-        response.status === 415 ? "Send the body as application/json." : `The request failed with ${response.status}.`
-      )
-    : response
+const asJsonError = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
+  if (response.status < 400 || response.headers["content-type"]?.startsWith("application/json") === true) {
+    return HttpServerResponse.setHeader(response, "x-content-type-options", "nosniff")
+  }
+  const sentence =
+    response.status === 415 ? "Send the body as application/json." : `The request failed with ${response.status}.`
+  return plain(response.status, response.status < 500 ? "E_INVALIDARG" : "E_FAIL", sentence)
+}
 
 const answerCause = (
   cause: Cause.Cause<HttpServerError.HttpServerError>

@@ -79,6 +79,9 @@ const repeats = 3
 /** How long to wait before asking again for an operation whose stream broke. */
 const pollInterval = "1 second"
 
+/** How often that is tried in vain, one interval apart, before the worker counts as gone. */
+const pollsInVain = 30
+
 // Everything but a cancel may be repeated: a start carries its id, and a repeated one is recognised.
 const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.retry(call, {
@@ -154,7 +157,12 @@ const watch = (
       seen = JSON.stringify(change.operation)
       ended = isTerminal(change.operation)
     }
-    const asked = Stream.fromEffectRepeat(Effect.delay(detail, pollInterval)).pipe(
+    const patiently = Effect.retry(detail, {
+      times: pollsInVain,
+      schedule: Schedule.spaced(pollInterval),
+      while: (error) => (error._tag === "ClientError" ? error.reason === "Unreachable" : error.status >= 500)
+    })
+    const asked = Stream.fromEffectRepeat(Effect.delay(patiently, pollInterval)).pipe(
       Stream.map(({ operation, state }): OperationChange => ({ operation, state, entries: [] })),
       Stream.filter((change) => JSON.stringify(change.operation) !== seen)
     )

@@ -101,8 +101,6 @@ export interface FabricClient {
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
     const wire = makeWire(http, options)
-    const ofPartition = (request: { readonly serviceId: string; readonly partitionId: Guid }) =>
-      `/Faults/Services/${path(request.serviceId)}/$/GetPartitions/${request.partitionId}/$`
     return {
       startQuorumLoss: (request) =>
         wire.post(`${ofPartition(request)}/StartQuorumLoss`, "6.0", {
@@ -169,6 +167,9 @@ const patience = 5
 
 // Ids go as they are. Only what would end the path is escaped; such a name is not a valid one, and the server says so.
 const path = (id: string): string => id.replaceAll("?", "%3F").replaceAll("#", "%23")
+
+const ofPartition = (request: { readonly serviceId: string; readonly partitionId: Guid }): string =>
+  `/Faults/Services/${path(request.serviceId)}/$/GetPartitions/${path(request.partitionId)}/$`
 
 const makeWire = (http: HttpClient.HttpClient, options: Options) => {
   const base = options.endpoint.replace(/\/+$/, "")

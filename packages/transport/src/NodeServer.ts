@@ -109,7 +109,9 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   server.maxConnections = bounds.connections
   server.on("clientError", answerClientError)
   const serving = yield* listen(server, options)
-  const defences = Defences.make({ port: serving.port, names: options.names ?? [] })
+  // The address we were told to listen on is ours too; no page can make a name of its own into an address.
+  const address = new URL(serving.url).host
+  const defences = Defences.make({ port: serving.port, names: [address, ...(options.names ?? [])] })
   const surface = { fabric, services, clusterId: options.clusterId?.toLowerCase(), bodyBytes: bounds.bodyBytes }
   server.on("request", (request, response) => {
     const target = request.url!
@@ -154,12 +156,12 @@ const foreignTarget = (target: string, defences: Defences.Defences): string | un
 }
 
 const serveFabric = (surface: Surface, request: Http.IncomingMessage, response: Http.ServerResponse): void => {
-  const cluster = request.headers["clusterid"]
-  if (surface.clusterId !== undefined && cluster !== undefined && String(cluster).toLowerCase() !== surface.clusterId) {
-    return refuse(response, { code: "E_ACCESSDENIED", message: "This is another cluster (ClusterId)." }, true)
-  }
   const parsed = FabricPath.parse(request.method!, request.url!)
   if (Result.isFailure(parsed)) return refuse(response, parsed.failure, false)
+  const cluster = request.headers["clusterid"]
+  if (surface.clusterId !== undefined && cluster !== undefined && String(cluster).toLowerCase() !== surface.clusterId) {
+    return refuse(response, { code: "E_ACCESSDENIED", message: "This is another cluster (ClusterId)." }, false)
+  }
   const { headers } = request
   // No call of this surface reads a body; one that comes all the same is counted and dropped.
   if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") {
@@ -209,8 +211,11 @@ const refuse = (response: Http.ServerResponse, error: FabricPath.WireError, clos
 }
 
 const write = (response: Http.ServerResponse, reply: FabricServer.FabricReply): void => {
-  if (reply.status !== 204) response.setHeader("Content-Length", Buffer.byteLength(reply.body))
-  response.writeHead(reply.status, reply.reason, reply.headers)
+  const headers =
+    reply.status === 204
+      ? [...reply.headers]
+      : [...reply.headers, "Content-Length", String(Buffer.byteLength(reply.body))]
+  response.writeHead(reply.status, reply.reason, headers)
   response.end(reply.body)
 }
 

@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- a small function stands beside the one story that uses it */
 /** The URL grammar: the requests of the official clients, the contract's odd corners, and laws over any URL. */
 import { assert, describe, it } from "@effect/vitest"
 import { table } from "@inquorate/core/FabricError"

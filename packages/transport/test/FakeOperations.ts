@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- a small function stands beside the one story that uses it */
 /**
  * The port `Operations` in memory: operations are moved by core's own `advance`, by hand, so that a test decides what
  * happens and when. One simulated etcd cluster `lab` with one group of three, and one PostgreSQL cluster.

@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- a small function stands beside the one story that uses it */
 /** Both surfaces over real HTTP on a free port of the loopback, against the port `Operations` in memory. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Guid from "@inquorate/core/Guid"

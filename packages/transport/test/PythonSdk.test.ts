@@ -14,16 +14,14 @@ const missing = spawnSync(python, ["-c", "import azure.servicefabric"]).status !
 const O = "11111111-1111-4111-8111-111111111111"
 const O2 = "22222222-2222-4222-8222-222222222222"
 
-const walk = (url: string, stage: string, operation = O): Effect.Effect<Record<string, unknown>, Error> =>
+const walk = (url: string, stage: string, operation = O): Effect.Effect<Record<string, unknown>> =>
   Effect.callback((resume) => {
     const child = execFile(
       python,
       [script, url, stage, "lab~kv", etcd.partitionId, operation],
       { timeout: 50_000 },
       (error, stdout, stderr) =>
-        resume(
-          error === null ? Effect.succeed(JSON.parse(stdout)) : Effect.fail(new Error(`${error.message}\n${stderr}`))
-        )
+        resume(error === null ? Effect.succeed(JSON.parse(stdout)) : Effect.die(`${error.message}\n${stderr}`))
     )
     return Effect.sync(() => child.kill())
   })
