@@ -1,0 +1,58 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { OperationChange } from "@inquorate/core/Operations"
+import { make } from "@inquorate/core/Operation"
+import { changeLines, liveLine } from "../src/Watch.ts"
+import { table } from "../src/Table.ts"
+
+const operation = make(
+  "11111111-2222-3333-4444-555555555555",
+  { serviceName: "fabric:/orders/quorum", partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa", mode: "QuorumReplicas", hold: 5000 },
+  1_000_000
+)
+
+describe("a table", () => {
+  it("is as wide as its widest cells and ends no line in blanks", () => {
+    assert.deepStrictEqual(table(["A", "LONG"], [["wide cell", ""], ["x", "y"]]), ["A          LONG", "wide cell", "x          y"])
+    assert.deepStrictEqual(table(["A"], []), [])
+  })
+})
+
+describe("a watched operation", () => {
+  it("shows each write, accepted or not, with the time since it was received", () => {
+    const change: OperationChange = {
+      operation,
+      state: "Running",
+      entries: [
+        {
+          at: 1_001_500,
+          monotonic: 0,
+          worker: "w",
+          fact: {
+            _tag: "Sampled",
+            samples: [
+              { sequence: 1, endpoint: "e", sentAt: 1_001_400, endedAt: 1_001_402, outcome: { _tag: "Acknowledged" } },
+              { sequence: 2, endpoint: "e", sentAt: 1_001_450, endedAt: null, outcome: null }
+            ]
+          }
+        }
+      ]
+    }
+    assert.deepStrictEqual(changeLines(change), [
+      "   1.50 s    write 1: acknowledged after 2 ms",
+      "   1.50 s    write 2: no answer yet"
+    ])
+  })
+
+  it("counts down the hold to the lift", () => {
+    const order = { fences: [], armedAt: 1, deadline: 2_000_000 }
+    const holding = {
+      ...operation,
+      stage: {
+        _tag: "Advancing",
+        step: { _tag: "PerformingActions", order, phase: { _tag: "Holding", lossBegan: 1_001_000, liftAt: 1_006_000 } }
+      }
+    } as const
+    assert.strictEqual(liveLine(holding, 1_002_800), "Running  Holding, 3.2 s left")
+    assert.strictEqual(liveLine(holding, 1_009_000), "Running  Holding, 0 ms left")
+  })
+})

@@ -1,0 +1,101 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import { type Overrides, parse, parseListen } from "../src/Config.ts"
+
+const none: Overrides = { listen: undefined, store: undefined, workerId: undefined }
+const defaults = { store: "sqlite:/state/worker.db", workerId: "here" }
+const read = (text: string, overrides: Partial<Overrides> = {}) =>
+  parse(text, "worker.yaml", { ...none, ...overrides }, defaults)
+const mistakes = (text: string, overrides: Partial<Overrides> = {}) => {
+  const parsed = read(text, overrides)
+  return Result.isFailure(parsed) ? parsed.failure.mistakes.map(({ key, line }) => `${line} ${key}`) : []
+}
+
+const postgres = `
+    system: postgres
+    user: postgres
+    database: postgres
+    members:
+      - { name: p, address: "127.0.0.1:5432" }
+      - { name: s1, address: "127.0.0.1:5433" }
+`
+
+describe("a configuration", () => {
+  it("may be empty, and then has every default", () => {
+    const config = Result.getOrThrow(read(""))
+    assert.deepStrictEqual(config.listen, { host: "127.0.0.1", port: 19080 })
+    assert.deepStrictEqual(config.store, { path: "/state/worker.db" })
+    assert.strictEqual(config.workerId, "here")
+    assert.strictEqual(config.maxHold, 900_000)
+    assert.deepStrictEqual(config.clusters, [])
+  })
+
+  it("gives each cluster to the module of its system, with its own limits", () => {
+    const config = Result.getOrThrow(read(`clusters:\n  orders:${postgres}    protected: true\n    maxHold: 30s\n`))
+    const [orders] = config.clusters
+    assert.strictEqual(orders!.module.system, "postgres")
+    assert.deepInclude(orders, { name: "orders", protected: true, maxHold: 30_000 })
+  })
+
+  it("is overridden by the environment and flags", () => {
+    const config = Result.getOrThrow(
+      read("listen: 127.0.0.1:1\nstore: sqlite:/a\nworker: { id: file }", {
+        listen: "[::1]:2",
+        store: "sqlite:/b",
+        workerId: "flag"
+      })
+    )
+    assert.deepStrictEqual([config.listen, config.store.path, config.workerId], [{ host: "::1", port: 2 }, "/b", "flag"])
+  })
+
+  it("tells every mistake with its line and key, all at once", () => {
+    const text = [
+      "listen: nowhere",
+      "store: mysql:/x",
+      "limits:",
+      "  maxHold: soon",
+      "  concurrency: 0",
+      "colour: red"
+    ].join("\n")
+    assert.deepStrictEqual(mistakes(text).sort(), [
+      "1 listen",
+      "2 store",
+      "4 limits.maxHold",
+      "5 limits.concurrency",
+      "6 colour"
+    ])
+  })
+
+  it("tells a mistake inside a cluster, also one only its system knows", () => {
+    const text = ["clusters:", "  orders:", "    system: postgres", "    user: postgres", "    database: postgres", "    members:", "      - { name: p }"].join("\n")
+    assert.isTrue(mistakes(text).some((mistake) => /^7 clusters\.orders\.members\.0\.address$/.test(mistake)), String(mistakes(text)))
+    assert.deepStrictEqual(mistakes("clusters:\n  orders:\n    system: oracle"), ["3 clusters.orders.system"])
+    assert.deepStrictEqual(mistakes(`clusters:\n  "a/b":${postgres}`), ["2 clusters.a/b"])
+    assert.isTrue(mistakes(`clusters:\n  orders:${postgres}    membres: []\n`).includes("9 clusters.orders.membres"))
+  })
+
+  it("tells where YAML itself ends", () => {
+    assert.match(mistakes("clusters:\n  a: [1,\n  b: 2")[0]!, /^\d+ /)
+    assert.deepStrictEqual(mistakes("just words").length, 1)
+  })
+
+  it("tells a mistake in a flag by the flag's name", () => {
+    assert.deepStrictEqual(mistakes("", { listen: "80", store: "pg" }), [
+      "0 --listen / INQUORATE_LISTEN",
+      "0 --store / INQUORATE_STORE"
+    ])
+  })
+
+  it("never prints a secret it was given in place", () => {
+    const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
+    assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")
+  })
+})
+
+describe("where to listen", () => {
+  it("is a host and a port", () => {
+    assert.deepStrictEqual(parseListen("localhost:0"), { host: "localhost", port: 0 })
+    assert.deepStrictEqual(parseListen("[::1]:19080"), { host: "::1", port: 19080 })
+    for (const wrong of ["", "127.0.0.1", ":80", "a:99999", "::1:80", "a b:1"]) assert.isUndefined(parseListen(wrong), wrong)
+  })
+})

@@ -1,0 +1,253 @@
+/**
+ * What the stories about real systems are told with: a lab, workers as real processes, an observer that looks at the
+ * system and its processes from outside, and the faults as verbs (kill, freeze, thaw). Everything started here is ended
+ * here, by pid.
+ */
+import * as Lab from "@inquorate/lab/Lab"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import type { OperationDetail } from "@inquorate/core/Operations"
+import type { PartitionQuorumLossProgress } from "@inquorate/core/Wire"
+import * as Effect from "effect/Effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as pg from "pg"
+
+// --- models ---
+
+/** A worker that runs. */
+export interface Worker {
+  readonly endpoint: string
+  readonly pid: number
+  /** Its standard error so far. */
+  readonly log: () => string
+  readonly kill: (signal: NodeJS.Signals) => void
+  readonly ended: Promise<number | null>
+}
+
+/** The world of one suite. */
+export interface World {
+  readonly folder: string
+  readonly lab: LabRecord
+  readonly config: string
+  readonly fences: string
+}
+
+// --- make ---
+
+const bundle = path.resolve(import.meta.dirname, "../dist/worker.mjs")
+const workers = new Set<ChildProcess>()
+
+/** A world with a fresh lab of a system, in a folder of its own. */
+export const open = async (system: string, name: string, members?: number): Promise<World> => {
+  if (!fs.existsSync(bundle)) throw new Error(`${bundle} is not there; run "pnpm build" first`)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-stories-"))
+  const fences = path.join(folder, "fences")
+  process.env.INQUORATE_LAB_STATE = path.join(folder, "labs")
+  process.env.INQUORATE_STATE = fences
+  const lab = await Effect.runPromise(Lab.up({ system, name, members }))
+  return { folder, lab, config: Lab.configurationFile(name), fences }
+}
+
+/** Ends all workers and the lab, and removes the folder. */
+export const close = async (world: World): Promise<void> => {
+  for (const worker of workers) {
+    worker.kill("SIGCONT")
+    worker.kill("SIGKILL")
+  }
+  await Effect.runPromise(Lab.down(world.lab.name))
+  await until("no keeper", 20_000, () => keepers(world).length === 0)
+  fs.rmSync(world.folder, { recursive: true, force: true })
+}
+
+/** Starts a worker as a process and waits until it listens. */
+export const startWorker = (
+  world: World,
+  store: string,
+  options: { readonly config?: string; readonly arguments?: ReadonlyArray<string> } = {}
+): Promise<Worker> => {
+  const child = spawn(
+    process.execPath,
+    [
+      bundle,
+      "--config",
+      options.config ?? world.config,
+      "--listen",
+      "127.0.0.1:0",
+      "--store",
+      `sqlite:${path.join(world.folder, store)}`,
+      ...(options.arguments ?? [])
+    ],
+    { stdio: ["ignore", "pipe", "pipe"], detached: true }
+  )
+  workers.add(child)
+  let log = ""
+  child.stderr.on("data", (data: Buffer) => (log += data.toString()))
+  const ended = new Promise<number | null>((resolve) => {
+    child.on("exit", (code) => {
+      workers.delete(child)
+      resolve(code)
+    })
+  })
+  return new Promise((resolve, reject) => {
+    let seen = ""
+    child.stdout.on("data", (data: Buffer) => {
+      seen += data.toString()
+      const match = /listening on (http:\/\/\S+)/.exec(seen)
+      if (match === null) return
+      const kill = (signal: NodeJS.Signals) => void child.kill(signal)
+      resolve({ endpoint: match[1]!, pid: child.pid!, log: () => log, kill, ended })
+    })
+    void ended.then((code) => reject(new Error(`the worker ended with ${code} before it listened:\n${log}`)))
+  })
+}
+
+/** Waits until something holds, and fails with its name when it does not in time. */
+export const until = async (
+  what: string,
+  within: number,
+  holds: () => boolean | Promise<boolean>
+): Promise<number> => {
+  const began = Date.now()
+  for (;;) {
+    if (await holds()) return Date.now() - began
+    if (Date.now() - began > within) throw new Error(`waited ${within} ms in vain for: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+// --- the wire, by hand ---
+
+/** The partition of the lab's group, as a worker names it. */
+export const partitionOf = async (worker: Worker, world: World): Promise<string> => {
+  const service = `${world.lab.name}~${world.lab.system === "postgres" ? "quorum" : "raft"}`
+  const response = await fetch(`${worker.endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
+  const body = (await response.json()) as { Items: ReadonlyArray<{ PartitionInformation: { Id: string } }> }
+  return body.Items[0]!.PartitionInformation.Id
+}
+
+/** Starts a quorum loss on the Service Fabric surface and gives back the HTTP status and body. */
+export const startLoss = async (
+  worker: Worker,
+  world: World,
+  options: { readonly id: string; readonly partition: string; readonly seconds: number | string; readonly mode?: string; readonly service?: string }
+): Promise<{ readonly status: number; readonly body: string }> => {
+  const service = options.service ?? `${world.lab.name}~${world.lab.system === "postgres" ? "quorum" : "raft"}`
+  const query = `api-version=6.0&OperationId=${options.id}&QuorumLossMode=${options.mode ?? "QuorumReplicas"}&QuorumLossDuration=${options.seconds}&timeout=60`
+  const response = await fetch(
+    `${worker.endpoint}/Faults/Services/${service}/$/GetPartitions/${options.partition}/$/StartQuorumLoss?${query}`,
+    { method: "POST" }
+  )
+  return { status: response.status, body: await response.text() }
+}
+
+/** The progress of an operation. */
+export const progress = async (worker: Worker, id: string): Promise<PartitionQuorumLossProgress> => {
+  const response = await fetch(
+    `${worker.endpoint}/Faults/Services/a~b/$/GetPartitions/${id}/$/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`
+  )
+  if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`)
+  return (await response.json()) as PartitionQuorumLossProgress
+}
+
+/** Asks an operation to stop, and gives back the status and error code. */
+export const cancel = async (
+  worker: Worker,
+  id: string,
+  force: boolean
+): Promise<{ readonly status: number; readonly code: string }> => {
+  const response = await fetch(`${worker.endpoint}/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=${force}`, {
+    method: "POST"
+  })
+  const text = await response.text()
+  return { status: response.status, code: text === "" ? "" : (JSON.parse(text) as { Error: { Code: string } }).Error.Code }
+}
+
+/** The operation with its evidence, from `/v1`. */
+export const detail = async (worker: Worker, id: string): Promise<OperationDetail> =>
+  (await (await fetch(`${worker.endpoint}/v1/operations/${id}`)).json()) as OperationDetail
+
+/** Waits until an operation has ended and gives back its progress. */
+export const ended = async (worker: Worker, id: string, within = 30_000): Promise<PartitionQuorumLossProgress> => {
+  let last: PartitionQuorumLossProgress = { State: "Running" }
+  await until(`the end of ${id}`, within, async () => {
+    last = await progress(worker, id)
+    return last.State !== "Running" && last.State !== "RollingBack"
+  })
+  return last
+}
+
+// --- the observer ---
+
+/** The states (`S`, `T` …) of a member's main process and its children, by /proc. */
+export const statesOf = (pid: number): ReadonlyArray<string> =>
+  fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8")
+        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+        return Number(name) === pid || Number(fields[1]) === pid ? [fields[0]!] : []
+      } catch {
+        return []
+      }
+    })
+
+/** The members whose processes are all stopped. */
+export const stoppedMembers = (world: World): ReadonlyArray<string> =>
+  world.lab.members.filter(({ pid }) => statesOf(pid).every((state) => state === "T" || state === "Z")).map(({ name }) => name)
+
+/** True while no process of any member is stopped. */
+export const nothingStopped = (world: World): boolean =>
+  world.lab.members.every(({ pid }) => statesOf(pid).every((state) => state !== "T"))
+
+/** The keepers that run for this world, told by the state folder in their environment. */
+export const keepers = (world: World): ReadonlyArray<number> =>
+  fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => {
+      try {
+        const command = fs.readFileSync(`/proc/${name}/cmdline`, "utf8")
+        return (
+          !command.includes("worker.mjs") &&
+          !command.includes("vitest") &&
+          fs.readFileSync(`/proc/${name}/environ`, "utf8").includes(`INQUORATE_STATE=${world.fences}\0`) &&
+          /^(\/bin\/)?(da)?sh\0/.test(command)
+        )
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+
+/** True when a synchronous write commits on the lab's primary within `within` milliseconds, seen from outside. */
+export const writeCommits = async (world: World, within: number): Promise<boolean> => {
+  const [host, port] = world.lab.members[0]!.address.split(":")
+  const settings = world.lab.configuration as { user: string; database: string; password: { file: string } }
+  const client = new pg.Client({
+    host: host!,
+    port: Number(port),
+    user: settings.user,
+    database: settings.database,
+    password: fs.readFileSync(settings.password.file, "utf8").trim(),
+    connectionTimeoutMillis: within
+  })
+  client.on("error", () => undefined)
+  const deadline = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), within).unref())
+  const write = (async () => {
+    try {
+      await client.connect()
+      await client.query("select pg_logical_emit_message(true, 'observer', 'write')")
+      return true
+    } catch {
+      return false
+    }
+  })()
+  const committed = await Promise.race([write, deadline])
+  // A write that hangs on the quorum would keep its backend; closing the socket is all an observer may do.
+  ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+  return committed
+}

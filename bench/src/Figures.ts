@@ -1,0 +1,42 @@
+/**
+ * Figures: what was measured, how it spreads, and how it stands to its goal. A figure is told beside its goal, met or
+ * not; nothing here fails a run, since a machine's noise is no defect.
+ */
+
+/** The spread of samples, in the unit of the samples. */
+export interface Spread {
+  readonly count: number
+  readonly min: number
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+/** The spread of samples; there must be one at least. */
+export const spread = (samples: ReadonlyArray<number>): Spread => {
+  if (samples.length === 0) throw new Error("nothing was measured")
+  const sorted = [...samples].sort((a, b) => a - b)
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)]!
+  return { count: sorted.length, min: sorted[0]!, p50: at(0.5), p99: at(0.99), max: sorted.at(-1)! }
+}
+
+/** A measured line with its goal; `met` is null where there is none. */
+export interface Figure {
+  readonly name: string
+  readonly measured: string
+  readonly goal: string
+  readonly met: boolean | null
+}
+
+/** The spread in words, in milliseconds. */
+export const inMillis = ({ count, max, min, p50, p99 }: Spread): string =>
+  `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, max ${max.toFixed(1)}, min ${min.toFixed(1)} ms (${count} samples)`
+
+/** Prints figures as lines, the goal beside each. */
+export const print = (title: string, figures: ReadonlyArray<Figure>): void => {
+  process.stdout.write(`\n${title}\n`)
+  for (const { goal, measured, met, name } of figures) {
+    const mark = met === null ? "" : met ? "   met" : "   NOT MET"
+    process.stdout.write(`  ${name}\n    ${measured}${goal === "" ? "" : `\n    goal ${goal}${mark}`}\n`)
+  }
+}
