@@ -18,7 +18,7 @@ import { ConnectionError, type ConnectionSettings, type Session, session } from 
 import * as PostgresProbe from "./PostgresProbe.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
-import type { TargetModule } from "./TargetModule.ts"
+import * as TargetModule from "./TargetModule.ts"
 
 /** A secret, or where it is: an environment variable, or a file whose last line break is not part of it. */
 export const Secret = Schema.Union([
@@ -43,9 +43,8 @@ export const PostgresMember = Schema.Struct({
 /** One member of a PostgreSQL cluster. */
 export type PostgresMember = typeof PostgresMember.Type
 
-/** A PostgreSQL cluster as it stands in a configuration file. The user needs pg_monitor, no more. */
-export const PostgresConfiguration = Schema.Struct({
-  system: Schema.Literal("postgres"),
+/** What a PostgreSQL cluster holds in a configuration file. The user needs pg_monitor, no more. */
+export const PostgresSettings = Schema.Struct({
   user: Schema.String,
   password: Schema.optionalKey(Secret),
   database: Schema.String,
@@ -66,22 +65,22 @@ export const PostgresConfiguration = Schema.Struct({
       }
     )
   )
-}).annotate({ identifier: "PostgresConfiguration" })
-/** A PostgreSQL cluster as it stands in a configuration file. */
-export type PostgresConfiguration = typeof PostgresConfiguration.Type
+}).annotate({ identifier: "PostgresSettings" })
+/** What a PostgreSQL cluster holds in a configuration file. */
+export type PostgresSettings = typeof PostgresSettings.Type
 
 /** PostgreSQL with quorum commit. */
-export const postgres: TargetModule<PostgresConfiguration> = {
+export const postgres = TargetModule.make({
   system: "postgres",
-  configuration: PostgresConfiguration,
-  make: Effect.fn("Postgres.make")(function* (cluster, configuration, hosts): Effect.fn.Return<
+  config: PostgresSettings,
+  make: Effect.fn("Postgres.make")(function* (cluster, settings, hosts): Effect.fn.Return<
     Target,
     TargetError,
     Scope.Scope
   > {
-    const settings = yield* settingsOf(cluster, configuration)
-    const members = yield* Effect.forEach(configuration.members, (member) =>
-      memberOf(cluster, configuration, member, hosts, settings)
+    const connectionTo = yield* connectionSettings(cluster, settings)
+    const members = yield* Effect.forEach(settings.members, (member) =>
+      memberOf(cluster, settings, member, hosts, connectionTo)
     )
     let known: PostgresTopology.Known | null = null
 
@@ -93,9 +92,9 @@ export const postgres: TargetModule<PostgresConfiguration> = {
       return [PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
     })
     const endpoints = (): readonly [string, ...ReadonlyArray<string>] => {
-      const primary = configuration.members.find(({ name }) => name === known?.primary)
+      const primary = settings.members.find(({ name }) => name === known?.primary)
       if (primary !== undefined) return [primary.address]
-      const [first, ...rest] = configuration.members
+      const [first, ...rest] = settings.members
       return [first.address, ...rest.map(({ address }) => address)]
     }
     return {
@@ -109,14 +108,14 @@ export const postgres: TargetModule<PostgresConfiguration> = {
         }
         // While nobody answers every member is tried: a probe is wanted then too, to see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
-        return yield* PostgresProbe.make(endpoints, settings(`inquorate-probe-${yield* probeNumber}`))
+        return yield* PostgresProbe.make(endpoints, connectionTo(`inquorate-probe-${yield* probeNumber}`))
       }),
       survivorsSpeak: true,
       recoveryBudget: 60_000,
       recoveryWriteTimeout: 1000
     }
   })
-}
+})
 
 // --- internal ---
 
@@ -126,15 +125,15 @@ const reconnectAfter = 5000
 /** What discovery may take in all, the look at processes included, in milliseconds. */
 const discoveryTimeout = 950
 
-type Settings = (applicationName: string) => (address: string) => ConnectionSettings
+type ConnectionTo = (applicationName: string) => (address: string) => ConnectionSettings
 
 // Tells the backends of one probe from those of every other, on every worker.
 const probeNumber = Effect.sync(() => crypto.randomUUID().slice(0, 8))
 
-const settingsOf = Effect.fnUntraced(function* (
+const connectionSettings = Effect.fnUntraced(function* (
   cluster: string,
-  { database, password, user }: PostgresConfiguration
-): Effect.fn.Return<Settings, TargetError> {
+  { database, password, user }: PostgresSettings
+): Effect.fn.Return<ConnectionTo, TargetError> {
   const secret = password === undefined ? null : yield* secretOf(cluster, password)
   return (applicationName) => (address) => ({ address, user, password: secret, database, applicationName })
 })
@@ -163,10 +162,10 @@ interface OpenMember {
 
 const memberOf = Effect.fnUntraced(function* (
   cluster: string,
-  { members }: PostgresConfiguration,
+  { members }: PostgresSettings,
   member: PostgresMember,
   hosts: ReadonlyMap<string, Host>,
-  settings: Settings
+  connectionTo: ConnectionTo
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
   const host = member.host === undefined ? null : hosts.get(member.host)
   if (host === undefined) {
@@ -180,7 +179,7 @@ const memberOf = Effect.fnUntraced(function* (
     member,
     node: host === null || shares ? `${cluster}-${member.name}` : host.label,
     host,
-    session: yield* session(settings("inquorate-discovery")(member.address), PostgresTopology.question, {
+    session: yield* session(connectionTo("inquorate-discovery")(member.address), PostgresTopology.question, {
       patience: answerTimeout,
       giveUp: reconnectAfter
     }),

@@ -1,26 +1,47 @@
 /**
- * What one system has to bring to be a target: its name, the schema of its part of a cluster's configuration, and how to
- * open it. A module holds no state; what it opens is closed with the scope.
+ * What one system has to bring to be a target: its name, the schema of its own part of a cluster's configuration, and how
+ * to open it. A module holds no state; what it opens is closed with the scope.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Target, TargetError } from "@inquorate/core/Target"
-import type * as Effect from "effect/Effect"
-import type * as Schema from "effect/Schema"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
 /** One system that Inquorate can watch being broken. */
-export interface TargetModule<Configuration extends { readonly system: string }> {
-  /** The system, such as `postgres`; the value of `system` in its configuration. */
-  readonly system: Configuration["system"]
-  /** The form of a cluster of this system in a configuration file. */
-  readonly configuration: Schema.Codec<Configuration, unknown>
+export interface TargetModule {
+  /** The system, such as `postgres`; the value of `system` in a cluster's configuration. */
+  readonly system: string
+  /** What a cluster of this system holds in a configuration file beside the keys that all systems share. */
+  readonly config: Schema.ConstraintDecoder<unknown>
   /**
-   * Opens a cluster under its configured name. Connects to nothing yet. A configuration that refers to an unknown host
-   * or to a secret that is not there is `Misconfigured`.
+   * Opens a cluster under its configured name with settings that `config` decoded; any others are a defect. Connects to
+   * nothing yet. Settings that refer to an unknown host or to a secret that is not there are `Misconfigured`.
    */
   readonly make: (
     cluster: string,
-    configuration: Configuration,
+    settings: unknown,
     hosts: ReadonlyMap<string, Host>
   ) => Effect.Effect<Target, TargetError, Scope.Scope>
+}
+
+/** A module whose settings have a type of their own, as one among those of other systems. */
+export const make = <Settings>(typed: {
+  readonly system: string
+  readonly config: Schema.ConstraintDecoder<Settings>
+  readonly make: (
+    cluster: string,
+    settings: Settings,
+    hosts: ReadonlyMap<string, Host>
+  ) => Effect.Effect<Target, TargetError, Scope.Scope>
+}): TargetModule => {
+  const isOurs = Schema.is(typed.config)
+  return {
+    system: typed.system,
+    config: typed.config,
+    make: (cluster, settings, hosts) =>
+      isOurs(settings)
+        ? typed.make(cluster, settings, hosts)
+        : Effect.die(new Error(`the settings of ${cluster} are not those of ${typed.system}`))
+  }
 }
