@@ -401,7 +401,12 @@ describe("the bounds and the defences", () => {
   it.live("closes: event streams end, nothing listens any more", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const serving = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 }).pipe(Scope.provide(scope))
+      // Longer than the test may take: the stream has to end by itself, not by the connection being cut.
+      const serving = yield* NodeServer.serve({
+        host: "127.0.0.1",
+        port: 0,
+        limits: { closingTime: 300_000 }
+      }).pipe(Scope.provide(scope))
       yield* request(serving.port, "POST", start())
       const opened = yield* Deferred.make<void>()
       const listening = yield* Effect.forkChild(
