@@ -103,12 +103,11 @@ export const stop = Effect.fnUntraced(function* (
     return [...ours.values()].filter((entry) => entries.get(entry.pid)?.startTime === entry.startTime)
   })
   const first = yield* living
-  yield* signal(first, "SIGCONT")
-  yield* signal(
-    first.filter((entry) => !first.some(({ pid }) => pid === entry.parent)),
-    politely
-  )
-  const stubborn = yield* untilGone(living, () => Effect.void)
+  // Again and again: one that was only just starting may not have listened the first time.
+  const stubborn = yield* untilGone(living, (left) => {
+    const roots = left.filter((entry) => !left.some(({ pid }) => pid === entry.parent))
+    return Effect.andThen(signal(left, "SIGCONT"), signal(roots, politely))
+  })
   if (stubborn.length === 0) return { stopped: first.length, killed: 0, remaining: [] }
   const remaining = yield* untilGone(living, (left) => signal(left, "SIGKILL"))
   return { stopped: first.length, killed: stubborn.length - remaining.length, remaining }
@@ -123,10 +122,11 @@ const untilGone = Effect.fnUntraced(function* (
   between: (left: ReadonlyArray<ProcessEntry>) => Effect.Effect<void>
 ) {
   const began = yield* Clock.currentTimeMillis
+  let looks = 0
   while (true) {
     const left = yield* living
     if (left.length === 0 || (yield* Clock.currentTimeMillis) - began > patience) return left
-    yield* between(left)
+    if (looks++ % 10 === 0) yield* between(left)
     yield* Effect.sleep(20)
   }
 })
