@@ -15,8 +15,10 @@ process.stdin.on("end", () => {
 
 // The commands first: a watched fault is cancelled and lifted by them, and that needs the worker.
 const clear = () => {
-  finish("inq")
-  finish("worker")
+  finish("inq.mjs")
+  finish("worker.mjs")
+  // With the worker dead as well, the keepers are asked to end what they hold.
+  finish("inquorate-keeper")
   spawnSync(process.execPath, [inq, "lab", "down", lab], { stdio: "ignore" })
   rmSync(state, { recursive: true, force: true })
 }
@@ -42,7 +44,7 @@ const marked = (name) => {
     .filter((pid) => {
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, "utf8")
-        return command.includes(`${name}.mjs\0`) && readFileSync(`/proc/${pid}/environ`, "utf8").includes(mark)
+        return command.includes(`${name}\0`) && readFileSync(`/proc/${pid}/environ`, "utf8").includes(mark)
       } catch {
         return false
       }

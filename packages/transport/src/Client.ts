@@ -92,7 +92,20 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
   })
 
 const unreachable = (error: { readonly message: string }) =>
-  new ClientError({ reason: "Unreachable", detail: error.message })
+  new ClientError({ reason: "Unreachable", detail: rootCause(error) })
+
+// A transport error names the request; what its reader wants is the cause under it, such as "connect ECONNREFUSED …".
+const rootCause = (error: { readonly message: string }): string => {
+  let deepest: unknown = error
+  for (let depth = 0; depth < 8; depth++) {
+    const { cause, errors, reason } = deepest as { cause?: unknown; errors?: ReadonlyArray<unknown>; reason?: unknown }
+    const next = reason ?? cause ?? errors?.[0]
+    if (typeof next !== "object" || next === null) break
+    deepest = next
+  }
+  const { message } = deepest as { readonly message?: unknown }
+  return typeof message === "string" && message !== "" ? message : error.message
+}
 
 const badAnswer = (error: { readonly message: string }) =>
   new ClientError({ reason: "BadAnswer", detail: error.message })
