@@ -276,7 +276,7 @@ const remove = Effect.fnUntraced(function* (name: string, directory: string): Ef
         `Processes ${pids} could not be stopped. Run this as the user who started the lab.`
       )
     }
-    if (stopped.killed > 0) yield* removeSharedMemory(own)
+    yield* removeSharedMemory(own, lab.folder)
     yield* removeFolder(name, lab.folder)
   }
   yield* removeFolder(name, directory)
@@ -289,15 +289,17 @@ const removeFolder = (name: string, folder: string): Effect.Effect<void, LabErro
     catch: (cause) => refuse(name, "DidNotStop", `${folder} could not be removed: ${String(cause)}.`)
   })
 
-// A server that was killed leaves its System V segment behind; Node cannot remove one, ipcrm of util-linux can.
-const removeSharedMemory = (own: ReadonlyArray<ProcessName>): Effect.Effect<void> =>
+// A server that was killed leaves its System V segment behind; Node cannot remove one, ipcrm of util-linux can. The
+// creator's number may have been another's before, but not one of the same owner whose segment nobody has attached.
+const removeSharedMemory = (own: ReadonlyArray<ProcessName>, folder: string): Effect.Effect<void> =>
   Effect.sync(() => {
     const creators = new Set(own.map(({ pid }) => String(pid)))
-    if (!fs.existsSync("/proc/sysvipc/shm")) return
+    if (!fs.existsSync("/proc/sysvipc/shm") || !fs.existsSync(folder)) return
+    const owner = String(fs.statSync(folder).uid)
     for (const line of fs.readFileSync("/proc/sysvipc/shm", "utf8").split("\n").slice(1)) {
-      const [, id, , , creator, , attached] = line.trim().split(/\s+/)
-      if (id !== undefined && attached === "0" && creators.has(creator ?? ""))
-        childProcess.spawnSync("ipcrm", ["-m", id])
+      const [, id, , , creator, , attached, uid] = line.trim().split(/\s+/)
+      if (id === undefined || attached !== "0" || uid !== owner || !creators.has(creator ?? "")) continue
+      childProcess.spawnSync("ipcrm", ["-m", id])
     }
   })
 
