@@ -46,6 +46,9 @@ const labSettings = (): Settings => {
 
 const hosts = new Map([["local", LocalHost.make("local")]])
 
+/** As a role whose password is its name. */
+const as = (user: string) => ({ ...labSettings(), user, password: user })
+
 const openWith = (settings: unknown): Effect.Effect<Target, TargetError, Scope.Scope> =>
   Effect.flatMap(Effect.orDie(Schema.decodeUnknownEffect(PostgresSettings)(settings)), (decoded) =>
     postgres.make("orders", decoded, hosts)
@@ -209,6 +212,27 @@ describe.skipIf(skip !== undefined)("a PostgreSQL cluster", () => {
     })
   )
 
+  it.live("needs a user with pg_monitor, and tells one without it what is missing", () =>
+    Effect.gen(function* () {
+      yield* withClient((client) => client.query("create role watcher login password 'watcher' in role pg_monitor"))
+      yield* withClient((client) => client.query("create role stranger login password 'stranger'"))
+      const target = yield* openWith(as("watcher"))
+      // A standby may learn of the role a moment after the commit that another one acknowledged.
+      const seen = yield* eventually(Effect.result(target.discover), Result.isSuccess)
+      const [topology] = Result.getOrThrow(seen)
+      assert.strictEqual(health(topology!), "Healthy")
+      assert.deepStrictEqual(
+        topology!.members.map(({ processProblem }) => processProblem),
+        ["", "", ""]
+      )
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+      const error = yield* eventually(errorOf(as("stranger")), ({ detail }) => !detail.includes("authentication"))
+      assert.strictEqual(error.reason, "Misconfigured")
+      assert.include(error.detail, "pg_monitor")
+    })
+  )
+
   it.live("leaves no connection behind when its target is closed", () =>
     Effect.gen(function* () {
       yield* Effect.scoped(whole)
@@ -271,8 +295,12 @@ const changeMember = (name: string, change: object): Settings => {
   }
 }
 
-const errorOf = (settings: unknown) =>
-  Effect.flip(Effect.scoped(Effect.flatMap(openWith(settings), (target) => target.discover)))
+const errorOf = (settings: unknown): Effect.Effect<TargetError> =>
+  Effect.scoped(Effect.flatMap(openWith(settings), (target) => target.discover)).pipe(
+    Effect.flip,
+    Effect.mapError((topologies) => new Error(`discovered ${JSON.stringify(topologies)}`)),
+    Effect.orDie
+  )
 
 describe.skipIf(skip !== undefined)("a mistake in the configuration of a PostgreSQL cluster", () => {
   it.live("shows a wrong data directory at its member and believes no process for it", () =>
