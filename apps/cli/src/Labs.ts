@@ -17,6 +17,10 @@ import { table } from "./Table.ts"
 
 const systems = labModules.map((module) => module.system)
 
+const settings = labModules
+  .flatMap(({ options = {}, system }) => Object.entries(options).map(([key, meaning]) => `${key} of ${system}, ${meaning}`))
+  .join("; ")
+
 const name = Argument.String("name").pipe(Argument.withDescription("The name of a lab"))
 
 const up = Command.make(
@@ -25,14 +29,16 @@ const up = Command.make(
     system: Argument.Literals("system", systems).pipe(Argument.withDescription("The system to make a lab of")),
     name: Flag.String("name").pipe(Flag.withDescription("The lab's name; the system's where left out"), Flag.optional),
     members: Flag.Int("members").pipe(Flag.withDescription("How many members"), Flag.optional),
-    bin: Flag.String("bin").pipe(Flag.withDescription("The folder of the system's executables"), Flag.optional)
+    bin: Flag.String("bin").pipe(Flag.withDescription("The folder of the system's executables"), Flag.optional),
+    set: Flag.KeyValuePair("set").pipe(Flag.withDescription(`A setting of the system's own: ${settings}`), Flag.optional)
   },
   Effect.fnUntraced(function* (input) {
     const lab = yield* Lab.up({
       system: input.system,
       name: Option.getOrElse(input.name, () => input.system),
       members: Option.getOrUndefined(input.members),
-      bin: Option.getOrUndefined(input.bin)
+      bin: Option.getOrUndefined(input.bin),
+      options: Option.getOrUndefined(input.set)
     }).pipe(Effect.mapError(toFailure))
     const config = Lab.configurationFile(lab.name)
     yield* print({ name: lab.name, system: lab.system, config, members: lab.members }, () => [
@@ -102,7 +108,7 @@ export const lab = Command.make("lab").pipe(
 // --- internal ---
 
 const toFailure = (error: LabError): Failure =>
-  new Failure({ exit: error.reason === "UnknownSystem" || error.reason === "BadName" ? "usage" : "lab", detail: error.detail })
+  new Failure({ exit: ["UnknownSystem", "BadName", "BadOption"].includes(error.reason) ? "usage" : "lab", detail: error.detail })
 
 const memberLines = (members: ReadonlyArray<LabMember>): ReadonlyArray<string> =>
   table(

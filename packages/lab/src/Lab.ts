@@ -25,6 +25,8 @@ export interface UpOptions {
   readonly members?: number | undefined
   /** The folder of the system's executables; searched for where it is left out. */
   readonly bin?: string | undefined
+  /** Settings of the system's own, by the names its module lists. */
+  readonly options?: Readonly<Record<string, string>> | undefined
 }
 
 /** What `down` found and did. `killed` counts the processes that did not end when asked. */
@@ -55,6 +57,7 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
       `A ${module.system} lab has ${module.memberCounts.join(" or ")} members, not ${members}.`
     )
   }
+  yield* checkOptions(module, options)
   if (process.platform !== "linux") {
     return yield* refuse(
       options.name,
@@ -157,6 +160,17 @@ const moduleFor = Effect.fnUntraced(function* ({ name, system }: UpOptions): Eff
   const known = labModules.map((module) => module.system).join(", ")
   return yield* refuse(name, "UnknownSystem", `There is no lab for "${system}". The systems are: ${known}.`)
 })
+
+const checkOptions = (
+  { options: known = {}, system }: LabModule,
+  { name, options = {} }: UpOptions
+): Effect.Effect<void, LabError> => {
+  const unknown = Object.keys(options).find((option) => !Object.hasOwn(known, option))
+  if (unknown === undefined) return Effect.void
+  const there = Object.entries(known).map(([option, meaning]) => `${option} (${meaning})`)
+  const advice = there.length === 0 ? "There are none." : `There is: ${there.join("; ")}.`
+  return refuse(name, "BadOption", `There is no option "${unknown}" for a lab of ${system}. ${advice}`)
+}
 
 const reserve = (name: string, directory: string): Effect.Effect<void, LabError> =>
   Effect.try({
@@ -304,7 +318,7 @@ const removeSharedMemory = (own: ReadonlyArray<ProcessName>, folder: string): Ef
   })
 
 const site = (
-  { bin, name }: UpOptions,
+  { bin, name, options = {} }: UpOptions,
   members: number,
   directory: string,
   folder: string,
@@ -314,6 +328,7 @@ const site = (
   name,
   members,
   bin: bin ?? null,
+  options,
   directory,
   folder,
   runAs,

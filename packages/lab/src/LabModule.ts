@@ -32,8 +32,8 @@ export const Lab = Schema.Struct({
   createdAt: Instant,
   /** The folder of its data, binaries and logs, which `down` removes. */
   folder: Schema.String,
-  /** The signal that asks a member to stop in good order. */
-  stopSignal: Schema.Literals(["SIGINT", "SIGTERM"]),
+  /** The signal that stops a member: it asks for good order, but for SIGKILL, where order takes long and gains nothing. */
+  stopSignal: Schema.Literals(["SIGINT", "SIGTERM", "SIGKILL"]),
   members: Schema.Array(LabMember),
   /** The cluster as it stands in a worker's configuration file. */
   configuration: Schema.Json
@@ -51,6 +51,7 @@ export class LabError extends Schema.TaggedError<LabError>()("LabError", {
     "UnknownSystem",
     "BadName",
     "BadMembers",
+    "BadOption",
     "NameTaken",
     "NoBinaries",
     "NotThisPlatform",
@@ -87,6 +88,8 @@ export interface LabSite {
   readonly members: number
   /** Where the caller said the binaries are; null to search. */
   readonly bin: string | null
+  /** What the caller set of the module's options. */
+  readonly options: Readonly<Record<string, string>>
   /** The lab's own folder in the state directory; only the caller can read it. */
   readonly directory: string
   /** The folder for data, binaries and logs; the site's identity owns it. */
@@ -116,6 +119,8 @@ export interface LabModule {
   /** How many members a lab of it may have, the usual number first. */
   readonly memberCounts: readonly [number, ...ReadonlyArray<number>]
   readonly stopSignal: Lab["stopSignal"]
+  /** What may be set, by name, each in a line for a person; the module reads the values. */
+  readonly options?: Readonly<Record<string, string>>
   /** Starts a cluster at the site and waits until it takes writes. What it started is stopped by its caller on failure. */
   readonly up: (site: LabSite) => Effect.Effect<LabCluster, LabError>
 }
