@@ -30,6 +30,7 @@ await check("lint", "oxlint", ["--deny-warnings", "packages", "apps", "scripts",
 await check("format", "oxfmt", ["--check", "packages", "apps", "scripts", "bench"])
 await check("types", "turbo", ["run", "typecheck", "--output-logs=errors-only"])
 await check("build", "turbo", ["run", "build", "--output-logs=errors-only"])
+await check("publishing", "node", ["scripts/publish-check.mjs"])
 
 process.stdout.write("\n— tests\n")
 const results = join(scratch, "results.json")

@@ -1,0 +1,45 @@
+// Bundles one module for a browser and tells which of its imports no browser has: Node's own modules, Effect's platform
+// for Node, and whatever cannot be found.
+import { builtinModules } from "node:module"
+import { relative } from "node:path"
+import { rolldown } from "rolldown"
+
+const builtin = new Set(builtinModules)
+
+const isForeign = (source) =>
+  source.startsWith("node:") ||
+  builtin.has(source) ||
+  builtin.has(source.split("/")[0]) ||
+  source.startsWith("@effect/platform-")
+
+/** Bundles `input`, as found from `folder`, into `file` where one is named. `foreign` lists the imports no browser has. */
+export const bundleForBrowser = async (folder, input, file) => {
+  const foreign = []
+  const finder = {
+    name: "foreign-imports",
+    resolveId(source, importer) {
+      if (!isForeign(source)) return null
+      foreign.push({ source, importer: importer === undefined ? "itself" : relative(folder, importer) })
+      return { id: source, external: true }
+    }
+  }
+  try {
+    const bundle = await rolldown({
+      input,
+      cwd: folder,
+      platform: "browser",
+      plugins: [finder],
+      onwarn: (warning) => {
+        if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message)
+      }
+    })
+    const options = { format: "esm", codeSplitting: false }
+    const { output } = file === undefined ? await bundle.generate(options) : await bundle.write({ ...options, file })
+    await bundle.close()
+    // What was shaken out of the bundle does not reach a browser.
+    const left = new Set(output.flatMap((chunk) => [...(chunk.imports ?? []), ...(chunk.dynamicImports ?? [])]))
+    return { foreign: foreign.filter(({ source }) => left.has(source)), failure: undefined }
+  } catch (error) {
+    return { foreign, failure: error.message }
+  }
+}
