@@ -1,0 +1,64 @@
+/**
+ * What the configured clusters look like, as last seen. Discovery runs in the background, once at a time for each
+ * cluster, so that a front is answered within a second even while members of a cluster are stopped.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { Cluster } from "@inquorate/core/Cluster"
+import type { ClusterView } from "@inquorate/core/Operations"
+import type { Topology } from "@inquorate/core/Topology"
+import { discover } from "./LookUp.ts"
+
+/** Gives every cluster with its groups within a second; a cluster that did not answer says so and shows what was last seen. */
+export const make = (
+  clusters: ReadonlyArray<Cluster>
+): Effect.Effect<Effect.Effect<ReadonlyArray<ClusterView>>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const views = clusters.map((cluster) => makeView(cluster, scope))
+    return Effect.forEach(views, (view) => view, { concurrency: "unbounded" })
+  })
+
+// --- internal ---
+
+const answerWithin = 800
+
+const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterView> => {
+  let groups: ReadonlyArray<Topology> = []
+  let problem = "it has not been seen yet"
+  let looking: Deferred.Deferred<void> | undefined
+
+  const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      const seen = yield* Effect.result(discover(cluster.target))
+      if (Result.isSuccess(seen)) groups = seen.success
+      problem = Result.isSuccess(seen) ? "" : seen.failure.detail
+    }).pipe(
+      Effect.ensuring(
+        Effect.suspend(() => {
+          looking = undefined
+          return Deferred.succeed(done, undefined)
+        })
+      )
+    )
+
+  return Effect.gen(function* () {
+    let current = looking
+    if (current === undefined) {
+      current = looking = Deferred.makeUnsafe<void>()
+      yield* Effect.forkIn(look(current), scope)
+    }
+    const answered = yield* Effect.timeoutOption(Deferred.await(current), answerWithin)
+    return {
+      name: cluster.name,
+      system: cluster.target.system,
+      injector: cluster.injector.name,
+      protected: cluster.protected,
+      maxHold: cluster.maxHold,
+      groups,
+      problem: answered._tag === "Some" ? problem : "it does not answer now; this is what was last seen"
+    }
+  })
+}

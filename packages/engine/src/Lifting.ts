@@ -1,0 +1,152 @@
+/**
+ * Taking fences off and proving that writes come back: shared by the forward way, the undo and the sweep of a residue.
+ * A lift is repeated every second until each host has said "off"; a host's own record tells who ended a fence, and when.
+ */
+import * as Effect from "effect/Effect"
+import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
+import type { FenceState } from "@inquorate/core/Injector"
+import { grace, type Order } from "@inquorate/core/Operation"
+import type { PlannedFence } from "@inquorate/core/Plan"
+import type { Instant } from "@inquorate/core/Time"
+import { bounded, fenceId, inspect, type Session } from "./Session.ts"
+
+/** A fence that is off, by its host's record. */
+export interface Off {
+  readonly fence: PlannedFence
+  readonly by: "Worker" | "Keeper" | "Sweep"
+  readonly offAt: Instant
+  readonly broken: boolean
+}
+
+/** What a lift came to: everything is off, or these may still stand though every expiry on record is over. */
+export type Lifted =
+  | { readonly _tag: "AllOff"; readonly off: ReadonlyArray<Off> }
+  | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<PlannedFence> }
+
+/** How long a failed lift waits before it is tried again. */
+export const liftEvery = 1000
+
+/** Lifts every fence of an order, again and again; ends as `Expired` at the deadline and its grace, where `patient` is false. */
+export const liftAll = (
+  session: Session,
+  order: Order,
+  options: { readonly patient: boolean }
+): Effect.Effect<Lifted> =>
+  Effect.gen(function* () {
+    const off = new Map<string, Off>()
+    const { timeline } = session
+    while (true) {
+      const remaining = order.fences.filter(({ member }) => !off.has(member))
+      yield* session.ground.lease.permit
+      session.liftSentAt ??= timeline.now()
+      const lifted = yield* Effect.forEach(remaining, (fence) => liftOne(session, order, fence), {
+        concurrency: "unbounded"
+      })
+      for (const one of lifted) if (one !== null) off.set(one.fence.member, one)
+      const unknown = order.fences.filter(({ member }) => !off.has(member))
+      if (unknown.length === 0) {
+        session.liftedAt = Math.max(...[...off.values()].map(({ offAt }) => offAt))
+        return { _tag: "AllOff", off: [...off.values()] }
+      }
+      const expired = order.deadline + grace
+      if (!options.patient && timeline.now() >= expired) return { _tag: "Expired", off: [...off.values()], unknown }
+      const next = timeline.now() + liftEvery
+      yield* timeline.sleepUntil(options.patient ? next : Math.min(next, expired))
+    }
+  })
+
+/** The facts of a lift: each fence that is off with its overrun, each that may stand. */
+export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => [
+  ...lifted.off.map(({ by, fence, offAt }): Fact => ({
+    _tag: "FenceLifted",
+    member: fence.member,
+    by,
+    offAt,
+    overrun: Math.max(0, offAt - order.deadline)
+  })),
+  ...(lifted._tag === "AllOff" ? [] : lifted.unknown).map(({ member, process }): Fact => ({
+    _tag: "FenceUnknown",
+    member,
+    detail: `host ${process.host} has not said that the fence is off, though its deadline and grace are over`
+  }))
+]
+
+/** The fact of the measured hold, where a loss had begun. */
+export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
+  const { lossBegan, liftedAt } = session
+  if (lossBegan === null || liftedAt === null) return []
+  const asked = session.journal.stored().operation.request.hold
+  return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
+}
+
+/**
+ * Writes until a write that was sent after the lift is acknowledged: at first one to every endpoint, then one at a time.
+ * Never ends by itself.
+ */
+export const writeUntilAcknowledged = (session: Session, since: Instant): Effect.Effect<ProbeSample> =>
+  Effect.gen(function* () {
+    const { cluster, prober, timeline } = session
+    if (prober === null || cluster === null) return yield* Effect.never
+    const timeout = cluster.target.recoveryWriteTimeout
+    yield* prober.stop
+    for (let opened = false; !opened;) {
+      opened = yield* Effect.match(prober.open, { onFailure: () => false, onSuccess: () => true })
+      if (!opened) yield* Effect.sleep(writeSpacing)
+    }
+    const write = (endpoint: number) => Effect.ignore(prober.once(endpoint, timeout))
+    const endpoints = Array.from({ length: prober.endpoints() }, (_, index) => index)
+    const rounds = Effect.gen(function* () {
+      yield* Effect.forEach(endpoints, write, { concurrency: "unbounded" })
+      for (let turn = 0; ; turn++) {
+        const next = timeline.now() + writeSpacing
+        yield* write(turn)
+        yield* timeline.sleepUntil(next)
+      }
+    })
+    return yield* Effect.raceFirst(prober.acknowledged(since), rounds)
+  })
+
+// --- internal ---
+
+const writeSpacing = 50
+
+const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<Off | null> =>
+  Effect.gen(function* () {
+    const { cluster, epoch, journal } = session
+    if (cluster === null) return null
+    const { host } = fence.process
+    const id = fenceId(journal.stored().operation, fence)
+    const lifted = yield* bounded(fence, cluster.injector.lift(host, id, epoch)).pipe(
+      Effect.map((state): FenceState | null => state),
+      Effect.catchTag("InjectorError", (problem) =>
+        Effect.andThen(
+          Effect.logWarning(`A lift of ${fence.member} failed: ${problem.detail}`),
+          // The answer may be all that was lost, and a fence ends by itself: the host's record tells.
+          inspect(session, fence)
+        )
+      )
+    )
+    if (lifted?._tag !== "Lifted") return null
+    const offAt = yield* ownTime(session, order, fence, lifted)
+    return { fence, by: lifted.by, offAt, broken: lifted.broken }
+  })
+
+// A host's moment in our time. What we lifted ourselves happened between our sending and the answer, whatever the host's
+// clock says; what a keeper ended is corrected by how far that clock is off, where the host tells.
+const ownTime = (
+  session: Session,
+  order: Order,
+  fence: PlannedFence,
+  lifted: typeof FenceState.cases.Lifted.Type
+): Effect.Effect<Instant> =>
+  Effect.gen(function* () {
+    const now = session.timeline.now()
+    const floor = lifted.by === "Worker" ? (session.liftSentAt ?? order.armedAt) : order.armedAt
+    const skew = lifted.by === "Worker" || session.cluster === null ? 0 : yield* skewOf(session.cluster.injector, fence)
+    return Math.min(now, Math.max(floor, lifted.offAt - skew))
+  })
+
+const skewOf = (injector: NonNullable<Session["cluster"]>["injector"], fence: PlannedFence): Effect.Effect<number> =>
+  injector
+    .preflight(fence.process)
+    .pipe(Effect.match({ onFailure: () => 0, onSuccess: (said) => (said._tag === "Ready" ? said.skew : 0) }))

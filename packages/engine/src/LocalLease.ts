@@ -1,0 +1,44 @@
+/**
+ * What this process may assume of its own lease, by its own monotonic clock alone. The epoch protects rows; this protects
+ * the world: a worker that was frozen past its lease does nothing outside until it has renewed and re-read.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type { Millis } from "@inquorate/core/Time"
+import { monotonicMillis } from "./Timeline.ts"
+
+/** How late an order may begin after the reading that allowed it. */
+export const startWithin: Millis = 1000
+
+/** What this process may assume of its own lease. */
+export interface LocalLease {
+  /**
+   * Waits until the lease is live and gives the last moment at which what it allows may begin, on the monotonic clock.
+   * Both come from one reading, so that whatever freezes us in between only makes the order late.
+   */
+  readonly permit: Effect.Effect<Millis>
+  /** Extends the lease; called only after the store has named what is still owned and the rest was let go. */
+  readonly renew: (expires: Millis) => void
+}
+
+/** A lease that has yet to be taken. */
+export const make: Effect.Effect<LocalLease> = Clock.clockWith((clock) =>
+  Effect.sync(() => {
+    let expires: Millis = 0
+    const renewed = Latch.makeUnsafe(false)
+    const permit: Effect.Effect<Millis> = Effect.suspend(() => {
+      const now = monotonicMillis(clock)
+      if (now < expires) return Effect.succeed(Math.min(now + startWithin, expires))
+      renewed.closeUnsafe()
+      return Effect.andThen(renewed.await, permit)
+    })
+    return {
+      permit,
+      renew: (until) => {
+        expires = until
+        renewed.openUnsafe()
+      }
+    }
+  })
+)

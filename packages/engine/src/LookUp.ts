@@ -1,0 +1,199 @@
+/**
+ * What is looked at before anything is touched: which cluster and group are meant, every guard, the plan of the cut with
+ * its arithmetic. A guard's "no" is a typed refusal; a cluster or host that does not answer is a failure of its own.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { type Cluster, parseServiceName } from "@inquorate/core/Cluster"
+import type { Guid } from "@inquorate/core/Guid"
+import { holdsPartition, type Operation, type QuorumLossRequest, standingOrder } from "@inquorate/core/Operation"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import { chooseCut, explain, type Plan, type PlannedFence, Refusal } from "@inquorate/core/Plan"
+import type { Target } from "@inquorate/core/Target"
+import type { Millis } from "@inquorate/core/Time"
+import { type Member, Topology } from "@inquorate/core/Topology"
+
+/** A guard said no. `topology` is there where the group was found. */
+export class GuardRefused extends Schema.TaggedError<GuardRefused>()("GuardRefused", {
+  refusal: Refusal,
+  topology: Schema.NullOr(Topology)
+}) {}
+
+/** The cluster or one of its hosts could not be asked. */
+export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
+  detail: Schema.String,
+  retryable: Schema.Boolean
+}) {}
+
+/** How far a host's clock may differ from ours, in milliseconds. */
+export const skewMost: Millis = 1000
+/** How long a discovery may take before the cluster counts as unreachable. */
+export const discoverTimeout: Millis = 10_000
+
+/** The cluster and group that a request names, or `undefined` where no cluster is configured under that name. */
+export const findCluster = (
+  clusters: ReadonlyArray<Cluster>,
+  request: QuorumLossRequest
+): { readonly cluster: Cluster; readonly group: string } | undefined => {
+  const named = parseServiceName(request.serviceName)
+  const cluster = clusters.find(({ name }) => name === named?.cluster)
+  return named === undefined || cluster === undefined ? undefined : { cluster, group: named.group }
+}
+
+/** The group that a request names as it stands now. */
+export const discoverGroup = (
+  clusters: ReadonlyArray<Cluster>,
+  request: QuorumLossRequest
+): Effect.Effect<{ readonly cluster: Cluster; readonly topology: Topology }, GuardRefused | Unreachable> =>
+  Effect.gen(function* () {
+    const unknown = Refusal.cases.UnknownService.make({ serviceName: request.serviceName })
+    const found = findCluster(clusters, request)
+    if (found === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
+    const topologies = yield* discover(found.cluster.target)
+    const topology = topologies.find(({ group }) => group === found.group)
+    if (topology === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
+    if (topology.partitionId !== request.partitionId) {
+      const refusal = Refusal.cases.UnknownPartition.make({ partitionId: request.partitionId })
+      return yield* new GuardRefused({ refusal, topology })
+    }
+    return { cluster: found.cluster, topology }
+  })
+
+/** The groups of a target, bounded in time. */
+export const discover = (target: Target): Effect.Effect<ReadonlyArray<Topology>, Unreachable> =>
+  target.discover.pipe(
+    Effect.mapError(
+      ({ detail, endpoint, reason }) =>
+        new Unreachable({
+          detail: `${target.cluster} at ${endpoint}: ${detail}`,
+          retryable: reason === "Unreachable" || reason === "TimedOut"
+        })
+    ),
+    Effect.timeoutOption(discoverTimeout),
+    Effect.flatMap(
+      Option.match({
+        onSome: Effect.succeed,
+        onNone: () =>
+          Effect.fail(
+            new Unreachable({
+              detail: `${target.cluster} did not answer within ${discoverTimeout} ms`,
+              retryable: true
+            })
+          )
+      })
+    )
+  )
+
+/** The plan of a cut on a group, after every guard that the group, its processes and its hosts can answer. */
+export const planCut = (
+  cluster: Cluster,
+  topology: Topology,
+  request: QuorumLossRequest
+): Effect.Effect<Plan, GuardRefused | Unreachable> =>
+  Effect.gen(function* () {
+    const refuse = (refusal: Refusal): GuardRefused => new GuardRefused({ refusal, topology })
+    if (cluster.protected) return yield* refuse(Refusal.cases.Protected.make({ cluster: cluster.name }))
+    const cut = chooseCut(topology, request.mode)
+    if (Result.isFailure(cut)) return yield* refuse(cut.failure)
+    const fences = yield* Effect.forEach(
+      cut.success,
+      (member) =>
+        Effect.catchTag(planFence(cluster, member), "FenceRefused", ({ refusal }) => Effect.fail(refuse(refusal))),
+      { concurrency: "unbounded" }
+    )
+    const counting = topology.members.filter((member) => member.counts)
+    return {
+      mode: request.mode,
+      hold: request.hold,
+      configured: counting.length,
+      up: counting.filter((member) => member.up).length,
+      needed: topology.needed,
+      rule: topology.rule,
+      fences,
+      arithmetic: explain(topology, cut.success)
+    }
+  })
+
+/** Fails with `Busy` where another operation's fences stand on the partition, may stand, or wait for another attempt. */
+export const refuseBusy = (
+  store: OperationStore["Service"],
+  id: Guid,
+  request: QuorumLossRequest,
+  options: { readonly queuedCount: boolean }
+): Effect.Effect<void, GuardRefused | StoreError> =>
+  Effect.gen(function* () {
+    const holding = yield* store.holding
+    const other = holding.find(
+      ({ operation }) =>
+        operation.id !== id &&
+        operation.request.partitionId === request.partitionId &&
+        holdsPartition(operation) &&
+        (options.queuedCount || occupies(operation))
+    )
+    if (other !== undefined) return yield* new GuardRefused({ refusal: busy(other.operation), topology: null })
+  })
+
+/** The refusal that names the operation in the way. */
+export const busy = (operation: Operation): Refusal =>
+  Refusal.cases.Busy.make({
+    operationId: operation.id,
+    problem:
+      operation.stage._tag === "Failed"
+        ? "it has ended, but a host has yet to confirm that nothing of it is left"
+        : "it has not ended yet; wait for its end or cancel it"
+  })
+
+/** Fails with `TooLong` where the hold is longer than allowed; null allows any. */
+export const refuseTooLong = (request: QuorumLossRequest, limit: Millis | null): Effect.Effect<void, GuardRefused> =>
+  limit === null || request.hold <= limit
+    ? Effect.void
+    : Effect.fail(
+        new GuardRefused({ refusal: Refusal.cases.TooLong.make({ asked: request.hold, limit }), topology: null })
+      )
+
+/** The refusal of a group whose writes do not commit before the fault. */
+export const notSteady = (topology: Topology, detail: string): GuardRefused =>
+  new GuardRefused({ refusal: Refusal.cases.NotSteady.make({ detail }), topology })
+
+// --- internal ---
+
+class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
+
+const occupies = (operation: Operation): boolean =>
+  standingOrder(operation) !== null || operation.firstDeadline !== null
+
+const planFence = (cluster: Cluster, member: Member): Effect.Effect<PlannedFence, FenceRefused | Unreachable> =>
+  Effect.gen(function* () {
+    const mistaken = (problem: string) =>
+      new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
+    const { process } = member
+    if (process === null) return yield* mistaken(member.processProblem)
+    const preflight = yield* cluster.injector
+      .preflight(process)
+      .pipe(
+        Effect.mapError(({ detail, host }) => new Unreachable({ detail: `host ${host}: ${detail}`, retryable: true }))
+      )
+    switch (preflight._tag) {
+      case "Mistaken":
+        return yield* mistaken(preflight.problem)
+      case "Impossible":
+        return yield* new FenceRefused({
+          refusal: Refusal.cases.NotSupported.make({ member: member.name, problem: preflight.problem })
+        })
+      case "Ready":
+        if (Math.abs(preflight.skew) > skewMost) {
+          return yield* new FenceRefused({
+            refusal: Refusal.cases.ClockSkew.make({ host: process.host, skew: preflight.skew })
+          })
+        }
+        return {
+          member: member.name,
+          node: member.node,
+          injector: cluster.injector.name,
+          grade: preflight.grade,
+          process
+        }
+    }
+  })

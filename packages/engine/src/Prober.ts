@@ -1,0 +1,189 @@
+/**
+ * The probe writes of one drive. Each endpoint has one write in flight at a time and a new one when the last ended, at
+ * least 50 ms apart; while a group recovers, writes are bounded in time. Every write is a sample with its moments; what
+ * is stored of them is thinned out as they grow many, never the acknowledgements of a hold.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { ProbeOutcome, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
+import type { Probe, Target, TargetError } from "@inquorate/core/Target"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import type { Journal } from "./Journal.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** The probe writes of one drive. */
+export interface Prober {
+  /** Every sample of this drive that a judge may need, in the order they were sent. */
+  readonly samples: () => ReadonlyArray<ProbeSample>
+  /** Opens the probe; once open it stays open. */
+  readonly open: Effect.Effect<void, TargetError>
+  readonly isOpen: () => boolean
+  /** Begins to write to every endpoint without pause. Does nothing where it runs already. */
+  readonly watch: Effect.Effect<void, TargetError>
+  /** Abandons the writes in flight; their outcomes stay unknown. */
+  readonly stop: Effect.Effect<void>
+  /** Waits for the first acknowledgement of a write that was sent at `since` or later. */
+  readonly acknowledged: (since: Instant) => Effect.Effect<ProbeSample>
+  /** Sends one write to the endpoint with this index (counted round) and waits for its end at most so long. */
+  readonly once: (endpoint: number, timeout: Millis) => Effect.Effect<ProbeSample, TargetError>
+  readonly endpoints: () => number
+  /** What the survivors say, where they were asked in time. */
+  readonly survivors: Effect.Effect<SurvivorsWord, TargetError>
+  /** Stores every write that is still unanswered as it stands. */
+  readonly noteUnanswered: () => void
+}
+
+/** The prober of one group; `firstSequence` continues the count of an earlier drive of the same worker. */
+export const make = (
+  target: Target,
+  group: string,
+  journal: Pick<Journal, "sample">,
+  timeline: Timeline,
+  firstSequence: number
+): Effect.Effect<Prober, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const opening = yield* Semaphore.make(1)
+    let samples: Array<ProbeSample> = []
+    let sequence = firstSequence
+    let probe: Probe | undefined
+    let watchers: Fiber.Fiber<void> | undefined
+    let watchedFrom = 0
+    let ended = Latch.makeUnsafe(false)
+    const thinned = makeThinning()
+
+    const opened = Effect.suspend(() =>
+      probe !== undefined
+        ? Effect.succeed(probe)
+        : Scope.provide(target.probe(group), scope).pipe(Effect.tap((made) => Effect.sync(() => void (probe = made))))
+    ).pipe(opening.withPermits(1))
+
+    const replace = (sample: ProbeSample): void => {
+      const index = samples.findLastIndex((other) => other.sequence === sample.sequence)
+      if (index >= 0) samples[index] = sample
+    }
+    const finish = (sample: ProbeSample, outcome: ProbeOutcome): ProbeSample => {
+      const done = { ...sample, endedAt: timeline.now(), outcome }
+      replace(done)
+      if (samples.length > samplesMost) samples = forget(samples)
+      if (thinned(done)) journal.sample(done)
+      const waiting = ended
+      ended = Latch.makeUnsafe(false)
+      waiting.openUnsafe()
+      return done
+    }
+    const send = (open: Probe, endpoint: string, timeout: Millis | null): Effect.Effect<ProbeSample> =>
+      Effect.suspend(() => {
+        const sample: ProbeSample = {
+          sequence: sequence++,
+          endpoint,
+          sentAt: timeline.now(),
+          endedAt: null,
+          outcome: null
+        }
+        samples.push(sample)
+        const write = open.write(endpoint)
+        const bounded =
+          timeout === null
+            ? write
+            : Effect.map(
+                Effect.timeoutOption(write, timeout),
+                Option.getOrElse((): ProbeOutcome => ({ _tag: "Unknown", detail: `no answer within ${timeout} ms` }))
+              )
+        return bounded.pipe(
+          Effect.map((outcome) => finish(sample, outcome)),
+          // Whoever waited for this very answer may interrupt the write that brought it: what has ended stays as it is.
+          Effect.onInterrupt(() =>
+            Effect.sync(() => {
+              if (samples.some(({ endedAt, sequence: of }) => of === sample.sequence && endedAt === null)) {
+                finish(sample, { _tag: "Unknown", detail: "abandoned" })
+              }
+            })
+          )
+        )
+      })
+    const watchEndpoint = (open: Probe, endpoint: string): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        while (true) {
+          const { sentAt } = yield* send(open, endpoint, null)
+          const spacing = timeline.now() - watchedFrom < closeWatch ? spacingClose : spacingWide
+          yield* timeline.sleepUntil(sentAt + spacing)
+        }
+      })
+
+    return {
+      samples: () => samples,
+      open: Effect.asVoid(opened),
+      isOpen: () => probe !== undefined,
+      watch: Effect.gen(function* () {
+        const open = yield* opened
+        if (watchers !== undefined) return
+        watchedFrom = timeline.now()
+        watchers = yield* Effect.forkIn(
+          Effect.forEach(open.endpoints, (endpoint) => watchEndpoint(open, endpoint), {
+            concurrency: "unbounded",
+            discard: true
+          }),
+          scope
+        )
+      }),
+      stop: Effect.suspend(() => {
+        const running = watchers
+        watchers = undefined
+        return running === undefined ? Effect.void : Fiber.interrupt(running)
+      }),
+      acknowledged: (since) =>
+        Effect.gen(function* () {
+          while (true) {
+            const waiting = ended.await
+            const found = samples.find((sample) => sample.outcome?._tag === "Acknowledged" && sample.sentAt >= since)
+            if (found !== undefined) return found
+            yield* waiting
+          }
+        }),
+      once: (endpoint, timeout) =>
+        Effect.flatMap(opened, (open) => send(open, open.endpoints[endpoint % open.endpoints.length]!, timeout)),
+      endpoints: () => probe?.endpoints.length ?? 0,
+      survivors: Effect.flatMap(opened, (open) => open.survivors),
+      noteUnanswered: () => {
+        for (const sample of samples) if (sample.endedAt === null) journal.sample(sample)
+      }
+    }
+  })
+
+// --- internal ---
+
+/** The least time between two writes to one endpoint: closely at first, then as a long hold can bear. */
+const spacingClose = 50
+const spacingWide = 250
+const closeWatch = 10_000
+const samplesMost = 4096
+
+// Judges need what is unanswered, what was acknowledged, and where the silence began; of the rest every second will do.
+const forget = (samples: ReadonlyArray<ProbeSample>): Array<ProbeSample> => {
+  const recent = samples.length - samplesMost / 4
+  const lastGood = samples.findLastIndex((sample) => sample.outcome?._tag === "Acknowledged")
+  return samples.filter((sample, index) =>
+    index >= recent || sample.endedAt === null || index === lastGood
+      ? true
+      : sample.outcome?._tag === "Acknowledged"
+        ? false
+        : index <= lastGood + 16 || index % 2 === 0
+  )
+}
+
+/** Says of each ended sample whether it is stored: all at first, ever fewer of a kind as that kind grows many. */
+const makeThinning = (): ((sample: ProbeSample) => boolean) => {
+  const seen = new Map<string, { stored: number; lastAt: Instant }>()
+  return ({ endpoint, outcome, sentAt }) => {
+    const kind = `${endpoint} ${outcome?._tag}`
+    const { lastAt, stored } = seen.get(kind) ?? { stored: 0, lastAt: -Infinity }
+    if (sentAt - lastAt < spacingClose * (2 ** Math.floor(stored / 100) - 1)) return false
+    seen.set(kind, { stored: stored + 1, lastAt: sentAt })
+    return true
+  }
+}

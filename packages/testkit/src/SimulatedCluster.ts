@@ -1,0 +1,510 @@
+/**
+ * A deterministic cluster in memory with the hosts under it: a `Target` and an `Injector` that keep the laws of their
+ * ports on Effect's clock, so that `TestClock` drives every expiry. Each host keeps records like a keeper's: epochs,
+ * tombstones, late orders refused, fences that end by themselves. Switches make members, hosts and answers go wrong.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type { Cluster } from "@inquorate/core/Cluster"
+import type { ProbeOutcome, SurvivorsWord } from "@inquorate/core/Evidence"
+import { forPartition, type Guid } from "@inquorate/core/Guid"
+import { type FenceId, type FenceState, type Injector, InjectorError, type Preflight } from "@inquorate/core/Injector"
+import type { Grade } from "@inquorate/core/Plan"
+import { type Target, TargetError } from "@inquorate/core/Target"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import { type Member, serviceName, type Topology } from "@inquorate/core/Topology"
+
+/** What becomes of an order to arm: refused, tried in vain, its answer lost before or after it was applied. */
+export type ArmFault = "Refused" | "Late" | "NotApplied" | "LostBefore" | "LostAfter" | "HangAfter" | "Unreachable"
+
+/** What goes wrong. Change it with `set`, so that everything that waits looks again. */
+export interface Faults {
+  /** Members that are down for a reason of their own. */
+  readonly down: ReadonlyArray<string>
+  /** Members that go on running although their fence stands, and whose host does not notice. */
+  readonly goesOn: ReadonlyArray<string>
+  /** Members that go on running although their fence stands, and whose host says so. */
+  readonly broken: ReadonlyArray<string>
+  /** By member, what becomes of the next order to arm. */
+  readonly arm: Readonly<Record<string, ArmFault>>
+  /** How many calls of `lift` fail from now on without doing anything. */
+  readonly liftFails: number
+  /** How many calls of `lift` do their work and lose the answer. */
+  readonly liftAnswersLost: number
+  /** True while `tighten` fails. */
+  readonly tightenFails: boolean
+  /** True while the hosts answer nothing. */
+  readonly hostsUnreachable: boolean
+  /** True once the hosts have forgotten every fence, as after a reboot without a state directory. */
+  readonly hostsForgot: boolean
+  /** True while discovery fails. */
+  readonly unreachable: boolean
+  /** True while the group takes no write although it has its quorum. */
+  readonly recoversNever: boolean
+  /** True while a write is answered with a refusal where the quorum is lost; otherwise it hangs. */
+  readonly refusesWrites: boolean
+  /** True while the survivors say nothing. */
+  readonly survivorsSilent: boolean
+  /** By member, what the host says of its process before anything is touched. */
+  readonly preflight: Readonly<Record<string, Preflight>>
+  /** By member, why its process was not found. */
+  readonly processProblem: Readonly<Record<string, string>>
+}
+
+/** How the cluster is built; every field has a default. */
+export interface SimulatedClusterOptions {
+  readonly name?: string
+  readonly group?: string
+  /** Voters; 3 unless given. */
+  readonly members?: number
+  /** Acknowledgements a write needs; the majority unless given. */
+  readonly needed?: number
+  /** How long a write takes; 1 ms unless given. */
+  readonly latency?: Millis
+  /** How long a host takes to answer; 2 ms unless given. */
+  readonly hostLatency?: Millis
+  /** How long the group takes to serve again once it has its quorum; 100 ms unless given. */
+  readonly election?: Millis
+  readonly grade?: Grade
+  readonly survivorsSpeak?: boolean
+  readonly recoveryBudget?: Millis
+  readonly protected?: boolean
+  readonly maxHold?: Millis | null
+  /** True where a write can be sent to every member; otherwise only to the primary. */
+  readonly everyEndpoint?: boolean
+}
+
+/** One line of what truly happened, by the hosts' own clock. */
+export interface Happening {
+  readonly at: Instant
+  readonly what: "Armed" | "Tightened" | "Lifted"
+  readonly member: string
+  readonly fence: FenceId
+  /** Who ended it, where it ended. */
+  readonly by: "Worker" | "Keeper" | "Sweep" | null
+  readonly deadline: Instant
+}
+
+/** A simulated cluster with its switches and the truth of what happened to it. */
+export interface SimulatedCluster {
+  readonly cluster: Cluster
+  readonly serviceName: string
+  readonly partitionId: Guid
+  /** Changes what goes wrong. */
+  readonly set: (faults: Partial<Faults>) => Effect.Effect<void>
+  readonly faults: () => Faults
+  /** The fences that stand now. */
+  readonly standing: () => ReadonlyArray<FenceId>
+  /** Everything that happened to fences, in order. */
+  readonly history: () => ReadonlyArray<Happening>
+  /** How many writes the group has acknowledged. */
+  readonly acknowledged: () => number
+  /** True while a write would be taken. */
+  readonly available: () => boolean
+}
+
+/** Nothing goes wrong. */
+export const noFaults: Faults = {
+  down: [],
+  goesOn: [],
+  broken: [],
+  arm: {},
+  liftFails: 0,
+  liftAnswersLost: 0,
+  tightenFails: false,
+  hostsUnreachable: false,
+  hostsForgot: false,
+  unreachable: false,
+  recoversNever: false,
+  refusesWrites: false,
+  survivorsSilent: false,
+  preflight: {},
+  processProblem: {}
+}
+
+/** Makes a simulated cluster whose hosts live on the clock that is current now, whoever calls them later. */
+export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<SimulatedCluster> =>
+  Clock.clockWith((clock) =>
+    Effect.sync(() => {
+      const world = makeWorld(clock, settle(options))
+      return {
+        cluster: {
+          name: world.settings.name,
+          target: makeTarget(world),
+          injector: makeInjector(world),
+          hosts: world.names.map(hostOf),
+          protected: world.settings.protected,
+          maxHold: world.settings.maxHold
+        },
+        serviceName: serviceName(world.settings.name, world.settings.group),
+        partitionId: world.partitionId,
+        set: (faults) =>
+          Effect.sync(() => world.change(() => Object.assign(world, { faults: { ...world.faults, ...faults } }))),
+        faults: () => world.faults,
+        standing: () => {
+          world.refresh()
+          return [...world.records.values()].filter(({ state }) => state._tag === "Armed").map(({ fence }) => fence)
+        },
+        history: () => {
+          world.refresh()
+          return world.history
+        },
+        acknowledged: () => world.acknowledged,
+        available: () => world.available()
+      }
+    })
+  )
+
+// --- internal ---
+
+type Settings = Required<SimulatedClusterOptions>
+
+const settle = (options: SimulatedClusterOptions): Settings => {
+  const members = options.members ?? 3
+  return {
+    name: "orders",
+    group: "quorum",
+    members,
+    needed: Math.floor(members / 2) + 1,
+    latency: 1,
+    hostLatency: 2,
+    election: 100,
+    grade: "Keeper",
+    survivorsSpeak: true,
+    recoveryBudget: 60_000,
+    protected: false,
+    maxHold: 900_000,
+    everyEndpoint: false,
+    ...options
+  }
+}
+
+interface FenceRecord {
+  readonly fence: FenceId
+  readonly host: string
+  deadline: Instant
+  state: FenceState
+}
+
+const hostOf = (member: string): string => `host-${member}`
+const keyOf = ({ attempt, member, operationId }: FenceId): string => `${operationId}/${attempt}/${member}`
+
+interface World {
+  readonly settings: Settings
+  readonly names: ReadonlyArray<string>
+  readonly partitionId: Guid
+  readonly records: Map<string, FenceRecord>
+  readonly leastEpoch: Map<string, number>
+  readonly history: Array<Happening>
+  faults: Faults
+  acknowledged: number
+  readonly now: () => Instant
+  /** Lets fences expire whose time has come. */
+  readonly refresh: () => void
+  /** Changes something and wakes everything that waits. */
+  readonly change: (how: () => void) => void
+  readonly running: (member: string) => boolean
+  readonly available: () => boolean
+  /** Waits until something changes or the next expiry or election is due. */
+  readonly nextChange: Effect.Effect<void>
+  readonly lift: (record: FenceRecord, by: "Worker" | "Keeper" | "Sweep", at: Instant) => void
+}
+
+const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
+  let changed = Latch.makeUnsafe(false)
+  let quorumSince: Instant | null = 0
+  const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
+  const fenced = (member: string): boolean =>
+    [...world.records.values()].some((record) => record.fence.member === member && record.state._tag === "Armed")
+  const hasQuorum = (): boolean => world.names.filter(world.running).length >= settings.needed
+  const track = (at: Instant): void => {
+    quorumSince = hasQuorum() ? (quorumSince ?? at) : null
+  }
+  const servesFrom = (): Instant =>
+    quorumSince === null ? Infinity : quorumSince === 0 ? 0 : quorumSince + settings.election
+  const world: World = {
+    settings,
+    names: Array.from({ length: settings.members }, (_, index) => `m${index}`),
+    partitionId: forPartition(settings.name, settings.group),
+    records: new Map(),
+    leastEpoch: new Map(),
+    history: [],
+    faults: noFaults,
+    acknowledged: 0,
+    now,
+    refresh: () => {
+      const due = [...world.records.values()]
+        .filter((record) => record.state._tag === "Armed" && record.deadline <= now())
+        .sort((a, b) => a.deadline - b.deadline)
+      for (const record of due) world.lift(record, "Keeper", record.deadline)
+    },
+    change: (how) => {
+      world.refresh()
+      how()
+      track(now())
+      const waiting = changed
+      changed = Latch.makeUnsafe(false)
+      waiting.openUnsafe()
+    },
+    running: (member) =>
+      !world.faults.down.includes(member) &&
+      (!fenced(member) || world.faults.goesOn.includes(member) || world.faults.broken.includes(member)),
+    available: () => {
+      world.refresh()
+      return !world.faults.recoversNever && now() >= servesFrom()
+    },
+    nextChange: Effect.suspend(() => {
+      const moments = [...world.records.values()]
+        .filter((record) => record.state._tag === "Armed")
+        .map((record) => record.deadline)
+      const next = Math.min(...[...moments, servesFrom()].filter((moment) => moment > now()))
+      const waiting = changed.await
+      return Number.isFinite(next) ? Effect.raceFirst(waiting, Effect.sleep(next - now())) : waiting
+    }),
+    lift: (record, by, at) => {
+      const broken = world.faults.broken.includes(record.fence.member)
+      record.state = { _tag: "Lifted", by, offAt: at, broken }
+      world.history.push({
+        at,
+        what: "Lifted",
+        member: record.fence.member,
+        fence: record.fence,
+        by,
+        deadline: record.deadline
+      })
+      track(at)
+    }
+  }
+  return world
+}
+
+const makeTarget = (world: World): Target => {
+  const { settings } = world
+  const write = (endpoint: string): Effect.Effect<ProbeOutcome> =>
+    Effect.gen(function* () {
+      while (true) {
+        const member = endpoint.split(":")[0]!
+        // A cluster with one endpoint fails over: its address follows the primary.
+        if (world.available() && (!settings.everyEndpoint || world.running(member))) {
+          yield* Effect.sleep(settings.latency)
+          if (!world.available()) continue
+          world.acknowledged++
+          return { _tag: "Acknowledged" }
+        }
+        if (world.faults.refusesWrites) {
+          yield* Effect.sleep(settings.latency)
+          return { _tag: "Refused", detail: "no quorum" }
+        }
+        yield* world.nextChange
+      }
+    })
+  const survivors = Effect.sync((): SurvivorsWord =>
+    world.faults.survivorsSilent
+      ? { word: "Silent", detail: "no survivor answered" }
+      : world.available()
+        ? { word: "QuorumHeld", detail: "a leader is known" }
+        : { word: "QuorumLost", detail: "no leader" }
+  )
+  const unreachable = new TargetError({
+    cluster: settings.name,
+    endpoint: "m0:1",
+    reason: "Unreachable",
+    detail: "no member answered"
+  })
+  const guard = Effect.suspend(() => (world.faults.unreachable ? Effect.fail(unreachable) : Effect.void))
+  return {
+    system: "simulated",
+    cluster: settings.name,
+    discover: Effect.sleep(settings.latency).pipe(
+      Effect.andThen(guard),
+      Effect.andThen(Effect.sync(() => [seen(world)]))
+    ),
+    probe: () =>
+      Effect.as(guard, {
+        endpoints: (settings.everyEndpoint ? world.names : ["m0"]).map((member) => `${member}:1`),
+        write,
+        survivors: Effect.andThen(Effect.sleep(settings.latency), survivors)
+      }),
+    survivorsSpeak: settings.survivorsSpeak,
+    recoveryBudget: settings.recoveryBudget,
+    recoveryWriteTimeout: 1000
+  }
+}
+
+const seen = (world: World): Topology => {
+  world.refresh()
+  const { settings } = world
+  return {
+    cluster: settings.name,
+    system: "simulated",
+    group: settings.group,
+    partitionId: world.partitionId,
+    observedAt: world.now(),
+    needed: settings.needed,
+    rule: `majority of ${settings.members}`,
+    members: world.names.map((name, index): Member => {
+      const processProblem = world.faults.processProblem[name] ?? ""
+      return {
+        name,
+        node: hostOf(name),
+        address: `${name}:1`,
+        role: index === 0 ? "Primary" : "ActiveSecondary",
+        counts: true,
+        up: world.running(name),
+        cuttable: "Always",
+        process: processProblem === "" ? processOf(world, name) : null,
+        processProblem
+      }
+    })
+  }
+}
+
+const processOf = (world: World, member: string) => ({
+  host: hostOf(member),
+  pid: 1000 + world.names.indexOf(member),
+  startTime: "1",
+  executable: "/bin/simulated",
+  dataDirectory: `/data/${member}`
+})
+
+const makeInjector = (world: World): Injector => {
+  const failure = (host: string, reason: InjectorError["reason"], detail: string): InjectorError =>
+    new InjectorError({ host, member: host.replace("host-", ""), reason, detail })
+  // One way to the host and half of the round trip; an unreachable host takes the order not at all.
+  const reach = (host: string): Effect.Effect<void, InjectorError> =>
+    Effect.andThen(
+      Effect.sleep(world.settings.hostLatency / 2),
+      Effect.suspend(() => {
+        world.refresh()
+        return world.faults.hostsUnreachable
+          ? Effect.fail(failure(host, "Unreachable", "no route to the host"))
+          : Effect.void
+      })
+    )
+  const answer = Effect.sleep(world.settings.hostLatency / 2)
+  const leastEpoch = (fence: FenceId): number => world.leastEpoch.get(fence.operationId) ?? 0
+  const raise = (fence: FenceId, epoch: number): void =>
+    void world.leastEpoch.set(fence.operationId, Math.max(leastEpoch(fence), epoch))
+  const stateOf = (fence: FenceId): FenceState => {
+    const state = world.faults.hostsForgot ? undefined : world.records.get(keyOf(fence))?.state
+    return state?._tag === "Armed"
+      ? { ...state, broken: world.faults.broken.includes(fence.member) }
+      : (state ?? { _tag: "Absent" })
+  }
+
+  const arm: Injector["arm"] = Effect.fn("SimulatedInjector.arm")(function* (order) {
+    const { fence } = order
+    const host = hostOf(fence.member)
+    const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+    const sentAt = world.now()
+    const startBy = sentAt + order.startByMonotonic - monotonic
+    // The host hears a remaining time, never our idea of what o'clock it is.
+    const deadline = sentAt + order.deadline - Math.floor(yield* Clock.currentTimeMillis)
+    const fault = world.faults.arm[fence.member]
+    if (fault === "Unreachable") return yield* failure(host, "Unreachable", "no route to the host")
+    yield* reach(host)
+    if (fault === "LostBefore") return yield* failure(host, "Unknown", "the answer was lost")
+    const refusal =
+      fault === "Refused" || order.process.pid !== processOf(world, fence.member).pid
+        ? "not the process it was"
+        : world.records.has(keyOf(fence))
+          ? "ordered before"
+          : order.epoch < leastEpoch(fence)
+            ? "an order of an earlier owner"
+            : fault === "Late" || world.now() > startBy || world.now() >= deadline
+              ? "it came too late"
+              : null
+    raise(fence, order.epoch)
+    if (refusal !== null) return yield* failure(host, "OrderRefused", refusal)
+    const armed = { _tag: "Armed", processes: 1, armedAt: world.now(), deadline, keepers: 2, broken: false } as const
+    const record: FenceRecord = { fence, host, deadline, state: armed }
+    world.change(() => {
+      world.records.set(keyOf(fence), record)
+      if (fault === "NotApplied") record.state = { _tag: "Lifted", by: "Worker", offAt: world.now(), broken: false }
+      else world.history.push({ at: world.now(), what: "Armed", member: fence.member, fence, by: null, deadline })
+    })
+    if (fault === "NotApplied") return yield* failure(host, "NotApplied", "a thread went on")
+    if (fault === "HangAfter") return yield* Effect.never
+    yield* answer
+    if (fault === "LostAfter") return yield* failure(host, "Unknown", "the answer was lost")
+    return armed
+  })
+
+  const tighten: Injector["tighten"] = Effect.fn("SimulatedInjector.tighten")(function* (host, fence, epoch, deadline) {
+    const remaining = deadline - Math.floor(yield* Clock.currentTimeMillis)
+    const next = world.now() + remaining
+    yield* reach(host)
+    if (world.faults.tightenFails) return yield* failure(host, "Unknown", "the answer was lost")
+    const record = world.records.get(keyOf(fence))
+    if (epoch < leastEpoch(fence)) return yield* failure(host, "OrderRefused", "an order of an earlier owner")
+    if (record?.state._tag !== "Armed" || next > record.deadline) {
+      return yield* failure(host, "OrderRefused", "no fence stands that ends later")
+    }
+    raise(fence, epoch)
+    const state = record.state
+    world.change(() => {
+      record.deadline = next
+      record.state = { ...state, deadline: next }
+      world.history.push({ at: world.now(), what: "Tightened", member: fence.member, fence, by: null, deadline: next })
+    })
+    yield* answer
+  })
+
+  const lift: Injector["lift"] = Effect.fn("SimulatedInjector.lift")(function* (host, fence, epoch) {
+    yield* reach(host)
+    if (world.faults.liftFails > 0) {
+      world.faults = { ...world.faults, liftFails: world.faults.liftFails - 1 }
+      return yield* failure(host, "Unknown", "the host was busy")
+    }
+    if (epoch < leastEpoch(fence)) return yield* failure(host, "OrderRefused", "an order of an earlier owner")
+    raise(fence, epoch)
+    const record = world.records.get(keyOf(fence)) ?? { fence, host, deadline: world.now(), state: { _tag: "Absent" } }
+    world.change(() => {
+      world.records.set(keyOf(fence), record)
+      if (record.state._tag === "Armed") world.lift(record, "Worker", world.now())
+      else if (record.state._tag !== "Lifted") {
+        record.state = { _tag: "Lifted", by: "Worker", offAt: world.now(), broken: false }
+      }
+    })
+    if (world.faults.liftAnswersLost > 0) {
+      world.faults = { ...world.faults, liftAnswersLost: world.faults.liftAnswersLost - 1 }
+      return yield* failure(host, "Unknown", "the answer was lost")
+    }
+    yield* answer
+    return record.state as typeof record.state & { readonly _tag: "Lifted" }
+  })
+
+  return {
+    name: "simulated",
+    preflight: (process) =>
+      Effect.as(
+        reach(process.host),
+        world.faults.preflight[process.host.replace("host-", "")] ?? {
+          _tag: "Ready",
+          grade: world.settings.grade,
+          skew: 0
+        }
+      ),
+    arm,
+    tighten,
+    lift,
+    inspect: (host, fence, epoch) =>
+      Effect.gen(function* () {
+        yield* reach(host)
+        raise(fence, epoch)
+        const state = stateOf(fence)
+        yield* answer
+        return state
+      }),
+    sweep: (host, { clear }) =>
+      Effect.gen(function* () {
+        yield* reach(host)
+        const found = [...world.records.values()].filter((record) => record.host === host)
+        if (clear) {
+          for (const record of found) if (record.state._tag === "Lifted") world.records.delete(keyOf(record.fence))
+        }
+        return found.map(({ fence }) => ({ fence, host, injector: "simulated", state: stateOf(fence) }))
+      })
+  }
+}
