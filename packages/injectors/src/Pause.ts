@@ -21,78 +21,7 @@ import * as Keeper from "./Keeper.ts"
 
 /** The pause on these hosts, by label. Of keeper grade: a fence ends by itself while one of its two keepers lives. */
 export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
-  const handshakes = new Map<string, Handshake>()
-
-  const shake = Effect.fnUntraced(function* (
-    host: string,
-    subject: string,
-    verb: string,
-    words: ReadonlyArray<string>
-  ) {
-    const began = yield* monotonicMillis
-    const beganAt = yield* Clock.currentTimeMillis
-    const lines = yield* run(hosts, host, subject, verb, words, askTimeout)
-    const ended = yield* monotonicMillis
-    const endedAt = yield* Clock.currentTimeMillis
-    const greeting = lines[0]?.split(" ") ?? []
-    const uptime = Number(greeting[3])
-    if (greeting[0] !== "hello" || greeting[2] === undefined || !Number.isInteger(uptime)) {
-      return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
-    }
-    const handshake = {
-      boot: greeting[2],
-      latestOffset: uptime - began,
-      earliestOffset: uptime - ended,
-      ended,
-      skew: Math.round(Number(greeting[4]) - (beganAt + endedAt) / 2)
-    }
-    handshakes.set(host, handshake)
-    return { handshake, lines }
-  })
-
-  const handshakeWith = Effect.fnUntraced(function* (host: string, subject: string) {
-    const known = handshakes.get(host)
-    if (known !== undefined && (yield* monotonicMillis) - known.ended < handshakeLife) return known
-    const shaken = yield* shake(host, subject, "hello", []).pipe(Effect.mapError((error) => unsent(error, subject)))
-    return shaken.handshake
-  })
-
-  const uptimeOf = Effect.fnUntraced(function* (handshake: Handshake, deadline: number) {
-    const remaining = deadline - (yield* Clock.currentTimeMillis)
-    const offset = (handshake.earliestOffset + handshake.latestOffset) / 2
-    return whole((yield* monotonicMillis) + remaining + offset)
-  })
-
-  const orderOn = Effect.fnUntraced(function* (
-    host: string,
-    fence: FenceId,
-    verb: string,
-    words: ReadonlyArray<string>
-  ) {
-    const member = memberWord(fence.member)
-    if (member === undefined) {
-      return yield* fail(host, fence.member, "OrderRefused", "the member's name is empty or longer than 100 bytes")
-    }
-    const lines = yield* ask(
-      hosts,
-      host,
-      fence.member,
-      verb,
-      [fence.operationId, String(fence.attempt), member, ...words],
-      verb === "arm" || verb === "lift" ? actTimeout : askTimeout
-    )
-    const answer = lines.at(-1) ?? ""
-    const [word, rest] = cleave(answer)
-    if (word === "refused" && verb !== "inspect") {
-      // A host that was restarted says no to the old uptime; the next order must ask anew.
-      handshakes.delete(host)
-      return yield* fail(host, fence.member, "OrderRefused", rest)
-    }
-    if (word === "undone") return yield* fail(host, fence.member, "NotApplied", rest)
-    if (word === "unknown") return yield* fail(host, fence.member, "Unknown", rest)
-    return answer
-  })
-
+  const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(hosts)
   return {
     name: "pause",
 
@@ -179,6 +108,83 @@ const askTimeout: Millis = 10_000
 /** The keepers give up after 1 s, the program waits for them up to 6 s. */
 const actTimeout: Millis = 12_000
 const sweepTimeout: Millis = 60_000
+
+/** Carries orders to hosts and knows what uptime each host has; one per injector. */
+const makeCourier = (hosts: ReadonlyMap<string, Host>) => {
+  const handshakes = new Map<string, Handshake>()
+
+  const shake = Effect.fnUntraced(function* (
+    host: string,
+    subject: string,
+    verb: string,
+    words: ReadonlyArray<string>
+  ) {
+    const began = yield* monotonicMillis
+    const beganAt = yield* Clock.currentTimeMillis
+    const lines = yield* run(hosts, host, subject, verb, words, askTimeout)
+    const ended = yield* monotonicMillis
+    const endedAt = yield* Clock.currentTimeMillis
+    const greeting = lines[0]?.split(" ") ?? []
+    const uptime = Number(greeting[3])
+    if (greeting[0] !== "hello" || greeting[2] === undefined || !Number.isInteger(uptime)) {
+      return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
+    }
+    const handshake = {
+      boot: greeting[2],
+      latestOffset: uptime - began,
+      earliestOffset: uptime - ended,
+      ended,
+      skew: Math.round(Number(greeting[4]) - (beganAt + endedAt) / 2)
+    }
+    handshakes.set(host, handshake)
+    return { handshake, lines }
+  })
+
+  const handshakeWith = Effect.fnUntraced(function* (host: string, subject: string) {
+    const known = handshakes.get(host)
+    if (known !== undefined && (yield* monotonicMillis) - known.ended < handshakeLife) return known
+    const shaken = yield* shake(host, subject, "hello", []).pipe(Effect.mapError((error) => unsent(error, subject)))
+    return shaken.handshake
+  })
+
+  const uptimeOf = Effect.fnUntraced(function* (handshake: Handshake, deadline: number) {
+    const remaining = deadline - (yield* Clock.currentTimeMillis)
+    const offset = (handshake.earliestOffset + handshake.latestOffset) / 2
+    return whole((yield* monotonicMillis) + remaining + offset)
+  })
+
+  const orderOn = Effect.fnUntraced(function* (
+    host: string,
+    fence: FenceId,
+    verb: string,
+    words: ReadonlyArray<string>
+  ) {
+    const member = memberWord(fence.member)
+    if (member === undefined) {
+      return yield* fail(host, fence.member, "OrderRefused", "the member's name is empty or longer than 100 bytes")
+    }
+    const lines = yield* ask(
+      hosts,
+      host,
+      fence.member,
+      verb,
+      [fence.operationId, String(fence.attempt), member, ...words],
+      verb === "arm" || verb === "lift" ? actTimeout : askTimeout
+    )
+    const answer = lines.at(-1) ?? ""
+    const [word, rest] = cleave(answer)
+    if (word === "refused" && verb !== "inspect") {
+      // A host that was restarted says no to the old uptime; the next order must ask anew.
+      handshakes.delete(host)
+      return yield* fail(host, fence.member, "OrderRefused", rest)
+    }
+    if (word === "undone") return yield* fail(host, fence.member, "NotApplied", rest)
+    if (word === "unknown") return yield* fail(host, fence.member, "Unknown", rest)
+    return answer
+  })
+
+  return { handshakeWith, orderOn, shake, uptimeOf }
+}
 
 const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
 

@@ -1,0 +1,514 @@
+/**
+ * The pause on real processes: its contract, and what happens when keepers die, freeze or race. Every story asserts
+ * states of real threads; at the end nothing of ours may be left on the machine.
+ */
+import { spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import type { Host } from "@inquorate/core/Host"
+import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import type { ProcessRef } from "@inquorate/core/Topology"
+import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as LocalHost from "../src/LocalHost.ts"
+import * as Pause from "../src/Pause.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+const here = LocalHost.make("here")
+const pause = Pause.make(new Map([["here", here]]))
+let state = ""
+
+beforeAll(() => {
+  state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-state-"))
+  process.env.INQUORATE_STATE = state
+})
+
+afterAll(async () => {
+  // A keeper that was told to go may need a moment on a busy machine; one that stays is a failure.
+  for (let turn = 0; turn < 100 && ours().length > 0; turn++) await new Promise((resume) => setTimeout(resume, 50))
+  assert.deepStrictEqual(ours(), [], "a keeper is left")
+  fs.rmSync(state, { recursive: true, force: true })
+})
+
+injectorContract(
+  "the pause keeps the contract of an injector",
+  Effect.succeed<InjectorBench>({
+    injector: pause,
+    start: ProcessTree.start("still"),
+    runs: (tree) => Effect.sync(() => ProcessTree.runs(tree))
+  }),
+  { clock: "live" }
+)
+
+describe("what is stopped", () => {
+  it.live("every thread of a busy program of many threads", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("threads")
+      const order = yield* orderFor(tree)
+      const armed = yield* pause.arm(order)
+      assert.strictEqual(armed.processes, 1)
+      assert.isFalse(ProcessTree.runs(tree))
+      yield* liftOf(order)
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("every child of a tree that forks without end", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("forking")
+      for (let attempt = 1; attempt <= 8; attempt++) {
+        const order = yield* orderFor(tree, { attempt })
+        const armed = yield* pause.arm(order)
+        const held = ProcessTree.pidsOf(tree.process.pid)
+        assert.isFalse(ProcessTree.runs(tree))
+        assert.isAtLeast(armed.processes, 4)
+        yield* Effect.sleep(60)
+        assert.deepStrictEqual(ProcessTree.pidsOf(tree.process.pid), held, "something forked during the hold")
+        yield* liftOf(order)
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+    })
+  )
+
+  it.live("nothing, for a process that is not what it was said to be", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const wrong: ReadonlyArray<readonly [Partial<ProcessRef>, string]> = [
+        [{ executable: "/bin/cat" }, "runs"],
+        [{ dataDirectory: os.tmpdir() }, "data directory"],
+        [{ startTime: "1" }, "another process"],
+        [{ pid: 4_194_304 }, "no process"]
+      ]
+      let attempt = 0
+      for (const [change, words] of wrong) {
+        attempt++
+        const process = { ...tree.process, ...change }
+        const preflight = yield* pause.preflight(process)
+        assert.strictEqual(preflight._tag, "Mistaken")
+        const error = yield* Effect.flip(pause.arm({ ...(yield* orderFor(tree, { attempt })), process }))
+        assert.strictEqual(error.reason, "OrderRefused")
+        assert.include(error.detail, words)
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+    })
+  )
+
+  it.live("nothing, for a process that is stopped already or started us", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      process.kill(tree.process.pid, "SIGSTOP")
+      yield* until(() => ProcessTree.look(tree.process.pid)?.state === "T")
+      const stopped = yield* pause.preflight(tree.process)
+      assert.strictEqual(stopped._tag === "Impossible" && stopped.problem.endsWith("stopped already"), true)
+      const error = yield* Effect.flip(pause.arm(yield* orderFor(tree)))
+      assert.strictEqual(error.reason, "OrderRefused")
+      process.kill(tree.process.pid, "SIGCONT")
+      const parent = yield* pause.preflight({
+        ...tree.process,
+        pid: process.pid,
+        startTime: ProcessTree.look(process.pid)!.startTime,
+        executable: fs.readlinkSync(`/proc/${process.pid}/exe`),
+        dataDirectory: process.cwd()
+      })
+      assert.strictEqual(parent._tag === "Impossible" && parent.problem.includes("started this worker"), true)
+    })
+  )
+
+  it.live("a server that names its data directory in an argument instead of standing in it", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still", {})
+      const named = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-named-"))
+      const other = yield* ProcessTree.startWith([
+        "sh",
+        ["-c", "echo ready; sleep 1000", "server", `--data-dir=${named}`]
+      ])
+      const preflight = yield* pause.preflight({ ...other.process, dataDirectory: named })
+      assert.strictEqual(preflight._tag, "Ready")
+      assert.strictEqual((yield* pause.preflight({ ...tree.process, dataDirectory: named }))._tag, "Mistaken")
+      fs.rmdirSync(named)
+    })
+  )
+})
+
+describe("who ends it", () => {
+  it.live("the other keeper, when either is killed", () =>
+    Effect.gen(function* () {
+      for (const victim of [0, 1]) {
+        const tree = yield* ProcessTree.start("still")
+        const order = yield* orderFor(tree, { hold: 1500 })
+        yield* pause.arm(order)
+        process.kill(keepersOf(order.fence)[victim]!, "SIGKILL")
+        assert.isFalse(ProcessTree.runs(tree))
+        assert.strictEqual((yield* ended(order)).by, "Keeper")
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+    })
+  )
+
+  it.live("the other keeper, when one is frozen, and the frozen one never wakes to spoil the next hold", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      for (const attempt of [1, 2]) {
+        const order = yield* orderFor(tree, { attempt, hold: 1500 })
+        yield* pause.arm(order)
+        process.kill(keepersOf(order.fence)[attempt - 1]!, "SIGSTOP")
+        assert.strictEqual((yield* ended(order)).by, "Keeper")
+        assert.isTrue(ProcessTree.runs(tree))
+        yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
+      }
+    })
+  )
+
+  it.live("a sweep past the deadline, when both are killed", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree, { hold: 1200 })
+      yield* pause.arm(order)
+      for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      const early = yield* sweepOf(order, true)
+      assert.strictEqual(early?._tag === "Armed" && early.keepers, 0)
+      yield* Effect.sleep(1500)
+      assert.isFalse(ProcessTree.runs(tree), "nobody is left who could have ended it")
+      assert.strictEqual((yield* sweepOf(order, false))?._tag, "Armed")
+      assert.isFalse(ProcessTree.runs(tree))
+      const swept = yield* sweepOf(order, true)
+      assert.strictEqual(swept?._tag === "Lifted" && swept.by, "Sweep")
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("a keeper, when the worker that armed it is killed", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree, { hold: 4000 })
+      const worker = spawn(
+        process.execPath,
+        [path.join(import.meta.dirname, "armingWorker.ts"), JSON.stringify(order)],
+        {
+          stdio: ["ignore", "pipe", "inherit"]
+        }
+      )
+      yield* Effect.promise(() => new Promise((armed) => worker.stdout.once("data", armed)))
+      worker.kill("SIGKILL")
+      assert.isFalse(ProcessTree.runs(tree))
+      assert.strictEqual(
+        (yield* pause.inspect("here", order.fence, 2))._tag,
+        "Armed",
+        "the death of a worker is no lift"
+      )
+      assert.strictEqual((yield* ended(order)).by, "Keeper")
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("the taker, wherever in the arming the order's sender was cut off", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      for (let attempt = 1; attempt <= 8; attempt++) {
+        const order = yield* orderFor(tree, { attempt })
+        yield* Effect.timeoutOption(Effect.result(pause.arm(order)), attempt * 6)
+        const lifted = yield* pause.lift("here", order.fence, 2)
+        assert.strictEqual(lifted._tag, "Lifted")
+        assert.isTrue(ProcessTree.runs(tree))
+        yield* Effect.sleep(50)
+        assert.isTrue(ProcessTree.runs(tree), "something was stopped after the lift")
+      }
+      const next = yield* orderFor(tree, { operationId: randomUUID() })
+      yield* pause.arm(next)
+      yield* liftOf(next)
+    })
+  )
+
+  it.live("a keeper at once, when it is asked to end as on a shutdown", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      process.kill(keepersOf(order.fence)[1]!, "SIGTERM")
+      assert.strictEqual((yield* ended(order)).by, "Keeper")
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("the worker, though the server died while it was held", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      const children = ProcessTree.pidsOf(tree.process.pid).slice(1)
+      process.kill(tree.process.pid, "SIGKILL")
+      yield* until(() => !ProcessTree.isThere(tree.process.pid))
+      const lifted = yield* liftOf(order)
+      assert.strictEqual(lifted.by, "Worker")
+      assert.isFalse(lifted.broken)
+      for (const pid of children) {
+        assert.strictEqual(ProcessTree.look(pid)?.state, "S")
+        process.kill(pid, "SIGKILL")
+      }
+    })
+  )
+
+  it.live("whoever it is, the record tells where the fence was broken meanwhile", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      process.kill(tree.process.pid, "SIGCONT")
+      yield* until(() => fs.existsSync(path.join(directoryOf(order.fence), "broken")))
+      const seen = yield* pause.inspect("here", order.fence, 1)
+      assert.strictEqual(seen._tag === "Armed" && seen.broken, true)
+      assert.isTrue((yield* liftOf(order)).broken)
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+})
+
+describe("what cannot cut into a hold", () => {
+  it.live("a lift that came before: the next hold stands to its end, many times over", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      for (let attempt = 1; attempt <= 15; attempt++) {
+        const order = yield* orderFor(tree, { attempt })
+        yield* pause.arm(order)
+        // Longer than any keeper sleeps: a late one would have woken by then.
+        if (attempt % 5 === 0) yield* Effect.sleep(300)
+        assert.isFalse(ProcessTree.runs(tree), `attempt ${attempt} was cut into`)
+        const lifted = yield* liftOf(order)
+        assert.isFalse(lifted.broken, `attempt ${attempt} was cut into`)
+        assert.deepStrictEqual(keepersOf(order.fence).filter(ProcessTree.isThere), [])
+      }
+    })
+  )
+
+  it.live("an expiry that came before: keepers are gone before the process can be taken again", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      for (let attempt = 1; attempt <= 4; attempt++) {
+        const order = yield* orderFor(tree, { attempt, hold: 600 })
+        yield* pause.arm(order)
+        yield* until(() => fs.existsSync(path.join(directoryOf(order.fence), "lifted")))
+        const next = yield* orderFor(tree, { attempt: attempt + 100 })
+        // Refused while a keeper of the first is still there; as soon as it is taken, it must stand.
+        const taken = yield* Effect.result(pause.arm(next))
+        if (taken._tag === "Success") {
+          yield* Effect.sleep(300)
+          assert.isFalse(ProcessTree.runs(tree))
+        }
+        assert.isFalse((yield* liftOf(next)).broken)
+        yield* liftOf(order)
+      }
+    })
+  )
+
+  it.live("another operation on the same process", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      const other = yield* orderFor(tree, { operationId: randomUUID() })
+      assert.strictEqual((yield* Effect.flip(pause.arm(other))).reason, "OrderRefused")
+      yield* liftOf(other)
+      assert.isFalse(ProcessTree.runs(tree), "the lift of a refused order touched another's hold")
+      yield* liftOf(order)
+    })
+  )
+
+  it.live("two orders at once: at most one holds, and its lift frees the process", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const orders = [yield* orderFor(tree), yield* orderFor(tree, { operationId: randomUUID() })]
+      const results = yield* Effect.forEach(orders, (order) => Effect.result(pause.arm(order)), { concurrency: 2 })
+      assert.isAtMost(results.filter((result) => result._tag === "Success").length, 1)
+      for (const order of orders) yield* liftOf(order)
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("lifts at once with the arming: all succeed and the process runs", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      for (let attempt = 1; attempt <= 6; attempt++) {
+        const order = yield* orderFor(tree, { attempt })
+        const arming = yield* Effect.forkChild(Effect.result(pause.arm(order)))
+        yield* Effect.sleep(attempt * 6)
+        const [first, second] = yield* Effect.all([Effect.result(liftOf(order)), Effect.result(liftOf(order))], {
+          concurrency: 2
+        })
+        assert.isTrue(first._tag === "Success" || second._tag === "Success")
+        yield* Effect.sleep(100)
+        assert.isTrue(ProcessTree.runs(tree))
+        assert.strictEqual((yield* liftOf(order))._tag, "Lifted")
+        yield* Fiber.await(arming)
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+    })
+  )
+})
+
+describe("an ordinary user", () => {
+  it.live.skipIf(process.getuid?.() !== 0)(
+    "pauses processes of its own and is told why it cannot pause another's",
+    () =>
+      Effect.gen(function* () {
+        const own = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-nobody-"))
+        fs.chownSync(own, 65534, 65534)
+        const nobody = Pause.make(new Map([["here", asNobody(own)]]))
+        const tree = yield* ProcessTree.start("still", { uid: 65534 })
+        const preflight = yield* nobody.preflight(tree.process)
+        assert.strictEqual(preflight._tag, "Ready", JSON.stringify(preflight))
+        const order = yield* orderFor(tree, { hold: 1500 })
+        yield* nobody.arm(order)
+        assert.isFalse(ProcessTree.runs(tree))
+        assert.strictEqual((yield* ended(order, nobody)).by, "Keeper")
+        assert.isTrue(ProcessTree.runs(tree))
+        const rooted = yield* ProcessTree.start("still")
+        const refused = yield* nobody.preflight(rooted.process)
+        assert.strictEqual(refused._tag === "Impossible" && refused.problem.includes("may not signal"), true)
+        fs.rmSync(own, { recursive: true, force: true })
+      })
+  )
+
+  it.live("is told which state directory cannot be written", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const lost = Pause.make(new Map([["here", withState("/proc/inquorate")]]))
+      const preflight = yield* lost.preflight(tree.process)
+      assert.strictEqual(preflight._tag === "Impossible" && preflight.problem.includes("/proc/inquorate"), true)
+      const error = yield* Effect.flip(lost.arm(yield* orderFor(tree)))
+      assert.strictEqual(error.reason, "OrderRefused")
+      assert.include(error.detail, "/proc/inquorate")
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+})
+
+describe("the records", () => {
+  it.live("of another boot are void: a restart ended the fence", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
+      const file = path.join(directoryOf(order.fence), "order")
+      fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(/^.*\n/, "of-another-boot\n"))
+      const seen = yield* pause.inspect("here", order.fence, 1)
+      assert.strictEqual(seen._tag, "Lifted")
+      assert.isFalse(ProcessTree.runs(tree), "a pid of another boot was signalled")
+      for (const pid of ProcessTree.pidsOf(tree.process.pid)) process.kill(pid, "SIGCONT")
+    })
+  )
+
+  it.live("that are long off are forgotten by a sweep that clears", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree)
+      yield* pause.arm(order)
+      yield* liftOf(order)
+      yield* sweepOf(order, true)
+      assert.isTrue(fs.existsSync(directoryOf(order.fence)))
+      const file = path.join(directoryOf(order.fence), "lifted")
+      fs.writeFileSync(file, "1000 1000 Worker\n")
+      yield* sweepOf(order, true)
+      assert.isFalse(fs.existsSync(path.dirname(directoryOf(order.fence))))
+    })
+  )
+
+  it.live("keep any name of a member", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const member = "../ü $(touch x) 'a' *"
+      const order = yield* orderFor({ ...tree, member })
+      yield* pause.arm(order)
+      const reports = yield* pause.sweep("here", { clear: false })
+      assert.include(
+        reports.map(({ fence }) => fence.member),
+        member
+      )
+      yield* liftOf(order)
+    })
+  )
+})
+
+// --- internal ---
+
+const orderFor = Effect.fnUntraced(function* (
+  tree: ProcessTree.ProcessTree,
+  changes: { readonly attempt?: number; readonly hold?: number; readonly operationId?: string } = {}
+) {
+  const now = yield* Clock.currentTimeMillis
+  const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+  const operationId = changes.operationId ?? operationOf(tree)
+  const order: FenceOrder = {
+    fence: { operationId, attempt: changes.attempt ?? 1, member: tree.member },
+    process: tree.process,
+    epoch: 1,
+    deadline: now + (changes.hold ?? 20_000),
+    startByMonotonic: monotonic + 10_000
+  }
+  return order
+})
+
+const operations = new Map<number, string>()
+const operationOf = (tree: ProcessTree.ProcessTree): string => {
+  const known = operations.get(tree.process.pid) ?? randomUUID()
+  operations.set(tree.process.pid, known)
+  return known
+}
+
+const liftOf = (order: FenceOrder) => pause.lift("here", order.fence, 1)
+
+const sweepOf = (order: FenceOrder, clear: boolean) =>
+  Effect.map(
+    pause.sweep("here", { clear }),
+    (reports) => reports.find(({ fence }) => fence.operationId === order.fence.operationId)?.state
+  )
+
+const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector = pause) {
+  for (let turn = 0; turn < 150; turn++) {
+    const state: FenceState = yield* injector.inspect("here", order.fence, 1)
+    if (state._tag === "Lifted") return state
+    yield* Effect.sleep(100)
+  }
+  return assert.fail("nobody ended the fence within 15 s")
+})
+
+const until = Effect.fnUntraced(function* (condition: () => boolean) {
+  for (let turn = 0; turn < 1000 && !condition(); turn++) yield* Effect.sleep(10)
+  assert.isTrue(condition(), "it did not come to be within 10 s")
+})
+
+const directoryOf = (fence: FenceId): string =>
+  path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
+
+const keepersOf = (fence: FenceId): ReadonlyArray<number> => {
+  const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
+  return [Number(first), Number(second)]
+}
+
+/** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
+const ours = (): ReadonlyArray<number> =>
+  fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
+    try {
+      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(`${state}/`) ? [Number(name)] : []
+    } catch {
+      return []
+    }
+  })
+
+const wrapped = (prefix: string): Host => ({
+  label: "here",
+  run: (program, words, options) =>
+    here.run(`p=$1; shift; exec ${prefix} sh -c "$p" inquorate "$@"`, [program, ...words], options)
+})
+
+const asNobody = (directory: string): Host =>
+  wrapped(`setpriv --reuid=65534 --regid=65534 --clear-groups env INQUORATE_STATE='${directory}'`)
+
+const withState = (directory: string): Host => wrapped(`env INQUORATE_STATE='${directory}'`)

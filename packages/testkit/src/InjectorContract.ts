@@ -1,0 +1,268 @@
+/**
+ * The suite that every `Injector` passes, the simulated one too: a fence stands from the answer of `arm` until its lift
+ * or its deadline, ends by itself, is never prolonged, and no late, repeated or outranked order touches anything.
+ * Order and states are asserted; bounds on time are generous, for a busy machine.
+ */
+import { randomUUID } from "node:crypto"
+import { type FenceId, type FenceOrder, type FenceState, type Injector, InjectorError } from "@inquorate/core/Injector"
+import type { Millis } from "@inquorate/core/Time"
+import type { ProcessRef } from "@inquorate/core/Topology"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+
+/** An injector with something to act on. */
+export interface InjectorBench {
+  readonly injector: Injector
+  /** A running replica that nothing else acts on, for one test; it is gone at the end of the scope. */
+  readonly start: Effect.Effect<{ readonly member: string; readonly process: ProcessRef }, never, Scope.Scope>
+  /** True while the replica runs, false while it is held. */
+  readonly runs: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<boolean>
+}
+
+/**
+ * Registers the suite. `make` is run once for each test. `clock` is `live` for an injector of real processes, `test`
+ * for one that lives on the `TestClock`, which then runs on by itself for as long as a test lasts.
+ */
+export const injectorContract = <E>(
+  name: string,
+  make: Effect.Effect<InjectorBench, E, Scope.Scope>,
+  { clock }: { readonly clock: "live" | "test" }
+): void => {
+  const law = (sentence: string, body: (scene: Scene) => Effect.Effect<void, InjectorError, Scope.Scope>): void => {
+    const test = Effect.gen(function* () {
+      const bench = yield* make
+      const replica = yield* bench.start
+      yield* body(sceneOf(bench, replica, randomUUID()))
+    })
+    if (clock === "live") it.live(sentence, () => test)
+    else it.effect(sentence, () => Effect.raceFirst(test, Effect.forever(TestClock.adjust(1))))
+  }
+
+  describe(name, () => {
+    for (const [sentence, body] of laws) law(sentence, body)
+  })
+}
+
+// --- internal ---
+
+interface Scene {
+  readonly injector: Injector
+  readonly host: string
+  readonly fence: (attempt: number) => FenceId
+  readonly runs: Effect.Effect<boolean>
+  readonly order: (changes?: {
+    readonly attempt?: number
+    readonly epoch?: number
+    readonly hold?: Millis
+    readonly late?: Millis
+  }) => Effect.Effect<FenceOrder>
+  /** The state once the fence is off; fails the test where it stays on. */
+  readonly awaitLifted: (fence: FenceId) => Effect.Effect<Lifted, InjectorError>
+}
+
+type Lifted = typeof FenceState.cases.Lifted.Type
+
+const sceneOf = (
+  bench: InjectorBench,
+  replica: { readonly member: string; readonly process: ProcessRef },
+  operationId: string
+): Scene => {
+  const { injector } = bench
+  const host = replica.process.host
+  const fence = (attempt: number): FenceId => ({ operationId, attempt, member: replica.member })
+  return {
+    injector,
+    host,
+    fence,
+    runs: bench.runs(replica),
+    order: ({ attempt = 1, epoch = 1, hold = 20_000, late } = {}) =>
+      Effect.gen(function* () {
+        const now = Math.floor(yield* Clock.currentTimeMillis)
+        const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+        return {
+          fence: fence(attempt),
+          process: replica.process,
+          epoch,
+          deadline: now + hold,
+          startByMonotonic: late === undefined ? monotonic + 10_000 : monotonic - late
+        }
+      }),
+    awaitLifted: Effect.fnUntraced(function* (fence) {
+      for (let turn = 0; turn < 200; turn++) {
+        const state = yield* injector.inspect(host, fence, 1)
+        if (state._tag === "Lifted") return state
+        yield* Effect.sleep(100)
+      }
+      return assert.fail("the fence did not end by itself within 20 s")
+    })
+  }
+}
+
+const refused = (
+  attempt: Effect.Effect<unknown, InjectorError>,
+  reason: InjectorError["reason"] = "OrderRefused"
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(attempt).pipe(Effect.orElseSucceed(() => undefined))
+    assert.instanceOf(error, InjectorError, "it was not refused")
+    assert.strictEqual(error.reason, reason, error.detail)
+  })
+
+const laws: ReadonlyArray<
+  readonly [sentence: string, body: (scene: Scene) => Effect.Effect<void, InjectorError, Scope.Scope>]
+> = [
+  [
+    "looks at a process without touching it",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      const preflight = yield* scene.injector.preflight(order.process)
+      assert.strictEqual(preflight._tag, "Ready", JSON.stringify(preflight))
+      assert.isTrue(yield* scene.runs)
+      assert.strictEqual((yield* scene.injector.inspect(scene.host, scene.fence(1), 1))._tag, "Absent")
+    })
+  ],
+  [
+    "holds what it armed until the lift, and tells the same end however often it is lifted",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      const armed = yield* scene.injector.arm(order)
+      assert.isFalse(yield* scene.runs)
+      assert.isAtLeast(armed.processes, 1)
+      assert.strictEqual(armed.deadline, order.deadline)
+      const seen = yield* scene.injector.inspect(scene.host, order.fence, 1)
+      assert.deepStrictEqual(seen, armed)
+      const lifted = yield* scene.injector.lift(scene.host, order.fence, 1)
+      assert.isTrue(yield* scene.runs)
+      assert.strictEqual(lifted.by, "Worker")
+      assert.isFalse(lifted.broken)
+      assert.isAtLeast(lifted.offAt, armed.armedAt)
+      assert.deepStrictEqual(yield* scene.injector.lift(scene.host, order.fence, 1), lifted)
+      assert.deepStrictEqual(yield* scene.injector.inspect(scene.host, order.fence, 1), lifted)
+    })
+  ],
+  [
+    "ends a fence by itself at its deadline, not before, and a lift that comes after changes nothing",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order({ hold: 1500 })
+      const armed = yield* scene.injector.arm(order)
+      assert.isFalse(yield* scene.runs)
+      const lifted = yield* scene.awaitLifted(order.fence)
+      assert.isTrue(yield* scene.runs)
+      assert.strictEqual(lifted.by, "Keeper")
+      assert.isAtLeast(lifted.offAt, Math.max(armed.armedAt, order.deadline - 500))
+      assert.deepStrictEqual(yield* scene.injector.lift(scene.host, order.fence, 1), lifted)
+    })
+  ],
+  [
+    "refuses an order that was given before, while its fence stands and after",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      yield* scene.injector.arm(order)
+      yield* refused(scene.injector.arm(order))
+      assert.strictEqual((yield* scene.injector.inspect(scene.host, order.fence, 1))._tag, "Armed")
+      yield* scene.injector.lift(scene.host, order.fence, 1)
+      yield* refused(scene.injector.arm(order))
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "refuses an order that comes late and touches nothing",
+    Effect.fnUntraced(function* (scene) {
+      yield* refused(scene.injector.arm(yield* scene.order({ late: 1000 })))
+      assert.isTrue(yield* scene.runs)
+      assert.notStrictEqual((yield* scene.injector.inspect(scene.host, scene.fence(1), 1))._tag, "Armed")
+    })
+  ],
+  [
+    "refuses an order whose deadline has passed",
+    Effect.fnUntraced(function* (scene) {
+      yield* refused(scene.injector.arm(yield* scene.order({ hold: -1000 })))
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "refuses an order below an epoch that an inspection made known",
+    Effect.fnUntraced(function* (scene) {
+      assert.strictEqual((yield* scene.injector.inspect(scene.host, scene.fence(1), 3))._tag, "Absent")
+      yield* refused(scene.injector.arm(yield* scene.order({ epoch: 2 })))
+      assert.isTrue(yield* scene.runs)
+      yield* scene.injector.arm(yield* scene.order({ attempt: 2, epoch: 3 }))
+      assert.isFalse(yield* scene.runs)
+      yield* scene.injector.lift(scene.host, scene.fence(2), 3)
+    })
+  ],
+  [
+    "obeys no earlier owner of a standing fence",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      yield* scene.injector.arm(order)
+      assert.strictEqual((yield* scene.injector.inspect(scene.host, order.fence, 2))._tag, "Armed")
+      yield* refused(scene.injector.lift(scene.host, order.fence, 1))
+      yield* refused(scene.injector.tighten(scene.host, order.fence, 1, order.deadline - 10_000))
+      assert.isFalse(yield* scene.runs)
+      assert.strictEqual((yield* scene.injector.lift(scene.host, order.fence, 2)).by, "Worker")
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "marks a fence that is lifted unarmed, so that its order can never arm it",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      const lifted = yield* scene.injector.lift(scene.host, order.fence, 1)
+      yield* refused(scene.injector.arm(order))
+      assert.isTrue(yield* scene.runs)
+      assert.deepStrictEqual(yield* scene.injector.inspect(scene.host, order.fence, 1), lifted)
+    })
+  ],
+  [
+    "brings a deadline forward, never back",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      yield* scene.injector.arm(order)
+      const nearer = (yield* scene.order({ hold: 2500 })).deadline
+      yield* scene.injector.tighten(scene.host, order.fence, 1, nearer)
+      yield* scene.injector.tighten(scene.host, order.fence, 1, nearer)
+      yield* refused(scene.injector.tighten(scene.host, order.fence, 1, order.deadline))
+      const state = yield* scene.injector.inspect(scene.host, order.fence, 1)
+      assert.strictEqual(state._tag === "Armed" && state.deadline, nearer)
+      const lifted = yield* scene.awaitLifted(order.fence)
+      assert.strictEqual(lifted.by, "Keeper")
+      assert.isBelow(lifted.offAt, order.deadline)
+      assert.isTrue(yield* scene.runs)
+      yield* refused(scene.injector.tighten(scene.host, order.fence, 1, nearer - 1))
+    })
+  ],
+  [
+    "tells of a standing fence in a sweep and leaves it alone",
+    Effect.fnUntraced(function* (scene) {
+      const order = yield* scene.order()
+      const armed = yield* scene.injector.arm(order)
+      for (const clear of [false, true]) {
+        const reports = yield* scene.injector.sweep(scene.host, { clear })
+        const report = reports.find(({ fence }) => fence.operationId === order.fence.operationId)
+        assert.deepStrictEqual(report, {
+          fence: order.fence,
+          host: scene.host,
+          injector: scene.injector.name,
+          state: armed
+        })
+        assert.isFalse(yield* scene.runs)
+      }
+      yield* scene.injector.lift(scene.host, order.fence, 1)
+    })
+  ],
+  [
+    "arms again and again for new attempts",
+    Effect.fnUntraced(function* (scene) {
+      for (let attempt = 1; attempt <= 3; attempt++) {
+        yield* scene.injector.arm(yield* scene.order({ attempt }))
+        assert.isFalse(yield* scene.runs)
+        yield* scene.injector.lift(scene.host, scene.fence(attempt), 1)
+        assert.isTrue(yield* scene.runs)
+      }
+    })
+  ]
+]
