@@ -1,7 +1,7 @@
 // The main job, shown: a worker on an embedded store, a throwaway quorum group, a 5 s quorum loss started over HTTP and
 // watched live, the evidence, and nothing left behind, also when it is interrupted or killed at any moment.
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -19,6 +19,7 @@ const env = {
   INQUORATE_DEMO: String(process.pid)
 }
 const lab = "demo"
+const workerLog = join(state, "worker.log")
 const say = (text) => process.stdout.write(`\n— ${text}\n`)
 
 // A guardian in a session of its own reads our pipe: when we are gone, however that came about, it clears up after us.
@@ -72,7 +73,7 @@ const main = async () => {
   serving = start(process.execPath, [worker, "--config", config, "--listen", "127.0.0.1:0", "--store", store], {
     env,
     detached: true,
-    stdio: ["ignore", "pipe", "inherit"]
+    stdio: ["ignore", "pipe", openSync(workerLog, "w")]
   }).child
   const endpoint = await listening(serving)
   say(`A worker listens on ${endpoint}; these are its partitions (inq partitions)`)
@@ -105,7 +106,10 @@ let code = 0
 try {
   await main()
 } catch (error) {
-  if (ending === undefined) process.stderr.write(`${error.message}\n`)
+  if (ending === undefined) {
+    process.stderr.write(`${error.message}\n`)
+    if (existsSync(workerLog)) process.stderr.write(`The worker said:\n${readFileSync(workerLog, "utf8")}\n`)
+  }
   code = ending === undefined ? 1 : 130
 }
 await end()

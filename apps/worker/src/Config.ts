@@ -13,54 +13,105 @@ import * as YAML from "yaml"
 // --- models ---
 
 /** A length such as `5s`, `15m` or a bare number of seconds, as milliseconds. */
-const DurationText = Schema.Union([Schema.String, Schema.Int])
-  .check(
-    Schema.makeFilter((value) => parseMillis(String(value)) !== undefined || "Expected a length such as 30s, 15m or 1h")
-  )
-  .pipe(
-    Schema.decodeTo(
-      Schema.Int,
-      SchemaTransformation.transform({
-        decode: (value) => parseMillis(String(value)) ?? 0,
-        encode: (millis) => `${millis}ms`
-      })
+const lengthOf = (description: string) =>
+  Schema.Union([Schema.String, Schema.Int])
+    .annotate({ description })
+    .check(
+      Schema.makeFilter(
+        (value) => parseMillis(String(value)) !== undefined || "Expected a length such as 30s, 15m or 1h",
+        {
+          toJsonSchema: () => ({ pattern: "^\\s*\\d+(\\.\\d+)?\\s*(ms|s|m|min|h)?\\s*$", minimum: 0 })
+        }
+      )
     )
-  )
+    .pipe(
+      Schema.decodeTo(
+        Schema.Int,
+        SchemaTransformation.transform({
+          decode: (value) => parseMillis(String(value)) ?? 0,
+          encode: (millis) => `${millis}ms`
+        })
+      )
+    )
 
 /** Where to listen, as `HOST:PORT`; port 0 takes a free one. */
 export const Listen = Schema.String.check(
-  Schema.makeFilter((value) => parseListen(value) !== undefined || "Expected HOST:PORT, such as 127.0.0.1:19080")
+  Schema.makeFilter((value) => parseListen(value) !== undefined || "Expected HOST:PORT, such as 127.0.0.1:19080", {
+    toJsonSchema: () => ({ pattern: "^(\\[[0-9a-fA-F:.]+\\]|[^\\s:[\\]]+):\\d{1,5}$" })
+  })
 )
 
 /** Where operations are stored. */
 export const StoreAddress = Schema.String.check(
   Schema.makeFilter(
-    (value) => /^sqlite:./.test(value) || "Expected sqlite:PATH, such as sqlite:/var/lib/inquorate/worker.db"
+    (value) => /^sqlite:./.test(value) || "Expected sqlite:PATH, such as sqlite:/var/lib/inquorate/worker.db",
+    { toJsonSchema: () => ({ pattern: "^sqlite:." }) }
   )
 )
 
-const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+/** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
+export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
-const ClusterCommon = Schema.Struct({
-  system: Schema.Literals(modules.map((module) => module.system)),
-  injector: Schema.optionalKey(Schema.Literals(["pause"])),
-  protected: Schema.optionalKey(Schema.Boolean),
-  maxHold: Schema.optionalKey(DurationText)
+const described = <S extends Schema.Top>(schema: S, description: string) =>
+  Schema.optionalKey(schema).annotateKey({ description })
+
+/** What every cluster holds in a configuration file, whatever its system. */
+export const ClusterCommon = Schema.Struct({
+  system: Schema.Literals(modules.map((module) => module.system)).annotateKey({
+    description: "The system; it decides which further keys the cluster has."
+  }),
+  injector: described(
+    Schema.Literals(["pause"]),
+    "The mechanism that takes members out; pause, which stops their processes, unless given."
+  ),
+  protected: described(
+    Schema.Boolean,
+    "True for a cluster that may be looked at but never broken; false unless given."
+  ),
+  maxHold: Schema.optionalKey(
+    lengthOf("The longest hold allowed on this cluster, such as 30s; limits.maxHold unless given.")
+  )
 })
 
 /** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
 export const WorkerFile = Schema.Struct({
-  listen: Schema.optionalKey(Listen),
-  store: Schema.optionalKey(StoreAddress),
-  worker: Schema.optionalKey(Schema.Struct({ id: Schema.optionalKey(Schema.NonEmptyString) })),
-  limits: Schema.optionalKey(
-    Schema.Struct({
-      maxHold: Schema.optionalKey(DurationText),
-      concurrency: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))),
-      queue: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
-    })
+  listen: described(
+    Listen,
+    "Where to answer, as HOST:PORT on loopback; port 0 takes a free one. 127.0.0.1:19080 unless given."
   ),
-  clusters: Schema.optionalKey(Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)))
+  store: described(
+    StoreAddress,
+    "Where operations are stored, as sqlite:PATH; worker.db in the state directory unless given. One worker at a time holds it."
+  ),
+  worker: described(
+    Schema.Struct({
+      id: described(
+        Schema.NonEmptyString,
+        "This worker's name, the same at every start, so that it takes its own operations back at once. The host's name unless given."
+      )
+    }),
+    "The worker itself."
+  ),
+  limits: described(
+    Schema.Struct({
+      maxHold: Schema.optionalKey(
+        lengthOf("The longest hold that may be asked for, on a cluster without a limit of its own; 15m unless given.")
+      ),
+      concurrency: described(
+        Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 })),
+        "How many operations run at once; the rest wait and show Running. 100 unless given."
+      ),
+      queue: described(
+        Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })),
+        "How many operations may be unfinished; one more is refused as too busy. 10000 unless given."
+      )
+    }),
+    "What the worker takes on."
+  ),
+  clusters: described(
+    Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)),
+    "The clusters that may be broken, by name."
+  )
 })
 
 /** One configured cluster, with the settings its target module decoded. */
@@ -134,7 +185,9 @@ export const parse = (
   const document = YAML.parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const fail = (mistakes: ReadonlyArray<Mistake>) => Result.fail(new ConfigError({ source, mistakes }))
   if (document.errors.length > 0) {
-    return fail(document.errors.map((error) => ({ line: lines.linePos(error.pos[0]).line, key: "", problem: error.message })))
+    return fail(
+      document.errors.map((error) => ({ line: lines.linePos(error.pos[0]).line, key: "", problem: error.message }))
+    )
   }
   const locate = locator(document, lines)
   const file = decode(WorkerFile, document.toJS() ?? {}, [], locate)
@@ -166,18 +219,22 @@ type Locate = (path: ReadonlyArray<PropertyKey>) => number
 const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** The line of the deepest node that a path still finds, so that a missing key is told where it should stand. */
-const locator = (document: YAML.Document, lines: YAML.LineCounter): Locate => (path) => {
-  for (let length = path.length; length > 0; length--) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
-    if (YAML.isMap(parent)) {
-      const pair = parent.items.find((item) => String(YAML.isScalar(item.key) ? item.key.value : item.key) === String(path[length - 1]))
-      if (pair !== undefined && YAML.isNode(pair.key) && pair.key.range) return lines.linePos(pair.key.range[0]).line
+const locator =
+  (document: YAML.Document, lines: YAML.LineCounter): Locate =>
+  (path) => {
+    for (let length = path.length; length > 0; length--) {
+      const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+      if (YAML.isMap(parent)) {
+        const pair = parent.items.find(
+          (item) => String(YAML.isScalar(item.key) ? item.key.value : item.key) === String(path[length - 1])
+        )
+        if (pair !== undefined && YAML.isNode(pair.key) && pair.key.range) return lines.linePos(pair.key.range[0]).line
+      }
+      const node = document.getIn(path.slice(0, length), true)
+      if (YAML.isNode(node) && node.range) return lines.linePos(node.range[0]).line
     }
-    const node = document.getIn(path.slice(0, length), true)
-    if (YAML.isNode(node) && node.range) return lines.linePos(node.range[0]).line
+    return 1
   }
-  return 1
-}
 
 const decode = <A>(
   schema: Schema.ConstraintDecoder<A>,
@@ -185,7 +242,9 @@ const decode = <A>(
   prefix: ReadonlyArray<PropertyKey>,
   locate: Locate
 ): Result.Result<A, ReadonlyArray<Mistake>> => {
-  const decoded = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error", reportInput: true })(input)
+  const decoded = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error", reportInput: true })(
+    input
+  )
   return Result.mapError(decoded, (error) =>
     formatter(error.issue).issues.map((issue) => {
       const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]
@@ -222,8 +281,20 @@ const readCluster = (
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
   ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined
     ? []
-    : [{ line: 0, key: "--listen / INQUORATE_LISTEN", problem: `Expected HOST:PORT, such as ${defaultListen}, got ${JSON.stringify(overrides.listen)}` }]),
+    : [
+        {
+          line: 0,
+          key: "--listen / INQUORATE_LISTEN",
+          problem: `Expected HOST:PORT, such as ${defaultListen}, got ${JSON.stringify(overrides.listen)}`
+        }
+      ]),
   ...(overrides.store === undefined || Schema.is(StoreAddress)(overrides.store)
     ? []
-    : [{ line: 0, key: "--store / INQUORATE_STORE", problem: `Expected sqlite:PATH, got ${JSON.stringify(overrides.store)}` }])
+    : [
+        {
+          line: 0,
+          key: "--store / INQUORATE_STORE",
+          problem: `Expected sqlite:PATH, got ${JSON.stringify(overrides.store)}`
+        }
+      ])
 ]

@@ -28,7 +28,7 @@ import { type Asked, help, read } from "./Options.ts"
 
 /** The worker cannot run; the message is for a person and the exit code for a program. */
 class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", { exit: Schema.Int, detail: Schema.String }) {
-  get [Runtime.errorExitCode](): number {
+  override get [Runtime.errorExitCode](): number {
     return this.exit
   }
 }
@@ -48,7 +48,14 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
       const all = yield* Effect.forEach(config.clusters, ({ maxHold, module, name, protected: isProtected, settings }) =>
         Effect.map(
           module.make(name, settings, hosts),
-          (target): Cluster => ({ name, target, injector, hosts: [...hosts.keys()], protected: isProtected, maxHold })
+          (target): Cluster => ({
+            name,
+            target,
+            injector,
+            hosts: [...hosts.keys()],
+            protected: isProtected,
+            maxHold: maxHold ?? config.maxHold
+          })
         )
       )
       return Clusters.of({ all })
@@ -72,19 +79,17 @@ const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Hos
 
 const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
   const config = yield* readConfig(asked)
-  const { path } = config.store
   const hosts = new Map([[host, LocalHost.make(host)]])
   yield* warn(config)
   yield* Effect.ignore(sweepAtStart(hosts))
   const engine = Engine.layer({
     workerId: config.workerId,
     concurrency: config.concurrency,
-    queueBound: config.queue,
     defaultMaxHold: config.maxHold
   })
   const worker = serving(config).pipe(
     Layer.provide(engine),
-    Layer.provide(SqliteStore.layer({ path: config.store.path })),
+    Layer.provide(SqliteStore.layer({ path: config.store.path, queueBound: config.queue })),
     Layer.provide(clusters(config, hosts))
   )
   return yield* Layer.launch(worker).pipe(

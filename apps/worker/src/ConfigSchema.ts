@@ -1,0 +1,96 @@
+/**
+ * The JSON Schema of a worker's configuration file, for editors and for programs that write one. Made from the very
+ * schemas that `Config.ts` reads the file with; `docs/schema/worker.schema.json` is this value, written down.
+ */
+import { modules } from "@inquorate/targets/Registry"
+import type * as JsonSchema from "effect/JsonSchema"
+import * as Schema from "effect/Schema"
+import { ClusterCommon, clusterName, WorkerFile } from "./Config.ts"
+
+/** Where the published schema stands, for a configuration file to name. */
+export const location = "https://raw.githubusercontent.com/inquorate/inquorate/main/docs/schema/worker.schema.json"
+
+/** The JSON Schema (draft 2020-12) of a worker's configuration file. */
+export const workerSchema = (): JsonSchema.JsonSchema => {
+  const file = read(WorkerFile)
+  const systems = modules.map(({ config, system }) => ({ system, ...clusterOf(system, read(config)) }))
+  const clusters = {
+    ...file.properties["clusters"],
+    propertyNames: { pattern: clusterName.source },
+    additionalProperties: { anyOf: systems.map(({ system }) => ({ $ref: `#/$defs/${system}` })) }
+  }
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: location,
+    title: "The configuration of an Inquorate worker",
+    type: "object",
+    properties: { ...file.properties, clusters },
+    additionalProperties: false,
+    $defs: Object.assign(
+      { ...file.definitions },
+      ...systems.map(({ definitions, schema, system }) => ({ ...definitions, [system]: schema }))
+    )
+  }
+}
+
+// --- internal ---
+
+interface ObjectSchema {
+  readonly properties: Readonly<Record<string, JsonSchema.JsonSchema>>
+  readonly required: ReadonlyArray<string>
+  readonly definitions: JsonSchema.Definitions
+}
+
+// A schema with an identifier is told as a reference to its definition.
+const read = (schema: Schema.Constraint): ObjectSchema => {
+  const { definitions, schema: told } = Schema.toJsonSchemaDocument(schema, {
+    onExcessProperty: "error",
+    generateDescriptions: true
+  })
+  const reference = typeof told["$ref"] === "string" ? told["$ref"].replace("#/$defs/", "") : undefined
+  const { properties, required } = reference === undefined ? told : definitions[reference]!
+  return {
+    properties: plain(properties ?? {}) as ObjectSchema["properties"],
+    required: (required ?? []) as ObjectSchema["required"],
+    definitions: plain(
+      Object.fromEntries(Object.entries(definitions).filter(([key]) => key !== reference))
+    ) as JsonSchema.Definitions
+  }
+}
+
+/**
+ * The same schema as a person would write it, for the sake of editors, which show what stands beside a keyword but not
+ * what stands in an `allOf`: checks and annotations are pulled up, the later one counting, and bounds that every integer
+ * of JavaScript has are left out.
+ */
+const plain = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== "object" || value === null) return value
+  const told: Record<string, unknown> = {}
+  const { allOf = [], anyOf, ...rest } = value as JsonSchema.JsonSchema
+  const single = Array.isArray(anyOf) && anyOf.length === 1
+  const parts = [
+    ...(single ? anyOf : [anyOf === undefined ? {} : { anyOf }]),
+    rest,
+    ...(allOf as ReadonlyArray<object>)
+  ]
+  for (const [key, part] of parts.flatMap((part) => Object.entries(part))) told[key] = plain(part)
+  if (told["minimum"] === Number.MIN_SAFE_INTEGER) delete told["minimum"]
+  if (told["maximum"] === Number.MAX_SAFE_INTEGER) delete told["maximum"]
+  if (told["description"] === "an integer") delete told["description"]
+  if (told["minItems"] === 1) delete told["prefixItems"]
+  return told
+}
+
+/** A cluster of one system holds the common keys and its target module's own. */
+const clusterOf = (system: string, own: ObjectSchema) => {
+  const common = read(ClusterCommon)
+  const schema = {
+    type: "object",
+    description: `A cluster of ${system}.`,
+    properties: { ...common.properties, system: { ...common.properties["system"], enum: [system] }, ...own.properties },
+    required: [...common.required, ...own.required],
+    additionalProperties: false
+  }
+  return { schema, definitions: { ...common.definitions, ...own.definitions } }
+}
