@@ -190,14 +190,17 @@ export const parse = (
     )
   }
   const locate = locator(document, lines)
-  const file = decode(WorkerFile, document.toJS() ?? {}, [], locate)
-  if (Result.isFailure(file)) return fail(file.failure)
-  const clusters = Object.entries(file.success.clusters ?? {}).map(([name, raw]) => readCluster(name, raw, locate))
+  const raw: unknown = document.toJS() ?? {}
+  const file = decode(WorkerFile, raw, [], locate)
+  // A mistake beside the clusters is no reason to keep those within them for the next try.
+  const named = Result.getOrElse(decode(ClustersAlone, raw, [], locate, "ignore"), () => ({ clusters: undefined }))
+  const clusters = Object.entries(named.clusters ?? {}).map(([name, raw]) => readCluster(name, raw, locate))
   const mistakes = [
+    ...(Result.isFailure(file) ? file.failure : []),
     ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
     ...overrideMistakes(overrides)
   ]
-  if (mistakes.length > 0) return fail(mistakes)
+  if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
   const { limits, listen, store, worker } = file.success
   return Result.succeed({
     listen: parseListen(overrides.listen ?? listen ?? defaultListen)!,
@@ -236,15 +239,16 @@ const locator =
     return 1
   }
 
+const ClustersAlone = Schema.Struct({ clusters: WorkerFile.fields.clusters })
+
 const decode = <A>(
   schema: Schema.ConstraintDecoder<A>,
   input: unknown,
   prefix: ReadonlyArray<PropertyKey>,
-  locate: Locate
+  locate: Locate,
+  onExcessProperty: "error" | "ignore" = "error"
 ): Result.Result<A, ReadonlyArray<Mistake>> => {
-  const decoded = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error", reportInput: true })(
-    input
-  )
+  const decoded = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty, reportInput: true })(input)
   return Result.mapError(decoded, (error) =>
     formatter(error.issue).issues.map((issue) => {
       const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]

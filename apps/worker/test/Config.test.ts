@@ -45,7 +45,10 @@ describe("a configuration", () => {
         workerId: "flag"
       })
     )
-    assert.deepStrictEqual([config.listen, config.store.path, config.workerId], [{ host: "::1", port: 2 }, "/b", "flag"])
+    assert.deepStrictEqual(
+      [config.listen, config.store.path, config.workerId],
+      [{ host: "::1", port: 2 }, "/b", "flag"]
+    )
   })
 
   it("tells every mistake with its line and key, all at once", () => {
@@ -67,8 +70,19 @@ describe("a configuration", () => {
   })
 
   it("tells a mistake inside a cluster, also one only its system knows", () => {
-    const text = ["clusters:", "  orders:", "    system: postgres", "    user: postgres", "    database: postgres", "    members:", "      - { name: p }"].join("\n")
-    assert.isTrue(mistakes(text).some((mistake) => /^7 clusters\.orders\.members\.0\.address$/.test(mistake)), String(mistakes(text)))
+    const text = [
+      "clusters:",
+      "  orders:",
+      "    system: postgres",
+      "    user: postgres",
+      "    database: postgres",
+      "    members:",
+      "      - { name: p }"
+    ].join("\n")
+    assert.isTrue(
+      mistakes(text).some((mistake) => /^7 clusters\.orders\.members\.0\.address$/.test(mistake)),
+      String(mistakes(text))
+    )
     assert.deepStrictEqual(mistakes("clusters:\n  orders:\n    system: oracle"), ["3 clusters.orders.system"])
     assert.deepStrictEqual(mistakes(`clusters:\n  "a/b":${postgres}`), ["2 clusters.a/b"])
     assert.isTrue(mistakes(`clusters:\n  orders:${postgres}    membres: []\n`).includes("9 clusters.orders.membres"))
@@ -86,6 +100,11 @@ describe("a configuration", () => {
     ])
   })
 
+  it("tells the mistakes within a cluster together with those beside it", () => {
+    const text = `limits:\n  maxHold: soon\nclusters:\n  orders:${postgres}    maxHold: later\n`
+    assert.deepStrictEqual(mistakes(text), ["2 limits.maxHold", "11 clusters.orders.maxHold"])
+  })
+
   it("never prints a secret it was given in place", () => {
     const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
     assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")
@@ -96,6 +115,7 @@ describe("where to listen", () => {
   it("is a host and a port", () => {
     assert.deepStrictEqual(parseListen("localhost:0"), { host: "localhost", port: 0 })
     assert.deepStrictEqual(parseListen("[::1]:19080"), { host: "::1", port: 19080 })
-    for (const wrong of ["", "127.0.0.1", ":80", "a:99999", "::1:80", "a b:1"]) assert.isUndefined(parseListen(wrong), wrong)
+    for (const wrong of ["", "127.0.0.1", ":80", "a:99999", "::1:80", "a b:1"])
+      assert.isUndefined(parseListen(wrong), wrong)
   })
 })
