@@ -1,0 +1,60 @@
+/**
+ * A question that is asked of one server again and again, at most once at a time. Nobody waits for a server that stands
+ * still longer than they want to: the question stays open without them, and who asks next waits for the same answer, so
+ * that a long stop does not pile up requests in front of the server.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/** Asks, and waits for so many milliseconds; then fails with what `late` makes of them. */
+export type Ask<A, E> = (patience: number) => Effect.Effect<A, E>
+
+/** A question that `exchange` puts to the server. One that stays open for `giveUp` ms is interrupted by the next asker. */
+export const make = Effect.fnUntraced(function* <A, E>(
+  exchange: Effect.Effect<A, E>,
+  { giveUp, late }: { readonly giveUp: number; readonly late: (after: number) => E }
+): Effect.fn.Return<Ask<A, E>, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  let open: Open<A, E> | undefined
+
+  const begin = Effect.gen(function* () {
+    const begun: Open<A, E> = {
+      answer: yield* Deferred.make<A, E>(),
+      abandoned: yield* Deferred.make<never, E>(),
+      since: yield* Clock.currentTimeMillis
+    }
+    open = begun
+    yield* exchange.pipe(
+      Effect.raceFirst(Deferred.await(begun.abandoned)),
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (open === begun) open = undefined
+          Deferred.doneUnsafe(begun.answer, exit)
+        })
+      ),
+      Effect.forkIn(scope)
+    )
+    return begun
+  })
+  return (patience) =>
+    Effect.gen(function* () {
+      if (open !== undefined && (yield* Clock.currentTimeMillis) - open.since > giveUp) {
+        Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp)))
+        open = undefined
+      }
+      const asked = open ?? (yield* begin)
+      return yield* Deferred.await(asked.answer).pipe(
+        Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late(patience)) })
+      )
+    })
+})
+
+// --- internal ---
+
+interface Open<A, E> {
+  readonly answer: Deferred.Deferred<A, E>
+  readonly abandoned: Deferred.Deferred<never, E>
+  readonly since: number
+}

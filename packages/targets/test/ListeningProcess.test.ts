@@ -1,0 +1,100 @@
+import { candidate, fits } from "../src/EtcdProcess.ts"
+import { read } from "../src/ListeningProcess.ts"
+import { assert, describe, it } from "@effect/vitest"
+
+// 2379 is 094B. Addresses stand in the byte order of the processor.
+const host = (...lines: ReadonlyArray<string>) => read(["boot 1000", ...lines].join("\n"))
+const socket = (local: string, inode: number, pid: number) => [`listen ${local}:094B ${inode}`, `holds ${pid} ${inode}`]
+const server = (pid: number, directory: string) => [
+  `process ${pid} 500`,
+  `executable ${pid} /usr/bin/etcd`,
+  `within ${pid} ${directory}`
+]
+const pidsOn = (address: string, listening: ReturnType<typeof host>) =>
+  listening.on(address).listeners.map(({ pid }) => pid)
+
+describe("what a host shows of its listening processes", () => {
+  it("tells apart servers that share a port on different addresses", () => {
+    const listening = host(
+      ...socket("0100007F", 11, 1),
+      ...socket("0A01000A", 12, 2),
+      ...server(1, "/data/one"),
+      ...server(2, "/data/two")
+    )
+    assert.deepStrictEqual(pidsOn("127.0.0.1:2379", listening), [1])
+    assert.deepStrictEqual(pidsOn("10.0.1.10:2379", listening), [2])
+    assert.deepStrictEqual(pidsOn("10.0.1.11:2379", listening), [])
+    assert.deepStrictEqual(pidsOn("127.0.0.1:2380", listening), [])
+  })
+
+  it("takes a server of every address, and one of IPv6 that serves IPv4 too, for the one that is asked about", () => {
+    for (const local of ["00000000", "0".repeat(32), "0000000000000000FFFF00000100007F"]) {
+      assert.deepStrictEqual(pidsOn("127.0.0.1:2379", host(...socket(local, 11, 1), ...server(1, "/data"))), [1])
+    }
+  })
+
+  it("reads names with blanks, and says what it may not see", () => {
+    const listening = host(
+      ...socket("00000000", 11, 1),
+      "process 1 500",
+      "executable 1 /opt/my etcd/etcd (deleted)",
+      "within 77 /of another",
+      "within 1 /my data",
+      "folder /a link",
+      "resolved /my data",
+      "folder /closed",
+      "resolved "
+    )
+    const [listener] = listening.on("a:2379").listeners
+    assert.deepStrictEqual(listener, {
+      pid: 1,
+      startTime: "500",
+      began: 1005,
+      executable: "/opt/my etcd/etcd (deleted)",
+      directories: ["/my data"]
+    })
+    assert.strictEqual(listening.resolved("/a link"), "/my data")
+    assert.strictEqual(listening.resolved("/closed"), "/closed")
+    assert.isFalse(listening.on("a:2379").hidden)
+    assert.deepStrictEqual(host("listen 00000000:094B 11").on("a:2379"), { listeners: [], hidden: true })
+  })
+})
+
+describe("the process of an etcd member", () => {
+  const address = "10.0.1.10:2379"
+  const found = (listening: ReturnType<typeof host>, configured = "") =>
+    candidate("h1", { address, configured }, listening)
+  const one = socket("00000000", 11, 1)
+
+  it("is the etcd that listens there, with the data directory it has open", () => {
+    assert.deepStrictEqual(found(host(...one, ...server(1, "/data"))), {
+      process: { host: "h1", pid: 1, startTime: "500", executable: "/usr/bin/etcd", dataDirectory: "/data" },
+      began: 1005
+    })
+  })
+
+  it("is none, and says why, where anything does not agree", () => {
+    const problems = {
+      "nothing listens on": found(host()),
+      "may not see": found(host("listen 00000000:094B 11")),
+      "runs /usr/bin/docker-proxy, not etcd": found(
+        host(...one, "process 1 500", "executable 1 /usr/bin/docker-proxy")
+      ),
+      "cannot be looked at": found(host(...one, "process 1 500")),
+      "no member/snap/db open": found(host(...one, "process 1 500", "executable 1 /usr/bin/etcd")),
+      "is /data, but /other is configured": found(host(...one, ...server(1, "/data")), "/other"),
+      "/data and /other open": found(host(...one, ...server(1, "/data"), "within 1 /other")),
+      "1 and 2 both serve": found(host(...one, ...socket("00000000", 12, 2), ...server(1, "/a"), ...server(2, "/b")))
+    }
+    for (const [words, problem] of Object.entries(problems)) assert.include(problem as string, words)
+  })
+
+  it("is told from another's by when it began, to the second or two that the boot's moment is good for", () => {
+    const process = found(host(...one, ...server(1, "/data")))
+    if (typeof process === "string") return assert.fail(process)
+    assert.isTrue(fits(process, 1005.4))
+    assert.isTrue(fits(process, 1003.5))
+    assert.isFalse(fits(process, 1009))
+    assert.isFalse(fits(process, 1001))
+  })
+})
