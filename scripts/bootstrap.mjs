@@ -37,7 +37,9 @@ const toolchain = () => {
 
 // npm run puts its own variables into the environment; a nested npx that reads them runs in the wrong folder.
 const withoutScripts = () =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package|execpath|command)/.test(name)))
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package|execpath|command)/.test(name))
+  )
 
 const current = () => {
   const pnpm = spawnSync("pnpm", ["--version"], { encoding: "utf8" })

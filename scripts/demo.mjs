@@ -97,7 +97,10 @@ const main = async () => {
     await run(process.execPath, ask("show", id, "--output", "json"), { env, stdio: ["ignore", "pipe", "inherit"] })
   )
   const verdicts = detail.evidence.verdicts.map(({ about, outcome }) => `${about} ${outcome}`)
-  const proven = detail.state === "Completed" && verdicts.length >= 3 && detail.evidence.verdicts.every(({ outcome }) => outcome === "Confirmed")
+  const proven =
+    detail.state === "Completed" &&
+    verdicts.length >= 3 &&
+    detail.evidence.verdicts.every(({ outcome }) => outcome === "Confirmed")
   say(`${detail.state}; ${verdicts.join(", ")}`)
   if (!proven) throw new Error("the operation did not end Completed with every verdict Confirmed")
 }

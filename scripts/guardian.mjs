@@ -32,7 +32,8 @@ const finish = (name) => {
     }
   }
   const until = Date.now() + 15_000
-  while (marked(name).length > 0 && Date.now() < until) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+  while (marked(name).length > 0 && Date.now() < until)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
 }
 
 // The processes that carry the demo's mark in their environment: its worker and the commands it was running. The

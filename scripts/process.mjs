@@ -13,7 +13,12 @@ const children = new Set()
 
 /** Starts a program; the promise gives its exit code and what it wrote where that was piped. */
 export const start = (program, arguments_, options = {}) => {
-  const child = spawn(program, arguments_, { cwd: root, stdio: "inherit", ...options, env: { ...process.env, ...quiet, ...options.env } })
+  const child = spawn(program, arguments_, {
+    cwd: root,
+    stdio: "inherit",
+    ...options,
+    env: { ...process.env, ...quiet, ...options.env }
+  })
   children.add(child)
   let stdout = ""
   child.stdout?.on("data", (data) => (stdout += data))
@@ -33,7 +38,8 @@ export const start = (program, arguments_, options = {}) => {
 /** Runs a program to its end and throws where it fails. */
 export const run = async (program, arguments_, options = {}) => {
   const { code, stdout } = await start(program, arguments_, options).done
-  if (code !== 0) throw Object.assign(new Error(`${program} ${arguments_.join(" ")} failed with exit code ${code}`), { code })
+  if (code !== 0)
+    throw Object.assign(new Error(`${program} ${arguments_.join(" ")} failed with exit code ${code}`), { code })
   return stdout
 }
 

@@ -121,6 +121,25 @@ const inspect = ({ files, folder, manifest, name, subpaths }) => {
   }
 }
 
+/** Every package of the workspace that is not private is checked here, and is released with all others. */
+const inspectAll = () => {
+  checks++
+  const { fixed } = JSON.parse(readFileSync(join(root, ".changeset/config.json"), "utf8"))
+  const known = new Set([...libraries, ...applications].map(({ name }) => `@inquorate/${name}`))
+  const versions = new Map()
+  for (const group of ["packages", "apps"]) {
+    for (const entry of readdirSync(join(root, group))) {
+      const manifest = manifestOf(join(root, group, entry))
+      versions.set(manifest.version, manifest.name)
+      if (!fixed.flat().includes(manifest.name))
+        problem(manifest.name, "is not in the fixed group of .changeset/config.json")
+      if (!manifest.private && !known.has(manifest.name)) problem(manifest.name, "is published but not checked here")
+    }
+  }
+  if (versions.size !== 1)
+    problem("versions", `differ: ${[...versions].map(([version, name]) => `${name} ${version}`).join(", ")}`)
+}
+
 /** publint on the tarball as it would be published. */
 const lint = async ({ name, tarball }) => {
   checks++
@@ -345,6 +364,7 @@ const main = async (wanted) => {
     ])
     if (packed !== undefined) packages.push({ ...application, ...packed })
   }
+  inspectAll()
   for (const one of packages) {
     inspect(one)
     await lint(one)

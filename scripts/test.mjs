@@ -34,7 +34,11 @@ await check("publishing", "node", ["scripts/publish-check.mjs"])
 
 process.stdout.write("\n— tests\n")
 const results = join(scratch, "results.json")
-const tests = await start("vitest", ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)], { env: bin }).done
+const tests = await start(
+  "vitest",
+  ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)],
+  { env: bin }
+).done
 let skipped = 0
 try {
   const report = JSON.parse(readFileSync(results, "utf8"))

@@ -12,7 +12,9 @@ import type { AddressInfo } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 
 const database = new DatabaseSync(process.argv[2]!)
-database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE operation (id TEXT PRIMARY KEY, operation TEXT NOT NULL) STRICT")
+database.exec(
+  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE operation (id TEXT PRIMARY KEY, operation TEXT NOT NULL) STRICT"
+)
 const insert = database.prepare("INSERT INTO operation (id, operation) VALUES (?, ?) ON CONFLICT DO NOTHING")
 const select = database.prepare("SELECT operation FROM operation WHERE id = ?")
 const codec = Schema.fromJsonString(Operation)
@@ -26,7 +28,12 @@ const server = http.createServer((request, response) => {
   if (request.method === "POST") {
     const operation = make(
       id,
-      { serviceName: "fabric:/a/b", partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa", mode: "QuorumReplicas", hold: 1000 },
+      {
+        serviceName: "fabric:/a/b",
+        partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+        mode: "QuorumReplicas",
+        hold: 1000
+      },
       Date.now()
     )
     const { changes } = insert.run(id, encode(operation))
@@ -42,4 +49,6 @@ const server = http.createServer((request, response) => {
   response.writeHead(200, { ...headers, "Content-Length": Buffer.byteLength(body) })
   response.end(body)
 })
-server.listen(0, "127.0.0.1", () => process.stdout.write(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}\n`))
+server.listen(0, "127.0.0.1", () =>
+  process.stdout.write(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}\n`)
+)

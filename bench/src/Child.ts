@@ -8,7 +8,10 @@ import * as path from "node:path"
 export const root = path.resolve(import.meta.dirname, "../..")
 
 /** The bundled worker and command line. */
-export const bundles = { worker: path.join(root, "apps/worker/dist/worker.mjs"), inq: path.join(root, "apps/cli/dist/inq.mjs") }
+export const bundles = {
+  worker: path.join(root, "apps/worker/dist/worker.mjs"),
+  inq: path.join(root, "apps/cli/dist/inq.mjs")
+}
 
 /** A server that runs. */
 export interface Child {
@@ -20,7 +23,10 @@ export interface Child {
 const running = new Set<ChildProcess>()
 
 /** Starts a program and waits until it says where it listens. */
-export const start = (arguments_: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}): Promise<Child> => {
+export const start = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): Promise<Child> => {
   const child = spawn(process.execPath, [...arguments_], {
     stdio: ["ignore", "pipe", "ignore"],
     env: { ...process.env, ...environment }

@@ -19,10 +19,21 @@ const get = (id: string, port: number): string =>
 export const measure = async (folder: string, rounds: number): Promise<ReadonlyArray<Figure>> => {
   const starts: Array<number> = []
   const reads: Array<number> = []
-  const rates = { starts: { ours: [] as Array<number>, bare: [] as Array<number> }, reads: { ours: [] as Array<number>, bare: [] as Array<number> } }
+  const rates = {
+    starts: { ours: [] as Array<number>, bare: [] as Array<number> },
+    reads: { ours: [] as Array<number>, bare: [] as Array<number> }
+  }
   for (let round = 0; round < rounds; round++) {
     // A fresh store each round: ours refuses above its queue bound, and neither side shall grow into the other's noise.
-    const ours = await start([bundles.worker, "--config", path.join(folder, "empty.yaml"), "--listen", "127.0.0.1:0", "--store", `sqlite:${path.join(folder, `ours-${round}.db`)}`])
+    const ours = await start([
+      bundles.worker,
+      "--config",
+      path.join(folder, "empty.yaml"),
+      "--listen",
+      "127.0.0.1:0",
+      "--store",
+      `sqlite:${path.join(folder, `ours-${round}.db`)}`
+    ])
     const bare = await start([path.join(import.meta.dirname, "BareServer.ts"), path.join(folder, `bare-${round}.db`)])
     const order = round % 2 === 0 ? [ours, bare] : [bare, ours]
     for (const side of order) {
@@ -39,7 +50,12 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     await bare.end()
   }
   return [
-    ratio("durable starts per second, against a bare node:http + node:sqlite handler with a commit each", starts, rates.starts, 4),
+    ratio(
+      "durable starts per second, against a bare node:http + node:sqlite handler with a commit each",
+      starts,
+      rates.starts,
+      4
+    ),
     ratio("progress reads per second, against the same handler with the same codec", reads, rates.reads, 0.8)
   ]
 }
@@ -51,7 +67,10 @@ const startsOf = ({ port }: Child): Promise<number> =>
 
 const readsOf = async ({ port }: Child): Promise<number> => {
   const id = randomUUID()
-  const begun = await fetch(`http://127.0.0.1:${port}${service}/StartQuorumLoss?api-version=6.0&OperationId=${id}&QuorumLossMode=QuorumReplicas&QuorumLossDuration=1`, { method: "POST" })
+  const begun = await fetch(
+    `http://127.0.0.1:${port}${service}/StartQuorumLoss?api-version=6.0&OperationId=${id}&QuorumLossMode=QuorumReplicas&QuorumLossDuration=1`,
+    { method: "POST" }
+  )
   if (begun.status !== 202) throw new Error(await begun.text())
   return Load.run({ port, connections: 32, millis: 1500, status: 200, request: () => get(id, port) })
 }

@@ -8,7 +8,15 @@ import { type Figure, inMillis, spread } from "./Figures.ts"
 
 /** The two start-up figures, interleaved with the baseline. */
 export const measure = async (folder: string, rounds: number): Promise<ReadonlyArray<Figure>> => {
-  const worker = await start([bundles.worker, "--config", path.join(folder, "empty.yaml"), "--listen", "127.0.0.1:0", "--store", `sqlite:${path.join(folder, "startup.db")}`])
+  const worker = await start([
+    bundles.worker,
+    "--config",
+    path.join(folder, "empty.yaml"),
+    "--listen",
+    "127.0.0.1:0",
+    "--store",
+    `sqlite:${path.join(folder, "startup.db")}`
+  ])
   const times = { nothing: [] as Array<number>, help: [] as Array<number>, list: [] as Array<number> }
   const commands = {
     nothing: ["-e", "0"],
@@ -26,7 +34,10 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
   }
   await worker.end()
   const base = spread(times.nothing).p50
-  return [figure("inq --help against node -e 0", times.help, base, 2), figure("inq list against node -e 0", times.list, base, 3)]
+  return [
+    figure("inq --help against node -e 0", times.help, base, 2),
+    figure("inq list against node -e 0", times.list, base, 3)
+  ]
 }
 
 // --- internal ---
@@ -34,5 +45,10 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
 const figure = (name: string, times: ReadonlyArray<number>, base: number, goal: number): Figure => {
   const measured = spread(times)
   const ratio = measured.p50 / base
-  return { name, measured: `${ratio.toFixed(2)} × of ${base.toFixed(0)} ms; ${inMillis(measured)}`, goal: `≤ ${goal} ×`, met: ratio <= goal }
+  return {
+    name,
+    measured: `${ratio.toFixed(2)} × of ${base.toFixed(0)} ms; ${inMillis(measured)}`,
+    goal: `≤ ${goal} ×`,
+    met: ratio <= goal
+  }
 }

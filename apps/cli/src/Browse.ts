@@ -18,7 +18,7 @@ export const clusters = Command.make(
     const found = yield* client.clusters.pipe(explain("clusters"))
     yield* print(found, () =>
       found.length === 0
-        ? ["No cluster is configured. Add one under \"clusters:\" in the worker's configuration."]
+        ? ['No cluster is configured. Add one under "clusters:" in the worker\'s configuration.']
         : table(
             ["CLUSTER", "SYSTEM", "INJECTOR", "GROUPS", "MAX HOLD", "PROTECTED", "PROBLEM"],
             found.map((cluster) => [

@@ -92,7 +92,9 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
       : unseen !== undefined
         ? `The groups of ${unseen.name} are not known: ${unseen.problem}`
         : `There is no partition ${name}. ${
-            groups.length === 0 ? "No cluster is configured, or none answered." : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
+            groups.length === 0
+              ? "No cluster is configured, or none answered."
+              : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
           }`
   return yield* new Failure({ exit: "refused", detail })
 })

@@ -18,7 +18,9 @@ import { table } from "./Table.ts"
 const systems = labModules.map((module) => module.system)
 
 const settings = labModules
-  .flatMap(({ options = {}, system }) => Object.entries(options).map(([key, meaning]) => `${key} of ${system}, ${meaning}`))
+  .flatMap(({ options = {}, system }) =>
+    Object.entries(options).map(([key, meaning]) => `${key} of ${system}, ${meaning}`)
+  )
   .join("; ")
 
 const name = Argument.String("name").pipe(Argument.withDescription("The name of a lab"))
@@ -30,7 +32,10 @@ const up = Command.make(
     name: Flag.String("name").pipe(Flag.withDescription("The lab's name; the system's where left out"), Flag.optional),
     members: Flag.Int("members").pipe(Flag.withDescription("How many members"), Flag.optional),
     bin: Flag.String("bin").pipe(Flag.withDescription("The folder of the system's executables"), Flag.optional),
-    set: Flag.KeyValuePair("set").pipe(Flag.withDescription(`A setting of the system's own: ${settings}`), Flag.optional)
+    set: Flag.KeyValuePair("set").pipe(
+      Flag.withDescription(`A setting of the system's own: ${settings}`),
+      Flag.optional
+    )
   },
   Effect.fnUntraced(function* (input) {
     const lab = yield* Lab.up({
@@ -70,7 +75,7 @@ const list = Command.make(
     const labs = yield* Lab.list.pipe(Effect.mapError(toFailure))
     yield* print(labs, () =>
       labs.length === 0
-        ? ["There are no labs. \"inq lab up postgres\" makes one."]
+        ? ['There are no labs. "inq lab up postgres" makes one.']
         : table(
             ["LAB", "SYSTEM", "STATE", "RUNNING", "CONFIGURATION"],
             labs.map(({ lab, name, running, state }) => [
@@ -92,7 +97,10 @@ const config = Command.make(
     const labs = yield* Lab.list.pipe(Effect.mapError(toFailure))
     const found = labs.find((lab) => lab.name === input.name && lab.lab?.state === "Up")
     if (found === undefined) {
-      return yield* new Failure({ exit: "lab", detail: `There is no lab ${input.name} that is up. "inq lab list" shows the ones there are.` })
+      return yield* new Failure({
+        exit: "lab",
+        detail: `There is no lab ${input.name} that is up. "inq lab list" shows the ones there are.`
+      })
     }
     const file = Lab.configurationFile(input.name)
     yield* print({ name: input.name, config: file }, () => [file])
@@ -108,7 +116,10 @@ export const lab = Command.make("lab").pipe(
 // --- internal ---
 
 const toFailure = (error: LabError): Failure =>
-  new Failure({ exit: ["UnknownSystem", "BadName", "BadOption"].includes(error.reason) ? "usage" : "lab", detail: error.detail })
+  new Failure({
+    exit: ["UnknownSystem", "BadName", "BadOption"].includes(error.reason) ? "usage" : "lab",
+    detail: error.detail
+  })
 
 const memberLines = (members: ReadonlyArray<LabMember>): ReadonlyArray<string> =>
   table(

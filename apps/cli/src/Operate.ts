@@ -98,7 +98,8 @@ export const start = Command.make(
             `Started ${id}${receipt.replayed ? " (it was started before)" : ""}. "inq watch ${id}" shows it, "inq cancel ${id}" lifts at once.`
           ])
         }
-        if (output === "table") yield* screen.lines([`Operation ${id} on ${request.serviceName}, hold ${formatMillis(hold)}`])
+        if (output === "table")
+          yield* screen.lines([`Operation ${id} on ${request.serviceName}, hold ${formatMillis(hold)}`])
         yield* watchAndGuard(client, id, signals)
       })
     )
@@ -169,7 +170,9 @@ export const cancel = Command.make(
   {
     operation,
     force: Flag.Boolean("force").pipe(
-      Flag.withDescription("After a graceful cancel: stop waiting for the lift; every fence still ends by its deadline"),
+      Flag.withDescription(
+        "After a graceful cancel: stop waiting for the lift; every fence still ends by its deadline"
+      ),
       Flag.withDefault(false)
     )
   },
@@ -187,7 +190,10 @@ const readDuration = (text: string): Effect.Effect<Millis, Failure> => {
   const millis = parseMillis(text)
   return millis === undefined
     ? Effect.fail(
-        new Failure({ exit: "usage", detail: `--duration: expected a length such as 5s, 2m or 500ms, got ${JSON.stringify(text)}.` })
+        new Failure({
+          exit: "usage",
+          detail: `--duration: expected a length such as 5s, 2m or 500ms, got ${JSON.stringify(text)}.`
+        })
       )
     : Effect.succeed(millis)
 }
@@ -196,7 +202,10 @@ const readId = (text: string): Effect.Effect<string, Failure> => {
   const id = parseGuid(text)
   return id === undefined
     ? Effect.fail(
-        new Failure({ exit: "usage", detail: `The operation id must be a GUID of 36 characters, got ${JSON.stringify(text)}.` })
+        new Failure({
+          exit: "usage",
+          detail: `The operation id must be a GUID of 36 characters, got ${JSON.stringify(text)}.`
+        })
       )
     : Effect.succeed(id)
 }
@@ -255,7 +264,10 @@ const watchAndGuard = Effect.fnUntraced(function* (
     yield* client.cancel(id, false).pipe(
       explain("cancel"),
       // It may have ended in the same moment, which the watching will tell.
-      Effect.catchIf((failure) => failure.exit === "refused", () => Effect.void)
+      Effect.catchIf(
+        (failure) => failure.exit === "refused",
+        () => Effect.void
+      )
     )
     return yield* Effect.never
   }).pipe(Effect.forever)

@@ -128,16 +128,18 @@ const fenceLines = (evidence: Evidence): ReadonlyArray<string> =>
 const probeLine = (samples: ReadonlyArray<ProbeSample>): string => {
   const count = (tag: string): number => samples.filter((sample) => sample.outcome?._tag === tag).length
   const open = samples.filter((sample) => sample.outcome === null).length
-  return `${samples.length} writes: ${count("Acknowledged")} acknowledged, ${count("Refused")} refused, ${
-    count("Unknown")
-  } unknown, ${open} open`
+  return `${samples.length} writes: ${count("Acknowledged")} acknowledged, ${count("Refused")} refused, ${count(
+    "Unknown"
+  )} unknown, ${open} open`
 }
 
 const measureLines = (evidence: Evidence): ReadonlyArray<string> => [
   ...(evidence.hold === null
     ? []
     : [`hold       asked ${evidence.hold.asked} ms, measured ${evidence.hold.measured} ms`]),
-  ...(evidence.recovery === null ? [] : [`recovery   first new write acknowledged ${evidence.recovery} ms after the lift`]),
+  ...(evidence.recovery === null
+    ? []
+    : [`recovery   first new write acknowledged ${evidence.recovery} ms after the lift`]),
   ...(evidence.overrun === null ? [] : [`overrun    ${evidence.overrun} ms past the tightest deadline`]),
   ...(evidence.unobserved === 0 ? [] : [`unobserved ${formatMillis(evidence.unobserved)}`]),
   ...(evidence.owners.length < 2

@@ -6,13 +6,27 @@ import { table } from "../src/Table.ts"
 
 const operation = make(
   "11111111-2222-3333-4444-555555555555",
-  { serviceName: "fabric:/orders/quorum", partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa", mode: "QuorumReplicas", hold: 5000 },
+  {
+    serviceName: "fabric:/orders/quorum",
+    partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+    mode: "QuorumReplicas",
+    hold: 5000
+  },
   1_000_000
 )
 
 describe("a table", () => {
   it("is as wide as its widest cells and ends no line in blanks", () => {
-    assert.deepStrictEqual(table(["A", "LONG"], [["wide cell", ""], ["x", "y"]]), ["A          LONG", "wide cell", "x          y"])
+    assert.deepStrictEqual(
+      table(
+        ["A", "LONG"],
+        [
+          ["wide cell", ""],
+          ["x", "y"]
+        ]
+      ),
+      ["A          LONG", "wide cell", "x          y"]
+    )
     assert.deepStrictEqual(table(["A"], []), [])
   })
 })

@@ -11,8 +11,11 @@ import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Pause from "@inquorate/injectors/Pause"
 import * as NodeServer from "@inquorate/transport/NodeServer"
+import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
@@ -45,18 +48,17 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
     Clusters,
     Effect.gen(function* () {
       const injector = Pause.make(hosts)
-      const all = yield* Effect.forEach(config.clusters, ({ maxHold, module, name, protected: isProtected, settings }) =>
-        Effect.map(
-          module.make(name, settings, hosts),
-          (target): Cluster => ({
+      const all = yield* Effect.forEach(
+        config.clusters,
+        ({ maxHold, module, name, protected: isProtected, settings }) =>
+          Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
             name,
             target,
             injector,
             hosts: [...hosts.keys()],
             protected: isProtected,
             maxHold: maxHold ?? config.maxHold
-          })
-        )
+          }))
       )
       return Clusters.of({ all })
     })
@@ -87,12 +89,21 @@ const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: 
     concurrency: config.concurrency,
     defaultMaxHold: config.maxHold
   })
+  const lost = yield* Deferred.make<never, CannotRun>()
+  const onLost = () =>
+    Deferred.doneUnsafe(
+      lost,
+      new CannotRun({
+        exit: exitCodes.store,
+        detail: `the store ${config.store.path} was taken over by another worker while this one stood still`
+      })
+    )
   const worker = serving(config).pipe(
     Layer.provide(engine),
-    Layer.provide(SqliteStore.layer({ path: config.store.path, queueBound: config.queue })),
+    Layer.provide(SqliteStore.layer({ path: config.store.path, queueBound: config.queue, onLost })),
     Layer.provide(clusters(config, hosts))
   )
-  return yield* Layer.launch(worker).pipe(
+  return yield* Effect.raceFirst(Layer.launch(worker), Deferred.await(lost)).pipe(
     Effect.catchTags({
       StoreError: (error) => new CannotRun({ exit: exitCodes.store, detail: error.detail }),
       ServeError: (error) => new CannotRun({ exit: exitCodes.listen, detail: error.message }),
@@ -118,11 +129,19 @@ const main = Effect.gen(function* () {
   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
 )
 
-NodeRuntime.runMain(main, { disableErrorReporting: true })
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  // A worker that ends because it was asked to has done nothing wrong.
+  teardown: (exit, onExit) =>
+    Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+})
 
 // --- internal ---
 
-function readConfig({ config, overrides }: Extract<Asked, { readonly _tag: "Run" }>): Effect.Effect<WorkerConfig, CannotRun> {
+function readConfig({
+  config,
+  overrides
+}: Extract<Asked, { readonly _tag: "Run" }>): Effect.Effect<WorkerConfig, CannotRun> {
   const defaults = { store: `sqlite:${Path.join(stateDirectory(), "worker.db")}`, workerId: OS.hostname() }
   return Effect.gen(function* () {
     const text =
@@ -139,7 +158,8 @@ function readConfig({ config, overrides }: Extract<Asked, { readonly _tag: "Run"
     return yield* Effect.fromResult(
       Result.mapError(
         parse(text, config ?? "configuration", overrides, defaults),
-        (error: ConfigError) => new CannotRun({ exit: exitCodes.usage, detail: `the configuration is wrong\n${error.message}` })
+        (error: ConfigError) =>
+          new CannotRun({ exit: exitCodes.usage, detail: `the configuration is wrong\n${error.message}` })
       )
     )
   })

@@ -104,11 +104,7 @@ export const startWorker = (
 }
 
 /** Waits until something holds, and fails with its name when it does not in time. */
-export const until = async (
-  what: string,
-  within: number,
-  holds: () => boolean | Promise<boolean>
-): Promise<number> => {
+export const until = async (what: string, within: number, holds: () => boolean | Promise<boolean>): Promise<number> => {
   const began = Date.now()
   for (;;) {
     if (await holds()) return Date.now() - began
@@ -131,7 +127,13 @@ export const partitionOf = async (worker: Worker, world: World): Promise<string>
 export const startLoss = async (
   worker: Worker,
   world: World,
-  options: { readonly id: string; readonly partition: string; readonly seconds: number | string; readonly mode?: string; readonly service?: string }
+  options: {
+    readonly id: string
+    readonly partition: string
+    readonly seconds: number | string
+    readonly mode?: string
+    readonly service?: string
+  }
 ): Promise<{ readonly status: number; readonly body: string }> => {
   const service = options.service ?? `${world.lab.name}~${world.lab.system === "postgres" ? "quorum" : "raft"}`
   const query = `api-version=6.0&OperationId=${options.id}&QuorumLossMode=${options.mode ?? "QuorumReplicas"}&QuorumLossDuration=${options.seconds}&timeout=60`
@@ -161,7 +163,10 @@ export const cancel = async (
     method: "POST"
   })
   const text = await response.text()
-  return { status: response.status, code: text === "" ? "" : (JSON.parse(text) as { Error: { Code: string } }).Error.Code }
+  return {
+    status: response.status,
+    code: text === "" ? "" : (JSON.parse(text) as { Error: { Code: string } }).Error.Code
+  }
 }
 
 /** The operation with its evidence, from `/v1`. */
@@ -197,7 +202,9 @@ export const statesOf = (pid: number): ReadonlyArray<string> =>
 
 /** The members whose processes are all stopped. */
 export const stoppedMembers = (world: World): ReadonlyArray<string> =>
-  world.lab.members.filter(({ pid }) => statesOf(pid).every((state) => state === "T" || state === "Z")).map(({ name }) => name)
+  world.lab.members
+    .filter(({ pid }) => statesOf(pid).every((state) => state === "T" || state === "Z"))
+    .map(({ name }) => name)
 
 /** True while no process of any member is stopped. */
 export const nothingStopped = (world: World): boolean =>

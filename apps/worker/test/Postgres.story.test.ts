@@ -61,61 +61,87 @@ const deadlineOf = async (worker: Harness.Worker, id: string): Promise<number> =
 }
 
 describe("a quorum loss on PostgreSQL", () => {
-  it("is taken, held, lifted and found recovered", () =>
-    withWorker(async (worker) => {
-      const id = await takeQuorum(worker, 3)
-      assert.deepStrictEqual([...Harness.stoppedMembers(world)].sort(), ["s1", "s2"])
-      assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
-      assert.deepStrictEqual(await Harness.progress(worker, id), { State: "Running" })
-      assert.deepStrictEqual(await Harness.ended(worker, id), {
-        State: "Completed",
-        InvokeQuorumLossResult: {
-          ErrorCode: 0,
-          SelectedPartition: { ServiceName: "fabric:/orders/quorum", PartitionId: partition }
-        }
-      })
-      assert.isTrue(Harness.nothingStopped(world))
-      assert.isTrue(await Harness.writeCommits(world, 2000))
-      const { evidence } = await Harness.detail(worker, id)
-      assert.deepStrictEqual(evidence.verdicts.map(({ about, outcome }) => [about, outcome]), [
-        ["Loss", "Confirmed"],
-        ["Hold", "Confirmed"],
-        ["Recovery", "Confirmed"]
-      ])
-      assert.deepStrictEqual(evidence.fences.map(({ grade, liftedBy, member, overrun }) => [member, grade, liftedBy, overrun]), [
-        ["s1", "Keeper", "Worker", 0],
-        ["s2", "Keeper", "Worker", 0]
-      ])
-      assert.strictEqual(evidence.hold!.asked, 3000)
-      assert.isAtLeast(evidence.hold!.measured, 3000)
-      assert.match(evidence.plan!.arithmetic, /ANY 1 \(s1, ?s2\).*2 − 1 \+ 1 = 2 must go/)
-      assert.isTrue(evidence.survivors.some(({ detail, word }) => word === "QuorumLost" && detail.includes("SyncRep")))
-      await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
-    }), 60_000)
+  it(
+    "is taken, held, lifted and found recovered",
+    () =>
+      withWorker(async (worker) => {
+        const id = await takeQuorum(worker, 3)
+        assert.deepStrictEqual([...Harness.stoppedMembers(world)].sort(), ["s1", "s2"])
+        assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
+        assert.deepStrictEqual(await Harness.progress(worker, id), { State: "Running" })
+        assert.deepStrictEqual(await Harness.ended(worker, id), {
+          State: "Completed",
+          InvokeQuorumLossResult: {
+            ErrorCode: 0,
+            SelectedPartition: { ServiceName: "fabric:/orders/quorum", PartitionId: partition }
+          }
+        })
+        assert.isTrue(Harness.nothingStopped(world))
+        assert.isTrue(await Harness.writeCommits(world, 2000))
+        const { evidence } = await Harness.detail(worker, id)
+        assert.deepStrictEqual(
+          evidence.verdicts.map(({ about, outcome }) => [about, outcome]),
+          [
+            ["Loss", "Confirmed"],
+            ["Hold", "Confirmed"],
+            ["Recovery", "Confirmed"]
+          ]
+        )
+        assert.deepStrictEqual(
+          evidence.fences.map(({ grade, liftedBy, member, overrun }) => [member, grade, liftedBy, overrun]),
+          [
+            ["s1", "Keeper", "Worker", 0],
+            ["s2", "Keeper", "Worker", 0]
+          ]
+        )
+        assert.strictEqual(evidence.hold!.asked, 3000)
+        assert.isAtLeast(evidence.hold!.measured, 3000)
+        assert.match(evidence.plan!.arithmetic, /ANY 1 \(s1, ?s2\).*2 − 1 \+ 1 = 2 must go/)
+        assert.isTrue(
+          evidence.survivors.some(({ detail, word }) => word === "QuorumLost" && detail.includes("SyncRep"))
+        )
+        await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
+      }),
+    60_000
+  )
 
-  it("lifts at once when it is cancelled, and ends Cancelled", () =>
-    withWorker(async (worker) => {
-      const id = await takeQuorum(worker, 60)
-      await holding(worker, id)
-      assert.deepStrictEqual(await Harness.cancel(worker, id, true), { status: 400, code: "FABRIC_E_INVALID_TEST_COMMAND_STATE" })
-      assert.strictEqual((await Harness.cancel(worker, id, false)).status, 200)
-      await Harness.until("the lift", 3000, () => Harness.nothingStopped(world))
-      assert.deepStrictEqual(await Harness.ended(worker, id), { State: "Cancelled" })
-      assert.deepStrictEqual(await Harness.cancel(worker, id, false), { status: 404, code: "FABRIC_E_KEY_NOT_FOUND" })
-    }), 60_000)
+  it(
+    "lifts at once when it is cancelled, and ends Cancelled",
+    () =>
+      withWorker(async (worker) => {
+        const id = await takeQuorum(worker, 60)
+        await holding(worker, id)
+        assert.deepStrictEqual(await Harness.cancel(worker, id, true), {
+          status: 400,
+          code: "FABRIC_E_INVALID_TEST_COMMAND_STATE"
+        })
+        assert.strictEqual((await Harness.cancel(worker, id, false)).status, 200)
+        await Harness.until("the lift", 3000, () => Harness.nothingStopped(world))
+        assert.deepStrictEqual(await Harness.ended(worker, id), { State: "Cancelled" })
+        assert.deepStrictEqual(await Harness.cancel(worker, id, false), { status: 404, code: "FABRIC_E_KEY_NOT_FOUND" })
+      }),
+    60_000
+  )
 
-  it("that is broken from outside is Faulted with a Mismatch, never Completed", () =>
-    withWorker(async (worker) => {
-      const id = await takeQuorum(worker, 30)
-      await holding(worker, id)
-      resume(world.lab.members[1]!.pid)
-      const end = await Harness.ended(worker, id)
-      assert.strictEqual(end.State, "Faulted")
-      assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147467260)
-      const { evidence } = await Harness.detail(worker, id)
-      assert.isTrue(evidence.verdicts.some(({ outcome }) => outcome === "Mismatch"), JSON.stringify(evidence.verdicts))
-      assert.isTrue(Harness.nothingStopped(world))
-    }), 60_000)
+  it(
+    "that is broken from outside is Faulted with a Mismatch, never Completed",
+    () =>
+      withWorker(async (worker) => {
+        const id = await takeQuorum(worker, 30)
+        await holding(worker, id)
+        resume(world.lab.members[1]!.pid)
+        const end = await Harness.ended(worker, id)
+        assert.strictEqual(end.State, "Faulted")
+        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147467260)
+        const { evidence } = await Harness.detail(worker, id)
+        assert.isTrue(
+          evidence.verdicts.some(({ outcome }) => outcome === "Mismatch"),
+          JSON.stringify(evidence.verdicts)
+        )
+        assert.isTrue(Harness.nothingStopped(world))
+      }),
+    60_000
+  )
 })
 
 describe("when the worker is killed during the hold", () => {
@@ -142,7 +168,9 @@ describe("when the worker is killed during the hold", () => {
     const all = Harness.keepers(world)
     assert.isAtLeast(all.length, 4)
     const before = all.length
-    for (const pid of oneOfEachFence(world)) process.kill(pid, "SIGKILL")
+    const doomed = oneOfEachFence(world)
+    assert.strictEqual(doomed.length, 2)
+    for (const pid of doomed) process.kill(pid, "SIGKILL")
     await Harness.until("two keepers left", 2000, () => Harness.keepers(world).length <= before - 2)
     await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
     await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
@@ -195,8 +223,9 @@ describe("when the worker is frozen past its lease", () => {
     const id = await takeQuorum(frozen, 6)
     await holding(frozen, id)
     frozen.kill("SIGSTOP")
-    const other = await Harness.until("the frozen worker's lease to run out", 8000, async () => true)
-      .then(() => startSoon(name))
+    const other = await Harness.until("the frozen worker's lease to run out", 8000, async () => true).then(() =>
+      startSoon(name)
+    )
     assert.strictEqual((await Harness.ended(other, id)).State, "Completed")
     const before = await Harness.detail(other, id)
     frozen.kill("SIGCONT")
@@ -216,50 +245,62 @@ describe("when the worker is frozen past its lease", () => {
 })
 
 describe("a request that cannot be taken", () => {
-  it("is refused with its code, or Faulted with its reason", () =>
-    withWorker(async (worker) => {
-      const id = randomUUID
-      const start = (options: Partial<Parameters<typeof Harness.startLoss>[2]>) =>
-        Harness.startLoss(worker, world, { id: id(), partition, seconds: 1, ...options })
-      assert.strictEqual((await start({ id: "not-a-guid" })).status, 400)
-      assert.strictEqual((await start({ mode: "Bogus" })).status, 400)
-      assert.strictEqual((await start({ seconds: -5 })).status, 400)
-      assert.match((await start({ seconds: 901 })).body, /E_INVALIDARG.*15/s)
-      const unknown = id()
-      assert.strictEqual((await start({ id: unknown, service: "nowhere~quorum" })).status, 202)
-      assert.strictEqual((await Harness.ended(worker, unknown)).InvokeQuorumLossResult!.ErrorCode, -2147017779)
-      const elsewhere = id()
-      assert.strictEqual((await start({ id: elsewhere, partition: id() })).status, 202)
-      assert.strictEqual((await Harness.ended(worker, elsewhere)).InvokeQuorumLossResult!.ErrorCode, -2147017753)
-      assert.strictEqual((await start({ id: unknown })).status, 409)
-    }), 60_000)
+  it(
+    "is refused with its code, or Faulted with its reason",
+    () =>
+      withWorker(async (worker) => {
+        const id = randomUUID
+        const start = (options: Partial<Parameters<typeof Harness.startLoss>[2]>) =>
+          Harness.startLoss(worker, world, { id: id(), partition, seconds: 1, ...options })
+        assert.strictEqual((await start({ id: "not-a-guid" })).status, 400)
+        assert.strictEqual((await start({ mode: "Bogus" })).status, 400)
+        assert.strictEqual((await start({ seconds: -5 })).status, 400)
+        assert.match((await start({ seconds: 901 })).body, /E_INVALIDARG.*15/s)
+        const unknown = id()
+        assert.strictEqual((await start({ id: unknown, service: "nowhere~quorum" })).status, 202)
+        assert.strictEqual((await Harness.ended(worker, unknown)).InvokeQuorumLossResult!.ErrorCode, -2147017779)
+        const elsewhere = id()
+        assert.strictEqual((await start({ id: elsewhere, partition: id() })).status, 202)
+        assert.strictEqual((await Harness.ended(worker, elsewhere)).InvokeQuorumLossResult!.ErrorCode, -2147017753)
+        assert.strictEqual((await start({ id: unknown })).status, 409)
+      }),
+    60_000
+  )
 
-  it("is refused while another operation holds the partition", () =>
-    withWorker(async (worker) => {
-      const first = await takeQuorum(worker, 20)
-      const second = randomUUID()
-      assert.strictEqual((await Harness.startLoss(worker, world, { id: second, partition, seconds: 1 })).status, 202)
-      const end = await Harness.ended(worker, second)
-      assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017731)
-      assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
-      await Harness.cancel(worker, first, false)
-      await Harness.ended(worker, first)
-    }), 60_000)
+  it(
+    "is refused while another operation holds the partition",
+    () =>
+      withWorker(async (worker) => {
+        const first = await takeQuorum(worker, 20)
+        const second = randomUUID()
+        assert.strictEqual((await Harness.startLoss(worker, world, { id: second, partition, seconds: 1 })).status, 202)
+        const end = await Harness.ended(worker, second)
+        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017731)
+        assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
+        await Harness.cancel(worker, first, false)
+        await Harness.ended(worker, first)
+      }),
+    60_000
+  )
 })
 
 describe("a second worker", () => {
-  it("on the same store is told so and ends", () =>
-    withWorker(async () => {
-      const name = `worker-${store}.db`
-      let told = ""
-      try {
-        await Harness.startWorker(world, name)
-      } catch (error) {
-        told = (error as Error).message
-      }
-      assert.match(told, /ended with 3 .*worker/s)
-      assert.include(told, path.join(world.folder, name))
-    }), 60_000)
+  it(
+    "on the same store is told so and ends",
+    () =>
+      withWorker(async () => {
+        const name = `worker-${store}.db`
+        let told = ""
+        try {
+          await Harness.startWorker(world, name)
+        } catch (error) {
+          told = (error as Error).message
+        }
+        assert.match(told, /ended with 3 .*worker/s)
+        assert.include(told, path.join(world.folder, name))
+      }),
+    60_000
+  )
 })
 
 /** Starts another instance on a store whose holder is frozen, again and again until its lease has run out. */
@@ -287,13 +328,12 @@ const resume = (main: number): void => {
   }
 }
 
-/** One keeper of each fence: keepers of one fence share its folder's name in their arguments. */
+/** One keeper of each fence: the eighth word of a keeper's command line is its fence's folder. */
 const oneOfEachFence = (world: Harness.World): ReadonlyArray<number> => {
   const byFence = new Map<string, number>()
   for (const pid of Harness.keepers(world)) {
-    const words = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(3).join(" ")
-    const fence = words.replace(/\b[12]\b\s*$/, "")
-    if (!byFence.has(fence)) byFence.set(fence, pid)
+    const [, , , , , verb, , fence] = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")
+    if (verb === "keep") byFence.set(fence!, pid)
   }
   return [...byFence.values()]
 }

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { DatabaseSync } from "node:sqlite"
 import { StoreError } from "@inquorate/core/OperationStore"
-import { unavailable } from "./SqliteFile.ts"
+import { type Held, unavailable } from "./SqliteFile.ts"
 
 /** A queue of writes over one database. */
 export interface GroupCommit {
@@ -16,8 +16,11 @@ export interface GroupCommit {
   readonly commits: () => number
 }
 
-/** Makes a queue of writes over one database; `path` only names it in errors. */
-export const make = (path: string, database: DatabaseSync): GroupCommit => {
+/**
+ * Makes a queue of writes over one held database; `path` only names it in errors. Once another process has taken the
+ * file over, every write is answered `Fenced` and `onLost` is called.
+ */
+export const make = (path: string, { database, stillOurs }: Held, onLost: () => void): GroupCommit => {
   let queue: Array<Pending> = []
   let commits = 0
 
@@ -26,12 +29,16 @@ export const make = (path: string, database: DatabaseSync): GroupCommit => {
     queue = []
     try {
       database.exec("BEGIN IMMEDIATE")
+      if (!stillOurs()) {
+        onLost()
+        throw takenOver(path)
+      }
       for (const pending of batch) pending.answer = inSavepoint(path, database, pending.run)
       database.exec("COMMIT")
       commits++
     } catch (thrown) {
       if (database.isTransaction) database.exec("ROLLBACK")
-      const failure = Effect.fail(unavailable(path, thrown))
+      const failure = Effect.fail(thrown instanceof StoreError ? thrown : unavailable(path, thrown))
       for (const pending of batch) pending.answer = failure
     }
     for (const pending of batch) pending.resume(pending.answer!)
@@ -58,6 +65,12 @@ export const make = (path: string, database: DatabaseSync): GroupCommit => {
 }
 
 // --- internal ---
+
+const takenOver = (path: string): StoreError =>
+  new StoreError({
+    reason: "Fenced",
+    detail: `The store ${path} was taken over by another worker while this one stood still. This one must end.`
+  })
 
 interface Pending {
   run: () => unknown

@@ -1,15 +1,18 @@
 /**
  * The file under the embedded store: one SQLite database in WAL mode with synchronous FULL, held by one worker at a time
  * through a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
- * `<path>.lock`: it dies with the process, outlives a stopped one, and no pid file can go stale. A file that was written
- * by a newer version, that is corrupt, or that is not ours is refused before anything in it is changed.
+ * `<path>.lock`: it dies with the process and no pid file can go stale. A stopped process keeps it; once its lease has
+ * long run out another may take the file over, and from then on every write of the stopped one is refused. A file that
+ * was written by a newer version, that is corrupt, or that is not ours is refused before anything in it is changed.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { randomUUID } from "node:crypto"
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { StoreError } from "@inquorate/core/OperationStore"
+import type { Instant, Millis } from "@inquorate/core/Time"
 
 /** One step of the schema; step n takes a file from version n to n + 1. */
 const migrations: ReadonlyArray<string> = [
@@ -45,32 +48,54 @@ const migrations: ReadonlyArray<string> = [
     worker TEXT PRIMARY KEY,
     expires INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE holder (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    token TEXT NOT NULL
+  ) STRICT;
   `
 ]
 
 /** The newest schema version that this code can read and write. */
 export const schemaVersion = migrations.length
 
+/** A file that this process holds. `stillOurs` is asked inside a transaction, before anything is written. */
+export interface Held {
+  readonly database: DatabaseSync
+  /** False once another process has taken the file over while this one stood still. */
+  readonly stillOurs: () => boolean
+}
+
 /**
  * Opens the file for this process alone, brings its schema up to date, and closes it with the scope. Fails with
- * `Unavailable` where another worker holds it, a newer version wrote it, or it cannot be opened, saying which and what to do.
+ * `Unavailable` where another worker holds it, a newer version wrote it, or it cannot be opened, saying which and what to
+ * do. A holder that has not renewed its lease for long is stopped, not dead; then the file is taken over.
  */
-export const open = (path: string): Effect.Effect<DatabaseSync, StoreError, Scope.Scope> =>
+export const open = (path: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     if (path !== inMemory) {
       yield* attempt(path, () => checkPath(path))
-      yield* Effect.acquireRelease(lock(path), (held) => Effect.sync(() => held.close()))
+      yield* Effect.acquireRelease(
+        Effect.catchIf(
+          lock(path),
+          (error) => error.detail === heldByAnother(path).detail,
+          (error) => Effect.flatMap(now, (instant) => takeOver(path, instant, error))
+        ),
+        (held) => Effect.sync(() => held.close())
+      )
     }
     const database = yield* Effect.acquireRelease(
       attempt(path, () => new DatabaseSync(path, { timeout: busyTimeout, enableForeignKeyConstraints: true })),
       (opened) => Effect.sync(() => opened.close())
     )
     yield* refuseForeign(path, database)
-    yield* attempt(path, () => {
+    const token = randomUUID()
+    const holder = yield* attempt(path, () => {
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = ${busyTimeout}`)
       migrate(database)
+      database.prepare("INSERT OR REPLACE INTO holder (single, token) VALUES (1, ?)").run(token)
+      return database.prepare("SELECT token FROM holder")
     })
-    return database
+    return { database, stillOurs: () => holder.get()?.token === token }
   })
 
 /** The store's own words for what SQLite threw. */
@@ -100,6 +125,49 @@ const checkPath = (path: string): void => {
   }
 }
 
+/** How long after its lease a holder is taken to be stopped for good; well above any pause of a living process. */
+const frozenAfter: Millis = 2500
+
+const heldByAnother = (path: string): StoreError =>
+  new StoreError({
+    reason: "Unavailable",
+    detail: `The store ${path} is held by another worker. Stop that worker, or give this one a store of its own.`
+  })
+
+/**
+ * Takes the file over from a holder that stands still. Its lock lies on the file it opened, so the name is given to a
+ * fresh one; two who try at once are told apart by a lock of their own.
+ */
+const takeOver = (path: string, now: Instant, held: StoreError): Effect.Effect<DatabaseSync, StoreError> =>
+  Effect.acquireUseRelease(
+    lock(`${path}.takeover`),
+    () =>
+      Effect.suspend(() => {
+        const expired = leaseOf(path)
+        if (expired === undefined || now < expired + frozenAfter) return Effect.fail(held)
+        return Effect.andThen(
+          attempt(path, () => NodeFs.rmSync(`${path}.lock`, { force: true })),
+          lock(path)
+        )
+      }),
+    (mutex) => Effect.sync(() => mutex.close())
+  ).pipe(Effect.mapError((error) => (error.detail === heldByAnother(`${path}.takeover`).detail ? held : error)))
+
+/** When the holder's lease ran or runs out; undefined where it has none yet or the file cannot tell. */
+const leaseOf = (path: string): Instant | undefined => {
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+    const row = database.prepare("SELECT max(expires) AS expires FROM lease").get()
+    return typeof row?.expires === "number" ? row.expires : undefined
+  } catch {
+    // A file that cannot be read tells nothing, and then it stays with its holder.
+    return undefined
+  } finally {
+    database?.close()
+  }
+}
+
 const lock = (path: string): Effect.Effect<DatabaseSync, StoreError> =>
   Effect.suspend(() => {
     let held: DatabaseSync | undefined
@@ -111,12 +179,7 @@ const lock = (path: string): Effect.Effect<DatabaseSync, StoreError> =>
       },
       catch: (thrown) => {
         held?.close()
-        return errcodeOf(thrown) === busy
-          ? new StoreError({
-              reason: "Unavailable",
-              detail: `The store ${path} is held by another worker. Stop that worker, or give this one a store of its own.`
-            })
-          : unavailable(path, thrown)
+        return errcodeOf(thrown) === busy ? heldByAnother(path) : unavailable(path, thrown)
       }
     })
   })

@@ -29,6 +29,8 @@ export interface SqliteStoreOptions {
   readonly now?: Effect.Effect<Instant>
   /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
   readonly queueBound?: number
+  /** Called once the file was taken over by another worker while this one stood still; nothing can be written any more. */
+  readonly onLost?: () => void
   /** Hears of each commit with the number of commits so far, for measurements. */
   readonly onCommit?: (commits: () => number) => void
 }
@@ -41,8 +43,9 @@ export const layer = (options: SqliteStoreOptions): Layer.Layer<OperationStore, 
 export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore["Service"], StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const { path } = options
-    const database = yield* open(path)
     const now = options.now ?? Clock.currentTimeMillis
+    const held = yield* open(path, now)
+    const { database } = held
     const statements = yield* Effect.try({
       try: () => {
         database.exec("DELETE FROM lease")
@@ -50,7 +53,7 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
       },
       catch: (thrown) => unavailable(path, thrown)
     })
-    const commit = GroupCommit.make(path, database)
+    const commit = GroupCommit.make(path, held, options.onLost ?? (() => undefined))
     options.onCommit?.(commit.commits)
     const changes = yield* PubSub.sliding<Guid>(changesKept)
     const rows = makeRows(path, statements, options.queueBound ?? queueBoundDefault)
