@@ -170,11 +170,23 @@ export const hold = (
     const { cluster, prober, timeline } = session
     if (prober === null || cluster === null) return unwatchable(session)
     session.lossBegan = phase.lossBegan
-    const judge = (): Outcome => judgeWholeHold(session, prober, cluster.target.survivorsSpeak, operation, phase)
-    const watched = Effect.all([keepWatching(session), listen(session), tightenAll(session, operation, order)], {
-      concurrency: "unbounded",
-      discard: true
-    }).pipe(Effect.andThen(Effect.never))
+    const present = { at: timeline.now() }
+    const judge = (): Outcome => {
+      noticeFreeze(session, present)
+      return judgeWholeHold(session, prober, cluster.target.survivorsSpeak, operation, order, phase)
+    }
+    const watched = Effect.all(
+      [
+        keepWatching(session),
+        listen(session, order),
+        tightenAll(session, operation, order),
+        stayPresent(session, present)
+      ],
+      {
+        concurrency: "unbounded",
+        discard: true
+      }
+    ).pipe(Effect.andThen(Effect.never))
     const over = Effect.map(timeline.sleepUntil(phase.liftAt), judge)
     const acknowledged = Effect.map(prober.acknowledged(phase.lossBegan), (sample) => {
       session.journal.sample(sample)
@@ -263,6 +275,9 @@ const judgeEvery = 10
 const healthEvery = 100
 const survivorsEvery = 500
 const lookEvery = 500
+const presentEvery = 250
+/** The gap between two signs of life of our own from which on nobody watched. */
+const frozenFrom: Millis = 1000
 /** How long a drive must have been there for the survivors' silence to count: one question and its bound. */
 const timeToAsk = 1500
 /** How much shorter than asked a fence may have stood by its host's record: the promise for a measured hold. */
@@ -387,6 +402,7 @@ const judgeWholeHold = (
   prober: Prober,
   mayAsk: boolean,
   operation: Operation,
+  order: Order,
   { lossBegan }: typeof Phase.cases.Holding.Type
 ): Outcome => {
   closeGap(session)
@@ -396,10 +412,11 @@ const judgeWholeHold = (
     samples: withStored(session, prober, lossBegan),
     survivors: session.survivors,
     // Where nobody of ours was there to ask, the hosts' own record stands in for the survivors' word.
-    mayAsk: mayAsk && (session.survivors.length > 0 || at - session.began >= timeToAsk),
+    mayAsk: mayAsk && (session.survivors.length > 0 || at - session.began - session.frozen >= timeToAsk),
     lossBegan,
-    // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold.
-    liftedAt: at + 1,
+    // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold. Past the deadline
+    // the fences are off by themselves, and an answer that a frozen worker finds then says nothing of the hold.
+    liftedAt: Math.min(at + 1, order.deadline),
     asked: operation.request.hold,
     unobserved: session.unobserved
   })
@@ -423,12 +440,33 @@ const withStored = (session: Session, prober: Prober, lossBegan: Instant): Reado
   return session.began > lossBegan ? [first, ...own] : own
 }
 
-const listen = (session: Session): Effect.Effect<void> =>
+// A worker that was frozen watched nothing, whatever it finds in its hands when it thaws.
+const stayPresent = (session: Session, present: { at: Instant }): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.andThen(
+      Effect.sleep(presentEvery),
+      Effect.sync(() => noticeFreeze(session, present))
+    )
+  )
+
+const noticeFreeze = (session: Session, present: { at: Instant }): void => {
+  const now = session.timeline.now()
+  if (now - present.at > frozenFrom) {
+    session.frozen += now - present.at
+    session.unwatchedSince ??= present.at
+    closeGap(session)
+  }
+  present.at = now
+}
+
+const listen = (session: Session, order: Order): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { cluster, journal, prober } = session
+    const { cluster, journal, prober, timeline } = session
     if (prober === null || cluster?.target.survivorsSpeak !== true) return
     while (true) {
       const word = yield* Effect.option(prober.survivors)
+      // Past the deadline the fences are off by themselves: what is heard then says nothing of the hold.
+      if (timeline.now() >= order.deadline) return
       if (word._tag === "Some") {
         const last = session.survivors.at(-1)
         session.survivors.push(word.value)

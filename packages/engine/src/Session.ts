@@ -48,6 +48,8 @@ export interface Session {
   liftedAt: Instant | null
   readonly survivors: Array<SurvivorsWord>
   unobserved: Millis
+  /** How long this drive itself was frozen. */
+  frozen: Millis
   /** The last stored entry of an earlier drive, while the gap since then is still open. */
   unwatchedSince: Instant | null
 }
@@ -92,6 +94,7 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
         .filter(({ at }) => verifying !== undefined && at >= verifying.began)
         .map(({ detail, word }) => ({ detail, word })),
       unobserved: evidence.unobserved,
+      frozen: 0,
       unwatchedSince: last !== undefined && wasWatched(operation) ? last.at : null
     }
   })

@@ -145,7 +145,7 @@ describe("an operation ends as", () => {
       assert.strictEqual(errorOf(ended), "FABRIC_E_TIMEOUT")
       const evidence = yield* evidenceOf(engine)
       assert.isNotNull(evidence.recovery)
-      const [verdict] = evidence.verdicts.filter(({ about }) => about === "Recovery")
+      const verdict = evidence.verdicts.find(({ about }) => about === "Recovery")
       assert.strictEqual(verdict?.outcome, "Inconclusive")
       assert.include(verdict?.facts.join("; "), "2 of 3 voters up")
     })

@@ -77,7 +77,8 @@ export const passUntil = (
 
 export const makeWorld = (
   options: SimulatedCluster.SimulatedClusterOptions = {},
-  extra: ReadonlyArray<SimulatedCluster.SimulatedClusterOptions> = []
+  extra: ReadonlyArray<SimulatedCluster.SimulatedClusterOptions> = [],
+  queueBound = 10_000
 ): Effect.Effect<World, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     yield* TestClock.setTime(1_700_000_000_000)
@@ -88,7 +89,7 @@ export const makeWorld = (
     const all = [sim, ...others].map(({ cluster }) => cluster)
     let scope = yield* Scope.fork(outer)
     const openStore = Effect.suspend(() =>
-      Scope.provide(SqliteStore.make({ path: path.join(directory, "store.db") }), scope)
+      Scope.provide(SqliteStore.make({ path: path.join(directory, "store.db"), queueBound }), scope)
     )
     let store = yield* openStore
     return {

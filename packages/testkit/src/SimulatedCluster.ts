@@ -368,9 +368,10 @@ const processOf = (world: World, member: string) => ({
   dataDirectory: `/data/${member}`
 })
 
+const failure = (host: string, reason: InjectorError["reason"], detail: string): InjectorError =>
+  new InjectorError({ host, member: host.replace("host-", ""), reason, detail })
+
 const makeInjector = (world: World): Injector => {
-  const failure = (host: string, reason: InjectorError["reason"], detail: string): InjectorError =>
-    new InjectorError({ host, member: host.replace("host-", ""), reason, detail })
   // One way to the host and half of the round trip; an unreachable host takes the order not at all.
   const reach = (host: string): Effect.Effect<void, InjectorError> =>
     Effect.andThen(
