@@ -34,7 +34,7 @@ export interface Host {
   readonly label: string
   /**
    * Runs a shell program (`sh -c program name arguments…`) and waits for its end.
-   * A non-zero exit code is an answer, not an error.
+   * A non-zero exit code is an answer, not an error; no end within `timeout` is `LostAnswer`.
    */
   readonly run: (
     program: string,

@@ -43,7 +43,10 @@ export const FenceState = Schema.TaggedUnion({
   Arming: {},
   /** Applied and checked. `broken` tells that the processes were seen running although the fence stood. */
   Armed: { processes: Schema.Int, armedAt: Instant, deadline: Instant, keepers: Schema.Int, broken: Schema.Boolean },
-  /** Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. */
+  /**
+   * Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. `Keeper` is the expiry of the fence itself,
+   * by a keeper or, where the grade is `Kernel`, by the kernel.
+   */
   Lifted: { by: Schema.Literals(["Worker", "Keeper", "Sweep"]), offAt: Instant, broken: Schema.Boolean },
   /** The order was refused by the host and nothing was touched. */
   Refused: { problem: Schema.String }

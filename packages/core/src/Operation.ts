@@ -22,8 +22,8 @@ export const QuorumLossRequest = Schema.Struct({
 export type QuorumLossRequest = typeof QuorumLossRequest.Type
 
 /**
- * The fences that were ordered, stored before the first of them is applied. `deadline` is absolute: every fence is off
- * by then whoever is alive. It is only ever tightened.
+ * The fences that were ordered, stored before the first of them is applied. `deadline` is absolute: by then every fence
+ * ends by itself, in the way its grade names. It is only ever tightened.
  */
 export const Order = Schema.Struct({
   fences: Schema.Array(PlannedFence),
@@ -150,7 +150,7 @@ export const verifyBudget: Millis = 2000
 export const lossSlack: Millis = 500
 /** How long after its deadline a fence may at most be found standing. */
 export const grace: Millis = 2000
-/** How many times an operation goes forward. */
+/** How many times an operation goes forward at most, the first included. */
 export const attemptsMax = 3
 
 /** A fresh operation as it is stored before its start is acknowledged. */

@@ -30,7 +30,7 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   detail: Schema.String
 }) {}
 
-/** Which operations to list. Both arrays empty mean all; `after` is the last id of the page before. */
+/** Which operations to list. No `states` mean all; `after` is the last id of the page before, null for the first page. */
 export interface ListQuery {
   readonly states: ReadonlyArray<OperationState>
   readonly limit: number

@@ -16,7 +16,10 @@ export const QuorumLossMode = Schema.Literals(["QuorumReplicas", "AllReplicas"])
 /** How much to take. */
 export type QuorumLossMode = typeof QuorumLossMode.Type
 
-/** What ends a fence when every process of ours is dead: the `Kernel` itself, or one of two `Keeper` processes. */
+/**
+ * What ends a fence when the worker is dead: the `Kernel` itself whatever else dies, or one of two `Keeper` processes on
+ * its host.
+ */
 export const Grade = Schema.Literals(["Kernel", "Keeper"])
 /** What ends a fence without us. */
 export type Grade = typeof Grade.Type
@@ -32,7 +35,10 @@ export const PlannedFence = Schema.Struct({
 /** One fence of a plan. */
 export type PlannedFence = typeof PlannedFence.Type
 
-/** The plan of a cut with its arithmetic. `cut` of the `up` members that count go; a write needs `needed`. */
+/**
+ * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up and a write needs `needed`;
+ * the members that `fences` name go, which leaves fewer than that.
+ */
 export const Plan = Schema.Struct({
   mode: QuorumLossMode,
   hold: Millis,

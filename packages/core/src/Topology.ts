@@ -12,6 +12,17 @@ export const Role = Schema.Literals(["Primary", "ActiveSecondary", "IdleSecondar
 export type Role = typeof Role.Type
 
 /**
+ * The endpoints, `address:port` with numbers only, over which the members of a group speak to each other: where this
+ * one listens, and where the others do. A mechanism that cuts traffic goes by them; without them it looks for itself.
+ */
+export const PeerEndpoints = Schema.Struct({
+  own: Schema.Array(Schema.String),
+  others: Schema.Array(Schema.String)
+}).annotate({ identifier: "PeerEndpoints" })
+/** The endpoints over which the members of a group speak to each other. */
+export type PeerEndpoints = typeof PeerEndpoints.Type
+
+/**
  * The server process of a member, named so that no other process can be taken for it: `startTime` is field 22 of
  * `/proc/<pid>/stat` in clock ticks since boot, so a reused pid never matches.
  */
@@ -23,7 +34,9 @@ export const ProcessRef = Schema.Struct({
   /** The absolute path of the executable that the process runs. */
   executable: Schema.String,
   /** The data directory that makes it this server and no other. */
-  dataDirectory: Schema.String
+  dataDirectory: Schema.String,
+  /** How the members speak to each other, where the target knows it. */
+  peers: Schema.optionalKey(PeerEndpoints)
 }).annotate({ identifier: "ProcessRef" })
 /** The server process of a member. */
 export type ProcessRef = typeof ProcessRef.Type
@@ -74,10 +87,13 @@ export type Topology = typeof Topology.Type
 /** The name of the service that stands for a group: `fabric:/<cluster>/<group>`. */
 export const serviceName = (cluster: string, group: string): string => `fabric:/${cluster}/${group}`
 
-/** How the group stands: `Lost` has fewer counting members up than a write needs, `Degraded` has not all of them up. */
+/**
+ * How the group stands: `Lost` has fewer counting members up than a write needs, or no primary up; `Degraded` can take
+ * writes with some member down, learners (IdleSecondary) aside.
+ */
 export type Health = "Healthy" | "Degraded" | "Lost"
 
-/** How the group stands by the members that are up; a group whose primary is down is `Lost`. */
+/** How a group stands, by the members that are up and nothing else: it asks nobody. */
 export const health = (topology: Topology): Health => {
   const counting = topology.members.filter((member) => member.counts)
   const up = counting.filter((member) => member.up).length
