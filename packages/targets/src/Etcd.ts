@@ -7,7 +7,9 @@ import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -69,15 +71,7 @@ export const etcd = TargetModule.make({
       known = read.success
       return [EtcdTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
     })
-    const survivors = Effect.gen(function* () {
-      const statuses = yield* Effect.forEach(
-        members,
-        ({ askStatus, member: { name } }) =>
-          Effect.map(Effect.result(askStatus(survivorsTimeout)), (status) => ({ name, status })),
-        { concurrency: "unbounded" }
-      )
-      return EtcdTopology.survivorsWord(statuses, known)
-    })
+    const survivors = Effect.map(statuses(members), (heard) => EtcdTopology.survivorsWord(heard, known))
     return {
       system: "etcd",
       cluster,
@@ -102,6 +96,8 @@ export const etcd = TargetModule.make({
 
 const answerTimeout = 800
 const survivorsTimeout = 500
+/** How much longer the survivors are waited for once one of them has answered, in milliseconds. */
+const survivorsGrace = 100
 /** A question that stays open this long is dropped and asked over a new connection, in milliseconds. */
 const giveUp = 2000
 /** What discovery may take in all, the look at processes included, in milliseconds. */
@@ -148,6 +144,25 @@ const memberOf = Effect.fnUntraced(function* (
 })
 
 const hostPart = (address: string): string => address.slice(0, address.lastIndexOf(":"))
+
+// Members that stand still would else cost each question its whole time, and a short hold has time for few questions.
+const statuses = Effect.fnUntraced(function* (
+  members: ReadonlyArray<OpenMember>
+): Effect.fn.Return<ReadonlyArray<EtcdTopology.Heard>> {
+  const heard = yield* Deferred.make<void>()
+  const enough = Effect.as(Effect.andThen(Deferred.await(heard), Effect.sleep(survivorsGrace)), Option.none())
+  return yield* Effect.forEach(
+    members,
+    ({ askStatus, member: { name } }) =>
+      askStatus(survivorsTimeout).pipe(
+        Effect.tap(() => Deferred.succeed(heard, undefined)),
+        Effect.option,
+        Effect.raceFirst(enough),
+        Effect.map((status) => ({ name, status }))
+      ),
+    { concurrency: "unbounded" }
+  )
+})
 
 /** What one discovery sees of the hosts. Each is looked at once, when the first of its members wants to know. */
 interface Look {

@@ -7,6 +7,7 @@ import type { SurvivorsWord } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
 import { TargetError } from "@inquorate/core/Target"
 import type { Member, ProcessRef, Topology } from "@inquorate/core/Topology"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { GatewayError, MemberList, Status } from "./EtcdGateway.ts"
 
@@ -22,6 +23,12 @@ export interface Asked {
   readonly list: Result.Result<MemberList, GatewayError>
   readonly process: ProcessRef | null
   readonly processProblem: string
+}
+
+/** What a configured member said of itself within the time it had. */
+export interface Heard {
+  readonly name: string
+  readonly status: Option.Option<Status>
 }
 
 /** What is kept between two looks. Ids are etcd's own 64-bit numbers, as decimal digits. */
@@ -99,12 +106,9 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
 }
 
 /** What the members say of the quorum: held if a majority of the voters follows one leader, lost if one has none. */
-export const survivorsWord = (
-  statuses: ReadonlyArray<{ readonly name: string; readonly status: Result.Result<Status, GatewayError> }>,
-  known: Known | null
-): SurvivorsWord => {
+export const survivorsWord = (statuses: ReadonlyArray<Heard>, known: Known | null): SurvivorsWord => {
   const heard = statuses.flatMap(({ name, status }) =>
-    Result.isSuccess(status) && entryOf(known, name)?.isLearner !== true ? [{ name, status: status.success }] : []
+    Option.isSome(status) && entryOf(known, name)?.isLearner !== true ? [{ name, status: status.value }] : []
   )
   if (heard.length === 0) return { word: "Silent", detail: "no member answered" }
   const needed = majority(known === null ? statuses.length : known.roster.filter(isVoter).length)
