@@ -18,6 +18,7 @@ export const make = (
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const views = clusters.map((cluster) => makeView(cluster, scope))
+    // The effect is the answer: each time it is run it looks again.
     return Effect.forEach(views, (view) => view, { concurrency: "unbounded" })
   })
 

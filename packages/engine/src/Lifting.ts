@@ -109,6 +109,8 @@ export const writeUntilAcknowledged = (session: Session, since: Instant): Effect
 // --- internal ---
 
 const writeSpacing = 50
+/** How far a host's clock may still be off once its skew is taken out. */
+const clockError = 100
 
 const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
@@ -131,8 +133,9 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     return { fence, by: lifted.by, offAt, broken: lifted.broken }
   })
 
-// A host's moment in our time. What we lifted ourselves happened between our sending and the answer, whatever the host's
-// clock says; what a keeper ended is corrected by how far that clock is off, where the host tells.
+// A host's moment in our time, which may differ by the skew of its clock. A moment between our sending and the answer is
+// believed as it is. One before our sending is looked at again with the skew: what remains earlier was ended by somebody
+// else, and that a fence stood for a shorter time than asked must never be smoothed away.
 const ownTime = (
   session: Session,
   order: Order,
@@ -141,9 +144,11 @@ const ownTime = (
 ): Effect.Effect<Instant> =>
   Effect.gen(function* () {
     const now = session.timeline.now()
-    const floor = lifted.by === "Worker" ? (session.liftSentAt ?? order.armedAt) : order.armedAt
-    const skew = lifted.by === "Worker" || session.cluster === null ? 0 : yield* skewOf(session.cluster.injector, fence)
-    return Math.min(now, Math.max(floor, lifted.offAt - skew))
+    const sentAt = session.liftSentAt ?? order.armedAt
+    if (lifted.by === "Worker" && lifted.offAt >= sentAt) return Math.min(now, lifted.offAt)
+    const skew = session.cluster === null ? 0 : yield* skewOf(session.cluster.injector, fence)
+    const offAt = Math.min(now, Math.max(order.armedAt, lifted.offAt - skew))
+    return lifted.by === "Worker" && offAt >= sentAt - clockError ? Math.max(sentAt, offAt) : offAt
   })
 
 const skewOf = (injector: NonNullable<Session["cluster"]>["injector"], fence: PlannedFence): Effect.Effect<number> =>

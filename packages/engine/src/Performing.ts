@@ -513,8 +513,7 @@ const tightenOne = (session: Session, operation: Operation, order: Order, fence:
 const unwatchable = (session: Session): Outcome =>
   failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")
 
-const stoodShort = ({ broken, by, offAt }: Off, askedEnd: Instant): boolean =>
-  broken || (by !== "Worker" && offAt < askedEnd - holdTolerance)
+const stoodShort = ({ broken, offAt }: Off, askedEnd: Instant): boolean => broken || offAt < askedEnd - holdTolerance
 
 const shortReason = ({ broken, by }: Off): string =>
   broken

@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { grace } from "@inquorate/core/Operation"
 import {
   armings,
@@ -144,30 +145,36 @@ describe("a hold that nobody watched to its end", () => {
     })
   )
 
-  it.effect("is Faulted when a fence was off before the asked time was over", () =>
-    Effect.gen(function* () {
-      const world = yield* makeWorld()
-      const first = yield* world.engine()
-      yield* start(first, world.sim, 1, 20_000)
-      yield* passUntilIn(world, "Holding")
-      yield* first.crash
-      // Somebody swept the host by hand while no worker was there.
-      const { injector } = world.sim.cluster
-      const [fence] = world.sim.standing()
-      yield* Effect.forkChild(Effect.orDie(injector.lift(`host-${fence!.member}`, fence!, 99)), {
-        startImmediately: true
+  for (const away of [3000, 25_000])
+    it.effect(`is Faulted when a fence was off too soon though no write showed it, after ${away} ms`, () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld()
+        const first = yield* world.engine()
+        yield* start(first, world.sim, 1, 20_000)
+        yield* passUntilIn(world, "Holding")
+        yield* pass(600)
+        yield* first.crash
+        // Somebody lifted by hand while no worker was there, and the group was slow to come back.
+        yield* world.sim.set({ recoversNever: true })
+        const { injector } = world.sim.cluster
+        const [fence] = world.sim.standing()
+        const lifting = yield* Effect.forkChild(Effect.orDie(injector.lift(`host-${fence!.member}`, fence!, 1)))
+        yield* pass(away)
+        yield* Fiber.join(lifting)
+        yield* world.reopen
+        const again = yield* world.engine()
+        yield* pass(1000)
+        yield* world.sim.set({ recoversNever: false })
+        const ended = yield* passUntilEnded(world)
+        assert.strictEqual(where(ended), "Faulted")
+        assert.isTrue(ended.stage._tag === "Failed" && ended.stage.error === "E_ABORT")
+        assert.strictEqual(ended.attempt, 1)
+        const evidence = yield* evidenceOf(again)
+        assert.isTrue(evidence.verdicts.some(({ facts }) => facts.some((fact) => fact.includes("did not hold"))))
+        assert.isAtLeast(evidence.unobserved, 1000)
+        assertNothingLeft(world.sim)
       })
-      yield* pass(3000)
-      yield* world.reopen
-      const again = yield* world.engine()
-      const ended = yield* passUntilEnded(world)
-      assert.strictEqual(where(ended), "Faulted")
-      assert.isTrue(ended.stage._tag === "Failed" && ended.stage.error === "E_ABORT")
-      assert.strictEqual(ended.attempt, 1)
-      assert.isAtLeast((yield* evidenceOf(again)).unobserved, 1000)
-      assertNothingLeft(world.sim)
-    })
-  )
+    )
 
   it.effect("is Faulted when a host saw the processes run, or forgot the fence", () =>
     Effect.gen(function* () {
@@ -191,14 +198,17 @@ describe("a hold that nobody watched to its end", () => {
 
   it.effect("is Faulted when the fence broke at its end although a worker watched", () =>
     Effect.gen(function* () {
-      const world = yield* makeWorld({ members: 5, needed: 3 })
+      const world = yield* makeWorld({ members: 5, needed: 3, hostLatency: 20 })
       const engine = yield* world.engine()
       yield* start(engine, world.sim, 1, 3000)
       yield* passUntilIn(world, "Holding")
       // One more member is down, so no write shows what the host knows.
       yield* world.sim.set({ broken: ["m2"], down: ["m0"] })
+      yield* passUntilIn(world, "Lifting", 1, 1)
+      yield* world.sim.set({ down: [] })
       const ended = yield* passUntilEnded(world)
       assert.strictEqual(where(ended), "Faulted")
+      assert.isTrue(ended.stage._tag === "Failed" && ended.stage.error === "E_ABORT")
       assertNothingLeft(world.sim)
     })
   )
@@ -289,6 +299,28 @@ describe("a worker that is frozen past its lease", () => {
       })
     )
   }
+
+  it.effect("between two tries of a lift sends no other once it thaws", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const first = yield* world.engine("w1")
+      yield* start(first, world.sim, 1, 60_000)
+      yield* passUntilIn(world, "Holding")
+      yield* world.sim.set({ hostsUnreachable: true })
+      yield* first.operations.cancel(operationId(1), false)
+      yield* passUntilIn(world, "UndoingLifting")
+      yield* pass(100)
+      yield* first.freeze
+      yield* world.engine("w2")
+      yield* world.sim.set({ hostsUnreachable: false })
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Cancelled")
+      const orders = world.sim.orders()
+      yield* first.thaw
+      yield* pass(5000)
+      assert.strictEqual(world.sim.orders(), orders)
+      assertNothingLeft(world.sim)
+    })
+  )
 
   it.effect("before its order was sent sends it too late: the host refuses it", () =>
     Effect.gen(function* () {

@@ -98,6 +98,8 @@ export interface SimulatedCluster {
   readonly standing: () => ReadonlyArray<FenceId>
   /** Everything that happened to fences, in order. */
   readonly history: () => ReadonlyArray<Happening>
+  /** How many orders (arm, tighten, lift) were sent to hosts, whatever became of them. */
+  readonly orders: () => number
   /** How many writes the group has acknowledged. */
   readonly acknowledged: () => number
   /** True while a write would be taken. */
@@ -150,6 +152,7 @@ export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<Simul
           world.refresh()
           return world.history
         },
+        orders: () => world.orders,
         acknowledged: () => world.acknowledged,
         available: () => world.available()
       }
@@ -199,6 +202,7 @@ interface World {
   readonly history: Array<Happening>
   faults: Faults
   acknowledged: number
+  orders: number
   readonly now: () => Instant
   /** Lets fences expire whose time has come. */
   readonly refresh: () => void
@@ -232,6 +236,7 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
     history: [],
     faults: noFaults,
     acknowledged: 0,
+    orders: 0,
     now,
     refresh: () => {
       const due = [...world.records.values()]
@@ -395,6 +400,7 @@ const makeInjector = (world: World): Injector => {
   }
 
   const arm: Injector["arm"] = Effect.fn("SimulatedInjector.arm")(function* (order) {
+    world.orders++
     const { fence } = order
     const host = hostOf(fence.member)
     const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
@@ -433,6 +439,7 @@ const makeInjector = (world: World): Injector => {
   })
 
   const tighten: Injector["tighten"] = Effect.fn("SimulatedInjector.tighten")(function* (host, fence, epoch, deadline) {
+    world.orders++
     const remaining = deadline - Math.floor(yield* Clock.currentTimeMillis)
     const next = world.now() + remaining
     yield* reach(host)
@@ -453,6 +460,7 @@ const makeInjector = (world: World): Injector => {
   })
 
   const lift: Injector["lift"] = Effect.fn("SimulatedInjector.lift")(function* (host, fence, epoch) {
+    world.orders++
     yield* reach(host)
     if (world.faults.liftFails > 0) {
       world.faults = { ...world.faults, liftFails: world.faults.liftFails - 1 }
