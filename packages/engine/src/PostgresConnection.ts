@@ -275,6 +275,9 @@ const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
     Effect.mapError(({ code, detail, reason }) => new PostgresFailure({ reason, code, detail, committing: true }))
   )
 
+const refuse = (code: string, detail: string): Effect.Effect<never, PostgresFailure> =>
+  Effect.fail(new PostgresFailure({ reason: "Unreachable", code, detail, committing: false }))
+
 const setUp = (connection: Connection, site: Site): Effect.Effect<void, PostgresFailure> =>
   connection
     .query<{ standby: boolean; read_only: string; encoding: string; version: number }>(
@@ -289,8 +292,6 @@ const setUp = (connection: Connection, site: Site): Effect.Effect<void, Postgres
     .pipe(
       Effect.flatMap(({ rows }) => {
         const found = rows[0]!
-        const refuse = (code: string, detail: string) =>
-          Effect.fail(new PostgresFailure({ reason: "Unreachable", code, detail, committing: false }))
         if (found.standby) return refuse("25006", "it is a standby")
         if (found.read_only === "on") return refuse("25006", "its transactions are read-only")
         if (found.encoding !== "UTF8") return refuse("notours", `its encoding is ${found.encoding}, not UTF8`)
