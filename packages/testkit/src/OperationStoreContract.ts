@@ -404,6 +404,19 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       assert.isAbove(theirs!.epoch, mine!.epoch)
     })
   )
+  law(
+    "a release is told like any change, so that others claim at once",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.heartbeat("w1", lease)
+      yield* store.claim("w1", 1)
+      const heard = yield* Effect.forkChild(Stream.runCollect(Stream.take(store.changes, 1)), { startImmediately: true })
+      yield* Effect.yieldNow
+      yield* store.release("w1")
+      assert.deepStrictEqual([...(yield* Fiber.join(heard))], [guid(1)])
+    })
+  )
 }
 
 const pruneLaws = (law: Law): void => {
