@@ -27,17 +27,15 @@ export const doctor = Command.make(
   },
   Effect.fnUntraced(function* ({ sweep }) {
     const pause = Pause.make(new Map([[host, LocalHost.make(host)]]))
-    const reports = yield* pause
-      .sweep(host, { clear: sweep })
-      .pipe(
-        Effect.mapError(
-          (error) =>
-            new Failure({
-              exit: error.reason === "Unreachable" ? "lab" : "internal",
-              detail: `doctor: ${error.detail}`
-            })
-        )
+    const reports = yield* pause.sweep(host, { clear: sweep }).pipe(
+      Effect.mapError(
+        (error) =>
+          new Failure({
+            exit: error.reason === "Unreachable" ? "lab" : "internal",
+            detail: `doctor: ${error.detail}`
+          })
       )
+    )
     const now = yield* Clock.currentTimeMillis
     const late = reports.filter((report) => isLate(report, now))
     yield* print({ fences: reports, late: late.length }, () => [

@@ -139,7 +139,7 @@ export const list = Command.make(
       Flag.withDescription("How many of the newest to show, 1 to 10000"),
       Flag.filter(
         (limit) => limit >= 1 && limit <= 10_000,
-        (limit) => `expected 1 to 10000, got ${limit}`
+        () => "1 to 10000"
       ),
       Flag.withDefault(20)
     )

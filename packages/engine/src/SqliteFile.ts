@@ -117,8 +117,15 @@ const constraintUnique = 2067
 const attempt = <A>(path: string, run: () => A): Effect.Effect<A, StoreError> =>
   Effect.try({ try: run, catch: (thrown) => unavailable(path, thrown) })
 
+// Level by level: where a file system allows no directory at all (/proc), Node's own recursive mkdir tries for ever.
+const makeDirectory = (directory: string): void => {
+  if (NodeFs.existsSync(directory)) return
+  makeDirectory(NodePath.dirname(directory))
+  NodeFs.mkdirSync(directory)
+}
+
 const checkPath = (path: string): void => {
-  NodeFs.mkdirSync(NodePath.dirname(path), { recursive: true })
+  makeDirectory(NodePath.dirname(NodePath.resolve(path)))
   const found = NodeFs.statSync(path, { throwIfNoEntry: false })
   if (found !== undefined && !found.isFile()) {
     throw new Error("is not a file. Name a file in a directory that the worker may write to.")

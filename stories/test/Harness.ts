@@ -36,7 +36,8 @@ export interface World {
 
 // --- make ---
 
-const bundle = path.resolve(import.meta.dirname, "../dist/worker.mjs")
+const bundle = path.resolve(import.meta.dirname, "../../apps/worker/dist/worker.mjs")
+const inqBundle = path.resolve(import.meta.dirname, "../../apps/cli/dist/inq.mjs")
 const workers = new Set<ChildProcess>()
 
 /** A world with a fresh lab of a system, in a folder of its own. */
@@ -102,6 +103,33 @@ export const startWorker = (
     void ended.then((code) => reject(new Error(`the worker ended with ${code} before it listened:\n${log}`)))
   })
 }
+
+/** What a command left behind. */
+export interface Ran {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Starts `inq` as a process without a terminal; `done` gives how it ended. */
+export const startInq = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): { readonly child: ChildProcess; readonly done: Promise<Ran>; readonly stdout: () => string } => {
+  const child = spawn(process.execPath, [inqBundle, ...arguments_], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...environment }
+  })
+  let stdout = ""
+  let stderr = ""
+  child.stdout.on("data", (data: Buffer) => (stdout += data.toString()))
+  child.stderr.on("data", (data: Buffer) => (stderr += data.toString()))
+  const done = new Promise<Ran>((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })))
+  return { child, done, stdout: () => stdout }
+}
+
+/** Runs `inq` to its end. */
+export const inq = (...arguments_: ReadonlyArray<string>): Promise<Ran> => startInq(arguments_).done
 
 /** Waits until something holds, and fails with its name when it does not in time. */
 export const until = async (what: string, within: number, holds: () => boolean | Promise<boolean>): Promise<number> => {

@@ -1,0 +1,192 @@
+/**
+ * The figures of the fault itself, on a real system through the bundled worker: how long until the loss is proven, how
+ * exactly it is held, what the operation costs beside hold and recovery, how fast a cancel lifts, and how fast writes
+ * come back against a bare program that sends SIGSTOP and SIGCONT and writes.
+ */
+import type { Evidence } from "@inquorate/core/Evidence"
+import type { OperationDetail } from "@inquorate/core/Operations"
+import * as Lab from "@inquorate/lab/Lab"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import * as Effect from "effect/Effect"
+import { randomUUID } from "node:crypto"
+import * as path from "node:path"
+import { bareRecovery } from "./BareRecovery.ts"
+import { bundles, type Child, start } from "./Child.ts"
+import { type Figure, inMillis, spread } from "./Figures.ts"
+
+/** What to measure: a system's lab, how many operations of each kind, and for how long each holds. */
+export interface Trial {
+  readonly system: string
+  readonly options?: Readonly<Record<string, string>>
+  readonly rounds: number
+  readonly hold: number
+}
+
+/** The figures of one system. Starts a lab and a worker, and ends both. */
+export const measure = async (folder: string, trial: Trial): Promise<ReadonlyArray<Figure>> => {
+  const name = `bench-${trial.system}`
+  const lab = await Effect.runPromise(
+    Lab.up({ system: trial.system, name, ...(trial.options === undefined ? {} : { options: trial.options }) })
+  )
+  try {
+    const worker = await start([
+      bundles.worker,
+      "--config",
+      Lab.configurationFile(name),
+      "--listen",
+      "127.0.0.1:0",
+      "--store",
+      `sqlite:${path.join(folder, `${name}.db`)}`
+    ])
+    try {
+      return await measureOn(worker, lab, trial)
+    } finally {
+      await worker.end()
+    }
+  } finally {
+    await Effect.runPromise(Lab.down(name))
+  }
+}
+
+// --- internal ---
+
+interface Group {
+  readonly service: string
+  readonly partition: string
+}
+
+const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<ReadonlyArray<Figure>> => {
+  const group = await groupOf(worker)
+  const details: Array<OperationDetail> = []
+  const bare: Array<number> = []
+  const recoveries: Array<number> = []
+  // One more than is counted: the first warms connections and caches on both sides.
+  for (let round = 0; round <= trial.rounds; round++) {
+    const detail = await operate(worker, group, trial.hold)
+    const other = await bareRecovery(lab, cutOf(detail), trial.hold)
+    if (round === 0) continue
+    details.push(detail)
+    recoveries.push(detail.evidence.recovery!)
+    bare.push(other)
+  }
+  const cancels: Array<number> = []
+  for (let round = 0; round <= trial.rounds; round++) {
+    const lifted = await cancelled(worker, group)
+    if (round > 0) cancels.push(lifted)
+  }
+  const proven = spread(details.map(({ evidence, operation }) => phase(evidence, "Holding") - operation.receivedAt))
+  const exact = spread(details.map(({ evidence }) => evidence.hold!.measured - evidence.hold!.asked))
+  const cost = spread(
+    details.map(
+      ({ evidence, operation }) =>
+        operation.endedAt! - operation.receivedAt - evidence.hold!.measured - evidence.recovery!
+    )
+  )
+  const lift = spread(cancels)
+  const ours = spread(recoveries)
+  const base = spread(bare)
+  const close = ours.p50 <= Math.max(base.p50 * 1.1, base.p50 + 20)
+  return [
+    {
+      name: "accepted to loss proven, with the independent fact",
+      measured: inMillis(proven),
+      goal: "p50 ≤ 250 ms",
+      met: proven.p50 <= 250
+    },
+    {
+      name: "lift to first acknowledged write, against a bare program that sends SIGCONT and writes",
+      measured: `ours ${inMillis(ours)}; bare ${inMillis(base)}`,
+      goal: "median ≤ 1.1 × or + 20 ms",
+      met: close
+    },
+    {
+      name: "operation time − measured hold − the system's own recovery",
+      measured: inMillis(cost),
+      goal: "p50 ≤ 1000 ms",
+      met: cost.p50 <= 1000
+    },
+    {
+      name: "measured hold − asked hold",
+      measured: inMillis(exact),
+      goal: "p99 within ± 100 ms",
+      met: Math.abs(exact.p99) <= 100 && exact.min >= -100
+    },
+    {
+      name: "cancel accepted to lifted, by the host's own record",
+      measured: inMillis(lift),
+      goal: "p99 ≤ 100 ms",
+      met: lift.p99 <= 100
+    }
+  ]
+}
+
+const url = (worker: Child, target: string): string => `http://127.0.0.1:${worker.port}${target}`
+
+const json = async <A>(request: Promise<Response>): Promise<A> => {
+  const response = await request
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+  return (await response.json()) as A
+}
+
+const groupOf = async (worker: Child): Promise<Group> => {
+  const clusters = await json<
+    ReadonlyArray<{ groups: ReadonlyArray<{ cluster: string; group: string; partitionId: string }> }>
+  >(fetch(url(worker, "/v1/clusters")))
+  const [group] = clusters.flatMap(({ groups }) => groups)
+  return { service: `${group!.cluster}~${group!.group}`, partition: group!.partitionId }
+}
+
+const begin = async (worker: Child, group: Group, millis: number): Promise<string> => {
+  const id = randomUUID()
+  const body = {
+    serviceName: `fabric:/${group.service.replace("~", "/")}`,
+    partitionId: group.partition,
+    mode: "QuorumReplicas",
+    hold: millis
+  }
+  await json(
+    fetch(url(worker, `/v1/operations/${id}`), {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body)
+    })
+  )
+  return id
+}
+
+const detailOf = (worker: Child, id: string): Promise<OperationDetail> =>
+  json(fetch(url(worker, `/v1/operations/${id}`)))
+
+const settled = async (worker: Child, id: string): Promise<OperationDetail> => {
+  for (;;) {
+    const detail = await detailOf(worker, id)
+    if (detail.operation.endedAt !== null) return detail
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
+
+const operate = async (worker: Child, group: Group, hold: number): Promise<OperationDetail> => {
+  const detail = await settled(worker, await begin(worker, group, hold))
+  if (detail.state !== "Completed") throw new Error(`ended ${detail.state}: ${JSON.stringify(detail.evidence.notes)}`)
+  return detail
+}
+
+const cutOf = ({ evidence }: OperationDetail): ReadonlyArray<string> =>
+  evidence.plan!.fences.map(({ member }) => member)
+
+const phase = (evidence: Evidence, name: string): number => evidence.phases.find(({ phase }) => phase === name)!.began
+
+const holds = ({ operation }: OperationDetail): boolean => {
+  const { stage } = operation
+  return stage._tag === "Advancing" && stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
+}
+
+/** From the moment the cancel was answered to the moment the last fence was off. */
+const cancelled = async (worker: Child, group: Group): Promise<number> => {
+  const id = await begin(worker, group, 30_000)
+  while (!holds(await detailOf(worker, id))) await new Promise((resolve) => setTimeout(resolve, 10))
+  await json(fetch(url(worker, `/v1/operations/${id}/cancel`), { method: "POST" }))
+  const accepted = Date.now()
+  const { evidence } = await settled(worker, id)
+  return Math.max(...evidence.fences.map(({ offAt }) => offAt! - accepted))
+}

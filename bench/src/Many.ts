@@ -1,0 +1,107 @@
+/**
+ * One worker that holds very many operations at once, on simulated clusters: what each costs in memory, what the
+ * heartbeat costs, and how fast any one of them is cancelled.
+ */
+import { Clusters } from "@inquorate/core/Cluster"
+import { Operations } from "@inquorate/core/Operations"
+import * as Engine from "@inquorate/engine/Engine"
+import * as SqliteStore from "@inquorate/engine/SqliteStore"
+import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { randomUUID } from "node:crypto"
+import * as path from "node:path"
+import { type Figure, inMillis, spread } from "./Figures.ts"
+
+/** The figures of `count` operations held at once. */
+export const measure = (folder: string, count: number): Promise<ReadonlyArray<Figure>> => {
+  const program = Effect.gen(function* () {
+    const simulated = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
+      SimulatedCluster.make({ name: `c${index}` })
+    )
+    const clusters = Layer.succeed(Clusters, Clusters.of({ all: simulated.map(({ cluster }) => cluster) }))
+    const store = SqliteStore.layer({ path: path.join(folder, "many.db"), queueBound: count + 10 })
+    const engine = Engine.layer({ workerId: "bench", concurrency: count + 10, defaultMaxHold: 3_600_000 })
+    return yield* Effect.provide(
+      measureWith(simulated, count),
+      engine.pipe(Layer.provide(store), Layer.provide(clusters))
+    )
+  })
+  return Effect.runPromise(Effect.scoped(program))
+}
+
+// --- internal ---
+
+const measureWith = (simulated: ReadonlyArray<SimulatedCluster.SimulatedCluster>, count: number) =>
+  Effect.gen(function* () {
+    const operations = yield* Operations
+    const topologies = yield* Effect.forEach(simulated, ({ cluster }) => cluster.target.discover)
+    global.gc?.()
+    const before = process.memoryUsage().rss
+    const ids = topologies.map(() => randomUUID() as string)
+    yield* Effect.forEach(
+      topologies,
+      ([topology], index) =>
+        operations.start(
+          ids[index]!,
+          {
+            serviceName: `fabric:/${topology!.cluster}/${topology!.group}`,
+            partitionId: topology!.partitionId,
+            mode: "QuorumReplicas",
+            hold: 1_800_000
+          },
+          { guard: false, maxHold: "none" }
+        ),
+      { concurrency: 64, discard: true }
+    )
+    for (;;) {
+      const holding = (yield* operations.list(count)).filter(
+        ({ stage }) =>
+          stage._tag === "Advancing" && stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
+      ).length
+      if (holding === count) break
+      yield* Effect.sleep("500 millis")
+    }
+    global.gc?.()
+    const each = (process.memoryUsage().rss - before) / count / 1024
+    const cpu = process.cpuUsage()
+    yield* Effect.sleep("5 seconds")
+    const used = process.cpuUsage(cpu)
+    const share = (used.user + used.system) / 5_000_000
+    const cancels: Array<number> = []
+    for (let round = 0; round < 50; round++) {
+      const id = ids[Math.floor((count * (round + 0.5)) / 50)]!
+      const began = performance.now()
+      yield* operations.cancel(id, false)
+      const accepted = performance.now()
+      void began
+      for (;;) {
+        const { stage } = yield* operations.get(id)
+        if (stage._tag === "Failed" || (stage._tag === "Undoing" && stage.phase === "Probing")) break
+        yield* Effect.sleep("1 millis")
+      }
+      cancels.push(performance.now() - accepted)
+    }
+    const cancel = spread(cancels)
+    const figures: ReadonlyArray<Figure> = [
+      {
+        name: `memory of each of ${count} operations held at once`,
+        measured: `${each.toFixed(0)} KiB`,
+        goal: "",
+        met: null
+      },
+      {
+        name: `processor time of one worker that holds ${count} operations, heartbeats, probes and all`,
+        measured: `${(share * 100).toFixed(0)} % of one core`,
+        goal: "",
+        met: null
+      },
+      {
+        name: `cancel to lifted, any one of ${count}`,
+        measured: inMillis(cancel),
+        goal: "p99 ≤ 100 ms",
+        met: cancel.p99 <= 100
+      }
+    ]
+    return figures
+  })

@@ -1,0 +1,17 @@
+// Builds the applications and measures them; see bench/src/main.ts.
+import { join } from "node:path"
+import { buildApps, endChildren, root, start } from "./process.mjs"
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => void endChildren(signal).then(() => process.exit(130)))
+}
+
+await buildApps()
+const main = join(root, "bench/src/main.ts")
+const { code } = await start(process.execPath, [
+  "--expose-gc",
+  "--disable-warning=ExperimentalWarning",
+  main,
+  ...process.argv.slice(2)
+]).done
+process.exit(code)

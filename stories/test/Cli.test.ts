@@ -1,0 +1,206 @@
+/**
+ * Goal: every way a person can use `inq` wrongly or stop it halfway is answered with what was wrong and what to do, the
+ * right exit code, and no fault left behind. Method: the bundled command as a process without a terminal.
+ */
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as Harness from "./Harness.ts"
+
+let world: Harness.World
+let worker: Harness.Worker
+
+beforeAll(async () => {
+  world = await Harness.open("postgres", "shop")
+  worker = await Harness.startWorker(world, "cli.db")
+}, 120_000)
+
+afterAll(async () => {
+  await Harness.close(world)
+}, 60_000)
+
+const inq = (...arguments_: ReadonlyArray<string>): Promise<Harness.Ran> =>
+  Harness.inq("--endpoint", worker.endpoint, ...arguments_)
+
+const nowhere = "--endpoint=http://127.0.0.1:1"
+
+describe("inq", () => {
+  it("plans without touching anything, by id, by name and by cluster", async () => {
+    for (const name of ["shop", "shop/quorum", "fabric:/shop/quorum", await Harness.partitionOf(worker, world)]) {
+      const { code, stdout } = await inq("plan", name)
+      assert.strictEqual(code, 0, name)
+      assert.match(stdout, /2 − 1 \+ 1 = 2 must go; cutting s1, s2 leaves 0 < 1/)
+    }
+    assert.isTrue(Harness.nothingStopped(world))
+  })
+
+  it("starts, watches with plain lines, and shows the evidence", async () => {
+    const id = randomUUID()
+    const { code, stderr, stdout } = await inq("start", "shop", "--duration", "1s", "--watch", "--id", id)
+    assert.strictEqual(code, 0, stderr)
+    for (const line of [
+      /Arming/,
+      /Loss: Confirmed/,
+      /Holding/,
+      /Lifting/,
+      /Recovery: Confirmed/,
+      /ended Completed\./
+    ]) {
+      assert.match(stdout, line)
+    }
+    assert.notInclude(stdout, "\u001B", "no terminal, no escapes")
+    const shown = await inq("show", id)
+    assert.match(shown.stdout, /Verdicts\n\s+Loss\s+Confirmed/)
+    const json = JSON.parse((await inq("show", id, "--output", "json")).stdout) as { state: string }
+    assert.strictEqual(json.state, "Completed")
+    assert.include((await inq("list")).stdout, id)
+    const again = await inq("start", "shop", "--duration", "1s", "--id", id)
+    assert.strictEqual(again.code, 0)
+    assert.match(again.stdout, /it was started before/)
+    const other = await inq("start", "shop", "--duration", "2s", "--id", id)
+    assert.strictEqual(other.code, 3)
+    assert.include(other.stderr, id)
+  }, 30_000)
+
+  it("says what was wrong with the command line, and exits with 2", async () => {
+    const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
+      [["start", "shop", "--duration", "5 parsecs"], /--duration: expected a length such as 5s/],
+      [["start", "shop"], /duration/],
+      [["start", "shop", "--duration", "1s", "--id", "nope"], /GUID/],
+      [["start", "shop", "--duration", "1s", "--mode", "Some"], /QuorumReplicas/],
+      [["show", "nope"], /GUID/],
+      [["list", "--limit", "0"], /1 to 10000/],
+      [["frobnicate"], /frobnicate/]
+    ]
+    for (const [arguments_, expected] of wrong) {
+      const { code, stderr, stdout } = await inq(...arguments_)
+      assert.strictEqual(code, 2, arguments_.join(" "))
+      assert.match(stderr + stdout, expected, arguments_.join(" "))
+    }
+    const elsewhere = await Harness.inq("--endpoint", "ftp://x", "list")
+    assert.strictEqual(elsewhere.code, 2)
+    assert.match(elsewhere.stderr, /--endpoint: expected http/)
+  }, 30_000)
+
+  it("says what a rule refused, and exits with 3", async () => {
+    const unknown = await inq("start", "warehouse", "--duration", "1s")
+    assert.strictEqual(unknown.code, 3)
+    assert.match(unknown.stderr, /no partition warehouse.*shop\/quorum/)
+    const long = await inq("start", "shop", "--duration", "2h")
+    assert.strictEqual(long.code, 3)
+    assert.match(long.stderr, /15 min/)
+    const missing = await inq("cancel", randomUUID())
+    assert.strictEqual(missing.code, 3)
+    assert.match(missing.stderr, /was not found.*FABRIC_E_KEY_NOT_FOUND/)
+  })
+
+  it("says that no worker answers, and exits with 6", async () => {
+    for (const command of [["list"], ["partitions"], ["start", "shop", "--duration", "1s"], ["show", randomUUID()]]) {
+      const { code, stderr } = await Harness.inq(nowhere, ...command)
+      assert.strictEqual(code, 6, command.join(" "))
+      assert.match(stderr, /no worker answers at http:\/\/127\.0\.0\.1:1 .*ECONNREFUSED.*--endpoint/)
+    }
+  }, 30_000)
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`cancels and waits for the lift on ${signal}, and exits with 130`, async () => {
+      const id = randomUUID()
+      const started = Harness.startInq([
+        "--endpoint",
+        worker.endpoint,
+        "start",
+        "shop",
+        "--duration",
+        "60s",
+        "--watch",
+        "--id",
+        id
+      ])
+      await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
+      await Harness.until("the hold", 10_000, () => started.stdout().includes("Holding"))
+      started.child.kill(signal)
+      const { code, stdout } = await started.done
+      assert.strictEqual(code, 130)
+      assert.match(stdout, /Cancelling .* waiting for the lift/)
+      assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
+      assert.deepStrictEqual(await Harness.progress(worker, id), { State: "Cancelled" })
+      await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+    }, 30_000)
+  }
+
+  it("leaves an operation alone when only the watching is stopped", async () => {
+    const id = randomUUID()
+    assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
+    const watching = Harness.startInq(["--endpoint", worker.endpoint, "watch", id])
+    await Harness.until("the hold", 10_000, () => watching.stdout().includes("Holding"))
+    watching.child.kill("SIGTERM")
+    assert.strictEqual((await watching.done).code, 130)
+    assert.strictEqual((await Harness.progress(worker, id)).State, "Running")
+    assert.match((await inq("cancel", id)).stdout, /RollingBack|Cancelled/)
+    const end = await inq("watch", id)
+    assert.strictEqual(end.code, 5)
+    await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+  }, 30_000)
+
+  it("tells by doctor what stands, and what is past its time", async () => {
+    const id = randomUUID()
+    assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
+    await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
+    const standing = await Harness.inq("doctor")
+    assert.strictEqual(standing.code, 0)
+    assert.match(standing.stdout, new RegExp(`${id}.*standing`))
+    await inq("cancel", id)
+    await Harness.ended(worker, id)
+    assert.match((await Harness.inq("doctor", "--sweep")).stdout, new RegExp(`${id}.*off, by the worker`))
+  }, 30_000)
+})
+
+describe("the worker", () => {
+  const run = async (config: string, store: string, ...arguments_: ReadonlyArray<string>): Promise<string> => {
+    try {
+      const started = await Harness.startWorker(world, store, { config, arguments: arguments_ })
+      started.kill("SIGTERM")
+      return `ended with ${await started.ended}`
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+
+  const file = (name: string, text: string): string => {
+    const at = path.join(world.folder, name)
+    fs.writeFileSync(at, text)
+    return at
+  }
+
+  it("tells every mistake of its configuration with file, line and key, and exits with 2", async () => {
+    const broken = file(
+      "broken.yaml",
+      "listen: nowhere\nlimits:\n  maxHold: soon\nclusters:\n  a:\n    system: oracle\n"
+    )
+    const told = await run(broken, "x.db")
+    assert.match(told, /ended with 2/)
+    assert.include(told, `${broken}:1: listen:`)
+    assert.include(told, `${broken}:3: limits.maxHold:`)
+    assert.match(
+      await run(path.join(world.folder, "absent.yaml"), "x.db"),
+      /ended with 2 .*absent\.yaml cannot be read/s
+    )
+  })
+
+  it("says that its port is in use, and exits with 4", async () => {
+    const port = new URL(worker.endpoint).port
+    assert.match(await run(file("empty.yaml", ""), "y.db", "--listen", `127.0.0.1:${port}`), /ended with 4 .*in use/s)
+    assert.match(await run(file("empty.yaml", ""), "y.db", "--listen", "0.0.0.0:0"), /ended with 4 .*loopback/s)
+  })
+
+  it("says that its store cannot be used, and exits with 3", async () => {
+    const empty = file("empty.yaml", "")
+    const store = (at: string) => run(empty, "unused", "--store", `sqlite:${at}`)
+    fs.mkdirSync(path.join(world.folder, "a-folder"))
+    assert.match(await store(path.join(world.folder, "a-folder")), /ended with 3 .*is not a file/s)
+    const corrupt = file("corrupt.db", "this is no database".repeat(300))
+    assert.match(await store(corrupt), /ended with 3 .*corrupt\.db.*not a database/s)
+    assert.match(await store("/proc/nowhere/worker.db"), /ended with 3 .*\/proc\/nowhere/s)
+  })
+})
