@@ -26,8 +26,8 @@ const check = async (name, program, arguments_) => {
 
 const before = snapshot()
 await check("layering", "turbo", ["boundaries"])
-await check("lint", "oxlint", ["--deny-warnings", "packages", "apps", "scripts", "bench"])
-await check("format", "oxfmt", ["--check", "packages", "apps", "scripts", "bench"])
+await check("lint", "oxlint", ["--deny-warnings", "packages", "apps", "scripts", "bench", "stories"])
+await check("format", "oxfmt", ["--check", "packages", "apps", "scripts", "bench", "stories"])
 await check("types", "turbo", ["run", "typecheck", "--output-logs=errors-only"])
 await check("build", "turbo", ["run", "build", "--output-logs=errors-only"])
 await check("publishing", "node", ["scripts/publish-check.mjs"])

@@ -46,8 +46,14 @@ const assertGone = Effect.fnUntraced(function* (name: string, folder: string, pi
   assert.deepStrictEqual(yield* runningIn(folder), [])
   assert.isFalse(fs.existsSync(folder), `${folder} is left`)
   assert.isFalse(fs.existsSync(path.join(state, name)), "its state is left")
-  const creators = fs.readFileSync("/proc/sysvipc/shm", "utf8").split("\n").map((line) => line.trim().split(/\s+/)[4])
-  assert.isFalse(creators.some((pid) => pids.includes(pid ?? "")), "a shared memory segment is left")
+  const creators = fs
+    .readFileSync("/proc/sysvipc/shm", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/)[4])
+  assert.isFalse(
+    creators.some((pid) => pids.includes(pid ?? "")),
+    "a shared memory segment is left"
+  )
 })
 
 const query = (lab: LabRecord, sql: string, member = 0) =>
@@ -140,7 +146,11 @@ describe.skipIf(binaries === undefined)(`a PostgreSQL lab${skip}`, () => {
       yield* Effect.repeat(ProcessTree.isRunning(s2!), { until: (running) => !running, schedule: Schedule.spaced(5) })
       assert.deepInclude((yield* Lab.list)[0], { state: "Partly", running: ["p", "s1"] })
       yield* Lab.down("hurt")
-      yield* assertGone("hurt", lab.folder, lab.members.map(({ pid }) => String(pid)))
+      yield* assertGone(
+        "hurt",
+        lab.folder,
+        lab.members.map(({ pid }) => String(pid))
+      )
     })
   )
 

@@ -411,7 +411,9 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       yield* store.create(fresh(1, 0))
       yield* store.heartbeat("w1", lease)
       yield* store.claim("w1", 1)
-      const heard = yield* Effect.forkChild(Stream.runCollect(Stream.take(store.changes, 1)), { startImmediately: true })
+      const heard = yield* Effect.forkChild(Stream.runCollect(Stream.take(store.changes, 1)), {
+        startImmediately: true
+      })
       yield* Effect.yieldNow
       yield* store.release("w1")
       assert.deepStrictEqual([...(yield* Fiber.join(heard))], [guid(1)])

@@ -9,18 +9,20 @@ const root = path.resolve(import.meta.dirname, "../../..")
 
 const under = (directory: string): ReadonlyArray<string> =>
   fs.existsSync(directory)
-    ? fs.readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
-      entry.name === "node_modules" || entry.name === "dist" || entry.name.startsWith(".turbo")
-        ? []
-        : entry.isDirectory()
-        ? under(path.join(directory, entry.name))
-        : [path.join(directory, entry.name)]
-    )
+    ? fs
+        .readdirSync(directory, { withFileTypes: true })
+        .flatMap((entry) =>
+          entry.name === "node_modules" || entry.name === "dist" || entry.name.startsWith(".turbo")
+            ? []
+            : entry.isDirectory()
+              ? under(path.join(directory, entry.name))
+              : [path.join(directory, entry.name)]
+        )
     : []
 
-const code = ["packages", "apps", "bench", "scripts"].flatMap((folder) => under(path.join(root, folder))).filter((file) =>
-  /\.(ts|mjs)$/.test(file)
-)
+const code = ["packages", "apps", "bench", "scripts"]
+  .flatMap((folder) => under(path.join(root, folder)))
+  .filter((file) => /\.(ts|mjs)$/.test(file))
 const sources = code.filter((file) => /\/src\//.test(file))
 const relative = (file: string): string => path.relative(root, file)
 const text = (file: string): string => fs.readFileSync(file, "utf8")
@@ -48,23 +50,32 @@ describe("the code", () => {
   })
 
   it("says a stage's wire state in one place only", () => {
-    const elsewhere = sources.filter((file) =>
-      !/core\/src\/(Wire|Operation)\.ts$/.test(file) && /"RollingBack"\s*:\s*"|\?\s*"RollingBack"/.test(text(file))
+    const elsewhere = sources.filter(
+      (file) =>
+        !/core\/src\/(Wire|Operation)\.ts$/.test(file) && /"RollingBack"\s*:\s*"|\?\s*"RollingBack"/.test(text(file))
     )
     assert.deepStrictEqual(elsewhere.map(relative), [])
   })
 
   it("names no path or host of the machine it was written on", () => {
-    const files = [...code, ...under(path.join(root, "docs")), ...["README.md", "CONTRIBUTING.md", "SECURITY.md"].map((name) => path.join(root, name))]
-    const leaks = files.filter((file) => file !== import.meta.filename && /\/work\/|\/root\/|https?:\/\/(10|192\.168)\./.test(text(file)))
+    const files = [
+      ...code,
+      ...under(path.join(root, "docs")),
+      ...["README.md", "CONTRIBUTING.md", "SECURITY.md"].map((name) => path.join(root, name))
+    ]
+    const leaks = files.filter(
+      (file) => file !== import.meta.filename && /\/work\/|\/root\/|https?:\/\/(10|192\.168)\./.test(text(file))
+    )
     assert.deepStrictEqual(leaks.map(relative), [])
   })
 })
 
 describe("every export of a published package", () => {
-  const published = fs.readdirSync(path.join(root, "packages")).filter((name) =>
-    !(JSON.parse(text(path.join(root, "packages", name, "package.json"))) as { private?: boolean }).private
-  )
+  const published = fs
+    .readdirSync(path.join(root, "packages"))
+    .filter(
+      (name) => !(JSON.parse(text(path.join(root, "packages", name, "package.json"))) as { private?: boolean }).private
+    )
 
   it("is documented in a sentence right above it", () => {
     const bare: Array<string> = []
