@@ -1,0 +1,565 @@
+/**
+ * The cut on the real kernel: its contract on loopback, who ends it, what it leaves alone, and true isolation in network
+ * namespaces. At the end no table, namespace or process of ours may be left on the machine.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { randomUUID } from "node:crypto"
+import type { Host } from "@inquorate/core/Host"
+import type { FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as LocalHost from "../src/LocalHost.ts"
+import * as Netfilter from "../src/Netfilter.ts"
+import * as Peers from "./NetfilterPeers.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+const here = LocalHost.make("here")
+const netfilter = Netfilter.make(new Map([["here", here]]))
+const needs = (what: string): string => (what === "" ? "" : ` (skipped: needs ${what})`)
+let state = ""
+
+beforeAll(() => {
+  state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-state-"))
+  process.env.INQUORATE_STATE = state
+})
+
+afterAll(() => {
+  fs.rmSync(state, { recursive: true, force: true })
+  if (Peers.missing !== "") return
+  assert.notInclude(Peers.nft("list", "tables").said, "inq_", "a table is left")
+  assert.deepStrictEqual(Peers.namespacesLeft(), [], "a namespace is left")
+  assert.deepStrictEqual(ours(), [], "a process is left")
+})
+
+describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () => {
+  const partners = new Map<number, Peers.Peer>()
+
+  injectorContract(
+    "the cut keeps the contract of an injector",
+    Effect.succeed<InjectorBench>({
+      injector: netfilter,
+      start: Effect.map(Peers.start(2), ([first, second]) => {
+        partners.set(first!.process.pid, second!)
+        return first!
+      }),
+      runs: (replica) => Peers.meet(replica as Peers.Peer, partners.get(replica.process.pid)!)
+    }),
+    { clock: "live" }
+  )
+
+  describe.concurrent("who ends it", () => {
+    it.live("the kernel alone, when everything of ours is killed", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 3500 })
+        yield* armAndDie([order])
+        assert.isFalse(yield* Peers.meet(first!, second!), "it ended with the worker")
+        yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)
+        assert.isTrue(yield* Peers.meet(first!, second!), "it stood past its deadline")
+        assert.isEmpty(elementsOf(order), "elements are left")
+        assert.isTrue(Peers.nft("list", "table", "inet", tableOf(order)).ok, "somebody cleared it away meanwhile")
+        const seen = yield* netfilter.inspect("here", order.fence, 1)
+        assert.strictEqual(seen._tag === "Lifted" && seen.by, "Keeper")
+        assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok, "a settled fence left its table")
+      })
+    )
+
+    it.live("the wall clock, where somebody prolongs the elements", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 2000 })
+        yield* netfilter.arm(order)
+        const table = tableOf(order)
+        for (const [set, key] of elementsOf(order)) {
+          assert.isTrue(Peers.nft("delete", "element", "inet", table, set, `{ ${key} }`).ok)
+          assert.isTrue(Peers.nft("add", "element", "inet", table, set, `{ ${key} timeout 60s }`).ok)
+        }
+        assert.isFalse(yield* Peers.meet(first!, second!))
+        yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)
+        assert.isNotEmpty(elementsOf(order))
+        assert.isTrue(yield* Peers.meet(first!, second!))
+        yield* liftOf(order)
+      })
+    )
+
+    it.live("the elements' timeout, where somebody takes the wall clock's limit away", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 2000 })
+        yield* netfilter.arm(order)
+        const table = tableOf(order)
+        assert.isTrue(Peers.nft("flush", "chain", "inet", table, "input").ok)
+        for (const match of ["dport @own", "sport @own", "dport @others"]) {
+          assert.isTrue(
+            Peers.nft("add", "rule", "inet", table, "input", "iif", "lo", "tcp", ...match.split(" "), "drop").ok
+          )
+        }
+        assert.isFalse(yield* Peers.meet(first!, second!))
+        yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)
+        assert.isEmpty(elementsOf(order))
+        assert.isTrue(yield* Peers.meet(first!, second!))
+        yield* liftOf(order)
+      })
+    )
+  })
+
+  describe("a sweep", () => {
+    it.live("removes a table past its deadline and one that no standing fence accounts for, and no other", () =>
+      Effect.gen(function* () {
+        const [first] = yield* Peers.start(2)
+        const late = yield* orderFor(first!, { hold: 1000 })
+        const lifted = yield* orderFor(first!)
+        const unknown = yield* orderFor(first!)
+        const standing = yield* orderFor(first!)
+        yield* netfilter.arm(late)
+        yield* netfilter.arm(lifted)
+        yield* liftOf(lifted)
+        // As a process of ours that was frozen before the lift would make it again.
+        assert.isTrue(Peers.nft("create", "table", "inet", tableOf(lifted)).ok)
+        assert.isTrue(Peers.nft("create", "table", "inet", tableOf(unknown)).ok)
+        const armed = yield* netfilter.arm(standing)
+        const foreign = ["inq_mine", `${tableOf(unknown)}x`, `${tableOf(unknown)}_1`, "inquorate"].map(
+          (name) => ["inet", name] as const
+        )
+        const alike = [...foreign, ["ip", tableOf(unknown)] as const]
+        for (const name of alike) assert.isTrue(Peers.nft("create", "table", ...name).ok)
+        yield* Effect.sleep(1500)
+        const seen = yield* netfilter.sweep("here", { clear: false })
+        assert.strictEqual(stateIn(seen, unknown)?._tag, "Arming")
+        assert.isTrue(Peers.nft("list", "table", "inet", tableOf(unknown)).ok, "a look touched it")
+        const swept = yield* netfilter.sweep("here", { clear: true })
+        assert.strictEqual(stateIn(swept, late)?._tag, "Lifted")
+        const found = stateIn(swept, unknown)
+        assert.strictEqual(found?._tag === "Lifted" && found.by, "Sweep")
+        assert.deepStrictEqual(stateIn(swept, standing), armed)
+        for (const order of [late, lifted, unknown]) {
+          assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok, "a table is left")
+        }
+        for (const name of alike) {
+          assert.isTrue(Peers.nft("delete", "table", ...name).ok, `${name.join(" ")} was not ours to remove`)
+        }
+        yield* liftOf(standing)
+      })
+    )
+
+    it.live("leaves a cut of another state directory alone until nothing stands in it", () =>
+      Effect.gen(function* () {
+        const other = fs.mkdtempSync(path.join(state, "other-"))
+        const stranger = Netfilter.make(new Map([["here", wrapped(`env INQUORATE_STATE='${other}'`)]]))
+        const [first] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 2000 })
+        yield* stranger.arm(order)
+        const stands = (): boolean => Peers.nft("list", "table", "inet", tableOf(order, other)).ok
+        assert.isUndefined(stateIn(yield* netfilter.sweep("here", { clear: true }), order))
+        assert.isTrue(stands(), "it was another's")
+        yield* Effect.sleep(2500)
+        yield* netfilter.sweep("here", { clear: true })
+        assert.isFalse(stands(), "it is litter")
+        assert.strictEqual((yield* stranger.lift("here", order.fence, 1)).by, "Keeper")
+      })
+    )
+  })
+
+  describe("what cannot prolong or revive it", () => {
+    it.live("the same transaction again: the kernel answers File exists and the time runs on", () =>
+      Effect.gen(function* () {
+        const [first] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 10_000 })
+        yield* netfilter.arm(order)
+        const before = expiriesOf(order)
+        assert.isNotEmpty(before)
+        const again = Peers.nft("-f", path.join(directoryOf(order), "rules.print_table"))
+        assert.include(again.said, "File exists")
+        const [set, key] = elementsOf(order)[0]!
+        const longer = Peers.nft("create", "element", "inet", tableOf(order), set, `{ ${key} timeout 60s }`)
+        assert.include(longer.said, "File exists")
+        assert.isAtMost(Math.max(...expiriesOf(order)), Math.max(...before))
+        yield* liftOf(order)
+      })
+    )
+
+    it.live("a tightening: every element has less time at once, and none is ever missing on the way", () =>
+      Effect.gen(function* () {
+        const [first] = yield* Peers.start(2)
+        const order = yield* orderFor(first!)
+        yield* netfilter.arm(order)
+        const count = elementsOf(order).length
+        let gaps = 0
+        const watching = yield* Effect.forkChild(
+          Effect.forever(
+            Effect.andThen(
+              Effect.promise(() => Peers.run(["nft", "-j", "list", "table", "inet", tableOf(order)])),
+              (text) =>
+                Effect.sync(() => {
+                  if (parseElements(text).length !== count) gaps++
+                })
+            )
+          )
+        )
+        for (const hold of [18_000, 15_000, 12_000, 9000, 6000]) {
+          const deadline = (yield* orderFor(first!, { hold })).deadline
+          yield* netfilter.tighten("here", order.fence, 1, deadline)
+          assert.isAtMost(Math.max(...expiriesOf(order)), hold)
+        }
+        yield* Fiber.interrupt(watching)
+        assert.strictEqual(gaps, 0)
+        yield* liftOf(order)
+      })
+    )
+
+    it.live("a process of ours that was frozen at the kernel's door: the lift ends it", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!)
+        const frozen = freezing()
+        const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
+        const pid = yield* frozen.pid
+        assert.strictEqual((yield* liftOf(order)).by, "Worker")
+        assert.isFalse(ProcessTree.isThere(pid), "it could still thaw")
+        assert.strictEqual((yield* Fiber.join(arming))._tag, "Failure")
+        assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok)
+        assert.isTrue(yield* Peers.meet(first!, second!))
+      })
+    )
+
+    it.live("one that thaws past the deadline: the wall clock in its rules has passed, and it takes them back", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!, { hold: 1500 })
+        const frozen = freezing()
+        const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
+        const pid = yield* frozen.pid
+        yield* Effect.sleep(2600)
+        process.kill(pid, "SIGCONT")
+        const answer = yield* Fiber.join(arming)
+        assert.strictEqual(answer._tag === "Failure" && answer.failure.reason, "NotApplied")
+        assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok)
+        assert.isTrue(yield* Peers.meet(first!, second!))
+      })
+    )
+  })
+
+  describe("what is cut", () => {
+    it.live("new connections and those that were open, of this member only, and they go on after the lift", () =>
+      Effect.gen(function* () {
+        const peers = yield* Peers.start(3)
+        const [first, second, third] = peers as [Peers.Peer, Peers.Peer, Peers.Peer]
+        const order = yield* orderFor(first)
+        yield* netfilter.arm(order)
+        const cut = yield* Peers.ask(first, 400)
+        assert.deepStrictEqual(cut, { fresh: [false, false], standing: [false, false] })
+        // New connections between the others are refused with it, for nothing on loopback tells whose they are.
+        assert.deepStrictEqual((yield* Peers.ask(second, 400))?.standing, [false, true])
+        assert.deepStrictEqual((yield* Peers.ask(third, 400))?.standing, [false, true])
+        yield* liftOf(order)
+        yield* untilEchoed(first)
+        yield* untilEchoed(second)
+      })
+    )
+
+    it.live("what the connections tell, where nobody says who the peers are", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2, { named: false })
+        const order = yield* orderFor(first!)
+        yield* netfilter.arm(order)
+        assert.isFalse(yield* Peers.meet(first!, second!))
+        const ports = elementsOf(order).flatMap(([set, key]) => (set === "dialled" ? [] : [`${set} ${key}`]))
+        assert.sameMembers(ports, [`own ${first!.peer.split(":")[1]}`, `others ${second!.peer.split(":")[1]}`])
+        yield* liftOf(order)
+      })
+    )
+
+    it.live("nothing, where clients and peers share the port, or it is to be kept, or is not the member's", () =>
+      Effect.gen(function* () {
+        const [single] = yield* Peers.start(2, { ports: "one", named: false })
+        yield* isImpossible(netfilter, single!, "its clients too")
+        const [first, second] = yield* Peers.start(2)
+        const port = Number(first!.peer.split(":")[1])
+        yield* isImpossible(Netfilter.make(new Map([["here", here]]), { keepPorts: [port] }), first!, "is kept open")
+        const withPeers = (own: string, other: string): Peers.Peer => ({
+          ...first!,
+          process: { ...first!.process, peers: { own: [own], others: [other] } }
+        })
+        yield* isImpossible(netfilter, withPeers(first!.peer, "127.0.0.1:22"), "is kept open")
+        yield* isImpossible(netfilter, withPeers(second!.peer, second!.peer), "does not listen on")
+        yield* isImpossible(netfilter, withPeers(first!.peer, "localhost:2380"), "with numbers only")
+        yield* isImpossible(netfilter, withPeers(first!.peer, "1.1.1.1:22; drop"), "with numbers only")
+        yield* isImpossible(netfilter, withPeers(first!.peer, "203.0.113.7:2380"), "namespace of the member's own")
+        const [alone] = yield* Peers.start(1, { named: false })
+        yield* isImpossible(netfilter, alone!, "no peers of it were found")
+        const mistaken = { ...first!.process, dataDirectory: os.tmpdir() }
+        assert.strictEqual((yield* netfilter.preflight(mistaken))._tag, "Mistaken")
+      })
+    )
+
+    it.live("nothing by a user without CAP_NET_ADMIN, who is told so; with it an ordinary user cuts its own", () =>
+      Effect.gen(function* () {
+        const own = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-nobody-"))
+        fs.chownSync(own, 65534, 65534)
+        const [first, second] = yield* Peers.start(2, { uid: 65534 })
+        const without = Netfilter.make(new Map([["here", asNobody(own, "")]]))
+        yield* isImpossible(without, first!, "lacks CAP_NET_ADMIN, which nftables needs")
+        const order = yield* orderFor(first!)
+        const capable = Netfilter.make(
+          new Map([["here", asNobody(own, "--inh-caps=+net_admin --ambient-caps=+net_admin")]])
+        )
+        const preflight = yield* capable.preflight(first!.process)
+        assert.strictEqual(preflight._tag === "Ready" && preflight.grade, "Kernel", JSON.stringify(preflight))
+        yield* capable.arm(order)
+        assert.isFalse(yield* Peers.meet(first!, second!))
+        yield* capable.lift("here", order.fence, 1)
+        assert.isTrue(yield* Peers.meet(first!, second!))
+        fs.rmSync(own, { recursive: true, force: true })
+      })
+    )
+  })
+
+  it.live("tells where the table was taken away while the fence stood", () =>
+    Effect.gen(function* () {
+      const [first] = yield* Peers.start(2)
+      const order = yield* orderFor(first!)
+      yield* netfilter.arm(order)
+      assert.isTrue(Peers.nft("delete", "table", "inet", tableOf(order)).ok)
+      const seen = yield* netfilter.inspect("here", order.fence, 1)
+      assert.strictEqual(seen._tag === "Armed" && seen.broken, true)
+      assert.isTrue((yield* liftOf(order)).broken)
+    })
+  )
+
+  it.live("takes the records of another boot as void", () =>
+    Effect.gen(function* () {
+      const [first] = yield* Peers.start(2)
+      const order = yield* orderFor(first!)
+      yield* netfilter.arm(order)
+      yield* liftOf(order)
+      fs.rmSync(path.join(directoryOf(order), "lifted"))
+      const file = path.join(directoryOf(order), "order")
+      fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(/^.*\n/, "of-another-boot\n"))
+      const seen = yield* netfilter.inspect("here", order.fence, 1)
+      assert.strictEqual(seen._tag === "Lifted" && seen.by, "Sweep")
+    })
+  )
+})
+
+describe.skipIf(Peers.missingNamespaces !== "")(`in namespaces of their own${needs(Peers.missingNamespaces)}`, () => {
+  it.live("one member is alone, the others still meet, and clients reach all of them", () =>
+    Effect.gen(function* () {
+      const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3) })
+      const order = yield* orderFor(peers[0]!)
+      assert.strictEqual((yield* netfilter.preflight(order.process))._tag, "Ready")
+      yield* netfilter.arm(order)
+      assert.notInclude(Peers.nft("list", "tables").said, tableOf(order), "it stands in the host's own namespace")
+      assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
+      for (const peer of peers.slice(1)) {
+        assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false, true], standing: [false, true] })
+      }
+      yield* liftOf(order)
+      for (const peer of peers) yield* untilEchoed(peer)
+    })
+  )
+
+  it.live("of a majority each is alone, found by its connections, until the kernel ends it", () =>
+    Effect.gen(function* () {
+      const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3), named: false })
+      const operationId = randomUUID()
+      const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) => orderFor(peer, { hold: 4500, operationId }))
+      yield* armAndDie(orders)
+      for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
+      yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
+      for (const peer of peers) yield* untilEchoed(peer)
+      for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Keeper")
+    })
+  )
+
+  it.live(
+    "a table that is not accounted for is swept there too, and a namespace that is gone took its table along",
+    () =>
+      Effect.gen(function* () {
+        const order = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const inside = yield* Peers.namespaces(2)
+            const peers = yield* Peers.start(2, { inside })
+            const stray = yield* orderFor(peers[1]!)
+            const enter = inside.members[1]!.enter
+            yield* Effect.promise(() => Peers.run([...enter, "nft", "create", "table", "inet", tableOf(stray)]))
+            const swept = yield* netfilter.sweep("here", { clear: true })
+            assert.strictEqual(stateIn(swept, stray)?._tag, "Lifted")
+            assert.strictEqual(yield* Effect.promise(() => Peers.run([...enter, "nft", "list", "tables"])), "")
+            const order = yield* orderFor(peers[0]!)
+            yield* netfilter.arm(order)
+            return order
+          })
+        )
+        assert.strictEqual((yield* liftOf(order)).by, "Worker")
+      })
+  )
+
+  it.live("our own way in is never cut", () =>
+    Effect.gen(function* () {
+      const inside = yield* Peers.namespaces(2)
+      const peers = yield* Peers.start(2, { inside })
+      const own = Object.values(os.networkInterfaces())
+        .flat()
+        .find((each) => each?.family === "IPv4" && !each.internal)
+      if (own === undefined) return
+      const process = { ...peers[0]!.process, peers: { own: [peers[0]!.peer], others: [`${own.address}:2380`] } }
+      yield* isImpossible(netfilter, { ...peers[0]!, process }, "our own way in")
+    })
+  )
+})
+
+// --- internal ---
+
+const none: Peers.Echo = { fresh: [false, false], standing: [false, false] }
+
+const orderFor = Effect.fnUntraced(function* (
+  peer: Peers.Peer,
+  changes: { readonly hold?: number; readonly operationId?: string } = {}
+) {
+  const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+  const order: FenceOrder = {
+    fence: { operationId: changes.operationId ?? randomUUID(), attempt: 1, member: peer.member },
+    process: peer.process,
+    epoch: 1,
+    deadline: Math.floor(yield* Clock.currentTimeMillis) + (changes.hold ?? 20_000),
+    startByMonotonic: monotonic + 10_000
+  }
+  return order
+})
+
+const liftOf = (order: FenceOrder) => netfilter.lift("here", order.fence, 1)
+
+const stateIn = (
+  reports: ReadonlyArray<{ readonly fence: FenceOrder["fence"]; readonly state: FenceState }>,
+  order: FenceOrder
+): FenceState | undefined => reports.find(({ fence }) => fence.operationId === order.fence.operationId)?.state
+
+// What was sent into the cut is sent again later and later, by TCP itself.
+const untilEchoed = Effect.fnUntraced(function* (peer: Peers.Peer) {
+  for (let turn = 0; turn < 20; turn++) {
+    const echo = yield* Peers.ask(peer, 500)
+    if (echo !== undefined && [...echo.fresh, ...echo.standing].every(Boolean)) return
+  }
+  assert.fail(`${peer.member} does not reach the others again`)
+})
+
+const isImpossible = Effect.fnUntraced(function* (injector: Injector, peer: Peers.Peer, words: string) {
+  const preflight = yield* injector.preflight(peer.process)
+  assert.strictEqual(preflight._tag, "Impossible", JSON.stringify(preflight))
+  assert.include(preflight._tag === "Impossible" ? preflight.problem : "", words)
+  const error = yield* Effect.flip(injector.arm(yield* orderFor(peer)))
+  assert.strictEqual(error.reason, "OrderRefused")
+  assert.include(error.detail, words)
+})
+
+/** Arms in a process of its own, which is killed once the fences stand; nothing of ours runs after that. */
+const armAndDie = (orders: ReadonlyArray<FenceOrder>): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    const file = path.join(import.meta.dirname, "arm-and-hold.ts")
+    const child = spawn(process.execPath, ["--no-warnings", file, JSON.stringify(orders)], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    const said = await new Promise((resume) => {
+      child.stdout.once("data", (chunk) => resume(String(chunk).trim()))
+      child.once("close", () => resume("nothing"))
+    })
+    assert.strictEqual(said, "armed")
+    child.kill("SIGKILL")
+    await new Promise((resume) => child.once("close", resume))
+    assert.deepStrictEqual(ours(orders[0]!.fence.operationId), [], "something of ours still runs")
+  })
+
+/** An injector whose nft freezes before it acts; `pid` is the frozen process. */
+const freezing = (): { readonly injector: Injector; readonly pid: Effect.Effect<number> } => {
+  const directory = fs.mkdtempSync(path.join(state, "freezing-"))
+  const nft = path.join(directory, "nft")
+  const real = fs.existsSync("/usr/sbin/nft") ? "/usr/sbin/nft" : "/sbin/nft"
+  fs.writeFileSync(
+    nft,
+    `#!/bin/sh\ncase "$*" in *rules.print_table*) echo $$ >'${directory}/pid'; kill -STOP $$ ;; esac\nexec ${real} "$@"\n`
+  )
+  fs.chmodSync(nft, 0o755)
+  return {
+    injector: Netfilter.make(new Map([["here", wrapped(`env PATH='${directory}:${process.env["PATH"]}'`)]])),
+    pid: Effect.gen(function* () {
+      for (let turn = 0; turn < 500; turn++) {
+        const file = path.join(directory, "pid")
+        const pid = fs.existsSync(file) ? Number(fs.readFileSync(file, "utf8")) : 0
+        if (pid > 0 && ProcessTree.look(pid)?.state === "T") return pid
+        yield* Effect.sleep(20)
+      }
+      return assert.fail("nft was not called")
+    })
+  }
+}
+
+const wrapped = (prefix: string): Host => ({
+  label: "here",
+  run: (program, words, options) =>
+    here.run(`p=$1; shift; exec ${prefix} sh -c "$p" inquorate "$@"`, [program, ...words], options)
+})
+
+const asNobody = (directory: string, capabilities: string): Host =>
+  wrapped(
+    `setpriv --reuid=65534 --regid=65534 --clear-groups ${capabilities} env INQUORATE_STATE='${directory}' PATH=/usr/sbin:/usr/bin:/sbin:/bin`
+  )
+
+const memberHex = (order: FenceOrder): string => Buffer.from(order.fence.member).toString("hex")
+
+const tableOf = (order: FenceOrder, stateDirectory: string = state): string => {
+  const { attempt, operationId } = order.fence
+  const sum = spawnSync("cksum", { input: stateDirectory, encoding: "utf8" }).stdout.split(" ")[0]
+  return `inq_${operationId.replaceAll("-", "")}_${attempt}_${memberHex(order)}_${sum}`
+}
+
+const directoryOf = (order: FenceOrder): string =>
+  path.join(state, "netfilter", order.fence.operationId, `${order.fence.attempt}.${memberHex(order)}`)
+
+interface StandingSet {
+  readonly name: string
+  readonly elem?: ReadonlyArray<{
+    readonly elem: { readonly val: number | { readonly concat: ReadonlyArray<number> }; readonly expires?: number }
+  }>
+}
+
+const parseSets = (text: string): ReadonlyArray<StandingSet> =>
+  text === ""
+    ? []
+    : (JSON.parse(text) as { readonly nftables: ReadonlyArray<{ readonly set?: StandingSet }> }).nftables.flatMap(
+        ({ set }) => (set === undefined ? [] : [set])
+      )
+
+const parseElements = (text: string): ReadonlyArray<readonly [set: string, key: string]> =>
+  parseSets(text).flatMap(({ elem = [], name }) =>
+    elem.map(({ elem: { val } }) => [name, typeof val === "number" ? String(val) : val.concat.join(" . ")] as const)
+  )
+
+/** The elements of the fence that stand in the kernel. */
+const elementsOf = (order: FenceOrder): ReadonlyArray<readonly [set: string, key: string]> =>
+  parseElements(listing(order))
+
+/** How long each element has still to live, in milliseconds rounded down to seconds. */
+const expiriesOf = (order: FenceOrder): ReadonlyArray<number> =>
+  parseSets(listing(order)).flatMap(({ elem = [] }) => elem.map(({ elem: { expires = 0 } }) => expires * 1000))
+
+const listing = (order: FenceOrder): string => {
+  const { ok, said } = Peers.nft("-j", "list", "table", "inet", tableOf(order))
+  return ok ? said : ""
+}
+
+/** Processes that carry our state directory, or this, in their arguments, whoever their parent is. */
+const ours = (mark = `${state}/`): ReadonlyArray<number> =>
+  fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
+    try {
+      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(mark) ? [Number(name)] : []
+    } catch {
+      return []
+    }
+  })
