@@ -30,9 +30,16 @@ beforeAll(() => {
 })
 
 afterAll(() => {
+  // A test that failed may have left one.
+  for (const pid of frozenPids) if (ProcessTree.look(pid)?.state === "T") process.kill(pid, "SIGKILL")
   fs.rmSync(state, { recursive: true, force: true })
   if (Peers.missing !== "") return
-  assert.notInclude(Peers.nft("list", "tables").said, "inq_", "a table is left")
+  const tables = Peers.nft("list", "tables").said.split("\n")
+  assert.deepStrictEqual(
+    tables.filter((line) => line.endsWith(`_${checksum(state)}`)),
+    [],
+    "a table is left"
+  )
   assert.deepStrictEqual(Peers.namespacesLeft(), [], "a namespace is left")
   assert.deepStrictEqual(ours(), [], "a process is left")
 })
@@ -63,7 +70,6 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)
         assert.isTrue(yield* Peers.meet(first!, second!), "it stood past its deadline")
         assert.isEmpty(elementsOf(order), "elements are left")
-        assert.isTrue(Peers.nft("list", "table", "inet", tableOf(order)).ok, "somebody cleared it away meanwhile")
         const seen = yield* netfilter.inspect("here", order.fence, 1)
         assert.strictEqual(seen._tag === "Lifted" && seen.by, "Keeper")
         assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok, "a settled fence left its table")
@@ -245,7 +251,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     )
   })
 
-  describe("what is cut", () => {
+  describe.concurrent("what is cut", () => {
     it.live("new connections and those that were open, of this member only, and they go on after the lift", () =>
       Effect.gen(function* () {
         const peers = yield* Peers.start(3)
@@ -347,72 +353,74 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
   )
 })
 
-describe.skipIf(Peers.missingNamespaces !== "")(`in namespaces of their own${needs(Peers.missingNamespaces)}`, () => {
-  it.live("one member is alone, the others still meet, and clients reach all of them", () =>
-    Effect.gen(function* () {
-      const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3) })
-      const order = yield* orderFor(peers[0]!)
-      assert.strictEqual((yield* netfilter.preflight(order.process))._tag, "Ready")
-      yield* netfilter.arm(order)
-      assert.notInclude(Peers.nft("list", "tables").said, tableOf(order), "it stands in the host's own namespace")
-      assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
-      for (const peer of peers.slice(1)) {
-        assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false, true], standing: [false, true] })
-      }
-      yield* liftOf(order)
-      for (const peer of peers) yield* untilEchoed(peer)
-    })
-  )
-
-  it.live("of a majority each is alone, found by its connections, until the kernel ends it", () =>
-    Effect.gen(function* () {
-      const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3), named: false })
-      const operationId = randomUUID()
-      const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) => orderFor(peer, { hold: 4500, operationId }))
-      yield* armAndDie(orders)
-      for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
-      yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
-      for (const peer of peers) yield* untilEchoed(peer)
-      for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Keeper")
-    })
-  )
-
-  it.live(
-    "a table that is not accounted for is swept there too, and a namespace that is gone took its table along",
-    () =>
+describe
+  .skipIf(Peers.missingNamespaces !== "")
+  .concurrent(`in namespaces of their own${needs(Peers.missingNamespaces)}`, () => {
+    it.live("one member is alone, the others still meet, and clients reach all of them", () =>
       Effect.gen(function* () {
-        const order = yield* Effect.scoped(
-          Effect.gen(function* () {
-            const inside = yield* Peers.namespaces(2)
-            const peers = yield* Peers.start(2, { inside })
-            const stray = yield* orderFor(peers[1]!)
-            const enter = inside.members[1]!.enter
-            yield* Effect.promise(() => Peers.run([...enter, "nft", "create", "table", "inet", tableOf(stray)]))
-            const swept = yield* netfilter.sweep("here", { clear: true })
-            assert.strictEqual(stateIn(swept, stray)?._tag, "Lifted")
-            assert.strictEqual(yield* Effect.promise(() => Peers.run([...enter, "nft", "list", "tables"])), "")
-            const order = yield* orderFor(peers[0]!)
-            yield* netfilter.arm(order)
-            return order
-          })
-        )
-        assert.strictEqual((yield* liftOf(order)).by, "Worker")
+        const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3) })
+        const order = yield* orderFor(peers[0]!)
+        assert.strictEqual((yield* netfilter.preflight(order.process))._tag, "Ready")
+        yield* netfilter.arm(order)
+        assert.notInclude(Peers.nft("list", "tables").said, tableOf(order), "it stands in the host's own namespace")
+        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
+        for (const peer of peers.slice(1)) {
+          assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false, true], standing: [false, true] })
+        }
+        yield* liftOf(order)
+        for (const peer of peers) yield* untilEchoed(peer)
       })
-  )
+    )
 
-  it.live("our own way in is never cut", () =>
-    Effect.gen(function* () {
-      const inside = yield* Peers.namespaces(2)
-      const peers = yield* Peers.start(2, { inside })
-      const own = Object.values(os.networkInterfaces())
-        .flat()
-        .find((each) => each?.family === "IPv4" && !each.internal)
-      if (own === undefined) return
-      const process = { ...peers[0]!.process, peers: { own: [peers[0]!.peer], others: [`${own.address}:2380`] } }
-      yield* isImpossible(netfilter, { ...peers[0]!, process }, "our own way in")
-    })
-  )
-})
+    it.live("of a majority each is alone, found by its connections, until the kernel ends it", () =>
+      Effect.gen(function* () {
+        const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3), named: false })
+        const operationId = randomUUID()
+        const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) => orderFor(peer, { hold: 4500, operationId }))
+        yield* armAndDie(orders)
+        for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
+        yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
+        for (const peer of peers) yield* untilEchoed(peer)
+        for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Keeper")
+      })
+    )
+
+    it.live(
+      "a table that is not accounted for is swept there too, and a namespace that is gone took its table along",
+      () =>
+        Effect.gen(function* () {
+          const order = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const inside = yield* Peers.namespaces(2)
+              const peers = yield* Peers.start(2, { inside })
+              const stray = yield* orderFor(peers[1]!)
+              const enter = inside.members[1]!.enter
+              yield* Effect.promise(() => Peers.run([...enter, "nft", "create", "table", "inet", tableOf(stray)]))
+              const swept = yield* netfilter.sweep("here", { clear: true })
+              assert.strictEqual(stateIn(swept, stray)?._tag, "Lifted")
+              assert.strictEqual(yield* Effect.promise(() => Peers.run([...enter, "nft", "list", "tables"])), "")
+              const order = yield* orderFor(peers[0]!)
+              yield* netfilter.arm(order)
+              return order
+            })
+          )
+          assert.strictEqual((yield* liftOf(order)).by, "Worker")
+        })
+    )
+
+    it.live("our own way in is never cut", () =>
+      Effect.gen(function* () {
+        const inside = yield* Peers.namespaces(2)
+        const peers = yield* Peers.start(2, { inside })
+        const own = Object.values(os.networkInterfaces())
+          .flat()
+          .find((each) => each?.family === "IPv4" && !each.internal)
+        if (own === undefined) return
+        const process = { ...peers[0]!.process, peers: { own: [peers[0]!.peer], others: [`${own.address}:2380`] } }
+        yield* isImpossible(netfilter, { ...peers[0]!, process }, "our own way in")
+      })
+    )
+  })
 
 // --- internal ---
 
@@ -475,6 +483,8 @@ const armAndDie = (orders: ReadonlyArray<FenceOrder>): Effect.Effect<void> =>
     assert.deepStrictEqual(ours(orders[0]!.fence.operationId), [], "something of ours still runs")
   })
 
+const frozenPids: Array<number> = []
+
 /** An injector whose nft freezes before it acts; `pid` is the frozen process. */
 const freezing = (): { readonly injector: Injector; readonly pid: Effect.Effect<number> } => {
   const directory = fs.mkdtempSync(path.join(state, "freezing-"))
@@ -491,7 +501,10 @@ const freezing = (): { readonly injector: Injector; readonly pid: Effect.Effect<
       for (let turn = 0; turn < 500; turn++) {
         const file = path.join(directory, "pid")
         const pid = fs.existsSync(file) ? Number(fs.readFileSync(file, "utf8")) : 0
-        if (pid > 0 && ProcessTree.look(pid)?.state === "T") return pid
+        if (pid > 0 && ProcessTree.look(pid)?.state === "T") {
+          frozenPids.push(pid)
+          return pid
+        }
         yield* Effect.sleep(20)
       }
       return assert.fail("nft was not called")
@@ -514,9 +527,10 @@ const memberHex = (order: FenceOrder): string => Buffer.from(order.fence.member)
 
 const tableOf = (order: FenceOrder, stateDirectory: string = state): string => {
   const { attempt, operationId } = order.fence
-  const sum = spawnSync("cksum", { input: stateDirectory, encoding: "utf8" }).stdout.split(" ")[0]
-  return `inq_${operationId.replaceAll("-", "")}_${attempt}_${memberHex(order)}_${sum}`
+  return `inq_${operationId.replaceAll("-", "")}_${attempt}_${memberHex(order)}_${checksum(stateDirectory)}`
 }
+
+const checksum = (text: string): string => spawnSync("cksum", { input: text, encoding: "utf8" }).stdout.split(" ")[0]!
 
 const directoryOf = (order: FenceOrder): string =>
   path.join(state, "netfilter", order.fence.operationId, `${order.fence.attempt}.${memberHex(order)}`)
