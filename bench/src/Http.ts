@@ -2,6 +2,8 @@
  * Durable starts and progress reads per second: the worker against the bare handler, interleaved in one run.
  */
 import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as net from "node:net"
 import * as path from "node:path"
 import { bundles, type Child, start } from "./Child.ts"
 import { type Figure, spread } from "./Figures.ts"
@@ -23,6 +25,16 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     starts: { ours: [] as Array<number>, bare: [] as Array<number> },
     reads: { ours: [] as Array<number>, bare: [] as Array<number> }
   }
+  const silent = await silentServer()
+  // What is measured is taking starts durably. So the one operation that may run at a time waits for a server that
+  // accepts and never answers, and the others stay in the queue.
+  fs.writeFileSync(
+    path.join(folder, "queued.yaml"),
+    JSON.stringify({
+      limits: { concurrency: 1, queue: 1_000_000 },
+      clusters: { a: { system: "etcd", members: [{ name: "m0", address: `127.0.0.1:${silent.port}` }] } }
+    })
+  )
   for (let round = 0; round < rounds; round++) {
     // A fresh store each round: ours refuses above its queue bound, and neither side shall grow into the other's noise.
     const ours = await start([
@@ -49,6 +61,7 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     await ours.end()
     await bare.end()
   }
+  silent.close()
   return [
     ratio(
       "durable starts per second, against a bare node:http + node:sqlite handler with a commit each",
@@ -61,6 +74,24 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
 }
 
 // --- internal ---
+
+const silentServer = (): Promise<{ readonly port: number; readonly close: () => void }> =>
+  new Promise((resolve) => {
+    const sockets = new Set<net.Socket>()
+    const server = net.createServer((socket) => {
+      sockets.add(socket)
+      socket.on("error", () => undefined)
+    })
+    server.listen(0, "127.0.0.1", () =>
+      resolve({
+        port: (server.address() as net.AddressInfo).port,
+        close: () => {
+          server.close()
+          for (const socket of sockets) socket.destroy()
+        }
+      })
+    )
+  })
 
 const startsOf = ({ port }: Child): Promise<number> =>
   Load.run({ port, connections: 32, millis: 1500, status: 202, request: () => post(randomUUID(), port) })

@@ -74,7 +74,7 @@ export const make = (
     const operation = makeOperation(id, request, Math.floor(yield* Clock.currentTimeMillis))
     const answer = yield* Effect.catchTag(store.create(operation), "StoreError", storeRefused)
     if (answer === "Duplicate") return yield* duplicate(id)
-    yield* Effect.logInfo("Operation received").pipe(Effect.annotateLogs({ operationId: id }))
+    yield* Effect.logDebug("Operation received").pipe(Effect.annotateLogs({ operationId: id }))
     return operation
   })
 

@@ -217,18 +217,25 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
   const sequenceOf = (id: Guid | null): number | undefined =>
     id === null ? undefined : (statements.get.get(id) as unknown as Row | undefined)?.sequence
 
+  // How many more may be created before the live ones must be counted again: counting them at each start would cost more
+  // the longer the queue is.
+  let spare = 0
+
   return {
     create: (operation: Operation): "Created" | "Duplicate" => {
-      if (statements.known.get(operation.id) !== undefined) return "Duplicate"
-      const { live } = statements.live.get() as { readonly live: number }
-      if (live >= queueBound) {
-        throw new StoreError({
-          reason: "Full",
-          detail: `${live} operations are live and no more than ${queueBound} may be`
-        })
+      if (spare <= 0) {
+        if (statements.known.get(operation.id) !== undefined) return "Duplicate"
+        const { live } = statements.live.get() as { readonly live: number }
+        if (live >= queueBound) {
+          throw new StoreError({
+            reason: "Full",
+            detail: `${live} operations are live and no more than ${queueBound} may be`
+          })
+        }
+        spare = queueBound - live
       }
       const { id, request, receivedAt, endedAt, notBefore } = operation
-      statements.insert.run(
+      const { changes } = statements.insert.run(
         id,
         writeOperation(operation),
         stateOf(operation.stage),
@@ -240,6 +247,8 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         flag(standingOrder(operation) !== null),
         urgencyOf(operation)
       )
+      if (changes === 0) return "Duplicate"
+      spare--
       return "Created"
     },
 

@@ -11,7 +11,6 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import * as YAML from "yaml"
 import { Lab, LabError, type LabModule, type LabProcess, type LabSite, type ProcessName } from "./LabModule.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import { labModules } from "./Registry.ts"
@@ -91,13 +90,9 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
     const cluster = yield* module.up(site(options, members, directory, folder, runAs, module))
     const lab: Lab = { ...starting, state: "Up", members: cluster.members, configuration: cluster.configuration }
     yield* attempt(options.name, "StateUnreadable", () =>
-      fs.writeFileSync(
-        configurationFile(options.name),
-        YAML.stringify({ clusters: { [lab.name]: lab.configuration } }),
-        {
-          mode: 0o600
-        }
-      )
+      fs.writeFileSync(configurationFile(options.name), configurationText(lab), {
+        mode: 0o600
+      })
     )
     yield* write(directory, lab)
     return lab
@@ -131,6 +126,10 @@ export const list: Effect.Effect<ReadonlyArray<LabListing>, LabError> = Effect.g
 })
 
 // --- internal ---
+
+// JSON is YAML: a library to write a dozen lines without quotes would be a third of the command line's size.
+const configurationText = (lab: Lab): string =>
+  `${JSON.stringify({ clusters: { [lab.name]: lab.configuration } }, undefined, 2)}\n`
 
 const namePattern = /^[a-z0-9][a-z0-9-]{0,39}$/
 
