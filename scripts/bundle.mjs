@@ -17,7 +17,19 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
 process.removeAllListeners("warning");
 `
 
+// An older Node links a module's static imports before it runs a line, and would fail on one it does not have. So what
+// only Node 24 has is asked for when the program runs, which is after the check above.
+const newBuiltins = {
+  name: "new-builtins",
+  resolveId: (id) => (id === "node:sqlite" ? "\0node:sqlite" : null),
+  load: (id) =>
+    id === "\0node:sqlite"
+      ? 'export const { DatabaseSync, StatementSync, constants, backup } = process.getBuiltinModule("node:sqlite")'
+      : null
+}
+
 const bundle = await rolldown({
+  plugins: [newBuiltins],
   input: "src/main.ts",
   platform: "node",
   external: [/^node:/, "pg-native"],

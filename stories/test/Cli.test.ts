@@ -156,6 +156,16 @@ describe("inq", () => {
   }, 30_000)
 })
 
+describe("a bundle", () => {
+  it("imports nothing that an older Node lacks, so that its check of the version can run", () => {
+    for (const file of Harness.bundles) {
+      const text = fs.readFileSync(file, "utf8")
+      assert.match(text.slice(0, 400), /needs Node 24 or newer/)
+      assert.notMatch(text, /(from|import)\s*["']node:sqlite["']/)
+    }
+  })
+})
+
 describe("the worker", () => {
   const run = async (config: string, store: string, ...arguments_: ReadonlyArray<string>): Promise<string> => {
     try {

@@ -38,6 +38,9 @@ export interface World {
 
 const bundle = path.resolve(import.meta.dirname, "../../apps/worker/dist/worker.mjs")
 const inqBundle = path.resolve(import.meta.dirname, "../../apps/cli/dist/inq.mjs")
+
+/** The bundled applications. */
+export const bundles = [bundle, inqBundle]
 const workers = new Set<ChildProcess>()
 
 /** A world with a fresh lab of a system, in a folder of its own. */
