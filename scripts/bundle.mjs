@@ -32,7 +32,7 @@ const bundle = await rolldown({
   plugins: [newBuiltins],
   input: "src/main.ts",
   platform: "node",
-  external: [/^node:/, "pg-native"],
+  external: [/^node:(?!sqlite$)/, "pg-native"],
   transform: { define: { "process.env.INQUORATE_VERSION": JSON.stringify(version) } },
   onwarn: (warning) => {
     throw new Error(warning.message)
