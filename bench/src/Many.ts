@@ -9,6 +9,7 @@ import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { randomUUID } from "node:crypto"
 import * as path from "node:path"
 import { type Figure, inMillis, spread } from "./Figures.ts"
@@ -27,7 +28,7 @@ export const measure = (folder: string, count: number): Promise<ReadonlyArray<Fi
       engine.pipe(Layer.provide(store), Layer.provide(clusters))
     )
   })
-  return Effect.runPromise(Effect.scoped(program))
+  return Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Logger.layer([]))))
 }
 
 // --- internal ---

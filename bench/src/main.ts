@@ -34,7 +34,7 @@ const suites: Readonly<Record<string, readonly [string, () => Promise<ReadonlyAr
     () =>
       Faults.measure(folder, {
         system: "etcd",
-        options: { heartbeat: "20ms", election: "200ms" },
+        options: { election: "200ms" },
         rounds: quick ? 5 : 25,
         hold: 1000
       })

@@ -26,7 +26,11 @@ export class HostError extends Schema.TaggedError<HostError>()("HostError", {
   host: Schema.String,
   reason: Schema.Literals(["Unreachable", "LostAnswer", "NotThisPlatform"]),
   detail: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** A machine on which processes run and fences stand. */
 export interface Host {

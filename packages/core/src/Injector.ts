@@ -74,7 +74,11 @@ export class InjectorError extends Schema.TaggedError<InjectorError>()("Injector
   member: Schema.String,
   reason: Schema.Literals(["OrderRefused", "NotApplied", "Unknown", "Unreachable"]),
   detail: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** What an injector says of a process before anything is touched. */
 export const Preflight = Schema.TaggedUnion({

@@ -28,7 +28,11 @@ export interface Stored {
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   reason: Schema.Literals(["Fenced", "Conflict", "Full", "Unavailable"]),
   detail: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** Which operations to list. No `states` mean all; `after` is the last id of the page before, null for the first page. */
 export interface ListQuery {

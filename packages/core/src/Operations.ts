@@ -20,7 +20,11 @@ export class RequestRefused extends Schema.TaggedError<RequestRefused>()("Reques
   code: FabricErrorCode,
   detail: Schema.String,
   refusal: Schema.NullOr(Refusal)
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** An operation with everything there is to know about it. */
 export const OperationDetail = Schema.Struct({

@@ -15,7 +15,11 @@ export class TargetError extends Schema.TaggedError<TargetError>()("TargetError"
   endpoint: Schema.String,
   reason: Schema.Literals(["Unreachable", "TimedOut", "Misconfigured", "Unsupported"]),
   detail: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** A probe of one group: open connections, one fixed key, bounded in everything. */
 export interface Probe {

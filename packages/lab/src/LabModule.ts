@@ -60,7 +60,11 @@ export class LabError extends Schema.TaggedError<LabError>()("LabError", {
     "StateUnreadable"
   ]),
   detail: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** A process to start for a lab. */
 export interface LabProcess {
