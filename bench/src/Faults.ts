@@ -4,7 +4,7 @@
  * come back against a bare program that sends SIGSTOP and SIGCONT and writes.
  */
 import type { Evidence } from "@inquorate/core/Evidence"
-import type { OperationDetail } from "@inquorate/core/Operations"
+import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as Effect from "effect/Effect"
@@ -63,7 +63,8 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   // One more than is counted: the first warms connections and caches on both sides.
   for (let round = 0; round <= trial.rounds; round++) {
     const detail = await operate(worker, group, trial.hold)
-    const other = await bareRecovery(lab, cutOf(detail), trial.hold)
+    // Who leads may have changed by now, and a cut that takes the leader heals faster: the baseline cuts what a plan cuts now.
+    const other = await bareRecovery(lab, await plannedCut(worker, group, trial.hold), trial.hold)
     if (round === 0) continue
     details.push(detail)
     recoveries.push(detail.evidence.recovery!)
@@ -138,17 +139,11 @@ const groupOf = async (worker: Child): Promise<Group> => {
 
 const begin = async (worker: Child, group: Group, millis: number): Promise<string> => {
   const id = randomUUID()
-  const body = {
-    serviceName: `fabric:/${group.service.replace("~", "/")}`,
-    partitionId: group.partition,
-    mode: "QuorumReplicas",
-    hold: millis
-  }
   await json(
     fetch(url(worker, `/v1/operations/${id}`), {
       method: "PUT",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify(body)
+      body: JSON.stringify(requestOf(group, millis))
     })
   )
   return id
@@ -171,8 +166,25 @@ const operate = async (worker: Child, group: Group, hold: number): Promise<Opera
   return detail
 }
 
-const cutOf = ({ evidence }: OperationDetail): ReadonlyArray<string> =>
-  evidence.plan!.fences.map(({ member }) => member)
+const plannedCut = async (worker: Child, group: Group, hold: number): Promise<ReadonlyArray<string>> => {
+  // The worker's view of the group is a second old at most.
+  await new Promise((resolve) => setTimeout(resolve, 1200))
+  const { plan } = await json<PlanPreview>(
+    fetch(url(worker, "/v1/plan"), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(requestOf(group, hold))
+    })
+  )
+  return plan!.fences.map(({ member }) => member)
+}
+
+const requestOf = (group: Group, hold: number) => ({
+  serviceName: `fabric:/${group.service.replace("~", "/")}`,
+  partitionId: group.partition,
+  mode: "QuorumReplicas",
+  hold
+})
 
 const phase = (evidence: Evidence, name: string): number => evidence.phases.find(({ phase }) => phase === name)!.began
 
