@@ -4,7 +4,6 @@
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
@@ -252,65 +251,6 @@ describe("when the worker is frozen past its lease", () => {
     frozen.kill("SIGKILL")
     await frozen.ended
   }, 60_000)
-})
-
-describe("a request that cannot be taken", () => {
-  it(
-    "is refused with its code, or Faulted with its reason",
-    () =>
-      withWorker(async (worker) => {
-        const id = randomUUID
-        const start = (options: Partial<Parameters<typeof Harness.startLoss>[2]>) =>
-          Harness.startLoss(worker, world, { id: id(), partition, seconds: 1, ...options })
-        assert.strictEqual((await start({ id: "not-a-guid" })).status, 400)
-        assert.strictEqual((await start({ mode: "Bogus" })).status, 400)
-        assert.strictEqual((await start({ seconds: -5 })).status, 400)
-        assert.match((await start({ seconds: 901 })).body, /E_INVALIDARG.*15/s)
-        const unknown = id()
-        assert.strictEqual((await start({ id: unknown, service: "nowhere~quorum" })).status, 202)
-        assert.strictEqual((await Harness.ended(worker, unknown)).InvokeQuorumLossResult!.ErrorCode, -2147017779)
-        const elsewhere = id()
-        assert.strictEqual((await start({ id: elsewhere, partition: id() })).status, 202)
-        assert.strictEqual((await Harness.ended(worker, elsewhere)).InvokeQuorumLossResult!.ErrorCode, -2147017753)
-        assert.strictEqual((await start({ id: unknown })).status, 409)
-      }),
-    60_000
-  )
-
-  it(
-    "is refused while another operation holds the partition",
-    () =>
-      withWorker(async (worker) => {
-        const first = await takeQuorum(worker, 20)
-        const second = randomUUID()
-        assert.strictEqual((await Harness.startLoss(worker, world, { id: second, partition, seconds: 1 })).status, 202)
-        const end = await Harness.ended(worker, second)
-        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017731)
-        assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
-        await Harness.cancel(worker, first, false)
-        await Harness.ended(worker, first)
-      }),
-    60_000
-  )
-})
-
-describe("a second worker", () => {
-  it(
-    "on the same store is told so and ends",
-    () =>
-      withWorker(async () => {
-        const name = `worker-${store}.db`
-        let told = ""
-        try {
-          await Harness.startWorker(world, name)
-        } catch (error) {
-          told = (error as Error).message
-        }
-        assert.match(told, /ended with 3 .*worker/s)
-        assert.include(told, path.join(world.folder, name))
-      }),
-    60_000
-  )
 })
 
 /** Starts another instance on a store whose holder is frozen, again and again until its lease has run out. */

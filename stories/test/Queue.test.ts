@@ -70,7 +70,7 @@ const assertNoneLost = async (worker: Harness.Worker, asked: ReadonlyArray<Asked
 describe("five hundred operations", () => {
   it("at once, fifty of them on the partition that one holds: one Completed, the others Faulted", async () => {
     const worker = await Harness.startWorker(world, "wide.db")
-    const first: Asked = { id: randomUUID(), seconds: 8, service: "queue~raft", partition }
+    const first: Asked = { id: randomUUID(), seconds: 6, service: "queue~raft", partition }
     const rest = Array.from({ length: many - 1 }, (_, index): Asked => {
       const here = index % 10 === 0
       return { id: randomUUID(), seconds: 1, service: here ? "queue~raft" : `nowhere-${index}~raft`, partition }

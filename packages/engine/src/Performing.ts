@@ -15,7 +15,16 @@ import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
 import { judgeHold, judgeLoss, judgeRecovery, survivorsWordFrom } from "@inquorate/core/Verdict"
 import { holdFacts, liftAll, liftFacts, type Off, writeUntilAcknowledged } from "./Lifting.ts"
-import { discover, discoverGroup, GuardRefused, notSteady, planCut, refuseBusy, Unreachable } from "./LookUp.ts"
+import {
+  discover,
+  discoverGroup,
+  findCluster,
+  GuardRefused,
+  notSteady,
+  planCut,
+  refuseBusy,
+  Unreachable
+} from "./LookUp.ts"
 import type { Prober } from "./Prober.ts"
 import { bounded, closeGap, fenceId, inspect, inspectAll, keepWatching, type Outcome, type Session } from "./Session.ts"
 
@@ -40,6 +49,10 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
   Effect.gen(function* () {
     const { ground, journal, prober, timeline } = session
     const { id, request } = operation
+    // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
+    if (findCluster(ground.clusters, request) !== undefined) {
+      yield* refuseBusy(ground.store, id, request, { queuedCount: false })
+    }
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
     session.topology = topology
     journal.note({ _tag: "TopologySeen", topology })
