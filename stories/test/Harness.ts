@@ -36,8 +36,14 @@ export interface World {
 
 // --- make ---
 
+const groups: Readonly<Record<string, string>> = { postgres: "quorum", etcd: "raft" }
+
+/** The name of the one group that a lab's system has. */
+export const groupOf = (world: World): string => groups[world.lab.system]!
+
 const bundle = path.resolve(import.meta.dirname, "../../apps/worker/dist/worker.mjs")
-const inqBundle = path.resolve(import.meta.dirname, "../../apps/cli/dist/inq.mjs")
+/** The bundled `inq`. */
+export const inqBundle = path.resolve(import.meta.dirname, "../../apps/cli/dist/inq.mjs")
 
 /** The bundled applications. */
 export const bundles = [bundle, inqBundle]
@@ -60,6 +66,7 @@ export const close = async (world: World): Promise<void> => {
     worker.kill("SIGCONT")
     worker.kill("SIGKILL")
   }
+  for (const { pid } of world.lab.members) signalMember(pid, "SIGCONT")
   await Effect.runPromise(Lab.down(world.lab.name))
   await until("no keeper", 20_000, () => keepers(world).length === 0)
   fs.rmSync(world.folder, { recursive: true, force: true })
@@ -69,11 +76,16 @@ export const close = async (world: World): Promise<void> => {
 export const startWorker = (
   world: World,
   store: string,
-  options: { readonly config?: string; readonly arguments?: ReadonlyArray<string> } = {}
+  options: {
+    readonly config?: string
+    readonly arguments?: ReadonlyArray<string>
+    readonly node?: ReadonlyArray<string>
+  } = {}
 ): Promise<Worker> => {
   const child = spawn(
     process.execPath,
     [
+      ...(options.node ?? []),
       bundle,
       "--config",
       options.config ?? world.config,
@@ -144,11 +156,54 @@ export const until = async (what: string, within: number, holds: () => boolean |
   }
 }
 
+/** Writes a worker's configuration and gives back its path. YAML takes JSON as it is. */
+export const writeConfig = (world: World, name: string, configuration: unknown): string => {
+  const file = path.join(world.folder, name)
+  fs.writeFileSync(file, JSON.stringify(configuration, null, 2))
+  return file
+}
+
 // --- the wire, by hand ---
+
+/** What an HTTP call was answered. */
+export interface Answer {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  readonly refusal: string
+  readonly body: unknown
+}
+
+/** Calls a worker by hand and reads the error out of the body, where there is one. */
+export const call = async (worker: Worker, method: string, at: string, body?: unknown): Promise<Answer> => {
+  const response = await fetch(`${worker.endpoint}${at}`, {
+    method,
+    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } })
+  })
+  const text = await response.text()
+  const read = (text === "" ? {} : JSON.parse(text)) as {
+    readonly Error?: { readonly Code: string; readonly Message: string }
+    readonly Refusal?: { readonly _tag: string }
+  }
+  return {
+    status: response.status,
+    code: read.Error?.Code ?? "",
+    message: read.Error?.Message ?? "",
+    refusal: read.Refusal?._tag ?? "",
+    body: read
+  }
+}
+
+/** The lines of GetFaultOperationList. */
+export const operations = async (
+  worker: Worker,
+  filter = ""
+): Promise<ReadonlyArray<{ readonly OperationId: string; readonly State: string; readonly Type: string }>> =>
+  (await (await fetch(`${worker.endpoint}/Faults/?api-version=6.0${filter}`)).json()) as never
 
 /** The partition of the lab's group, as a worker names it. */
 export const partitionOf = async (worker: Worker, world: World): Promise<string> => {
-  const service = `${world.lab.name}~${world.lab.system === "postgres" ? "quorum" : "raft"}`
+  const service = `${world.lab.name}~${groupOf(world)}`
   const response = await fetch(`${worker.endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
   const body = (await response.json()) as { Items: ReadonlyArray<{ PartitionInformation: { Id: string } }> }
   return body.Items[0]!.PartitionInformation.Id
@@ -166,7 +221,7 @@ export const startLoss = async (
     readonly service?: string
   }
 ): Promise<{ readonly status: number; readonly body: string }> => {
-  const service = options.service ?? `${world.lab.name}~${world.lab.system === "postgres" ? "quorum" : "raft"}`
+  const service = options.service ?? `${world.lab.name}~${groupOf(world)}`
   const query = `api-version=6.0&OperationId=${options.id}&QuorumLossMode=${options.mode ?? "QuorumReplicas"}&QuorumLossDuration=${options.seconds}&timeout=60`
   const response = await fetch(
     `${worker.endpoint}/Faults/Services/${service}/$/GetPartitions/${options.partition}/$/StartQuorumLoss?${query}`,
@@ -214,7 +269,42 @@ export const ended = async (worker: Worker, id: string, within = 30_000): Promis
   return last
 }
 
+/** Waits until the operation holds the loss, proven. */
+export const holding = (worker: Worker, id: string): Promise<number> =>
+  until("the hold", 15_000, async () => {
+    const { stage } = (await detail(worker, id)).operation
+    if (stage._tag !== "Advancing") {
+      throw new Error(`it does not hold: ${JSON.stringify((await detail(worker, id)).evidence.notes)}`)
+    }
+    return stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
+  })
+
 // --- the observer ---
+
+/** Sends a signal to a member's main process and its children, as somebody does who knows nothing of us. */
+export const signalMember = (main: number, signal: NodeJS.Signals): void => {
+  for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8")
+      if (Number(name) === main || Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === main) {
+        process.kill(Number(name), signal)
+      }
+    } catch {
+      // It ended while we looked.
+    }
+  }
+}
+
+/** The member that leads the lab's group now, by its own word. */
+export const leaderOf = async ({ lab }: World): Promise<string> => {
+  if (lab.system === "postgres") return lab.members[0]!.name
+  for (const { address, name } of lab.members) {
+    const response = await fetch(`http://${address}/v3/maintenance/status`, { method: "POST", body: "{}" })
+    const { header, leader } = (await response.json()) as { header: { member_id: string }; leader: string }
+    if (header.member_id === leader) return name
+  }
+  throw new Error("no member leads")
+}
 
 /** The states (`S`, `T` …) of a member's main process and its children, by /proc. */
 export const statesOf = (pid: number): ReadonlyArray<string> =>
@@ -261,8 +351,28 @@ export const keepers = (world: World): ReadonlyArray<number> =>
     })
     .map(Number)
 
-/** True when a synchronous write commits on the lab's primary within `within` milliseconds, seen from outside. */
-export const writeCommits = async (world: World, within: number): Promise<boolean> => {
+/** True when a write that needs the quorum is acknowledged within `within` milliseconds, seen from outside. */
+export const writeCommits = (world: World, within: number): Promise<boolean> =>
+  world.lab.system === "etcd" ? putCommits(world, within) : commitCommits(world, within)
+
+// One PUT at every member at once: whoever leads now, one of them finds it.
+const putCommits = async ({ lab }: World, within: number): Promise<boolean> => {
+  const puts = lab.members.map(async ({ address }) => {
+    const response = await fetch(`http://${address}/v3/kv/put`, {
+      method: "POST",
+      body: JSON.stringify({ key: btoa("observer"), value: btoa("write") }),
+      headers: { connection: "close" },
+      signal: AbortSignal.timeout(within)
+    })
+    if (!response.ok) throw new Error(await response.text())
+  })
+  return Promise.any(puts).then(
+    () => true,
+    () => false
+  )
+}
+
+const commitCommits = async (world: World, within: number): Promise<boolean> => {
   const [host, port] = world.lab.members[0]!.address.split(":")
   const settings = world.lab.configuration as { user: string; database: string; password: { file: string } }
   const client = new pg.Client({

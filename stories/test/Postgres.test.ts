@@ -4,7 +4,6 @@
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
@@ -46,13 +45,6 @@ const takeQuorum = async (worker: Harness.Worker, seconds: number): Promise<stri
   await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
   return id
 }
-
-/** Waits until the operation holds the loss, proven. */
-const holding = (worker: Harness.Worker, id: string) =>
-  Harness.until("the hold", 10_000, async () => {
-    const { stage } = (await Harness.detail(worker, id)).operation
-    return stage._tag === "Advancing" && stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
-  })
 
 const deadlineOf = async (worker: Harness.Worker, id: string): Promise<number> => {
   const { stage } = (await Harness.detail(worker, id)).operation
@@ -106,11 +98,28 @@ describe("a quorum loss on PostgreSQL", () => {
   )
 
   it(
+    "of all replicas is Confirmed although nobody is left to say it",
+    () =>
+      withWorker(async (worker) => {
+        const id = randomUUID()
+        const asked = { id, partition, seconds: 3, mode: "AllReplicas" }
+        assert.strictEqual((await Harness.startLoss(worker, world, asked)).status, 202)
+        await Harness.until("all members stopped", 10_000, () => Harness.stoppedMembers(world).length === 3)
+        const end = await Harness.ended(worker, id)
+        const { evidence } = await Harness.detail(worker, id)
+        assert.strictEqual(end.State, "Completed", JSON.stringify(evidence.notes))
+        assert.isTrue(evidence.verdicts.every(({ outcome }) => outcome === "Confirmed"))
+        assert.isFalse(evidence.survivors.some(({ word }) => word !== "Silent"))
+      }),
+    60_000
+  )
+
+  it(
     "lifts at once when it is cancelled, and ends Cancelled",
     () =>
       withWorker(async (worker) => {
         const id = await takeQuorum(worker, 60)
-        await holding(worker, id)
+        await Harness.holding(worker, id)
         assert.deepStrictEqual(await Harness.cancel(worker, id, true), {
           status: 400,
           code: "FABRIC_E_INVALID_TEST_COMMAND_STATE"
@@ -128,8 +137,8 @@ describe("a quorum loss on PostgreSQL", () => {
     () =>
       withWorker(async (worker) => {
         const id = await takeQuorum(worker, 30)
-        await holding(worker, id)
-        resume(world.lab.members[1]!.pid)
+        await Harness.holding(worker, id)
+        Harness.signalMember(world.lab.members[1]!.pid, "SIGCONT")
         const end = await Harness.ended(worker, id)
         assert.strictEqual(end.State, "Faulted")
         assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147467260)
@@ -148,7 +157,7 @@ describe("when the worker is killed during the hold", () => {
   it("and stays dead, every fence is off by the deadline and the group takes writes again", async () => {
     const worker = await Harness.startWorker(world, fresh())
     const id = await takeQuorum(worker, 3)
-    await holding(worker, id)
+    await Harness.holding(worker, id)
     const deadline = await deadlineOf(worker, id)
     worker.kill("SIGKILL")
     await worker.ended
@@ -161,7 +170,7 @@ describe("when the worker is killed during the hold", () => {
   it("together with one keeper of each fence, the other keeper ends it", async () => {
     const worker = await Harness.startWorker(world, fresh())
     const id = await takeQuorum(worker, 3)
-    await holding(worker, id)
+    await Harness.holding(worker, id)
     const deadline = await deadlineOf(worker, id)
     worker.kill("SIGKILL")
     await worker.ended
@@ -180,7 +189,7 @@ describe("when the worker is killed during the hold", () => {
     const name = fresh()
     const first = await Harness.startWorker(world, name)
     const id = await takeQuorum(first, 8)
-    await holding(first, id)
+    await Harness.holding(first, id)
     const deadline = await deadlineOf(first, id)
     first.kill("SIGKILL")
     await first.ended
@@ -201,7 +210,7 @@ describe("when the worker is killed during the hold", () => {
     const name = fresh()
     const first = await Harness.startWorker(world, name)
     const id = await takeQuorum(first, 2)
-    await holding(first, id)
+    await Harness.holding(first, id)
     first.kill("SIGKILL")
     await first.ended
     await Harness.until("every fence off", 10_000, () => Harness.nothingStopped(world))
@@ -221,7 +230,7 @@ describe("when the worker is frozen past its lease", () => {
     const name = fresh()
     const frozen = await Harness.startWorker(world, name)
     const id = await takeQuorum(frozen, 6)
-    await holding(frozen, id)
+    await Harness.holding(frozen, id)
     frozen.kill("SIGSTOP")
     const other = await Harness.until("the frozen worker's lease to run out", 8000, async () => true).then(() =>
       startSoon(name)
@@ -244,65 +253,6 @@ describe("when the worker is frozen past its lease", () => {
   }, 60_000)
 })
 
-describe("a request that cannot be taken", () => {
-  it(
-    "is refused with its code, or Faulted with its reason",
-    () =>
-      withWorker(async (worker) => {
-        const id = randomUUID
-        const start = (options: Partial<Parameters<typeof Harness.startLoss>[2]>) =>
-          Harness.startLoss(worker, world, { id: id(), partition, seconds: 1, ...options })
-        assert.strictEqual((await start({ id: "not-a-guid" })).status, 400)
-        assert.strictEqual((await start({ mode: "Bogus" })).status, 400)
-        assert.strictEqual((await start({ seconds: -5 })).status, 400)
-        assert.match((await start({ seconds: 901 })).body, /E_INVALIDARG.*15/s)
-        const unknown = id()
-        assert.strictEqual((await start({ id: unknown, service: "nowhere~quorum" })).status, 202)
-        assert.strictEqual((await Harness.ended(worker, unknown)).InvokeQuorumLossResult!.ErrorCode, -2147017779)
-        const elsewhere = id()
-        assert.strictEqual((await start({ id: elsewhere, partition: id() })).status, 202)
-        assert.strictEqual((await Harness.ended(worker, elsewhere)).InvokeQuorumLossResult!.ErrorCode, -2147017753)
-        assert.strictEqual((await start({ id: unknown })).status, 409)
-      }),
-    60_000
-  )
-
-  it(
-    "is refused while another operation holds the partition",
-    () =>
-      withWorker(async (worker) => {
-        const first = await takeQuorum(worker, 20)
-        const second = randomUUID()
-        assert.strictEqual((await Harness.startLoss(worker, world, { id: second, partition, seconds: 1 })).status, 202)
-        const end = await Harness.ended(worker, second)
-        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017731)
-        assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
-        await Harness.cancel(worker, first, false)
-        await Harness.ended(worker, first)
-      }),
-    60_000
-  )
-})
-
-describe("a second worker", () => {
-  it(
-    "on the same store is told so and ends",
-    () =>
-      withWorker(async () => {
-        const name = `worker-${store}.db`
-        let told = ""
-        try {
-          await Harness.startWorker(world, name)
-        } catch (error) {
-          told = (error as Error).message
-        }
-        assert.match(told, /ended with 3 .*worker/s)
-        assert.include(told, path.join(world.folder, name))
-      }),
-    60_000
-  )
-})
-
 /** Starts another instance on a store whose holder is frozen, again and again until its lease has run out. */
 const startSoon = async (name: string): Promise<Harness.Worker> => {
   for (let tries = 0; ; tries++) {
@@ -311,19 +261,6 @@ const startSoon = async (name: string): Promise<Harness.Worker> => {
     } catch (error) {
       if (tries === 40) throw error
       await new Promise((resolve) => setTimeout(resolve, 250))
-    }
-  }
-}
-
-const resume = (main: number): void => {
-  for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-    try {
-      const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8")
-      if (Number(name) === main || Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === main) {
-        process.kill(Number(name), "SIGCONT")
-      }
-    } catch {
-      // It ended while we looked.
     }
   }
 }

@@ -87,7 +87,8 @@ const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: 
   const engine = Engine.layer({
     workerId: config.workerId,
     concurrency: config.concurrency,
-    defaultMaxHold: config.maxHold
+    defaultMaxHold: config.maxHold,
+    storeAt: { _tag: "File", host, path: realPath(Path.resolve(config.store.path)) }
   })
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = () =>
@@ -163,6 +164,13 @@ function readConfig({
       )
     )
   })
+}
+
+/** The path with its links resolved, as far as it exists yet. */
+function realPath(path: string): string {
+  if (FileSystem.existsSync(path)) return FileSystem.realpathSync(path)
+  const parent = Path.dirname(path)
+  return parent === path ? path : Path.join(realPath(parent), Path.basename(path))
 }
 
 function stateDirectory(): string {

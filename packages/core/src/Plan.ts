@@ -60,10 +60,10 @@ export const Refusal = Schema.TaggedUnion({
   UnknownService: { serviceName: Schema.String },
   /** The service is known, this partition is not one of its own. */
   UnknownPartition: { partitionId: Schema.String },
-  /** Some member is down already. */
-  Degraded: { down: Schema.Array(Schema.String) },
-  /** The quorum is gone already. */
-  AlreadyLost: { up: Schema.Int, needed: Schema.Int },
+  /** Some member is down already, or cannot be seen; `why` has a sentence for each where there is one. */
+  Degraded: { down: Schema.Array(Schema.String), why: Schema.optionalKey(Schema.Array(Schema.String)) },
+  /** The quorum is gone already, or cannot be seen; `why` as for `Degraded`. */
+  AlreadyLost: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** Writes do not commit before the fault, so its effect could not be told. */
   NotSteady: { detail: Schema.String },
   /** Too few members may be cut to lose the quorum. */
@@ -78,7 +78,7 @@ export const Refusal = Schema.TaggedUnion({
   TooLong: { asked: Millis, limit: Millis },
   /** Another operation holds the partition, or left a residue that no sweep has confirmed gone. */
   Busy: { operationId: Schema.String, problem: Schema.String },
-  /** The worker's own store or path lies inside the cut. */
+  /** The worker's own store lies on this member, inside the cut. */
   StoreInside: { member: Schema.String },
   /** The host's clock differs from ours by more than is allowed. */
   ClockSkew: { host: Schema.String, skew: Schema.Int }
@@ -94,15 +94,18 @@ export const refusalCode = (refusal: Refusal): FabricErrorCode =>
       ? "FABRIC_E_PARTITION_NOT_FOUND"
       : "FABRIC_E_INVALID_OPERATION"
 
+const reasons = (why: ReadonlyArray<string> = []): string => (why.length === 0 ? "" : ` (${why.join("; ")})`)
+
 /** A refusal in one line: what was wrong and what to do. */
 export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   UnknownService: ({ serviceName }) =>
     `No configured cluster has the service ${serviceName}. "inq partitions" lists the ones there are.`,
   UnknownPartition: ({ partitionId }) =>
     `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
-  Degraded: ({ down }) => `The group is degraded already: ${down.join(", ")} down. Bring every member back first.`,
-  AlreadyLost: ({ needed, up }) =>
-    `The quorum is lost already: ${up} up, ${needed} needed. There is nothing left to take; repair the group first.`,
+  Degraded: ({ down, why }) =>
+    `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first.`,
+  AlreadyLost: ({ needed, up, why }) =>
+    `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
   NotSteady: ({ detail }) =>
     `Writes do not commit before the fault (${detail}), so its effect could not be told. Repair the group first.`,
   CannotLoseQuorum: ({ cuttable, required }) =>
@@ -130,10 +133,13 @@ export const chooseCut = (topology: Topology, mode: QuorumLossMode): Result.Resu
   const counting = topology.members.filter((member) => member.counts)
   const up = counting.filter((member) => member.up).length
   const standing = health(topology)
-  if (standing === "Lost") return Result.fail(Refusal.cases.AlreadyLost.make({ up, needed: topology.needed }))
+  const down = topology.members.filter((member) => !member.up && member.role !== "IdleSecondary")
+  // What keeps a member from being seen is what a person has to mend: one that is not configured is not down.
+  const told = down.flatMap(({ processProblem }) => (processProblem === "" ? [] : [processProblem]))
+  const why = told.length === 0 ? {} : { why: told }
+  if (standing === "Lost") return Result.fail(Refusal.cases.AlreadyLost.make({ up, needed: topology.needed, ...why }))
   if (standing === "Degraded") {
-    const down = topology.members.filter((member) => !member.up && member.role !== "IdleSecondary")
-    return Result.fail(Refusal.cases.Degraded.make({ down: down.map((member) => member.name) }))
+    return Result.fail(Refusal.cases.Degraded.make({ down: down.map((member) => member.name), ...why }))
   }
   return smallestCut(topology, mode)
 }

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ProbeOutcome, SurvivorsWord } from "./Evidence.ts"
 import type { Millis } from "./Time.ts"
-import type { Topology } from "./Topology.ts"
+import type { Member, Topology } from "./Topology.ts"
 
 /** The system could not be asked, or answered nonsense. */
 export class TargetError extends Schema.TaggedError<TargetError>()("TargetError", {
@@ -46,6 +46,13 @@ export interface Target {
   readonly probe: (group: string) => Effect.Effect<Probe, TargetError, Scope.Scope>
   /** True where `Probe.survivors` can say that the quorum is lost. */
   readonly survivorsSpeak: boolean
+  /** Whether this member, left alone, is one that `Probe.survivors` hears; every voter unless given. */
+  readonly canSpeak?: (member: Member) => boolean
+  /**
+   * How long after the loss the survivors have spoken at the latest, 2000 ms unless given; in a shorter hold their word
+   * is not needed.
+   */
+  readonly survivorsSpeakAfter?: Millis
   /** How long recovery may take before it counts as not proven. */
   readonly recoveryBudget: Millis
   /** How long one write may take while the group recovers before the next is tried. */

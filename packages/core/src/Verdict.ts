@@ -10,7 +10,7 @@ import { formatMillis, type Instant, type Millis } from "./Time.ts"
 export const hintSilence: Millis = 50
 /** The silence that is proof by itself. */
 export const proofSilence: Millis = 500
-/** From this hold on, Confirmed also needs the survivors' own word where they have one. */
+/** From this hold on, Confirmed also needs the survivors' own word where they have one, unless they need longer to speak. */
 export const survivorsWordFrom: Millis = 2000
 
 /** The samples are all there is to know so far; the verdict is open. */
@@ -91,11 +91,15 @@ export const acknowledgedDuring = (
       sample.endedAt < until
   )
 
-/** Judges the hold as a whole, at its end. `survivors` are all words heard during it; `mayAsk` says the system has one. */
+/**
+ * Judges the hold as a whole, at its end. `survivors` are all words heard during it; `mayAsk` says that somebody was left
+ * who has one, and `speakAfter` how long they may take for it (`survivorsWordFrom` unless given).
+ */
 export const judgeHold = (input: {
   readonly samples: ReadonlyArray<ProbeSample>
   readonly survivors: ReadonlyArray<SurvivorsWord>
   readonly mayAsk: boolean
+  readonly speakAfter?: Millis
   readonly lossBegan: Instant
   readonly liftedAt: Instant
   readonly asked: Millis
@@ -120,7 +124,7 @@ export const judgeHold = (input: {
   if (input.unobserved > 0) facts.push(`unobserved ${(input.unobserved / 1000).toFixed(1)} s`)
   const word = input.survivors.findLast((survivors) => survivors.word !== "Silent")
   if (word !== undefined) facts.push(`survivors: ${word.detail}`)
-  const wordNeeded = input.mayAsk && input.asked >= survivorsWordFrom
+  const wordNeeded = input.mayAsk && input.asked >= Math.max(survivorsWordFrom, input.speakAfter ?? 0)
   if (unanswered === 0 || (wordNeeded && word?.word !== "QuorumLost")) {
     return {
       about: "Hold",

@@ -114,6 +114,20 @@ describe("a plan is refused", () => {
     assert.strictEqual(health(majority(5, 1)), "Degraded")
   })
 
+  it("on a group whose members cannot be seen, saying why not", () => {
+    const processProblem = "m4 is a member of the cluster but not configured: add it with its address"
+    for (const [down, tag] of [
+      [1, "Degraded"],
+      [3, "AlreadyLost"]
+    ] as const) {
+      const whole = majority(5, down)
+      const members = whole.members.map((each) => (each.name === "m4" ? { ...each, processProblem } : each))
+      const refusal = Result.getOrThrow(Result.flip(chooseCut({ ...whole, members }, "QuorumReplicas")))
+      assert.strictEqual(refusal._tag, tag)
+      assert.include(describeRefusal(refusal), processProblem)
+    }
+  })
+
   it("on a group whose quorum or primary is gone", () => {
     assert.strictEqual(health(majority(3, 2)), "Lost")
     assert.isTrue(Result.isFailure(chooseCut(majority(3, 2), "QuorumReplicas")))

@@ -84,6 +84,9 @@ describe("a hold", () => {
     assert.strictEqual(judgeHold({ ...held, survivors: [] }).outcome, "Inconclusive")
     assert.strictEqual(judgeHold({ ...held, survivors: [], mayAsk: false }).outcome, "Confirmed")
     assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 1999 }).outcome, "Confirmed")
+    assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 2999, speakAfter: 3000 }).outcome, "Confirmed")
+    assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 3000, speakAfter: 3000 }).outcome, "Inconclusive")
+    assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 1999, speakAfter: 0 }).outcome, "Confirmed")
   })
 
   it("is a Mismatch when a write was acknowledged before the lift, also one that hung for long", () => {

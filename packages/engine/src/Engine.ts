@@ -19,6 +19,7 @@ import type { Millis } from "@inquorate/core/Time"
 import * as Browse from "./Browse.ts"
 import { drive } from "./Drive.ts"
 import * as LocalLease from "./LocalLease.ts"
+import type { StoreSite } from "./LookUp.ts"
 import * as Requests from "./Requests.ts"
 import type { Ground } from "./Session.ts"
 import { monotonicMillis } from "./Timeline.ts"
@@ -37,6 +38,8 @@ export interface EngineOptions {
   readonly retention?: { readonly rows: number; readonly age: Millis }
   /** The longest hold on a cluster that is not configured; 900 000 ms unless given. */
   readonly defaultMaxHold?: Millis
+  /** Where the store lies; a plan that would break it is refused. */
+  readonly storeAt?: StoreSite
 }
 
 /** Runs the engine in the layer's scope and provides `Operations`. The bound of the queue is the store's. */
@@ -51,7 +54,7 @@ export const make = (
     const store = yield* OperationStore
     const clusters = (yield* Clusters).all
     const lease = yield* LocalLease.make
-    const ground: Ground = { worker: options.workerId, store, clusters, lease }
+    const ground: Ground = { worker: options.workerId, store, clusters, lease, storeAt: options.storeAt ?? null }
     // Registered first and so run last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* makeWorker(ground, options)

@@ -27,6 +27,14 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   retryable: Schema.Boolean
 }) {}
 
+/**
+ * Where the worker's own store lies: in a file on the host of that label, its path absolute and with links resolved; or
+ * behind the address of a database server.
+ */
+export type StoreSite =
+  | { readonly _tag: "File"; readonly host: string; readonly path: string }
+  | { readonly _tag: "Server"; readonly address: string }
+
 /** How far a host's clock may differ from ours, in milliseconds. */
 export const skewMost: Millis = 1000
 /** How long a discovery may take before the cluster counts as unreachable. */
@@ -90,13 +98,16 @@ export const discover = (target: Target): Effect.Effect<ReadonlyArray<Topology>,
 export const planCut = (
   cluster: Cluster,
   topology: Topology,
-  request: QuorumLossRequest
+  request: QuorumLossRequest,
+  storeAt: StoreSite | null
 ): Effect.Effect<Plan, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     const refuse = (refusal: Refusal): GuardRefused => new GuardRefused({ refusal, topology })
     if (cluster.protected) return yield* refuse(Refusal.cases.Protected.make({ cluster: cluster.name }))
     const cut = chooseCut(topology, request.mode)
     if (Result.isFailure(cut)) return yield* refuse(cut.failure)
+    const inside = storeAt === null ? undefined : storeInside(storeAt, topology, cut.success)
+    if (inside !== undefined) return yield* refuse(Refusal.cases.StoreInside.make({ member: inside.name }))
     const fences = yield* Effect.forEach(
       cut.success,
       (member) =>
@@ -160,6 +171,18 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
 // --- internal ---
 
 class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
+
+// A file goes with the member below whose data it lies. A database goes with its whole group: without the quorum its
+// primary commits nothing either.
+const storeInside = (storeAt: StoreSite, topology: Topology, cut: ReadonlyArray<Member>): Member | undefined =>
+  storeAt._tag === "File"
+    ? cut.find(
+        ({ process }) =>
+          process !== null && process.host === storeAt.host && storeAt.path.startsWith(`${process.dataDirectory}/`)
+      )
+    : topology.members.find(({ address }) => sameAddress(address) === sameAddress(storeAt.address))
+
+const sameAddress = (address: string): string => address.toLowerCase().replace(/^localhost:/, "127.0.0.1:")
 
 const occupies = (operation: Operation): boolean =>
   standingOrder(operation) !== null || operation.firstDeadline !== null

@@ -10,11 +10,21 @@ import type { FenceState, InjectorError } from "@inquorate/core/Injector"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
+import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
-import { judgeHold, judgeLoss, judgeRecovery } from "@inquorate/core/Verdict"
+import { judgeHold, judgeLoss, judgeRecovery, survivorsWordFrom } from "@inquorate/core/Verdict"
 import { holdFacts, liftAll, liftFacts, type Off, writeUntilAcknowledged } from "./Lifting.ts"
-import { discover, discoverGroup, GuardRefused, notSteady, planCut, refuseBusy, Unreachable } from "./LookUp.ts"
+import {
+  discover,
+  discoverGroup,
+  findCluster,
+  GuardRefused,
+  notSteady,
+  planCut,
+  refuseBusy,
+  Unreachable
+} from "./LookUp.ts"
 import type { Prober } from "./Prober.ts"
 import { bounded, closeGap, fenceId, inspect, inspectAll, keepWatching, type Outcome, type Session } from "./Session.ts"
 
@@ -39,11 +49,15 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
   Effect.gen(function* () {
     const { ground, journal, prober, timeline } = session
     const { id, request } = operation
+    // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
+    if (findCluster(ground.clusters, request) !== undefined) {
+      yield* refuseBusy(ground.store, id, request, { queuedCount: false })
+    }
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
     session.topology = topology
     journal.note({ _tag: "TopologySeen", topology })
     yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    const plan = yield* planCut(cluster, topology, request)
+    const plan = yield* planCut(cluster, topology, request, ground.storeAt)
     journal.note({ _tag: "Planned", plan })
     if (prober !== null) yield* steady(prober, topology, cluster.target.recoveryWriteTimeout)
     yield* refuseBusy(ground.store, id, request, { queuedCount: false })
@@ -173,7 +187,14 @@ export const hold = (
     const present = { at: timeline.now() }
     const judge = (): Outcome => {
       noticeFreeze(session, present)
-      return judgeWholeHold(session, prober, cluster.target.survivorsSpeak, operation, order, phase)
+      return judgeWholeHold(
+        session,
+        prober,
+        somebodySpeaks(cluster.target, session.topology, order),
+        operation,
+        order,
+        phase
+      )
     }
     const watched = Effect.all(
       [
@@ -397,6 +418,15 @@ const lookAtTakenHold = (
     }
   })
 
+// A cut of every replica leaves nobody who could say that the quorum is gone; then the writes and the hosts must do.
+const somebodySpeaks = (target: Target, topology: Topology | null, order: Order): boolean => {
+  if (!target.survivorsSpeak) return false
+  if (topology === null) return true
+  const canSpeak = target.canSpeak ?? (({ counts }) => counts)
+  const cut = new Set(order.fences.map(({ member }) => member))
+  return topology.members.some((member) => member.up && !cut.has(member.name) && canSpeak(member))
+}
+
 const judgeWholeHold = (
   session: Session,
   prober: Prober,
@@ -412,6 +442,7 @@ const judgeWholeHold = (
     samples: withStored(session, prober, lossBegan),
     survivors: session.survivors,
     // Where nobody of ours was there to ask, the hosts' own record stands in for the survivors' word.
+    speakAfter: session.cluster?.target.survivorsSpeakAfter ?? survivorsWordFrom,
     mayAsk: mayAsk && (session.survivors.length > 0 || at - session.began - session.frozen >= timeToAsk),
     lossBegan,
     // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold. Past the deadline

@@ -190,7 +190,7 @@ const guardAll = (ground: Ground, id: Guid, request: QuorumLossRequest): Effect.
   Effect.gen(function* () {
     yield* refuseBusy(ground.store, id, request, { queuedCount: true })
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    yield* planCut(cluster, topology, request)
+    yield* planCut(cluster, topology, request, ground.storeAt)
     const timeline = yield* Timeline.make
     const prober = yield* Prober.make(cluster.target, topology.group, { sample: () => undefined }, timeline, 1)
     yield* steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
@@ -203,7 +203,7 @@ const preview = (
 ): Effect.Effect<PlanPreview, RequestRefused> =>
   Effect.gen(function* () {
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    const plan = yield* planCut(cluster, topology, request).pipe(
+    const plan = yield* planCut(cluster, topology, request, ground.storeAt).pipe(
       Effect.tap(refuseTooLong(request, limit)),
       Effect.tap(refuseBusy(ground.store, "", request, { queuedCount: true })),
       Effect.result

@@ -14,7 +14,7 @@ import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import * as Journal from "./Journal.ts"
 import type { LocalLease } from "./LocalLease.ts"
-import { findCluster } from "./LookUp.ts"
+import { findCluster, type StoreSite } from "./LookUp.ts"
 import * as Prober from "./Prober.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -24,6 +24,8 @@ export interface Ground {
   readonly store: OperationStore["Service"]
   readonly clusters: ReadonlyArray<Cluster>
   readonly lease: LocalLease
+  /** Where the store lies, so that no plan breaks it; null where nobody said. */
+  readonly storeAt: StoreSite | null
 }
 
 /** What one drive knows beyond the stored operation. The fields that change are this drive's memory. */

@@ -143,9 +143,10 @@ const prepare = (database: DatabaseSync) => ({
     "INSERT INTO lease (worker, expires) VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET expires = excluded.expires"
   ),
   owned: database.prepare("SELECT id, version, epoch FROM operation WHERE holds = 1 AND owner = ? ORDER BY sequence"),
+  // Never from itself: a worker that asks is alive, and a wall clock that was stepped says nothing else of its lease.
   claimable: database.prepare(
     `SELECT ${columns} FROM operation WHERE holds = 1 AND not_before <= ?
-       AND (owner IS NULL OR owner NOT IN (SELECT worker FROM lease WHERE expires > ?))
+       AND (owner IS NULL OR (owner <> ? AND owner NOT IN (SELECT worker FROM lease WHERE expires > ?)))
      ORDER BY urgency, sequence`
   ),
   own: database.prepare("UPDATE operation SET owner = ?, epoch = epoch + 1, version = version + 1 WHERE id = ?"),
@@ -326,7 +327,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
       const claimed: Array<Stored> = []
       const unreadable: Array<StoreError> = []
       // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
-      for (const row of statements.claimable.iterate(now, now) as Iterable<unknown> as Iterable<Row>) {
+      for (const row of statements.claimable.iterate(now, worker, now) as Iterable<unknown> as Iterable<Row>) {
         if (claimed.length >= limit) break
         const stored = decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
         if (Result.isSuccess(stored)) claimed.push(stored.success)

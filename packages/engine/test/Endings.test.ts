@@ -8,8 +8,10 @@ import {
   assertNothingLeft,
   evidenceOf,
   makeWorld,
+  operationId,
   passUntilEnded,
   passUntilIn,
+  request,
   start,
   where
 } from "./World.ts"
@@ -116,6 +118,31 @@ describe("an operation ends as", () => {
       )
       // A second hold of this length no longer fits into the first deadline's budget.
       assert.isAtLeast(ended.attempt, 2)
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("Completed, when every replica was taken and nobody is left to say that the quorum is lost", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const engine = yield* world.engine()
+      const asked = { ...request(world.sim, 5000), mode: "AllReplicas" as const }
+      yield* engine.operations.start(operationId(1), asked, { guard: false, maxHold: "configured" })
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+      const evidence = yield* evidenceOf(engine)
+      assert.lengthOf(evidence.fences, 3)
+      assert.isFalse(evidence.survivors.some(({ word }) => word !== "Silent"))
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("Completed, when the survivors speak only later than so short a hold", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ survivorsSpeakAfter: 4000 })
+      const engine = yield* world.engine()
+      yield* world.sim.set({ survivorsSilent: true })
+      yield* start(engine, world.sim)
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
       assertNothingLeft(world.sim)
     })
   )
@@ -246,6 +273,31 @@ describe("a guard's no ends an operation as Faulted with a record of it, and tou
           evidence.refusals.map(({ _tag }) => _tag),
           [refusal]
         )
+        assert.strictEqual(armings(world.sim), 0)
+      })
+    )
+  }
+
+  // The simulated order of victims is m1, m2, so what lies on m0 is spared with it.
+  for (const [title, storeAt, refused] of [
+    ["the store's file lies below a victim's data", { _tag: "File", host: "host-m1", path: "/data/m1/w/s.db" }, "m1"],
+    ["the store's database is of the very group", { _tag: "Server", address: "m0:1" }, "m0"],
+    ["the store lies elsewhere", { _tag: "File", host: "host-m1", path: "/data/m10/s.db" }, null],
+    ["the store lies on another host", { _tag: "File", host: "host-m0", path: "/data/m1/s.db" }, null],
+    ["the store lies on a member that is spared", { _tag: "File", host: "host-m0", path: "/data/m0/s.db" }, null],
+    ["the store's database is another one", { _tag: "Server", address: "m9:1" }, null]
+  ] as const) {
+    it.effect(refused === null ? `(but not when ${title})` : title, () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld()
+        const engine = yield* world.engine("w1", { storeAt })
+        yield* start(engine, world.sim)
+        const ended = yield* passUntilEnded(world)
+        assert.strictEqual(where(ended), refused === null ? "Completed" : "Faulted")
+        const { refusals } = yield* evidenceOf(engine)
+        assert.deepStrictEqual<unknown>(refusals, refused === null ? [] : [{ _tag: "StoreInside", member: refused }])
+        if (refused === null) return
+        assert.strictEqual(errorOf(ended), "FABRIC_E_INVALID_OPERATION")
         assert.strictEqual(armings(world.sim), 0)
       })
     )

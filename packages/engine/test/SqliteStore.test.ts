@@ -71,6 +71,20 @@ describe("the file of the embedded store", () => {
     })
   )
 
+  it.effect("gives a worker nothing that it owns already, also when the wall clock was stepped past its lease", () =>
+    Effect.gen(function* () {
+      const store = yield* SqliteStore.make({ path: path.join(yield* directory, "store.db") })
+      yield* store.create(operation(1))
+      yield* store.heartbeat("w1", 2500)
+      yield* TestClock.adjust(2000)
+      const [claimed] = yield* store.claim("w1", 1)
+      yield* TestClock.setTime(3_600_000)
+      assert.deepStrictEqual(yield* store.claim("w1", 1), [])
+      const { owned } = yield* store.heartbeat("w1", 2500)
+      assert.deepStrictEqual(owned, [{ id: claimed!.operation.id, version: claimed!.version, epoch: claimed!.epoch }])
+    })
+  )
+
   it.effect("is held by one worker at a time, and free again once that one is gone", () =>
     Effect.gen(function* () {
       const file = path.join(yield* directory, "store.db")

@@ -86,6 +86,10 @@ export const etcd = TargetModule.make({
         return yield* EtcdProbe.make(() => EtcdTopology.writable(settings.members, known), survivors)
       }),
       survivorsSpeak: true,
+      // One that is not configured is never asked.
+      canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
+      // A leader without its quorum steps down after one to two election timeouts, of 1 s each by etcd's own default.
+      survivorsSpeakAfter: 3000,
       recoveryBudget: 60_000,
       recoveryWriteTimeout: 1000
     }

@@ -111,6 +111,8 @@ export const postgres = TargetModule.make({
         return yield* PostgresProbe.make(endpoints, connectionTo(`inquorate-probe-${yield* probeNumber}`))
       }),
       survivorsSpeak: true,
+      // The primary sees its commits wait; a standby knows nothing of them.
+      canSpeak: ({ role }) => role === "Primary",
       recoveryBudget: 60_000,
       recoveryWriteTimeout: 1000
     }

@@ -311,7 +311,11 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
       assert.deepStrictEqual<unknown>(first.stranger, asStranger)
       assert.deepStrictEqual<unknown>(
         chooseCut(first.topology, "QuorumReplicas"),
-        Result.fail({ _tag: "Degraded", down: [follower.name] })
+        Result.fail({
+          _tag: "Degraded",
+          down: [follower.name],
+          why: [`${follower.name} is a member of the cluster but not configured: add it with its address`]
+        })
       )
       // A leader is known to be up by those that follow it, and both of them may go.
       const second = yield* without(leader)

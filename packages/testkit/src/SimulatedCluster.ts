@@ -68,6 +68,8 @@ export interface SimulatedClusterOptions {
   readonly election?: Millis
   readonly grade?: Grade
   readonly survivorsSpeak?: boolean
+  /** How long after a loss the survivors have spoken at the latest; 2000 ms unless given. */
+  readonly survivorsSpeakAfter?: Millis
   readonly recoveryBudget?: Millis
   readonly protected?: boolean
   readonly maxHold?: Millis | null
@@ -175,6 +177,7 @@ const settle = (options: SimulatedClusterOptions): Settings => {
     election: 100,
     grade: "Keeper",
     survivorsSpeak: true,
+    survivorsSpeakAfter: 2000,
     recoveryBudget: 60_000,
     protected: false,
     maxHold: 900_000,
@@ -305,7 +308,7 @@ const makeTarget = (world: World): Target => {
       }
     })
   const survivors = Effect.sync((): SurvivorsWord =>
-    world.faults.survivorsSilent
+    world.faults.survivorsSilent || !world.names.some(world.running)
       ? { word: "Silent", detail: "no survivor answered" }
       : world.available()
         ? { word: "QuorumHeld", detail: "a leader is known" }
@@ -332,6 +335,7 @@ const makeTarget = (world: World): Target => {
         survivors: Effect.andThen(Effect.sleep(settings.latency), survivors)
       }),
     survivorsSpeak: settings.survivorsSpeak,
+    survivorsSpeakAfter: settings.survivorsSpeakAfter,
     recoveryBudget: settings.recoveryBudget,
     recoveryWriteTimeout: 1000
   }
