@@ -167,9 +167,9 @@ describe("two workers on one PostgreSQL", () => {
     const { id } = await hold(10)
     const accepted: Array<string> = []
     let refused = 0
-    let on = true
-    const load = [one, two].map(async (worker) => {
-      while (on) {
+    const load = { on: true }
+    const loads = [one, two].map(async (worker) => {
+      while (load.on) {
         const next = randomUUID()
         // The partition is held, so each of these ends Faulted; what counts is that it is never lost.
         const answer = await Harness.startLoss(worker, world, { id: next, partition, seconds: 1 })
@@ -188,8 +188,8 @@ describe("two workers on one PostgreSQL", () => {
     process.kill(Number(backend!["pid"]), "SIGKILL")
     const crashed = accepted.length
     await Harness.until("some to be accepted after the crash", 20_000, () => accepted.length > crashed + 5)
-    on = false
-    await Promise.all(load)
+    load.on = false
+    await Promise.all(loads)
     assert.strictEqual((await Harness.ended(two, id)).State, "Completed")
     for (const one_ of accepted) assert.strictEqual((await Harness.ended(two, one_)).State, "Faulted")
     process.stdout.write(`${accepted.length} accepted and none lost, ${refused} refused while the store was away\n`)
@@ -230,7 +230,10 @@ describe("two workers on one PostgreSQL", () => {
       body: JSON.stringify(body)
     })
     assert.strictEqual(response.status, 422)
-    assert.deepStrictEqual(((await response.json()) as { Refusal: unknown }).Refusal, { _tag: "StoreInside", member: "p" })
+    assert.deepStrictEqual(((await response.json()) as { Refusal: unknown }).Refusal, {
+      _tag: "StoreInside",
+      member: "p"
+    })
     assert.isTrue(Harness.nothingStopped(world))
     worker.kill("SIGTERM")
     assert.strictEqual(await worker.ended, 0)
@@ -263,7 +266,10 @@ describe("two workers on one PostgreSQL", () => {
     assert.match(owners, /^inquorate_phase_seconds_count\{phase="Holding"\} \d+$/m)
     assert.match(owners, /^inquorate_operations_ended_total\{state="Completed"\} \d+$/m)
     const log = workers.get(name)!.log()
-    const lines = log.trim().split("\n").map((line) => JSON.parse(line) as { annotations: Record<string, unknown> })
+    const lines = log
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { annotations: Record<string, unknown> })
     assert.isTrue(lines.some(({ annotations }) => annotations["operationId"] === id))
     const secret = fs.readFileSync(storeSettings().password.file, "utf8").trim()
     for (const text of [...pages, one.log(), two.log()]) assert.notInclude(text, secret)

@@ -71,12 +71,19 @@ export type SecretReference = typeof SecretReference.Type
 export const PostgresStoreSettings = Schema.Struct({
   postgres: Schema.Struct({
     host: Schema.NonEmptyString.annotateKey({ description: "The server's name or address." }),
-    port: described(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })), "Its port; 5432 unless given."),
+    port: described(
+      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+      "Its port; 5432 unless given."
+    ),
     database: Schema.NonEmptyString.annotateKey({ description: "The database." }),
-    user: Schema.NonEmptyString.annotateKey({ description: "The user; it needs CREATE on the database, or all on the schema." }),
+    user: Schema.NonEmptyString.annotateKey({
+      description: "The user; it needs CREATE on the database, or all on the schema."
+    }),
     password: described(SecretReference, "The user's password, by reference."),
     schema: described(
-      Schema.String.check(Schema.isPattern(/^[a-z_][a-z0-9_]{0,39}$/, { expected: "lower-case letters, digits and _, 40 at most" })),
+      Schema.String.check(
+        Schema.isPattern(/^[a-z_][a-z0-9_]{0,39}$/, { expected: "lower-case letters, digits and _, 40 at most" })
+      ),
       "The schema of our tables, made where it is missing; inquorate unless given."
     )
   }).annotateKey({ description: "A PostgreSQL that any number of workers share." })
@@ -141,10 +148,7 @@ export const WorkerFile = Schema.Struct({
         atOnce,
         "How many operations may run at once on one cluster, whichever worker runs them; any number unless given."
       ),
-      perHost: described(
-        atOnce,
-        "How many operations may have fences on one host at once; 1 unless given."
-      ),
+      perHost: described(atOnce, "How many operations may have fences on one host at once; 1 unless given."),
       overall: described(
         atOnce,
         "How many operations may run at once in all, whichever worker runs them; any number unless given."
@@ -269,7 +273,8 @@ export const parse = (
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
   const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
   // On a shared store the newest start under an id takes it, so two workers of one host need names of their own.
-  const ownName = store._tag === "Sqlite" || listen.port === 0 ? defaults.workerId : `${defaults.workerId}:${listen.port}`
+  const ownName =
+    store._tag === "Sqlite" || listen.port === 0 ? defaults.workerId : `${defaults.workerId}:${listen.port}`
   return Result.succeed({
     listen,
     store,

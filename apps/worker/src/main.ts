@@ -94,8 +94,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
   yield* warn(config)
   yield* Effect.ignore(sweepAtStart(hosts))
   const lost = yield* Deferred.make<never, CannotRun>()
-  const onLost = (detail: string) =>
-    void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
+  const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
   const { place, store } = yield* openStore(config, onLost)
   const machines = new Map<string, string>()
   const identify = Effect.forEach(
@@ -257,7 +256,8 @@ function urlOf(
       }:${port ?? 5432}/${name(database)}`
     )
   if (password === undefined) return Effect.succeed(make(""))
-  const missing = (detail: string) => new CannotRun({ exit: exitCodes.usage, detail: `store.postgres.password: ${detail}` })
+  const missing = (detail: string) =>
+    new CannotRun({ exit: exitCodes.usage, detail: `store.postgres.password: ${detail}` })
   if ("env" in password) {
     const secret = process.env[password.env]
     return secret === undefined

@@ -115,8 +115,12 @@ describe("a configuration", () => {
 describe("a shared store", () => {
   it("is named by a URL in file, environment or flag, or by its parts with the secret by reference", () => {
     const url = Result.getOrThrow(read("", { store: "postgres://u:hunter2@db.example:5433/ops" })).store
-    assert.strictEqual(url._tag === "PostgresUrl" && Redacted.value(url.url), "postgres://u:hunter2@db.example:5433/ops")
-    const parts = "store:\n  postgres: { host: db, database: ops, user: u, password: { env: SECRET }, schema: faults }\n"
+    assert.strictEqual(
+      url._tag === "PostgresUrl" && Redacted.value(url.url),
+      "postgres://u:hunter2@db.example:5433/ops"
+    )
+    const parts =
+      "store:\n  postgres: { host: db, database: ops, user: u, password: { env: SECRET }, schema: faults }\n"
     assert.deepStrictEqual(Result.getOrThrow(read(parts)).store, {
       _tag: "Postgres",
       settings: { host: "db", database: "ops", user: "u", password: { env: "SECRET" }, schema: "faults" }

@@ -123,7 +123,8 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `No configured cluster has the service ${serviceName}. "inq partitions" lists the ones there are.`,
   UnknownPartition: ({ partitionId }) =>
     `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
-  Degraded: ({ down }) => `The group is degraded already: ${down.join(", ")} down. Bring every member back first, or start with the override "degraded".`,
+  Degraded: ({ down }) =>
+    `The group is degraded already: ${down.join(", ")} down. Bring every member back first, or start with the override "degraded".`,
   AlreadyLost: ({ needed, up }) =>
     `The quorum is lost already: ${up} up, ${needed} needed. There is nothing left to take; repair the group first.`,
   NotSteady: ({ detail }) =>

@@ -58,7 +58,9 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
     journal.note({ _tag: "Planned", plan })
     if (prober !== null) yield* steady(prober, topology, cluster.target.recoveryWriteTimeout)
     yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    for (const refusal of yield* crowdRefusals(ground.guards, ground.store, asked, plan.fences, { queuedCount: false })) {
+    for (const refusal of yield* crowdRefusals(ground.guards, ground.store, asked, plan.fences, {
+      queuedCount: false
+    })) {
       const override = overrideOf(refusal)
       if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
     }

@@ -187,7 +187,10 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         const sequences = due.filter((_, index) => within[index]!).map(({ sequence }) => sequence)
         if (sequences.length > 0) yield* connection.query(statements.own, [worker, sequences])
         return {
-          taken: read.filter((_, index) => within[index]!).filter(Result.isSuccess).map(({ success }) => success),
+          taken: read
+            .filter((_, index) => within[index]!)
+            .filter(Result.isSuccess)
+            .map(({ success }) => success),
           unreadable: read.filter(Result.isFailure).map(({ failure }) => failure)
         }
       })

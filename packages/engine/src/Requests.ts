@@ -231,7 +231,8 @@ const unready = ({ lease, store }: Ground): Effect.Effect<ReadonlyArray<string>>
     const asked = yield* Effect.result(Effect.timeoutOption(store.now, storeAnswers))
     if (Result.isFailure(asked)) problems.push(asked.failure.detail)
     else if (Option.isNone(asked.success)) problems.push(`The store did not answer within ${storeAnswers} ms.`)
-    if (!(yield* lease.isLive)) problems.push("This worker's lease is not live: it does nothing until it has renewed it.")
+    if (!(yield* lease.isLive))
+      problems.push("This worker's lease is not live: it does nothing until it has renewed it.")
     return problems
   })
 

@@ -74,9 +74,9 @@ const lookAtPlace = ({ host, injector }: Place): Effect.Effect<number | null> =>
     const now = yield* Clock.currentTimeMillis
     const late = reports.filter((report) => isLate(report, now))
     for (const { fence } of late) {
-      yield* Effect.logError(`A fence of ${fence.member} stands past its deadline on host ${host}; it is lifted now`).pipe(
-        Effect.annotateLogs({ operationId: fence.operationId, host })
-      )
+      yield* Effect.logError(
+        `A fence of ${fence.member} stands past its deadline on host ${host}; it is lifted now`
+      ).pipe(Effect.annotateLogs({ operationId: fence.operationId, host }))
     }
     if (late.length > 0) yield* Effect.ignore(injector.sweep(host, { clear: true }))
     return late.length

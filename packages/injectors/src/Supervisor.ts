@@ -41,7 +41,9 @@ export const describe = (supervision: Supervision | null): ReadonlyArray<string>
   if (watchdog > 0) {
     return [`systemd's watchdog would end ${unit} after ${watchdog} ms of silence${again}; a longer hold breaks there`]
   }
-  return again === "" ? [] : [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
+  return again === ""
+    ? []
+    : [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
 }
 
 // --- internal ---
@@ -71,7 +73,14 @@ exit 0
 
 // systemd writes lengths as 0, infinity, 500ms, 30s, 1min 30s or 1h.
 const lengthOf = (text: string): Millis => {
-  const units: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 }
+  const units: Readonly<Record<string, number>> = {
+    us: 0.001,
+    ms: 1,
+    s: 1000,
+    min: 60_000,
+    h: 3_600_000,
+    d: 86_400_000
+  }
   let length = 0
   for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)\b/g)) {
     length += Number(number) * units[unit!]!
