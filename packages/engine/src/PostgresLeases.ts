@@ -59,7 +59,12 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
   const entered = new Map<string, "Entered" | "Lost">()
   const reported = new Set<Guid>()
   // What we cannot reach is stepped over for a while, so that it keeps nothing behind it waiting.
-  const outOfReach = new Map<Guid, Instant>()
+  const outOfReach = new Map<string, Map<Guid, Instant>>()
+  const passedOver = (worker: string): Map<Guid, Instant> => {
+    const known = outOfReach.get(worker) ?? new Map<Guid, Instant>()
+    outOfReach.set(worker, known)
+    return known
+  }
   const statements = statementsOf(site.schema)
 
   const lost = (worker: string): StoreError => {
@@ -147,8 +152,9 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
     (connection) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
-        for (const [id, until] of outOfReach) if (until <= now) outOfReach.delete(id)
-        const skipped = [...reported, ...outOfReach.keys()]
+        const over = passedOver(worker)
+        for (const [id, until] of over) if (until <= now) over.delete(id)
+        const skipped = [...reported, ...over.keys()]
         const { rows: looks } = yield* connection.query<{ mine: boolean | null; due: boolean }>(statements.look, [
           worker,
           incarnation,
@@ -156,7 +162,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         ])
         if (looks[0]!.mine === false) return yield* lost(worker)
         if (!looks[0]!.due) return { taken: [], unreadable: [] }
-        return yield* transaction(connection, takeDue(worker, limit, skipped, reaches)(connection))
+        return yield* transaction(connection, takeDue(worker, limit, skipped, reaches, looksMore)(connection))
       })
 
   const takeDue =
@@ -164,7 +170,8 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
       worker: string,
       limit: number,
       skipped: ReadonlyArray<Guid>,
-      reaches: (operation: Operation) => boolean
+      reaches: (operation: Operation) => boolean,
+      looks: number
     ): Work<Taken> =>
     (connection) =>
       Effect.gen(function* () {
@@ -182,17 +189,20 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         const now = yield* Clock.currentTimeMillis
         const within = read.map((one) => Result.isSuccess(one) && reaches(one.success.operation))
         due.forEach(({ id }, index) => {
-          if (Result.isSuccess(read[index]!) && !within[index]!) outOfReach.set(id, now + lookAgainAfter)
+          if (Result.isSuccess(read[index]!) && !within[index]!) passedOver(worker).set(id, now + lookAgainAfter)
         })
         const sequences = due.filter((_, index) => within[index]!).map(({ sequence }) => sequence)
         if (sequences.length > 0) yield* connection.query(statements.own, [worker, sequences])
-        return {
-          taken: read
-            .filter((_, index) => within[index]!)
-            .filter(Result.isSuccess)
-            .map(({ success }) => success),
-          unreadable: read.filter(Result.isFailure).map(({ failure }) => failure)
-        }
+        const taken = read
+          .filter((_, index) => within[index]!)
+          .filter(Result.isSuccess)
+          .map(({ success }) => success)
+        const unreadable = read.filter(Result.isFailure).map(({ failure }) => failure)
+        // Where something was stepped over there may be more behind it; what a few looks do not find, the next poll does.
+        if (looks === 0 || taken.length === due.length) return { taken, unreadable }
+        const further = [...skipped, ...due.map(({ id }) => id)]
+        const rest = yield* takeDue(worker, limit - taken.length, further, reaches, looks - 1)(connection)
+        return { taken: [...taken, ...rest.taken], unreadable: [...unreadable, ...rest.unreadable] }
       })
 
   return {
@@ -218,6 +228,8 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
 const beatLeast: Millis = 1000
 /** How long what could not be reached is left to others before it is looked at again. */
 const lookAgainAfter: Millis = 5000
+/** How often one claim looks on behind what it stepped over. */
+const looksMore = 8
 
 interface Taken {
   readonly taken: ReadonlyArray<Stored>
