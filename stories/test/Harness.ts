@@ -72,10 +72,10 @@ export const close = async (world: World): Promise<void> => {
   fs.rmSync(world.folder, { recursive: true, force: true })
 }
 
-/** Starts a worker as a process and waits until it listens. */
+/** Starts a worker as a process and waits until it listens; its store is a file of that name, or the configuration's. */
 export const startWorker = (
   world: World,
-  store: string,
+  store: string | null,
   options: {
     readonly config?: string
     readonly arguments?: ReadonlyArray<string>
@@ -91,8 +91,7 @@ export const startWorker = (
       options.config ?? world.config,
       "--listen",
       "127.0.0.1:0",
-      "--store",
-      `sqlite:${path.join(world.folder, store)}`,
+      ...(store === null ? [] : ["--store", `sqlite:${path.join(world.folder, store)}`]),
       ...(options.arguments ?? [])
     ],
     { stdio: ["ignore", "pipe", "pipe"], detached: true }

@@ -6,6 +6,7 @@ import type { OperationChange } from "@inquorate/core/Operations"
 import { isTerminal } from "@inquorate/core/Operation"
 import { formatInstant, formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
 import { parse as parseGuid } from "@inquorate/core/Guid"
+import { Override } from "@inquorate/core/Plan"
 import type { OperationState } from "@inquorate/core/Wire"
 import type * as Client from "@inquorate/transport/Client"
 import * as Clock from "effect/Clock"
@@ -49,16 +50,21 @@ const mode = Flag.Literals("mode", ["QuorumReplicas", "AllReplicas"]).pipe(
   Flag.withDefault("QuorumReplicas")
 )
 
+const overrides = Flag.Literals("override", Override.literals).pipe(
+  Flag.withDescription("Set a guard aside by name, where it says no; may be given more than once"),
+  Flag.atLeast(0)
+)
+
 // --- make ---
 
 /** `inq plan`: what a quorum loss would do, without touching anything. */
 export const plan = Command.make(
   "plan",
-  { partition, duration: duration.pipe(Flag.withDefault("10s")), mode },
+  { partition, duration: duration.pipe(Flag.withDefault("10s")), mode, overrides },
   Effect.fnUntraced(function* (input) {
     const hold = yield* readDuration(input.duration)
     const client = yield* connect
-    const request = yield* requestFor(client, input.partition, input.mode, hold)
+    const request = yield* requestFor(client, input, hold)
     const preview = yield* client.plan(request).pipe(explain("plan"))
     yield* print(preview, () => previewLines(preview))
     if (preview.refusal !== null) return yield* new Failure({ exit: "refused", detail: "" })
@@ -72,6 +78,7 @@ export const start = Command.make(
     partition,
     duration,
     mode,
+    overrides,
     id: Flag.String("id").pipe(
       Flag.withDescription("The operation's id, a GUID; repeating a start with the same id is harmless"),
       Flag.optional
@@ -86,7 +93,7 @@ export const start = Command.make(
     const hold = yield* readDuration(input.duration)
     const id = yield* Option.match(input.id, { onNone: () => Effect.succeed(randomUUID() as string), onSome: readId })
     const client = yield* connect
-    const request = yield* requestFor(client, input.partition, input.mode, hold)
+    const request = yield* requestFor(client, input, hold)
     // The signals are taken before the start is sent: from here on there may be a fault to lift.
     yield* Effect.scoped(
       Effect.gen(function* () {
@@ -212,13 +219,22 @@ const readId = (text: string): Effect.Effect<string, Failure> => {
 
 const requestFor = Effect.fnUntraced(function* (
   client: Client.Client,
-  name: string,
-  mode: "QuorumReplicas" | "AllReplicas",
+  asked: {
+    readonly partition: string
+    readonly mode: "QuorumReplicas" | "AllReplicas"
+    readonly overrides: ReadonlyArray<Override>
+  },
   hold: Millis
 ) {
   const clusters = yield* client.clusters.pipe(explain("partitions"))
-  const chosen = yield* choose(clusters, name)
-  return { serviceName: chosen.serviceName, partitionId: chosen.topology.partitionId, mode, hold }
+  const chosen = yield* choose(clusters, asked.partition)
+  return {
+    serviceName: chosen.serviceName,
+    partitionId: chosen.topology.partitionId,
+    mode: asked.mode,
+    hold,
+    ...(asked.overrides.length === 0 ? {} : { overrides: asked.overrides })
+  }
 })
 
 /** Shows changes until the operation has ended, and gives back the last of them. */

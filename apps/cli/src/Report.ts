@@ -93,6 +93,10 @@ const planLines = (plan: Plan): ReadonlyArray<string> => [
         `pid ${process.pid} on ${process.host}`,
         process.dataDirectory
       ])
+    ),
+    ...(plan.warnings ?? []).map((warning) => `warning: ${warning}`),
+    ...(plan.overridden ?? []).map(
+      ({ override, refusal }) => `overridden by "${override}" (${refusal._tag}): ${describeRefusal(refusal)}`
     )
   ])
 ]

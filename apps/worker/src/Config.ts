@@ -4,6 +4,7 @@
  */
 import { type Millis, parseMillis } from "@inquorate/core/Time"
 import { modules } from "@inquorate/targets/Registry"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -34,6 +35,13 @@ const lengthOf = (description: string) =>
       )
     )
 
+const expectedStore = "Expected sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"
+
+const isStoreAddress = (value: string): boolean =>
+  /^sqlite:./.test(value) || (/^postgres(ql)?:\/\//.test(value) && URL.canParse(value))
+
+const atOnce = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
+
 /** Where to listen, as `HOST:PORT`; port 0 takes a free one. */
 export const Listen = Schema.String.check(
   Schema.makeFilter((value) => parseListen(value) !== undefined || "Expected HOST:PORT, such as 127.0.0.1:19080", {
@@ -41,19 +49,50 @@ export const Listen = Schema.String.check(
   })
 )
 
-/** Where operations are stored. */
+/** Where operations are stored, on one line: a file for one worker, or a PostgreSQL for any number of them. */
 export const StoreAddress = Schema.String.check(
-  Schema.makeFilter(
-    (value) => /^sqlite:./.test(value) || "Expected sqlite:PATH, such as sqlite:/var/lib/inquorate/worker.db",
-    { toJsonSchema: () => ({ pattern: "^sqlite:." }) }
-  )
+  Schema.makeFilter((value) => isStoreAddress(value) || expectedStore, {
+    toJsonSchema: () => ({ pattern: "^(sqlite:.|postgres(ql)?://.)" })
+  })
 )
-
-/** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
-export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 const described = <S extends Schema.Top>(schema: S, description: string) =>
   Schema.optionalKey(schema).annotateKey({ description })
+
+/** Where a secret is: in an environment variable, or in a file whose last line break is not part of it. */
+export const SecretReference = Schema.Union([
+  Schema.Struct({ env: Schema.NonEmptyString }),
+  Schema.Struct({ file: Schema.NonEmptyString })
+]).annotate({ expected: "{ env: NAME } or { file: PATH }" })
+/** Where a secret is. */
+export type SecretReference = typeof SecretReference.Type
+
+/** The PostgreSQL that several workers share, in parts, so that no secret stands in the file. */
+export const PostgresStoreSettings = Schema.Struct({
+  postgres: Schema.Struct({
+    host: Schema.NonEmptyString.annotateKey({ description: "The server's name or address." }),
+    port: described(
+      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+      "Its port; 5432 unless given."
+    ),
+    database: Schema.NonEmptyString.annotateKey({ description: "The database." }),
+    user: Schema.NonEmptyString.annotateKey({
+      description: "The user; it needs CREATE on the database, or all on the schema."
+    }),
+    password: described(SecretReference, "The user's password, by reference."),
+    schema: described(
+      Schema.String.check(
+        Schema.isPattern(/^[a-z_][a-z0-9_]{0,39}$/, { expected: "lower-case letters, digits and _, 40 at most" })
+      ),
+      "The schema of our tables, made where it is missing; inquorate unless given."
+    )
+  }).annotateKey({ description: "A PostgreSQL that any number of workers share." })
+})
+/** The PostgreSQL that several workers share. */
+export type PostgresStoreSettings = typeof PostgresStoreSettings.Type
+
+/** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
+export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 /** What every cluster holds in a configuration file, whatever its system. */
 export const ClusterCommon = Schema.Struct({
@@ -80,14 +119,14 @@ export const WorkerFile = Schema.Struct({
     "Where to answer, as HOST:PORT on loopback; port 0 takes a free one. 127.0.0.1:19080 unless given."
   ),
   store: described(
-    StoreAddress,
-    "Where operations are stored, as sqlite:PATH; worker.db in the state directory unless given. One worker at a time holds it."
+    Schema.Union([StoreAddress, PostgresStoreSettings]),
+    "Where operations are stored: sqlite:PATH for one worker at a time, postgres://… or its parts for any number; worker.db in the state directory unless given."
   ),
   worker: described(
     Schema.Struct({
       id: described(
         Schema.NonEmptyString,
-        "This worker's name, the same at every start, so that it takes its own operations back at once. The host's name unless given."
+        "This worker's name, the same at every start and no other's. The host's name unless given, with the port on a shared store."
       )
     }),
     "The worker itself."
@@ -104,9 +143,24 @@ export const WorkerFile = Schema.Struct({
       queue: described(
         Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })),
         "How many operations may be unfinished; one more is refused as too busy. 10000 unless given."
+      ),
+      perCluster: described(
+        atOnce,
+        "How many operations may run at once on one cluster, whichever worker runs them; any number unless given."
+      ),
+      perHost: described(atOnce, "How many operations may have fences on one host at once; 1 unless given."),
+      overall: described(
+        atOnce,
+        "How many operations may run at once in all, whichever worker runs them; any number unless given."
       )
     }),
     "What the worker takes on."
+  ),
+  log: described(
+    Schema.Struct({
+      format: described(Schema.Literals(["text", "json"]), "How the log is written; text unless given.")
+    }),
+    "The worker's log."
   ),
   clusters: described(
     Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)),
@@ -123,14 +177,27 @@ export interface ClusterConfig {
   readonly maxHold: Millis | null
 }
 
+/** Where operations are stored; what is secret in it is still a reference, or redacted. */
+export type StoreConfig =
+  | { readonly _tag: "Sqlite"; readonly path: string }
+  | { readonly _tag: "PostgresUrl"; readonly url: Redacted.Redacted }
+  | { readonly _tag: "Postgres"; readonly settings: PostgresStoreSettings["postgres"] }
+
+/** How the log is written: lines for a person, or one JSON value per line. */
+export type LogFormat = "text" | "json"
+
 /** The whole configuration of a worker, with every default filled in. */
 export interface WorkerConfig {
   readonly listen: { readonly host: string; readonly port: number }
-  readonly store: { readonly path: string }
+  readonly store: StoreConfig
   readonly workerId: string
   readonly maxHold: Millis
   readonly concurrency: number
   readonly queue: number
+  readonly perCluster: number | null
+  readonly perHost: number | null
+  readonly overall: number | null
+  readonly logFormat: LogFormat
   readonly clusters: ReadonlyArray<ClusterConfig>
 }
 
@@ -165,6 +232,7 @@ export interface Overrides {
   readonly listen: string | undefined
   readonly store: string | undefined
   readonly workerId: string | undefined
+  readonly logFormat?: string | undefined
 }
 
 /** The host and port of `HOST:PORT` or `[HOST]:PORT`, or `undefined` for anything else. */
@@ -201,11 +269,20 @@ export const parse = (
     ...overrideMistakes(overrides)
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
-  const { limits, listen, store, worker } = file.success
+  const { limits, log, worker } = file.success
+  const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
+  const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
+  // On a shared store the newest start under an id takes it, so two workers of one host need names of their own.
+  const ownName =
+    store._tag === "Sqlite" || listen.port === 0 ? defaults.workerId : `${defaults.workerId}:${listen.port}`
   return Result.succeed({
-    listen: parseListen(overrides.listen ?? listen ?? defaultListen)!,
-    store: { path: (overrides.store ?? store ?? defaults.store).slice("sqlite:".length) },
-    workerId: overrides.workerId ?? worker?.id ?? defaults.workerId,
+    listen,
+    store,
+    workerId: overrides.workerId ?? worker?.id ?? ownName,
+    perCluster: limits?.perCluster ?? null,
+    perHost: limits?.perHost ?? 1,
+    overall: limits?.overall ?? null,
+    logFormat: (overrides.logFormat as LogFormat | undefined) ?? log?.format ?? "text",
     maxHold: limits?.maxHold ?? 900_000,
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
@@ -216,6 +293,13 @@ export const parse = (
 // --- internal ---
 
 const defaultListen = "127.0.0.1:19080"
+
+const storeOf = (store: string | PostgresStoreSettings): StoreConfig =>
+  typeof store !== "string"
+    ? { _tag: "Postgres", settings: store.postgres }
+    : store.startsWith("sqlite:")
+      ? { _tag: "Sqlite", path: store.slice("sqlite:".length) }
+      : { _tag: "PostgresUrl", url: Redacted.make(store) }
 
 type Locate = (path: ReadonlyArray<PropertyKey>) => number
 
@@ -252,7 +336,9 @@ const decode = <A>(
   return Result.mapError(decoded, (error) =>
     formatter(error.issue).issues.map((issue) => {
       const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]
-      return { line: locate(path), key: path.map(String).join("."), problem: issue.message }
+      // What was given for the store may hold a password.
+      const problem = path[0] === "store" ? issue.message.replace(/,? got [\s\S]*$/, "") : issue.message
+      return { line: locate(path), key: path.map(String).join("."), problem }
     })
   )
 }
@@ -298,7 +384,17 @@ const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
         {
           line: 0,
           key: "--store / INQUORATE_STORE",
-          problem: `Expected sqlite:PATH, got ${JSON.stringify(overrides.store)}`
+          // What was given may hold a password.
+          problem: expectedStore
+        }
+      ]),
+  ...(overrides.logFormat === undefined || overrides.logFormat === "text" || overrides.logFormat === "json"
+    ? []
+    : [
+        {
+          line: 0,
+          key: "--log-format / INQUORATE_LOG_FORMAT",
+          problem: `Expected text or json, got ${JSON.stringify(overrides.logFormat)}`
         }
       ])
 ]

@@ -14,12 +14,15 @@ export type Asked =
 /** The text of `--help`. */
 export const help = `The Inquorate worker: carries out operations and answers over HTTP.
 
-Usage: worker [--config FILE] [--listen HOST:PORT] [--store sqlite:PATH] [--worker-id ID]
+Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
 
   --config FILE         the configuration, YAML (INQUORATE_CONFIG)
   --listen HOST:PORT    where to answer; port 0 takes a free one (INQUORATE_LISTEN; 127.0.0.1:19080)
-  --store sqlite:PATH   where operations are stored (INQUORATE_STORE)
+  --store ADDRESS       where operations are stored (INQUORATE_STORE): sqlite:PATH for one worker at a time,
+                        postgres://USER@HOST:PORT/DATABASE for any number; a password in it is seen by everyone
+                        who may list processes, so rather give it in the environment or by the configuration
   --worker-id ID        this worker's name, the same at every start (INQUORATE_WORKER_ID)
+  --log-format FORMAT   text or json, one line each, to standard error (INQUORATE_LOG_FORMAT; text)
   --help, --version
 
 Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
@@ -42,6 +45,7 @@ export const read = (
             listen: { type: "string" },
             store: { type: "string" },
             "worker-id": { type: "string" },
+            "log-format": { type: "string" },
             help: { type: "boolean", short: "h" },
             version: { type: "boolean" }
           }
@@ -59,7 +63,8 @@ export const read = (
               overrides: {
                 listen: values.listen ?? environment.INQUORATE_LISTEN,
                 store: values.store ?? environment.INQUORATE_STORE,
-                workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID
+                workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
+                logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
               }
             }
   )

@@ -5,10 +5,13 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host } from "@inquorate/core/Host"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
 import * as Engine from "@inquorate/engine/Engine"
+import * as PostgresStore from "@inquorate/engine/PostgresStore"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
+import * as Machine from "@inquorate/injectors/Machine"
 import * as Pause from "@inquorate/injectors/Pause"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Cause from "effect/Cause"
@@ -18,14 +21,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import { ConfigError, parse, type WorkerConfig } from "./Config.ts"
+import { ConfigError, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import { type Asked, help, read } from "./Options.ts"
+import * as StorePlace from "./StorePlace.ts"
 
 // --- errors ---
 
@@ -41,6 +46,11 @@ const exitCodes = { usage: 2, store: 3, listen: 4 } as const
 // --- make ---
 
 const host = "local"
+
+/** How often hosts are looked at for fences past their deadline, in milliseconds. */
+const surveyEvery = 5000
+/** How often hosts are asked again which machines they are, in milliseconds. */
+const identifyEvery = 30_000
 
 /** Every configured cluster, paired with its target and its injector. */
 const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer.Layer<Clusters, TargetError> =>
@@ -79,29 +89,41 @@ const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Hos
   if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
 })
 
-const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
-  const config = yield* readConfig(asked)
+const run = Effect.fnUntraced(function* (config: WorkerConfig) {
   const hosts = new Map([[host, LocalHost.make(host)]])
   yield* warn(config)
   yield* Effect.ignore(sweepAtStart(hosts))
+  const lost = yield* Deferred.make<never, CannotRun>()
+  const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
+  const { place, store } = yield* openStore(config, onLost)
+  const machines = new Map<string, string>()
+  const identify = Effect.forEach(
+    hosts,
+    ([label, host]) => Effect.map(Machine.identify(host), (id) => void (id !== null && machines.set(label, id))),
+    { concurrency: "unbounded", discard: true }
+  )
+  yield* identify
+  yield* Effect.forkChild(Effect.forever(Effect.andThen(Effect.sleep(identifyEvery), identify)))
   const engine = Engine.layer({
     workerId: config.workerId,
     concurrency: config.concurrency,
     defaultMaxHold: config.maxHold,
-    storeAt: { _tag: "File", host, path: realPath(Path.resolve(config.store.path)) }
+    guards: {
+      perCluster: config.perCluster,
+      perHost: config.perHost,
+      overall: config.overall,
+      storeInside: StorePlace.inside(place)
+    },
+    reaches: ({ machineId, process }) => {
+      const known = machines.get(process.host)
+      return hosts.has(process.host) && (machineId === undefined || known === undefined || known === machineId)
+    },
+    surveyEvery,
+    onLost
   })
-  const lost = yield* Deferred.make<never, CannotRun>()
-  const onLost = () =>
-    Deferred.doneUnsafe(
-      lost,
-      new CannotRun({
-        exit: exitCodes.store,
-        detail: `the store ${config.store.path} was taken over by another worker while this one stood still`
-      })
-    )
   const worker = serving(config).pipe(
     Layer.provide(engine),
-    Layer.provide(SqliteStore.layer({ path: config.store.path, queueBound: config.queue, onLost })),
+    Layer.provide(store),
     Layer.provide(clusters(config, hosts))
   )
   return yield* Effect.raceFirst(Layer.launch(worker), Deferred.await(lost)).pipe(
@@ -114,6 +136,18 @@ const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: 
   )
 })
 
+/** Runs with the log that was asked for; what ends the worker is told in it too. */
+const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
+  const config = yield* readConfig(asked)
+  const json = config.logFormat === "json"
+  const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
+  return yield* run(config).pipe(
+    Effect.tapError(({ detail }) => (json ? Effect.logFatal(detail) : Effect.void)),
+    Effect.annotateLogs({ worker: config.workerId }),
+    Effect.provide(logger)
+  )
+})
+
 const main = Effect.gen(function* () {
   const asked = read(process.argv.slice(2), process.env)
   if (Result.isFailure(asked)) return yield* new CannotRun({ exit: exitCodes.usage, detail: asked.failure })
@@ -123,12 +157,9 @@ const main = Effect.gen(function* () {
     case "Version":
       return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Run":
-      return yield* run(asked.success)
+      return yield* runLogged(asked.success)
   }
-}).pipe(
-  Effect.tapError((error) => Console.error(`worker: ${error.detail}`)),
-  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
-)
+}).pipe(Effect.tapError((error) => Console.error(`worker: ${error.detail}`)))
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
@@ -166,13 +197,6 @@ function readConfig({
   })
 }
 
-/** The path with its links resolved, as far as it exists yet. */
-function realPath(path: string): string {
-  if (FileSystem.existsSync(path)) return FileSystem.realpathSync(path)
-  const parent = Path.dirname(path)
-  return parent === path ? path : Path.join(realPath(parent), Path.basename(path))
-}
-
 function stateDirectory(): string {
   if (process.getuid?.() === 0) return "/var/lib/inquorate"
   return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
@@ -191,5 +215,57 @@ function warn(config: WorkerConfig): Effect.Effect<void, CannotRun> {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }
     if (config.clusters.length === 0) yield* Effect.logWarning("no cluster is configured: there is nothing to break")
+  })
+}
+
+/** The store that the configuration names, and where it lies. A secret is read here and goes nowhere but to the store. */
+function openStore(
+  config: WorkerConfig,
+  onLost: (detail: string) => void
+): Effect.Effect<
+  { readonly store: Layer.Layer<OperationStore, StoreError>; readonly place: StorePlace.StorePlace },
+  CannotRun
+> {
+  return Effect.gen(function* () {
+    if (config.store._tag === "Sqlite") {
+      const { path } = config.store
+      const takenOver = `the store ${path} was taken over by another worker while this one stood still`
+      return {
+        place: StorePlace.ofFile(path),
+        store: SqliteStore.layer({ path, queueBound: config.queue, onLost: () => onLost(takenOver) })
+      }
+    }
+    const url = config.store._tag === "PostgresUrl" ? config.store.url : yield* urlOf(config.store.settings)
+    const schema = config.store._tag === "Postgres" ? config.store.settings.schema : undefined
+    return {
+      place: StorePlace.ofUrl(url),
+      store: PostgresStore.layer({ url, queueBound: config.queue, ...(schema === undefined ? {} : { schema }) })
+    }
+  })
+}
+
+function urlOf(
+  settings: Extract<StoreConfig, { readonly _tag: "Postgres" }>["settings"]
+): Effect.Effect<Redacted.Redacted, CannotRun> {
+  const { database, host, password, port, user } = settings
+  const name = encodeURIComponent
+  const make = (secret: string) =>
+    Redacted.make(
+      `postgresql://${name(user)}${secret === "" ? "" : `:${name(secret)}`}@${
+        host.includes(":") ? `[${host}]` : name(host)
+      }:${port ?? 5432}/${name(database)}`
+    )
+  if (password === undefined) return Effect.succeed(make(""))
+  const missing = (detail: string) =>
+    new CannotRun({ exit: exitCodes.usage, detail: `store.postgres.password: ${detail}` })
+  if ("env" in password) {
+    const secret = process.env[password.env]
+    return secret === undefined
+      ? Effect.fail(missing(`the environment variable ${password.env} is not set`))
+      : Effect.succeed(make(secret))
+  }
+  return Effect.try({
+    try: () => make(FileSystem.readFileSync(password.file, "utf8").replace(/\r?\n$/, "")),
+    catch: (cause) => missing(`the file cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
   })
 }

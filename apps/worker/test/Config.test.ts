@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { type Overrides, parse, parseListen } from "../src/Config.ts"
 
@@ -24,7 +25,7 @@ describe("a configuration", () => {
   it("may be empty, and then has every default", () => {
     const config = Result.getOrThrow(read(""))
     assert.deepStrictEqual(config.listen, { host: "127.0.0.1", port: 19080 })
-    assert.deepStrictEqual(config.store, { path: "/state/worker.db" })
+    assert.deepStrictEqual(config.store, { _tag: "Sqlite", path: "/state/worker.db" })
     assert.strictEqual(config.workerId, "here")
     assert.strictEqual(config.maxHold, 900_000)
     assert.deepStrictEqual(config.clusters, [])
@@ -46,8 +47,8 @@ describe("a configuration", () => {
       })
     )
     assert.deepStrictEqual(
-      [config.listen, config.store.path, config.workerId],
-      [{ host: "::1", port: 2 }, "/b", "flag"]
+      [config.listen, config.store, config.workerId],
+      [{ host: "::1", port: 2 }, { _tag: "Sqlite", path: "/b" }, "flag"]
     )
   })
 
@@ -108,6 +109,54 @@ describe("a configuration", () => {
   it("never prints a secret it was given in place", () => {
     const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
     assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")
+  })
+})
+
+describe("a shared store", () => {
+  it("is named by a URL in file, environment or flag, or by its parts with the secret by reference", () => {
+    const url = Result.getOrThrow(read("", { store: "postgres://u:hunter2@db.example:5433/ops" })).store
+    assert.strictEqual(
+      url._tag === "PostgresUrl" && Redacted.value(url.url),
+      "postgres://u:hunter2@db.example:5433/ops"
+    )
+    const parts =
+      "store:\n  postgres: { host: db, database: ops, user: u, password: { env: SECRET }, schema: faults }\n"
+    assert.deepStrictEqual(Result.getOrThrow(read(parts)).store, {
+      _tag: "Postgres",
+      settings: { host: "db", database: "ops", user: "u", password: { env: "SECRET" }, schema: "faults" }
+    })
+  })
+
+  it("gives each worker of a host a name of its own, since the newest start under a name takes it", () => {
+    const named = (listen: string, store: string) => Result.getOrThrow(read("", { listen, store })).workerId
+    assert.strictEqual(named("127.0.0.1:19081", "postgres://u@db/ops"), "here:19081")
+    assert.strictEqual(named("127.0.0.1:19081", "sqlite:/a"), "here")
+  })
+
+  it("is never printed with its secret, not even where it is wrong", () => {
+    const url = "postgres://u:hunter2@db/ops"
+    const said = [
+      JSON.stringify(read("", { store: url })),
+      JSON.stringify(read(`store: "${url}"\ncolour: red\n`)),
+      ...["mysql://u:hunter2@db/ops", "postgres://u:hunter2@:x:/ops"].flatMap((store) => [
+        JSON.stringify(read("", { store })),
+        JSON.stringify(read(`store: "${store}"\n`))
+      ]),
+      JSON.stringify(read("store:\n  postgres: { host: db, database: ops, user: u, password: hunter2 }\n"))
+    ]
+    for (const text of said) assert.notInclude(text, "hunter2")
+    assert.deepStrictEqual(mistakes("store:\n  postgres: { host: db, database: ops, user: u, password: hunter2 }\n"), [
+      "2 store.postgres.password"
+    ])
+  })
+})
+
+describe("what is allowed at once", () => {
+  it("is one operation on a host, and any number elsewhere", () => {
+    const { overall, perCluster, perHost } = Result.getOrThrow(read(""))
+    assert.deepStrictEqual([perCluster, perHost, overall], [null, 1, null])
+    const told = Result.getOrThrow(read("limits: { perCluster: 2, perHost: 3, overall: 4 }"))
+    assert.deepStrictEqual([told.perCluster, told.perHost, told.overall], [2, 3, 4])
   })
 })
 

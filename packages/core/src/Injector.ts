@@ -82,8 +82,16 @@ export class InjectorError extends Schema.TaggedError<InjectorError>()("Injector
 
 /** What an injector says of a process before anything is touched. */
 export const Preflight = Schema.TaggedUnion({
-  /** It can be taken out; `skew` is the host's clock minus ours in milliseconds. */
-  Ready: { grade: Grade, skew: Schema.Int },
+  /**
+   * It can be taken out; `skew` is the host's clock minus ours in milliseconds. `machineId` names the machine where it
+   * has an id, `warnings` tells what a person should know, such as a supervisor that would restart the process.
+   */
+  Ready: {
+    grade: Grade,
+    skew: Schema.Int,
+    machineId: Schema.optionalKey(Schema.String),
+    warnings: Schema.optionalKey(Schema.Array(Schema.String))
+  },
   /** It cannot; `problem` says why in words for a person. */
   Impossible: { problem: Schema.String },
   /** The process is not what it was said to be. */

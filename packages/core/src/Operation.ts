@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
-import { PlannedFence, QuorumLossMode } from "./Plan.ts"
+import { Override, PlannedFence, QuorumLossMode } from "./Plan.ts"
 import { Instant, Millis } from "./Time.ts"
 
 // --- models ---
@@ -16,7 +16,9 @@ export const QuorumLossRequest = Schema.Struct({
   serviceName: Schema.String,
   partitionId: Guid,
   mode: QuorumLossMode,
-  hold: Millis
+  hold: Millis,
+  /** The guards to set aside where they say no; none unless given. */
+  overrides: Schema.optionalKey(Schema.Array(Override))
 }).annotate({ identifier: "QuorumLossRequest" })
 /** What was asked for. */
 export type QuorumLossRequest = typeof QuorumLossRequest.Type

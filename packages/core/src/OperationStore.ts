@@ -92,9 +92,14 @@ export class OperationStore extends Context.Service<
     >
     /**
      * Takes up to `limit` operations that nobody with a live lease owns and that are due; raises the epoch of each.
-     * Operations that are being undone come first, then those that were begun, then the oldest.
+     * Operations that are being undone come first, then those that were begun, then the oldest. What `reaches` denies
+     * is left to other workers and keeps nothing behind it waiting.
      */
-    readonly claim: (worker: string, limit: number) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    readonly claim: (
+      worker: string,
+      limit: number,
+      reaches?: (operation: Operation) => boolean
+    ) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /** Gives all operations of the worker back at once, so that another may take them without waiting. */
     readonly release: (worker: string) => Effect.Effect<void, StoreError>
     /** Removes ended operations beyond `keepAtMost` that ended before `endedBefore` and hold no partition. */

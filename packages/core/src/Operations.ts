@@ -94,5 +94,7 @@ export class Operations extends Context.Service<
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /** Why this worker can take no work now, in words for a person; none where it can. Answers within two seconds. */
+    readonly unready: Effect.Effect<ReadonlyArray<string>>
   }
 >()("@inquorate/core/Operations") {}

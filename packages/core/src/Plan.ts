@@ -24,35 +24,28 @@ export const Grade = Schema.Literals(["Kernel", "Keeper"])
 /** What ends a fence without us. */
 export type Grade = typeof Grade.Type
 
+/**
+ * A guard that a caller may set aside by name, with what is then allowed all the same: a group with a member down, a
+ * hold longer than the limit, more operations at once than the limits, another operation on the same host.
+ */
+export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy"]).annotate({
+  identifier: "Override"
+})
+/** A guard that a caller may set aside by name. */
+export type Override = typeof Override.Type
+
 /** One fence of a plan: this member is taken out by this injector. */
 export const PlannedFence = Schema.Struct({
   member: Schema.String,
   node: Schema.String,
   injector: Schema.String,
   grade: Grade,
-  process: ProcessRef
+  process: ProcessRef,
+  /** The machine id of the host, where it has one: only a worker that reaches this very machine may act on the fence. */
+  machineId: Schema.optionalKey(Schema.String)
 }).annotate({ identifier: "PlannedFence" })
 /** One fence of a plan. */
 export type PlannedFence = typeof PlannedFence.Type
-
-/**
- * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up and a write needs `needed`;
- * the members that `fences` name go, which leaves fewer than that.
- */
-export const Plan = Schema.Struct({
-  mode: QuorumLossMode,
-  hold: Millis,
-  /** Members that count for the quorum, as configured. */
-  configured: Schema.Int,
-  up: Schema.Int,
-  needed: Schema.Int,
-  rule: Schema.String,
-  fences: Schema.Array(PlannedFence),
-  /** The arithmetic in one line for a person. */
-  arithmetic: Schema.String
-}).annotate({ identifier: "Plan" })
-/** The plan of a cut. */
-export type Plan = typeof Plan.Type
 
 /** Why a fault is not allowed now. A refusal is a rule's "no", not a failure; each says what to do. */
 export const Refusal = Schema.TaggedUnion({
@@ -81,10 +74,40 @@ export const Refusal = Schema.TaggedUnion({
   /** The worker's own store lies on this member, inside the cut. */
   StoreInside: { member: Schema.String },
   /** The host's clock differs from ours by more than is allowed. */
-  ClockSkew: { host: Schema.String, skew: Schema.Int }
+  ClockSkew: { host: Schema.String, skew: Schema.Int },
+  /** As many operations as are allowed at once run already, on this cluster or in all. */
+  TooMany: { scope: Schema.Literals(["cluster", "overall"]), running: Schema.Int, limit: Schema.Int },
+  /** Another operation's fences stand on a host of this cut. */
+  HostBusy: { host: Schema.String, operationId: Schema.String }
 })
 /** Why a fault is not allowed now. */
 export type Refusal = typeof Refusal.Type
+
+/**
+ * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up and a write needs `needed`;
+ * the members that `fences` name go, which leaves fewer than that.
+ */
+export const Plan = Schema.Struct({
+  mode: QuorumLossMode,
+  hold: Millis,
+  /** Members that count for the quorum, as configured. */
+  configured: Schema.Int,
+  up: Schema.Int,
+  needed: Schema.Int,
+  rule: Schema.String,
+  fences: Schema.Array(PlannedFence),
+  /** The arithmetic in one line for a person. */
+  arithmetic: Schema.String,
+  /** What a person should know before the cut and nothing refuses, such as a supervisor that would restart a member. */
+  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** The guards that said no and were set aside by the caller, by name. */
+  overridden: Schema.optionalKey(Schema.Array(Schema.Struct({ override: Override, refusal: Refusal })))
+}).annotate({ identifier: "Plan" })
+/** The plan of a cut. */
+export type Plan = typeof Plan.Type
+
+/** The override that sets a refusal aside, or `undefined` for one that nothing does. */
+export const overrideOf = (refusal: Refusal): Override | undefined => overrides[refusal._tag]
 
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode =>
@@ -103,7 +126,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   UnknownPartition: ({ partitionId }) =>
     `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
   Degraded: ({ down, why }) =>
-    `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first.`,
+    `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first, or start with the override "degraded".`,
   AlreadyLost: ({ needed, up, why }) =>
     `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
   NotSteady: ({ detail }) =>
@@ -121,7 +144,12 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   StoreInside: ({ member }) =>
     `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
   ClockSkew: ({ host, skew }) =>
-    `The clock of host ${host} differs from the worker's by ${skew} ms; more than 1000 ms is not allowed. Set the clocks first.`
+    `The clock of host ${host} differs from the worker's by ${skew} ms; more than 1000 ms is not allowed. Set the clocks first.`,
+  TooMany: ({ limit, running, scope }) =>
+    `${running} ${running === 1 ? "operation runs" : "operations run"} ${scope === "cluster" ? "on this cluster" : "in all"} already, and ${limit} may. ` +
+    `Wait for an end, raise limits.${scope === "cluster" ? "perCluster" : "overall"} in the configuration, or start with the override "tooMany".`,
+  HostBusy: ({ host, operationId }) =>
+    `Operation ${operationId} has fences on the host ${host} already. Wait for its end, raise limits.perHost in the configuration, or start with the override "hostBusy".`
 })
 
 /**
@@ -187,4 +215,13 @@ export const explain = (topology: Topology, cut: ReadonlyArray<Member>): string 
     `${up} − ${topology.needed} + 1 = ${up - topology.needed + 1} must go; ` +
     `cutting ${cut.map((member) => member.name).join(", ")} leaves ${up - gone} < ${topology.needed}${leader}`
   )
+}
+
+// --- internal ---
+
+const overrides: Partial<Record<Refusal["_tag"], Override>> = {
+  Degraded: "degraded",
+  TooLong: "tooLong",
+  TooMany: "tooMany",
+  HostBusy: "hostBusy"
 }

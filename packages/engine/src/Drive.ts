@@ -8,6 +8,7 @@ import type * as Latch from "effect/Latch"
 import { isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { stateOf } from "@inquorate/core/Wire"
+import * as Figures from "./Figures.ts"
 import { busy } from "./LookUp.ts"
 import * as Performing from "./Performing.ts"
 import { open, type Ground, type Outcome, type Session } from "./Session.ts"
@@ -59,6 +60,7 @@ export const drive = (
       const { operation } = journal.stored()
       if (isTerminal(operation) && !toldEnd) {
         toldEnd = true
+        if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
         yield* Effect.logInfo(`Operation ended as ${stateOf(operation.stage)}`)
         yield* ended
       }

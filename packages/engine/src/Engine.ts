@@ -8,20 +8,24 @@ import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Clusters } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, isTerminal } from "@inquorate/core/Operation"
+import { holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
 import { Operations } from "@inquorate/core/Operations"
 import { OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
+import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import * as Browse from "./Browse.ts"
 import { drive } from "./Drive.ts"
+import * as Figures from "./Figures.ts"
+import { type Guards, unguarded } from "./Guards.ts"
 import * as LocalLease from "./LocalLease.ts"
-import type { StoreSite } from "./LookUp.ts"
 import * as Requests from "./Requests.ts"
 import type { Ground } from "./Session.ts"
+import * as Survey from "./Survey.ts"
 import { monotonicMillis } from "./Timeline.ts"
 
 /** How an engine is set up. Everything but the worker's stable id has a default. */
@@ -38,8 +42,17 @@ export interface EngineOptions {
   readonly retention?: { readonly rows: number; readonly age: Millis }
   /** The longest hold on a cluster that is not configured; 900 000 ms unless given. */
   readonly defaultMaxHold?: Millis
-  /** Where the store lies; a plan that would break it is refused. */
-  readonly storeAt?: StoreSite
+  /** What is allowed at once, and where the store lies; nothing is limited unless given. */
+  readonly guards?: Partial<Guards>
+  /**
+   * Whether this worker can reach the host of a fence; any unless given. An operation that has a fence on another host
+   * is left to other workers.
+   */
+  readonly reaches?: (fence: PlannedFence) => boolean
+  /** How often hosts are looked at for fences past their deadline, and operations are counted; never unless given. */
+  readonly surveyEvery?: Millis
+  /** Hears, at most once, that a newer start took this worker's id: it must end. */
+  readonly onLost?: (detail: string) => void
 }
 
 /** Runs the engine in the layer's scope and provides `Operations`. The bound of the queue is the store's. */
@@ -51,10 +64,12 @@ export const make = (
   options: EngineOptions
 ): Effect.Effect<Operations["Service"], never, OperationStore | Clusters | Scope.Scope> =>
   Effect.gen(function* () {
-    const store = yield* OperationStore
+    yield* Figures.begin
+    const store = Figures.timed(yield* OperationStore)
     const clusters = (yield* Clusters).all
     const lease = yield* LocalLease.make
-    const ground: Ground = { worker: options.workerId, store, clusters, lease, storeAt: options.storeAt ?? null }
+    const guards = { ...unguarded, ...options.guards }
+    const ground: Ground = { worker: options.workerId, store, clusters, lease, guards }
     // Registered first and so run last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* makeWorker(ground, options)
@@ -68,6 +83,7 @@ export const make = (
       Effect.andThen(worker.begin, Effect.all([worker.beat, worker.claim], { concurrency: "unbounded", discard: true }))
     )
     yield* Effect.forkScoped(prune(store, options))
+    if (options.surveyEvery !== undefined) yield* Effect.forkScoped(Survey.run(clusters, store, options.surveyEvery))
     const views = yield* Browse.make(clusters)
     return Requests.make(ground, views, options.defaultMaxHold ?? defaultMaxHold)
   })
@@ -111,6 +127,27 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
     const scope = yield* Effect.scope
     const fibers = yield* FiberMap.make<Guid>()
     const wake = yield* Latch.make(true)
+    let lost = false
+
+    const onFailure = ({ detail, reason }: StoreError): Effect.Effect<void> => {
+      // Nothing but a heartbeat is fenced here, and that for good: the id has another holder.
+      if (reason !== "Fenced") return Effect.logWarning(`The store did not answer: ${detail}`)
+      if (lost) return Effect.void
+      lost = true
+      return Effect.andThen(
+        Effect.logError(detail),
+        Effect.sync(() => options.onLost?.(detail))
+      )
+    }
+    const tolerate = (asked: Effect.Effect<void, StoreError>): Effect.Effect<void> =>
+      Effect.catchTag(asked, "StoreError", onFailure)
+    const persist = (asked: Effect.Effect<void, StoreError>): Effect.Effect<void> =>
+      Effect.catchTag(asked, "StoreError", (error) =>
+        onFailure(error).pipe(
+          Effect.andThen(Effect.sleep(storeRetry)),
+          Effect.andThen(Effect.suspend(() => persist(asked)))
+        )
+      )
 
     const run = (claimed: Stored): Effect.Effect<void> => {
       const { id } = claimed.operation
@@ -178,7 +215,7 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
         const room = Math.min(claimAtOnce, concurrency - running)
         if (room <= 0) return
         yield* lease.permit
-        const claimed = yield* store.claim(worker, room)
+        const claimed = yield* store.claim(worker, room, (operation) => isWithinReach(operation, options.reaches))
         for (const stored of claimed) {
           if (driven.get(stored.operation.id)?.epoch !== stored.epoch) yield* run(stored)
         }
@@ -188,7 +225,13 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
 
     return {
       begin: persist(Effect.andThen(store.release(worker), heartbeat)),
-      beat: Effect.forever(Effect.andThen(Effect.sleep(beatMs), tolerate(heartbeat))),
+      beat: Effect.forever(
+        Effect.sleep(beatMs).pipe(
+          Effect.andThen(tolerate(heartbeat)),
+          Effect.andThen(lease.isLive),
+          Effect.flatMap((live) => Metric.update(Figures.leaseHeld, live ? 1 : 0))
+        )
+      ),
       claim: Effect.forever(
         Effect.gen(function* () {
           yield* wake.close
@@ -208,16 +251,9 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
 const holdsNothing = (store: OperationStore["Service"], id: Guid): Effect.Effect<boolean, StoreError> =>
   Effect.map(store.get(id), (stored) => stored === null || !holdsPartition(stored.operation))
 
-const tolerate = (asked: Effect.Effect<void, StoreError>): Effect.Effect<void> =>
-  Effect.catchTag(asked, "StoreError", ({ detail }) => Effect.logWarning(`The store did not answer: ${detail}`))
-
-const persist = (asked: Effect.Effect<void, StoreError>): Effect.Effect<void> =>
-  Effect.catchTag(asked, "StoreError", ({ detail }) =>
-    Effect.logWarning(`The store did not answer: ${detail}`).pipe(
-      Effect.andThen(Effect.sleep(storeRetry)),
-      Effect.andThen(Effect.suspend(() => persist(asked)))
-    )
-  )
+// What has no fences yet may be looked up by any worker: all that share a store have the same clusters.
+const isWithinReach = (operation: Operation, reaches: EngineOptions["reaches"]): boolean =>
+  reaches === undefined || (standingOrder(operation)?.fences.every(reaches) ?? true)
 
 const prune = (store: OperationStore["Service"], options: EngineOptions): Effect.Effect<never> => {
   const { age, rows } = options.retention ?? defaultRetention
@@ -225,5 +261,9 @@ const prune = (store: OperationStore["Service"], options: EngineOptions): Effect
     const now = yield* store.now
     const removed = yield* store.prune(rows, Math.max(0, now - age))
     if (removed > 0) yield* Effect.logInfo(`Removed ${removed} ended operations`)
-  }).pipe(tolerate, Effect.andThen(Effect.sleep(pruneEvery)), Effect.forever)
+  }).pipe(
+    Effect.catchTag("StoreError", ({ detail }) => Effect.logWarning(`The store did not answer: ${detail}`)),
+    Effect.andThen(Effect.sleep(pruneEvery)),
+    Effect.forever
+  )
 }

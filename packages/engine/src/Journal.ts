@@ -12,6 +12,7 @@ import type { EvidenceEntry, Fact, PhaseName, ProbeSample } from "@inquorate/cor
 import { advance, type Event, type Operation } from "@inquorate/core/Operation"
 import { type OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant } from "@inquorate/core/Time"
+import * as Figures from "./Figures.ts"
 import type { Timeline } from "./Timeline.ts"
 
 /** What became of an event: stored, refused by the rules as they stand now, or kept out by another operation's fences. */
@@ -48,6 +49,7 @@ export const make = (
     const samples = new Map<number, ProbeSample>()
     const writing = yield* Semaphore.make(1)
     const halt = yield* Deferred.make<never, StoreError>()
+    let phaseBegan: number | null = null
     const { id } = claimed.operation
     const as = { worker, epoch: claimed.epoch }
     const halting = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
@@ -94,6 +96,12 @@ export const make = (
           const saved = yield* Effect.result(store.save(before, next.success, [...told, ...began], as))
           if (Result.isSuccess(saved)) {
             current = saved.success
+            yield* Effect.forEach(facts, Figures.observe, { discard: true })
+            if (began.length > 0) {
+              const now = timeline.monotonic()
+              if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before.operation), now - phaseBegan)
+              phaseBegan = now
+            }
             return "Moved"
           }
           giveBack(told)

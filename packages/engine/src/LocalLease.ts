@@ -18,6 +18,8 @@ export interface LocalLease {
    * Both come from one reading, so that whatever freezes us in between only makes the order late.
    */
   readonly permit: Effect.Effect<Millis>
+  /** True while the lease is live. */
+  readonly isLive: Effect.Effect<boolean>
   /** Extends the lease; called only after the store has named what is still owned and the rest was let go. */
   readonly renew: (expires: Millis) => void
 }
@@ -35,6 +37,7 @@ export const make: Effect.Effect<LocalLease> = Clock.clockWith((clock) =>
     })
     return {
       permit,
+      isLive: Effect.sync(() => monotonicMillis(clock) < expires),
       renew: (until) => {
         expires = until
         renewed.openUnsafe()

@@ -10,10 +10,20 @@ import { type Cluster, parseServiceName } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, type Operation, type QuorumLossRequest, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
-import { chooseCut, explain, type Plan, type PlannedFence, Refusal } from "@inquorate/core/Plan"
+import {
+  chooseCut,
+  explain,
+  type Override,
+  overrideOf,
+  type Plan,
+  type PlannedFence,
+  Refusal,
+  smallestCut
+} from "@inquorate/core/Plan"
 import type { Target } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
 import { type Member, Topology } from "@inquorate/core/Topology"
+import { crowdRefusals, type Guards, storeRefusal } from "./Guards.ts"
 
 /** A guard said no. `topology` is there where the group was found. */
 export class GuardRefused extends Schema.TaggedError<GuardRefused>()("GuardRefused", {
@@ -26,14 +36,6 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   detail: Schema.String,
   retryable: Schema.Boolean
 }) {}
-
-/**
- * Where the worker's own store lies: in a file on the host of that label, its path absolute and with links resolved; or
- * behind the address of a database server.
- */
-export type StoreSite =
-  | { readonly _tag: "File"; readonly host: string; readonly path: string }
-  | { readonly _tag: "Server"; readonly address: string }
 
 /** How far a host's clock may differ from ours, in milliseconds. */
 export const skewMost: Millis = 1000
@@ -94,26 +96,49 @@ export const discover = (target: Target): Effect.Effect<ReadonlyArray<Topology>,
     )
   )
 
-/** The plan of a cut on a group, after every guard that the group, its processes and its hosts can answer. */
+/**
+ * The plan of a cut on a group, after every guard: the cluster's own, the group's, its processes' and hosts', our store's
+ * place and what else runs. A refusal that the request overrides by name stands in the plan instead.
+ */
 export const planCut = (
-  cluster: Cluster,
-  topology: Topology,
-  request: QuorumLossRequest,
-  storeAt: StoreSite | null
-): Effect.Effect<Plan, GuardRefused | Unreachable> =>
+  ground: { readonly store: OperationStore["Service"]; readonly guards: Guards },
+  { cluster, topology }: { readonly cluster: Cluster; readonly topology: Topology },
+  asked: { readonly id: Guid; readonly request: QuorumLossRequest; readonly receivedAt: number },
+  options: { readonly queuedCount: boolean }
+): Effect.Effect<Plan, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
+    const { request } = asked
+    const overridden: Array<{ readonly override: Override; readonly refusal: Refusal }> = []
     const refuse = (refusal: Refusal): GuardRefused => new GuardRefused({ refusal, topology })
+    const insist = (refusal: Refusal): Effect.Effect<void, GuardRefused> => {
+      const override = overrideOf(refusal)
+      if (override === undefined || !overrides(request, override)) return Effect.fail(refuse(refusal))
+      return Effect.sync(() => void overridden.push({ override, refusal }))
+    }
     if (cluster.protected) return yield* refuse(Refusal.cases.Protected.make({ cluster: cluster.name }))
-    const cut = chooseCut(topology, request.mode)
-    if (Result.isFailure(cut)) return yield* refuse(cut.failure)
-    const inside = storeAt === null ? undefined : storeInside(storeAt, topology, cut.success)
-    if (inside !== undefined) return yield* refuse(Refusal.cases.StoreInside.make({ member: inside.name }))
-    const fences = yield* Effect.forEach(
+    const inside = yield* storeRefusal(ground.guards, topology)
+    if (inside !== null) return yield* refuse(inside)
+    let cut = chooseCut(topology, request.mode)
+    if (Result.isFailure(cut)) {
+      yield* insist(cut.failure)
+      cut = smallestCut(topology, request.mode)
+      if (Result.isFailure(cut)) return yield* refuse(cut.failure)
+    }
+    const { maxHold } = cluster
+    // Where nobody asked to go beyond the limit it was checked when the request came, by the limit of that moment.
+    if (maxHold !== null && request.hold > maxHold && overrides(request, "tooLong")) {
+      yield* insist(Refusal.cases.TooLong.make({ asked: request.hold, limit: maxHold }))
+    }
+    const prepared = yield* Effect.forEach(
       cut.success,
       (member) =>
         Effect.catchTag(planFence(cluster, member), "FenceRefused", ({ refusal }) => Effect.fail(refuse(refusal))),
       { concurrency: "unbounded" }
     )
+    const fences = prepared.map(({ fence }) => fence)
+    const warnings = prepared.flatMap(({ warnings }) => warnings)
+    const crowd = yield* crowdRefusals(ground.guards, ground.store, asked, fences, options)
+    yield* Effect.forEach(crowd, insist, { discard: true })
     const counting = topology.members.filter((member) => member.counts)
     return {
       mode: request.mode,
@@ -123,7 +148,9 @@ export const planCut = (
       needed: topology.needed,
       rule: topology.rule,
       fences,
-      arithmetic: explain(topology, cut.success)
+      arithmetic: explain(topology, cut.success),
+      ...(warnings.length === 0 ? {} : { warnings }),
+      ...(overridden.length === 0 ? {} : { overridden })
     }
   })
 
@@ -156,9 +183,13 @@ export const busy = (operation: Operation): Refusal =>
         : "it has not ended yet; wait for its end or cancel it"
   })
 
-/** Fails with `TooLong` where the hold is longer than allowed; null allows any. */
+/** Whether the request sets a guard aside. */
+export const overrides = (request: QuorumLossRequest, override: Override): boolean =>
+  request.overrides?.includes(override) ?? false
+
+/** Fails with `TooLong` where the hold is longer than allowed; null allows any, and the override `tooLong` too. */
 export const refuseTooLong = (request: QuorumLossRequest, limit: Millis | null): Effect.Effect<void, GuardRefused> =>
-  limit === null || request.hold <= limit
+  limit === null || request.hold <= limit || overrides(request, "tooLong")
     ? Effect.void
     : Effect.fail(
         new GuardRefused({ refusal: Refusal.cases.TooLong.make({ asked: request.hold, limit }), topology: null })
@@ -172,22 +203,15 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
 
 class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
 
-// A file goes with the member below whose data it lies. A database goes with its whole group: without the quorum its
-// primary commits nothing either.
-const storeInside = (storeAt: StoreSite, topology: Topology, cut: ReadonlyArray<Member>): Member | undefined =>
-  storeAt._tag === "File"
-    ? cut.find(
-        ({ process }) =>
-          process !== null && process.host === storeAt.host && storeAt.path.startsWith(`${process.dataDirectory}/`)
-      )
-    : topology.members.find(({ address }) => sameAddress(address) === sameAddress(storeAt.address))
-
-const sameAddress = (address: string): string => address.toLowerCase().replace(/^localhost:/, "127.0.0.1:")
-
 const occupies = (operation: Operation): boolean =>
   standingOrder(operation) !== null || operation.firstDeadline !== null
 
-const planFence = (cluster: Cluster, member: Member): Effect.Effect<PlannedFence, FenceRefused | Unreachable> =>
+interface PreparedFence {
+  readonly fence: PlannedFence
+  readonly warnings: ReadonlyArray<string>
+}
+
+const planFence = (cluster: Cluster, member: Member): Effect.Effect<PreparedFence, FenceRefused | Unreachable> =>
   Effect.gen(function* () {
     const mistaken = (problem: string) =>
       new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
@@ -212,11 +236,15 @@ const planFence = (cluster: Cluster, member: Member): Effect.Effect<PlannedFence
           })
         }
         return {
-          member: member.name,
-          node: member.node,
-          injector: cluster.injector.name,
-          grade: preflight.grade,
-          process
+          fence: {
+            member: member.name,
+            node: member.node,
+            injector: cluster.injector.name,
+            grade: preflight.grade,
+            process,
+            ...(preflight.machineId === undefined ? {} : { machineId: preflight.machineId })
+          },
+          warnings: (preflight.warnings ?? []).map((warning) => `${member.name}: ${warning}`)
         }
     }
   })

@@ -9,18 +9,20 @@ import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { FenceState, InjectorError } from "@inquorate/core/Injector"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
-import { describeRefusal, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
+import { describeRefusal, overrideOf, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
 import { judgeHold, judgeLoss, judgeRecovery, survivorsWordFrom } from "@inquorate/core/Verdict"
 import { holdFacts, liftAll, liftFacts, type Off, writeUntilAcknowledged } from "./Lifting.ts"
+import { crowdRefusals } from "./Guards.ts"
 import {
   discover,
   discoverGroup,
   findCluster,
   GuardRefused,
   notSteady,
+  overrides,
   planCut,
   refuseBusy,
   Unreachable
@@ -57,10 +59,17 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
     session.topology = topology
     journal.note({ _tag: "TopologySeen", topology })
     yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    const plan = yield* planCut(cluster, topology, request, ground.storeAt)
+    const asked = { id, request, receivedAt: operation.receivedAt }
+    const plan = yield* planCut(ground, { cluster, topology }, asked, { queuedCount: false })
     journal.note({ _tag: "Planned", plan })
     if (prober !== null) yield* steady(prober, topology, cluster.target.recoveryWriteTimeout)
     yield* refuseBusy(ground.store, id, request, { queuedCount: false })
+    for (const refusal of yield* crowdRefusals(ground.guards, ground.store, asked, plan.fences, {
+      queuedCount: false
+    })) {
+      const override = overrideOf(refusal)
+      if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
+    }
     const at = timeline.now()
     session.orderedAttempt = operation.attempt
     session.confirmed = null
@@ -568,7 +577,14 @@ const lookAtHealth = (session: Session): Effect.Effect<{ readonly healthy: boole
     const leaders = topology.members.filter(({ role, up }) => role === "Primary" && up).length
     const voters = topology.members.filter(({ role }) => role !== "IdleSecondary")
     const words = `${voters.filter(({ up }) => up).length} of ${voters.length} voters up, ${leaders} leader${leaders === 1 ? "" : "s"}`
-    return { healthy: health(topology) === "Healthy" && leaders === 1, words }
+    // A group that was broken while degraded is back when everybody is back who was there.
+    const before = overrides(journal.stored().operation.request, "degraded") ? session.topology : null
+    const back =
+      before === null
+        ? health(topology) === "Healthy"
+        : health(topology) !== "Lost" &&
+          before.members.every(({ name, up }) => !up || topology.members.some((now) => now.name === name && now.up))
+    return { healthy: back && leaders === 1, words }
   })
 
 const allOff = (session: Session, order: Order): Effect.Effect<boolean> =>

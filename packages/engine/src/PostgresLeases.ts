@@ -7,10 +7,12 @@
  * the lease is not run out) or waits and then sees what was taken. It locks its own lease's key, so that nothing can be
  * claimed under an id that a newer start is just taking.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as crypto from "node:crypto"
 import type { Guid } from "@inquorate/core/Guid"
+import type { Operation } from "@inquorate/core/Operation"
 import { type Lease, StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { type Site, transaction } from "./PostgresConnection.ts"
@@ -31,7 +33,11 @@ export interface Leases {
     worker: string,
     lease: Millis
   ) => Effect.Effect<{ readonly lease: Lease; readonly owned: ReadonlyArray<Owned> }, StoreError>
-  readonly claim: (worker: string, limit: number) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
+  readonly claim: (
+    worker: string,
+    limit: number,
+    reaches?: (operation: Operation) => boolean
+  ) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
   readonly release: (worker: string) => Effect.Effect<ReadonlyArray<Guid>, StoreError>
 }
 
@@ -52,6 +58,13 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
   const incarnation = crypto.randomUUID()
   const entered = new Map<string, "Entered" | "Lost">()
   const reported = new Set<Guid>()
+  // What we cannot reach is stepped over for a while, so that it keeps nothing behind it waiting.
+  const outOfReach = new Map<string, Map<Guid, Instant>>()
+  const passedOver = (worker: string): Map<Guid, Instant> => {
+    const known = outOfReach.get(worker) ?? new Map<Guid, Instant>()
+    outOfReach.set(worker, known)
+    return known
+  }
   const statements = statementsOf(site.schema)
 
   const lost = (worker: string): StoreError => {
@@ -131,10 +144,17 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
     )
 
   const take =
-    (worker: string, limit: number): Work<{ taken: ReadonlyArray<Stored>; unreadable: ReadonlyArray<StoreError> }> =>
+    (
+      worker: string,
+      limit: number,
+      reaches: (operation: Operation) => boolean
+    ): Work<{ taken: ReadonlyArray<Stored>; unreadable: ReadonlyArray<StoreError> }> =>
     (connection) =>
       Effect.gen(function* () {
-        const skipped = [...reported]
+        const now = yield* Clock.currentTimeMillis
+        const over = passedOver(worker)
+        for (const [id, until] of over) if (until <= now) over.delete(id)
+        const skipped = [...reported, ...over.keys()]
         const { rows: looks } = yield* connection.query<{ mine: boolean | null; due: boolean }>(statements.look, [
           worker,
           incarnation,
@@ -142,11 +162,17 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         ])
         if (looks[0]!.mine === false) return yield* lost(worker)
         if (!looks[0]!.due) return { taken: [], unreadable: [] }
-        return yield* transaction(connection, takeDue(worker, limit, skipped)(connection))
+        return yield* transaction(connection, takeDue(worker, limit, skipped, reaches, looksMore)(connection))
       })
 
   const takeDue =
-    (worker: string, limit: number, skipped: ReadonlyArray<Guid>): Work<Taken> =>
+    (
+      worker: string,
+      limit: number,
+      skipped: ReadonlyArray<Guid>,
+      reaches: (operation: Operation) => boolean,
+      looks: number
+    ): Work<Taken> =>
     (connection) =>
       Effect.gen(function* () {
         const { rows: locked } = yield* connection.query<{ live: boolean; gone: ReadonlyArray<string> }>(
@@ -160,21 +186,32 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         )
         // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
         due.forEach(({ id }, index) => Result.isFailure(read[index]!) && reported.add(id))
-        const sequences = due.filter((_, index) => Result.isSuccess(read[index]!)).map(({ sequence }) => sequence)
+        const now = yield* Clock.currentTimeMillis
+        const within = read.map((one) => Result.isSuccess(one) && reaches(one.success.operation))
+        due.forEach(({ id }, index) => {
+          if (Result.isSuccess(read[index]!) && !within[index]!) passedOver(worker).set(id, now + lookAgainAfter)
+        })
+        const sequences = due.filter((_, index) => within[index]!).map(({ sequence }) => sequence)
         if (sequences.length > 0) yield* connection.query(statements.own, [worker, sequences])
-        return {
-          taken: read.filter(Result.isSuccess).map(({ success }) => success),
-          unreadable: read.filter(Result.isFailure).map(({ failure }) => failure)
-        }
+        const taken = read
+          .filter((_, index) => within[index]!)
+          .filter(Result.isSuccess)
+          .map(({ success }) => success)
+        const unreadable = read.filter(Result.isFailure).map(({ failure }) => failure)
+        // Where something was stepped over there may be more behind it; what a few looks do not find, the next poll does.
+        if (looks === 0 || taken.length === due.length) return { taken, unreadable }
+        const further = [...skipped, ...due.map(({ id }) => id)]
+        const rest = yield* takeDue(worker, limit - taken.length, further, reaches, looks - 1)(connection)
+        return { taken: [...taken, ...rest.taken], unreadable: [...unreadable, ...rest.unreadable] }
       })
 
   return {
     heartbeat,
     release,
-    claim: (worker, limit) =>
+    claim: (worker, limit, reaches = () => true) =>
       entered.get(worker) === "Lost"
         ? Effect.suspend(() => lost(worker))
-        : claims.once(within, take(worker, limit)).pipe(
+        : claims.once(within, take(worker, limit, reaches)).pipe(
             Effect.flatMap(({ taken, unreadable }) =>
               Effect.as(
                 Effect.forEach(unreadable, ({ detail }) => Effect.logError(detail), { discard: true }),
@@ -189,6 +226,10 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
 
 /** How long a heartbeat may take however short its lease is. */
 const beatLeast: Millis = 1000
+/** How long what could not be reached is left to others before it is looked at again. */
+const lookAgainAfter: Millis = 5000
+/** How often one claim looks on behind what it stepped over. */
+const looksMore = 8
 
 interface Taken {
   readonly taken: ReadonlyArray<Stored>

@@ -134,7 +134,8 @@ export const make = (
     holders: store.holding.pipe(
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
-    )
+    ),
+    unready: unready(ground)
   }
 }
 
@@ -142,6 +143,7 @@ export const make = (
 
 const watchPoll = 1000
 const steadyWithin: Millis = 2000
+const storeAnswers: Millis = 1500
 
 const refused = (code: FabricErrorCode, refusal: GuardRefused["refusal"]): RequestRefused =>
   new RequestRefused({ code, detail: describeRefusal(refusal), refusal })
@@ -190,7 +192,8 @@ const guardAll = (ground: Ground, id: Guid, request: QuorumLossRequest): Effect.
   Effect.gen(function* () {
     yield* refuseBusy(ground.store, id, request, { queuedCount: true })
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    yield* planCut(cluster, topology, request, ground.storeAt)
+    const receivedAt = Math.floor(yield* Clock.currentTimeMillis)
+    yield* planCut(ground, { cluster, topology }, { id, request, receivedAt }, { queuedCount: true })
     const timeline = yield* Timeline.make
     const prober = yield* Prober.make(cluster.target, topology.group, { sample: () => undefined }, timeline, 1)
     yield* steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
@@ -203,7 +206,13 @@ const preview = (
 ): Effect.Effect<PlanPreview, RequestRefused> =>
   Effect.gen(function* () {
     const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    const plan = yield* planCut(cluster, topology, request, ground.storeAt).pipe(
+    const receivedAt = Math.floor(yield* Clock.currentTimeMillis)
+    const plan = yield* planCut(
+      ground,
+      { cluster, topology },
+      { id: "", request, receivedAt },
+      { queuedCount: true }
+    ).pipe(
       Effect.tap(refuseTooLong(request, limit)),
       Effect.tap(refuseBusy(ground.store, "", request, { queuedCount: true })),
       Effect.result
@@ -215,6 +224,17 @@ const preview = (
     Effect.catchTag("GuardRefused", ({ refusal, topology }) => Effect.succeed({ topology, plan: null, refusal })),
     Effect.catch(lookRefused)
   )
+
+const unready = ({ lease, store }: Ground): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const problems: Array<string> = []
+    const asked = yield* Effect.result(Effect.timeoutOption(store.now, storeAnswers))
+    if (Result.isFailure(asked)) problems.push(asked.failure.detail)
+    else if (Option.isNone(asked.success)) problems.push(`The store did not answer within ${storeAnswers} ms.`)
+    if (!(yield* lease.isLive))
+      problems.push("This worker's lease is not live: it does nothing until it has renewed it.")
+    return problems
+  })
 
 const entriesOf = (
   worker: string,

@@ -3,6 +3,7 @@
  * evidence of earlier drives told. Lost with the drive, and rebuilt from evidence and hosts by the next one.
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { Cluster } from "@inquorate/core/Cluster"
 import { collect, type EvidenceEntry, type Fact, type SurvivorsWord } from "@inquorate/core/Evidence"
@@ -13,8 +14,10 @@ import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import * as Journal from "./Journal.ts"
+import * as Figures from "./Figures.ts"
+import type { Guards } from "./Guards.ts"
 import type { LocalLease } from "./LocalLease.ts"
-import { findCluster, type StoreSite } from "./LookUp.ts"
+import { findCluster } from "./LookUp.ts"
 import * as Prober from "./Prober.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -24,8 +27,7 @@ export interface Ground {
   readonly store: OperationStore["Service"]
   readonly clusters: ReadonlyArray<Cluster>
   readonly lease: LocalLease
-  /** Where the store lies, so that no plan breaks it; null where nobody said. */
-  readonly storeAt: StoreSite | null
+  readonly guards: Guards
 }
 
 /** What one drive knows beyond the stored operation. The fields that change are this drive's memory. */
@@ -77,6 +79,7 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
     const last = entries.at(-1)
     const verifying = evidence.phases.findLast(({ phase }) => phase === "Verifying")
     const lifting = evidence.phases.findLast(({ phase }) => phase === "Lifting" || phase === "Undoing")
+    if (claimed.epoch > 1 && evidence.owners.length > 0) yield* Metric.update(Figures.takeovers, 1)
     journal.note({ _tag: "OwnerChanged", worker: ground.worker, epoch: claimed.epoch })
     return {
       ground,

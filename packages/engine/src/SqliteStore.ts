@@ -76,8 +76,8 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
       append: (id, entries, as) => commit.write(() => rows.append(id, entries, as)).pipe(Effect.tap(publish(id))),
       heartbeat: (worker, lease) =>
         Effect.flatMap(now, (instant) => commit.write(() => rows.heartbeat(worker, instant + lease))),
-      claim: (worker, limit) =>
-        Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant))).pipe(
+      claim: (worker, limit, reaches = () => true) =>
+        Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant, reaches))).pipe(
           Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))
         ),
       release: (worker) =>
@@ -323,15 +323,16 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
       return { lease: { worker, expires }, owned: owned.map(({ id, version, epoch }) => ({ id, version, epoch })) }
     },
 
-    claim: (worker: string, limit: number, now: Instant) => {
+    claim: (worker: string, limit: number, now: Instant, reaches: (operation: Operation) => boolean) => {
       const claimed: Array<Stored> = []
       const unreadable: Array<StoreError> = []
       // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
       for (const row of statements.claimable.iterate(now, worker, now) as Iterable<unknown> as Iterable<Row>) {
         if (claimed.length >= limit) break
         const stored = decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
-        if (Result.isSuccess(stored)) claimed.push(stored.success)
-        else if (!reported.has(row.id)) {
+        if (Result.isSuccess(stored)) {
+          if (reaches(stored.success.operation)) claimed.push(stored.success)
+        } else if (!reported.has(row.id)) {
           reported.add(row.id)
           unreadable.push(stored.failure)
         }

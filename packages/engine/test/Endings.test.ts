@@ -278,31 +278,6 @@ describe("a guard's no ends an operation as Faulted with a record of it, and tou
     )
   }
 
-  // The simulated order of victims is m1, m2, so what lies on m0 is spared with it.
-  for (const [title, storeAt, refused] of [
-    ["the store's file lies below a victim's data", { _tag: "File", host: "host-m1", path: "/data/m1/w/s.db" }, "m1"],
-    ["the store's database is of the very group", { _tag: "Server", address: "m0:1" }, "m0"],
-    ["the store lies elsewhere", { _tag: "File", host: "host-m1", path: "/data/m10/s.db" }, null],
-    ["the store lies on another host", { _tag: "File", host: "host-m0", path: "/data/m1/s.db" }, null],
-    ["the store lies on a member that is spared", { _tag: "File", host: "host-m0", path: "/data/m0/s.db" }, null],
-    ["the store's database is another one", { _tag: "Server", address: "m9:1" }, null]
-  ] as const) {
-    it.effect(refused === null ? `(but not when ${title})` : title, () =>
-      Effect.gen(function* () {
-        const world = yield* makeWorld()
-        const engine = yield* world.engine("w1", { storeAt })
-        yield* start(engine, world.sim)
-        const ended = yield* passUntilEnded(world)
-        assert.strictEqual(where(ended), refused === null ? "Completed" : "Faulted")
-        const { refusals } = yield* evidenceOf(engine)
-        assert.deepStrictEqual<unknown>(refusals, refused === null ? [] : [{ _tag: "StoreInside", member: refused }])
-        if (refused === null) return
-        assert.strictEqual(errorOf(ended), "FABRIC_E_INVALID_OPERATION")
-        assert.strictEqual(armings(world.sim), 0)
-      })
-    )
-  }
-
   it.effect("the cluster is protected, the service or the partition unknown", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ protected: true })

@@ -219,7 +219,7 @@ const gated = (store: Service, gate: Gate): Service => {
     save: (before, operation, entries, as) => through(store.save(before, operation, entries, as)),
     append: (id, entries, as) => through(store.append(id, entries, as)),
     heartbeat: (worker, lease) => through(store.heartbeat(worker, lease)),
-    claim: (worker, limit) => through(store.claim(worker, limit)),
+    claim: (worker, limit, reaches) => through(store.claim(worker, limit, reaches)),
     release: (worker) => through(store.release(worker)),
     prune: (keepAtMost, endedBefore) => through(store.prune(keepAtMost, endedBefore)),
     changes: store.changes

@@ -18,6 +18,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Keeper from "./Keeper.ts"
+import * as Supervisor from "./Supervisor.ts"
 
 /** The pause on these hosts, by label. Of keeper grade: a fence ends by itself while one of its two keepers lives. */
 export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
@@ -34,8 +35,13 @@ export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
         return Preflight.cases.Impossible.make({ problem: `not on this platform: ${error.detail}` })
       }
       const { handshake, lines } = answered.success
+      const named = handshake.machine === "unknown" ? {} : { machineId: handshake.machine }
       const [word, problem] = cleave(lines[1] ?? "")
-      if (word === "ready") return Preflight.cases.Ready.make({ grade: "Keeper", skew: handshake.skew })
+      if (word === "ready") {
+        const warnings = yield* Supervisor.warnings(hosts.get(process.host)!, process.pid)
+        const told = warnings.length === 0 ? {} : { warnings }
+        return Preflight.cases.Ready.make({ grade: "Keeper", skew: handshake.skew, ...named, ...told })
+      }
       if (word === "impossible") return Preflight.cases.Impossible.make({ problem })
       if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem })
       return yield* fail(process.host, subject, "Unknown", `the host answered ${JSON.stringify(lines.join(" "))}`)
@@ -95,6 +101,7 @@ export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
 
 /** What one handshake tells: `uptime = monotonic + offset`, the offset lying between these two. Milliseconds. */
 interface Handshake {
+  readonly machine: string
   readonly boot: string
   readonly earliestOffset: number
   readonly latestOffset: number
@@ -130,6 +137,7 @@ const makeCourier = (hosts: ReadonlyMap<string, Host>) => {
       return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
     }
     const handshake = {
+      machine: greeting[1] ?? "unknown",
       boot: greeting[2],
       latestOffset: uptime - began,
       earliestOffset: uptime - ended,

@@ -307,6 +307,23 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
     })
   )
   law(
+    "a claim leaves what the worker does not reach to others, and it keeps nothing behind it waiting",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      for (const n of [1, 2, 3]) yield* store.create(fresh(n, 0))
+      yield* store.heartbeat("w1", 10 * lease)
+      yield* store.heartbeat("w2", 10 * lease)
+      const claimAll = Effect.gen(function* () {
+        const found = yield* store.claim("w1", 1, ({ id }) => id !== guid(1))
+        return [...found, ...(yield* store.claim("w1", 2, ({ id }) => id !== guid(1)))]
+      })
+      assert.deepStrictEqual(ids(yield* claimAll), [guid(2), guid(3)])
+      const left = (yield* store.get(guid(1)))!
+      assert.deepStrictEqual([left.owner, left.epoch], [null, 0])
+      assert.deepStrictEqual(ids(yield* store.claim("w2", 1)), [guid(1)])
+    })
+  )
+  law(
     "what is not due yet is not claimed",
     Effect.gen(function* () {
       const store = yield* OperationStore

@@ -1,5 +1,5 @@
 /**
- * The handlers of `/v1` and `/healthz` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
+ * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
  * page to read and try it at `/v1/docs` that loads nothing from elsewhere. Every error that leaves here is JSON.
  */
 import { table } from "@inquorate/core/FabricError"
@@ -26,6 +26,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
+import * as MetricsText from "./MetricsText.ts"
 
 // --- models ---
 
@@ -48,7 +49,8 @@ export const make = (options: {
       Layer.provide(schemaErrors),
       Layer.provide(HttpServer.layerServices)
     ),
-    docs
+    docs,
+    watching
   )
   return HttpRouter.toHttpEffect(routes).pipe(
     Effect.provideService(HttpRouter.RouterConfig, routerConfig),
@@ -86,7 +88,9 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   TooLong: 422,
   Busy: 409,
   StoreInside: 422,
-  ClockSkew: 409
+  ClockSkew: 409,
+  TooMany: 409,
+  HostBusy: 409
 }
 
 // The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
@@ -207,6 +211,28 @@ const docs = HttpRouter.use(
     yield* router.add("GET", "/v1/docs", Effect.map(Effect.flatten(page), HttpServerResponse.setHeaders(docsHeaders)))
   })
 )
+
+/** The one figure that must be zero for ever: a fence of ours that stands past its deadline. */
+const firstMetric = "inquorate_fault_past_deadline"
+
+// For balancers and monitoring, which want plain text and a status rather than our errors.
+const watching = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const operations = yield* Operations
+    const ready = Effect.map(operations.unready, (problems) =>
+      problems.length === 0
+        ? HttpServerResponse.jsonUnsafe({ status: "ready" })
+        : HttpServerResponse.jsonUnsafe({ status: "not ready", problems }, { status: 503 })
+    )
+    const metrics = Effect.map(MetricsText.write(firstMetric), (text) =>
+      HttpServerResponse.text(text, { contentType: MetricsText.contentType })
+    )
+    yield* router.add("GET", "/readyz", Effect.map(ready, HttpServerResponse.setHeaders(watchingHeaders)))
+    yield* router.add("GET", "/metrics", Effect.map(metrics, HttpServerResponse.setHeaders(watchingHeaders)))
+  })
+)
+
+const watchingHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
 const docsHeaders = {
   "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",

@@ -1,5 +1,5 @@
 /**
- * One node:http server for both surfaces: defences first, then `/v1` and `/healthz` to their handlers, everything else
+ * One node:http server for both surfaces: defences first, then `/v1`, `/healthz`, `/readyz` and `/metrics` to theirs, everything else
  * straight to the Service Fabric surface with no router in between. Everything is bounded: headers, bodies, time,
  * connections. A request never takes the server down: what should not happen is logged and answered 500 `E_FAIL`.
  */
@@ -12,6 +12,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -115,6 +116,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   const surface = { fabric, services, clusterId: options.clusterId?.toLowerCase(), bodyBytes: bounds.bodyBytes }
   server.on("request", (request, response) => {
     const target = request.url!
+    response.once("finish", () => countAnswer(services, isApi(target), response.statusCode))
     const problem = defences(request.headers) ?? foreignTarget(target, defences)
     if (problem !== undefined) return refuse(response, { code: "E_ACCESSDENIED", message: problem }, true)
     if (Number(request.headers["content-length"]) > bounds.bodyBytes) return refuse(response, tooLarge, true)
@@ -146,7 +148,17 @@ const timerMax = 2_147_483_647
 
 const isApi = (target: string): boolean => {
   const path = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/]*/i, "")
-  return /^\/(?:v1|healthz)(?:[/?#]|$)/.test(path)
+  return /^\/(?:v1|healthz|readyz|metrics)(?:[/?#]|$)/.test(path)
+}
+
+const answers = Metric.counter("inquorate_http_answers_total", {
+  description: "HTTP answers by surface and status",
+  incremental: true
+})
+
+const countAnswer = (services: Context.Context<Operations>, api: boolean, status: number): void => {
+  const attributes = { surface: api ? "inquorate" : "service-fabric", status: String(status) }
+  Metric.withAttributes(answers, attributes).updateUnsafe(1, services)
 }
 
 // A target with an authority of its own outranks the Host header, so it is held to the same names.

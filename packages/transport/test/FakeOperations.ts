@@ -225,6 +225,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
           })
         ),
       clusters: Effect.succeed(clusters),
+      unready: Effect.sync(() => (broken ? ["the store lies"] : [])),
       holders: Effect.sync(() => [...all.values()].map(({ operation }) => operation).filter(holdsPartition))
     })
     const control = Control.of({

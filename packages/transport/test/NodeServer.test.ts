@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as Net from "node:net"
 import * as Client from "../src/Client.ts"
 import * as FabricClient from "../src/FabricClient.ts"
+import * as MetricsText from "../src/MetricsText.ts"
 import * as NodeServer from "../src/NodeServer.ts"
 import { Control, etcd, finish, hold, layer, postgres } from "./FakeOperations.ts"
 import { exchange, parse, request } from "./http.ts"
@@ -37,6 +38,47 @@ const served = <A, E>(
 
 const errorCode = (raw: { readonly body: string }): string =>
   (JSON.parse(raw.body) as { readonly Error: { readonly Code: string } }).Error.Code
+
+describe("what balancers and monitoring ask", () => {
+  it.live("readiness is a status with its reasons", () =>
+    served((port) =>
+      Effect.gen(function* () {
+        const ready = yield* request(port, "GET", "/readyz")
+        assert.deepStrictEqual([ready.status, JSON.parse(ready.body)], [200, { status: "ready" }])
+        yield* (yield* Control).breakNextGet
+        const not = yield* request(port, "GET", "/readyz")
+        assert.deepStrictEqual(
+          [not.status, JSON.parse(not.body)],
+          [503, { status: "not ready", problems: ["the store lies"] }]
+        )
+      })
+    )
+  )
+
+  it.live("figures are Prometheus text, with the answers by surface and status", () =>
+    served((port) =>
+      Effect.gen(function* () {
+        yield* request(port, "GET", "/healthz")
+        yield* request(port, "GET", of("GetQuorumLossProgress"))
+        const page = yield* request(port, "GET", "/metrics?now")
+        assert.strictEqual(page.status, 200)
+        assert.strictEqual(page.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+        const answers = (surface: string, status: number) =>
+          new RegExp(`^inquorate_http_answers_total\\{surface="${surface}",status="${status}"\\} [1-9]`, "m")
+        assert.match(page.body, answers("inquorate", 200))
+        assert.match(page.body, answers("service-fabric", 404))
+      })
+    )
+  )
+
+  it("what must be zero for ever stands first, and the rest by name", () => {
+    const text = "# HELP b b\n# TYPE b gauge\nb 1\n# TYPE a counter\na 2\n\n# HELP c c\nc 0\n"
+    assert.strictEqual(
+      MetricsText.inOrder(text, "c"),
+      "# HELP c c\nc 0\n# TYPE a counter\na 2\n# HELP b b\n# TYPE b gauge\nb 1\n"
+    )
+  })
+})
 
 describe("the Service Fabric surface", () => {
   it.live("walks an operation through its life, with the exact replies", () =>

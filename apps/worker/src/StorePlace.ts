@@ -1,0 +1,84 @@
+/**
+ * Where our own store lies, to be held against the group that a fault would break: a store behind a member's address
+ * stalls with the group's writes, and a store's file in a member's data directory is the member's.
+ */
+import type { Topology } from "@inquorate/core/Topology"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as dns from "node:dns/promises"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+/** Where our own store lies: a file on this machine, or the servers of an address. */
+export type StorePlace =
+  | { readonly _tag: "File"; readonly path: string }
+  | { readonly _tag: "Servers"; readonly servers: ReadonlyArray<{ readonly host: string; readonly port: number }> }
+
+/** The place of a file. */
+export const ofFile = (file: string): StorePlace => ({ _tag: "File", path: file })
+
+/** The place behind a `postgres://` address; what cannot be read of it is no place. */
+export const ofUrl = (url: Redacted.Redacted): StorePlace => {
+  const text = Redacted.value(url)
+  if (!URL.canParse(text)) return { _tag: "Servers", servers: [] }
+  const { hostname, port, searchParams } = new URL(text)
+  const host = decodeURIComponent(hostname || searchParams.get("host") || "localhost").replace(/^\[|\]$/g, "")
+  return { _tag: "Servers", servers: [{ host, port: Number(port || searchParams.get("port") || 5432) }] }
+}
+
+/** The member of a group that the store depends on, or null. Names are looked up each time, since they move. */
+export const inside =
+  (place: StorePlace) =>
+  (topology: Topology): Effect.Effect<string | null> =>
+    place._tag === "File" ? Effect.sync(() => holderOf(place.path, topology)) : serverOf(place.servers, topology)
+
+// --- internal ---
+
+const holderOf = (file: string, topology: Topology): string | null => {
+  const own = real(file)
+  const member = topology.members.find(({ process }) => {
+    if (process === null) return false
+    const relative = path.relative(real(process.dataDirectory), own)
+    return relative === "" || (!relative.startsWith("..") && !path.isAbsolute(relative))
+  })
+  return member?.name ?? null
+}
+
+// The file itself may not be there yet; its directory may stand behind a link all the same.
+const real = (file: string): string => {
+  const absolute = path.resolve(file)
+  try {
+    return fs.realpathSync(absolute)
+  } catch {
+    const parent = path.dirname(absolute)
+    return parent === absolute ? absolute : path.join(real(parent), path.basename(absolute))
+  }
+}
+
+const serverOf = (
+  servers: ReadonlyArray<{ readonly host: string; readonly port: number }>,
+  topology: Topology
+): Effect.Effect<string | null> =>
+  Effect.gen(function* () {
+    for (const server of servers) {
+      const own = yield* addressesOf(server.host)
+      for (const { address, name } of topology.members) {
+        const colon = address.lastIndexOf(":")
+        if (Number(address.slice(colon + 1)) !== server.port) continue
+        const theirs = yield* addressesOf(address.slice(0, colon).replace(/^\[|\]$/g, ""))
+        if (theirs.some((one) => own.includes(one))) return name
+      }
+    }
+    return null
+  })
+
+const lookUpWithin = 1000
+
+const addressesOf = (host: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.tryPromise(() => dns.lookup(host, { all: true })).pipe(
+    Effect.map((found) => [host, ...found.map(({ address }) => address)]),
+    Effect.timeout(lookUpWithin),
+    Effect.orElseSucceed(() => [host]),
+    // One machine's loopback is the same server under either family.
+    Effect.map((all) => (all.includes("127.0.0.1") || all.includes("::1") ? [...all, "127.0.0.1", "::1"] : all))
+  )

@@ -1,0 +1,152 @@
+/**
+ * The figures that a worker keeps of itself, as Effect's metrics; a front writes them down for Prometheus. The first is
+ * the one that must be zero for ever. Times are in seconds, as Prometheus wants them.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import type { Fact } from "@inquorate/core/Evidence"
+import type { Operation } from "@inquorate/core/Operation"
+import { OperationStore } from "@inquorate/core/OperationStore"
+import { stateOf } from "@inquorate/core/Wire"
+
+/** The name of the figure that must be zero for ever. */
+export const pastDeadlineName = "inquorate_fault_past_deadline"
+
+/** How many fences of ours stood past their deadline on the hosts that could be asked, when last looked. */
+export const pastDeadline = Metric.gauge(pastDeadlineName, {
+  description: "Fences that stand past their deadline on reachable hosts; must be 0 for ever"
+})
+
+/** How many hosts did not answer when fences were last looked for. */
+export const hostsSilent = Metric.gauge("inquorate_hosts_silent", {
+  description: "Hosts that did not say which fences stand on them"
+})
+
+/** How often this worker took over an operation that another owner, or an earlier life of its own, had begun. */
+export const takeovers = Metric.counter("inquorate_takeovers_total", {
+  description: "Operations taken over from another owner",
+  incremental: true
+})
+
+/** 1 while this worker's lease is live, else 0. */
+export const leaseHeld = Metric.gauge("inquorate_lease_held", { description: "1 while this worker's lease is live" })
+
+/** How long the store took for each durable write, the failed ones included. */
+export const storeCommit = Metric.histogram("inquorate_store_commit_seconds", {
+  description: "How long a durable write to the store took",
+  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+})
+
+/** Sets every figure that begins at zero, so that an alarm on it is never without data. */
+export const begin: Effect.Effect<void> = Effect.suspend(() =>
+  Effect.all(
+    [
+      Metric.update(pastDeadline, 0),
+      Metric.update(hostsSilent, 0),
+      Metric.update(takeovers, 0),
+      Metric.update(leaseHeld, 0),
+      census([])
+    ],
+    { discard: true }
+  )
+)
+
+/** Takes what a stored fact measures. */
+export const observe = (fact: Fact): Effect.Effect<void> => {
+  switch (fact._tag) {
+    case "HoldMeasured":
+      return Metric.update(holdError, (fact.measured - fact.asked) / 1000)
+    case "RecoveryMeasured":
+      return Metric.update(recovery, fact.recovery / 1000)
+    case "FenceLifted":
+      return Metric.update(overrun, fact.overrun / 1000)
+    default:
+      return Effect.void
+  }
+}
+
+/** Takes how long a phase lasted, as the worker saw that carried it out. */
+export const phaseEnded = (phase: string, millis: number): Effect.Effect<void> =>
+  Metric.update(Metric.withAttributes(phaseSeconds, { phase }), millis / 1000)
+
+/** Counts an operation that this worker brought to its end. */
+export const ended = (operation: Operation): Effect.Effect<void> =>
+  Metric.update(Metric.withAttributes(endedTotal, { state: stateOf(operation.stage) }), 1)
+
+/** Takes how the live operations of the store stand, whoever owns them. */
+export const census = (holding: ReadonlyArray<Operation>): Effect.Effect<void> => {
+  const counts = new Map<string, number>(liveStates.map((state) => [state, 0]))
+  let waiting = 0
+  for (const { stage } of holding) {
+    const state = stateOf(stage)
+    if (counts.has(state)) counts.set(state, counts.get(state)! + 1)
+    if (stage._tag === "Advancing" && stage.step._tag === "IntentSaved") waiting++
+  }
+  const residues = holding.filter(({ stage }) => stage._tag === "Failed").length
+  return Effect.all(
+    [
+      Metric.update(queued, waiting),
+      Metric.update(residue, residues),
+      ...[...counts].map(([state, count]) => Metric.update(Metric.withAttributes(live, { state }), count))
+    ],
+    { discard: true }
+  )
+}
+
+/** The same store, with the time of each durable write taken. */
+export const timed = (store: OperationStore["Service"]): OperationStore["Service"] => {
+  const take = <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.gen(function* () {
+      const began = yield* Clock.monotonicTimeNanos
+      return yield* Effect.ensuring(
+        write,
+        Effect.flatMap(Clock.monotonicTimeNanos, (now) => Metric.update(storeCommit, Number(now - began) / 1e9))
+      )
+    })
+  return OperationStore.of({
+    ...store,
+    create: (operation) => take(store.create(operation)),
+    save: (stored, operation, entries, as) => take(store.save(stored, operation, entries, as)),
+    append: (id, entries, as) => take(store.append(id, entries, as))
+  })
+}
+
+// --- internal ---
+
+const liveStates = ["Running", "RollingBack"]
+
+const queued = Metric.gauge("inquorate_operations_queued", {
+  description: "Operations of the store that no worker has begun"
+})
+
+const live = Metric.gauge("inquorate_operations", { description: "Live operations of the store by state" })
+
+const residue = Metric.gauge("inquorate_operations_residue", {
+  description: "Ended operations whose hosts have yet to confirm that nothing is left"
+})
+
+const endedTotal = Metric.counter("inquorate_operations_ended_total", {
+  description: "Operations that this worker brought to their end, by state",
+  incremental: true
+})
+
+const phaseSeconds = Metric.histogram("inquorate_phase_seconds", {
+  description: "How long a phase of an operation lasted",
+  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
+})
+
+const holdError = Metric.histogram("inquorate_hold_error_seconds", {
+  description: "Measured hold minus asked hold",
+  boundaries: [-1, -0.1, 0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
+})
+
+const overrun = Metric.histogram("inquorate_fence_overrun_seconds", {
+  description: "How long a fence stood past its tightest deadline",
+  boundaries: [0, 0.1, 0.25, 0.5, 1, 2, 5, 30]
+})
+
+const recovery = Metric.histogram("inquorate_recovery_seconds", {
+  description: "From the lift to the first write acknowledged that was sent after it",
+  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+})

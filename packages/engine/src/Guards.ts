@@ -1,0 +1,102 @@
+/**
+ * The guards that look beyond the group itself: how many operations run at once, on a cluster, on a host and in all, and
+ * whether our own store lies inside what would be broken. Each says no with a typed refusal before anything is touched.
+ */
+import * as Effect from "effect/Effect"
+import { parseServiceName } from "@inquorate/core/Cluster"
+import type { Guid } from "@inquorate/core/Guid"
+import { type Operation, type QuorumLossRequest, standingOrder } from "@inquorate/core/Operation"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
+import type { Topology } from "@inquorate/core/Topology"
+
+/** What is allowed at once, null for any number, and where the store lies. */
+export interface Guards {
+  /** Operations at once on one cluster. */
+  readonly perCluster: number | null
+  /** Operations at once that have fences on one host. */
+  readonly perHost: number | null
+  /** Operations at once on all clusters, whichever worker runs them. */
+  readonly overall: number | null
+  /** The member of this group that our store depends on, or null for none. */
+  readonly storeInside: (topology: Topology) => Effect.Effect<string | null>
+}
+
+/** Guards that refuse nothing. */
+export const unguarded: Guards = {
+  perCluster: null,
+  perHost: null,
+  overall: null,
+  storeInside: () => Effect.succeed(null)
+}
+
+/** The refusal of a group that our own store depends on, or null. */
+export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<Refusal | null> =>
+  Effect.map(guards.storeInside(topology), (member) =>
+    member === null ? null : Refusal.cases.StoreInside.make({ member })
+  )
+
+/**
+ * The refusals that other operations are the reason of. `queuedCount` counts those that wait as well; without it an
+ * operation that only looks up yet counts where it was received first, so that of two at once one goes on.
+ */
+export const crowdRefusals = (
+  guards: Guards,
+  store: OperationStore["Service"],
+  of: { readonly id: Guid; readonly request: QuorumLossRequest; readonly receivedAt: number },
+  fences: ReadonlyArray<PlannedFence>,
+  options: { readonly queuedCount: boolean }
+): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
+  Effect.gen(function* () {
+    const { overall, perCluster, perHost } = guards
+    if (overall === null && perCluster === null && perHost === null) return []
+    const others = (yield* store.holding)
+      .map(({ operation }) => operation)
+      .filter((other) => other.id !== of.id && (options.queuedCount || runs(other, of)))
+    const cluster = clusterOf(of.request)
+    const beside = others.filter(({ request }) => clusterOf(request) === cluster)
+    const refusals: Array<Refusal> = []
+    if (perCluster !== null && beside.length >= perCluster) {
+      refusals.push(Refusal.cases.TooMany.make({ scope: "cluster", running: beside.length, limit: perCluster }))
+    }
+    if (overall !== null && others.length >= overall) {
+      refusals.push(Refusal.cases.TooMany.make({ scope: "overall", running: others.length, limit: overall }))
+    }
+    for (const { host, machineId } of perHost === null ? [] : hostsOf(fences)) {
+      const there = others.filter((other) => standsOn(other, host, machineId))
+      if (there.length < perHost!) continue
+      refusals.push(Refusal.cases.HostBusy.make({ host, operationId: there[0]!.id }))
+      break
+    }
+    return refusals
+  })
+
+// --- internal ---
+
+interface Place {
+  readonly host: string
+  readonly machineId: string | undefined
+}
+
+const clusterOf = ({ serviceName }: QuorumLossRequest): string | undefined => parseServiceName(serviceName)?.cluster
+
+const runs = (other: Operation, of: { readonly id: Guid; readonly receivedAt: number }): boolean => {
+  if (standingOrder(other) !== null || other.firstDeadline !== null) return true
+  if (other.stage._tag !== "Advancing" || other.stage.step._tag !== "LookingUpState") return false
+  return other.receivedAt < of.receivedAt || (other.receivedAt === of.receivedAt && other.id < of.id)
+}
+
+const placeOf = ({ machineId, process }: PlannedFence): Place => ({ host: process.host, machineId })
+
+const hostsOf = (fences: ReadonlyArray<PlannedFence>): ReadonlyArray<Place> => {
+  const places = new Map(fences.map((fence) => [`${fence.process.host} ${fence.machineId}`, placeOf(fence)]))
+  return [...places.values()]
+}
+
+// A label names a machine only for those who share a configuration; where both machines are known, they decide.
+const standsOn = (other: Operation, host: string, machineId: string | undefined): boolean =>
+  standingOrder(other)?.fences.some((fence) =>
+    fence.machineId !== undefined && machineId !== undefined
+      ? fence.machineId === machineId
+      : fence.process.host === host
+  ) ?? false

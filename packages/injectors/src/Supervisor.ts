@@ -1,0 +1,89 @@
+/**
+ * Who watches over a process and would act on its silence: the systemd unit of its control group, where there is one and
+ * systemd answers. A watchdog ends a paused server during the hold; a restart rule brings a killed one back. Only told,
+ * never changed; what cannot be asked is not told.
+ */
+import type { Host } from "@inquorate/core/Host"
+import type { Millis } from "@inquorate/core/Time"
+import * as Effect from "effect/Effect"
+
+/** What supervises a process: its systemd unit, how long it may be silent (0 for ever), and when it is started again. */
+export interface Supervision {
+  readonly unit: string
+  readonly watchdog: Millis
+  readonly restart: string
+}
+
+/** The warnings about a process on a host, one sentence each; none where nothing was found or could be asked. */
+export const warnings = (host: Host, pid: number): Effect.Effect<ReadonlyArray<string>> =>
+  host.run(program, [String(pid)], { timeout: askTimeout }).pipe(
+    Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? describe(parse(stdout)) : [])),
+    Effect.catchTag("HostError", () => Effect.succeed([]))
+  )
+
+/** Reads what the program printed: the unit, then `systemctl show`'s lines. */
+export const parse = (text: string): Supervision | null => {
+  const [unit = "", ...lines] = text.split("\n")
+  if (!/\.(service|scope)$/.test(unit) || lines.every((line) => line === "")) return null
+  const settings = new Map(lines.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]))
+  return {
+    unit,
+    watchdog: lengthOf(settings.get("WatchdogUSec") ?? ""),
+    restart: settings.get("Restart") ?? "no"
+  }
+}
+
+/** What a person should know of a supervision before the process is taken out. */
+export const describe = (supervision: Supervision | null): ReadonlyArray<string> => {
+  if (supervision === null) return []
+  const { restart, unit, watchdog } = supervision
+  const again = restart === "" || restart === "no" ? "" : ` and start it again (Restart=${restart})`
+  if (watchdog > 0) {
+    return [`systemd's watchdog would end ${unit} after ${watchdog} ms of silence${again}; a longer hold breaks there`]
+  }
+  return again === ""
+    ? []
+    : [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
+}
+
+// --- internal ---
+
+const askTimeout: Millis = 3000
+
+// The innermost unit of the process's control group; `systemctl show` asks systemd and needs no rights.
+const program = `
+pid=$1
+command -v systemctl >/dev/null 2>&1 || exit 0
+[ -d /run/systemd/system ] || exit 0
+unit=
+while IFS= read -r line; do
+  path=\${line#*:*:}
+  case $path in
+    */*.service | */*.scope | */*.service/* | */*.scope/*) ;;
+    *) continue ;;
+  esac
+  found=$(printf '%s\\n' "$path" | tr '/' '\\n' | grep -E '\\.(service|scope)$' | tail -n 1)
+  [ -n "$found" ] && unit=$found
+done <"/proc/$pid/cgroup"
+[ -n "$unit" ] || exit 0
+printf '%s\\n' "$unit"
+systemctl show --property=WatchdogUSec,Restart -- "$unit" 2>/dev/null
+exit 0
+`
+
+// systemd writes lengths as 0, infinity, 500ms, 30s, 1min 30s or 1h.
+const lengthOf = (text: string): Millis => {
+  const units: Readonly<Record<string, number>> = {
+    us: 0.001,
+    ms: 1,
+    s: 1000,
+    min: 60_000,
+    h: 3_600_000,
+    d: 86_400_000
+  }
+  let length = 0
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)\b/g)) {
+    length += Number(number) * units[unit!]!
+  }
+  return Math.round(length)
+}
