@@ -231,14 +231,14 @@ export const statesOf = (pid: number): ReadonlyArray<string> =>
 /** The members whose processes are all stopped. */
 export const stoppedMembers = (world: World): ReadonlyArray<string> =>
   world.lab.members
-    .filter(({ pid }) => statesOf(pid).every((state) => state === "T" || state === "Z"))
+    .filter(({ pid }) => statesOf(pid).every((state) => /[tTZ]/.test(state)))
     .map(({ name }) => name)
 
 /** True while no process of any member is stopped. */
 export const nothingStopped = (world: World): boolean =>
-  world.lab.members.every(({ pid }) => statesOf(pid).every((state) => state !== "T"))
+  world.lab.members.every(({ pid }) => statesOf(pid).every((state) => !/[tT]/.test(state)))
 
-/** The keepers that run for this world, told by the state folder in their environment. */
+/** The keepers and holders that run for this world, told by the state folder in their environment. */
 export const keepers = (world: World): ReadonlyArray<number> =>
   fs
     .readdirSync("/proc")
@@ -250,7 +250,7 @@ export const keepers = (world: World): ReadonlyArray<number> =>
           !command.includes("worker.mjs") &&
           !command.includes("vitest") &&
           fs.readFileSync(`/proc/${name}/environ`, "utf8").includes(`INQUORATE_STATE=${world.fences}\0`) &&
-          /^(\/bin\/)?(da)?sh\0/.test(command)
+          /^((\/bin\/)?(da)?sh|perl)\0/.test(command)
         )
       } catch {
         return false

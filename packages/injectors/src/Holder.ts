@@ -270,6 +270,7 @@ sub hold {
 # Records the end like a keeper does. What follows is the exit, and with it the end itself.
 sub settle {
   my ($offset) = @_;
+  open(my $mark, ">", "$fence/released");
   my $now = uptime();
   open(my $file, ">", "$fence/lifted.$$") or return;
   print $file "$now " . ($now + $offset) . " Keeper\n";

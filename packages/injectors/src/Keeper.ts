@@ -154,11 +154,21 @@ text_of() {
 
 # --- letting go ---
 
-# Continues all that the fence stopped. What is traced runs on when its holder is gone, which may be frozen. Of the rest
-# the main process goes last: while it is stopped the list of its children is whole.
+# What is traced runs on when its holder is gone. Who ends the holder says so first: one that is found dead without that
+# was killed by somebody else, and nobody can say how long the fence held.
+end_holder() {
+  if alive "$h1" "$hb"; then
+    true >"$fence/released"
+    retire "$h1" "$hb"
+  elif ! [ -e "$fence/released" ] && is_armed; then
+    true >"$fence/broken"
+  fi
+}
+
+# Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
 release() {
   if holding; then
-    retire "$h1" "$hb"
+    end_holder
     recorded
     kin=$list
     return 0
@@ -397,8 +407,8 @@ watch() {
     same "\${token%:*}" "\${token#*:}" || continue
     case $state in
       [TtZXx]) ;;
-      # A lift says so before its first SIGCONT.
-      *) [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
+      # A lift says so before it lets anything go.
+      *) [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
     esac
   done
 }
@@ -581,9 +591,22 @@ arm() {
   describe
 }
 
+# A fence of kernel grade whose holder and keepers are dead is over; past its deadline that goes on record. It ended no
+# later than the holder would have ended it.
+settle_orphan() {
+  is_armed && holding && ! alive "$h1" "$hb" && deadlines || return
+  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return
+  clock
+  [ "$now" -ge $((deadline + 150)) ] || return
+  [ -e "$fence/released" ] || true >"$fence/broken"
+  settle Keeper $((deadline_utc + 150))
+}
+
 describe() {
   [ -d "$fence" ] || answer absent
-  void && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && settle_void
+  if ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ]; then
+    if void; then settle_void; else settle_orphan; fi
+  fi
   broken=0
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
