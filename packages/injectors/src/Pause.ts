@@ -35,7 +35,9 @@ export const make = (
 
     preflight: Effect.fn("Pause.preflight")(function* (process) {
       const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(shake(process.host, subject, "preflight", [...processWords(process), prefer]))
+      const answered = yield* Effect.result(
+        shake(process.host, subject, "preflight", [...processWords(process), prefer])
+      )
       if (Result.isFailure(answered)) {
         const error = answered.failure
         if (error._tag === "InjectorError" || error.reason !== "NotThisPlatform") return yield* unsent(error, subject)
