@@ -66,6 +66,9 @@ sub facts {
 
 sub ended { return !@_ || $_[0] =~ /[ZXx]/ }
 
+# 0x4 marks what is about to end.
+sub ending { return ended(@_) || $_[6] & 0x4 }
+
 sub tasks {
   my ($process) = @_;
   return grep { /^[0-9]+$/ } names("/proc/$process/task");
@@ -96,7 +99,9 @@ sub examine {
     answer("Keeper") if $facts[6] & 0x10;
   }
   return if open(my $memory, "<", "/proc/$process/mem");
-  answer("Keeper") unless ended(facts("/proc/$process/stat"));
+  # Of one that is about to end the kernel says no for that alone: ESRCH, or EACCES since its files belong to root by then.
+  my $refused = $! == 1 || $! == 13;
+  answer("Keeper") if $refused && !ending(facts("/proc/$process/stat"));
 }
 
 # A process of its own to practise on: what forbids ptrace altogether shows here.
@@ -172,7 +177,10 @@ sub seize {
     next if ended(facts("/proc/$process/task/$task/stat"));
     if (!ptrace("SEIZE", $task)) {
       my $why = "$!";
-      next if ended(facts("/proc/$process/task/$task/stat"));
+      my @facts = facts("/proc/$process/task/$task/stat");
+      next if ended(@facts);
+      $fresh = 1;
+      next if ending(@facts);
       fail("process $process cannot be traced ($why)");
     }
     my @facts = facts("/proc/$process/stat");
