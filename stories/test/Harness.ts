@@ -230,9 +230,7 @@ export const statesOf = (pid: number): ReadonlyArray<string> =>
 
 /** The members whose processes are all stopped. */
 export const stoppedMembers = (world: World): ReadonlyArray<string> =>
-  world.lab.members
-    .filter(({ pid }) => statesOf(pid).every((state) => /[tTZ]/.test(state)))
-    .map(({ name }) => name)
+  world.lab.members.filter(({ pid }) => statesOf(pid).every((state) => /[tTZ]/.test(state))).map(({ name }) => name)
 
 /** True while no process of any member is stopped. */
 export const nothingStopped = (world: World): boolean =>

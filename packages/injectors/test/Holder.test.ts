@@ -20,7 +20,7 @@ import * as ProcessTree from "./ProcessTree.ts"
 
 const here = LocalHost.make("here")
 const pause = Pause.make(new Map([["here", here]]))
-const runs = Number(process.env.INQUORATE_RUNS ?? 12)
+const runs = Number(process.env.INQUORATE_RUNS ?? 6)
 let state = ""
 
 beforeAll(() => {
