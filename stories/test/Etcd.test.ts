@@ -94,7 +94,7 @@ describe("a quorum loss on etcd", () => {
     const id = await take(30)
     await Harness.holding(worker, id)
     const stopped = Harness.stoppedMembers(world)[0]!
-    Harness.signalMember(world.lab.members.find(({ name }) => name === stopped)!.pid, "SIGCONT")
+    Harness.wake(world.lab.members.find(({ name }) => name === stopped)!.pid)
     const end = await Harness.ended(worker, id)
     assert.strictEqual(end.State, "Faulted")
     assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147467260)

@@ -280,6 +280,13 @@ export const holding = (worker: Worker, id: string): Promise<number> =>
 
 // --- the observer ---
 
+/** Lets a paused member run on behind our back: by SIGCONT, or where it is traced by killing its holder. */
+export const wake = (main: number): void => {
+  const holder = Number(/^TracerPid:\s*(\d+)/m.exec(fs.readFileSync(`/proc/${main}/status`, "utf8"))![1])
+  if (holder > 0) process.kill(holder, "SIGKILL")
+  else signalMember(main, "SIGCONT")
+}
+
 /** Sends a signal to a member's main process and its children, as somebody does who knows nothing of us. */
 export const signalMember = (main: number, signal: NodeJS.Signals): void => {
   for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
@@ -322,15 +329,13 @@ export const statesOf = (pid: number): ReadonlyArray<string> =>
 
 /** The members whose processes are all stopped. */
 export const stoppedMembers = (world: World): ReadonlyArray<string> =>
-  world.lab.members
-    .filter(({ pid }) => statesOf(pid).every((state) => state === "T" || state === "Z"))
-    .map(({ name }) => name)
+  world.lab.members.filter(({ pid }) => statesOf(pid).every((state) => /[tTZ]/.test(state))).map(({ name }) => name)
 
 /** True while no process of any member is stopped. */
 export const nothingStopped = (world: World): boolean =>
-  world.lab.members.every(({ pid }) => statesOf(pid).every((state) => state !== "T"))
+  world.lab.members.every(({ pid }) => statesOf(pid).every((state) => !/[tT]/.test(state)))
 
-/** The keepers that run for this world, told by the state folder in their environment. */
+/** The keepers and holders that run for this world, told by the state folder in their environment. */
 export const keepers = (world: World): ReadonlyArray<number> =>
   fs
     .readdirSync("/proc")
@@ -342,7 +347,7 @@ export const keepers = (world: World): ReadonlyArray<number> =>
           !command.includes("worker.mjs") &&
           !command.includes("vitest") &&
           fs.readFileSync(`/proc/${name}/environ`, "utf8").includes(`INQUORATE_STATE=${world.fences}\0`) &&
-          /^(\/bin\/)?(da)?sh\0/.test(command)
+          /^((\/bin\/)?(da)?sh|perl)\0/.test(command)
         )
       } catch {
         return false

@@ -82,8 +82,8 @@ describe("a quorum loss on PostgreSQL", () => {
         assert.deepStrictEqual(
           evidence.fences.map(({ grade, liftedBy, member, overrun }) => [member, grade, liftedBy, overrun]),
           [
-            ["s1", "Keeper", "Worker", 0],
-            ["s2", "Keeper", "Worker", 0]
+            ["s1", "Kernel", "Worker", 0],
+            ["s2", "Kernel", "Worker", 0]
           ]
         )
         assert.strictEqual(evidence.hold!.asked, 3000)
@@ -138,7 +138,7 @@ describe("a quorum loss on PostgreSQL", () => {
       withWorker(async (worker) => {
         const id = await takeQuorum(worker, 30)
         await Harness.holding(worker, id)
-        Harness.signalMember(world.lab.members[1]!.pid, "SIGCONT")
+        Harness.wake(world.lab.members[1]!.pid)
         const end = await Harness.ended(worker, id)
         assert.strictEqual(end.State, "Faulted")
         assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147467260)

@@ -329,7 +329,7 @@ export const suite = (system: System): void => {
       assert.strictEqual((await onFabric({ id, duration: 60 })).status, 202)
       await Harness.holding(worker, id)
       const [stopped] = Harness.stoppedMembers(world)
-      Harness.signalMember(world.lab.members.find(({ name }) => name === stopped)!.pid, "SIGCONT")
+      Harness.wake(world.lab.members.find(({ name }) => name === stopped)!.pid)
       assert.strictEqual((await Harness.ended(worker, id)).InvokeQuorumLossResult!.ErrorCode, -2147467260)
       const { evidence } = await Harness.detail(worker, id)
       assert.isTrue(evidence.verdicts.some(({ about, outcome }) => about === "Hold" && outcome === "Mismatch"))

@@ -66,7 +66,12 @@ const stateCells = (report: FenceReport, now: number): readonly [string, string]
   switch (state._tag) {
     case "Armed":
       return [
-        `${isLate(report, now) ? "LATE" : "standing"}, ${state.processes} processes, ${state.keepers} keepers`,
+        [
+          isLate(report, now) ? "LATE" : "standing",
+          `${state.processes} processes`,
+          `${state.keepers} keepers`,
+          ...(state.grade === "Kernel" ? ["kernel grade"] : [])
+        ].join(", "),
         formatInstant(state.deadline)
       ]
     case "Lifted":

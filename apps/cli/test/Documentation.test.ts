@@ -56,16 +56,20 @@ const until = async (what: string, holds: () => boolean): Promise<void> => {
 const isGone = (pid: number): boolean => !fs.existsSync(`/proc/${pid}`) || stat(pid)[0] === "Z"
 
 /** A process, paused for a minute; ends with everything of it gone. */
-const withPaused = async (use: (pid: number, keepers: ReadonlyArray<number>) => Promise<void>): Promise<void> => {
+const withPaused = async (
+  prefer: "Kernel" | "Keeper",
+  use: (pid: number, keepers: ReadonlyArray<number>) => Promise<void>
+): Promise<void> => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-safety-"))
   const before = process.env.INQUORATE_STATE
   process.env.INQUORATE_STATE = path.join(folder, "state")
   const child = spawn("sleep", ["1000"], { cwd: folder, stdio: "ignore" })
   const pid = child.pid!
   const keepers: Array<number> = []
+  let holder: number | undefined
   try {
     await until("the program to run", () => path.basename(fs.readlinkSync(`/proc/${pid}/exe`)) !== "node")
-    const pause = Pause.make(new Map([["local", LocalHost.make("local")]]))
+    const pause = Pause.make(new Map([["local", LocalHost.make("local")]]), { prefer })
     const order: FenceOrder = {
       fence: { operationId: randomUUID(), attempt: 1, member: "s1" },
       process: {
@@ -80,13 +84,19 @@ const withPaused = async (use: (pid: number, keepers: ReadonlyArray<number>) => 
       startByMonotonic: Number(process.hrtime.bigint() / 1_000_000n) + 10_000
     }
     await Effect.runPromise(pause.arm(order))
-    const record = path.join(folder, "state/fences", order.fence.operationId, "1.7331", "keepers")
-    const [one, , other] = fs.readFileSync(record, "utf8").split(" ").map(Number)
+    const record = path.join(folder, "state/fences", order.fence.operationId, "1.7331")
+    const [one, , other] = fs.readFileSync(path.join(record, "keepers"), "utf8").split(" ").map(Number)
     keepers.push(one!, other!)
-    assert.strictEqual(stat(pid)[0], "T")
+    if (prefer === "Kernel") {
+      holder = Number(fs.readFileSync(path.join(record, "holder"), "utf8").split(" ")[0])
+      // A live one would end it by itself, later.
+      process.kill(holder, "SIGSTOP")
+    }
+    assert.strictEqual(stat(pid)[0], prefer === "Kernel" ? "t" : "T")
     await use(pid, keepers)
   } finally {
     for (const keeper of keepers) if (!isGone(keeper)) process.kill(keeper, "SIGKILL")
+    if (holder !== undefined && !isGone(holder)) process.kill(holder, "SIGKILL")
     child.kill("SIGKILL")
     if (before === undefined) delete process.env.INQUORATE_STATE
     else process.env.INQUORATE_STATE = before
@@ -96,21 +106,23 @@ const withPaused = async (use: (pid: number, keepers: ReadonlyArray<number>) => 
 }
 
 describe.skipIf(process.platform !== "linux")("the last resort of the page of safety", () => {
-  it("continues a process whose keepers are both dead", { timeout: 60_000 }, () =>
-    withPaused(async (pid, keepers) => {
-      for (const keeper of keepers) process.kill(keeper, "SIGKILL")
-      await until("no keeper", () => keepers.every(isGone))
-      assert.strictEqual(stat(pid)[0], "T")
-      await execute("sh", ["-c", lastResort!])
-      assert.notStrictEqual(stat(pid)[0], "T")
-    })
-  )
+  for (const grade of ["Keeper", "Kernel"] as const) {
+    it(`continues a process of ${grade} grade whose keepers are both dead`, { timeout: 60_000 }, () =>
+      withPaused(grade, async (pid, keepers) => {
+        for (const keeper of keepers) process.kill(keeper, "SIGKILL")
+        await until("no keeper", () => keepers.every(isGone))
+        assert.match(stat(pid)[0]!, /[tT]/)
+        await execute("sh", ["-c", lastResort!])
+        assert.notMatch(stat(pid)[0]!, /[tT]/)
+      })
+    )
 
-  it("has the keepers that live let go", { timeout: 60_000 }, () =>
-    withPaused(async (pid, keepers) => {
-      await execute("sh", ["-c", lastResort!])
-      await until("no keeper", () => keepers.every(isGone))
-      assert.notStrictEqual(stat(pid)[0], "T")
-    })
-  )
+    it(`has the keepers that live let go, in ${grade} grade`, { timeout: 60_000 }, () =>
+      withPaused(grade, async (pid, keepers) => {
+        await execute("sh", ["-c", lastResort!])
+        await until("no keeper", () => keepers.every(isGone))
+        assert.notMatch(stat(pid)[0]!, /[tT]/)
+      })
+    )
+  }
 })

@@ -75,8 +75,8 @@ export const Fact = Schema.TaggedUnion({
   Refused: { refusal: Refusal },
   /** An order was sent to a host. */
   FenceOrdered: { member: Schema.String, host: Schema.String, grade: Grade, epoch: Schema.Int, deadline: Instant },
-  /** The host reported the fence applied and checked; `processes` counts what it stopped. */
-  FenceArmed: { member: Schema.String, processes: Schema.Int },
+  /** The host reported the fence applied and checked; `processes` counts what it stopped, `grade` is the host's word. */
+  FenceArmed: { member: Schema.String, processes: Schema.Int, grade: Schema.optionalKey(Grade) },
   /** The deadline on the host was brought forward. */
   FenceTightened: { member: Schema.String, deadline: Instant },
   /** The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored. */
@@ -224,7 +224,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         })
         break
       case "FenceArmed":
-        amend(fact.member, { processes: fact.processes })
+        amend(fact.member, { processes: fact.processes, ...(fact.grade === undefined ? {} : { grade: fact.grade }) })
         break
       case "FenceTightened":
         amend(fact.member, { deadline: fact.deadline })

@@ -41,8 +41,18 @@ export const FenceState = Schema.TaggedUnion({
   Absent: {},
   /** Ordered, not yet applied or its applying was not seen to end. */
   Arming: {},
-  /** Applied and checked. `broken` tells that the processes were seen running although the fence stood. */
-  Armed: { processes: Schema.Int, armedAt: Instant, deadline: Instant, keepers: Schema.Int, broken: Schema.Boolean },
+  /**
+   * Applied and checked. `broken` tells that the processes were seen running although the fence stood; `grade` tells,
+   * where the host's record does, what ends it without us.
+   */
+  Armed: {
+    processes: Schema.Int,
+    armedAt: Instant,
+    deadline: Instant,
+    keepers: Schema.Int,
+    broken: Schema.Boolean,
+    grade: Schema.optionalKey(Grade)
+  },
   /**
    * Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. `Keeper` is the expiry of the fence itself,
    * by a keeper or, where the grade is `Kernel`, by the kernel.

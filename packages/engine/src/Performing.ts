@@ -134,7 +134,7 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     answers.forEach((answer, index) => {
       const fence = order.fences[index]!
       if (Result.isFailure(answer)) problems.push([fence, answer.failure])
-      else facts.push({ _tag: "FenceArmed", member: fence.member, processes: answer.success.processes })
+      else facts.push(armedFact(fence.member, answer.success))
     })
     if (problems.length > 0) return yield* armFailed(session, problems, facts)
     const at = timeline.now()
@@ -301,6 +301,13 @@ export const recover = (
 
 // --- internal ---
 
+const armedFact = (member: string, { grade, processes }: typeof FenceState.cases.Armed.Type): Fact => ({
+  _tag: "FenceArmed",
+  member,
+  processes,
+  ...(grade === undefined ? {} : { grade })
+})
+
 const judgeEvery = 10
 const healthEvery = 100
 const survivorsEvery = 500
@@ -383,7 +390,7 @@ const confirmArmed = (session: Session, operation: Operation, order: Order): Eff
           `The fence on ${member} was ordered by an earlier owner, and ${found}`
         )
       }
-      facts.push({ _tag: "FenceArmed", member, processes: state.processes })
+      facts.push(armedFact(member, state))
     }
     const at = session.timeline.now()
     session.confirmed = { attempt: operation.attempt, at }

@@ -15,6 +15,7 @@
  * root, else `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`; in it
  * `fences/<operation>/{epoch.<n>,<attempt>.<member>}` and `holds/<pid>.<start>/<operation>.<attempt>.<member>`.
  */
+import * as Holder from "./Holder.ts"
 import * as ProcessFacts from "./ProcessFacts.ts"
 
 /** Runs the program that is its first argument: the text travels once, and a keeper starts its siblings from it. */
@@ -25,6 +26,9 @@ export const launcher = 'program=$1; shift; eval "$program"'
  * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
  */
 export const program = `${ProcessFacts.shell}
+unset PERL5OPT PERL5LIB PERL5DB
+holder='${Holder.program}'
+
 # --- state ---
 
 open_state() {
@@ -104,6 +108,15 @@ keepers() {
   [ "$end" = . ] && is_number "$k1" && is_number "$b1" && is_number "$k2" && is_number "$b2"
 }
 
+# Sets h1 and hb to the holder on record. Where there is one, the fence is of kernel grade: it never sends a signal.
+holding() {
+  h1= hb= end=
+  read -r h1 hb end 2>/dev/null <"$fence/holder"
+  [ "$end" = . ] && is_number "$h1" && is_number "$hb" && return 0
+  h1=
+  return 1
+}
+
 # Sets list to all that was ever stopped for this fence; what is known in memory stays if the file is gone.
 recorded() {
   [ -e "$fence/processes" ] || return 0
@@ -141,8 +154,25 @@ text_of() {
 
 # --- letting go ---
 
+# What is traced runs on when its holder is gone. Who ends the holder says so first: one that is found dead without that
+# was killed by somebody else, and nobody can say how long the fence held.
+end_holder() {
+  if alive "$h1" "$hb"; then
+    true >"$fence/released"
+    retire "$h1" "$hb"
+  elif ! [ -e "$fence/released" ] && is_armed; then
+    true >"$fence/broken"
+  fi
+}
+
 # Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
 release() {
+  if holding; then
+    end_holder
+    recorded
+    kin=$list
+    return 0
+  fi
   recorded
   roots=
   for token in $list; do
@@ -163,7 +193,13 @@ free() {
     release
     held=
     for token in $kin; do
-      same "\${token%:*}" "\${token#*:}" && [ "$state" = T ] && held=1
+      same "\${token%:*}" "\${token#*:}" || continue
+      if [ -z "$h1" ]; then
+        [ "$state" = T ] && held=1
+      elif [ "$state" = t ]; then
+        tracer_of "\${token%:*}"
+        [ "$tracer" = "$h1" ] && held=1
+      fi
     done
     [ -z "$held" ] && return 0
     turns=$((turns - 1))
@@ -277,6 +313,31 @@ nudge() {
   done
 }
 
+# Has every thread traced by a process of its own. Nothing is touched before that is on record.
+stop_by_tracing() {
+  setsid perl -e "$holder" hold "$fence" $$ "$pid" "$start" </dev/null >/dev/null 2>&1 &
+  h1=$!
+  look "$h1" || decline "the holder did not start"
+  printf '%s %s .\\n' "$h1" "$born" >"$fence/holder" || undo "the state directory cannot be written"
+  hb=$born
+  limit=$((now + 2000))
+  until [ -e "$fence/held" ]; do
+    if [ -e "$fence/failed" ]; then text_of failed; undo "$text"; fi
+    alive "$h1" "$hb" || [ -e "$fence/failed" ] || undo "the holder ended"
+    clock
+    [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
+    sleep 0.001
+  done
+  # Its word is checked.
+  recorded
+  family $list
+  for token in $kin; do
+    same "\${token%:*}" "\${token#*:}" || continue
+    halted "\${token%:*}" || undo "process \${token%:*} was not stopped"
+  done
+  stopped=$kin
+}
+
 apply() {
   [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
   judge "$pid" "$start" "$exe" "$directory" || decline "$problem"
@@ -285,6 +346,18 @@ apply() {
   clock
   [ "$now" -le "$start_by" ] || decline "the order came late"
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
+  if [ "$grade" = Kernel ]; then stop_by_tracing; else stop_by_signals; fi
+  alive "$pid" "$start" || undo "process $pid ended"
+  count=0
+  for token in $stopped; do
+    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
+  done
+  utc
+  clock
+  true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
+}
+
+stop_by_signals() {
   kill -STOP "$pid" 2>/dev/null || decline "process $pid could not be signalled"
   stopped=$pid:$start
   limit=$((now + 1000))
@@ -307,14 +380,6 @@ apply() {
     [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
     sleep 0.001
   done
-  alive "$pid" "$start" || undo "process $pid ended"
-  count=0
-  for token in $stopped; do
-    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
-  done
-  utc
-  clock
-  true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
 }
 
 # The second keeper, until the first has said what became of the order.
@@ -342,8 +407,8 @@ watch() {
     same "\${token%:*}" "\${token#*:}" || continue
     case $state in
       [TtZXx]) ;;
-      # A lift says so before its first SIGCONT.
-      *) [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
+      # A lift says so before it lets anything go.
+      *) [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
     esac
   done
 }
@@ -376,7 +441,7 @@ stand() {
 }
 
 keep() {
-  role=$1 fence=$2 pid=$3 start=$4 exe=$5 directory=$6 start_by=$7 ending=
+  role=$1 fence=$2 pid=$3 start=$4 exe=$5 directory=$6 start_by=$7 grade=$8 ending=
   list=$pid:$start
   cd /
   trap '' HUP INT QUIT
@@ -415,6 +480,23 @@ hello() {
   printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
 }
 
+# Sets grade to Kernel where ptrace is sure to hold the process and its children, to Keeper where it is not or where $2
+# asks for that. Says no where one of them is traced.
+choose() {
+  grade=Keeper
+  word=
+  [ "$2" != Keeper ] && command -v perl >/dev/null && word=$(perl -e "$holder" try "$1" 2>/dev/null)
+  case $word in
+    Kernel) grade=Kernel ;;
+    'traced '*)
+      word=\${word#traced }
+      traced "\${word% *}" "\${word#* }"
+      verdict=impossible
+      return 1
+      ;;
+  esac
+}
+
 preflight() {
   hello
   [ -z "$problem" ] || answer impossible "$problem"
@@ -422,7 +504,7 @@ preflight() {
   for tool in setsid sleep mkdir mv ln readlink date rm tr; do
     command -v $tool >/dev/null || answer impossible "the host has no $tool"
   done
-  judge "$@"
+  judge "$@" && choose "$1" "$5" && answer ready "$grade"
   answer "$verdict" "$problem"
 }
 
@@ -438,6 +520,7 @@ is_over() {
   void && return 0
   [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 1
   keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return 1
+  holding && alive "$h1" "$hb" && return 1
   lifters
   for file in $rivals; do
     alive "\${file%.*}" "\${file#*.}" && return 1
@@ -481,12 +564,12 @@ arm() {
   clock
   [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
   [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
-  judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
+  judge "$pid" "$start" "$exe" "$directory" && choose "$pid" "\${13}" || refuse "$problem"
   reserve
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" \\
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\
     </dev/null >/dev/null 2>&1 &
   k1=$!
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" \\
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\
     </dev/null >/dev/null 2>&1 &
   k2=$!
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
@@ -508,9 +591,22 @@ arm() {
   describe
 }
 
+# A fence of kernel grade whose holder and keepers are dead is over; past its deadline that goes on record. It ended no
+# later than the holder would have ended it.
+settle_orphan() {
+  is_armed && holding && ! alive "$h1" "$hb" && deadlines || return
+  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return
+  clock
+  [ "$now" -ge $((deadline + 150)) ] || return
+  [ -e "$fence/released" ] || true >"$fence/broken"
+  settle Keeper $((deadline_utc + 150))
+}
+
 describe() {
   [ -d "$fence" ] || answer absent
-  void && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && settle_void
+  if ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ]; then
+    if void; then settle_void; else settle_orphan; fi
+  fi
   broken=0
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
@@ -533,7 +629,9 @@ describe() {
       done
     fi
     deadlines
-    standing="armed $count $armed_utc $deadline_utc $alone $broken"
+    grade=Keeper
+    holding && grade=Kernel
+    standing="armed $count $armed_utc $deadline_utc $alone $broken $grade"
   else
     standing=arming
   fi

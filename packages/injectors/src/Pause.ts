@@ -1,5 +1,5 @@
 /**
- * The pause: stops a member's processes with SIGSTOP through two keepers on its host, and lets them go.
+ * The pause: stops a member's processes through two keepers on its host, by ptrace or by SIGSTOP, and lets them go.
  * The worker only sends orders; what it knows of a fence is the host's own record. Times go to the host as its uptime:
  * the start-by by the smallest offset that the handshake allows, so that doubt makes an order late and never early.
  */
@@ -13,6 +13,7 @@ import {
   InjectorError,
   Preflight
 } from "@inquorate/core/Injector"
+import type { Grade } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -20,15 +21,24 @@ import * as Result from "effect/Result"
 import * as Keeper from "./Keeper.ts"
 import * as Supervisor from "./Supervisor.ts"
 
-/** The pause on these hosts, by label. Of keeper grade: a fence ends by itself while one of its two keepers lives. */
-export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
+/**
+ * The pause on these hosts, by label. Of kernel grade where the host lets us trace the process: then the kernel ends the
+ * fence whoever of ours dies. Else, or where `prefer` is `Keeper`, of keeper grade: it ends by itself while one of its
+ * two keepers lives.
+ */
+export const make = (
+  hosts: ReadonlyMap<string, Host>,
+  { prefer = "Kernel" }: { readonly prefer?: Grade } = {}
+): Injector => {
   const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(hosts)
   return {
     name: "pause",
 
     preflight: Effect.fn("Pause.preflight")(function* (process) {
       const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(shake(process.host, subject, "preflight", processWords(process)))
+      const answered = yield* Effect.result(
+        shake(process.host, subject, "preflight", [...processWords(process), prefer])
+      )
       if (Result.isFailure(answered)) {
         const error = answered.failure
         if (error._tag === "InjectorError" || error.reason !== "NotThisPlatform") return yield* unsent(error, subject)
@@ -37,10 +47,10 @@ export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
       const { handshake, lines } = answered.success
       const named = handshake.machine === "unknown" ? {} : { machineId: handshake.machine }
       const [word, problem] = cleave(lines[1] ?? "")
-      if (word === "ready") {
+      if (word === "ready" && isGrade(problem)) {
         const warnings = yield* Supervisor.warnings(hosts.get(process.host)!, process.pid)
         const told = warnings.length === 0 ? {} : { warnings }
-        return Preflight.cases.Ready.make({ grade: "Keeper", skew: handshake.skew, ...named, ...told })
+        return Preflight.cases.Ready.make({ grade: problem, skew: handshake.skew, ...named, ...told })
       }
       if (word === "impossible") return Preflight.cases.Impossible.make({ problem })
       if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem })
@@ -56,7 +66,8 @@ export const make = (hosts: ReadonlyMap<string, Host>): Injector => {
         whole(startByMonotonic + handshake.earliestOffset),
         yield* uptimeOf(handshake, deadline),
         String(deadline),
-        handshake.boot
+        handshake.boot,
+        prefer
       ])
       const state = stateFrom(answer)
       if (state?._tag === "Armed") return state
@@ -269,6 +280,8 @@ const linesOf = (
 const numbers = (words: ReadonlyArray<string | undefined>): ReadonlyArray<number> | undefined =>
   words.every((word) => word !== undefined && /^[0-9]{1,15}$/.test(word)) ? words.map(Number) : undefined
 
+const isGrade = (word: string | undefined): word is Grade => word === "Kernel" || word === "Keeper"
+
 const enders = { Worker: "Worker", Keeper: "Keeper", Sweep: "Sweep" } as const
 
 const stateFrom = (answer: string): FenceState | undefined => {
@@ -282,9 +295,11 @@ const stateFrom = (answer: string): FenceState | undefined => {
     case "refused":
       return FenceState.cases.Refused.make({ problem: rest })
     case "armed": {
-      const [processes, armedAt, deadline, keepers, broken] = numbers(words) ?? []
+      const [processes, armedAt, deadline, keepers, broken] = numbers(words.slice(0, 5)) ?? []
+      const grade = words[5]
       if (processes === undefined || armedAt === undefined || deadline === undefined || keepers === undefined) return
-      return FenceState.cases.Armed.make({ processes, armedAt, deadline, keepers, broken: broken === 1 })
+      if (!isGrade(grade)) return
+      return FenceState.cases.Armed.make({ processes, armedAt, deadline, keepers, broken: broken === 1, grade })
     }
     case "lifted": {
       const by = enders[words[0] as keyof typeof enders]

@@ -69,6 +69,21 @@ alive() {
   same "$1" "$2" && case $state in Z | X | x) false ;; esac
 }
 
+# Sets tracer to the process that traces this one, 0 where none does.
+tracer_of() {
+  tracer=0
+  while read -r key part _; do
+    [ "$key" = TracerPid: ] && tracer=$part && break
+  done 2>/dev/null <"/proc/$1/status"
+}
+
+# Says that a process is traced. Its tracer alone decides when it stops and runs.
+traced() {
+  name=unknown
+  read -r name 2>/dev/null <"/proc/$2/comm"
+  problem="process $1 is traced by process $2 ($name), such as a debugger"
+}
+
 # True where every thread of a process is stopped or dead.
 halted() {
   for task in /proc/"$1"/task/[0-9]*; do
@@ -179,6 +194,9 @@ judge() {
     look "$elder" || break
     elder=$parent
   done
+  tracer_of "$1"
+  traced "$1" "$tracer"
+  [ "$tracer" = 0 ] || return 1
   problem="process $1 is stopped already"
   case $standing in T | t) return 1 ;; esac
   verdict=ready problem=

@@ -1,6 +1,7 @@
 /**
  * The pause on real processes: its contract, and what happens when keepers die, freeze or race. Every story asserts
- * states of real threads; at the end nothing of ours may be left on the machine.
+ * states of real threads; at the end nothing of ours may be left on the machine. Told in the grade that the environment
+ * names: here the keeper grade, and the kernel grade in PauseByTracing.test.ts.
  */
 import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
@@ -9,6 +10,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import type { Host } from "@inquorate/core/Host"
 import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import type { Grade } from "@inquorate/core/Plan"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -20,7 +22,8 @@ import * as Pause from "../src/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 const here = LocalHost.make("here")
-const pause = Pause.make(new Map([["here", here]]))
+const grade: Grade = process.env.INQUORATE_TEST_GRADE === "Kernel" ? "Kernel" : "Keeper"
+const pause = Pause.make(new Map([["here", here]]), { prefer: grade })
 let state = ""
 
 beforeAll(() => {
@@ -36,7 +39,7 @@ afterAll(async () => {
 })
 
 injectorContract(
-  "the pause keeps the contract of an injector",
+  `the pause of ${grade} grade keeps the contract of an injector`,
   Effect.succeed<InjectorBench>({
     injector: pause,
     start: ProcessTree.start("still"),
@@ -52,6 +55,7 @@ describe("what is stopped", () => {
       const order = yield* orderFor(tree)
       const armed = yield* pause.arm(order)
       assert.strictEqual(armed.processes, 1)
+      assert.strictEqual(armed.grade, grade)
       assert.isFalse(ProcessTree.runs(tree))
       yield* liftOf(order)
       assert.isTrue(ProcessTree.runs(tree))
@@ -169,6 +173,8 @@ describe("who ends it", () => {
       const tree = yield* ProcessTree.start("still")
       const order = yield* orderFor(tree, { hold: 1200 })
       yield* pause.arm(order)
+      // A frozen holder holds on, where a dead one would let go and a live one ends it by itself.
+      if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGSTOP")
       for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
       const early = yield* sweepOf(order, true)
       assert.strictEqual(early?._tag === "Armed" && early.keepers, 0)
@@ -258,7 +264,8 @@ describe("who ends it", () => {
       const tree = yield* ProcessTree.start("still")
       const order = yield* orderFor(tree)
       yield* pause.arm(order)
-      process.kill(tree.process.pid, "SIGCONT")
+      if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGKILL")
+      else process.kill(tree.process.pid, "SIGCONT")
       yield* until(() => fs.existsSync(path.join(directoryOf(order.fence), "broken")))
       const seen = yield* pause.inspect("here", order.fence, 1)
       assert.strictEqual(seen._tag === "Armed" && seen.broken, true)
@@ -357,10 +364,10 @@ describe("an ordinary user", () => {
       Effect.gen(function* () {
         const own = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-nobody-"))
         fs.chownSync(own, 65534, 65534)
-        const nobody = Pause.make(new Map([["here", asNobody(own)]]))
+        const nobody = Pause.make(new Map([["here", asNobody(own)]]), { prefer: grade })
         const tree = yield* ProcessTree.start("still", { uid: 65534 })
         const preflight = yield* nobody.preflight(tree.process)
-        assert.strictEqual(preflight._tag, "Ready", JSON.stringify(preflight))
+        assert.strictEqual(preflight._tag === "Ready" && preflight.grade, grade, JSON.stringify(preflight))
         const order = yield* orderFor(tree, { hold: 1500 })
         yield* nobody.arm(order)
         assert.isFalse(ProcessTree.runs(tree))
@@ -395,11 +402,13 @@ describe("the records", () => {
       yield* pause.arm(order)
       for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
       yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
+      if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGSTOP")
       const file = path.join(directoryOf(order.fence), "order")
       fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(/^.*\n/, "of-another-boot\n"))
       const seen = yield* pause.inspect("here", order.fence, 1)
       assert.strictEqual(seen._tag, "Lifted")
       assert.isFalse(ProcessTree.runs(tree), "a pid of another boot was signalled")
+      if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGKILL")
       for (const pid of ProcessTree.pidsOf(tree.process.pid)) process.kill(pid, "SIGCONT")
     })
   )
@@ -490,6 +499,9 @@ const keepersOf = (fence: FenceId): ReadonlyArray<number> => {
   const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
   return [Number(first), Number(second)]
 }
+
+const holderOf = (fence: FenceId): number =>
+  Number(fs.readFileSync(path.join(directoryOf(fence), "holder"), "utf8").split(" ")[0])
 
 /** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
 const ours = (): ReadonlyArray<number> =>

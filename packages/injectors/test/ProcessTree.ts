@@ -58,7 +58,7 @@ export const startWith = (
 /** True where no process of the tree is stopped, false where every thread of every one is; anything between is an error. */
 export const runs = (tree: { readonly process: ProcessRef }): boolean => {
   const states = threadStates(pidsOf(tree.process.pid)).filter((state) => state !== "Z")
-  const stopped = states.filter((state) => state === "T").length
+  const stopped = states.filter((state) => state === "T" || state === "t").length
   if (stopped > 0 && stopped < states.length) throw new Error(`half stopped: ${states.join("")}`)
   return stopped === 0
 }
