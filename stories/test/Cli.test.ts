@@ -2,6 +2,7 @@
  * Goal: every way a person can use `inq` wrongly or stop it halfway is answered with what was wrong and what to do, the
  * right exit code, and no fault left behind. Method: the bundled command as a process without a terminal.
  */
+import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -26,6 +27,21 @@ const inq = (...arguments_: ReadonlyArray<string>): Promise<Harness.Ran> =>
 const nowhere = "--endpoint=http://127.0.0.1:1"
 
 describe("inq", () => {
+  it("tells from the bundle what the same command says that has to be evaluated", async () => {
+    const source = path.resolve(import.meta.dirname, "../../apps/cli/src/main.ts")
+    const evaluated = (...arguments_: ReadonlyArray<string>) =>
+      spawnSync(process.execPath, [source, ...arguments_], { encoding: "utf8" })
+    for (const arguments_ of [[], ["--help"], ["-h"], ["--version"], ["-v"]]) {
+      const told = await Harness.inq(...arguments_)
+      const asked = evaluated(...arguments_)
+      const version = told.stdout.trim().split("v").at(-1)!
+      assert.strictEqual(told.stdout, asked.stdout.replace("0.0.0", version), arguments_.join(" "))
+      assert.strictEqual(told.stderr, asked.stderr, arguments_.join(" "))
+      assert.strictEqual(told.code, asked.status, arguments_.join(" "))
+    }
+    assert.match((await Harness.inq("list", "--help")).stdout, /inq list/)
+  }, 60_000)
+
   it("plans without touching anything, by id, by name and by cluster", async () => {
     for (const name of ["shop", "shop/quorum", "fabric:/shop/quorum", await Harness.partitionOf(worker, world)]) {
       const { code, stdout } = await inq("plan", name)

@@ -4,8 +4,6 @@
  */
 import type { FenceReport } from "@inquorate/core/Injector"
 import { formatInstant } from "@inquorate/core/Time"
-import * as LocalHost from "@inquorate/injectors/LocalHost"
-import * as Pause from "@inquorate/injectors/Pause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
@@ -26,6 +24,7 @@ export const doctor = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ sweep }) {
+    const { LocalHost, Pause } = yield* injector
     const pause = Pause.make(new Map([[host, LocalHost.make(host)]]))
     const reports = yield* pause.sweep(host, { clear: sweep }).pipe(
       Effect.mapError(
@@ -58,6 +57,12 @@ export const doctor = Command.make(
 ).pipe(Command.withDescription("Show what carries our mark on this host, and sweep what is past its time"))
 
 // --- internal ---
+
+// Evaluated by this command only, so that every other one starts without it.
+const injector = Effect.promise(async () => ({
+  LocalHost: await import("@inquorate/injectors/LocalHost"),
+  Pause: await import("@inquorate/injectors/Pause")
+}))
 
 const isLate = ({ state }: FenceReport, now: number): boolean => state._tag === "Armed" && state.deadline < now
 

@@ -1,11 +1,10 @@
 /**
  * The worker a command talks to, and the two forms its answer may take.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { ClusterView } from "@inquorate/core/Operations"
 import { serviceName, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
-import * as Client from "@inquorate/transport/Client"
+import type * as Client from "@inquorate/transport/Client"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Command from "effect/cli/Command"
@@ -49,9 +48,8 @@ export const connect = Effect.gen(function* () {
       detail: `--endpoint: expected http://HOST:PORT, got ${JSON.stringify(endpoint)}.`
     })
   }
-  return yield* Client.make({ endpoint: endpoint.replace(/\/$/, "") }).pipe(
-    Effect.provide(NodeHttpClient.layerNodeHttp)
-  )
+  const worker = yield* Effect.promise(() => import("./Worker.ts"))
+  return yield* worker.connect(endpoint.replace(/\/$/, ""))
 })
 
 /** Prints a value as JSON, or its lines where a table is wanted. */

@@ -1,7 +1,6 @@
 /**
  * The commands that make and remove throwaway clusters to practise on.
  */
-import * as Lab from "@inquorate/lab/Lab"
 import type { LabError, LabMember } from "@inquorate/lab/LabModule"
 import { labModules } from "@inquorate/lab/Registry"
 import * as Effect from "effect/Effect"
@@ -38,6 +37,7 @@ const up = Command.make(
     )
   },
   Effect.fnUntraced(function* (input) {
+    const Lab = yield* labs
     const lab = yield* Lab.up({
       system: input.system,
       name: Option.getOrElse(input.name, () => input.system),
@@ -59,6 +59,7 @@ const down = Command.make(
   "down",
   { name },
   Effect.fnUntraced(function* (input) {
+    const Lab = yield* labs
     const report = yield* Lab.down(input.name).pipe(Effect.mapError(toFailure))
     yield* print(report, () => [
       report.found
@@ -72,13 +73,14 @@ const list = Command.make(
   "list",
   {},
   Effect.fnUntraced(function* () {
-    const labs = yield* Lab.list.pipe(Effect.mapError(toFailure))
-    yield* print(labs, () =>
-      labs.length === 0
+    const Lab = yield* labs
+    const found = yield* Lab.list.pipe(Effect.mapError(toFailure))
+    yield* print(found, () =>
+      found.length === 0
         ? ['There are no labs. "inq lab up postgres" makes one.']
         : table(
             ["LAB", "SYSTEM", "STATE", "RUNNING", "CONFIGURATION"],
-            labs.map(({ lab, name, running, state }) => [
+            found.map(({ lab, name, running, state }) => [
               name,
               lab?.system ?? "",
               state,
@@ -94,8 +96,9 @@ const config = Command.make(
   "config",
   { name },
   Effect.fnUntraced(function* (input) {
-    const labs = yield* Lab.list.pipe(Effect.mapError(toFailure))
-    const found = labs.find((lab) => lab.name === input.name && lab.lab?.state === "Up")
+    const Lab = yield* labs
+    const listed = yield* Lab.list.pipe(Effect.mapError(toFailure))
+    const found = listed.find((lab) => lab.name === input.name && lab.lab?.state === "Up")
     if (found === undefined) {
       return yield* new Failure({
         exit: "lab",
@@ -114,6 +117,9 @@ export const lab = Command.make("lab").pipe(
 )
 
 // --- internal ---
+
+// Evaluated by these commands only, so that every other one starts without it.
+const labs = Effect.promise(() => import("@inquorate/lab/Lab"))
 
 const toFailure = (error: LabError): Failure =>
   new Failure({

@@ -2,6 +2,7 @@
  * `inq`: the command line. Puts the commands together, gives them what they need, and turns the way they end into one
  * line on standard error and an exit code.
  */
+import "./Prepared.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"

@@ -37,7 +37,8 @@ export const inside =
 const holderOf = (file: string, topology: Topology): string | null => {
   const own = real(file)
   const member = topology.members.find(({ process }) => {
-    if (process === null) return false
+    // A directory of another machine only has the same name.
+    if (process === null || process.host !== "local") return false
     const relative = path.relative(real(process.dataDirectory), own)
     return relative === "" || (!relative.startsWith("..") && !path.isAbsolute(relative))
   })

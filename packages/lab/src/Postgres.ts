@@ -9,7 +9,7 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
-import { Client } from "pg"
+import type { Client } from "pg"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
 import * as PostgresBinaries from "./PostgresBinaries.ts"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -244,11 +244,13 @@ const untilReady = Effect.fnUntraced(function* (
 // Empty once every standby streams and answers and one write was acknowledged by the quorum.
 const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.Effect<string> =>
   Effect.promise(async () => {
+    // Needed only here; a command line that lists the systems should start without it.
+    const pg = await import("pg")
     const clients: Array<Client> = []
     const connect = async (member: LabMember): Promise<Client> => {
       const [host, port] = member.address.split(":")
       const bounds = { connectionTimeoutMillis: 5000, query_timeout: 5000 }
-      const client = new Client({ host, port: Number(port), user, database, password, ...bounds })
+      const client = new pg.Client({ host, port: Number(port), user, database, password, ...bounds })
       clients.push(client)
       client.on("error", () => {})
       await client.connect()

@@ -1,0 +1,52 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { Member, Topology } from "@inquorate/core/Topology"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as StorePlace from "../src/StorePlace.ts"
+
+const member = (name: string, host: string, dataDirectory: string): Member => ({
+  name,
+  node: name,
+  address: "127.0.0.1:1",
+  role: "ActiveSecondary",
+  counts: true,
+  up: true,
+  cuttable: "Always",
+  process: { host, pid: 4711, startTime: "1", executable: "/bin/postgres", dataDirectory },
+  processProblem: ""
+})
+
+const group = (...members: ReadonlyArray<Member>): Topology => ({
+  cluster: "c",
+  system: "postgres",
+  group: "quorum",
+  partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+  observedAt: 0,
+  needed: 1,
+  rule: "ANY 1",
+  members
+})
+
+describe("a store in a file", () => {
+  const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-place-")))
+  const inside = (file: string, ...members: ReadonlyArray<Member>) =>
+    Effect.runSync(StorePlace.inside(StorePlace.ofFile(file))(group(...members)))
+
+  it("lies with the member below whose data it is, also behind a link, and with no other", () => {
+    fs.mkdirSync(path.join(folder, "data1"))
+    fs.mkdirSync(path.join(folder, "data10"))
+    fs.symlinkSync(path.join(folder, "data1"), path.join(folder, "link"))
+    const s1 = member("s1", "local", path.join(folder, "data1"))
+    assert.strictEqual(inside(path.join(folder, "data1/sub/worker.db"), s1), "s1")
+    assert.strictEqual(inside(path.join(folder, "link/worker.db"), s1), "s1")
+    assert.isNull(inside(path.join(folder, "data10/worker.db"), s1))
+    assert.isNull(inside(path.join(folder, "worker.db"), s1))
+    fs.rmSync(folder, { recursive: true })
+  })
+
+  it("does not lie on another machine whose directory has the same name", () => {
+    assert.isNull(inside("/data/s1/worker.db", member("s1", "far", "/data/s1")))
+  })
+})
