@@ -24,9 +24,12 @@ export const doctor = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ sweep }) {
-    const { LocalHost, Pause } = yield* injector
-    const pause = Pause.make(new Map([[host, LocalHost.make(host)]]))
-    const reports = yield* pause.sweep(host, { clear: sweep }).pipe(
+    const { LocalHost, Registry } = yield* drivers
+    const hosts = new Map([[host, LocalHost.make(host)]])
+    const reports = yield* Effect.forEach(Registry.injectorNames, (name) =>
+      Registry.injectors[name](hosts, { keepPorts: [] }).sweep(host, { clear: sweep })
+    ).pipe(
+      Effect.map((found) => found.flat()),
       Effect.mapError(
         (error) =>
           new Failure({
@@ -59,9 +62,9 @@ export const doctor = Command.make(
 // --- internal ---
 
 // Evaluated by this command only, so that every other one starts without it.
-const injector = Effect.promise(async () => ({
+const drivers = Effect.promise(async () => ({
   LocalHost: await import("@inquorate/injectors/LocalHost"),
-  Pause: await import("@inquorate/injectors/Pause")
+  Registry: await import("@inquorate/injectors/Registry")
 }))
 
 const isLate = ({ state }: FenceReport, now: number): boolean => state._tag === "Armed" && state.deadline < now

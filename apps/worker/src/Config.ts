@@ -3,6 +3,7 @@
  * told at once, each with its line and key and what would be right.
  */
 import { type Millis, parseMillis } from "@inquorate/core/Time"
+import { type InjectorName, injectorNames } from "@inquorate/injectors/Registry"
 import { modules } from "@inquorate/targets/Registry"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -100,8 +101,8 @@ export const ClusterCommon = Schema.Struct({
     description: "The system; it decides which further keys the cluster has."
   }),
   injector: described(
-    Schema.Literals(["pause"]),
-    "The mechanism that takes members out; pause, which stops their processes, unless given."
+    Schema.Literals(injectorNames),
+    "The mechanism that takes members out: pause stops their processes, netfilter drops their peer traffic; pause unless given."
   ),
   protected: described(
     Schema.Boolean,
@@ -173,6 +174,7 @@ export interface ClusterConfig {
   readonly name: string
   readonly module: (typeof modules)[number]
   readonly settings: unknown
+  readonly injector: InjectorName
   readonly protected: boolean
   readonly maxHold: Millis | null
 }
@@ -363,6 +365,7 @@ const readCluster = (
     name,
     module,
     settings,
+    injector: common.success.injector ?? "pause",
     protected: common.success.protected ?? false,
     maxHold: common.success.maxHold ?? null
   }))

@@ -5,6 +5,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host } from "@inquorate/core/Host"
+import type { Injector } from "@inquorate/core/Injector"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
 import * as Engine from "@inquorate/engine/Engine"
@@ -12,7 +13,7 @@ import * as PostgresStore from "@inquorate/engine/PostgresStore"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Machine from "@inquorate/injectors/Machine"
-import * as Pause from "@inquorate/injectors/Pause"
+import { type InjectorName, injectorNames, injectors } from "@inquorate/injectors/Registry"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -57,14 +58,20 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
-      const injector = Pause.make(hosts)
+      // One of each mechanism for all clusters: what stands on a host is the host's, not a cluster's.
+      const made = new Map<InjectorName, Injector>()
+      const injectorOf = (name: InjectorName): Injector => {
+        const injector = made.get(name) ?? injectors[name](hosts, { keepPorts: [config.listen.port] })
+        made.set(name, injector)
+        return injector
+      }
       const all = yield* Effect.forEach(
         config.clusters,
-        ({ maxHold, module, name, protected: isProtected, settings }) =>
+        ({ injector, maxHold, module, name, protected: isProtected, settings }) =>
           Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
             name,
             target,
-            injector,
+            injector: injectorOf(injector),
             hosts: [...hosts.keys()],
             protected: isProtected,
             maxHold: maxHold ?? config.maxHold
@@ -84,7 +91,9 @@ const serving = (config: WorkerConfig) =>
 
 /** Tells what earlier runs left on this host, and lifts what is past its time. */
 const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Host>) {
-  const reports = yield* Pause.make(hosts).sweep(host, { clear: true })
+  const reports = (yield* Effect.forEach(injectorNames, (name) =>
+    Effect.orElseSucceed(injectors[name](hosts, { keepPorts: [] }).sweep(host, { clear: true }), () => [])
+  )).flat()
   const standing = reports.filter(({ state }) => state._tag === "Armed")
   if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
 })
