@@ -127,9 +127,16 @@ export const list: Effect.Effect<ReadonlyArray<LabListing>, LabError> = Effect.g
 
 // --- internal ---
 
-// JSON is YAML: a library to write a dozen lines without quotes would be a third of the command line's size.
-const configurationText = (lab: Lab): string =>
-  `${JSON.stringify({ clusters: { [lab.name]: lab.configuration } }, undefined, 2)}\n`
+// Block style where people read and add lines, JSON (which is YAML) for the values: a library to write a dozen lines
+// without quotes would be a third of the command line's size.
+const configurationText = (lab: Lab): string => {
+  const lines = Object.entries(lab.configuration as Readonly<Record<string, unknown>>).flatMap(([key, value]) =>
+    Array.isArray(value)
+      ? [`    ${key}:`, ...value.map((item) => `      - ${JSON.stringify(item)}`)]
+      : [`    ${key}: ${JSON.stringify(value)}`]
+  )
+  return ["clusters:", `  ${JSON.stringify(lab.name)}:`, ...lines, ""].join("\n")
+}
 
 const namePattern = /^[a-z0-9][a-z0-9-]{0,39}$/
 
