@@ -401,15 +401,24 @@ await_outcome() {
   done
 }
 
+# True where a process that ought to be stopped is not. One that was killed runs for a moment, to its end.
+astray() {
+  looks=5
+  while same "\${1%:*}" "\${1#*:}"; do
+    case $state in [TtZXx]) return 1 ;; esac
+    looks=$((looks - 1))
+    [ "$looks" -gt 0 ] || return 0
+    sleep 0.02
+  done
+  return 1
+}
+
 watch() {
   [ -e "$fence/broken" ] && return 0
   for token in $list; do
-    same "\${token%:*}" "\${token#*:}" || continue
-    case $state in
-      [TtZXx]) ;;
-      # A lift says so before it lets anything go.
-      *) [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
-    esac
+    astray "$token" || continue
+    # A lift says so before it lets anything go.
+    [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
   done
 }
 

@@ -296,7 +296,7 @@ describe("what cannot cut into a hold", () => {
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still")
       for (let attempt = 1; attempt <= 4; attempt++) {
-        const order = yield* orderFor(tree, { attempt, hold: 600 })
+        const order = yield* orderFor(tree, { attempt, hold: 900 })
         yield* pause.arm(order)
         yield* until(() => fs.existsSync(path.join(directoryOf(order.fence), "lifted")))
         const next = yield* orderFor(tree, { attempt: attempt + 100 })
