@@ -237,30 +237,32 @@ describe("the target after it", () => {
   )
 })
 
-describe.runIf(process.env.INQUORATE_RUNS)("the time it takes", () => {
-  it.live("to arm and to lift, in both grades", () =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      const times = { Kernel: [[], []], Keeper: [[], []] } as Record<Grade, [Array<number>, Array<number>]>
-      for (let attempt = 1; attempt <= 2 * runs; attempt++) {
-        const prefer = attempt % 2 === 0 ? "Kernel" : "Keeper"
-        const injector = Pause.make(new Map([["here", here]]), { prefer })
-        const order = yield* orderFor(tree, { attempt })
-        yield* injector.preflight(tree.process)
-        const began = performance.now()
-        yield* injector.arm(order)
-        const armed = performance.now()
-        yield* injector.lift("here", order.fence, 1)
-        times[prefer][0].push(armed - began)
-        times[prefer][1].push(performance.now() - armed)
-      }
-      for (const grade of ["Kernel", "Keeper"] as const) {
-        report(`${grade}: arm`, times[grade][0])
-        report(`${grade}: lift`, times[grade][1])
-      }
-    })
-  )
-})
+// A measurement and no test: it is not there unless it is asked for.
+const measured = () =>
+  describe("the time it takes", () => {
+    it.live("to arm and to lift, in both grades", () =>
+      Effect.gen(function* () {
+        const tree = yield* ProcessTree.start("still")
+        const times = { Kernel: [[], []], Keeper: [[], []] } as Record<Grade, [Array<number>, Array<number>]>
+        for (let attempt = 1; attempt <= 2 * runs; attempt++) {
+          const prefer = attempt % 2 === 0 ? "Kernel" : "Keeper"
+          const injector = Pause.make(new Map([["here", here]]), { prefer })
+          const order = yield* orderFor(tree, { attempt })
+          yield* injector.preflight(tree.process)
+          const began = performance.now()
+          yield* injector.arm(order)
+          const armed = performance.now()
+          yield* injector.lift("here", order.fence, 1)
+          times[prefer][0].push(armed - began)
+          times[prefer][1].push(performance.now() - armed)
+        }
+        for (const grade of ["Kernel", "Keeper"] as const) {
+          report(`${grade}: arm`, times[grade][0])
+          report(`${grade}: lift`, times[grade][1])
+        }
+      })
+    )
+  })
 
 describe("where it cannot be had", () => {
   it.live("the pause falls back to keeper grade, and says so", () =>
@@ -381,6 +383,8 @@ const until = Effect.fnUntraced(function* (condition: () => boolean) {
   for (let turn = 0; turn < 2000 && !condition(); turn++) yield* Effect.sleep(5)
   assert.isTrue(condition(), "it did not come to be within 10 s")
 })
+
+if (process.env.INQUORATE_RUNS !== undefined) measured()
 
 const kill = (pid: number, signal: NodeJS.Signals): void => {
   try {
