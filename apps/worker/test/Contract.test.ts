@@ -153,7 +153,7 @@ const play = (world: World, seed: number, known: Map<Guid, Known>) =>
       one.last = state
     }
     for (let step = 0; step < callsPerSequence; step++) {
-      const recent = [...known.keys()].filter((id) => ids.includes(id) && !terminal(known.get(id)!.last)).at(-1)
+      const recent = ids.find((id) => known.has(id) && !terminal(known.get(id)!.last))
       const id = recent !== undefined && random(2) === 0 ? recent : ids[random(ids.length)]!
       const one = known.get(id)
       // Each id is of a partition of its own, so that most are not refused as busy.
