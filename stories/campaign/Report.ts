@@ -13,8 +13,8 @@ export const report = (runs: ReadonlyArray<Seen>): string => {
     "|---|---|---|---|---|---|"
   ]
   for (const [key, group] of [...groupBy(runs, ({ blow, grade }) => `${grade} | ${blow}`)].sort()) {
-    const waited = group.filter(({ leaked, unkept }) => leaked && unkept)
-    const kept = group.filter((run) => !waited.includes(run))
+    const waited = group.filter(waitsForSweep)
+    const kept = group.filter((run) => !waitsForSweep(run))
     lines.push(
       `| ${key} | ${group.length} | ${kept.filter(({ leaked }) => leaked).length} | ${waited.length} | ${spread(kept.map(({ overrun }) => overrun))} |`
     )
@@ -22,7 +22,7 @@ export const report = (runs: ReadonlyArray<Seen>): string => {
   lines.push("", "| figure (ms) | runs | p50 / p99 / max |", "|---|---|---|")
   const figure = (name: string, values: ReadonlyArray<number | null>) =>
     lines.push(`| ${name} | ${values.filter((value) => value !== null).length} | ${spread(values)} |`)
-  const kept = runs.filter(({ leaked, unkept }) => !(leaked && unkept))
+  const kept = runs.filter((run) => !waitsForSweep(run))
   for (const grade of ["Kernel", "Keeper"]) {
     figure(
       `overrun, ${grade.toLowerCase()} grade`,
@@ -38,6 +38,10 @@ export const report = (runs: ReadonlyArray<Seen>): string => {
   figure(
     "takeover, two workers on one PostgreSQL",
     runs.map(({ takeover }) => takeover)
+  )
+  figure(
+    "past the deadline until the sweep, keeper grade with every keeper killed",
+    runs.filter(waitsForSweep).map(({ overrun }) => overrun)
   )
   figure(
     "longest time between two looks of the observer",
@@ -56,6 +60,9 @@ export const report = (runs: ReadonlyArray<Seen>): string => {
 }
 
 // --- internal ---
+
+// With every keeper dead, and no kernel that ends the fence, nothing but the sweep of the next worker's start does.
+const waitsForSweep = ({ grade, unkept }: Seen): boolean => grade === "Keeper" && unkept
 
 const groupBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyMap<string, ReadonlyArray<A>> => {
   const groups = new Map<string, Array<A>>()
