@@ -80,6 +80,7 @@ export const startWorker = (
     readonly config?: string
     readonly arguments?: ReadonlyArray<string>
     readonly node?: ReadonlyArray<string>
+    readonly environment?: Readonly<Record<string, string>>
   } = {}
 ): Promise<Worker> => {
   const child = spawn(
@@ -94,7 +95,7 @@ export const startWorker = (
       ...(store === null ? [] : ["--store", `sqlite:${path.join(world.folder, store)}`]),
       ...(options.arguments ?? [])
     ],
-    { stdio: ["ignore", "pipe", "pipe"], detached: true }
+    { stdio: ["ignore", "pipe", "pipe"], detached: true, env: { ...process.env, ...options.environment } }
   )
   workers.add(child)
   let log = ""

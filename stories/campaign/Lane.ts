@@ -1,0 +1,95 @@
+/**
+ * A lane of the campaign: one lab to break, one PostgreSQL to store in, two workers on it, and one run after the other.
+ * What is random comes from the seed, so that the same command strikes in the same order; what the machine makes of it
+ * is its own.
+ */
+import * as Lab from "@inquorate/lab/Lab"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as Harness from "../test/Harness.ts"
+import { type Blow, blows, carryOut, type Grade, type Plan, type Seen, type Workers } from "./Run.ts"
+
+/** What a lane is about. */
+export interface LaneOptions {
+  readonly system: string
+  readonly runs: number
+  readonly seed: number
+  readonly told: (seen: Seen) => void
+}
+
+/** Carries all runs of a lane out, and ends everything that it started. */
+export const run = async ({ runs, seed, system, told }: LaneOptions): Promise<void> => {
+  const world = await Harness.open(system, `campaign-${system}`)
+  const storeLab = await Effect.runPromise(Lab.up({ system: "postgres", name: `store-${system}` }))
+  try {
+    const random = randomFrom(seed)
+    // One grade after the other: the workers are told at their start whether they may trace.
+    for (const grade of ["Kernel", "Keeper"] as const) {
+      const share = grade === "Kernel" ? Math.ceil(runs / 2) : Math.floor(runs / 2)
+      const workers = await startWorkers(world, storeLab, grade)
+      const partition = await Harness.partitionOf([...workers.all.values()][0]!, world)
+      for (let index = 0; index < share; index++) {
+        told(await carryOut(world, workers, partition, draw(random, system, grade, index, seed)))
+      }
+      for (const worker of workers.all.values()) {
+        worker.kill("SIGTERM")
+        await worker.ended
+      }
+    }
+  } finally {
+    await Effect.runPromise(Lab.down(`store-${system}`))
+    await Harness.close(world)
+  }
+}
+
+// --- internal ---
+
+const randomFrom = (seed: number): (() => number) => {
+  // Mulberry32: 32 bits of state are plenty for the order of a few hundred runs.
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+const draw = (random: () => number, system: string, grade: Grade, index: number, offset: number): Plan => {
+  // Every blow in turn, so that a short campaign strikes each way too.
+  const blow: Blow = blows[(index + offset) % blows.length]!
+  const hold = 800 + Math.floor(random() * 2200)
+  return { system, grade, blow, hold, after: Math.floor(random() * (hold + 900)) }
+}
+
+const startWorkers = async (world: Harness.World, storeLab: LabRecord, grade: Grade): Promise<Workers> => {
+  const { database, password, user } = storeLab.configuration as {
+    readonly database: string
+    readonly user: string
+    readonly password: unknown
+  }
+  const [host, port] = storeLab.members[0]!.address.split(":")
+  const store = { postgres: { host, port: Number(port), database, user, password, schema: "faults" } }
+  const config = path.join(world.folder, "workers.yaml")
+  fs.writeFileSync(config, `${fs.readFileSync(world.config, "utf8")}\nstore: ${JSON.stringify(store)}\n`)
+  // Without a perl there is nobody to trace, and the pause is of keeper grade.
+  const without = path.join(world.folder, "without-perl")
+  fs.mkdirSync(without, { recursive: true })
+  fs.writeFileSync(path.join(without, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 })
+  const environment = grade === "Keeper" ? { PATH: `${without}:${process.env.PATH}` } : {}
+  const start = (name: string) =>
+    Harness.startWorker(world, null, { config, environment, arguments: ["--worker-id", name] })
+  const all = new Map<string, Harness.Worker>()
+  for (const name of ["one", "two"]) all.set(name, await start(name))
+  return {
+    all,
+    start,
+    stopStore: () => {
+      const pid = storeLab.members[0]!.pid
+      Harness.signalMember(pid, "SIGSTOP")
+      return () => Harness.signalMember(pid, "SIGCONT")
+    }
+  }
+}
