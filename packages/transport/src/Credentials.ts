@@ -24,7 +24,15 @@ export type SecretSource = { readonly env: string } | { readonly file: string }
 
 /** A file with a credential, or an environment variable, cannot be used; `detail` says which one, why, and what to do. */
 export class CredentialError extends Schema.TaggedError<CredentialError>()("CredentialError", {
-  reason: Schema.Literals(["Unreadable", "NotCertificates", "NotAKey", "Encrypted", "Mismatch", "Missing", "NotAToken"]),
+  reason: Schema.Literals([
+    "Unreadable",
+    "NotCertificates",
+    "NotAKey",
+    "Encrypted",
+    "Mismatch",
+    "Missing",
+    "NotAToken"
+  ]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -51,7 +59,10 @@ export const readCertificates = (
     const all = yield* Effect.try({
       try: () => blocks.map((block) => new X509Certificate(block)),
       catch: () =>
-        new CredentialError({ reason: "NotCertificates", detail: `The certificate in ${file} is damaged; copy it anew.` })
+        new CredentialError({
+          reason: "NotCertificates",
+          detail: `The certificate in ${file} is damaged; copy it anew.`
+        })
     })
     if (all.length === 0) {
       return yield* new CredentialError({

@@ -156,6 +156,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     denied: options.authentication?.certificates ? "Client certificate required" : undefined
   }
   const open = openRequests(server, bounds.stillTime)
+  const sockets = allSockets(server)
   server.on("request", (request, response) => {
     const target = request.url!
     response.once("finish", () => countAnswer(services, isApi(target), response.statusCode))
@@ -166,7 +167,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     if (!isApi(target)) return serveFabric(surface, request, response)
     admit(surface, Access.ofApi(request.method!, target), request, response, () => serveApi(request, response))
   })
-  yield* Scope.addFinalizer(scope, close(server, apiScope, bounds.closingTime))
+  yield* Scope.addFinalizer(scope, close(server, sockets, apiScope, bounds.closingTime))
   return serving
 })
 
@@ -224,6 +225,7 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
           secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
         })
   server.maxConnections = bounds.connections
+  server.on("secureConnection", (socket: TLSSocket) => agreed.add(socket))
   server.on("clientError", answerClientError)
   return server
 }
@@ -244,6 +246,16 @@ const openRequests = (server: Http.Server | Https.Server, stillTime: number) => 
     response.once("close", () => open.set(socket, open.get(socket)! - 1))
     return now
   }
+}
+
+/** Every connection, those included that Node's HTTP does not count yet: silent ones, and handshakes under way. */
+const allSockets = (server: Http.Server | Https.Server): ReadonlySet<Socket> => {
+  const sockets = new Set<Socket>()
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket)
+    socket.once("close", () => sockets.delete(socket))
+  })
+  return sockets
 }
 
 /** Goes on where the caller may make a call that asks for `access`, and answers 403 where not. */
@@ -407,10 +419,13 @@ const write = (response: Http.ServerResponse, reply: FabricServer.FabricReply): 
   response.end(reply.body)
 }
 
+/** The connections that have agreed on TLS. */
+const agreed = new WeakSet<Duplex>()
+
 // Node could not read a request: there is no response object, so the reply is written on the socket.
 const answerClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
-  // Without TLS agreed on there is nothing to write an answer into.
-  if (!socket.writable || (socket instanceof TLSSocket && socket.getProtocol() === null)) {
+  // Before TLS is agreed on an answer would wait for ever in a connection that never becomes one.
+  if (!socket.writable || (socket instanceof TLSSocket && !agreed.has(socket))) {
     socket.destroy()
     return
   }
@@ -464,10 +479,17 @@ const listen = (server: Http.Server | Https.Server, options: Options): Effect.Ef
     })
   })
 
-const close = (server: Http.Server | Https.Server, apiScope: Scope.Closeable, closingTime: number): Effect.Effect<void> =>
+const close = (
+  server: Http.Server | Https.Server,
+  sockets: ReadonlySet<Socket>,
+  apiScope: Scope.Closeable,
+  closingTime: number
+): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     server.close(() => resume(Effect.void))
-    const timer = setTimeout(() => server.closeAllConnections(), closingTime)
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, closingTime)
     server.once("close", () => clearTimeout(timer))
   }).pipe(
     // Event streams would last as long as their operations: they end now, everything else gets its time.

@@ -46,8 +46,7 @@ export const verify = (rules: Rules, token: string, now: number): Effect.Effect<
       })
     )
     const fits = rules.keys.filter(
-      ({ algorithm, id }) =>
-        algorithm === header.alg && (id === null || header.kid === undefined || id === header.kid)
+      ({ algorithm, id }) => algorithm === header.alg && (id === null || header.kid === undefined || id === header.kid)
     )
     for (const { algorithm, key } of fits) {
       const verified = yield* Effect.result(
@@ -96,7 +95,9 @@ const roleOf = (payload: Jose.JWTPayload): Result.Result<Role, string> => {
     ? Result.succeed("Admin")
     : said.includes("User")
       ? Result.succeed("User")
-      : Result.fail(`The bearer token gives no role: Admin or User is expected in the claim ${roleClaims.join(" or ")}.`)
+      : Result.fail(
+          `The bearer token gives no role: Admin or User is expected in the claim ${roleClaims.join(" or ")}.`
+        )
 }
 
 const sentenceOf = (error: unknown): string => {
@@ -125,7 +126,9 @@ const readJwks = (text: string): Result.Result<ReadonlyArray<Key>, string> =>
     for (const [index, jwk] of (parsed.keys as ReadonlyArray<JsonWebKey>).entries()) {
       if (typeof jwk !== "object" || jwk === null) return yield* Result.fail(`keys[${index}] is not a key`)
       if (jwk["d"] !== undefined || jwk["k"] !== undefined) {
-        return yield* Result.fail(`keys[${index}] holds a secret key; give the public one, and take this one out of use`)
+        return yield* Result.fail(
+          `keys[${index}] holds a secret key; give the public one, and take this one out of use`
+        )
       }
       // An issuer's set may hold keys for other purposes, which no token is signed with.
       if (jwk["use"] !== undefined && jwk["use"] !== "sig") continue

@@ -31,9 +31,7 @@ export const of = (error: { readonly message: string }): TransportCause => {
 
 /** The same client with a bearer token on every request; the client itself where there is none. */
 export const withToken = (http: HttpClient.HttpClient, token: Redacted.Redacted | undefined): HttpClient.HttpClient =>
-  token === undefined
-    ? http
-    : HttpClient.mapRequest(http, HttpClientRequest.bearerToken(Redacted.value(token)))
+  token === undefined ? http : HttpClient.mapRequest(http, HttpClientRequest.bearerToken(Redacted.value(token)))
 
 // --- internal ---
 
