@@ -37,7 +37,10 @@ const Thumbprint = Schema.String.check(
 const hostName = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))(?::\d{1,5})?$/
 
 const CertificateSettings = Schema.Struct({
-  thumbprints: described(Schema.Array(Thumbprint), "SHA-1 thumbprints of certificates; one that signed itself is taken too."),
+  thumbprints: described(
+    Schema.Array(Thumbprint),
+    "SHA-1 thumbprints of certificates; one that signed itself is taken too."
+  ),
   subjects: described(
     Schema.Array(
       Schema.Struct({
@@ -99,15 +102,10 @@ export const SecuritySettings = Schema.Struct({
     "Bearer tokens (JWT, RS256 or ES256) that are let in."
   ),
   names: described(
-    Schema.Array(
-      Schema.String.check(Schema.isPattern(hostName, { expected: "a host name, with or without a port" }))
-    ),
+    Schema.Array(Schema.String.check(Schema.isPattern(hostName, { expected: "a host name, with or without a port" }))),
     "Further host names that requests may be sent to, with or without a port; those in the worker's certificate are taken anyway."
   ),
-  clusterId: described(
-    Schema.NonEmptyString,
-    "The cluster's id; a request whose ClusterId header differs is refused."
-  ),
+  clusterId: described(Schema.NonEmptyString, "The cluster's id; a request whose ClusterId header differs is refused."),
   allowAnonymous: described(
     Schema.Boolean,
     "True to listen beyond loopback with neither certificates nor tokens, where everyone who reaches the worker may do everything."
@@ -182,7 +180,8 @@ export const load = (
   Effect.gen(function* () {
     const { certificates, clusterId, tls, tokens } = settings
     const pair = tls === undefined ? undefined : yield* Credentials.readPair(tls)
-    const authorities = certificates?.ca === undefined ? null : (yield* Credentials.readCertificates(certificates.ca)).pem
+    const authorities =
+      certificates?.ca === undefined ? null : (yield* Credentials.readCertificates(certificates.ca)).pem
     const keys = tokens === undefined ? [] : yield* readKeys(tokens.keys)
     const now = yield* Clock.currentTimeMillis
     const options: Partial<NodeServer.Options> = {
@@ -198,8 +197,7 @@ export const load = (
                 certificates === undefined
                   ? null
                   : { admins: listOf(certificates.admins), users: listOf(certificates.users) },
-              tokens:
-                tokens === undefined ? null : { keys, issuer: tokens.issuer, audiences: [tokens.audience].flat() }
+              tokens: tokens === undefined ? null : { keys, issuer: tokens.issuer, audiences: [tokens.audience].flat() }
             }
           }
         : {}),

@@ -44,17 +44,17 @@ const sentenceOf = (code: string): string | undefined => {
     case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
     case "CERT_SIGNATURE_FAILURE":
-      return "its certificate is from an authority that is not trusted here"
+      return "its certificate is from an authority that is not trusted here; name that authority (ca)"
     case "CERT_HAS_EXPIRED":
-      return "its certificate has expired"
+      return "its certificate has expired; have it renewed"
     case "CERT_NOT_YET_VALID":
       return "its certificate is not valid yet"
     case "ERR_TLS_CERT_ALTNAME_INVALID":
-      return "its certificate is for another name"
+      return "its certificate is for another name; reach it by one of its own"
     case "EPROTO":
     case "ERR_SSL_WRONG_VERSION_NUMBER":
     case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
-      return "it does not speak TLS as we do"
+      return "it does not speak TLS as we do; a plain one is http://"
     default:
       return code.startsWith("ERR_SSL_") && code.includes("ALERT")
         ? "it broke off the TLS handshake, most likely for our certificate"
