@@ -258,7 +258,7 @@ describe("a worker that is to be reached from elsewhere", () => {
       assert.strictEqual(ran.code, 0, ran.stderr)
       const statusAs = (host: string) =>
         new Promise<number>((resolve, reject) => {
-          const options = { headers: { host }, ca: servers.certificate }
+          const options = { headers: { host }, servername: "localhost", ca: servers.certificate }
           https
             .get(`${endpoint}/healthz`, options, (answer) => resolve(answer.resume().statusCode!))
             .on("error", reject)

@@ -90,10 +90,10 @@ const rsaBitsMin = 2048
 const unknownKey = "The bearer token is not signed with a key that this worker knows."
 
 const roleOf = (payload: Jose.JWTPayload): Result.Result<Role, string> => {
-  const said = roleClaims.flatMap((claim) => payload[claim])
-  return said.includes("Admin")
+  const said = new Set(roleClaims.flatMap((claim) => payload[claim]))
+  return said.has("Admin")
     ? Result.succeed("Admin")
-    : said.includes("User")
+    : said.has("User")
       ? Result.succeed("User")
       : Result.fail(
           `The bearer token gives no role: Admin or User is expected in the claim ${roleClaims.join(" or ")}.`
