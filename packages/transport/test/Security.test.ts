@@ -15,6 +15,7 @@ import { createPublicKey, generateKeyPairSync } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import * as Tls from "node:tls"
 import * as Access from "../src/Access.ts"
 import { Api } from "../src/Api.ts"
 import * as Authentication from "../src/Authentication.ts"
@@ -163,6 +164,25 @@ describe("client certificates", () => {
             assert.include(errorOf(raw).Message, words)
           }
         }
+      })
+    )
+  )
+
+  it.live("a session is never resumed, since it would bring no chain to look at", () =>
+    secured((port) =>
+      Effect.gen(function* () {
+        const session = yield* Effect.callback<Buffer | undefined>((resume) => {
+          const socket = Tls.connect({ host: "127.0.0.1", port, ...tlsAs(admin) })
+          socket.on("session", (session: Buffer) => resume(Effect.succeed(session)))
+          socket.on("close", () => resume(Effect.undefined))
+          socket.on("error", () => undefined)
+          socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+          socket.resume()
+        })
+        const again = yield* request(port, "GET", read, {
+          tls: { ...tlsAs(), ...(session === undefined ? {} : { session }) }
+        })
+        assert.strictEqual(again.status, 403)
       })
     )
   )
