@@ -238,11 +238,13 @@ const readKeys = Effect.fnUntraced(function* (file: string) {
   )
 })
 
-// A name with a wildcard is no one host's.
+// A name with a wildcard is no one host's. OpenSSL writes IPv6 addresses at full length, and callers do not.
 const namesOf = (leaf: X509Certificate): ReadonlyArray<string> =>
   (leaf.subjectAltName ?? "").split(", ").flatMap((entry) => {
     const [, kind, name = ""] = /^(DNS|IP Address):(.+)$/.exec(entry) ?? []
-    return kind === undefined || name.includes("*") ? [] : [name.includes(":") ? `[${name.toLowerCase()}]` : name]
+    return kind === undefined || name.includes("*")
+      ? []
+      : [name.includes(":") ? new URL(`http://[${name}]`).hostname : name]
   })
 
 type Aad = NonNullable<NonNullable<SecuritySettings["tokens"]>["aad"]>

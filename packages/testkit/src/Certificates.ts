@@ -1,6 +1,6 @@
 /**
  * X.509 certificates made at test time, so that none is ever committed and each can be wrong in the way a test needs. The few
- * fields that TLS looks at are written as DER by hand (RFC 5280); keys are on P-256, signatures ECDSA with SHA-256.
+ * fields that TLS looks at are written as DER by hand (RFC 5280); keys are on P-256 or RSA, signatures with SHA-256.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from "node:crypto"
 
@@ -25,6 +25,8 @@ export interface Wanted {
   readonly authority?: boolean
   readonly validFrom?: number
   readonly validTo?: number
+  /** An RSA key of so many bits; one on P-256 unless given. */
+  readonly rsaBits?: number
 }
 
 // --- make ---
@@ -33,10 +35,16 @@ const day = 86_400_000
 
 /** Makes a certificate and its key; valid from yesterday until in ten days unless told otherwise. */
 export const make = (wanted: Wanted): Made => {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" })
+  const { privateKey, publicKey } =
+    wanted.rsaBits === undefined
+      ? generateKeyPairSync("ec", { namedCurve: "prime256v1" })
+      : generateKeyPairSync("rsa", { modulusLength: wanted.rsaBits })
   const { validFrom = Date.now() - day, validTo = Date.now() + 10 * day } = wanted
   const signer = wanted.issuer?.privateKey ?? privateKey
-  const algorithm = sequence(oid(1, 2, 840, 10045, 4, 3, 2))
+  const algorithm =
+    signer.asymmetricKeyType === "rsa"
+      ? sequence(oid(1, 2, 840, 113549, 1, 1, 11), tlv(0x05, Buffer.alloc(0)))
+      : sequence(oid(1, 2, 840, 10045, 4, 3, 2))
   const extensions = [
     ...(wanted.authority === true ? [extension(oid(2, 5, 29, 19), sequence(tlv(0x01, Buffer.from([0xff]))))] : []),
     ...(wanted.alternatives === undefined

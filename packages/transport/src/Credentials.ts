@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
+import { createSecureContext } from "node:tls"
 
 // --- models ---
 
@@ -30,6 +31,7 @@ export class CredentialError extends Schema.TaggedError<CredentialError>()("Cred
     "NotAKey",
     "Encrypted",
     "Mismatch",
+    "Unusable",
     "Missing",
     "NotAToken"
   ]),
@@ -89,6 +91,15 @@ export const readPair = (files: {
         detail: `The key in ${files.key} does not belong to the certificate in ${files.certificate}; name the two that were made together (the certificate itself comes first in its file).`
       })
     }
+    // Keys that are too short, or of a kind TLS has no use for, belong together all the same.
+    yield* Effect.try({
+      try: () => createSecureContext({ cert: pem, key: text }),
+      catch: (error) =>
+        new CredentialError({
+          reason: "Unusable",
+          detail: `TLS cannot use the certificate in ${files.certificate} with its key: ${error instanceof Error ? error.message : String(error)}; make new ones.`
+        })
+    })
     return { certificate: pem, key: Redacted.make(text), leaf }
   })
 

@@ -485,6 +485,11 @@ describe("the clients", () => {
         assert.include(error.message, words)
         assert.notInclude(error.message, "MI")
       }
+      const weak = Certificates.make({ name: "weak", rsaBits: 512 })
+      const weakPair = { certificate: file("weak.pem", weak.certificate), key: file("weak.key", weak.key) }
+      const unusable = yield* Effect.flip(readPair(weakPair))
+      assert.strictEqual(unusable.reason, "Unusable")
+      assert.match(unusable.message, /weak\.pem with its key: .*too small; make new ones/)
       const missing = yield* Effect.flip(readSecret({ env: "INQUORATE_TEST_NO_SUCH" }))
       assert.include(missing.message, "INQUORATE_TEST_NO_SUCH is not set")
       const spaced = yield* Effect.flip(
