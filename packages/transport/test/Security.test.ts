@@ -2,7 +2,7 @@
  * Who is let in, as what, and with which words others are sent away: over real TLS, with certificates and tokens that are made
  * for each run and each wrong in one way.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Guid from "@inquorate/core/Guid"
 import * as Certificates from "@inquorate/testkit/Certificates"
 import * as Effect from "effect/Effect"
@@ -388,6 +388,7 @@ describe("the roles", () => {
 
 describe("the clients", () => {
   const folder = mkdtempSync(path.join(tmpdir(), "inquorate-security-"))
+  afterAll(() => rmSync(folder, { recursive: true }))
   const file = (name: string, text: string): string => {
     const at = path.join(folder, name)
     writeFileSync(at, text)
@@ -497,7 +498,6 @@ describe("the clients", () => {
       )
       assert.include(spaced.message, "holds more than a token")
       assert.notInclude(spaced.message, "secret")
-      rmSync(folder, { recursive: true })
     })
   )
 })
