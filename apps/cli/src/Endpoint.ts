@@ -5,7 +5,9 @@ import type { ClusterView } from "@inquorate/core/Operations"
 import { serviceName, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
+import type { SecretSource } from "@inquorate/transport/Credentials"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 import * as Command from "effect/cli/Command"
 import { Failure } from "./Failure.ts"
@@ -18,6 +20,22 @@ export const shared = {
   endpoint: Flag.String("endpoint").pipe(
     Flag.withDescription("The worker's address (INQUORATE_ENDPOINT)"),
     Flag.withDefault(process.env.INQUORATE_ENDPOINT ?? "http://127.0.0.1:19080")
+  ),
+  ca: Flag.String("ca").pipe(
+    Flag.withDescription("A file of authorities that the worker's certificate may come from (INQUORATE_CA)"),
+    Flag.optional
+  ),
+  cert: Flag.String("cert").pipe(
+    Flag.withDescription("A file with your client certificate, PEM (INQUORATE_CERT)"),
+    Flag.optional
+  ),
+  key: Flag.String("key").pipe(
+    Flag.withDescription("A file with the certificate's private key, PEM (INQUORATE_KEY)"),
+    Flag.optional
+  ),
+  token: Flag.String("token").pipe(
+    Flag.withDescription("Where your bearer token is, file:PATH or env:NAME (env:INQUORATE_TOKEN where that is set)"),
+    Flag.optional
   ),
   output: Flag.Literals("output", ["table", "json"]).pipe(
     Flag.withDescription("How to print the answer"),
@@ -41,15 +59,37 @@ export interface Chosen {
 
 /** The client of the worker at the endpoint. */
 export const connect = Effect.gen(function* () {
-  const { endpoint } = yield* root
-  if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint)) {
-    return yield* new Failure({
-      exit: "usage",
-      detail: `--endpoint: expected http://HOST:PORT, got ${JSON.stringify(endpoint)}.`
-    })
+  const flags = yield* root
+  const { endpoint } = flags
+  const usage = (detail: string) => new Failure({ exit: "usage", detail })
+  if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
+    return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
+  }
+  const named = (flag: Option.Option<string>, variable: string) =>
+    Option.getOrElse(flag, () => process.env[variable] || undefined)
+  const ca = named(flags.ca, "INQUORATE_CA")
+  const certificate = named(flags.cert, "INQUORATE_CERT")
+  const key = named(flags.key, "INQUORATE_KEY")
+  if ((certificate === undefined) !== (key === undefined)) {
+    const missing = certificate === undefined ? "--cert (INQUORATE_CERT)" : "--key (INQUORATE_KEY)"
+    return yield* usage(`A client certificate and its key go together; give ${missing} too.`)
+  }
+  const token = tokenAt(Option.getOrUndefined(flags.token))
+  // What was given may be the token itself, which must not be repeated.
+  if (token === null)
+    return yield* usage("--token: expected file:PATH or env:NAME, where the token is, and not a token.")
+  const plain = endpoint.startsWith("http:")
+  if (plain && Option.isSome(Option.orElse(flags.cert, () => flags.ca))) {
+    return yield* usage("--cert, --key and --ca have no meaning without TLS; give --endpoint https://….")
+  }
+  if (plain && token !== undefined && !/^(127(\.\d+){3}|localhost|\[::1\])$/.test(new URL(endpoint).hostname)) {
+    return yield* usage("A token sent without TLS can be read by everyone on the way; give --endpoint https://….")
   }
   const worker = yield* Effect.promise(() => import("./Worker.ts"))
-  return yield* worker.connect(endpoint.replace(/\/$/, ""))
+  const pair = certificate === undefined || key === undefined ? undefined : { certificate, key }
+  return yield* worker
+    .connect(endpoint.replace(/\/$/, ""), { ca, pair, token })
+    .pipe(Effect.mapError(({ detail }) => usage(detail)))
 })
 
 /** Prints a value as JSON, or its lines where a table is wanted. */
@@ -99,13 +139,24 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
 
 // --- internal ---
 
-const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure =>
-  error._tag === "ApiError"
-    ? new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
-    : new Failure({
-        exit: "unreachable",
-        detail:
-          error.reason === "Unreachable"
-            ? `${doing}: no worker answers at ${endpoint} (${error.detail}). Start one, or name another with --endpoint.`
-            : `${doing}: what answers at ${endpoint} is not a worker (${error.detail}). Name another with --endpoint.`
-      })
+// The environment's token needs no flag; null for a flag that is no place.
+const tokenAt = (flag: string | undefined): SecretSource | undefined | null => {
+  if (flag === undefined) return process.env.INQUORATE_TOKEN ? { env: "INQUORATE_TOKEN" } : undefined
+  const [, kind, place = ""] = /^(file|env):(.+)$/s.exec(flag) ?? []
+  return kind === "file" ? { file: place } : kind === "env" ? { env: place } : null
+}
+
+const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure => {
+  if (error._tag === "ApiError") {
+    return new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
+  }
+  const { detail, reason } = error
+  // A connection that breaks at once is what a server that waits for TLS does with plain HTTP.
+  const hint = endpoint.startsWith("http:") && detail === "socket hang up" ? " If it speaks TLS, say https://." : ""
+  const sentence = {
+    Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
+    Untrusted: `${endpoint} is not trusted: ${detail}.`,
+    BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
+  }[reason]
+  return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
+}

@@ -11,9 +11,11 @@ import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Model from "./FabricModel.ts"
+import * as TransportCause from "./TransportCause.ts"
 
 // --- models ---
 
@@ -22,6 +24,7 @@ export interface Options {
   readonly endpoint: string
   /** The server's time for one request, in seconds; 60 unless given. */
   readonly timeout?: number
+  readonly token?: Redacted.Redacted
 }
 
 /** A request to start a quorum loss; `duration` in whole seconds. */
@@ -44,11 +47,11 @@ export class FabricApiError extends Schema.TaggedError<FabricApiError>()("Fabric
 
 /**
  * The gateway gave no answer that could be understood. `Unreachable`: no connection; a request that may have been sent
- * counts as well. `TimedOut`: no answer in time. `BadAnswer`: an answer of another shape. After either of the
- * first two a start may or may not have happened: ask for its progress.
+ * counts as well. `TimedOut`: no answer in time. After either a start may or may not have happened: ask for its
+ * progress. `Untrusted`: TLS refused one side, and nothing happened. `BadAnswer`: an answer of another shape.
  */
 export class FabricTransportError extends Schema.TaggedError<FabricTransportError>()("FabricTransportError", {
-  reason: Schema.Literals(["Unreachable", "TimedOut", "BadAnswer"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -100,7 +103,7 @@ export interface FabricClient {
 /** A client of one endpoint over whatever `HttpClient` there is. */
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
-    const wire = makeWire(http, options)
+    const wire = makeWire(TransportCause.withToken(http, options.token), options)
     return {
       startQuorumLoss: (request) =>
         wire.post(`${ofPartition(request)}/StartQuorumLoss`, "6.0", {
@@ -222,7 +225,7 @@ const isRepeatable = (error: FabricClientError): boolean =>
   error._tag === "FabricApiError" ? error.status === 503 || error.status === 504 : error.reason === "Unreachable"
 
 const transportError = (error: HttpClientError.HttpClientError): FabricTransportError =>
-  new FabricTransportError({ reason: "Unreachable", detail: error.message })
+  new FabricTransportError(TransportCause.of(error))
 
 const badAnswer = (error: { readonly message: string }): FabricTransportError =>
   new FabricTransportError({ reason: "BadAnswer", detail: error.message })
