@@ -171,7 +171,7 @@ const planFence = (cluster: Cluster, member: Member): Effect.Effect<PlannedFence
     const { process } = member
     if (process === null) return yield* mistaken(member.processProblem)
     const preflight = yield* cluster.injector
-      .preflight(process)
+      .preflight(process, member.name)
       .pipe(
         Effect.mapError(({ detail, host }) => new Unreachable({ detail: `host ${host}: ${detail}`, retryable: true }))
       )

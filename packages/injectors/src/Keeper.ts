@@ -21,10 +21,21 @@ import * as ProcessFacts from "./ProcessFacts.ts"
 export const launcher = 'program=$1; shift; eval "$program"'
 
 /**
- * The program. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints its answer in
- * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
+ * The program of one mechanism. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints
+ * its answer in lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
+ *
+ * `mechanism` is shell text that sets `mechanism` (its name), `patience` (ms its keeper may take to apply) and
+ * `stuck` (what is said where a fence cannot be ended), and defines:
+ *
+ * - `fits WORDS` looks, after `judge`, whether it can act on the process; sets `verdict` and `problem`.
+ * - `keep_settings WORDS` puts what keepers and sweeps need into the fence, before a keeper starts; else `problem`.
+ * - `take_out` takes the member out and checks it, sets `count`; or ends with `decline` (untouched) or `undo`.
+ * - `free TURNS` puts it back and is true once that is done; may run in several processes at once, any time again.
+ * - `watch` marks the fence `broken` where the member is back though nobody ended it; `escaped` is true where it is.
+ * - `last_word` is the rest that a keeper does when it cannot fork; `forget` follows the record of the end.
  */
-export const program = `${ProcessFacts.shell}
+export const program = (mechanism: string): string => `${ProcessFacts.shell}
+${mechanism}
 # --- state ---
 
 open_state() {
@@ -46,6 +57,18 @@ open_state() {
   problem=
 }
 
+# Which mechanism made a fence; the pause leaves no mark.
+maker() {
+  made_by=pause
+  for file in "$fence"/by.*; do
+    [ -e "$file" ] && made_by=\${file##*/by.}
+  done
+}
+
+mark_maker() {
+  [ "$mechanism" = pause ] || true >"$fence/by.$mechanism"
+}
+
 open_boot() {
   read -r boot </proc/sys/kernel/random/boot_id
 }
@@ -61,6 +84,9 @@ open_fence() {
   epoch=$4
   [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
+  [ -d "$fence" ] || return 0
+  maker
+  [ "$made_by" = "$mechanism" ] || answer refused "this fence is one of $made_by, not of $mechanism"
 }
 
 outranked() {
@@ -120,7 +146,8 @@ settle() {
   utc
   [ -n "$2" ] && utc=$2
   printf '%s %s %s\\n' "$now" "$utc" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
-  [ -e "$fence/lifted" ]
+  [ -e "$fence/lifted" ] || return 1
+  forget
 }
 
 settle_void() {
@@ -140,37 +167,6 @@ text_of() {
 }
 
 # --- letting go ---
-
-# Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
-release() {
-  recorded
-  roots=
-  for token in $list; do
-    same "\${token%:*}" "\${token#*:}" && roots="$roots $token"
-  done
-  family $roots
-  first=
-  for token in $kin; do
-    if [ -z "$first" ]; then first=$token; else kill -CONT "\${token%:*}" 2>/dev/null; fi
-  done
-  [ -z "$first" ] || kill -CONT "\${first%:*}" 2>/dev/null
-}
-
-# Releases, looks, and does it again until nothing of it is stopped; gives up after $1 turns.
-free() {
-  turns=$1
-  while :; do
-    release
-    held=
-    for token in $kin; do
-      same "\${token%:*}" "\${token#*:}" && [ "$state" = T ] && held=1
-    done
-    [ -z "$held" ] && return 0
-    turns=$((turns - 1))
-    [ "$turns" -gt 0 ] || return 1
-    sleep 0.02
-  done
-}
 
 # Kills one of our own processes and waits until it is gone.
 retire() {
@@ -212,8 +208,15 @@ retire_all() {
   return 0
 }
 
+# What the order said, for those who were not told: a lift and a sweep.
+facts_of_order() {
+  exe= directory=
+  { read -r _ && read -r pid start _ && IFS= read -r exe && IFS= read -r directory; } 2>/dev/null <"$fence/order"
+}
+
 take_off() {
   me=
+  facts_of_order
   if ! [ -e "$fence/lifted" ] && claim; then
     # An applier in the middle of its work would go on stopping. Its sibling stays until the processes run.
     keepers && ! is_armed && { retire "$k1" "$b1" || return 1; }
@@ -239,9 +242,13 @@ decline() {
 }
 
 undo() {
-  free 50
-  note undone "$1"
-  settle Keeper
+  if free 50; then
+    note undone "$1"
+    settle Keeper
+  else
+    wind_down
+    note undone "$1"
+  fi
   leave
 }
 
@@ -254,27 +261,7 @@ collapse() {
   keepers || return
   [ "$k1" != $$ ] && alive "$k1" "$b1" && return
   [ "$k2" != $$ ] && alive "$k2" "$b2" && return
-  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || release
-}
-
-stop() {
-  printf '%s %s\\n' "\${1%:*}" "\${1#*:}" >>"$fence/processes" || return 1
-  kill -STOP "\${1%:*}" 2>/dev/null
-  stopped="$stopped $1"
-}
-
-# A parent in vfork cannot stop before its child has called exec, nor can the child while it is stopped: give it a turn.
-nudge() {
-  children "$1"
-  nudged=
-  for kid in $kids; do
-    look "$kid" && [ "$state" = T ] && kill -CONT "$kid" 2>/dev/null && nudged="$nudged $kid:$born"
-  done
-  [ -n "$nudged" ] || return 0
-  sleep 0.001
-  for kid in $nudged; do
-    same "\${kid%:*}" "\${kid#*:}" && kill -STOP "\${kid%:*}" 2>/dev/null
-  done
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || last_word
 }
 
 apply() {
@@ -285,33 +272,7 @@ apply() {
   clock
   [ "$now" -le "$start_by" ] || decline "the order came late"
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
-  kill -STOP "$pid" 2>/dev/null || decline "process $pid could not be signalled"
-  stopped=$pid:$start
-  limit=$((now + 1000))
-  while :; do
-    # Looked at before the children are listed: what is stopped cannot fork, so a list made after that is whole.
-    quiet=1
-    for token in $stopped; do
-      halted "\${token%:*}" && continue
-      quiet=
-      case $line in D' '*) nudge "\${token%:*}" ;; esac
-    done
-    family $stopped
-    for token in $kin; do
-      case " $stopped " in *" $token "*) continue ;; esac
-      quiet=
-      stop "$token" || undo "the state directory cannot be written"
-    done
-    [ -n "$quiet" ] && break
-    clock
-    [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
-    sleep 0.001
-  done
-  alive "$pid" "$start" || undo "process $pid ended"
-  count=0
-  for token in $stopped; do
-    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
-  done
+  take_out
   utc
   clock
   true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
@@ -321,7 +282,7 @@ apply() {
 await_outcome() {
   true >"$fence/ready"
   clock
-  limit=$((now + 4000))
+  limit=$((now + patience + 3000))
   while ! is_armed; do
     [ -e "$fence/refused" ] && leave
     [ -e "$fence/lifted" ] && leave
@@ -336,16 +297,9 @@ await_outcome() {
   done
 }
 
-watch() {
-  [ -e "$fence/broken" ] && return 0
-  for token in $list; do
-    same "\${token%:*}" "\${token#*:}" || continue
-    case $state in
-      [TtZXx]) ;;
-      # A lift says so before its first SIGCONT.
-      *) [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] || true >"$fence/broken" ;;
-    esac
-  done
+# True for the one keeper that looks whether the fence is broken: the second only where the first is gone.
+looks_out() {
+  [ "$role" = 1 ] || ! alive "$k1" "$b1"
 }
 
 stand() {
@@ -359,6 +313,15 @@ stand() {
     [ "$left" -lt 200 ] || left=200
     nap "$left"
   done
+  wind_down
+  # A frozen sibling would send its signals when it thaws, into whatever holds the process then.
+  retire "$k1" "$b1"
+  retire "$k2" "$b2"
+  leave
+}
+
+# Puts the member back however often it takes, and records the end; gives up after a minute or so.
+wind_down() {
   turns_left=60
   while ! [ -e "$fence/lifted" ]; do
     if free 20; then
@@ -369,10 +332,6 @@ stand() {
     [ "$turns_left" -gt 0 ] || leave
     sleep 0.1
   done
-  # A frozen sibling would send its SIGCONT when it thaws, into whatever holds the process then.
-  retire "$k1" "$b1"
-  retire "$k2" "$b2"
-  leave
 }
 
 keep() {
@@ -419,15 +378,18 @@ preflight() {
   hello
   [ -z "$problem" ] || answer impossible "$problem"
   well_formed "$@" || answer mistaken "the process is not fully named"
-  for tool in setsid sleep mkdir mv ln readlink date rm tr; do
+  for tool in setsid sleep mkdir mv ln readlink date rm tr stat $tools; do
     command -v $tool >/dev/null || answer impossible "the host has no $tool"
   done
-  judge "$@"
+  judge "$1" "$2" "$3" "$4"
+  pid=$1 start=$2 exe=$3 directory=$4
+  shift 4
+  [ "$verdict" = ready ] && fits "$@"
   answer "$verdict" "$problem"
 }
 
 refuse() {
-  rm -f "$state_root/holds/$pid.$start/$mark"
+  for hold in $(held_as); do rm -f "$state_root/holds/$hold/$mark"; done
   note refused "$1"
   answer refused "$1"
 }
@@ -445,22 +407,30 @@ is_over() {
   return 0
 }
 
+# By what a fence holds: the process, and its data directory, which a server that is started again keeps.
+held_as() {
+  printf '%s\\n' "$pid.$start"
+  stat -Lc 'on.%d.%i' "$directory" 2>/dev/null
+}
+
 # Says what it means to hold before it looks who else does: of two at once at least one sees the other.
 reserve() {
-  hold=$state_root/holds/$pid.$start
-  [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
-  true >"$hold/$mark" || refuse "the state directory cannot be written"
   mine=$fence
-  for other in "$hold"/*; do
-    name=\${other##*/}
-    [ "$name" = "$mark" ] && continue
-    fence=$state_root/fences/\${name%%.*}/\${name#*.}
-    if is_over; then
-      rm -f "$other"
-    else
-      fence=$mine
-      refuse "process $pid is held by the fence $name"
-    fi
+  for hold in $(held_as); do
+    hold=$state_root/holds/$hold
+    [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
+    true >"$hold/$mark" || refuse "the state directory cannot be written"
+    for other in "$hold"/*; do
+      name=\${other##*/}
+      [ "$name" = "$mark" ] && continue
+      fence=$state_root/fences/\${name%%.*}/\${name#*.}
+      if is_over; then
+        rm -f "$other"
+      else
+        fence=$mine
+        refuse "process $pid is held by the fence $name"
+      fi
+    done
   done
   fence=$mine
 }
@@ -474,6 +444,7 @@ arm() {
     [ -d "$fence" ] && answer refused "this order was given before"
     answer refused "the state directory $state_root cannot be written"
   fi
+  mark_maker
   printf '%s\\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
     true >"$fence/deadline.\${10}.\${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
@@ -483,6 +454,8 @@ arm() {
   [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
   reserve
+  shift 12
+  keep_settings "$@" || refuse "$problem"
   setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" \\
     </dev/null >/dev/null 2>&1 &
   k1=$!
@@ -492,7 +465,7 @@ arm() {
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
   printf '%s %s %s %s .\\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
   clock
-  limit=$((now + 6000))
+  limit=$((now + patience + 5000))
   until is_armed; do
     if [ -e "$fence/refused" ]; then text_of refused; answer refused "$text"; fi
     if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
@@ -501,7 +474,7 @@ arm() {
     [ "$now" -le "$limit" ] || answer unknown "the keepers have not answered"
     if ! alive "$k1" "$b1" && ! alive "$k2" "$b2" && ! is_armed && ! [ -e "$fence/refused" ] && ! [ -e "$fence/lifted" ]; then
       note undone "both keepers died"
-      take_off Worker || answer unknown "both keepers died and the processes could not be continued"
+      take_off Worker || answer unknown "both keepers died, and $stuck"
     fi
     sleep 0.003
   done
@@ -514,8 +487,10 @@ describe() {
   broken=0
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
+    text_of back
     read -r _ when by <"$fence/lifted"
-    standing="lifted $by $when $broken"
+    standing="lifted $by $when $broken $text"
+    standing=\${standing% }
   elif [ -e "$fence/refused" ]; then
     text_of refused
     standing="refused $text"
@@ -527,10 +502,9 @@ describe() {
     keepers && alive "$k1" "$b1" && alone=$((alone + 1))
     [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
     if [ "$alone" = 0 ]; then
+      facts_of_order
       recorded
-      for token in $list; do
-        same "\${token%:*}" "\${token#*:}" && case $state in [TtZXx]) ;; *) broken=1 ;; esac
-      done
+      escaped && broken=1
     fi
     deadlines
     standing="armed $count $armed_utc $deadline_utc $alone $broken"
@@ -544,6 +518,7 @@ lift() {
   open_fence "$@"
   outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
   if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
+    mark_maker
     settle Worker || answer unknown "the state directory cannot be written"
   elif ! [ -d "$fence" ]; then
     answer refused "the state directory $state_root cannot be written"
@@ -551,7 +526,7 @@ lift() {
     settle_void || answer unknown "the state directory cannot be written"
   elif ! void; then
     [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "the processes could not be continued, or a keeper not be ended"
+    take_off Worker || answer unknown "$stuck, or a keeper not be ended"
   fi
   describe
 }
@@ -620,6 +595,8 @@ sweep() {
       [ -d "$fence" ] || continue
       member=\${fence##*.} attempt=\${fence##*/} attempt=\${attempt%%.*}
       is_number "$attempt" && is_name "$member" || continue
+      maker
+      [ "$made_by" = "$mechanism" ] || continue
       sweep_fence
       is_old && rm -rf "$fence" && emptied=1
     done
@@ -650,12 +627,12 @@ forget_holds() {
   done
 }
 
-quietly= list= me=
+quietly= list= me= text=
 verb=$1
 shift
 case $verb in
   hello) hello ;;
-  preflight | arm | tighten | lift | inspect | sweep | keep) "$verb" "$@" ;;
+  preflight | arm | tighten | lift | inspect | sweep | keep | revive | perform) "$verb" "$@" ;;
   *) answer refused "there is no verb $verb" ;;
 esac
 `
