@@ -18,6 +18,8 @@ export interface InjectorBench {
   readonly injector: Injector
   /** A running replica that nothing else acts on, for one test; it is gone at the end of the scope. */
   readonly start: Effect.Effect<{ readonly member: string; readonly process: ProcessRef }, never, Scope.Scope>
+  /** The process that the replica is now, where a mechanism gives it another one; `process` where it is left out. */
+  readonly current?: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<ProcessRef>
   /** True while the replica runs, false while it is held. */
   readonly runs: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<boolean>
 }
@@ -84,7 +86,7 @@ const sceneOf = (
         const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
         return {
           fence: fence(attempt),
-          process: replica.process,
+          process: bench.current === undefined ? replica.process : yield* bench.current(replica),
           epoch,
           deadline: now + hold,
           startByMonotonic: late === undefined ? monotonic + 10_000 : monotonic - late

@@ -1,0 +1,52 @@
+/**
+ * Every mechanism there is, by the name that a cluster's configuration calls it by. A new one is a line here.
+ */
+import type { Host } from "@inquorate/core/Host"
+import type { Injector } from "@inquorate/core/Injector"
+import * as Schema from "effect/Schema"
+import * as Command from "./Command.ts"
+import * as Kill from "./Kill.ts"
+import * as Pause from "./Pause.ts"
+
+/** One mechanism as a configuration knows it. */
+export interface InjectorModule {
+  /** The mechanism; the value of `injector` in a cluster's configuration, and the key its settings stand under. */
+  readonly name: string
+  /** What stands under that key; null for a mechanism without settings. */
+  readonly settings: Schema.ConstraintDecoder<unknown> | null
+  /** True where the mechanism can do nothing without settings. */
+  readonly needsSettings: boolean
+  /** The injector on these hosts, with settings that `settings` decoded (any others are a defect), or with none. */
+  readonly make: (hosts: ReadonlyMap<string, Host>, settings: unknown) => Injector
+}
+
+/** A mechanism whose settings have a type of their own, as one among the others. */
+const withSettings = <Settings>(typed: {
+  readonly name: string
+  readonly settings: Schema.ConstraintDecoder<Settings>
+  readonly none: Settings | null
+  readonly make: (hosts: ReadonlyMap<string, Host>, settings: Settings) => Injector
+}): InjectorModule => {
+  const isOurs = Schema.is(typed.settings)
+  return {
+    name: typed.name,
+    settings: typed.settings,
+    needsSettings: typed.none === null,
+    make: (hosts, given) => {
+      const settings = given ?? typed.none
+      if (!isOurs(settings)) throw new Error(`these are not the settings of ${typed.name}`)
+      return typed.make(hosts, settings)
+    }
+  }
+}
+
+/** The mechanisms, the usual one first. */
+export const modules: readonly [InjectorModule, ...ReadonlyArray<InjectorModule>] = [
+  { name: "pause", settings: null, needsSettings: false, make: (hosts) => Pause.make(hosts) },
+  withSettings({ name: "kill", settings: Kill.Settings, none: {}, make: Kill.make }),
+  withSettings({ name: "command", settings: Command.Settings, none: null, make: Command.make })
+]
+
+/** Every mechanism with no settings of any member: enough to look for fences and to sweep, which need none. */
+export const sweepers = (hosts: ReadonlyMap<string, Host>): ReadonlyArray<Injector> =>
+  modules.map((module) => module.make(hosts, module.needsSettings ? { members: {} } : null))
