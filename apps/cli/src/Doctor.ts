@@ -5,7 +5,7 @@
 import type { FenceReport } from "@inquorate/core/Injector"
 import { formatInstant } from "@inquorate/core/Time"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
-import * as Pause from "@inquorate/injectors/Pause"
+import { sweepers } from "@inquorate/injectors/Registry"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
@@ -26,8 +26,9 @@ export const doctor = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ sweep }) {
-    const pause = Pause.make(new Map([[host, LocalHost.make(host)]]))
-    const reports = yield* pause.sweep(host, { clear: sweep }).pipe(
+    const injectors = sweepers(new Map([[host, LocalHost.make(host)]]))
+    const reports = yield* Effect.forEach(injectors, (injector) => injector.sweep(host, { clear: sweep })).pipe(
+      Effect.map((reports) => reports.flat()),
       Effect.mapError(
         (error) =>
           new Failure({

@@ -4,12 +4,13 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
-import type { Host } from "@inquorate/core/Host"
+import type { Host, HostError } from "@inquorate/core/Host"
 import type { TargetError } from "@inquorate/core/Target"
 import * as Engine from "@inquorate/engine/Engine"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
-import * as Pause from "@inquorate/injectors/Pause"
+import { sweepers } from "@inquorate/injectors/Registry"
+import * as SshHost from "@inquorate/injectors/SshHost"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -24,7 +25,7 @@ import * as Schema from "effect/Schema"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import { ConfigError, parse, type WorkerConfig } from "./Config.ts"
+import { ConfigError, localHost, parse, type WorkerConfig } from "./Config.ts"
 import { type Asked, help, read } from "./Options.ts"
 
 // --- errors ---
@@ -40,22 +41,37 @@ const exitCodes = { usage: 2, store: 3, listen: 4 } as const
 
 // --- make ---
 
-const host = "local"
+/** This machine, and the configured ones, which are connected to when they are first asked. */
+const openHosts = Effect.fnUntraced(function* (config: WorkerConfig) {
+  const far = yield* Effect.forEach(Object.entries(config.hosts), ([label, { ssh, ...options }]) =>
+    SshHost.make({ label, destination: ssh, options })
+  )
+  return new Map<string, Host>([LocalHost.make(localHost), ...far].map((host) => [host.label, host]))
+})
+
+/** Fails with the first of these hosts that does not answer. */
+const reach = (hosts: ReadonlyArray<Host>): Effect.Effect<void, HostError> =>
+  Effect.forEach(hosts, (host) => host.run("true", [], { timeout: reachTimeout }), {
+    concurrency: "unbounded",
+    discard: true
+  })
+
+const reachTimeout = 8000
 
 /** Every configured cluster, paired with its target and its injector. */
 const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer.Layer<Clusters, TargetError> =>
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
-      const injector = Pause.make(hosts)
       const all = yield* Effect.forEach(
         config.clusters,
-        ({ maxHold, module, name, protected: isProtected, settings }) =>
+        ({ hosts: labels, injector, injectorSettings, maxHold, module, name, protected: isProtected, settings }) =>
           Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
             name,
             target,
-            injector,
-            hosts: [...hosts.keys()],
+            injector: injector.make(hosts, injectorSettings),
+            hosts: labels,
+            reach: reach(labels.flatMap((label) => hosts.get(label) ?? [])),
             protected: isProtected,
             maxHold: maxHold ?? config.maxHold
           }))
@@ -72,18 +88,27 @@ const serving = (config: WorkerConfig) =>
     })
   )
 
-/** Tells what earlier runs left on this host, and lifts what is past its time. */
-const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Host>) {
-  const reports = yield* Pause.make(hosts).sweep(host, { clear: true })
-  const standing = reports.filter(({ state }) => state._tag === "Armed")
-  if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
-})
+/** Tells what earlier runs left on a host, and lifts what is past its time. */
+const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Effect<void> =>
+  Effect.forEach(sweepers(hosts), (injector) => injector.sweep(host, { clear: true })).pipe(
+    Effect.flatMap((reports) => {
+      const standing = reports.flat().filter(({ state }) => state._tag === "Armed")
+      return standing.length === 0
+        ? Effect.void
+        : Effect.logWarning(`${standing.length} fences of earlier runs stand on host ${host}`)
+    }),
+    Effect.catch(({ detail }) => Effect.logWarning(`host ${host} could not be swept: ${detail}`))
+  )
 
 const run = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
   const config = yield* readConfig(asked)
-  const hosts = new Map([[host, LocalHost.make(host)]])
+  const hosts = yield* openHosts(config)
   yield* warn(config)
-  yield* Effect.ignore(sweepAtStart(hosts))
+  yield* sweepAtStart(hosts, localHost)
+  // A far host that is away must not keep the worker from its work.
+  yield* Effect.forkScoped(
+    Effect.forEach(Object.keys(config.hosts), (label) => sweepAtStart(hosts, label), { concurrency: "unbounded" })
+  )
   const engine = Engine.layer({
     workerId: config.workerId,
     concurrency: config.concurrency,
@@ -122,7 +147,7 @@ const main = Effect.gen(function* () {
     case "Version":
       return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Run":
-      return yield* run(asked.success)
+      return yield* Effect.scoped(run(asked.success))
   }
 }).pipe(
   Effect.tapError((error) => Console.error(`worker: ${error.detail}`)),

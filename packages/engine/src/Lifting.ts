@@ -156,6 +156,4 @@ const ownTime = (
   })
 
 const skewOf = (injector: NonNullable<Session["cluster"]>["injector"], fence: PlannedFence): Effect.Effect<number> =>
-  injector
-    .preflight(fence.process)
-    .pipe(Effect.match({ onFailure: () => 0, onSuccess: ({ skew = 0 }) => skew }))
+  injector.preflight(fence.process).pipe(Effect.match({ onFailure: () => 0, onSuccess: ({ skew = 0 }) => skew }))

@@ -51,6 +51,8 @@ export const discoverGroup = (
     const unknown = Refusal.cases.UnknownService.make({ serviceName: request.serviceName })
     const found = findCluster(clusters, request)
     if (found === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
+    // First, for a host that is away shows no process, which would be no word about the server.
+    yield* reachHosts(found.cluster)
     const topologies = yield* discover(found.cluster.target)
     const topology = topologies.find(({ group }) => group === found.group)
     if (topology === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
@@ -158,6 +160,14 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
   new GuardRefused({ refusal: Refusal.cases.NotSteady.make({ detail }), topology })
 
 // --- internal ---
+
+const reachHosts = ({ reach = Effect.void }: Cluster): Effect.Effect<void, Unreachable> =>
+  reach.pipe(
+    Effect.mapError(
+      ({ detail, host, reason }) =>
+        new Unreachable({ detail: `host ${host}: ${detail}`, retryable: reason !== "NotThisPlatform" })
+    )
+  )
 
 class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
 

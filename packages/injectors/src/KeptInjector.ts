@@ -29,10 +29,7 @@ export interface Mechanism {
 }
 
 /** The injector of a mechanism on these hosts, by label. */
-export const make = (
-  { name, settingsOf, shell }: Mechanism,
-  hosts: ReadonlyMap<string, Host>
-): Injector => {
+export const make = ({ name, settingsOf, shell }: Mechanism, hosts: ReadonlyMap<string, Host>): Injector => {
   const program = Keeper.program(shell)
   const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(program, hosts)
   return {
@@ -40,7 +37,9 @@ export const make = (
 
     preflight: Effect.fn("KeptInjector.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(shake(process.host, subject, "preflight", [...processWords(process), ...settingsOf(member)]))
+      const answered = yield* Effect.result(
+        shake(process.host, subject, "preflight", [...processWords(process), ...settingsOf(member)])
+      )
       if (Result.isFailure(answered)) {
         const error = answered.failure
         if (error._tag === "InjectorError" || error.reason !== "NotThisPlatform") return yield* unsent(error, subject)

@@ -13,7 +13,7 @@ export interface InjectorModule {
   /** The mechanism; the value of `injector` in a cluster's configuration, and the key its settings stand under. */
   readonly name: string
   /** What stands under that key; null for a mechanism without settings. */
-  readonly settings: Schema.ConstraintDecoder<unknown> | null
+  readonly settings: (Schema.Top & Schema.ConstraintDecoder<unknown>) | null
   /** True where the mechanism can do nothing without settings. */
   readonly needsSettings: boolean
   /** The injector on these hosts, with settings that `settings` decoded (any others are a defect), or with none. */
@@ -23,7 +23,7 @@ export interface InjectorModule {
 /** A mechanism whose settings have a type of their own, as one among the others. */
 const withSettings = <Settings>(typed: {
   readonly name: string
-  readonly settings: Schema.ConstraintDecoder<Settings>
+  readonly settings: Schema.Top & Schema.ConstraintDecoder<Settings>
   readonly none: Settings | null
   readonly make: (hosts: ReadonlyMap<string, Host>, settings: Settings) => Injector
 }): InjectorModule => {

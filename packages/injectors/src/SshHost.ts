@@ -65,10 +65,10 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
 
     yield* Effect.addFinalizer(() => (isUp ? close(connection) : Effect.void))
 
-    const attempt = Effect.fnUntraced(function* (command: string, nonce: string): Effect.fn.Return<
-      HostOutput,
-      HostError
-    > {
+    const attempt = Effect.fnUntraced(function* (
+      command: string,
+      nonce: string
+    ): Effect.fn.Return<HostOutput, HostError> {
       yield* connect
       const ended = yield* collect(target.label, [...connection.shared, "--", target.destination, command])
       const answer = answerOf(ended.stdout, nonce)
@@ -257,7 +257,10 @@ const remoteCommand = (program: string, arguments_: ReadonlyArray<string>, nonce
   return ["exec sh -c", ...[script, "inquorate", program, "inquorate", ...arguments_].map(quote)].join(" ")
 }
 
-const answerOf = (stdout: string, nonce: string): { readonly stdout: string; readonly exitCode: number } | undefined => {
+const answerOf = (
+  stdout: string,
+  nonce: string
+): { readonly stdout: string; readonly exitCode: number } | undefined => {
   const match = new RegExp(`\\n${nonce} (\\d{1,3})\\n$`).exec(stdout)
   return match === null ? undefined : { stdout: stdout.slice(0, match.index), exitCode: Number(match[1]) }
 }

@@ -45,7 +45,12 @@ export const orderFor = Effect.fnUntraced(function* (
 /** The state of a fence once it is off. */
 export const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector) {
   for (let turn = 0; turn < 200; turn++) {
-    const state: FenceState = yield* injector.inspect(order.process.host, order.fence, 1)
+    const state = yield* (
+      injector
+        .inspect(order.process.host, order.fence, 1)
+        // A host that cannot be asked just now says nothing.
+        .pipe(Effect.orElseSucceed((): FenceState => ({ _tag: "Absent" })))
+    )
     if (state._tag === "Lifted") return state
     yield* Effect.sleep(100)
   }

@@ -50,7 +50,7 @@ describe("a killed server", () => {
       assert.notStrictEqual(now.pid, tree.process.pid)
       assert.strictEqual(lifted.detail, `runs again as process ${now.pid}`)
       assert.deepStrictEqual(surroundings(now.pid), before)
-      yield* Bench.until("the second line of the log", () => fs.readFileSync(log, "utf8") === "began\nbegan\n")
+      yield* Bench.until("the second line of the log", () => fs.readFileSync(log, "utf8") === "began\nready\nbegan\n")
       assert.strictEqual(fieldOf(now.pid, 6), String(now.pid), "it has no session of its own")
       assert.isFalse(fs.existsSync(path.join(Bench.directoryOf(order.fence), "restart")), "its environment was left")
       fs.rmSync(path.dirname(log), { recursive: true })
@@ -140,10 +140,7 @@ describe("never two servers", () => {
         [0, "SIGSTOP"],
         [1, "SIGSTOP"]
       ] as const) {
-        const order = yield* Bench.orderFor(
-          { ...tree, process: RestartedServer.current(tree.process) },
-          { hold: 1500 }
-        )
+        const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) }, { hold: 1500 })
         yield* kill.arm(order)
         process.kill(Bench.keepersOf(order.fence)[victim], signal)
         assert.strictEqual((yield* Bench.ended(order, kill)).by, "Keeper")
@@ -157,10 +154,7 @@ describe("never two servers", () => {
     Effect.gen(function* () {
       const tree = yield* RestartedServer.start()
       for (let turn = 0; turn < 3; turn++) {
-        const order = yield* Bench.orderFor(
-          { ...tree, process: RestartedServer.current(tree.process) },
-          { hold: 1200 }
-        )
+        const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) }, { hold: 1200 })
         const armed = yield* kill.arm(order)
         yield* Effect.sleep(Math.max(0, armed.deadline - Date.now() - 40 + turn * 40))
         const results = yield* Effect.forEach([1, 2, 3], () => Effect.result(lift(order)), { concurrency: 3 })
@@ -231,7 +225,12 @@ describe("never two servers", () => {
 const logged = (log: string, words: ReadonlyArray<string>) =>
   ProcessTree.startWith([
     "sh",
-    ["-c", `echo ready; exec >>'${log.replaceAll("'", "'\\''")}' 2>&1; echo began; while :; do sleep 1000; done`, "server", ...words]
+    [
+      "-c",
+      `echo ready; exec >>'${log.replaceAll("'", "'\\''")}' 2>&1; echo began; while :; do sleep 1000; done`,
+      "server",
+      ...words
+    ]
   ])
 
 /** What must be the same before and after. */
