@@ -1,19 +1,21 @@
 /**
- * The keeper: one POSIX-shell program that applies a pause on its host, watches it and ends it, whoever else dies.
+ * The keeper: one POSIX-shell program that applies a fence on its host, watches it and ends it, whoever else dies. What
+ * it does to the processes is the mechanism's; orders, epochs, deadlines and records are the same for all.
  *
- * - Nothing is stopped before two keepers stand, each in a session of its own; either alone ends the fence at its
+ * - Nothing is touched before two keepers stand, each in a session of its own; either alone ends the fence at its
  *   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
  * - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
  *   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
  *   The same pattern (say first, look after) joins applying and lifting, two orders for one process, and two lifts.
  * - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
- * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a SIGCONT
- *   for it is gone: a late one would cut into the next hold. Until then the process cannot be taken again.
+ * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a signal
+ *   for it is gone: a late one would cut into the next hold. Until then neither the process nor its data directory can
+ *   be taken again, by any mechanism.
  * - A record of another boot is void: a reboot ends every pause. No process is signalled but by pid and start time.
  *
  * Uses sh, /proc and coreutils, and `setsid` of util-linux. State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for
  * root, else `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`; in it
- * `fences/<operation>/{epoch.<n>,<attempt>.<member>}` and `holds/<pid>.<start>/<operation>.<attempt>.<member>`.
+ * `fences/<operation>/{epoch.<n>,<attempt>.<member>}` and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`.
  */
 import * as ProcessFacts from "./ProcessFacts.ts"
 

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import type { Host } from "@inquorate/core/Host"
 import type { FenceOrder, Injector } from "@inquorate/core/Injector"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { assert, describe, it } from "@effect/vitest"
@@ -81,6 +82,33 @@ describe("a killed server", () => {
       yield* lift(order, ours)
       assert.strictEqual(fs.readFileSync(mark, "utf8"), `${tree.process.dataDirectory}\n`)
       assert.isTrue(RestartedServer.runs(tree.process))
+    })
+  )
+
+  it.live("is stopped and started by its unit where one is configured (a stand-in for systemctl)", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const folder = tree.process.dataDirectory
+      const script = `#!/bin/sh\ncd ${folder}\necho "$@" >>calls\n[ "$1" = stop ] || (exec setsid sh -c 'sleep 1000; :' >/dev/null 2>&1) &\n`
+      fs.writeFileSync(path.join(folder, "systemctl"), script, { mode: 0o755 })
+      const near = LocalHost.make("here")
+      const withUnits: Host = {
+        ...near,
+        run: (program, words, options) =>
+          near.run(
+            `PATH=${folder}:$PATH; export PATH; p=$1; shift; exec sh -c "$p" inquorate "$@"`,
+            [program, ...words],
+            options
+          )
+      }
+      const ours = Kill.make(new Map([["here", withUnits]]), { members: { [tree.member]: { unit: "m@1.service" } } })
+      assert.strictEqual((yield* ours.preflight(tree.process, tree.member))._tag, "Ready")
+      const order = yield* Bench.orderFor(tree)
+      yield* ours.arm(order)
+      assert.isFalse(RestartedServer.runs(tree.process))
+      yield* lift(order, ours)
+      assert.isTrue(RestartedServer.runs(tree.process))
+      assert.strictEqual(fs.readFileSync(path.join(folder, "calls"), "utf8"), "stop m@1.service\nstart m@1.service\n")
     })
   )
 

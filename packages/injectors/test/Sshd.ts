@@ -48,7 +48,8 @@ export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.acquireRele
         `HostKey ${folder}/host`,
         `AuthorizedKeysFile ${folder}/authorized_keys`,
         `PidFile ${folder}/pid`,
-        `SetEnv INQUORATE_STATE=${state}`,
+        // The second keeps a bash from reading the user's own bashrc for each command, which is not ours to measure.
+        `SetEnv INQUORATE_STATE=${state} SHLVL=2`,
         "PermitRootLogin prohibit-password",
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
