@@ -528,7 +528,10 @@ lift() {
     settle_void || answer unknown "the state directory cannot be written"
   elif ! void; then
     [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "$stuck, or a keeper not be ended"
+    if ! take_off Worker; then
+      text_of trouble
+      answer unknown "$stuck, or a keeper not be ended\${text:+: $text}"
+    fi
   fi
   describe
 }

@@ -121,10 +121,11 @@ slay() {
   done
 }
 
-# A process that nobody has collected yet still counts for a server that looks whether its predecessor lives.
+# A process that nobody has collected yet still lives for a server that looks after its predecessor, as PostgreSQL does
+# before it takes over the data directory.
 await_burial() {
   clock
-  limit=$((now + 500))
+  limit=$((now + 3000))
   while same "$pid" "$start"; do
     clock
     [ "$now" -le "$limit" ] || return 0
