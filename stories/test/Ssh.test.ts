@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import * as Sshd from "../../packages/injectors/test/Sshd.ts"
+import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Harness from "./Harness.ts"
 
 if (Sshd.missing !== "" && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(Sshd.missing)

@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +15,6 @@ import * as Pause from "../src/Pause.ts"
 import * as SshHost from "../src/SshHost.ts"
 import * as Bench from "./Bench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
-import * as Sshd from "./Sshd.ts"
 
 if (Sshd.missing !== "" && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(Sshd.missing)
 const suite = Sshd.missing === "" ? describe : describe.skip

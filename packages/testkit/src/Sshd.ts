@@ -9,16 +9,28 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as SshHost from "../src/SshHost.ts"
-import * as ProcessTree from "./ProcessTree.ts"
 
+/** What it takes to reach a host over ssh, as `@inquorate/injectors/SshHost` wants it. */
+export interface SshdTarget {
+  readonly label: string
+  readonly destination: string
+  readonly socketDirectory: string
+  readonly options: {
+    readonly port: number
+    readonly identity: string
+    readonly knownHosts: string
+    readonly configFile: string
+  }
+}
+
+/** An sshd that runs. */
 export interface Sshd {
   readonly folder: string
   readonly port: number
   /** The state directory of the far side. */
   readonly state: string
   /** Where a host of it is reached. */
-  readonly target: (label: string) => SshHost.SshTarget
+  readonly target: (label: string) => SshdTarget
   /** The processes that serve connections now. */
   readonly sessions: () => ReadonlyArray<number>
 }
@@ -72,7 +84,7 @@ export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.acquireRele
       })
       child.on("exit", () => failed(new Error(`sshd ended: ${log}`)))
     })
-    const target = (label: string): SshHost.SshTarget => ({
+    const target = (label: string): SshdTarget => ({
       label,
       destination: `${os.userInfo().username}@127.0.0.1`,
       socketDirectory: path.join(folder, "sockets"),
@@ -83,12 +95,12 @@ export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.acquireRele
         configFile: "/dev/null"
       }
     })
-    return { folder, port, state, target, sessions: () => ProcessTree.pidsOf(child.pid!).slice(1), pid: child.pid! }
+    return { folder, port, state, target, sessions: () => pidsOf(child.pid!).slice(1), pid: child.pid! }
   }),
   ({ folder, pid }) =>
     Effect.promise(async () => {
-      for (const one of [...ProcessTree.pidsOf(pid)].reverse()) kill(one)
-      while (ProcessTree.isThere(pid)) await new Promise((resume) => setTimeout(resume, 10))
+      for (const one of [...pidsOf(pid)].reverse()) kill(one)
+      while (isThere(pid)) await new Promise((resume) => setTimeout(resume, 10))
       fs.rmSync(folder, { recursive: true, force: true })
     })
 )
@@ -99,6 +111,28 @@ export const cut = (sshd: Sshd): void => {
 }
 
 // --- internal ---
+
+// State and parent; of a process that is gone, nothing.
+const look = (pid: number): readonly [state: string, parent: number] | undefined => {
+  try {
+    const text = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    const [state, parent] = text.slice(text.lastIndexOf(")") + 2).split(" ")
+    return [state!, Number(parent)]
+  } catch {
+    return undefined
+  }
+}
+
+const isThere = (pid: number): boolean => !["Z", "X", undefined].includes(look(pid)?.[0])
+
+/** The process and all its descendants. */
+const pidsOf = (pid: number): ReadonlyArray<number> => {
+  const all = fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))
+  const parents = all.map((name) => [Number(name), look(Number(name))?.[1]] as const)
+  const pids = [pid]
+  for (const elder of pids) for (const [child, parent] of parents) if (parent === elder) pids.push(child)
+  return pids
+}
 
 const isSshd = (pid: number): boolean => {
   try {
