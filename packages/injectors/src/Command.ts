@@ -68,6 +68,7 @@ stuck='the lift did not succeed'
 fits() {
   [ "$1" != none ] && return 0
   verdict=impossible problem="no commands are configured for this member"
+  return 1
 }
 
 keep_settings() {
