@@ -312,7 +312,11 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const without = Netfilter.make(new Map([["here", asNobody(own, "")]]))
         yield* isImpossible(without, first!, "lacks CAP_NET_ADMIN, which nftables needs")
         const swept = yield* without.sweep("here", { clear: true })
-        assert.deepStrictEqual([...new Set(swept.map(({ state }) => state._tag))], ["Refused"], "it can have made nothing")
+        assert.deepStrictEqual(
+          [...new Set(swept.map(({ state }) => state._tag))],
+          ["Refused"],
+          "it can have made nothing"
+        )
         const order = yield* orderFor(first!)
         const capable = Netfilter.make(
           new Map([["here", asNobody(own, "--inh-caps=+net_admin --ambient-caps=+net_admin")]])
