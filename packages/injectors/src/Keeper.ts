@@ -30,8 +30,10 @@ import * as ProcessFacts from "./ProcessFacts.ts"
  *
  * and, where there is something to do:
  *
- * - `fits WORDS` looks, after `judge`, whether it can act on the process; else sets `verdict` and `problem`. Sets `grade`.
- * - `keep_settings WORDS` puts what keepers and sweeps need into the fence, before a keeper starts; else `problem`.
+ * - `fits WORDS` looks in preflight, after `judge`, whether it can act on the process; else sets `verdict` and `problem`.
+ *   Sets `grade` to Kernel where it would be that.
+ * - `keep_settings WORDS` looks again in an order and puts what keepers and sweeps need into the fence, before a keeper
+ *   starts; else sets `problem`. Sets `grade` likewise. An order soon counts as late, so this is to be quick.
  * - `last_word` is the rest that a keeper does when it cannot fork; `forget` follows the record of the end.
  * - `settle_orphan` records the end of a fence that ended without anybody of ours.
  */
@@ -370,7 +372,6 @@ arm() {
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
   grade=Keeper
   shift 12
-  fits "$@" || refuse "$problem"
   reserve
   keep_settings "$@" || refuse "$problem"
   setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\

@@ -35,6 +35,10 @@ fits() {
   [ "$1" = Keeper ] || can_trace "$pid"
 }
 
+keep_settings() {
+  fits "$@"
+}
+
 take_out() {
   if [ "$grade" = Kernel ]; then hold_tree; else halt_tree; fi
   count_stopped
