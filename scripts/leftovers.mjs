@@ -1,7 +1,8 @@
-// What a test run or a demo must not leave behind: stopped processes, servers and keepers of ours, listeners, nft tables.
+// What a test run or a demo must not leave behind: stopped processes, servers and keepers of ours, listeners, nft tables,
+// network namespaces and links of labs.
 // Compares the machine now to a snapshot from before, so that what was there already is nobody's fault.
 import { spawnSync } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 
 const read = (path) => {
   try {
@@ -34,14 +35,22 @@ const listeners = () =>
 
 const tables = () => {
   const listed = spawnSync("nft", ["list", "tables"], { encoding: "utf8" })
-  return listed.status === 0 ? listed.stdout.split("\n").filter((line) => line.includes("inquorate")) : []
+  return listed.status === 0 ? listed.stdout.split("\n").filter((line) => / (inq_|inquorate)/.test(line)) : []
 }
+
+const networks = () =>
+  ["/run/netns", "/sys/class/net"].flatMap((folder) =>
+    (existsSync(folder) ? readdirSync(folder) : [])
+      .filter((name) => /^inq(lab|test)/.test(name))
+      .map((name) => `${folder}/${name}`)
+  )
 
 /** What the machine carries now. */
 export const snapshot = () => ({
   processes: new Set(processes().map(({ id }) => id)),
   listeners: new Set(listeners()),
-  tables: new Set(tables())
+  tables: new Set(tables()),
+  networks: new Set(networks())
 })
 
 const ours = /inquorate|worker\.mjs|inq\.mjs|postgres|initdb|etcd/
@@ -57,7 +66,8 @@ const now = (before) => [
     .map((listener) => `listener ${listener}`),
   ...tables()
     .filter((table) => !before.tables.has(table))
-    .map((table) => `nft ${table}`)
+    .map((table) => `nft ${table}`),
+  ...networks().filter((network) => !before.networks.has(network))
 ]
 
 /** What is there now and was not before, after a moment for what is just ending. */

@@ -50,13 +50,18 @@ export const bundles = [bundle, inqBundle]
 const workers = new Set<ChildProcess>()
 
 /** A world with a fresh lab of a system, in a folder of its own. */
-export const open = async (system: string, name: string, members?: number): Promise<World> => {
+export const open = async (
+  system: string,
+  name: string,
+  members?: number,
+  { namespaces = false }: { readonly namespaces?: boolean } = {}
+): Promise<World> => {
   if (!fs.existsSync(bundle)) throw new Error(`${bundle} is not there; run "pnpm build" first`)
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-stories-"))
   const fences = path.join(folder, "fences")
   process.env.INQUORATE_LAB_STATE = path.join(folder, "labs")
   process.env.INQUORATE_STATE = fences
-  const lab = await Effect.runPromise(Lab.up({ system, name, members }))
+  const lab = await Effect.runPromise(Lab.up({ system, name, members, namespaces }))
   return { folder, lab, config: Lab.configurationFile(name), fences }
 }
 

@@ -25,10 +25,8 @@ export const doctor = Command.make(
   },
   Effect.fnUntraced(function* ({ sweep }) {
     const { LocalHost, Registry } = yield* drivers
-    const hosts = new Map([[host, LocalHost.make(host)]])
-    const reports = yield* Effect.forEach(Registry.injectorNames, (name) =>
-      Registry.injectors[name](hosts, { keepPorts: [] }).sweep(host, { clear: sweep })
-    ).pipe(
+    const injectors = Registry.sweepers(new Map([[host, LocalHost.make(host)]]))
+    const reports = yield* Effect.forEach(injectors, (injector) => injector.sweep(host, { clear: sweep })).pipe(
       Effect.map((found) => found.flat()),
       Effect.mapError(
         (error) =>

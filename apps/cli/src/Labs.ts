@@ -31,6 +31,12 @@ const up = Command.make(
     name: Flag.String("name").pipe(Flag.withDescription("The lab's name; the system's where left out"), Flag.optional),
     members: Flag.Int("members").pipe(Flag.withDescription("How many members"), Flag.optional),
     bin: Flag.String("bin").pipe(Flag.withDescription("The folder of the system's executables"), Flag.optional),
+    namespaces: Flag.Boolean("namespaces").pipe(
+      Flag.withDescription(
+        "Give each member a network namespace with an address of its own, to be cut off by netfilter (etcd; needs root)"
+      ),
+      Flag.withDefault(false)
+    ),
     set: Flag.KeyValuePair("set").pipe(
       Flag.withDescription(`A setting of the system's own: ${settings}`),
       Flag.optional
@@ -43,7 +49,8 @@ const up = Command.make(
       name: Option.getOrElse(input.name, () => input.system),
       members: Option.getOrUndefined(input.members),
       bin: Option.getOrUndefined(input.bin),
-      options: Option.getOrUndefined(input.set)
+      options: Option.getOrUndefined(input.set),
+      namespaces: input.namespaces
     }).pipe(Effect.mapError(toFailure))
     const config = Lab.configurationFile(lab.name)
     yield* print({ name: lab.name, system: lab.system, config, members: lab.members }, () => [

@@ -3,7 +3,7 @@
  * told at once, each with its line and key and what would be right.
  */
 import { type Millis, parseMillis } from "@inquorate/core/Time"
-import { type InjectorName, injectorNames } from "@inquorate/injectors/Registry"
+import * as Injectors from "@inquorate/injectors/Registry"
 import { modules } from "@inquorate/targets/Registry"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -93,8 +93,13 @@ export const PostgresStoreSettings = Schema.Struct({
 /** The PostgreSQL that several workers share. */
 export type PostgresStoreSettings = typeof PostgresStoreSettings.Type
 
+/** The name of the worker's own machine among the hosts. */
+export const localHost = "local"
+
 /** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
 export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
+const absolutePath = Schema.String.check(Schema.isPattern(/^\/[^\r\n"]*$/))
 
 /** What every cluster holds in a configuration file, whatever its system. */
 export const ClusterCommon = Schema.Struct({
@@ -102,8 +107,13 @@ export const ClusterCommon = Schema.Struct({
     description: "The system; it decides which further keys the cluster has."
   }),
   injector: described(
-    Schema.Literals(injectorNames),
-    "The mechanism that takes members out: pause stops their processes, netfilter drops their peer traffic; pause unless given."
+    Schema.Literals(Injectors.modules.map(({ name }) => name)),
+    "The mechanism that takes members out: pause stops their processes, netfilter drops their peer traffic, kill kills them and starts them again, command runs commands of yours; pause unless given."
+  ),
+  ...Object.fromEntries(
+    Injectors.modules.flatMap(({ name, settings }) =>
+      settings === null ? [] : [[name, described(settings, `The settings of the injector ${name}.`)]]
+    )
   ),
   protected: described(
     Schema.Boolean,
@@ -113,6 +123,23 @@ export const ClusterCommon = Schema.Struct({
     lengthOf("The longest hold allowed on this cluster, such as 30s; limits.maxHold unless given.")
   )
 })
+
+/** A machine reached over ssh. */
+export const SshHostSettings = Schema.Struct({
+  ssh: Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)).annotateKey({
+    description: "What ssh takes: a host, USER@HOST, or a name of its own configuration."
+  }),
+  port: described(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+    "The port, where not ssh's own."
+  ),
+  identity: described(absolutePath, "A private key file to use instead of all others."),
+  knownHosts: described(absolutePath, "The file of host keys to trust instead of the user's own."),
+  configFile: described(absolutePath, "A configuration file of ssh instead of the user's own."),
+  connectTimeout: Schema.optionalKey(lengthOf("How long a connection may take; 5s unless given."))
+})
+/** A machine reached over ssh. */
+export type SshHostSettings = typeof SshHostSettings.Type
 
 /** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
 export const WorkerFile = Schema.Struct({
@@ -165,6 +192,10 @@ export const WorkerFile = Schema.Struct({
     }),
     "The worker's log."
   ),
+  hosts: described(
+    Schema.Record(Schema.String, SshHostSettings),
+    "The machines that members run on, by the name that members give as their host; local, this one, is always there."
+  ),
   clusters: described(
     Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)),
     "The clusters that may be broken, by name."
@@ -176,7 +207,11 @@ export interface ClusterConfig {
   readonly name: string
   readonly module: (typeof modules)[number]
   readonly settings: unknown
-  readonly injector: InjectorName
+  readonly injector: Injectors.InjectorModule
+  /** What the injector's module decoded; null where it was given none. */
+  readonly injectorSettings: unknown
+  /** The hosts that its members name, each once. */
+  readonly hosts: ReadonlyArray<string>
   readonly protected: boolean
   readonly maxHold: Millis | null
 }
@@ -204,6 +239,7 @@ export interface WorkerConfig {
   readonly logFormat: LogFormat
   /** Its files are not read yet. */
   readonly security: SecuritySettings
+  readonly hosts: Readonly<Record<string, SshHostSettings>>
   readonly clusters: ReadonlyArray<ClusterConfig>
 }
 
@@ -272,10 +308,11 @@ export const parse = (
   const mistakes = [
     ...(Result.isFailure(file) ? file.failure : []),
     ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
-    ...overrideMistakes(overrides)
+    ...overrideMistakes(overrides),
+    ...hostMistakes(Result.isSuccess(file) ? (file.success.hosts ?? {}) : {}, locate)
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
-  const { limits, log, security = {}, worker } = file.success
+  const { hosts = {}, limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
   const insecure = mistakesOf(security, listen.host).map(({ path, problem }) => {
     const at = ["security", ...path]
@@ -298,6 +335,7 @@ export const parse = (
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
     security,
+    hosts,
     clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : []))
   })
 }
@@ -371,15 +409,75 @@ const readCluster = (
   const common = decode(ClusterCommon, own, path, locate)
   if (Result.isFailure(common)) return Result.fail(common.failure)
   const module = modules.find(({ system }) => system === common.success.system)!
-  return Result.map(decode(module.config, rest, path, locate), (settings) => ({
+  const injector = Injectors.modules.find(({ name }) => name === (common.success.injector ?? "pause"))!
+  const injectorSettings: unknown = (common.success as Readonly<Record<string, unknown>>)[injector.name] ?? null
+  const settings = decode(module.config, rest, path, locate)
+  if (Result.isFailure(settings)) return Result.fail(settings.failure)
+  const members = membersOf(rest)
+  const mistakes = injectorMistakes(
+    injector,
+    own,
+    members.map(({ name }) => name),
+    path,
+    locate
+  )
+  if (mistakes.length > 0) return Result.fail(mistakes)
+  return Result.succeed({
     name,
     module,
-    settings,
-    injector: common.success.injector ?? "pause",
+    settings: settings.success,
+    injector,
+    injectorSettings,
+    hosts: [...new Set(members.flatMap(({ host }) => host ?? []))],
     protected: common.success.protected ?? false,
     maxHold: common.success.maxHold ?? null
-  }))
+  })
 }
+
+/** What every system's members have in common, once their module has found nothing wrong with them. */
+const membersOf = (settings: Readonly<Record<string, unknown>>) =>
+  (settings["members"] ?? []) as ReadonlyArray<{ readonly name: string; readonly host?: string }>
+
+const injectorMistakes = (
+  injector: Injectors.InjectorModule,
+  own: Readonly<Record<string, unknown>>,
+  members: ReadonlyArray<string>,
+  path: ReadonlyArray<string>,
+  locate: Locate
+): ReadonlyArray<Mistake> => {
+  const mistake = (keys: ReadonlyArray<string>, problem: string): Mistake => ({
+    line: locate([...path, ...keys]),
+    key: [...path, ...keys].join("."),
+    problem
+  })
+  const needed = injector.needsSettings && own[injector.name] === undefined
+  const named = (own[injector.name] as { readonly members?: object } | undefined)?.members ?? {}
+  return [
+    ...(needed
+      ? [mistake(["injector"], `Expected the key ${injector.name} with the injector's settings beside it`)]
+      : []),
+    ...Injectors.modules
+      .filter(({ name }) => name !== injector.name && own[name] !== undefined)
+      .map(({ name }) => mistake([name], `Expected no settings of ${name}, since the injector is ${injector.name}`)),
+    ...Object.keys(named)
+      .filter((name) => !members.includes(name))
+      .map((name) =>
+        mistake([injector.name, "members", name], `Expected a member of this cluster: ${members.join(", ")}`)
+      )
+  ]
+}
+
+const hostMistakes = (hosts: Readonly<Record<string, unknown>>, locate: Locate): ReadonlyArray<Mistake> =>
+  Object.keys(hosts)
+    .filter((name) => name === localHost || !clusterName.test(name))
+    .map((name) => ({
+      line: locate(["hosts", name]),
+      key: `hosts.${name}`,
+      problem:
+        name === localHost
+          ? `Expected another name: ${localHost} is the worker's own machine`
+          : "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
+    }))
 
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
   ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined

@@ -4,7 +4,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
-import type { Host } from "@inquorate/core/Host"
+import type { Host, HostError } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
@@ -13,7 +13,8 @@ import * as PostgresStore from "@inquorate/engine/PostgresStore"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Machine from "@inquorate/injectors/Machine"
-import { type InjectorName, injectorNames, injectors } from "@inquorate/injectors/Registry"
+import { sweepers } from "@inquorate/injectors/Registry"
+import * as SshHost from "@inquorate/injectors/SshHost"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -29,7 +30,7 @@ import * as Schema from "effect/Schema"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import { ConfigError, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
+import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import { type Asked, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
@@ -47,7 +48,22 @@ const exitCodes = { usage: 2, store: 3, listen: 4 } as const
 
 // --- make ---
 
-const host = "local"
+/** This machine, and the configured ones, which are connected to when they are first asked. */
+const openHosts = Effect.fnUntraced(function* (config: WorkerConfig) {
+  const far = yield* Effect.forEach(Object.entries(config.hosts), ([label, { ssh, ...options }]) =>
+    SshHost.make({ label, destination: ssh, options })
+  )
+  return new Map<string, Host>([LocalHost.make(localHost), ...far].map((host) => [host.label, host]))
+})
+
+/** Fails with the first of these hosts that does not answer. */
+const reach = (hosts: ReadonlyArray<Host>): Effect.Effect<void, HostError> =>
+  Effect.forEach(hosts, (host) => host.run("true", [], { timeout: reachTimeout }), {
+    concurrency: "unbounded",
+    discard: true
+  })
+
+const reachTimeout = 8000
 
 /** How often hosts are looked at for fences past their deadline, in milliseconds. */
 const surveyEvery = 5000
@@ -59,25 +75,26 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
-      // One of each mechanism for all clusters: what stands on a host is the host's, not a cluster's.
-      const made = new Map<InjectorName, Injector>()
-      const injectorOf = (name: InjectorName): Injector => {
-        const injector = made.get(name) ?? injectors[name](hosts, { keepPorts: [config.listen.port] })
-        made.set(name, injector)
-        return injector
+      // One of each mechanism for all clusters, but for those that have settings of their own.
+      const made = new Map<string, Injector>()
+      const injectorOf = ({ injector, injectorSettings }: ClusterConfig): Injector => {
+        const found = injectorSettings === null ? made.get(injector.name) : undefined
+        const own = found ?? injector.make(hosts, { keepPorts: [config.listen.port] }, injectorSettings)
+        if (injectorSettings === null) made.set(injector.name, own)
+        return own
       }
-      const all = yield* Effect.forEach(
-        config.clusters,
-        ({ injector, maxHold, module, name, protected: isProtected, settings }) =>
-          Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
-            name,
-            target,
-            injector: injectorOf(injector),
-            hosts: [...hosts.keys()],
-            protected: isProtected,
-            maxHold: maxHold ?? config.maxHold
-          }))
-      )
+      const all = yield* Effect.forEach(config.clusters, (cluster) => {
+        const { hosts: labels, maxHold, module, name, protected: isProtected, settings } = cluster
+        return Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
+          name,
+          target,
+          injector: injectorOf(cluster),
+          hosts: labels,
+          reach: reach(labels.flatMap((label) => hosts.get(label) ?? [])),
+          protected: isProtected,
+          maxHold: maxHold ?? config.maxHold
+        }))
+      })
       return Clusters.of({ all })
     })
   )
@@ -90,20 +107,34 @@ const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
     })
   )
 
-/** Tells what earlier runs left on this host, and lifts what is past its time. */
-const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Host>) {
-  const reports = (yield* Effect.forEach(injectorNames, (name) =>
-    Effect.orElseSucceed(injectors[name](hosts, { keepPorts: [] }).sweep(host, { clear: true }), () => [])
-  )).flat()
-  const standing = reports.filter(({ state }) => state._tag === "Armed")
-  if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
-})
+/** Tells what earlier runs left on a host, and lifts what is past its time. */
+const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Effect<void> =>
+  Effect.forEach(sweepers(hosts), (injector) =>
+    injector
+      .sweep(host, { clear: true })
+      .pipe(
+        Effect.catchTag("InjectorError", ({ detail }) =>
+          Effect.as(Effect.logWarning(`host ${host} could not be swept of ${injector.name}: ${detail}`), [])
+        )
+      )
+  ).pipe(
+    Effect.flatMap((reports) => {
+      const standing = reports.flat().filter(({ state }) => state._tag === "Armed")
+      return standing.length === 0
+        ? Effect.void
+        : Effect.logWarning(`${standing.length} fences of earlier runs stand on host ${host}`)
+    })
+  )
 
 const run = Effect.fnUntraced(function* (config: WorkerConfig) {
-  const hosts = new Map([[host, LocalHost.make(host)]])
+  const hosts = yield* openHosts(config)
   const secured = yield* secure(config)
   yield* warn(config)
-  yield* Effect.ignore(sweepAtStart(hosts))
+  yield* sweepAtStart(hosts, localHost)
+  // A far host that is away must not keep the worker from its work.
+  yield* Effect.forkScoped(
+    Effect.forEach(Object.keys(config.hosts), (label) => sweepAtStart(hosts, label), { concurrency: "unbounded" })
+  )
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
   const { place, store } = yield* openStore(config, onLost)
@@ -168,7 +199,7 @@ const main = Effect.gen(function* () {
     case "Version":
       return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Run":
-      return yield* runLogged(asked.success)
+      return yield* Effect.scoped(runLogged(asked.success))
   }
 }).pipe(Effect.tapError((error) => Console.error(`worker: ${error.detail}`)))
 

@@ -107,6 +107,30 @@ describe("a configuration", () => {
     assert.deepStrictEqual(mistakes(text), ["2 limits.maxHold", "11 clusters.orders.maxHold"])
   })
 
+  it("pairs a cluster with a mechanism, its settings, and the hosts its members name", () => {
+    const text = `hosts:\n  node-1: { ssh: me@far, port: 2222 }\nclusters:\n  orders:${postgres.replace('5433" }', '5433", host: node-1 }')}`
+    const [plain] = Result.getOrThrow(read(text)).clusters
+    assert.deepStrictEqual([plain!.injector.name, plain!.injectorSettings, plain!.hosts], ["pause", null, ["node-1"]])
+    const killed = `${text}    injector: kill\n    kill: { members: { s1: { unit: s1.service } } }\n`
+    const config = Result.getOrThrow(read(killed))
+    assert.deepStrictEqual(config.hosts, { "node-1": { ssh: "me@far", port: 2222 } })
+    assert.strictEqual(config.clusters[0]!.injector.name, "kill")
+    assert.deepStrictEqual(config.clusters[0]!.injectorSettings, { members: { s1: { unit: "s1.service" } } })
+  })
+
+  it("tells mistakes about hosts and mechanisms", () => {
+    const cluster = `clusters:\n  orders:${postgres}`
+    assert.deepStrictEqual(mistakes(`${cluster}    injector: command\n`), ["9 clusters.orders.injector"])
+    assert.deepStrictEqual(mistakes(`${cluster}    kill: {}\n`), ["9 clusters.orders.kill"])
+    assert.deepStrictEqual(mistakes(`${cluster}    injector: kill\n    kill: { members: { s9: { unit: a } } }\n`), [
+      "10 clusters.orders.kill.members.s9"
+    ])
+    assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x }\n  far: { ssh: -oProxyCommand=x }\n"), [
+      "3 hosts.far.ssh"
+    ])
+    assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x }\n"), ["2 hosts.local"])
+  })
+
   it("never prints a secret it was given in place", () => {
     const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
     assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")

@@ -2,6 +2,8 @@
  * A configured cluster: the pairing of a target with the injector that breaks it, and the limits it is broken within.
  */
 import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { HostError } from "./Host.ts"
 import type { Injector } from "./Injector.ts"
 import type { Target } from "./Target.ts"
 import type { Millis } from "./Time.ts"
@@ -13,6 +15,8 @@ export interface Cluster {
   readonly injector: Injector
   /** The labels of the hosts its members run on. */
   readonly hosts: ReadonlyArray<string>
+  /** Asks those hosts whether they answer; fails with the first that does not. Left out where there is none to ask. */
+  readonly reach?: Effect.Effect<void, HostError>
   /** True for a cluster that may be looked at but never broken. */
   readonly protected: boolean
   /** The longest hold that is allowed; null for no limit. */

@@ -82,7 +82,7 @@ export const Fact = Schema.TaggedUnion({
   /** The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored. */
   FenceLifted: {
     member: Schema.String,
-    by: Schema.Literals(["Worker", "Keeper", "Sweep", "Unknown"]),
+    by: Schema.Literals(["Worker", "Keeper", "Kernel", "Sweep", "Unknown"]),
     offAt: Instant,
     overrun: Millis
   },

@@ -35,6 +35,14 @@ export interface FenceOrder {
   readonly startByMonotonic: Millis
 }
 
+/**
+ * Who ended a fence: the `Worker` by a lift, a `Keeper` of ours on the host at the deadline, the `Kernel` by itself, or a
+ * `Sweep` that found it late.
+ */
+export const Ender = Schema.Literals(["Worker", "Keeper", "Kernel", "Sweep"])
+/** Who ended a fence. */
+export type Ender = typeof Ender.Type
+
 /** How a fence stands on its host, by the host's own record. */
 export const FenceState = Schema.TaggedUnion({
   /** The host has no record of it. */
@@ -54,10 +62,15 @@ export const FenceState = Schema.TaggedUnion({
     grade: Schema.optionalKey(Grade)
   },
   /**
-   * Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. `Keeper` is the expiry of the fence itself,
-   * by a keeper or, where the grade is `Kernel`, by the kernel.
+   * Off. `by` tells who ended it, `offAt` when, in UTC by the host's clock. `detail` is what the host adds for a
+   * person, such as the process that a killed server runs as now.
    */
-  Lifted: { by: Schema.Literals(["Worker", "Keeper", "Sweep"]), offAt: Instant, broken: Schema.Boolean },
+  Lifted: {
+    by: Ender,
+    offAt: Instant,
+    broken: Schema.Boolean,
+    detail: Schema.optionalKey(Schema.String)
+  },
   /** The order was refused by the host and nothing was touched. */
   Refused: { problem: Schema.String }
 })
@@ -103,9 +116,9 @@ export const Preflight = Schema.TaggedUnion({
     warnings: Schema.optionalKey(Schema.Array(Schema.String))
   },
   /** It cannot; `problem` says why in words for a person. */
-  Impossible: { problem: Schema.String },
-  /** The process is not what it was said to be. */
-  Mistaken: { problem: Schema.String }
+  Impossible: { problem: Schema.String, skew: Schema.optionalKey(Schema.Int) },
+  /** The process is not what it was said to be, or is gone. */
+  Mistaken: { problem: Schema.String, skew: Schema.optionalKey(Schema.Int) }
 })
 /** What an injector says of a process before anything is touched. */
 export type Preflight = typeof Preflight.Type
@@ -114,8 +127,8 @@ export type Preflight = typeof Preflight.Type
 export interface Injector {
   /** The mechanism, such as `pause`. */
   readonly name: string
-  /** Looks at the process without touching it. */
-  readonly preflight: (process: ProcessRef) => Effect.Effect<Preflight, InjectorError>
+  /** Looks at the process without touching it; `member` says whose it is, for a mechanism with settings per member. */
+  readonly preflight: (process: ProcessRef, member?: string) => Effect.Effect<Preflight, InjectorError>
   /** Applies the fence and checks that it holds. Success means applied, checked, and ended by itself at the deadline. */
   readonly arm: (order: FenceOrder) => Effect.Effect<typeof FenceState.cases.Armed.Type, InjectorError>
   /** Brings the deadline of a standing fence forward; a later one than it has is refused. */

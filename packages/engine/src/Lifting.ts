@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
-import type { FenceState } from "@inquorate/core/Injector"
+import type { Ender, FenceState } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Instant } from "@inquorate/core/Time"
@@ -13,9 +13,10 @@ import { bounded, fenceId, inspect, type Session } from "./Session.ts"
 /** A fence that is off, by its host's record. */
 export interface Off {
   readonly fence: PlannedFence
-  readonly by: "Worker" | "Keeper" | "Sweep"
+  readonly by: Ender
   readonly offAt: Instant
   readonly broken: boolean
+  readonly detail: string
 }
 
 /** What a lift came to: everything is off, or these may still stand though every expiry on record is over. */
@@ -64,6 +65,9 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
     offAt,
     overrun: Math.max(0, offAt - order.deadline)
   })),
+  ...lifted.off.flatMap(({ detail, fence }): ReadonlyArray<Fact> =>
+    detail === "" ? [] : [{ _tag: "Noted", text: `${fence.member}: ${detail}` }]
+  ),
   ...(lifted._tag === "AllOff" ? [] : lifted.unknown).map(({ member, process }): Fact => ({
     _tag: "FenceUnknown",
     member,
@@ -130,7 +134,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     )
     if (lifted?._tag !== "Lifted") return null
     const offAt = yield* ownTime(session, order, fence, lifted)
-    return { fence, by: lifted.by, offAt, broken: lifted.broken }
+    return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "" }
   })
 
 // A host's moment in our time, which may differ by the skew of its clock. A moment between our sending and the answer is
@@ -152,6 +156,4 @@ const ownTime = (
   })
 
 const skewOf = (injector: NonNullable<Session["cluster"]>["injector"], fence: PlannedFence): Effect.Effect<number> =>
-  injector
-    .preflight(fence.process)
-    .pipe(Effect.match({ onFailure: () => 0, onSuccess: (said) => (said._tag === "Ready" ? said.skew : 0) }))
+  injector.preflight(fence.process).pipe(Effect.match({ onFailure: () => 0, onSuccess: ({ skew = 0 }) => skew }))

@@ -61,6 +61,8 @@ export const discoverGroup = (
     const unknown = Refusal.cases.UnknownService.make({ serviceName: request.serviceName })
     const found = findCluster(clusters, request)
     if (found === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
+    // First, for a host that is away shows no process, which would be no word about the server.
+    yield* reachHosts(found.cluster)
     const topologies = yield* discover(found.cluster.target)
     const topology = topologies.find(({ group }) => group === found.group)
     if (topology === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
@@ -201,6 +203,14 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
 
 // --- internal ---
 
+const reachHosts = ({ reach = Effect.void }: Cluster): Effect.Effect<void, Unreachable> =>
+  reach.pipe(
+    Effect.mapError(
+      ({ detail, host, reason }) =>
+        new Unreachable({ detail: `host ${host}: ${detail}`, retryable: reason !== "NotThisPlatform" })
+    )
+  )
+
 class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
 
 const occupies = (operation: Operation): boolean =>
@@ -218,7 +228,7 @@ const planFence = (cluster: Cluster, member: Member): Effect.Effect<PreparedFenc
     const { process } = member
     if (process === null) return yield* mistaken(member.processProblem)
     const preflight = yield* cluster.injector
-      .preflight(process)
+      .preflight(process, member.name)
       .pipe(
         Effect.mapError(({ detail, host }) => new Unreachable({ detail: `host ${host}: ${detail}`, retryable: true }))
       )

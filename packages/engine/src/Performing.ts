@@ -364,7 +364,7 @@ const armFailed = (
     // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
     for (const [fence, { reason }] of problems) {
       if (reason !== "OrderRefused" || session.cluster === null) continue
-      const said = yield* Effect.option(session.cluster.injector.preflight(fence.process))
+      const said = yield* Effect.option(session.cluster.injector.preflight(fence.process, fence.member))
       if (said._tag === "Some" && said.value._tag === "Mistaken") {
         const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
         return refusedBy(session, refusal, [...facts, { _tag: "Noted", text }])

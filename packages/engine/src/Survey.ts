@@ -54,11 +54,13 @@ const repeat = (every: Millis, look: Effect.Effect<void>): Effect.Effect<never> 
     })
   )
 
+// What stands on a host is the host's, whichever cluster's settings a mechanism was made with.
 const placesOf = (clusters: ReadonlyArray<Cluster>): ReadonlyArray<Place> => {
   const places: Array<Place> = []
   for (const { hosts, injector } of clusters) {
     for (const host of hosts) {
-      if (!places.some((place) => place.injector === injector && place.host === host)) places.push({ injector, host })
+      if (!places.some((place) => place.injector.name === injector.name && place.host === host))
+        places.push({ injector, host })
     }
   }
   return places

@@ -1,104 +1,75 @@
 /**
- * The keeper: one POSIX-shell program that applies a pause on its host, watches it and ends it, whoever else dies.
+ * The keeper: one POSIX-shell program that applies a fence on its host, watches it and ends it, whoever else dies. What
+ * it does to the processes is the mechanism's; orders, epochs, deadlines and records are the same for all.
  *
- * - Nothing is stopped before two keepers stand, each in a session of its own; either alone ends the fence at its
+ * - Nothing is touched before two keepers stand, each in a session of its own; either alone ends the fence at its
  *   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
- * - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
- *   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
- *   The same pattern (say first, look after) joins applying and lifting, two orders for one process, and two lifts.
- * - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
- * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a SIGCONT
- *   for it is gone: a late one would cut into the next hold. Until then the process cannot be taken again.
- * - A record of another boot is void: a reboot ends every pause. No process is signalled but by pid and start time.
+ * - An order is taken as `FenceRecords` tells. The same pattern (say first, look after) joins applying and lifting, two
+ *   orders for one process, and two lifts.
+ * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a signal
+ *   for it is gone: a late one would cut into the next hold. Until then neither the process nor its data directory can
+ *   be taken again, by any mechanism.
+ * - No process is signalled but by pid and start time.
  *
- * Uses sh, /proc and coreutils, and `setsid` of util-linux. State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for
- * root, else `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`; in it
- * `fences/<operation>/{epoch.<n>,<attempt>.<member>}` and `holds/<pid>.<start>/<operation>.<attempt>.<member>`.
+ * Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `FenceRecords` tells,
+ * and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`.
  */
-import * as Holder from "./Holder.ts"
+import * as FenceRecords from "./FenceRecords.ts"
 import * as ProcessFacts from "./ProcessFacts.ts"
 
-/** Runs the program that is its first argument: the text travels once, and a keeper starts its siblings from it. */
-export const launcher = 'program=$1; shift; eval "$program"'
-
 /**
- * The program. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints its answer in
- * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
+ * The program of one mechanism. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints
+ * its answer in lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
+ *
+ * `mechanism` is shell text that sets `mechanism` (its name), `patience` (ms its keeper may take to apply) and
+ * `stuck` (what is said where a fence cannot be ended), perhaps `tools` (programs it needs), and defines:
+ *
+ * - `take_out` takes the member out and checks it, sets `count`; or ends with `decline` (untouched) or `undo`.
+ * - `free TURNS` puts it back and is true once that is done; may run in several processes at once, any time again.
+ * - `watch` marks the fence `broken` where the member is back though nobody ended it; `escaped` is true where it is.
+ *
+ * and, where there is something to do:
+ *
+ * - `fits WORDS` looks in preflight, after `judge`, whether it can act on the process; else sets `verdict` and `problem`.
+ *   Sets `grade` to Kernel where it would be that.
+ * - `keep_settings WORDS` looks again in an order and puts what keepers and sweeps need into the fence, before a keeper
+ *   starts; else sets `problem`. Sets `grade` likewise. An order soon counts as late, so this is to be quick.
+ * - `last_word` is the rest that a keeper does when it cannot fork; `forget` follows the record of the end.
+ * - `settle_orphan` records the end of a fence that ended without anybody of ours.
  */
-export const program = `${ProcessFacts.shell}
-unset PERL5OPT PERL5LIB PERL5DB
-holder='${Holder.program}'
-
+export const program = (mechanism: string): string => `${ProcessFacts.shell}
+${FenceRecords.shell}
+tools=
+fits() { :; }
+keep_settings() { :; }
+last_word() { :; }
+settle_orphan() { :; }
+${mechanism}
 # --- state ---
 
 open_state() {
-  state_root=$INQUORATE_STATE
-  if [ -z "$state_root" ]; then
-    while read -r key _ effective _; do [ "$key" = Uid: ] && break; done </proc/self/status
-    if [ "$effective" = 0 ]; then
-      state_root=/var/lib/inquorate
-    else
-      state_root=\${XDG_STATE_HOME:-$HOME/.local/state}/inquorate
-    fi
-  fi
-  problem="the state directory $state_root cannot be written"
-  case $state_root in /*) ;; *) return 1 ;; esac
-  [ -d "$state_root/holds" ] || mkdir -p "$state_root/fences" "$state_root/holds" 2>/dev/null
-  [ -w "$state_root/fences" ] && [ -w "$state_root/holds" ] || return 1
-  problem="the state directory $state_root belongs to another user"
-  [ -O "$state_root" ] || return 1
-  problem=
+  open_root fences holds
 }
 
-open_boot() {
-  read -r boot </proc/sys/kernel/random/boot_id
+# Which mechanism made a fence; the pause leaves no mark.
+maker() {
+  made_by=pause
+  for file in "$fence"/by.*; do
+    [ -e "$file" ] && made_by=\${file##*/by.}
+  done
+}
+
+mark_maker() {
+  [ "$mechanism" = pause ] || true >"$fence/by.$mechanism"
 }
 
 # Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
 open_fence() {
-  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
-  open_state || answer refused "$problem"
-  open_boot
+  open_record fences "$@"
   mark=$1.$2.$3
-  operation=$state_root/fences/$1
-  fence=$operation/$2.$3
-  epoch=$4
-  [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
-  [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
-}
-
-outranked() {
-  for seen in "$operation"/epoch.*; do
-    seen=\${seen##*.}
-    is_number "$seen" && [ "$seen" -gt "$epoch" ] && return 0
-  done
-  return 1
-}
-
-# A fence ordered before this boot is void: its processes, its keepers and its uptime are gone.
-void() {
-  ordered_boot=
-  read -r ordered_boot 2>/dev/null <"$fence/order"
-  [ -n "$ordered_boot" ] && [ "$ordered_boot" != "$boot" ]
-}
-
-# The earliest deadline on record. Each is a file named by it, so no order of writing can ever move it back.
-deadlines() {
-  deadline= deadline_utc=
-  for file in "$fence"/deadline.*; do
-    file=\${file##*/deadline.}
-    is_number "\${file%.*}" && is_number "\${file#*.}" || continue
-    [ -n "$deadline" ] && [ "$deadline" -le "\${file%.*}" ] || deadline=\${file%.*}
-    [ -n "$deadline_utc" ] && [ "$deadline_utc" -le "\${file#*.}" ] || deadline_utc=\${file#*.}
-  done
-  [ -n "$deadline" ]
-}
-
-is_armed() {
-  for file in "$fence"/armed.*; do
-    [ -e "$file" ] && return 0
-  done
-  return 1
+  [ -d "$fence" ] || return 0
+  maker
+  [ "$made_by" = "$mechanism" ] || answer refused "this fence is one of $made_by, not of $mechanism"
 }
 
 # A line counts only with its end mark, so a half-written one reads as none.
@@ -126,100 +97,7 @@ recorded() {
   done 2>/dev/null <"$fence/processes"
 }
 
-# Records the end of the fence, once: a link is made whole or not at all.
-settle() {
-  [ -e "$fence/lifted" ] && return 0
-  clock
-  utc
-  [ -n "$2" ] && utc=$2
-  printf '%s %s %s\\n' "$now" "$utc" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
-  [ -e "$fence/lifted" ]
-}
-
-settle_void() {
-  clock
-  utc
-  settle Sweep $((utc - now))
-}
-
-note() {
-  utc
-  printf '%s %s\\n' "$utc" "$2" >"$fence/$1.$$" && mv "$fence/$1.$$" "$fence/$1"
-}
-
-text_of() {
-  when= text=
-  read -r when text 2>/dev/null <"$fence/$1"
-}
-
 # --- letting go ---
-
-# What is traced runs on when its holder is gone. Who ends the holder says so first: one that is found dead without that
-# was killed by somebody else, and nobody can say how long the fence held.
-end_holder() {
-  if alive "$h1" "$hb"; then
-    true >"$fence/released"
-    retire "$h1" "$hb"
-  elif ! [ -e "$fence/released" ] && is_armed; then
-    true >"$fence/broken"
-  fi
-}
-
-# Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
-release() {
-  if holding; then
-    end_holder
-    recorded
-    kin=$list
-    return 0
-  fi
-  recorded
-  roots=
-  for token in $list; do
-    same "\${token%:*}" "\${token#*:}" && roots="$roots $token"
-  done
-  family $roots
-  first=
-  for token in $kin; do
-    if [ -z "$first" ]; then first=$token; else kill -CONT "\${token%:*}" 2>/dev/null; fi
-  done
-  [ -z "$first" ] || kill -CONT "\${first%:*}" 2>/dev/null
-}
-
-# Releases, looks, and does it again until nothing of it is stopped; gives up after $1 turns.
-free() {
-  turns=$1
-  while :; do
-    release
-    held=
-    for token in $kin; do
-      same "\${token%:*}" "\${token#*:}" || continue
-      if [ -z "$h1" ]; then
-        [ "$state" = T ] && held=1
-      elif [ "$state" = t ]; then
-        tracer_of "\${token%:*}"
-        [ "$tracer" = "$h1" ] && held=1
-      fi
-    done
-    [ -z "$held" ] && return 0
-    turns=$((turns - 1))
-    [ "$turns" -gt 0 ] || return 1
-    sleep 0.02
-  done
-}
-
-# Kills one of our own processes and waits until it is gone.
-retire() {
-  spins=0
-  while alive "$1" "$2"; do
-    [ "$1" = $$ ] && return 0
-    [ "$spins" = 0 ] && kill -KILL "$1" 2>/dev/null
-    spins=$((spins + 1))
-    [ "$spins" -gt 600 ] && return 1
-    [ "$spins" -gt 4 ] && sleep 0.005
-  done
-  return 0
-}
 
 # Whoever may still send a SIGCONT for this fence says so first and looks for the record of its end after.
 claim() {
@@ -248,8 +126,15 @@ retire_all() {
   return 0
 }
 
+# What the order said, for those who were not told: a lift and a sweep.
+facts_of_order() {
+  exe= directory=
+  { read -r _ && read -r pid start _ && IFS= read -r exe && IFS= read -r directory; } 2>/dev/null <"$fence/order"
+}
+
 take_off() {
   me=
+  facts_of_order
   if ! [ -e "$fence/lifted" ] && claim; then
     # An applier in the middle of its work would go on stopping. Its sibling stays until the processes run.
     keepers && ! is_armed && { retire "$k1" "$b1" || return 1; }
@@ -275,9 +160,13 @@ decline() {
 }
 
 undo() {
-  free 50
-  note undone "$1"
-  settle Keeper
+  if free 50; then
+    note undone "$1"
+    settle Keeper
+  else
+    wind_down
+    note undone "$1"
+  fi
   leave
 }
 
@@ -290,52 +179,7 @@ collapse() {
   keepers || return
   [ "$k1" != $$ ] && alive "$k1" "$b1" && return
   [ "$k2" != $$ ] && alive "$k2" "$b2" && return
-  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || release
-}
-
-stop() {
-  printf '%s %s\\n' "\${1%:*}" "\${1#*:}" >>"$fence/processes" || return 1
-  kill -STOP "\${1%:*}" 2>/dev/null
-  stopped="$stopped $1"
-}
-
-# A parent in vfork cannot stop before its child has called exec, nor can the child while it is stopped: give it a turn.
-nudge() {
-  children "$1"
-  nudged=
-  for kid in $kids; do
-    look "$kid" && [ "$state" = T ] && kill -CONT "$kid" 2>/dev/null && nudged="$nudged $kid:$born"
-  done
-  [ -n "$nudged" ] || return 0
-  sleep 0.001
-  for kid in $nudged; do
-    same "\${kid%:*}" "\${kid#*:}" && kill -STOP "\${kid%:*}" 2>/dev/null
-  done
-}
-
-# Has every thread traced by a process of its own. Nothing is touched before that is on record.
-stop_by_tracing() {
-  setsid perl -e "$holder" hold "$fence" $$ "$pid" "$start" </dev/null >/dev/null 2>&1 &
-  h1=$!
-  look "$h1" || decline "the holder did not start"
-  printf '%s %s .\\n' "$h1" "$born" >"$fence/holder" || undo "the state directory cannot be written"
-  hb=$born
-  limit=$((now + 2000))
-  until [ -e "$fence/held" ]; do
-    if [ -e "$fence/failed" ]; then text_of failed; undo "$text"; fi
-    alive "$h1" "$hb" || [ -e "$fence/failed" ] || undo "the holder ended"
-    clock
-    [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
-    sleep 0.001
-  done
-  # Its word is checked.
-  recorded
-  family $list
-  for token in $kin; do
-    same "\${token%:*}" "\${token#*:}" || continue
-    halted "\${token%:*}" || undo "process \${token%:*} was not stopped"
-  done
-  stopped=$kin
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || last_word
 }
 
 apply() {
@@ -346,47 +190,17 @@ apply() {
   clock
   [ "$now" -le "$start_by" ] || decline "the order came late"
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
-  if [ "$grade" = Kernel ]; then stop_by_tracing; else stop_by_signals; fi
-  alive "$pid" "$start" || undo "process $pid ended"
-  count=0
-  for token in $stopped; do
-    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
-  done
+  take_out
   utc
   clock
   true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
-}
-
-stop_by_signals() {
-  kill -STOP "$pid" 2>/dev/null || decline "process $pid could not be signalled"
-  stopped=$pid:$start
-  limit=$((now + 1000))
-  while :; do
-    # Looked at before the children are listed: what is stopped cannot fork, so a list made after that is whole.
-    quiet=1
-    for token in $stopped; do
-      halted "\${token%:*}" && continue
-      quiet=
-      case $line in D' '*) nudge "\${token%:*}" ;; esac
-    done
-    family $stopped
-    for token in $kin; do
-      case " $stopped " in *" $token "*) continue ;; esac
-      quiet=
-      stop "$token" || undo "the state directory cannot be written"
-    done
-    [ -n "$quiet" ] && break
-    clock
-    [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
-    sleep 0.001
-  done
 }
 
 # The second keeper, until the first has said what became of the order.
 await_outcome() {
   true >"$fence/ready"
   clock
-  limit=$((now + 4000))
+  limit=$((now + patience + 3000))
   while ! is_armed; do
     [ -e "$fence/refused" ] && leave
     [ -e "$fence/lifted" ] && leave
@@ -401,25 +215,9 @@ await_outcome() {
   done
 }
 
-# True where a process that ought to be stopped is not. One that was killed runs for a moment, to its end.
-astray() {
-  looks=5
-  while same "\${1%:*}" "\${1#*:}"; do
-    case $state in [TtZXx]) return 1 ;; esac
-    looks=$((looks - 1))
-    [ "$looks" -gt 0 ] || return 0
-    sleep 0.02
-  done
-  return 1
-}
-
-watch() {
-  [ -e "$fence/broken" ] && return 0
-  for token in $list; do
-    astray "$token" || continue
-    # A lift says so before it lets anything go.
-    [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
-  done
+# True for the one keeper that looks whether the fence is broken: the second only where the first is gone.
+looks_out() {
+  [ "$role" = 1 ] || ! alive "$k1" "$b1"
 }
 
 stand() {
@@ -433,6 +231,15 @@ stand() {
     [ "$left" -lt 200 ] || left=200
     nap "$left"
   done
+  wind_down
+  # A frozen sibling would send its signals when it thaws, into whatever holds the process then.
+  retire "$k1" "$b1"
+  retire "$k2" "$b2"
+  leave
+}
+
+# Puts the member back however often it takes, and records the end; gives up after a minute or so.
+wind_down() {
   turns_left=60
   while ! [ -e "$fence/lifted" ]; do
     if free 20; then
@@ -443,10 +250,6 @@ stand() {
     [ "$turns_left" -gt 0 ] || leave
     sleep 0.1
   done
-  # A frozen sibling would send its SIGCONT when it thaws, into whatever holds the process then.
-  retire "$k1" "$b1"
-  retire "$k2" "$b2"
-  leave
 }
 
 keep() {
@@ -479,46 +282,22 @@ keep() {
 
 # --- the verbs ---
 
-hello() {
-  open_state
-  open_boot
-  machine=unknown
-  read -r machine 2>/dev/null </etc/machine-id
-  clock
-  utc
-  printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
-}
-
-# Sets grade to Kernel where ptrace is sure to hold the process and its children, to Keeper where it is not or where $2
-# asks for that. Says no where one of them is traced.
-choose() {
-  grade=Keeper
-  word=
-  [ "$2" != Keeper ] && command -v perl >/dev/null && word=$(perl -e "$holder" try "$1" 2>/dev/null)
-  case $word in
-    Kernel) grade=Kernel ;;
-    'traced '*)
-      word=\${word#traced }
-      traced "\${word% *}" "\${word#* }"
-      verdict=impossible
-      return 1
-      ;;
-  esac
-}
-
 preflight() {
   hello
   [ -z "$problem" ] || answer impossible "$problem"
-  well_formed "$@" || answer mistaken "the process is not fully named"
-  for tool in setsid sleep mkdir mv ln readlink date rm tr; do
+  well_formed "$1" "$2" "$3" "$4" || answer mistaken "the process is not fully named"
+  for tool in setsid sleep mkdir mv ln readlink date rm tr stat $tools; do
     command -v $tool >/dev/null || answer impossible "the host has no $tool"
   done
-  judge "$@" && choose "$1" "$5" && answer ready "$grade"
-  answer "$verdict" "$problem"
+  judge "$1" "$2" "$3" "$4" || answer "$verdict" "$problem"
+  pid=$1 start=$2 exe=$3 directory=$4 grade=Keeper
+  shift 4
+  fits "$@" || answer "$verdict" "$problem"
+  answer ready "$grade"
 }
 
 refuse() {
-  rm -f "$state_root/holds/$pid.$start/$mark"
+  for hold in $(held_as); do rm -f "$state_root/holds/$hold/$mark"; done
   note refused "$1"
   answer refused "$1"
 }
@@ -537,22 +316,38 @@ is_over() {
   return 0
 }
 
+# By what a fence holds: the process, and its data directory, which a server that is started again keeps.
+held_as() {
+  printf '%s\\n' "$pid.$start"
+  stat -Lc 'on.%d.%i' "$directory" 2>/dev/null
+}
+
+# True where the other fence means the same, and not a directory that had this inode before it was removed.
+is_same_place() {
+  case \${hold##*/} in on.*) ;; *) return 0 ;; esac
+  place=
+  { read -r _ && read -r _ && IFS= read -r _ && IFS= read -r place; } 2>/dev/null <"$fence/order"
+  [ -z "$place" ] || [ "$place" -ef "$directory" ]
+}
+
 # Says what it means to hold before it looks who else does: of two at once at least one sees the other.
 reserve() {
-  hold=$state_root/holds/$pid.$start
-  [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
-  true >"$hold/$mark" || refuse "the state directory cannot be written"
   mine=$fence
-  for other in "$hold"/*; do
-    name=\${other##*/}
-    [ "$name" = "$mark" ] && continue
-    fence=$state_root/fences/\${name%%.*}/\${name#*.}
-    if is_over; then
-      rm -f "$other"
-    else
-      fence=$mine
-      refuse "process $pid is held by the fence $name"
-    fi
+  for hold in $(held_as); do
+    hold=$state_root/holds/$hold
+    [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
+    true >"$hold/$mark" || refuse "the state directory cannot be written"
+    for other in "$hold"/*; do
+      name=\${other##*/}
+      [ "$name" = "$mark" ] && continue
+      fence=$state_root/fences/\${name%%.*}/\${name#*.}
+      if is_over; then
+        rm -f "$other"
+      elif is_same_place; then
+        fence=$mine
+        refuse "process $pid is held by the fence $name"
+      fi
+    done
   done
   fence=$mine
 }
@@ -566,6 +361,7 @@ arm() {
     [ -d "$fence" ] && answer refused "this order was given before"
     answer refused "the state directory $state_root cannot be written"
   fi
+  mark_maker
   printf '%s\\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
     true >"$fence/deadline.\${10}.\${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
@@ -573,8 +369,11 @@ arm() {
   clock
   [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
   [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
-  judge "$pid" "$start" "$exe" "$directory" && choose "$pid" "\${13}" || refuse "$problem"
+  judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
+  grade=Keeper
+  shift 12
   reserve
+  keep_settings "$@" || refuse "$problem"
   setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\
     </dev/null >/dev/null 2>&1 &
   k1=$!
@@ -584,7 +383,7 @@ arm() {
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
   printf '%s %s %s %s .\\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
   clock
-  limit=$((now + 6000))
+  limit=$((now + patience + 5000))
   until is_armed; do
     if [ -e "$fence/refused" ]; then text_of refused; answer refused "$text"; fi
     if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
@@ -593,22 +392,11 @@ arm() {
     [ "$now" -le "$limit" ] || answer unknown "the keepers have not answered"
     if ! alive "$k1" "$b1" && ! alive "$k2" "$b2" && ! is_armed && ! [ -e "$fence/refused" ] && ! [ -e "$fence/lifted" ]; then
       note undone "both keepers died"
-      take_off Worker || answer unknown "both keepers died and the processes could not be continued"
+      take_off Worker || answer unknown "both keepers died, and $stuck"
     fi
     sleep 0.003
   done
   describe
-}
-
-# A fence of kernel grade whose holder and keepers are dead is over; past its deadline that goes on record. It ended no
-# later than the holder would have ended it.
-settle_orphan() {
-  is_armed && holding && ! alive "$h1" "$hb" && deadlines || return
-  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return
-  clock
-  [ "$now" -ge $((deadline + 150)) ] || return
-  [ -e "$fence/released" ] || true >"$fence/broken"
-  settle Keeper $((deadline_utc + 150))
 }
 
 describe() {
@@ -619,8 +407,10 @@ describe() {
   broken=0
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
+    text_of back
     read -r _ when by <"$fence/lifted"
-    standing="lifted $by $when $broken"
+    standing="lifted $by $when $broken $text"
+    standing=\${standing% }
   elif [ -e "$fence/refused" ]; then
     text_of refused
     standing="refused $text"
@@ -632,10 +422,9 @@ describe() {
     keepers && alive "$k1" "$b1" && alone=$((alone + 1))
     [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
     if [ "$alone" = 0 ]; then
+      facts_of_order
       recorded
-      for token in $list; do
-        same "\${token%:*}" "\${token#*:}" && case $state in [TtZXx]) ;; *) broken=1 ;; esac
-      done
+      escaped && broken=1
     fi
     deadlines
     grade=Keeper
@@ -651,6 +440,7 @@ lift() {
   open_fence "$@"
   outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
   if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
+    mark_maker
     settle Worker || answer unknown "the state directory cannot be written"
   elif ! [ -d "$fence" ]; then
     answer refused "the state directory $state_root cannot be written"
@@ -658,7 +448,10 @@ lift() {
     settle_void || answer unknown "the state directory cannot be written"
   elif ! void; then
     [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "the processes could not be continued, or a keeper not be ended"
+    if ! take_off Worker; then
+      text_of trouble
+      answer unknown "$stuck, or a keeper not be ended\${text:+: $text}"
+    fi
   fi
   describe
 }
@@ -700,18 +493,6 @@ sweep_fence() {
   printf '%s\\n' "fence $operation_id $attempt $member $standing"
 }
 
-# True where the fence ended more than seven days ago and nothing of it is left.
-is_old() {
-  [ "$clear" = clear ] || return 1
-  when=
-  if [ -e "$fence/lifted" ]; then
-    read -r _ when _ <"$fence/lifted"
-  elif [ -e "$fence/refused" ]; then
-    text_of refused
-  fi
-  is_number "$when" && [ $((today - when)) -gt 604800000 ] && is_over
-}
-
 sweep() {
   clear=$1
   open_state || answer refused "$problem"
@@ -727,20 +508,15 @@ sweep() {
       [ -d "$fence" ] || continue
       member=\${fence##*.} attempt=\${fence##*/} attempt=\${attempt%%.*}
       is_number "$attempt" && is_name "$member" || continue
+      maker
+      [ "$made_by" = "$mechanism" ] || continue
       sweep_fence
-      is_old && rm -rf "$fence" && emptied=1
+      is_old && is_over && rm -rf "$fence" && emptied=1
     done
     [ -z "$emptied" ] || forget_operation
   done
   [ "$clear" = clear ] && forget_holds
   answer swept
-}
-
-forget_operation() {
-  for fence in "$operation"/[0-9]*.*; do
-    [ -d "$fence" ] && return 0
-  done
-  rm -rf "$operation"
 }
 
 forget_holds() {
@@ -757,12 +533,12 @@ forget_holds() {
   done
 }
 
-quietly= list= me=
+quietly= list= me= text=
 verb=$1
 shift
 case $verb in
   hello) hello ;;
-  preflight | arm | tighten | lift | inspect | sweep | keep) "$verb" "$@" ;;
+  preflight | arm | tighten | lift | inspect | sweep | keep | revive | perform) "$verb" "$@" ;;
   *) answer refused "there is no verb $verb" ;;
 esac
 `

@@ -10,14 +10,44 @@
  *
  * Uses sh, awk, /proc, coreutils and `nft`, and `nsenter` of util-linux for members in a network namespace of their own.
  */
+import * as FenceRecords from "./FenceRecords.ts"
 import { cut } from "./NetfilterCut.ts"
-import { records } from "./NetfilterRecords.ts"
 import * as ProcessFacts from "./ProcessFacts.ts"
 
-/** Runs the program that is its first argument: the text travels as one word, whatever is in it. */
-export const launcher = 'program=$1; shift; eval "$program"'
+const verbs = `# --- the fence ---
 
-const verbs = `# Hands a transaction to the kernel, by one process that a lift can end. Like everybody who may change the kernel, it
+open_state() {
+  open_root netfilter
+}
+
+# The name carries operation, attempt and member, so that a table tells whose it is without any record, and a checksum
+# of the state directory, so that workers with different ones do not take each other's tables for strays.
+name_table() {
+  [ -n "$root_sum" ] || sum_root
+  table=inq_$(printf '%s' "$1" | tr -d -)_$2_$3_$root_sum
+}
+
+sum_root() {
+  root_sum=$(printf '%s' "$state_root" | cksum)
+  root_sum=\${root_sum%% *}
+}
+
+# Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
+open_fence() {
+  case $1 in
+    ????????-????-????-????-????????????) [ \${#3} -le 200 ] || answer refused "the fence's name is too long" ;;
+    *) answer refused "the order is malformed" ;;
+  esac
+  open_record netfilter "$@"
+  name_table "$1" "$2" "$3"
+}
+
+# The kernel writes down no end of its own; what it was told to keep is the moment.
+settle_expired() {
+  settle Kernel "$deadline" "$deadline_utc"
+}
+
+# Hands a transaction to the kernel, by one process that a lift can end. Like everybody who may change the kernel, it
 # says so first and looks after whether it still may; a frozen one that thaws is bound by the wall clock in its rules.
 act() {
   (
@@ -58,14 +88,9 @@ retire_appliers() {
   for file in "$fence"/applier.*; do
     file=\${file##*/applier.}
     is_number "\${file%.*}" && is_number "\${file#*.}" || continue
-    spins=0
-    while alive "\${file%.*}" "\${file#*.}"; do
-      [ "$spins" = 0 ] && kill -KILL "\${file%.*}" 2>/dev/null
-      spins=$((spins + 1))
-      problem="process \${file%.*} of ours could not be ended"
-      [ "$spins" -gt 600 ] && return 1
-      [ "$spins" -gt 4 ] && sleep 0.005
-    done
+    retire "\${file%.*}" "\${file#*.}" && continue
+    problem="process \${file%.*} of ours could not be ended"
+    return 1
   done
   return 0
 }
@@ -88,16 +113,6 @@ take_off() {
 
 # --- the verbs ---
 
-hello() {
-  open_state
-  open_boot
-  machine=unknown
-  read -r machine 2>/dev/null </etc/machine-id
-  clock
-  utc
-  printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
-}
-
 preflight() {
   hello
   [ -z "$problem" ] || answer impossible "$problem"
@@ -112,7 +127,7 @@ preflight() {
   enter "$(stat -Lc %i "/proc/$pid/ns/net")" "/proc/$pid/ns/net" || answer impossible "this user may not enter the network namespace of process $pid"
   table=inq_check left=1000 wall=$((utc / 1000))
   complaint=$(print_table | nft_here -c -f - 2>&1) || answer impossible "nftables refuses the rules: $(printf '%s' "$complaint" | head -n 1)"
-  answer ready
+  answer ready Kernel
 }
 
 refuse() {
@@ -207,7 +222,7 @@ describe() {
   elif is_armed; then
     file=\${file##*/armed.}
     count=\${file##*.} file=\${file%.*}
-    standing="armed $count \${file##*.} $deadline_utc 0 $broken"
+    standing="armed $count \${file##*.} $deadline_utc 0 $broken Kernel"
   else
     standing=arming
   fi
@@ -279,18 +294,6 @@ sweep_fence() {
   printf '%s\\n' "fence $operation_id $attempt $member $standing"
 }
 
-# True where the fence ended more than seven days ago.
-is_old() {
-  [ "$clear" = clear ] || return 1
-  when=
-  if [ -e "$fence/lifted" ]; then
-    read -r _ when _ <"$fence/lifted"
-  elif [ -e "$fence/refused" ]; then
-    text_of refused
-  fi
-  is_number "$when" && [ $((today - when)) -gt 604800000 ]
-}
-
 # Looks at the tables of one namespace. One of ours that no standing fence accounts for is removed, and only such a one;
 # one of another state directory, whose records cannot be asked, only if nothing stands in it any more.
 sweep_tables() {
@@ -324,7 +327,11 @@ sweep_tables() {
 sweep() {
   clear=$1
   open_state || answer refused "$problem"
-  may 12 || answer refused "this user lacks CAP_NET_ADMIN, which nftables needs"
+  # Who may not use nftables made no table; what was made with more rights cannot be looked at with less.
+  may 12 || for fence in "$state_root"/netfilter/*/[0-9]*.*; do
+    [ -d "$fence" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] || continue
+    answer refused "this user lacks CAP_NET_ADMIN, which nftables needs"
+  done
   open_boot
   utc
   today=$utc
@@ -343,6 +350,7 @@ sweep() {
     done
     [ -z "$emptied" ] || forget_operation
   done
+  may 12 || answer swept
   inside=
   here=$(stat -Lc %i /proc/self/ns/net)
   sweep_tables
@@ -352,13 +360,6 @@ sweep() {
     done
   fi
   answer swept
-}
-
-forget_operation() {
-  for fence in "$operation"/[0-9]*.*; do
-    [ -d "$fence" ] && return 0
-  done
-  rm -rf "$operation"
 }
 
 quietly= gone= inside= here= start_by= root_sum=
@@ -375,4 +376,4 @@ esac
  * The program. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints its answer in
  * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
  */
-export const program: string = `${ProcessFacts.shell}\n${records}\n${cut}\n${verbs}`
+export const program: string = `${ProcessFacts.shell}\n${FenceRecords.shell}\n${cut}\n${verbs}`

@@ -1,25 +1,15 @@
 /**
  * The pause: stops a member's processes through two keepers on its host, by ptrace or by SIGSTOP, and lets them go.
- * The worker only sends orders; what it knows of a fence is the host's own record. Times go to the host as its uptime:
- * the start-by by the smallest offset that the handshake allows, so that doubt makes an order late and never early.
+ * The worker only sends orders; what it knows of a fence is the host's own record.
  */
-import type { Host, HostError, HostOutput } from "@inquorate/core/Host"
-import {
-  type FenceId,
-  type FenceOrder,
-  type FenceReport,
-  FenceState,
-  type Injector,
-  InjectorError,
-  Preflight
-} from "@inquorate/core/Injector"
+import type { Host } from "@inquorate/core/Host"
+import type { Injector } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
-import type { Millis } from "@inquorate/core/Time"
-import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as HostProgram from "./HostProgram.ts"
 import * as Keeper from "./Keeper.ts"
+import * as StoppedTree from "./StoppedTree.ts"
 import * as Supervisor from "./Supervisor.ts"
+import * as TracedTree from "./TracedTree.ts"
 
 /**
  * The pause on these hosts, by label. Of kernel grade where the host lets us trace the process: then the kernel ends the
@@ -29,293 +19,66 @@ import * as Supervisor from "./Supervisor.ts"
 export const make = (
   hosts: ReadonlyMap<string, Host>,
   { prefer = "Kernel" }: { readonly prefer?: Grade } = {}
-): Injector => {
-  const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(hosts)
-  return {
-    name: "pause",
-
-    preflight: Effect.fn("Pause.preflight")(function* (process) {
-      const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(
-        shake(process.host, subject, "preflight", [...processWords(process), prefer])
-      )
-      if (Result.isFailure(answered)) {
-        const error = answered.failure
-        if (error._tag === "InjectorError" || error.reason !== "NotThisPlatform") return yield* unsent(error, subject)
-        return Preflight.cases.Impossible.make({ problem: `not on this platform: ${error.detail}` })
-      }
-      const { handshake, lines } = answered.success
-      const named = handshake.machine === "unknown" ? {} : { machineId: handshake.machine }
-      const [word, problem] = cleave(lines[1] ?? "")
-      if (word === "ready" && isGrade(problem)) {
-        const warnings = yield* Supervisor.warnings(hosts.get(process.host)!, process.pid)
-        const told = warnings.length === 0 ? {} : { warnings }
-        return Preflight.cases.Ready.make({ grade: problem, skew: handshake.skew, ...named, ...told })
-      }
-      if (word === "impossible") return Preflight.cases.Impossible.make({ problem })
-      if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem })
-      return yield* fail(process.host, subject, "Unknown", `the host answered ${JSON.stringify(lines.join(" "))}`)
-    }),
-
-    arm: Effect.fn("Pause.arm")(function* (order: FenceOrder) {
-      const { deadline, epoch, fence, process, startByMonotonic } = order
-      const handshake = yield* handshakeWith(process.host, fence.member)
-      const answer = yield* orderOn(process.host, fence, "arm", [
-        String(epoch),
-        ...processWords(process),
-        whole(startByMonotonic + handshake.earliestOffset),
-        yield* uptimeOf(handshake, deadline),
-        String(deadline),
-        handshake.boot,
-        prefer
-      ])
-      const state = stateFrom(answer)
-      if (state?._tag === "Armed") return state
-      const reason = state?._tag === "Lifted" ? "NotApplied" : "Unknown"
-      return yield* fail(process.host, fence.member, reason, `the host answered ${JSON.stringify(answer)}`)
-    }),
-
-    tighten: Effect.fn("Pause.tighten")(function* (host, fence, epoch, deadline) {
-      const handshake = yield* handshakeWith(host, fence.member)
-      const words = [String(epoch), yield* uptimeOf(handshake, deadline), String(deadline), handshake.boot]
-      const answer = yield* orderOn(host, fence, "tighten", words)
-      if (answer !== "tightened") {
-        return yield* fail(host, fence.member, "Unknown", `the host answered ${JSON.stringify(answer)}`)
-      }
-    }),
-
-    lift: Effect.fn("Pause.lift")(function* (host, fence, epoch) {
-      const answer = yield* orderOn(host, fence, "lift", [String(epoch)])
-      const state = stateFrom(answer)
-      if (state?._tag === "Lifted") return state
-      return yield* fail(host, fence.member, "Unknown", `the host answered ${JSON.stringify(answer)}`)
-    }),
-
-    inspect: Effect.fn("Pause.inspect")(function* (host, fence, epoch) {
-      const answer = yield* orderOn(host, fence, "inspect", [String(epoch)])
-      return (
-        stateFrom(answer) ?? (yield* fail(host, fence.member, "Unknown", `the host answered ${JSON.stringify(answer)}`))
-      )
-    }),
-
-    sweep: Effect.fn("Pause.sweep")(function* (host, { clear }) {
-      const lines = yield* ask(hosts, host, "", "sweep", [clear ? "clear" : "look"], sweepTimeout)
-      const [word, problem] = cleave(lines.at(-1) ?? "")
-      if (word === "refused") return yield* fail(host, "", "OrderRefused", problem)
-      if (word !== "swept") return yield* fail(host, "", "Unknown", "the host's answer is not whole")
-      return lines.slice(0, -1).flatMap((line) => reportFrom(host, line))
-    })
-  }
-}
+): Injector =>
+  HostProgram.make({ name: "pause", program, wordsOf: () => [prefer], warningsOf: Supervisor.warningsOfPause }, hosts)
 
 // --- internal ---
 
-/** What one handshake tells: `uptime = monotonic + offset`, the offset lying between these two. Milliseconds. */
-interface Handshake {
-  readonly machine: string
-  readonly boot: string
-  readonly earliestOffset: number
-  readonly latestOffset: number
-  readonly ended: Millis
-  readonly skew: number
+/** What the keeper's program needs to be a pause. */
+const mechanism = `${StoppedTree.shell}${TracedTree.shell}
+mechanism=pause
+patience=1000
+stuck='the processes could not be continued'
+
+# $1 is the grade that is wished for.
+fits() {
+  [ "$1" = Keeper ] || can_trace "$pid"
 }
 
-/** Two clocks that are both slewed drift apart by 1 ms in 1 s at the very most; a suspended machine, by far more. */
-const handshakeLife: Millis = 10_000
-const askTimeout: Millis = 10_000
-/** The keepers give up after 1 s, the program waits for them up to 6 s. */
-const actTimeout: Millis = 12_000
-const sweepTimeout: Millis = 60_000
-
-/** Carries orders to hosts and knows what uptime each host has; one per injector. */
-const makeCourier = (hosts: ReadonlyMap<string, Host>) => {
-  const handshakes = new Map<string, Handshake>()
-
-  const shake = Effect.fnUntraced(function* (
-    host: string,
-    subject: string,
-    verb: string,
-    words: ReadonlyArray<string>
-  ) {
-    const began = yield* monotonicMillis
-    const beganAt = yield* Clock.currentTimeMillis
-    const lines = yield* run(hosts, host, subject, verb, words, askTimeout)
-    const ended = yield* monotonicMillis
-    const endedAt = yield* Clock.currentTimeMillis
-    const greeting = lines[0]?.split(" ") ?? []
-    const uptime = Number(greeting[3])
-    if (greeting[0] !== "hello" || greeting[2] === undefined || !Number.isInteger(uptime)) {
-      return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
-    }
-    const handshake = {
-      machine: greeting[1] ?? "unknown",
-      boot: greeting[2],
-      latestOffset: uptime - began,
-      earliestOffset: uptime - ended,
-      ended,
-      skew: Math.round(Number(greeting[4]) - (beganAt + endedAt) / 2)
-    }
-    handshakes.set(host, handshake)
-    return { handshake, lines }
-  })
-
-  const handshakeWith = Effect.fnUntraced(function* (host: string, subject: string) {
-    const known = handshakes.get(host)
-    if (known !== undefined && (yield* monotonicMillis) - known.ended < handshakeLife) return known
-    const shaken = yield* shake(host, subject, "hello", []).pipe(Effect.mapError((error) => unsent(error, subject)))
-    return shaken.handshake
-  })
-
-  const uptimeOf = Effect.fnUntraced(function* (handshake: Handshake, deadline: number) {
-    const remaining = deadline - (yield* Clock.currentTimeMillis)
-    const offset = (handshake.earliestOffset + handshake.latestOffset) / 2
-    return whole((yield* monotonicMillis) + remaining + offset)
-  })
-
-  const orderOn = Effect.fnUntraced(function* (
-    host: string,
-    fence: FenceId,
-    verb: string,
-    words: ReadonlyArray<string>
-  ) {
-    const member = memberWord(fence.member)
-    if (member === undefined) {
-      return yield* fail(host, fence.member, "OrderRefused", "the member's name is empty or longer than 100 bytes")
-    }
-    const lines = yield* ask(
-      hosts,
-      host,
-      fence.member,
-      verb,
-      [fence.operationId, String(fence.attempt), member, ...words],
-      verb === "arm" || verb === "lift" ? actTimeout : askTimeout
-    )
-    const answer = lines.at(-1) ?? ""
-    const [word, rest] = cleave(answer)
-    if (word === "refused" && verb !== "inspect") {
-      // A host that was restarted says no to the old uptime; the next order must ask anew.
-      handshakes.delete(host)
-      return yield* fail(host, fence.member, "OrderRefused", rest)
-    }
-    if (word === "undone") return yield* fail(host, fence.member, "NotApplied", rest)
-    if (word === "unknown") return yield* fail(host, fence.member, "Unknown", rest)
-    return answer
-  })
-
-  return { handshakeWith, orderOn, shake, uptimeOf }
+keep_settings() {
+  fits "$@"
 }
 
-const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
-
-const whole = (millis: number): string => String(Math.max(0, Math.floor(millis)))
-
-const fail = (
-  host: string,
-  member: string,
-  reason: InjectorError["reason"],
-  detail: string
-): Effect.Effect<never, InjectorError> => Effect.fail(new InjectorError({ host, member, reason, detail }))
-
-/** Hex keeps any name a safe file name, which may have 255 bytes with the attempt before it. */
-const memberWord = (member: string): string | undefined => {
-  const bytes = new TextEncoder().encode(member)
-  if (bytes.length === 0 || bytes.length > 100) return undefined
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+take_out() {
+  if [ "$grade" = Kernel ]; then hold_tree; else halt_tree; fi
+  count_stopped
 }
 
-const memberFrom = (word: string): string =>
-  new TextDecoder().decode(Uint8Array.from(word.match(/../g) ?? [], (pair) => parseInt(pair, 16)))
-
-const processWords = (process: FenceOrder["process"]): ReadonlyArray<string> => [
-  String(process.pid),
-  process.startTime,
-  process.executable,
-  process.dataDirectory
-]
-
-const cleave = (line: string): readonly [word: string, rest: string] => {
-  const blank = line.indexOf(" ")
-  return blank < 0 ? [line, ""] : [line.slice(0, blank), line.slice(blank + 1)]
+free() {
+  if holding; then free_traced "$1"; else free_stopped "$1"; fi
 }
 
-const run = (
-  hosts: ReadonlyMap<string, Host>,
-  label: string,
-  member: string,
-  verb: string,
-  words: ReadonlyArray<string>,
-  timeout: Millis
-): Effect.Effect<ReadonlyArray<string>, InjectorError | HostError> => {
-  const host = hosts.get(label)
-  if (host === undefined) return fail(label, member, "Unreachable", "no host of this name is configured")
-  return host
-    .run(Keeper.launcher, [Keeper.program, verb, ...words], { timeout })
-    .pipe(Effect.flatMap((output) => linesOf(label, member, output)))
+# True where a process that ought to be stopped is not. One that was killed runs for a moment, to its end.
+astray() {
+  looks=5
+  while same "\${1%:*}" "\${1#*:}"; do
+    case $state in [TtZXx]) return 1 ;; esac
+    looks=$((looks - 1))
+    [ "$looks" -gt 0 ] || return 0
+    sleep 0.02
+  done
+  return 1
 }
 
-const ask = (...words: Parameters<typeof run>): Effect.Effect<ReadonlyArray<string>, InjectorError> =>
-  run(...words).pipe(
-    Effect.mapError((error) =>
-      error._tag === "HostError" && error.reason === "LostAnswer"
-        ? new InjectorError({ host: error.host, member: words[2], reason: "Unknown", detail: error.detail })
-        : unsent(error, words[2])
-    )
-  )
-
-/** The error of a question that ordered nothing: whatever became of it, nothing of ours is left behind. */
-const unsent = (error: InjectorError | HostError, member: string): InjectorError =>
-  error._tag === "InjectorError"
-    ? error
-    : new InjectorError({ host: error.host, member, reason: "Unreachable", detail: error.detail })
-
-const linesOf = (
-  host: string,
-  member: string,
-  { exitCode, stderr, stdout }: HostOutput
-): Effect.Effect<ReadonlyArray<string>, InjectorError> =>
-  exitCode === 0
-    ? Effect.succeed(stdout.split("\n").filter((line) => line !== ""))
-    : fail(host, member, "Unknown", `the keeper's program ended with ${exitCode}: ${stderr.trim().slice(-500)}`)
-
-const numbers = (words: ReadonlyArray<string | undefined>): ReadonlyArray<number> | undefined =>
-  words.every((word) => word !== undefined && /^[0-9]{1,15}$/.test(word)) ? words.map(Number) : undefined
-
-const isGrade = (word: string | undefined): word is Grade => word === "Kernel" || word === "Keeper"
-
-const enders = { Worker: "Worker", Keeper: "Keeper", Sweep: "Sweep" } as const
-
-const stateFrom = (answer: string): FenceState | undefined => {
-  const [word, rest] = cleave(answer)
-  const words = rest.split(" ")
-  switch (word) {
-    case "absent":
-      return FenceState.cases.Absent.make({})
-    case "arming":
-      return FenceState.cases.Arming.make({})
-    case "refused":
-      return FenceState.cases.Refused.make({ problem: rest })
-    case "armed": {
-      const [processes, armedAt, deadline, keepers, broken] = numbers(words.slice(0, 5)) ?? []
-      const grade = words[5]
-      if (processes === undefined || armedAt === undefined || deadline === undefined || keepers === undefined) return
-      if (!isGrade(grade)) return
-      return FenceState.cases.Armed.make({ processes, armedAt, deadline, keepers, broken: broken === 1, grade })
-    }
-    case "lifted": {
-      const by = enders[words[0] as keyof typeof enders]
-      const [offAt, broken] = numbers(words.slice(1)) ?? []
-      if (by === undefined || offAt === undefined) return
-      return FenceState.cases.Lifted.make({ by, offAt, broken: broken === 1 })
-    }
-    default:
-      return undefined
-  }
+watch() {
+  [ -e "$fence/broken" ] && return 0
+  for token in $list; do
+    astray "$token" || continue
+    # A lift says so before it lets anything go.
+    [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
+  done
 }
 
-const reportFrom = (host: string, line: string): ReadonlyArray<FenceReport> => {
-  const [, operationId, attempt, member, ...standing] = line.split(" ")
-  const state = stateFrom(standing.join(" "))
-  if (operationId === undefined || attempt === undefined || member === undefined || state === undefined) return []
-  const fence = { operationId, attempt: Number(attempt), member: memberFrom(member) }
-  return [{ fence, host, injector: "pause", state }]
+escaped() {
+  for token in $list; do
+    same "\${token%:*}" "\${token#*:}" && case $state in [TtZXx]) ;; *) return 0 ;; esac
+  done
+  return 1
 }
+
+last_word() {
+  if holding; then end_holder; else release; fi
+}
+`
+
+const program = Keeper.program(mechanism)

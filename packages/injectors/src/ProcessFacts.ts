@@ -1,7 +1,7 @@
 /**
  * What a host's shell can tell of its processes from /proc, with no program but its own built-ins where it matters:
  * state and start time, threads, descendants, and whether a process is the server it is said to be. Text of a POSIX
- * shell, the first half of the keeper.
+ * shell, the first part of every program that is sent to a host.
  */
 
 /** The shell functions; they keep their answers in variables, since a command substitution would fork. */
@@ -67,6 +67,19 @@ same() {
 
 alive() {
   same "$1" "$2" && case $state in Z | X | x) false ;; esac
+}
+
+# Kills one of our own processes and waits until it is gone.
+retire() {
+  spins=0
+  while alive "$1" "$2"; do
+    [ "$1" = $$ ] && return 0
+    [ "$spins" = 0 ] && kill -KILL "$1" 2>/dev/null
+    spins=$((spins + 1))
+    [ "$spins" -gt 600 ] && return 1
+    [ "$spins" -gt 4 ] && sleep 0.005
+  done
+  return 0
 }
 
 # Sets tracer to the process that traces this one, 0 where none does.

@@ -1,28 +1,66 @@
 /**
- * The mechanisms there are. A new one is a module and a line here; configuration, worker and `inq doctor` read this list.
+ * The mechanisms there are, by the name that a cluster's configuration calls them by. A new one is a module and a line
+ * here; configuration, worker and `inq doctor` read this list.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
+import * as Schema from "effect/Schema"
+import * as Command from "./Command.ts"
+import * as Kill from "./Kill.ts"
 import * as Netfilter from "./Netfilter.ts"
 import * as Pause from "./Pause.ts"
 
 /** What a mechanism is told of the worker that uses it. */
-export interface InjectorSettings {
+export interface WorkerFacts {
   /** Ports that are never cut: the worker's own and its store's. */
   readonly keepPorts: ReadonlyArray<number>
 }
 
-/** Makes a mechanism for these hosts, by label. */
-export type MakeInjector = (hosts: ReadonlyMap<string, Host>, settings: InjectorSettings) => Injector
+/** One mechanism as a configuration knows it. */
+export interface InjectorModule {
+  /** The mechanism; the value of `injector` in a cluster's configuration, and the key its settings stand under. */
+  readonly name: string
+  /** What stands under that key; null for a mechanism without settings. */
+  readonly settings: (Schema.Top & Schema.ConstraintDecoder<unknown>) | null
+  /** True where the mechanism can do nothing without settings. */
+  readonly needsSettings: boolean
+  /** The injector on these hosts, with settings that `settings` decoded (any others are a defect), or with none. */
+  readonly make: (hosts: ReadonlyMap<string, Host>, worker: WorkerFacts, settings: unknown) => Injector
+}
 
-/** Every mechanism by its name, the usual one first. */
-export const injectors = {
-  pause: (hosts) => Pause.make(hosts),
-  netfilter: (hosts, { keepPorts }) => Netfilter.make(hosts, { keepPorts })
-} as const satisfies Readonly<Record<string, MakeInjector>>
+/** A mechanism whose settings have a type of their own, as one among the others. */
+const withSettings = <Settings>(typed: {
+  readonly name: string
+  readonly settings: Schema.Top & Schema.ConstraintDecoder<Settings>
+  readonly none: Settings | null
+  readonly make: (hosts: ReadonlyMap<string, Host>, settings: Settings) => Injector
+}): InjectorModule => {
+  const isOurs = Schema.is(typed.settings)
+  return {
+    name: typed.name,
+    settings: typed.settings,
+    needsSettings: typed.none === null,
+    make: (hosts, _, given) => {
+      const settings = given ?? typed.none
+      if (!isOurs(settings)) throw new Error(`these are not the settings of ${typed.name}`)
+      return typed.make(hosts, settings)
+    }
+  }
+}
 
-/** The name of a mechanism. */
-export type InjectorName = keyof typeof injectors
+/** The mechanisms, the usual one first. */
+export const modules: readonly [InjectorModule, ...ReadonlyArray<InjectorModule>] = [
+  { name: "pause", settings: null, needsSettings: false, make: (hosts) => Pause.make(hosts) },
+  {
+    name: "netfilter",
+    settings: null,
+    needsSettings: false,
+    make: (hosts, { keepPorts }) => Netfilter.make(hosts, { keepPorts })
+  },
+  withSettings({ name: "kill", settings: Kill.Settings, none: {}, make: Kill.make }),
+  withSettings({ name: "command", settings: Command.Settings, none: null, make: Command.make })
+]
 
-/** The names of the mechanisms, the usual one first. */
-export const injectorNames = Object.keys(injectors) as ReadonlyArray<InjectorName>
+/** Every mechanism with no settings of any member: enough to look for fences and to sweep, which need none. */
+export const sweepers = (hosts: ReadonlyMap<string, Host>): ReadonlyArray<Injector> =>
+  modules.map((module) => module.make(hosts, { keepPorts: [] }, module.needsSettings ? { members: {} } : null))

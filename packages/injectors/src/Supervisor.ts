@@ -5,6 +5,7 @@
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"
+import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 
 /** What supervises a process: its systemd unit, how long it may be silent (0 for ever), and when it is started again. */
@@ -14,12 +15,13 @@ export interface Supervision {
   readonly restart: string
 }
 
-/** The warnings about a process on a host, one sentence each; none where nothing was found or could be asked. */
-export const warnings = (host: Host, pid: number): Effect.Effect<ReadonlyArray<string>> =>
-  host.run(program, [String(pid)], { timeout: askTimeout }).pipe(
-    Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? describe(parse(stdout)) : [])),
-    Effect.catchTag("HostError", () => Effect.succeed([]))
-  )
+/** What a person should know before a process is paused, one sentence each; none where nothing was found. */
+export const warningsOfPause = (host: Host, process: ProcessRef): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(ask(host, process.pid), describePause)
+
+/** What a person should know before a process is killed and kept out, one sentence each; none where nothing was found. */
+export const warningsOfKill = (host: Host, process: ProcessRef): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(ask(host, process.pid), describeKill)
 
 /** Reads what the program printed: the unit, then `systemctl show`'s lines. */
 export const parse = (text: string): Supervision | null => {
@@ -33,8 +35,8 @@ export const parse = (text: string): Supervision | null => {
   }
 }
 
-/** What a person should know of a supervision before the process is taken out. */
-export const describe = (supervision: Supervision | null): ReadonlyArray<string> => {
+/** What a person should know of a supervision before the process is paused. */
+export const describePause = (supervision: Supervision | null): ReadonlyArray<string> => {
   if (supervision === null) return []
   const { restart, unit, watchdog } = supervision
   const again = restart === "" || restart === "no" ? "" : ` and start it again (Restart=${restart})`
@@ -46,7 +48,21 @@ export const describe = (supervision: Supervision | null): ReadonlyArray<string>
     : [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
 }
 
+/** What a person should know of a supervision before the process is killed. */
+export const describeKill = (supervision: Supervision | null): ReadonlyArray<string> =>
+  supervision === null || supervision.restart === "" || supervision.restart === "no"
+    ? []
+    : [
+        `systemd would start ${supervision.unit} again during the hold (Restart=${supervision.restart}), which breaks it; name the unit in the settings of kill`
+      ]
+
 // --- internal ---
+
+const ask = (host: Host, pid: number): Effect.Effect<Supervision | null> =>
+  host.run(program, [String(pid)], { timeout: askTimeout }).pipe(
+    Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? parse(stdout) : null)),
+    Effect.catchTag("HostError", () => Effect.succeed(null))
+  )
 
 const askTimeout: Millis = 3000
 

@@ -150,7 +150,7 @@ describe("with a holder that is frozen, or lives alone", () => {
       yield* pause.arm(order)
       for (const pid of ours()) process.kill(pid, "SIGKILL")
       const lifted = yield* ended(order)
-      assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", true])
+      assert.deepStrictEqual([lifted.by, lifted.broken], ["Kernel", true])
     })
   )
 })

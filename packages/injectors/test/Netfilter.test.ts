@@ -71,7 +71,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         assert.isTrue(yield* Peers.meet(first!, second!), "it stood past its deadline")
         assert.isEmpty(elementsOf(order), "elements are left")
         const seen = yield* netfilter.inspect("here", order.fence, 1)
-        assert.strictEqual(seen._tag === "Lifted" && seen.by, "Keeper")
+        assert.strictEqual(seen._tag === "Lifted" && seen.by, "Kernel")
         assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok, "a settled fence left its table")
       })
     )
@@ -167,7 +167,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         yield* Effect.sleep(2500)
         yield* netfilter.sweep("here", { clear: true })
         assert.isFalse(stands(), "it is litter")
-        assert.strictEqual((yield* stranger.lift("here", order.fence, 1)).by, "Keeper")
+        assert.strictEqual((yield* stranger.lift("here", order.fence, 1)).by, "Kernel")
       })
     )
   })
@@ -311,6 +311,12 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const [first, second] = yield* Peers.start(2, { uid: 65534 })
         const without = Netfilter.make(new Map([["here", asNobody(own, "")]]))
         yield* isImpossible(without, first!, "lacks CAP_NET_ADMIN, which nftables needs")
+        const swept = yield* without.sweep("here", { clear: true })
+        assert.deepStrictEqual(
+          [...new Set(swept.map(({ state }) => state._tag))],
+          ["Refused"],
+          "it can have made nothing"
+        )
         const order = yield* orderFor(first!)
         const capable = Netfilter.make(
           new Map([["here", asNobody(own, "--inh-caps=+net_admin --ambient-caps=+net_admin")]])
@@ -319,6 +325,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         assert.strictEqual(preflight._tag === "Ready" && preflight.grade, "Kernel", JSON.stringify(preflight))
         yield* capable.arm(order)
         assert.isFalse(yield* Peers.meet(first!, second!))
+        assert.strictEqual((yield* Effect.flip(without.sweep("here", { clear: true }))).reason, "OrderRefused")
         yield* capable.lift("here", order.fence, 1)
         assert.isTrue(yield* Peers.meet(first!, second!))
         fs.rmSync(own, { recursive: true, force: true })
@@ -381,7 +388,7 @@ describe
         for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
         yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
         for (const peer of peers) yield* untilEchoed(peer)
-        for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Keeper")
+        for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Kernel")
       })
     )
 

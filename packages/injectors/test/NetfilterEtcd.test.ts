@@ -74,7 +74,7 @@ describe.skipIf(missing !== "")(`etcd in namespaces${missing === "" ? "" : ` (sk
       for (const member of members) assert.isTrue(yield* untilPut(member))
       for (const order of orders) {
         const lifted = yield* netfilter.lift("here", order.fence, 1)
-        assert.strictEqual(lifted.by, "Keeper")
+        assert.strictEqual(lifted.by, "Kernel")
         assert.deepStrictEqual(fences(order), [])
       }
     })

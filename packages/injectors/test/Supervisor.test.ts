@@ -6,7 +6,7 @@ import * as Machine from "../src/Machine.ts"
 import * as Supervisor from "../src/Supervisor.ts"
 
 const said = (watchdog: string, restart: string) =>
-  Supervisor.describe(Supervisor.parse(`etcd.service\nRestart=${restart}\nWatchdogUSec=${watchdog}\n`))
+  Supervisor.describePause(Supervisor.parse(`etcd.service\nRestart=${restart}\nWatchdogUSec=${watchdog}\n`))
 
 describe("a supervisor", () => {
   it("that would end a silent server is told with its time, in every way systemd writes it", () => {
@@ -26,14 +26,25 @@ describe("a supervisor", () => {
     assert.match(said("0", "always")[0]!, /bring etcd.service back .*Restart=always/)
     assert.deepStrictEqual(said("0", "no"), [])
     assert.deepStrictEqual(said("infinity", "no"), [])
-    assert.deepStrictEqual(Supervisor.describe(Supervisor.parse("")), [])
-    assert.deepStrictEqual(Supervisor.describe(Supervisor.parse("user.slice\n\n")), [])
+    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("")), [])
+    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("user.slice\n\n")), [])
+  })
+
+  it("is told to who would kill where it starts the server again", () => {
+    const said = (restart: string) => Supervisor.describeKill({ unit: "etcd.service", watchdog: 0, restart })
+    assert.deepStrictEqual(said("always"), [
+      "systemd would start etcd.service again during the hold (Restart=always), which breaks it; name the unit in the settings of kill"
+    ])
+    assert.deepStrictEqual(said("no"), [])
+    assert.deepStrictEqual(Supervisor.describeKill(null), [])
   })
 
   it.live("of a process that is in no unit, or not there, is nobody", () =>
     Effect.gen(function* () {
       const host = LocalHost.make("here")
-      assert.deepStrictEqual(yield* Supervisor.warnings(host, 999_999_999), [])
+      const nobody = { host: "here", pid: 999_999_999, startTime: "1", executable: "/bin/sh", dataDirectory: "/" }
+      assert.deepStrictEqual(yield* Supervisor.warningsOfPause(host, nobody), [])
+      assert.deepStrictEqual(yield* Supervisor.warningsOfKill(host, nobody), [])
     })
   )
 })

@@ -12,6 +12,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Lab, LabError, type LabModule, type LabProcess, type LabSite, type ProcessName } from "./LabModule.ts"
+import * as Namespaces from "./Namespaces.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import { labModules } from "./Registry.ts"
 
@@ -26,6 +27,8 @@ export interface UpOptions {
   readonly bin?: string | undefined
   /** Settings of the system's own, by the names its module lists. */
   readonly options?: Readonly<Record<string, string>> | undefined
+  /** Gives each member a network namespace with an address of its own, so that a cut truly isolates it; needs root. */
+  readonly namespaces?: boolean | undefined
 }
 
 /** What `down` found and did. `killed` counts the processes that did not end when asked. */
@@ -64,6 +67,7 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
       "Labs run on Linux only. Use a Linux machine or virtual machine."
     )
   }
+  const network = options.namespaces === true ? yield* networkFor(options.name, module, members) : null
   const directory = directoryOf(options.name)
   yield* attempt(options.name, "StateUnreadable", () =>
     fs.mkdirSync(stateDirectory(), { recursive: true, mode: 0o700 })
@@ -72,7 +76,7 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
     const runAs = unprivileged()
     const folder = yield* chooseFolder(options.name, directory, runAs)
     const starting: Lab = {
-      version: 1,
+      version: network === null ? 1 : 2,
       name: options.name,
       system: module.system,
       state: "Starting",
@@ -80,6 +84,7 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
       folder,
       stopSignal: module.stopSignal,
       members: [],
+      ...(network === null ? {} : { network }),
       configuration: null
     }
     yield* write(directory, starting)
@@ -87,7 +92,9 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
       fs.mkdirSync(folder, { mode: 0o700 })
       if (runAs !== null) fs.chownSync(folder, runAs.uid, runAs.gid)
     })
-    const cluster = yield* module.up(site(options, members, directory, folder, runAs, module))
+    const place = site(options, members, directory, folder, runAs, network, module)
+    if (network !== null) yield* makeNetwork(place, network)
+    const cluster = yield* module.up(place)
     const lab: Lab = { ...starting, state: "Up", members: cluster.members, configuration: cluster.configuration }
     yield* attempt(options.name, "StateUnreadable", () =>
       fs.writeFileSync(configurationFile(options.name), configurationText(lab), {
@@ -166,6 +173,36 @@ const moduleFor = Effect.fnUntraced(function* ({ name, system }: UpOptions): Eff
   const known = labModules.map((module) => module.system).join(", ")
   return yield* refuse(name, "UnknownSystem", `There is no lab for "${system}". The systems are: ${known}.`)
 })
+
+// Which of the two it lacks is told, and nothing has been made yet.
+const networkFor = (
+  name: string,
+  { inNamespaces = false, system }: LabModule,
+  members: number
+): Effect.Effect<Namespaces.LabNetwork, LabError> =>
+  Effect.suspend(() => {
+    if (!inNamespaces) {
+      return refuse(name, "BadOption", `The members of a ${system} lab cannot run in network namespaces yet.`)
+    }
+    const problem = Namespaces.problem()
+    return problem === "" ? Effect.succeed(Namespaces.plan(members)) : refuse(name, "NotPermitted", problem)
+  })
+
+// Each call is a process on record like any other, so none goes on after `down` has looked.
+const makeNetwork = (place: LabSite, network: Namespaces.LabNetwork): Effect.Effect<void, LabError> =>
+  Effect.forEach(
+    Namespaces.calls(network),
+    (words) =>
+      place.run({
+        label: `ip ${words.join(" ")}`,
+        command: Namespaces.program("ip"),
+        arguments: words,
+        log: "network.log",
+        environment: {},
+        asCaller: true
+      }),
+    { discard: true }
+  )
 
 const checkOptions = (
   { options: known = {}, system }: LabModule,
@@ -296,12 +333,22 @@ const remove = Effect.fnUntraced(function* (name: string, directory: string): Ef
         `Processes ${pids} could not be stopped. Run this as the user who started the lab.`
       )
     }
+    yield* removeNetwork(lab)
     yield* removeSharedMemory(own, lab.folder)
     yield* removeFolder(name, lab.folder)
   }
   yield* removeFolder(name, directory)
   return { found: true, stopped: stopped.stopped, killed: stopped.killed }
 })
+
+const removeNetwork = ({ name, network }: Lab): Effect.Effect<void, LabError> =>
+  network === undefined
+    ? Effect.void
+    : Effect.flatMap(Namespaces.remove(network), (left) =>
+        left.length === 0
+          ? Effect.void
+          : refuse(name, "DidNotStop", `${left.join(", ")} could not be removed. Run this as root.`)
+      )
 
 const removeFolder = (name: string, folder: string): Effect.Effect<void, LabError> =>
   Effect.tryPromise({
@@ -329,6 +376,7 @@ const site = (
   directory: string,
   folder: string,
   runAs: LabSite["runAs"],
+  network: LabSite["network"],
   module: LabModule
 ): LabSite => ({
   name,
@@ -338,6 +386,7 @@ const site = (
   directory,
   folder,
   runAs,
+  network,
   canEnter: (folder) => traversable(folder, runAs),
   start: (process) =>
     Effect.flatMap(launch(name, directory, folder, runAs, process), ({ child }) =>
@@ -368,11 +417,14 @@ const site = (
     )
 })
 
-// The shell writes its own number and start time, which outlive `exec`, to the record before it becomes the server.
+// The shell writes its own number and start time, which outlive `exec`, to the record before it becomes the server. The
+// first argument counts the words before the server's own, which enter a namespace for it.
 const recordThenExec = `
 read -r line </proc/$$/stat
 started() { shift 19; echo "$1"; }
-echo "$$ $(started \${line##*) }) $1" >&3
+server() { shift "$1"; echo "$2"; }
+echo "$$ $(started \${line##*) }) $(server "$@")" >&3
+shift
 exec "$@" 3>&-`
 
 const launch = (
@@ -387,12 +439,16 @@ const launch = (
       const command = fs.realpathSync(spec.command)
       const log = fs.openSync(path.join(folder, spec.log), "a", 0o644)
       const record = fs.openSync(path.join(directory, "processes"), "a", 0o600)
-      const child = childProcess.spawn("/bin/sh", ["-c", recordThenExec, spec.label, command, ...spec.arguments], {
+      const identity = spec.asCaller === true ? null : runAs
+      const entering = spec.namespace === undefined ? [] : Namespaces.entering(spec.namespace, identity)
+      const words = [String(entering.length), ...entering, command, ...spec.arguments]
+      const child = childProcess.spawn("/bin/sh", ["-c", recordThenExec, spec.label, ...words], {
         cwd: folder,
         detached: true,
         env: { PATH: "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...spec.environment },
         stdio: ["ignore", log, log, record],
-        ...(spec.asCaller === true || runAs === null ? {} : runAs)
+        // Only we may enter a namespace; there the identity is taken on after that.
+        ...(identity === null || spec.namespace !== undefined ? {} : identity)
       })
       const ended = new Promise<number | string>((resolve) => {
         child.once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"))

@@ -6,6 +6,7 @@
 import { Instant } from "@inquorate/core/Time"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { LabNetwork } from "./Namespaces.ts"
 
 /** One member of a lab. `pid` and `startTime` (field 22 of `/proc/<pid>/stat`) together name its process for ever. */
 export const LabMember = Schema.Struct({
@@ -23,8 +24,8 @@ export type LabMember = typeof LabMember.Type
 
 /** The record of a lab, stored as `lab.json` before anything is started. */
 export const Lab = Schema.Struct({
-  /** Of the record's form; a later form is refused unread. */
-  version: Schema.Literal(1),
+  /** Of the record's form; a later form is refused unread. The second is that of labs in namespaces. */
+  version: Schema.Literals([1, 2]),
   name: Schema.String,
   system: Schema.String,
   /** `Starting` until its cluster took a write; a lab whose `up` was killed stays so until `down`. */
@@ -35,6 +36,8 @@ export const Lab = Schema.Struct({
   /** The signal that stops a member: it asks for good order, but for SIGKILL, where order takes long and gains nothing. */
   stopSignal: Schema.Literals(["SIGINT", "SIGTERM", "SIGKILL"]),
   members: Schema.Array(LabMember),
+  /** The namespaces of its members, which `down` removes, where they have some. */
+  network: Schema.optionalKey(LabNetwork),
   /** The cluster as it stands in a worker's configuration file. */
   configuration: Schema.Json
 }).annotate({ identifier: "Lab" })
@@ -55,6 +58,7 @@ export class LabError extends Schema.TaggedError<LabError>()("LabError", {
     "NameTaken",
     "NoBinaries",
     "NotThisPlatform",
+    "NotPermitted",
     "DidNotStart",
     "DidNotStop",
     "StateUnreadable"
@@ -78,6 +82,8 @@ export interface LabProcess {
   readonly environment: Readonly<Record<string, string>>
   /** Runs as whoever called `up` instead of as the site's identity. */
   readonly asCaller?: boolean
+  /** The network namespace it runs in; this machine's own where it is left out. */
+  readonly namespace?: string
 }
 
 /** A process by its number and the moment it began, in clock ticks since boot. */
@@ -98,6 +104,8 @@ export interface LabSite {
   readonly directory: string
   /** The folder for data, binaries and logs; the site's identity owns it. */
   readonly folder: string
+  /** The namespaces that members are to run in, one each; null where they share this machine's own network. */
+  readonly network: LabNetwork | null
   /** The identity that processes run under; null where they run as the caller. */
   readonly runAs: { readonly uid: number; readonly gid: number } | null
   /** True where that identity can enter a folder and everything above it. */
@@ -125,6 +133,8 @@ export interface LabModule {
   readonly stopSignal: Lab["stopSignal"]
   /** What may be set, by name, each in a line for a person; the module reads the values. */
   readonly options?: Readonly<Record<string, string>>
+  /** True where its members can run in network namespaces of their own. */
+  readonly inNamespaces?: boolean
   /** Starts a cluster at the site and waits until it takes writes. What it started is stopped by its caller on failure. */
   readonly up: (site: LabSite) => Effect.Effect<LabCluster, LabError>
 }

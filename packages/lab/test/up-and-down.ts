@@ -3,10 +3,11 @@ import * as Lab from "@inquorate/lab/Lab"
 import * as Effect from "effect/Effect"
 
 const name = process.argv[2]!
+const namespaces = process.argv[3] === "namespaces"
 
 await Effect.runPromise(
   Effect.gen(function* () {
-    const lab = yield* Lab.up({ system: "postgres", name })
+    const lab = yield* Lab.up(namespaces ? { system: "etcd", name, namespaces } : { system: "postgres", name })
     console.log(`folder ${lab.folder}`)
     const [listed] = yield* Lab.list
     console.log(`up ${listed?.state} ${listed?.running.length}`)

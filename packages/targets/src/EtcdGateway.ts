@@ -81,6 +81,7 @@ export const MemberList = Schema.Struct({
       ID: Unsigned,
       name: Schema.optionalKey(Schema.String),
       clientURLs: Schema.optionalKey(Schema.Array(Schema.String)),
+      peerURLs: Schema.optionalKey(Schema.Array(Schema.String)),
       isLearner: Schema.optionalKey(Schema.Boolean)
     })
   )

@@ -90,7 +90,12 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     const identity = { name, node, address, ...partOf(entry, leader) }
     return entry === undefined
       ? { ...identity, up: false, process: null, processProblem: "it is not in the cluster's list of members" }
-      : { ...identity, up: Result.isSuccess(status) && isWell(status.success), process, processProblem }
+      : {
+          ...identity,
+          up: Result.isSuccess(status) && isWell(status.success),
+          process: process === null ? null : withPeers(process, entry, roster),
+          processProblem
+        }
   })
   const strangers = roster.filter(({ ID }) => !asked.some(({ name }) => known.ids.get(name) === ID))
   return {
@@ -217,6 +222,18 @@ const identities = (
 }
 
 const hostOf = (url: string): string => url.replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "")
+
+// As the cluster has them. Where one is a name, or not told, nobody is told: a cut by a part of them would be none.
+const withPeers = (process: ProcessRef, entry: Entry, roster: Known["roster"]): ProcessRef => {
+  const own = (entry.peerURLs ?? []).map(hostOf)
+  const others = roster.filter(({ ID }) => ID !== entry.ID).map(({ peerURLs = [] }) => peerURLs.map(hostOf))
+  const all = [own, ...others]
+  return all.every((endpoints) => endpoints.length > 0 && endpoints.every(isNumeric))
+    ? { ...process, peers: { own, others: others.flat() } }
+    : process
+}
+
+const isNumeric = (endpoint: string): boolean => /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(endpoint)
 
 const nameOf = (id: string, known: Known | null): string => {
   for (const [name, other] of known?.ids ?? []) if (other === id) return name

@@ -128,6 +128,12 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
       for (const [index, { process }] of topology.members.entries()) {
         const { dataDirectory, pid, startTime } = lab.members[index]!
         assert.deepInclude(process, { host: "local", pid, startTime, dataDirectory })
+        const others = topology.members.filter((_, other) => other !== index)
+        assert.sameMembers(
+          [...process!.peers!.others],
+          others.flatMap((other) => other.process!.peers!.own)
+        )
+        assert.match(process!.peers!.own.join(), /^127\.0\.0\.1:\d+$/)
       }
       const cut = Result.getOrThrow(chooseCut(topology, "QuorumReplicas"))
       assert.deepStrictEqual(

@@ -33,6 +33,23 @@ describe("what a host shows of its listening processes", () => {
     }
   })
 
+  it("finds in another network namespace only who listens on just the address that is asked about", () => {
+    const listening = host(
+      "apart 0A01000A:094B 11",
+      "holds 1 11",
+      "apart 00000000:094B 12",
+      "holds 2 12",
+      "apart 0100007F:094B 13",
+      "holds 3 13",
+      ...server(1, "/data/one"),
+      ...server(2, "/data/two"),
+      ...server(3, "/data/three")
+    )
+    assert.deepStrictEqual(pidsOn("10.0.1.10:2379", listening), [1])
+    assert.deepStrictEqual(pidsOn("10.0.1.11:2379", listening), [])
+    assert.deepStrictEqual(pidsOn("127.0.0.1:2379", listening), [])
+  })
+
   it("reads names with blanks, and says what it may not see", () => {
     const listening = host(
       ...socket("00000000", 11, 1),

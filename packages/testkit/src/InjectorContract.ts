@@ -18,6 +18,8 @@ export interface InjectorBench {
   readonly injector: Injector
   /** A running replica that nothing else acts on, for one test; it is gone at the end of the scope. */
   readonly start: Effect.Effect<{ readonly member: string; readonly process: ProcessRef }, never, Scope.Scope>
+  /** The process that the replica is now, where a mechanism gives it another one; `process` where it is left out. */
+  readonly current?: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<ProcessRef>
   /** True while the replica runs, false while it is held. */
   readonly runs: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<boolean>
 }
@@ -84,7 +86,7 @@ const sceneOf = (
         const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
         return {
           fence: fence(attempt),
-          process: replica.process,
+          process: bench.current === undefined ? replica.process : yield* bench.current(replica),
           epoch,
           deadline: now + hold,
           startByMonotonic: late === undefined ? monotonic + 10_000 : monotonic - late
@@ -151,7 +153,7 @@ const laws: ReadonlyArray<
       assert.isFalse(yield* scene.runs)
       const lifted = yield* scene.awaitLifted(order.fence)
       assert.isTrue(yield* scene.runs)
-      assert.strictEqual(lifted.by, "Keeper")
+      assert.include(["Keeper", "Kernel"], lifted.by)
       assert.isAtLeast(lifted.offAt, Math.max(armed.armedAt, order.deadline - 500))
       assert.deepStrictEqual(yield* scene.injector.lift(scene.host, order.fence, 1), lifted)
     })
@@ -229,7 +231,7 @@ const laws: ReadonlyArray<
       const state = yield* scene.injector.inspect(scene.host, order.fence, 1)
       assert.strictEqual(state._tag === "Armed" && state.deadline, nearer)
       const lifted = yield* scene.awaitLifted(order.fence)
-      assert.strictEqual(lifted.by, "Keeper")
+      assert.include(["Keeper", "Kernel"], lifted.by)
       assert.isBelow(lifted.offAt, order.deadline)
       assert.isTrue(yield* scene.runs)
       yield* refused(scene.injector.tighten(scene.host, order.fence, 1, nearer - 1))

@@ -9,7 +9,14 @@ import * as Latch from "effect/Latch"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { ProbeOutcome, SurvivorsWord } from "@inquorate/core/Evidence"
 import { forPartition, type Guid } from "@inquorate/core/Guid"
-import { type FenceId, type FenceState, type Injector, InjectorError, type Preflight } from "@inquorate/core/Injector"
+import {
+  type Ender,
+  type FenceId,
+  type FenceState,
+  type Injector,
+  InjectorError,
+  type Preflight
+} from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
@@ -84,7 +91,7 @@ export interface Happening {
   readonly member: string
   readonly fence: FenceId
   /** Who ended it, where it ended. */
-  readonly by: "Worker" | "Keeper" | "Sweep" | null
+  readonly by: Ender | null
   readonly deadline: Instant
 }
 
@@ -215,7 +222,7 @@ interface World {
   readonly available: () => boolean
   /** Waits until something changes or the next expiry or election is due. */
   readonly nextChange: Effect.Effect<void>
-  readonly lift: (record: FenceRecord, by: "Worker" | "Keeper" | "Sweep", at: Instant) => void
+  readonly lift: (record: FenceRecord, by: Ender, at: Instant) => void
 }
 
 const makeWorld = (clock: Clock.Clock, settings: Settings): World => {

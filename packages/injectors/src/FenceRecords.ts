@@ -1,5 +1,5 @@
 /**
- * The first part of the netfilter program: the records of its fences on the host.
+ * The records of fences on their host, and the words that every program sent there knows. Shell text.
  *
  * - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
  *   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
@@ -7,13 +7,14 @@
  * - The end of a fence is written once, by `link`, in uptime and UTC. A record of another boot is void.
  *
  * State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else `$XDG_STATE_HOME/inquorate` or
- * `~/.local/state/inquorate`; in it `netfilter/<operation>/{epoch.<n>,<attempt>.<member>}`.
+ * `~/.local/state/inquorate`; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
  */
 
 /** Shell functions that keep the records of fences; they stand on those of `ProcessFacts`. */
-export const records = `# --- state ---
+export const shell = `# --- records ---
 
-open_state() {
+# Sets state_root, with these folders in it, and effective to the user.
+open_root() {
   while read -r key _ effective _; do [ "$key" = Uid: ] && break; done </proc/self/status
   state_root=$INQUORATE_STATE
   if [ -z "$state_root" ]; then
@@ -25,8 +26,10 @@ open_state() {
   fi
   problem="the state directory $state_root cannot be written"
   case $state_root in /*) ;; *) return 1 ;; esac
-  [ -d "$state_root/netfilter" ] || mkdir -p "$state_root/netfilter" 2>/dev/null
-  [ -w "$state_root/netfilter" ] || return 1
+  for folder in "$@"; do
+    [ -d "$state_root/$folder" ] || mkdir -p "$state_root/$folder" 2>/dev/null
+    [ -w "$state_root/$folder" ] || return 1
+  done
   problem="the state directory $state_root belongs to another user"
   [ -O "$state_root" ] || return 1
   problem=
@@ -36,31 +39,14 @@ open_boot() {
   read -r boot </proc/sys/kernel/random/boot_id
 }
 
-# The name carries operation, attempt and member, so that a table tells whose it is without any record, and a checksum
-# of the state directory, so that workers with different ones do not take each other's tables for strays.
-name_table() {
-  [ -n "$root_sum" ] || sum_root
-  table=inq_$(printf '%s' "$1" | tr -d -)_$2_$3_$root_sum
-}
-
-sum_root() {
-  root_sum=$(printf '%s' "$state_root" | cksum)
-  root_sum=\${root_sum%% *}
-}
-
-# Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
-open_fence() {
-  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
+# Takes folder, operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
+open_record() {
+  is_name "$2" && is_number "$3" && is_name "$4" && is_number "$5" || answer refused "the order is malformed"
   open_state || answer refused "$problem"
   open_boot
-  operation=$state_root/netfilter/$1
-  fence=$operation/$2.$3
-  epoch=$4
-  name_table "$1" "$2" "$3"
-  case $table in
-    inq_????????????????????????????????_*) [ \${#table} -le 255 ] || answer refused "the fence's name is too long" ;;
-    *) answer refused "the order is malformed" ;;
-  esac
+  operation=$state_root/$1/$2
+  fence=$operation/$3.$4
+  epoch=$5
   [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
 }
@@ -73,7 +59,7 @@ outranked() {
   return 1
 }
 
-# A fence ordered before this boot is void: its table and its uptime are gone.
+# A fence ordered before this boot is void: its processes, its rules and its uptime are gone.
 void() {
   ordered_boot=
   read -r ordered_boot 2>/dev/null <"$fence/order"
@@ -105,18 +91,17 @@ settle() {
   clock
   utc
   printf '%s %s %s\\n' "\${2:-$now}" "\${3:-$utc}" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
-  [ -e "$fence/lifted" ]
+  [ -e "$fence/lifted" ] || return 1
+  forget
 }
+
+# What a program has to do once the end of a fence is on record.
+forget() { :; }
 
 settle_void() {
   clock
   utc
   settle Sweep 0 $((utc - now))
-}
-
-# The kernel writes down no end of its own; what it was told to keep is the moment.
-settle_expired() {
-  settle Keeper "$deadline" "$deadline_utc"
 }
 
 note() {
@@ -127,5 +112,34 @@ note() {
 text_of() {
   when= text=
   read -r when text 2>/dev/null <"$fence/$1"
+}
+
+# True where the fence ended more than seven days ago.
+is_old() {
+  [ "$clear" = clear ] || return 1
+  when=
+  if [ -e "$fence/lifted" ]; then
+    read -r _ when _ <"$fence/lifted"
+  elif [ -e "$fence/refused" ]; then
+    text_of refused
+  fi
+  is_number "$when" && [ $((today - when)) -gt 604800000 ]
+}
+
+forget_operation() {
+  for fence in "$operation"/[0-9]*.*; do
+    [ -d "$fence" ] && return 0
+  done
+  rm -rf "$operation"
+}
+
+hello() {
+  open_state
+  open_boot
+  machine=unknown
+  read -r machine 2>/dev/null </etc/machine-id
+  clock
+  utc
+  printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
 }
 `

@@ -1,0 +1,276 @@
+/**
+ * A machine reached over the system's `ssh`: one connection for everything (a control master of our own, which ends
+ * itself when idle), one program at a time on it, bounded in time and output. No secret passes through here: keys, agents
+ * and known hosts are ssh's own affair, and it is never allowed to ask.
+ *
+ * Nothing was sent is only said where it is certain: the connection could not be made. Whatever breaks after that is a
+ * lost answer, for an answer is whole only with the mark that the far side prints after it.
+ */
+import { spawn } from "node:child_process"
+import { createHash, randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
+import type { Millis } from "@inquorate/core/Time"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+
+// --- models ---
+
+/** How a connection is made where ssh's own configuration does not say it. */
+export interface SshOptions {
+  readonly port?: number
+  /** A private key file, used instead of all others. */
+  readonly identity?: string
+  /** The file of host keys to trust; an unknown or changed key is always refused. */
+  readonly knownHosts?: string
+  /** ssh's configuration file, instead of the user's own. */
+  readonly configFile?: string
+  /** How long a connection may take, 5000 ms unless given. */
+  readonly connectTimeout?: Millis
+}
+
+/** A host to make. */
+export interface SshTarget {
+  readonly label: string
+  /** What `ssh` takes: `host`, `user@host`, or a name of its configuration. */
+  readonly destination: string
+  readonly options?: SshOptions
+  /** Where the socket of the connection goes; `ssh` in the state directory unless given. */
+  readonly socketDirectory?: string
+}
+
+// --- make ---
+
+/** A machine over ssh. Connects when it is first asked; the connection is closed with the scope. */
+export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const connection = connectionOf(target)
+    const connecting = yield* Semaphore.make(1)
+    let isUp = false
+
+    const connect = connecting.withPermit(
+      Effect.suspend(() =>
+        isUp
+          ? Effect.void
+          : Effect.tap(open(target, connection), () =>
+              Effect.sync(() => {
+                isUp = true
+              })
+            )
+      )
+    )
+
+    yield* Effect.addFinalizer(() => (isUp ? close(connection) : Effect.void))
+
+    const attempt = Effect.fnUntraced(function* (
+      command: string,
+      nonce: string
+    ): Effect.fn.Return<HostOutput, HostError> {
+      yield* connect
+      const ended = yield* collect(target.label, [...connection.shared, "--", target.destination, command])
+      const answer = answerOf(ended.stdout, nonce)
+      if (answer !== undefined) return { ...answer, stderr: ended.stderr }
+      isUp = false
+      const { label } = target
+      return yield* neverSent(ended.stderr)
+        ? unreachable(label, "the connection was lost before anything was sent")
+        : lost(label, `the connection ended: ${lastLine(ended.stderr)}`)
+    })
+
+    const run: Host["run"] = (program, arguments_, { timeout }) => {
+      const wasUp = isUp
+      const nonce = randomBytes(12).toString("hex")
+      const command = remoteCommand(program, arguments_, nonce)
+      return attempt(command, nonce).pipe(
+        // The master had gone unseen: nobody can have taken the command, so it may be given again.
+        Effect.catchIf(
+          (error) => error.reason === "Unreachable" && wasUp,
+          () => attempt(command, nonce)
+        ),
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () => Effect.fail(lost(target.label, `no answer within ${timeout} ms`))
+        })
+      )
+    }
+    return { label: target.label, run }
+  })
+
+/** A word for a POSIX shell that means exactly this text. */
+export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+
+// --- internal ---
+
+/** More than any answer of ours; a program that says more is cut off. */
+const outputLimit = 4 * 1024 * 1024
+/** How long an idle connection stays when the worker is gone. */
+const persistSeconds = 60
+
+const lost = (host: string, detail: string): HostError => new HostError({ host, reason: "LostAnswer", detail })
+
+const unreachable = (host: string, detail: string): HostError => new HostError({ host, reason: "Unreachable", detail })
+
+/**
+ * True where the client never spoke to a master, so that nobody can have taken the command: it then tries a way of its
+ * own, which leads nowhere. Of a master that failed it says so first, in a line of `mux_client_…`.
+ */
+const neverSent = (stderr: string): boolean => /^kex_exchange_identification: /m.test(stderr) && !/\bmux_/.test(stderr)
+
+interface Connection {
+  readonly socket: string
+  readonly log: string
+  readonly master: ReadonlyArray<string>
+  readonly shared: ReadonlyArray<string>
+  readonly exit: ReadonlyArray<string>
+}
+
+const connectionOf = ({ destination, options = {}, socketDirectory }: SshTarget): Connection => {
+  const folder = socketDirectory ?? path.join(stateDirectory(), "ssh")
+  // Of this process alone: two masters on one socket would leave one of them without an end.
+  const name = createHash("sha256").update(`${destination} ${process.pid} ${randomBytes(8).toString("hex")}`)
+  const file = name.digest("hex").slice(0, 16)
+  // The path of a socket has 107 bytes, of which ssh takes 18 for a name of the moment.
+  const socket = path.join(Buffer.byteLength(folder) > 70 ? os.tmpdir() : folder, file)
+  const seconds = Math.max(1, Math.ceil((options.connectTimeout ?? 5000) / 1000))
+  const common = [
+    ...(options.configFile === undefined ? [] : ["-F", options.configFile]),
+    ...(options.port === undefined ? [] : ["-p", String(options.port)]),
+    ...(options.identity === undefined ? [] : ["-i", options.identity, ...option("IdentitiesOnly=yes")]),
+    ...(options.knownHosts === undefined ? [] : option(`UserKnownHostsFile="${options.knownHosts}"`)),
+    "-T",
+    "-a",
+    "-x",
+    ...option(
+      "BatchMode=yes",
+      "StrictHostKeyChecking=yes",
+      `ConnectTimeout=${seconds}`,
+      "ConnectionAttempts=1",
+      "ServerAliveInterval=2",
+      "ServerAliveCountMax=2",
+      "ClearAllForwardings=yes",
+      "PermitLocalCommand=no",
+      "RemoteCommand=none",
+      "RequestTTY=no",
+      "EscapeChar=none",
+      "LogLevel=ERROR",
+      `ControlPath="${socket.replaceAll("%", "%%")}"`
+    )
+  ]
+  return {
+    socket,
+    log: `${socket}.log`,
+    master: [...common, ...option("ControlMaster=yes", `ControlPersist=${persistSeconds}`), "-f", "-N"],
+    // There is no way but the master, so that a lost one is seen.
+    shared: [...common, ...option("ControlMaster=no", "ProxyCommand=false")],
+    exit: [...common, "-O", "exit", "--", destination]
+  }
+}
+
+const option = (...settings: ReadonlyArray<string>): ReadonlyArray<string> =>
+  settings.flatMap((setting) => ["-o", setting])
+
+const stateDirectory = (): string => {
+  if (process.env["INQUORATE_STATE"] !== undefined) return process.env["INQUORATE_STATE"]
+  if (process.getuid?.() === 0) return "/var/lib/inquorate"
+  return path.join(process.env["XDG_STATE_HOME"] ?? path.join(os.homedir(), ".local", "state"), "inquorate")
+}
+
+// The master goes to the background once it is connected, and would hold a pipe open for its whole life: so a file.
+const open = ({ destination, label, options }: SshTarget, connection: Connection): Effect.Effect<void, HostError> =>
+  Effect.gen(function* () {
+    yield* Effect.try({
+      try: () => fs.mkdirSync(path.dirname(connection.socket), { recursive: true, mode: 0o700 }),
+      catch: (cause) => unreachable(label, `no place for the socket: ${(cause as Error).message}`)
+    })
+    yield* close(connection)
+    const code = yield* ended([...connection.master, "-E", connection.log, "--", destination]).pipe(
+      Effect.mapError((detail) => unreachable(label, detail)),
+      Effect.timeoutOrElse({
+        duration: (options?.connectTimeout ?? 5000) + 2000,
+        orElse: () => Effect.fail(unreachable(label, "no connection in time"))
+      })
+    )
+    const said = read(connection.log)
+    fs.rmSync(connection.log, { force: true })
+    if (code !== 0) return yield* unreachable(label, `ssh to ${destination}: ${lastLine(said)}`)
+  })
+
+const close = (connection: Connection): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    fs.existsSync(connection.socket)
+      ? ended(connection.exit).pipe(
+          Effect.timeout(2000),
+          Effect.ignore,
+          Effect.andThen(Effect.sync(() => fs.rmSync(connection.socket, { force: true })))
+        )
+      : Effect.void
+  )
+
+const ended = (arguments_: ReadonlyArray<string>): Effect.Effect<number | null, string> =>
+  Effect.callback((resume) => {
+    const child = spawn("ssh", arguments_, { stdio: "ignore" })
+    child.on("error", (error) => resume(Effect.fail(error.message)))
+    child.on("exit", (code) => resume(Effect.succeed(code)))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const collect = (
+  label: string,
+  arguments_: ReadonlyArray<string>
+): Effect.Effect<{ readonly stdout: string; readonly stderr: string }, HostError> =>
+  Effect.callback((resume) => {
+    const child = spawn("ssh", arguments_, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] })
+    const stdout: Array<Buffer> = []
+    const stderr: Array<Buffer> = []
+    let length = 0
+    const into =
+      (chunks: Array<Buffer>) =>
+      (chunk: Buffer): void => {
+        length += chunk.length
+        if (length <= outputLimit) chunks.push(chunk)
+        else child.kill("SIGKILL")
+      }
+    child.stdout.on("data", into(stdout))
+    child.stderr.on("data", into(stderr))
+    child.on("error", (error) => {
+      if (child.pid === undefined) resume(Effect.fail(unreachable(label, error.message)))
+    })
+    child.on("close", () =>
+      resume(
+        length > outputLimit
+          ? Effect.fail(lost(label, `more than ${outputLimit} bytes of output`))
+          : Effect.succeed({
+              stdout: Buffer.concat(stdout).toString("utf8"),
+              stderr: Buffer.concat(stderr).toString("utf8")
+            })
+      )
+    )
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/** The far login shell, whichever it is, hands everything to `sh`; the mark after the answer carries the exit code. */
+const remoteCommand = (program: string, arguments_: ReadonlyArray<string>, nonce: string): string => {
+  const script = `cd /; sh -c "$@"; printf '\\n%s %s\\n' ${nonce} "$?"`
+  return ["exec sh -c", ...[script, "inquorate", program, "inquorate", ...arguments_].map(quote)].join(" ")
+}
+
+const answerOf = (
+  stdout: string,
+  nonce: string
+): { readonly stdout: string; readonly exitCode: number } | undefined => {
+  const match = new RegExp(`\\n${nonce} (\\d{1,3})\\n$`).exec(stdout)
+  return match === null ? undefined : { stdout: stdout.slice(0, match.index), exitCode: Number(match[1]) }
+}
+
+const read = (file: string): string => {
+  try {
+    return fs.readFileSync(file, "utf8")
+  } catch {
+    return ""
+  }
+}
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.slice(0, 500) || "ssh said nothing"

@@ -1,0 +1,87 @@
+/** What the tests of kept injectors share: a state directory of their own, orders, and waiting for what must come. */
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import type { ProcessRef } from "@inquorate/core/Topology"
+import { afterAll, assert, beforeAll } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+let state = ""
+
+/** Gives the file a state directory of its own, and fails it where a keeper is left at its end. */
+export const useState = (): void => {
+  beforeAll(() => {
+    state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-state-"))
+    process.env.INQUORATE_STATE = state
+  })
+  afterAll(async () => {
+    for (let turn = 0; turn < 200 && ours().length > 0; turn++) await new Promise((resume) => setTimeout(resume, 50))
+    assert.deepStrictEqual(ours(), [], "a keeper is left")
+    fs.rmSync(state, { recursive: true, force: true })
+  })
+}
+
+/** The state directory of this file. */
+export const stateDirectory = (): string => state
+
+/** An order for a process, of a new operation unless one is given. */
+export const orderFor = Effect.fnUntraced(function* (
+  { member, process }: { readonly member: string; readonly process: ProcessRef },
+  changes: { readonly attempt?: number; readonly hold?: number; readonly operationId?: string } = {}
+) {
+  const order: FenceOrder = {
+    fence: { operationId: changes.operationId ?? randomUUID(), attempt: changes.attempt ?? 1, member },
+    process,
+    epoch: 1,
+    deadline: (yield* Clock.currentTimeMillis) + (changes.hold ?? 20_000),
+    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000
+  }
+  return order
+})
+
+/** The state of a fence once it is off. */
+export const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector) {
+  for (let turn = 0; turn < 200; turn++) {
+    const state = yield* (
+      injector
+        .inspect(order.process.host, order.fence, 1)
+        // A host that cannot be asked just now says nothing.
+        .pipe(Effect.orElseSucceed((): FenceState => ({ _tag: "Absent" })))
+    )
+    if (state._tag === "Lifted") return state
+    yield* Effect.sleep(100)
+  }
+  return assert.fail("nobody ended the fence within 20 s")
+})
+
+/** Waits until something is so, 15 s at most. */
+export const until = Effect.fnUntraced(function* (what: string, condition: () => boolean) {
+  for (let turn = 0; turn < 1500 && !condition(); turn++) yield* Effect.sleep(10)
+  assert.isTrue(condition(), `it did not come to be within 15 s: ${what}`)
+})
+
+/** The host's own record of a fence. */
+export const directoryOf = (fence: FenceId): string =>
+  path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
+
+/** The two keepers of a fence. */
+export const keepersOf = (fence: FenceId): readonly [number, number] => {
+  const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
+  return [Number(first), Number(second)]
+}
+
+// --- internal ---
+
+/** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
+const ours = (): ReadonlyArray<number> =>
+  fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
+    try {
+      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(`${state}/`) ? [Number(name)] : []
+    } catch {
+      return []
+    }
+  })

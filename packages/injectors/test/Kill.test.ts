@@ -1,0 +1,286 @@
+/**
+ * The kill on real processes: its contract, that a server comes back just as it was, and that there are never two of it,
+ * whoever is killed or frozen meanwhile.
+ */
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import type { Host } from "@inquorate/core/Host"
+import type { FenceOrder, Injector } from "@inquorate/core/Injector"
+import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Kill from "../src/Kill.ts"
+import * as LocalHost from "../src/LocalHost.ts"
+import * as Pause from "../src/Pause.ts"
+import * as Bench from "./Bench.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+import * as RestartedServer from "./RestartedServer.ts"
+
+const hosts = new Map([["here", LocalHost.make("here")]])
+const kill = Kill.make(hosts)
+const lift = (order: FenceOrder, injector: Injector = kill) => injector.lift("here", order.fence, 1)
+
+Bench.useState()
+
+injectorContract(
+  "the kill keeps the contract of an injector",
+  Effect.succeed<InjectorBench>({
+    injector: kill,
+    start: RestartedServer.start(),
+    current: ({ process }) => Effect.sync(() => RestartedServer.current(process)),
+    runs: ({ process }) => Effect.sync(() => RestartedServer.runs(process))
+  }),
+  { clock: "live" }
+)
+
+describe("a killed server", () => {
+  it.live("is really gone, and comes back as another process with the same arguments and surroundings", () =>
+    Effect.gen(function* () {
+      const log = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-log-")), "a log's name")
+      const odd = ["it's", "", 'say "$HOME" `x` \\', "two\nlines ", "*", "-n"]
+      const tree = yield* RestartedServer.start(logged(log, odd))
+      const before = surroundings(tree.process.pid)
+      const order = yield* Bench.orderFor(tree)
+      const armed = yield* kill.arm(order)
+      assert.isAtLeast(armed.processes, 1)
+      assert.isFalse(ProcessTree.isThere(tree.process.pid))
+      const lifted = yield* lift(order)
+      const now = RestartedServer.current(tree.process)
+      assert.notStrictEqual(now.pid, tree.process.pid)
+      assert.strictEqual(lifted.detail, `runs again as process ${now.pid}`)
+      assert.deepStrictEqual(surroundings(now.pid), before)
+      yield* Bench.until("the second line of the log", () => fs.readFileSync(log, "utf8") === "began\nready\nbegan\n")
+      assert.strictEqual(fieldOf(now.pid, 6), String(now.pid), "it has no session of its own")
+      assert.isFalse(fs.existsSync(path.join(Bench.directoryOf(order.fence), "restart")), "its environment was left")
+      fs.rmSync(path.dirname(log), { recursive: true })
+    })
+  )
+
+  it.live.skipIf(process.getuid?.() !== 0)("comes back as its own user, not as ours", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start(ProcessTree.start("still", { uid: 65_534 }))
+      const before = surroundings(tree.process.pid)
+      const order = yield* Bench.orderFor(tree)
+      yield* kill.arm(order)
+      yield* lift(order)
+      assert.deepStrictEqual(surroundings(RestartedServer.current(tree.process).pid), before)
+    })
+  )
+
+  it.live("comes back by a command where one is configured", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const mark = path.join(tree.process.dataDirectory, "by-command")
+      const command = `echo "$PWD" >by-command; (exec setsid sh -c 'sleep 1000; :' >/dev/null 2>&1) & sleep 0.1`
+      const ours = Kill.make(hosts, { members: { [tree.member]: { command } } })
+      assert.strictEqual((yield* ours.preflight(tree.process, tree.member))._tag, "Ready")
+      const order = yield* Bench.orderFor(tree)
+      yield* ours.arm(order)
+      assert.isFalse(fs.existsSync(mark))
+      yield* lift(order, ours)
+      assert.strictEqual(fs.readFileSync(mark, "utf8"), `${tree.process.dataDirectory}\n`)
+      assert.isTrue(RestartedServer.runs(tree.process))
+    })
+  )
+
+  it.live("is stopped and started by its unit where one is configured (a stand-in for systemctl)", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const folder = tree.process.dataDirectory
+      const script = `#!/bin/sh\ncd ${folder}\necho "$@" >>calls\n[ "$1" = stop ] || (exec setsid sh -c 'sleep 1000; :' >/dev/null 2>&1) &\n`
+      fs.writeFileSync(path.join(folder, "systemctl"), script, { mode: 0o755 })
+      const near = LocalHost.make("here")
+      const withUnits: Host = {
+        ...near,
+        run: (program, words, options) =>
+          near.run(
+            `PATH=${folder}:$PATH; export PATH; p=$1; shift; exec sh -c "$p" inquorate "$@"`,
+            [program, ...words],
+            options
+          )
+      }
+      const ours = Kill.make(new Map([["here", withUnits]]), { members: { [tree.member]: { unit: "m@1.service" } } })
+      assert.strictEqual((yield* ours.preflight(tree.process, tree.member))._tag, "Ready")
+      const order = yield* Bench.orderFor(tree)
+      yield* ours.arm(order)
+      assert.isFalse(RestartedServer.runs(tree.process))
+      yield* lift(order, ours)
+      assert.isTrue(RestartedServer.runs(tree.process))
+      assert.strictEqual(fs.readFileSync(path.join(folder, "calls"), "utf8"), "stop m@1.service\nstart m@1.service\n")
+    })
+  )
+
+  it.live("that starts again by itself during the hold breaks the fence, and is not started twice", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const order = yield* Bench.orderFor(tree)
+      yield* kill.arm(order)
+      const supervised = spawn("sh", ["-c", "sleep 1000; :"], { cwd: tree.process.dataDirectory, stdio: "ignore" })
+      yield* Bench.until("the record that it is broken", () =>
+        fs.existsSync(path.join(Bench.directoryOf(order.fence), "broken"))
+      )
+      const lifted = yield* lift(order)
+      assert.isTrue(lifted.broken)
+      assert.deepStrictEqual(RestartedServer.serversOf(tree.process), [supervised.pid!])
+    })
+  )
+
+  it.live("cannot be one that rewrote its arguments, unless its restart is configured", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start(
+        ProcessTree.startWith(["perl", ["-e", '$| = 1; $0 = "server: ready [m1]"; print "ready\n"; sleep 1000']])
+      )
+      const preflight = yield* kill.preflight(tree.process, tree.member)
+      assert.strictEqual(preflight._tag === "Impossible" && /rewritten its arguments/.test(preflight.problem), true)
+      assert.strictEqual((yield* Effect.flip(kill.arm(yield* Bench.orderFor(tree)))).reason, "OrderRefused")
+      assert.isTrue(ProcessTree.isThere(tree.process.pid))
+      const configured = Kill.make(hosts, { members: { [tree.member]: { command: "true" } } })
+      assert.strictEqual((yield* configured.preflight(tree.process, tree.member))._tag, "Ready")
+    })
+  )
+
+  it.live("that does not come back is not called lifted, and is once it can", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const open = path.join(tree.process.dataDirectory, "open")
+      const command = `[ -e ${open} ] && exec sh -c 'sleep 1000; :'; echo "no way" >&2`
+      const ours = Kill.make(hosts, { members: { [tree.member]: { command } } })
+      const order = yield* Bench.orderFor(tree, { hold: 1500 })
+      yield* ours.arm(order)
+      yield* Effect.sleep(2500)
+      assert.strictEqual((yield* ours.inspect("here", order.fence, 1))._tag, "Armed")
+      fs.writeFileSync(open, "")
+      assert.strictEqual((yield* Bench.ended(order, ours)).by, "Keeper")
+      assert.isTrue(RestartedServer.runs(tree.process))
+    })
+  )
+})
+
+describe("never two servers", () => {
+  it.live("when either keeper is killed or frozen", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      for (const [victim, signal] of [
+        [0, "SIGKILL"],
+        [1, "SIGKILL"],
+        [0, "SIGSTOP"],
+        [1, "SIGSTOP"]
+      ] as const) {
+        const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) }, { hold: 1500 })
+        yield* kill.arm(order)
+        process.kill(Bench.keepersOf(order.fence)[victim], signal)
+        assert.strictEqual((yield* Bench.ended(order, kill)).by, "Keeper")
+        assert.isTrue(RestartedServer.runs(tree.process))
+        yield* Bench.until("no keeper", () => !Bench.keepersOf(order.fence).some(ProcessTree.isThere))
+      }
+    })
+  )
+
+  it.live("when lifts and the deadline come at once", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      for (let turn = 0; turn < 3; turn++) {
+        const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) }, { hold: 1200 })
+        const armed = yield* kill.arm(order)
+        yield* Effect.sleep(Math.max(0, armed.deadline - Date.now() - 40 + turn * 40))
+        const results = yield* Effect.forEach([1, 2, 3], () => Effect.result(lift(order)), { concurrency: 3 })
+        assert.isTrue(results.some(({ _tag }) => _tag === "Success"))
+        assert.strictEqual((yield* lift(order))._tag, "Lifted")
+        yield* Effect.sleep(200)
+        assert.isTrue(RestartedServer.runs(tree.process))
+      }
+    })
+  )
+
+  it.live("when whoever starts it is killed at any moment of that", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      for (let turn = 1; turn <= 5; turn++) {
+        const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) })
+        yield* kill.arm(order)
+        yield* Effect.timeoutOption(Effect.result(lift(order)), turn * 25)
+        assert.strictEqual((yield* lift(order))._tag, "Lifted")
+        assert.isTrue(RestartedServer.runs(tree.process))
+        yield* Effect.sleep(100)
+        assert.isTrue(RestartedServer.runs(tree.process))
+      }
+    })
+  )
+
+  it.live("when both keepers are killed: a sweep past the deadline starts it", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const order = yield* Bench.orderFor(tree, { hold: 1000 })
+      yield* kill.arm(order)
+      for (const pid of Bench.keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      yield* Effect.sleep(1200)
+      assert.isFalse(RestartedServer.runs(tree.process))
+      const reports = yield* kill.sweep("here", { clear: true })
+      const state = reports.find(({ fence }) => fence.operationId === order.fence.operationId)?.state
+      assert.strictEqual(state?._tag === "Lifted" && state.by, "Sweep")
+      assert.isTrue(RestartedServer.runs(tree.process))
+    })
+  )
+
+  it.live("when another mechanism wants the server before the kill is over", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const pause = Pause.make(hosts)
+      const order = yield* Bench.orderFor(tree)
+      yield* kill.arm(order)
+      const supervised = spawn("sh", ["-c", "sleep 1000; :"], { cwd: tree.process.dataDirectory, stdio: "ignore" })
+      yield* Bench.until("the supervised server", () => RestartedServer.serversOf(tree.process).length === 1)
+      const other = { ...tree, process: RestartedServer.current(tree.process) }
+      assert.strictEqual(other.process.pid, supervised.pid)
+      const error = yield* Effect.flip(pause.arm(yield* Bench.orderFor(other)))
+      assert.include(error.detail, "is held by the fence")
+      assert.notInclude(
+        (yield* pause.sweep("here", { clear: false })).map(({ fence }) => fence.operationId),
+        order.fence.operationId
+      )
+      yield* lift(order)
+      const next = yield* Bench.orderFor(other)
+      yield* pause.arm(next)
+      yield* pause.lift("here", next.fence, 1)
+    })
+  )
+})
+
+// --- internal ---
+
+const logged = (log: string, words: ReadonlyArray<string>) =>
+  ProcessTree.startWith([
+    "sh",
+    [
+      "-c",
+      `echo ready; exec >>'${log.replaceAll("'", "'\\''")}' 2>&1; echo began; while :; do sleep 1000; done`,
+      "server",
+      ...words
+    ]
+  ])
+
+/** What must be the same before and after. */
+const surroundings = (pid: number): Readonly<Record<string, string>> => {
+  const status = fs.readFileSync(`/proc/${pid}/status`, "utf8")
+  const line = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(status)?.[1] ?? ""
+  return {
+    arguments: fs.readFileSync(`/proc/${pid}/cmdline`, "latin1"),
+    environment: fs.readFileSync(`/proc/${pid}/environ`, "latin1"),
+    folder: fs.readlinkSync(`/proc/${pid}/cwd`),
+    users: line("Uid"),
+    groups: `${line("Gid")} ${line("Groups")}`,
+    umask: line("Umask"),
+    ignored: line("SigIgn"),
+    limits: fs.readFileSync(`/proc/${pid}/limits`, "utf8"),
+    score: fs.readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"),
+    groupsOfControl: fs.readFileSync(`/proc/${pid}/cgroup`, "utf8")
+  }
+}
+
+/** A field of `/proc/<pid>/stat`, counted from 1 as proc(5) does. */
+const fieldOf = (pid: number, field: number): string => {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[field - 3]!
+}

@@ -1,0 +1,182 @@
+/**
+ * Hosts over ssh against a real sshd on this machine: the same answers as at home, the contract of the pause through it,
+ * keepers that live on when the connection is cut, and never a guess about what was cut off.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Sshd from "@inquorate/testkit/Sshd"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Pause from "../src/Pause.ts"
+import * as SshHost from "../src/SshHost.ts"
+import * as Bench from "./Bench.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+if (Sshd.missing !== "" && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(Sshd.missing)
+const suite = Sshd.missing === "" ? describe : describe.skip
+
+const bound = { timeout: 20_000 }
+// One far side for all, since each costs a second; a connection of its own for each test.
+const scope = Scope.makeUnsafe()
+let far: Sshd.Sshd | undefined
+
+const farPause = Effect.gen(function* () {
+  const sshd = (far ??= yield* Scope.provide(Sshd.start, scope))
+  const host = yield* SshHost.make(sshd.target("here"))
+  return { sshd, host, pause: Pause.make(new Map([["here", host]])) }
+})
+
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`}`, () => {
+  Bench.useState()
+
+  injectorContract(
+    "the pause over ssh keeps the contract of an injector",
+    Effect.map(farPause, ({ pause }): InjectorBench => ({
+      injector: pause,
+      start: ProcessTree.start("still"),
+      runs: (tree) => Effect.sync(() => ProcessTree.runs(tree))
+    })),
+    { clock: "live" }
+  )
+
+  it.live("answers as the machine itself would, whatever stands in the words", () =>
+    Effect.gen(function* () {
+      const { host } = yield* farPause
+      const words = ["it's", "", '"$HOME" `id` \\ !x', "two\nlines\n", "*", "ü~#%"]
+      const output = yield* host.run(`for word; do printf '<%s>' "$word"; done; echo "$0" >&2; exit 7`, words, bound)
+      assert.deepStrictEqual(output, {
+        stdout: words.map((word) => `<${word}>`).join(""),
+        stderr: "inquorate\n",
+        exitCode: 7
+      })
+      assert.strictEqual((yield* host.run("kill -KILL $$", [], bound)).exitCode, 137)
+      assert.strictEqual((yield* host.run("exit 255", [], bound)).exitCode, 255)
+    })
+  )
+
+  it.live("makes one connection for everything", () =>
+    Effect.gen(function* () {
+      const { host, sshd } = yield* farPause
+      yield* host.run("true", [], bound)
+      const connection = yield* host.run("echo $SSH_CONNECTION", [], bound)
+      const answers = yield* Effect.forEach([1, 2, 3, 4], () => host.run("echo $SSH_CONNECTION", [], bound), {
+        concurrency: 4
+      })
+      for (const answer of answers) assert.deepStrictEqual(answer, connection)
+      assert.isAtMost(fs.readdirSync(path.join(sshd.folder, "sockets")).length, 1)
+    })
+  )
+
+  it.live("closes its connection with its scope", () =>
+    Effect.gen(function* () {
+      const sshd = yield* Sshd.start
+      yield* Effect.scoped(Effect.flatMap(SshHost.make(sshd.target("far")), (host) => host.run("true", [], bound)))
+      yield* Bench.until("no session left", () => sshd.sessions().length === 0)
+      assert.deepStrictEqual(fs.readdirSync(path.join(sshd.folder, "sockets")), [])
+    })
+  )
+
+  it.live("says that nothing was sent where no connection could be made", () =>
+    Effect.gen(function* () {
+      const sshd = yield* Sshd.start
+      const { options, ...target } = sshd.target("far")
+      const cases: ReadonlyArray<readonly [SshHost.SshOptions, RegExp]> = [
+        [{ ...options, port: 1 }, /refused/],
+        [{ ...options, knownHosts: "/dev/null" }, /verification failed/i],
+        [{ ...options, identity: path.join(sshd.folder, "host") }, /denied/i]
+      ]
+      for (const [options, words] of cases) {
+        const host = yield* SshHost.make({ ...target, options })
+        const error = yield* Effect.flip(host.run("true", [], bound))
+        assert.strictEqual(error.reason, "Unreachable", error.detail)
+        assert.match(error.detail, words)
+      }
+    })
+  )
+
+  it.live("loses the answer of what takes too long or says too much, and goes on", () =>
+    Effect.gen(function* () {
+      const { host } = yield* farPause
+      yield* host.run("true", [], bound)
+      const late = yield* Effect.flip(host.run("sleep 3", [], { timeout: 300 }))
+      assert.strictEqual(late.reason, "LostAnswer")
+      const loud = yield* Effect.flip(host.run("yes", [], bound))
+      assert.strictEqual(loud.reason, "LostAnswer")
+      assert.include(loud.detail, "bytes of output")
+      assert.strictEqual((yield* host.run("echo here", [], bound)).stdout, "here\n")
+    })
+  )
+
+  it.live("loses the answer where the connection is cut, and connects again for the next", () =>
+    Effect.gen(function* () {
+      const { host, sshd } = yield* farPause
+      const mark = path.join(sshd.folder, "began")
+      const running = yield* Effect.forkChild(Effect.result(host.run(`true >${mark}; sleep 5`, [], bound)))
+      yield* Bench.until("the command runs", () => fs.existsSync(mark))
+      Sshd.cut(sshd)
+      const result = yield* Fiber.join(running)
+      assert.strictEqual(result._tag === "Failure" && result.failure.reason, "LostAnswer")
+      assert.strictEqual((yield* host.run("echo again", [], bound)).stdout, "again\n")
+      Sshd.cut(sshd)
+      yield* Effect.sleep(200)
+      assert.strictEqual((yield* host.run("echo and again", [], bound)).stdout, "and again\n")
+    })
+  )
+
+  it.live("whose connection is cut while it arms leaves an unknown outcome, and its record tells which", () =>
+    Effect.gen(function* () {
+      const { pause, sshd } = yield* farPause
+      const tree = yield* ProcessTree.start("still")
+      let unknown = 0
+      for (let attempt = 1; attempt <= 4; attempt++) {
+        const order = yield* Bench.orderFor(tree, { attempt })
+        yield* pause.inspect("here", order.fence, 1)
+        const arming = yield* Effect.forkChild(Effect.result(pause.arm(order)))
+        const record = `${attempt}.${Buffer.from(tree.member).toString("hex")}`
+        const began = path.join(sshd.state, "fences", order.fence.operationId, record)
+        yield* Bench.until("the order has begun", () => fs.existsSync(began))
+        yield* Effect.sleep((attempt - 1) * 10)
+        Sshd.cut(sshd)
+        const result = yield* Fiber.join(arming)
+        if (result._tag === "Failure") {
+          assert.strictEqual(result.failure.reason, "Unknown", result.failure.detail)
+          unknown++
+        }
+        // What was cut off goes on by itself to an end that the record tells.
+        let state = yield* pause.inspect("here", order.fence, 2)
+        for (let turn = 0; turn < 100 && state._tag === "Arming"; turn++) {
+          yield* Effect.sleep(50)
+          state = yield* pause.inspect("here", order.fence, 2)
+        }
+        assert.include(["Armed", "Refused", "Lifted"], state._tag)
+        assert.strictEqual(ProcessTree.runs(tree), state._tag !== "Armed")
+        yield* pause.lift("here", order.fence, 2)
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+      assert.isAtLeast(unknown, 1, "no arming was cut off")
+    })
+  )
+
+  it.live("has keepers that outlive every connection and end the fence at its deadline", () =>
+    Effect.gen(function* () {
+      const { pause, sshd } = yield* farPause
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* Bench.orderFor(tree, { hold: 2500 })
+      yield* pause.arm(order)
+      Sshd.cut(sshd)
+      yield* Effect.sleep(300)
+      assert.isFalse(ProcessTree.runs(tree), "the end of a connection is no lift")
+      const state = yield* Bench.ended(order, pause)
+      assert.strictEqual(state.by, "Keeper")
+      assert.isTrue(ProcessTree.runs(tree))
+      const records = path.join(sshd.state, "fences", order.fence.operationId)
+      assert.isTrue(fs.existsSync(records), "the record is not on the far side")
+    })
+  )
+})
