@@ -40,7 +40,7 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     const ours = await start([
       bundles.worker,
       "--config",
-      path.join(folder, "empty.yaml"),
+      path.join(folder, "queued.yaml"),
       "--listen",
       "127.0.0.1:0",
       "--store",
