@@ -36,8 +36,14 @@ export const make = (
 
     preflight: Effect.fn("Pause.preflight")(function* (process) {
       const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(
-        shake(process.host, subject, "preflight", [...processWords(process), prefer])
+      const host = hosts.get(process.host)
+      // Two questions of which neither needs the other's answer, and each costs the start of a shell.
+      const [answered, warnings] = yield* Effect.all(
+        [
+          Effect.result(shake(process.host, subject, "preflight", [...processWords(process), prefer])),
+          host === undefined ? Effect.succeed([]) : Supervisor.warnings(host, process.pid)
+        ],
+        { concurrency: 2 }
       )
       if (Result.isFailure(answered)) {
         const error = answered.failure
@@ -48,7 +54,6 @@ export const make = (
       const named = handshake.machine === "unknown" ? {} : { machineId: handshake.machine }
       const [word, problem] = cleave(lines[1] ?? "")
       if (word === "ready" && isGrade(problem)) {
-        const warnings = yield* Supervisor.warnings(hosts.get(process.host)!, process.pid)
         const told = warnings.length === 0 ? {} : { warnings }
         return Preflight.cases.Ready.make({ grade: problem, skew: handshake.skew, ...named, ...told })
       }
