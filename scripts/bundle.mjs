@@ -161,7 +161,8 @@ const runProgram = (meta, { endInside, mark, name, version }) => {
           if (other.startsWith(`${name}-`)) fs.rmSync(path.join(folder, other), { force: true })
         }
         const whole = `${kept}.${process.pid}`
-        fs.writeFileSync(whole, script.createCachedData(), { mode: 0o600, flag: "wx" })
+        // On disk before it has its name: V8 believes what it is given.
+        fs.writeFileSync(whole, script.createCachedData(), { mode: 0o600, flag: "wx", flush: true })
         fs.renameSync(whole, kept)
       } catch {
         // A folder that cannot be written: the next start compiles anew.

@@ -115,8 +115,7 @@ const readsOf = async ({ port }: Child): Promise<number> => {
     { method: "POST" }
   )
   if (begun.status !== 202) throw new Error(await begun.text())
-  const read = (millis: number) =>
-    Load.run({ port, connections, millis, status: 200, request: () => get(id, port) })
+  const read = (millis: number) => Load.run({ port, connections, millis, status: 200, request: () => get(id, port) })
   await read(warming)
   return read(measuring)
 }
