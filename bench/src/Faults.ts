@@ -63,7 +63,7 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   const recoveries: Array<number> = []
   // One more than is counted: the first warms connections and caches on both sides.
   for (let round = 0; round <= trial.rounds; round++) {
-    const detail = await operate(worker, group, trial.hold)
+    const detail = await completed(worker, group, trial.hold)
     // Who leads may have changed by now, and a cut that takes the leader heals faster: the baseline cuts what a plan cuts now.
     const other = await bareRecovery(lab, await plannedCut(worker, group, trial.hold), trial.hold)
     if (round === 0) continue
@@ -168,10 +168,14 @@ const settled = async (worker: Child, id: string): Promise<OperationDetail> => {
   }
 }
 
-const operate = async (worker: Child, group: Group, hold: number): Promise<OperationDetail> => {
+/** An operation that completed. On a busy machine one may not, and is told and done again: a few at most. */
+const completed = async (worker: Child, group: Group, hold: number, tries = 3): Promise<OperationDetail> => {
   const detail = await settled(worker, await begin(worker, group, hold))
-  if (detail.state !== "Completed") throw new Error(`ended ${detail.state}: ${JSON.stringify(detail.evidence.notes)}`)
-  return detail
+  if (detail.state === "Completed") return detail
+  const said = `ended ${detail.state}: ${JSON.stringify(detail.evidence.notes)}`
+  if (tries === 1) throw new Error(said)
+  process.stderr.write(`done again: an operation ${said}\n`)
+  return completed(worker, group, hold, tries - 1)
 }
 
 const plannedCut = async (worker: Child, group: Group, hold: number): Promise<ReadonlyArray<string>> => {
