@@ -1,10 +1,12 @@
 // Makes an application one file: everything inside, only node: modules outside, and before anything else a check of the
 // Node version, since an old Node would otherwise fail somewhere inside with a stack that nobody can read.
 // An application with a src/Prepared.ts is made to start quickly: it loads modules of Node when it first uses them, and
-// carries what it answers to a few arguments, which the built command itself is asked for.
+// carries what it answers to a few arguments, which the built command itself is asked for. Its program is carried as text
+// in a comment, so that such an answer compiles none of it, and else is compiled once for a user and not at each start.
 // Usage, in the application's folder: node ../../scripts/bundle.mjs NAME
 import { spawnSync } from "node:child_process"
-import { chmodSync, existsSync, readFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { isBuiltin } from "node:module"
 import { join } from "node:path"
 import { rolldown } from "rolldown"
@@ -68,10 +70,10 @@ const httpsWhenUsed = {
   }
 }
 
-/** Writes the bundle; `prepared` are the answers that it tells before it evaluates anything. */
-const write = async (prepared) => {
+/** The code of one entry with everything inside. */
+const build = async (input, format, prepared) => {
   const bundle = await rolldown({
-    input: "src/main.ts",
+    input,
     platform: "node",
     external: [quick ? "node:module" : /^node:(?!sqlite$)/, "pg-native"],
     plugins: quick ? [builtinsWhenUsed, httpsWhenUsed] : [newBuiltins],
@@ -85,9 +87,90 @@ const write = async (prepared) => {
       throw new Error(warning.message)
     }
   })
-  await bundle.write({ file, format: "esm", codeSplitting: false, minify: true, banner })
+  const { output } = await bundle.generate({ format, codeSplitting: false, minify: true })
   await bundle.close()
+  if (output.length !== 1) throw new Error(`${input} gave ${output.length} files`)
+  return output[0].code
+}
+
+/** Writes the bundle; `prepared` are the answers that it tells before it evaluates anything. */
+const write = async (prepared) => {
+  mkdirSync("dist", { recursive: true })
+  writeFileSync(file, banner + (quick ? await staged(prepared) : await build("src/main.ts", "esm", prepared)))
   chmodSync(file, 0o755)
+}
+
+// What ends a comment is written otherwise within it.
+const endInside = "*@@/"
+
+/** The answers, then what compiles and runs the program, then the program in a comment. */
+const staged = async (prepared) => {
+  const program = await build("src/main.ts", "cjs", [])
+  if (program.includes(endInside)) throw new Error(`the program of ${name} has ${endInside} in it`)
+  const mark = createHash("sha256").update(program).digest("hex").slice(0, 16)
+  return `${await build("src/Prepared.ts", "esm", prepared)}
+(${runProgram})(import.meta, ${JSON.stringify({ name, version, mark, endInside })});
+/*${mark}
+${program.replaceAll("*/", endInside)}*/
+`
+}
+
+/**
+ * Runs the program in the comment; written into the bundle as it stands here. What V8 made of it is kept for the next
+ * start in the user's own cache folder, named after the program's content, and taken only where nobody else could have
+ * written it. Where that cannot be, each start compiles anew.
+ */
+const runProgram = (meta, { endInside, mark, name, version }) => {
+  const fs = process.getBuiltinModule("node:fs")
+  const path = process.getBuiltinModule("node:path")
+  const vm = process.getBuiltinModule("node:vm")
+  const { createRequire } = process.getBuiltinModule("node:module")
+  const text = fs.readFileSync(meta.filename, "utf8")
+  const begin = text.indexOf(`/*${mark}\n`) + mark.length + 3
+  const program = text.slice(begin, text.lastIndexOf("*/")).replaceAll(endInside, "*/")
+
+  const { HOME, NODE_DISABLE_COMPILE_CACHE, XDG_CACHE_HOME } = process.env
+  const caches = XDG_CACHE_HOME || (HOME && path.join(HOME, ".cache"))
+  const folder =
+    !caches || !path.isAbsolute(caches) || NODE_DISABLE_COMPILE_CACHE || !process.geteuid
+      ? undefined
+      : path.join(caches, "inquorate")
+  const kept = folder && path.join(folder, `${name}-${version}-${mark}-${process.version}-${process.arch}.v8`)
+  const isOurs = ({ mode, uid }) => uid === process.geteuid() && (mode & 0o022) === 0
+  const recall = () => {
+    if (kept === undefined) return undefined
+    try {
+      return isOurs(fs.lstatSync(folder)) && isOurs(fs.lstatSync(kept)) ? fs.readFileSync(kept) : undefined
+    } catch {
+      return undefined
+    }
+  }
+  const cachedData = recall()
+  const script = new vm.Script(`(function (require, module, exports, __filename, __dirname) {${program}\n})`, {
+    filename: meta.filename,
+    cachedData,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
+  })
+  if (kept !== undefined && (cachedData === undefined || script.cachedDataRejected)) {
+    // At the end, when what a start needs has been compiled.
+    process.on("exit", () => {
+      try {
+        fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+        if (!isOurs(fs.lstatSync(folder))) return
+        for (const other of fs.readdirSync(folder)) {
+          if (other.startsWith(`${name}-`)) fs.rmSync(path.join(folder, other), { force: true })
+        }
+        const whole = `${kept}.${process.pid}`
+        // On disk before it has its name: V8 believes what it is given.
+        fs.writeFileSync(whole, script.createCachedData(), { mode: 0o600, flag: "wx", flush: true })
+        fs.renameSync(whole, kept)
+      } catch {
+        // A folder that cannot be written: the next start compiles anew.
+      }
+    })
+  }
+  const module = { exports: {} }
+  script.runInThisContext()(createRequire(meta.url), module, module.exports, meta.filename, meta.dirname)
 }
 
 /** What the bundle prints for these arguments. */

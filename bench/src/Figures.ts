@@ -40,3 +40,22 @@ export const print = (title: string, figures: ReadonlyArray<Figure>): void => {
     process.stdout.write(`  ${name}\n    ${measured}${goal === "" ? "" : `\n    goal ${goal}${mark}`}\n`)
   }
 }
+
+/** The same figures as a Markdown section with one table, for docs/figures.md. */
+export const markdown = (title: string, figures: ReadonlyArray<Figure>): string =>
+  [
+    `## ${title}`,
+    "",
+    "| figure | goal | measured | met |",
+    "| --- | --- | --- | --- |",
+    ...figures.map(
+      ({ goal, measured, met, name }) =>
+        `| ${cell(name)} | ${cell(goal)} | ${cell(measured)} | ${met === null ? "" : met ? "yes" : "**no**"} |`
+    ),
+    "",
+    ""
+  ].join("\n")
+
+// --- internal ---
+
+const cell = (text: string): string => text.replaceAll("|", "\\|")

@@ -40,7 +40,7 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     const ours = await start([
       bundles.worker,
       "--config",
-      path.join(folder, "empty.yaml"),
+      path.join(folder, "queued.yaml"),
       "--listen",
       "127.0.0.1:0",
       "--store",
@@ -99,11 +99,14 @@ const startsOf = async ({ port }: Child): Promise<number> => {
   return starts(port, measuring)
 }
 
-const warming = 2500
+// What a group commit can share is what waits at once; the same many for both sides.
+const connections = 128
+
+const warming = 4000
 const measuring = 2500
 
 const starts = (port: number, millis: number): Promise<number> =>
-  Load.run({ port, connections: 32, millis, status: 202, request: () => post(randomUUID(), port) })
+  Load.run({ port, connections, millis, status: 202, request: () => post(randomUUID(), port) })
 
 const readsOf = async ({ port }: Child): Promise<number> => {
   const id = randomUUID()
@@ -112,8 +115,7 @@ const readsOf = async ({ port }: Child): Promise<number> => {
     { method: "POST" }
   )
   if (begun.status !== 202) throw new Error(await begun.text())
-  const read = (millis: number) =>
-    Load.run({ port, connections: 32, millis, status: 200, request: () => get(id, port) })
+  const read = (millis: number) => Load.run({ port, connections, millis, status: 200, request: () => get(id, port) })
   await read(warming)
   return read(measuring)
 }

@@ -1,20 +1,23 @@
 /**
  * `pnpm bench`: every figure beside its goal. `--quick` takes few rounds; a word such as `http` or `postgres` takes only
- * the figures it names.
+ * the figures it names; `--markdown FILE` writes the same as tables for docs/figures.md.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { endAll } from "./Child.ts"
 import * as Faults from "./Faults.ts"
-import { type Figure, print } from "./Figures.ts"
+import { type Figure, markdown, print } from "./Figures.ts"
 import * as Http from "./Http.ts"
 import * as Many from "./Many.ts"
 import * as Page from "./Page.ts"
 import * as Startup from "./Startup.ts"
 
 const quick = process.argv.includes("--quick")
-const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"))
+const into = process.argv.indexOf("--markdown")
+const markdownFile = into < 0 ? undefined : process.argv[into + 1]
+if (into >= 0 && markdownFile === undefined) throw new Error("--markdown needs the name of a file")
+const wanted = process.argv.slice(2).filter((word, index) => !word.startsWith("-") && index + 1 !== into)
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-bench-"))
 process.env.INQUORATE_LAB_STATE = path.join(folder, "labs")
 process.env.INQUORATE_STATE = path.join(folder, "fences")
@@ -46,12 +49,17 @@ for (const word of wanted) {
     throw new Error(`There are no figures named ${word}; there are ${Object.keys(suites).join(", ")}`)
 }
 
-process.stdout.write(
-  `Node ${process.versions.node}, ${os.availableParallelism()} cores, ${os.type()} ${os.release()}, load ${os.loadavg()[0]!.toFixed(1)} at the start\n`
-)
+const machine = `Node ${process.versions.node}, ${os.availableParallelism()} cores, ${os.type()}, load ${os.loadavg()[0]!.toFixed(1)} at the start`
+process.stdout.write(`${machine}\n`)
+const tables = [`${machine}.\n\n`]
 try {
   for (const [name, [title, measure]] of Object.entries(suites)) {
-    if (wanted.length === 0 || wanted.includes(name)) print(title, await measure())
+    if (wanted.length > 0 && !wanted.includes(name)) continue
+    const figures = await measure()
+    print(title, figures)
+    tables.push(markdown(title, figures))
+    // After each, so that a run which fails later has told what it measured.
+    if (markdownFile !== undefined) fs.writeFileSync(markdownFile, tables.join(""))
   }
 } finally {
   endAll()

@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
@@ -40,6 +41,39 @@ describe("inq", () => {
       assert.strictEqual(told.code, asked.status, arguments_.join(" "))
     }
     assert.match((await Harness.inq("list", "--help")).stdout, /inq list/)
+  }, 60_000)
+
+  it("keeps what was compiled for the next start, where and from where nobody else can write", () => {
+    const caches = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-caches-"))
+    const folder = path.join(caches, "inquorate")
+    const help = () => {
+      const env = { PATH: process.env.PATH, XDG_CACHE_HOME: caches }
+      const { status, stderr, stdout } = spawnSync(Harness.inqBundle, ["list", "--help"], { encoding: "utf8", env })
+      assert.strictEqual(status, 0, stderr)
+      assert.match(stdout, /inq list/)
+    }
+    const kept = () => fs.readdirSync(folder).map((name) => path.join(folder, name))
+    try {
+      help()
+      const [file] = kept()
+      assert.strictEqual(kept().length, 1)
+      assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600)
+      const { mtimeMs } = fs.statSync(file!)
+      help()
+      assert.strictEqual(fs.statSync(file!).mtimeMs, mtimeMs, "taken, not written again")
+      fs.writeFileSync(file!, "not what V8 made")
+      help()
+      assert.notStrictEqual(fs.statSync(file!).size, "not what V8 made".length, "refused, and written anew")
+      fs.chmodSync(file!, 0o666)
+      help()
+      assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600, "not believed, and written anew")
+      fs.rmSync(file!)
+      fs.chmodSync(folder, 0o777)
+      help()
+      assert.deepStrictEqual(kept(), [], "nor is a folder where others could put it")
+    } finally {
+      fs.rmSync(caches, { recursive: true, force: true })
+    }
   }, 60_000)
 
   it("plans without touching anything, by id, by name and by cluster", async () => {

@@ -42,6 +42,13 @@ export interface ListQuery {
   readonly after: Guid | null
 }
 
+/** How many operations that hold their partition are in one state; `waiting` where they were never taken. */
+export interface Tally {
+  readonly state: OperationState
+  readonly waiting: boolean
+  readonly count: number
+}
+
 /** A worker's right to move operations, until `expires`. */
 export interface Lease {
   readonly worker: string
@@ -61,6 +68,8 @@ export class OperationStore extends Context.Service<
     readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
     readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** How many operations still hold their partition, by state and by whether they wait to be taken. */
+    readonly census: Effect.Effect<ReadonlyArray<Tally>, StoreError>
     /** The entries of an operation's evidence in the order they were stored, those after `from` (0 for all). */
     readonly evidence: (id: Guid, from: number) => Effect.Effect<ReadonlyArray<EvidenceEntry>, StoreError>
     /**

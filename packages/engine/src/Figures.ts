@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Operation } from "@inquorate/core/Operation"
-import { OperationStore } from "@inquorate/core/OperationStore"
-import { stateOf } from "@inquorate/core/Wire"
+import { OperationStore, type Tally } from "@inquorate/core/OperationStore"
+import { type OperationState, stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
 export const pastDeadlineName = "inquorate_fault_past_deadline"
@@ -75,20 +75,26 @@ export const ended = (operation: Operation): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(endedTotal, { state: stateOf(operation.stage) }), 1)
 
 /** Takes how the live operations of the store stand, whoever owns them. */
-export const census = (holding: ReadonlyArray<Operation>): Effect.Effect<void> => {
-  const counts = new Map<string, number>(liveStates.map((state) => [state, 0]))
-  let waiting = 0
-  for (const { stage } of holding) {
-    const state = stateOf(stage)
-    if (counts.has(state)) counts.set(state, counts.get(state)! + 1)
-    if (stage._tag === "Advancing" && stage.step._tag === "IntentSaved") waiting++
-  }
-  const residues = holding.filter(({ stage }) => stage._tag === "Failed").length
+export const census = (tallies: ReadonlyArray<Tally>): Effect.Effect<void> => {
+  const count = (wanted: (tally: Tally) => boolean): number =>
+    tallies.reduce((sum, tally) => (wanted(tally) ? sum + tally.count : sum), 0)
   return Effect.all(
     [
-      Metric.update(queued, waiting),
-      Metric.update(residue, residues),
-      ...[...counts].map(([state, count]) => Metric.update(Metric.withAttributes(live, { state }), count))
+      Metric.update(
+        queued,
+        count(({ waiting }) => waiting)
+      ),
+      // What has ended and holds its partition still waits for a host's word.
+      Metric.update(
+        residue,
+        count(({ state }) => !liveStates.includes(state))
+      ),
+      ...liveStates.map((state) =>
+        Metric.update(
+          Metric.withAttributes(live, { state }),
+          count((tally) => tally.state === state)
+        )
+      )
     ],
     { discard: true }
   )
@@ -97,11 +103,13 @@ export const census = (holding: ReadonlyArray<Operation>): Effect.Effect<void> =
 /** The same store, with the time of each durable write taken. */
 export const timed = (store: OperationStore["Service"]): OperationStore["Service"] => {
   const take = <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.gen(function* () {
-      const began = yield* Clock.monotonicTimeNanos
-      return yield* Effect.ensuring(
-        write,
-        Effect.flatMap(Clock.monotonicTimeNanos, (now) => Metric.update(storeCommit, Number(now - began) / 1e9))
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const began = clock.monotonicTimeNanosUnsafe()
+      return Effect.onExit(write, () =>
+        Effect.sync(() =>
+          storeCommit.updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - began) / 1e9, fiber.context)
+        )
       )
     })
   return OperationStore.of({
@@ -114,7 +122,7 @@ export const timed = (store: OperationStore["Service"]): OperationStore["Service
 
 // --- internal ---
 
-const liveStates = ["Running", "RollingBack"]
+const liveStates: ReadonlyArray<OperationState> = ["Running", "RollingBack"]
 
 const queued = Metric.gauge("inquorate_operations_queued", {
   description: "Operations of the store that no worker has begun"

@@ -4,7 +4,6 @@
  * "done" before the commit is on disk.
  */
 import * as Effect from "effect/Effect"
-import type { DatabaseSync } from "node:sqlite"
 import { StoreError } from "@inquorate/core/OperationStore"
 import { type Held, unavailable } from "./SqliteFile.ts"
 
@@ -12,6 +11,8 @@ import { type Held, unavailable } from "./SqliteFile.ts"
 export interface GroupCommit {
   /** Runs a synchronous write within the next commit. A `StoreError` it throws is its own answer. */
   readonly write: <A>(run: () => A) => Effect.Effect<A, StoreError>
+  /** The same for a write that changes rows by one statement only, which SQLite does wholly or not at all by itself. */
+  readonly writeOne: <A>(run: () => A) => Effect.Effect<A, StoreError>
   /** How many transactions were committed so far. */
   readonly commits: () => number
 }
@@ -21,20 +22,46 @@ export interface GroupCommit {
  * file over, every write is answered `Fenced` and `onLost` is called.
  */
 export const make = (path: string, { database, stillOurs }: Held, onLost: () => void): GroupCommit => {
+  // Prepared once: there is one of each for every commit, and of the savepoint's for nearly every write.
+  const begin = database.prepare("BEGIN IMMEDIATE")
+  const end = database.prepare("COMMIT")
+  const savepoint = {
+    begin: database.prepare("SAVEPOINT one_write"),
+    release: database.prepare("RELEASE one_write"),
+    rollback: database.prepare("ROLLBACK TO one_write")
+  }
   let queue: Array<Pending> = []
   let commits = 0
+
+  const perform = ({ alone, run }: Pending): Effect.Effect<never, StoreError> => {
+    if (!alone) savepoint.begin.run()
+    try {
+      // The queue holds writes of every type; each is resumed with what its own `run` returned.
+      const value = run() as never
+      if (!alone) savepoint.release.run()
+      return Effect.succeed(value)
+    } catch (thrown) {
+      // A full disk may already have rolled the whole transaction back; then every write of the batch fails with it.
+      if (!database.isTransaction) throw thrown
+      if (!alone) {
+        savepoint.rollback.run()
+        savepoint.release.run()
+      }
+      return Effect.fail(thrown instanceof StoreError ? thrown : unavailable(path, thrown))
+    }
+  }
 
   const commitAll = (): void => {
     const batch = queue
     queue = []
     try {
-      database.exec("BEGIN IMMEDIATE")
+      begin.run()
       if (!stillOurs()) {
         onLost()
         throw takenOver(path)
       }
-      for (const pending of batch) pending.answer = inSavepoint(path, database, pending.run)
-      database.exec("COMMIT")
+      for (const pending of batch) pending.answer = perform(pending)
+      end.run()
       commits++
     } catch (thrown) {
       if (database.isTransaction) database.exec("ROLLBACK")
@@ -44,22 +71,25 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
     for (const pending of batch) pending.resume(pending.answer!)
   }
 
-  return {
-    write: <A>(run: () => A) =>
-      Effect.withFiber<A, StoreError>((fiber) =>
-        Effect.callback<A, StoreError>((resume) => {
-          const pending: Pending = { run, resume: resume as Pending["resume"], answer: undefined }
-          queue.push(pending)
-          // Through the fiber's own scheduler, so that a simulated clock waits for the commit like for any other step.
-          if (queue.length === 1) fiber.currentDispatcher.scheduleTask(commitAll, 0)
-          // An interrupted writer whose turn has not come takes its write back; after that the write stands.
-          return Effect.sync(() => {
-            const index = queue.indexOf(pending)
-            if (index > 0) queue.splice(index, 1)
-            else if (index === 0) pending.run = () => undefined
-          })
+  const enqueue = <A>(run: () => A, alone: boolean): Effect.Effect<A, StoreError> =>
+    Effect.withFiber<A, StoreError>((fiber) =>
+      Effect.callback<A, StoreError>((resume) => {
+        const pending: Pending = { run, alone, resume: resume as Pending["resume"], answer: undefined }
+        queue.push(pending)
+        // Through the fiber's own scheduler, so that a simulated clock waits for the commit like for any other step.
+        if (queue.length === 1) fiber.currentDispatcher.scheduleTask(commitAll, 0)
+        // An interrupted writer whose turn has not come takes its write back; after that the write stands.
+        return Effect.sync(() => {
+          const index = queue.indexOf(pending)
+          if (index > 0) queue.splice(index, 1)
+          else if (index === 0) pending.run = () => undefined
         })
-      ),
+      })
+    )
+
+  return {
+    write: (run) => enqueue(run, false),
+    writeOne: (run) => enqueue(run, true),
     commits: () => commits
   }
 }
@@ -74,21 +104,8 @@ const takenOver = (path: string): StoreError =>
 
 interface Pending {
   run: () => unknown
+  /** True where the write needs no savepoint. */
+  readonly alone: boolean
   readonly resume: (answer: Effect.Effect<never, StoreError>) => void
   answer: Effect.Effect<never, StoreError> | undefined
-}
-
-const inSavepoint = (path: string, database: DatabaseSync, run: () => unknown): Effect.Effect<never, StoreError> => {
-  database.exec("SAVEPOINT one_write")
-  try {
-    // The queue holds writes of every type; each is resumed with what its own `run` returned.
-    const value = run() as never
-    database.exec("RELEASE one_write")
-    return Effect.succeed(value)
-  } catch (thrown) {
-    // A full disk may already have rolled the whole transaction back; then every write of the batch fails with it.
-    if (!database.isTransaction) throw thrown
-    database.exec("ROLLBACK TO one_write; RELEASE one_write")
-    return Effect.fail(thrown instanceof StoreError ? thrown : unavailable(path, thrown))
-  }
 }

@@ -5,6 +5,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -47,6 +48,8 @@ export const make = (
     let current = claimed
     let gathered: Array<EvidenceEntry> = []
     const samples = new Map<number, ProbeSample>()
+    // A hold is mostly silence: what has nothing to store sets no timer, for thousands may be held at once.
+    const something = Latch.makeUnsafe(false)
     const writing = yield* Semaphore.make(1)
     const halt = yield* Deferred.make<never, StoreError>()
     let phaseBegan: number | null = null
@@ -70,6 +73,7 @@ export const make = (
     }
     const giveBack = (entries: ReadonlyArray<EvidenceEntry>): void => {
       gathered = [...entries, ...gathered].slice(-gatheredMost)
+      if (gathered.length > 0) something.openUnsafe()
     }
 
     const refresh = Effect.gen(function* () {
@@ -126,9 +130,10 @@ export const make = (
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(flush, lastFlush)))
     yield* Effect.forkScoped(
       Effect.forever(
-        Effect.andThen(
-          Effect.sleep(flushEvery),
-          Effect.catchTag(flush, "StoreError", () => Effect.void)
+        something.await.pipe(
+          Effect.andThen(Effect.sleep(flushEvery)),
+          Effect.andThen(Effect.sync(() => something.closeUnsafe())),
+          Effect.andThen(Effect.catchTag(flush, "StoreError", () => Effect.void))
         )
       )
     )
@@ -136,8 +141,14 @@ export const make = (
       stored: () => current,
       refresh,
       move,
-      note: (...facts) => void gathered.push(...facts.map((fact) => entry(fact, timeline.now()))),
-      sample: (sample) => void samples.set(sample.sequence, sample),
+      note: (...facts) => {
+        gathered.push(...facts.map((fact) => entry(fact, timeline.now())))
+        something.openUnsafe()
+      },
+      sample: (sample) => {
+        samples.set(sample.sequence, sample)
+        something.openUnsafe()
+      },
       flush,
       halted: Deferred.await(halt)
     }

@@ -312,7 +312,7 @@ const judgeEvery = 10
 const healthEvery = 100
 const survivorsEvery = 500
 const lookEvery = 500
-const presentEvery = 250
+const presentEvery = 500
 /** The gap between two signs of life of our own from which on nobody watched. */
 const frozenFrom: Millis = 1000
 /** How long a drive must have been there for the survivors' silence to count: one question and its bound. */

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
-import { type ListQuery, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { type ListQuery, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import type { Connection, PostgresFailure, Site } from "./PostgresConnection.ts"
 
@@ -57,6 +57,7 @@ export interface Rows {
     query: ListQuery
   ) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
   readonly holding: (connection: Connection) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
+  readonly census: (connection: Connection) => Effect.Effect<ReadonlyArray<Tally>, PostgresFailure>
   readonly evidence: (
     connection: Connection,
     id: Guid,
@@ -108,6 +109,14 @@ export const make = (site: Site): Rows => {
         Effect.tap(({ rows }) => Effect.sync(() => forget(remembered, rows))),
         Effect.flatMap(({ rows }) => decodeAll(rows))
       ),
+    census: (connection) =>
+      Effect.map(
+        connection.query<Tally>(
+          `SELECT state, urgency = ${waitingUrgency} AS waiting, count(*)::int AS count FROM ${operation} WHERE holds
+           GROUP BY 1, 2`
+        ),
+        ({ rows }) => rows
+      ),
     evidence: (connection, id, from) =>
       connection
         .query<{ readonly seq: number; readonly entry: string }>(
@@ -142,9 +151,12 @@ const readOperation = Schema.decodeUnknownResult(OperationJson)
 const readEntry = Schema.decodeUnknownResult(Schema.fromJsonString(EvidenceEntry))
 const writeOperation = Schema.encodeSync(OperationJson)
 
+/** The urgency of what no worker has begun. */
+const waitingUrgency = 2
+
 /** Undoing and sweeping first, then what was begun, then what waits. */
 const urgencyOf = (operation: Operation): number =>
-  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : 2
+  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
 
 // What another worker ended is never read here again; it must not be remembered for ever.
 const forget = (remembered: Map<Guid, unknown>, holding: ReadonlyArray<Row>): void => {

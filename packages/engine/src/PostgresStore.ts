@@ -89,6 +89,7 @@ export const make = (
       get: (id) => read((connection) => rows.get(connection, id)),
       list: (query) => read((connection) => rows.list(connection, query)),
       holding: read(rows.holding),
+      census: read(rows.census),
       evidence: (id, from) => read((connection) => rows.evidence(connection, id, from)),
       save: (stored, operation, entries, as) =>
         Effect.tap(batch.save(stored, operation, entries, as), changed(operation.id)),

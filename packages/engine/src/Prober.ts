@@ -106,8 +106,10 @@ export const make = (
           )
         )
       })
-    const watchEndpoint = (open: Probe, endpoint: string): Effect.Effect<void> =>
+    const watchEndpoint = (open: Probe, endpoint: string, index: number): Effect.Effect<void> =>
       Effect.gen(function* () {
+        // In turns and not all at once: whenever the quorum goes, the next write to miss it is sent soon after.
+        yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
         while (true) {
           const { sentAt } = yield* send(open, endpoint, null)
           const spacing = timeline.now() - watchedFrom < closeWatch ? spacingClose : spacingWide
@@ -124,7 +126,7 @@ export const make = (
         if (watchers !== undefined) return
         watchedFrom = timeline.now()
         watchers = yield* Effect.forkIn(
-          Effect.forEach(open.endpoints, (endpoint) => watchEndpoint(open, endpoint), {
+          Effect.forEach(open.endpoints, (endpoint, index) => watchEndpoint(open, endpoint, index), {
             concurrency: "unbounded",
             discard: true
           }),

@@ -15,7 +15,7 @@ import type { DatabaseSync } from "node:sqlite"
 import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
-import { type ListQuery, OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import * as GroupCommit from "./GroupCommit.ts"
@@ -65,11 +65,12 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
       now,
       create: (operation) =>
         commit
-          .write(() => rows.create(operation))
+          .writeOne(() => rows.create(operation))
           .pipe(Effect.tap((answer) => (answer === "Created" ? publish(operation.id) : Effect.void))),
       get: (id) => read(() => rows.get(id)),
       list: (query) => read(() => rows.list(query)),
       holding: read(() => rows.holding()),
+      census: read(() => rows.census()),
       evidence: (id, from) => read(() => rows.evidence(id, from)),
       save: (stored, operation, entries, as) =>
         commit.write(() => rows.save(stored, operation, entries, as)).pipe(Effect.tap(publish(operation.id))),
@@ -114,6 +115,9 @@ interface Row {
 
 const columns = "sequence, id, operation, version, owner, epoch"
 
+/** The urgency of what no worker has begun. */
+const waitingUrgency = 2
+
 const prepare = (database: DatabaseSync) => ({
   insert: database.prepare(
     `INSERT INTO operation (id, operation, state, partition_id, version, owner, epoch, received_at, ended_at, not_before,
@@ -124,6 +128,10 @@ const prepare = (database: DatabaseSync) => ({
   live: database.prepare("SELECT count(*) AS live FROM operation WHERE ended_at IS NULL"),
   get: database.prepare(`SELECT ${columns} FROM operation WHERE id = ?`),
   holding: database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 ORDER BY sequence`),
+  census: database.prepare(
+    `SELECT state, urgency = ${waitingUrgency} AS waiting, count(*) AS count FROM operation WHERE holds = 1
+     GROUP BY state, waiting`
+  ),
   up: database.prepare(`SELECT ${columns} FROM operation WHERE sequence > ? ORDER BY sequence LIMIT ?`),
   down: database.prepare(`SELECT ${columns} FROM operation WHERE sequence < ? ORDER BY sequence DESC LIMIT ?`),
   upByState: database.prepare(
@@ -166,7 +174,7 @@ type Guard = { readonly worker: string; readonly epoch: number } | null
 
 /** Undoing and sweeping first, then what was begun, then what waits. */
 const urgencyOf = (operation: Operation): number =>
-  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : 2
+  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
 
 const flag = (value: boolean): number => (value ? 1 : 0)
 
@@ -177,23 +185,32 @@ const conflict = (detail: string): StoreError => new StoreError({ reason: "Confl
 
 /** Every read and write as a synchronous function of rows; writes run within a commit. */
 const makeRows = (path: string, statements: Statements, queueBound: number) => {
-  const remembered = new Map<Guid, Stored>()
+  const remembered = new Map<Guid, { readonly text: string; readonly operation: Operation }>()
+  // What holds a partition, in the order it was received. No other process writes the file, so only what was written
+  // here since the last look is read again: with thousands held at once, each look would else read them all.
+  let holding: { readonly members: Map<Guid, Stored>; list: ReadonlyArray<Stored> } | undefined
+  const touched = new Set<Guid>()
   const reported = new Set<Guid>()
 
-  const decode = (row: Row): Result.Result<Stored, StoreError> =>
-    Result.mapBoth(readOperation(row.operation), {
-      onSuccess: (operation): Stored => ({ operation, version: row.version, owner: row.owner, epoch: row.epoch }),
+  const decode = (row: Row): Result.Result<Stored, StoreError> => {
+    const { epoch, owner, version } = row
+    const known = remembered.get(row.id)
+    if (known?.text === row.operation) return Result.succeed({ operation: known.operation, version, owner, epoch })
+    return Result.mapBoth(readOperation(row.operation), {
+      onSuccess: (operation): Stored => {
+        remember(row.id, row.operation, operation)
+        return { operation, version, owner, epoch }
+      },
       onFailure: (problem) => unreadable(`operation ${row.id}`, problem.message)
     })
-  // Only what still holds a partition is read again and again, and that is bounded by the queue. Committed rows only:
-  // a version that is rolled back would be given out twice.
-  const recall = (row: Row): Stored => {
-    const known = remembered.get(row.id)
-    if (known !== undefined && known.version === row.version) return known
-    const stored = Result.getOrThrow(decode(row))
-    if (holdsPartition(stored.operation)) remembered.set(row.id, stored)
-    return stored
   }
+  // Only what still holds a partition is read again and again, and that is bounded by the queue. By its text: a version
+  // that was rolled back is given out twice.
+  const remember = (id: Guid, text: string, operation: Operation): void => {
+    if (holdsPartition(operation)) remembered.set(id, { text, operation })
+    else remembered.delete(id)
+  }
+  const recall = (row: Row): Stored => Result.getOrThrow(decode(row))
   const unreadable = (what: string, problem: string): StoreError =>
     new StoreError({
       reason: "Unavailable",
@@ -236,9 +253,10 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         spare = queueBound - live
       }
       const { id, request, receivedAt, endedAt, notBefore } = operation
+      const text = writeOperation(operation)
       const { changes } = statements.insert.run(
         id,
-        writeOperation(operation),
+        text,
         stateOf(operation.stage),
         request.partitionId,
         receivedAt,
@@ -249,6 +267,8 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         urgencyOf(operation)
       )
       if (changes === 0) return "Duplicate"
+      touched.add(id)
+      remember(id, text, operation)
       spare--
       return "Created"
     },
@@ -273,7 +293,28 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
       return decodeAll(rows.slice(0, query.limit))
     },
 
-    holding: (): ReadonlyArray<Stored> => decodeAll(statements.holding.all()),
+    holding: (): ReadonlyArray<Stored> => {
+      if (holding === undefined) {
+        const list = decodeAll(statements.holding.all())
+        holding = { members: new Map(list.map((stored) => [stored.operation.id, stored])), list }
+        touched.clear()
+      }
+      if (touched.size === 0) return holding.list
+      for (const id of touched) {
+        const stored = find(id)
+        if (stored !== null && holdsPartition(stored.operation)) holding.members.set(id, stored)
+        else holding.members.delete(id)
+      }
+      touched.clear()
+      return (holding.list = [...holding.members.values()])
+    },
+
+    census: (): ReadonlyArray<Tally> =>
+      statements.census.all().map((row) => ({
+        state: row["state"] as OperationState,
+        waiting: row["waiting"] === 1,
+        count: Number(row["count"])
+      })),
 
     evidence: (id: Guid, from: number): ReadonlyArray<EvidenceEntry> =>
       statements.evidence
@@ -288,9 +329,10 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
       const { id } = operation
       const row = guarded(id, as)
       if (row.version !== stored.version) throw conflict(`operation ${id} changed since it was read`)
+      const text = writeOperation(operation)
       try {
         statements.save.run(
-          writeOperation(operation),
+          text,
           stateOf(operation.stage),
           operation.endedAt,
           operation.notBefore,
@@ -304,7 +346,8 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         throw thrown
       }
       appendAll(id, entries)
-      if (!holdsPartition(operation)) remembered.delete(id)
+      touched.add(id)
+      remember(id, text, operation)
       return { operation, version: row.version + 1, owner: row.owner, epoch: row.epoch }
     },
 
@@ -337,13 +380,17 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
           unreadable.push(stored.failure)
         }
       }
-      for (const { operation } of claimed) statements.own.run(worker, operation.id)
+      for (const { operation } of claimed) {
+        statements.own.run(worker, operation.id)
+        touched.add(operation.id)
+      }
       return { claimed, unreadable }
     },
 
     release: (worker: string): ReadonlyArray<Guid> => {
       const ids = statements.disown.all(worker).map((row) => String(row["id"]))
       statements.endLease.run(worker)
+      for (const id of ids) touched.add(id)
       return ids
     },
 

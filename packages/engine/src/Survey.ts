@@ -85,7 +85,7 @@ const lookAtPlace = ({ host, injector }: Place): Effect.Effect<number | null> =>
   }).pipe(Effect.catchTag("InjectorError", () => Effect.succeed(null)))
 
 const countOperations = (store: OperationStore["Service"]): Effect.Effect<void> =>
-  store.holding.pipe(
-    Effect.flatMap((holding) => Figures.census(holding.map(({ operation }) => operation))),
+  store.census.pipe(
+    Effect.flatMap(Figures.census),
     Effect.catchTag("StoreError", () => Effect.void)
   )

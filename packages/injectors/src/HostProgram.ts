@@ -49,8 +49,16 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
 
     preflight: Effect.fn("HostProgram.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`
-      const answered = yield* Effect.result(
-        shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
+      const host = hosts.get(process.host)
+      // Two questions of which neither needs the other's answer, and each costs the start of a shell.
+      const [answered, warnings] = yield* Effect.all(
+        [
+          Effect.result(
+            shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
+          ),
+          host === undefined ? Effect.succeed([]) : warningsOf(host, process, member)
+        ],
+        { concurrency: 2 }
       )
       if (Result.isFailure(answered)) {
         const error = answered.failure
@@ -61,7 +69,6 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
       const { machine, skew } = handshake
       const [word, rest] = cleave(lines[1] ?? "")
       if (word === "ready" && isGrade(rest)) {
-        const warnings = yield* warningsOf(hosts.get(process.host)!, process, member)
         return Preflight.cases.Ready.make({
           grade: rest,
           skew,

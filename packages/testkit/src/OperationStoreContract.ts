@@ -188,6 +188,49 @@ const listLaws = (law: Law): void => {
       assert.deepStrictEqual(ids(yield* store.holding), [guid(3)])
     })
   )
+  law(
+    "holding looked at again shows what was written and claimed since, at its version",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const seen = Effect.map(store.holding, (all) =>
+        all.map(({ epoch, operation, owner, version }) => ({ id: operation.id, owner, epoch, version }))
+      )
+      yield* store.create(fresh(1, 0))
+      assert.deepStrictEqual(ids(yield* store.holding), [guid(1)])
+      yield* store.create(fresh(2, 0))
+      yield* store.heartbeat("a", 10_000)
+      const claimed = yield* store.claim("a", 1)
+      assert.deepStrictEqual(yield* seen, [
+        { id: guid(1), owner: "a", epoch: claimed[0]!.epoch, version: claimed[0]!.version },
+        { id: guid(2), owner: null, epoch: 0, version: 1 }
+      ])
+      // A write that fails leaves nothing behind.
+      const stale = store.save({ ...claimed[0]!, version: 99 }, cancelled(claimed[0]!.operation, 20), [], null)
+      assert.isTrue(Result.isFailure(yield* Effect.result(stale)))
+      assert.deepStrictEqual(ids(yield* store.holding), [guid(1), guid(2)])
+      yield* store.release("a")
+      assert.deepStrictEqual(
+        (yield* seen).map(({ owner }) => owner),
+        [null, null]
+      )
+    })
+  )
+  law(
+    "a census counts what holds its partition, what waits apart from what was begun",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const counted = Effect.map(store.census, (tallies) =>
+        tallies.map(({ count, state, waiting }) => `${count} ${state}${waiting ? " waiting" : ""}`).sort()
+      )
+      assert.deepStrictEqual(yield* counted, [])
+      for (const n of [1, 2, 3, 4]) yield* store.create(fresh(n, 10))
+      const first = (yield* store.get(guid(1)))!
+      yield* store.save(first, play(first.operation, { _tag: "Taken", at: 11 }), [], null)
+      const second = (yield* store.get(guid(2)))!
+      yield* store.save(second, forced(second.operation, 20), [], null)
+      assert.deepStrictEqual(yield* counted, ["1 ForceCancelled", "1 Running", "2 Running waiting"])
+    })
+  )
 }
 
 const writeLaws = (law: Law): void => {

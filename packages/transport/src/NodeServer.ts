@@ -8,13 +8,14 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { table } from "@inquorate/core/FabricError"
 import type { Operations } from "@inquorate/core/Operations"
 import * as ByteSize from "effect/ByteSize"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -131,7 +132,8 @@ export const portUsual = 19080
 /** Listens until the scope ends; then no new request is taken, event streams end, and what runs may finish. */
 export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) {
   const bounds: Limits = { ...limits, ...options.limits }
-  const services = yield* Effect.context<Operations>()
+  // Nobody takes the traces of requests yet, and a span for each would cost more than parsing one.
+  const services = Context.add(yield* Effect.context<Operations>(), References.TracerEnabled, false)
   const fabric = yield* Effect.provideService(FabricServer.make, FabricServer.AadSettings, options.aad ?? null)
   const scope = yield* Effect.scope
   const apiScope = yield* Scope.fork(scope, "parallel")
@@ -327,9 +329,17 @@ const answers = Metric.counter("inquorate_http_answers_total", {
   incremental: true
 })
 
+// One for each surface and status, since making one costs more than counting.
+const counters = new Map<string, ReturnType<typeof counterOf>>()
+
+const counterOf = (api: boolean, status: number) =>
+  Metric.withAttributes(answers, { surface: api ? "inquorate" : "service-fabric", status: String(status) })
+
 const countAnswer = (services: Context.Context<Operations>, api: boolean, status: number): void => {
-  const attributes = { surface: api ? "inquorate" : "service-fabric", status: String(status) }
-  Metric.withAttributes(answers, attributes).updateUnsafe(1, services)
+  const name = `${api} ${status}`
+  let counter = counters.get(name)
+  if (counter === undefined) counters.set(name, (counter = counterOf(api, status)))
+  counter.updateUnsafe(1, services)
 }
 
 // A target with an authority of its own outranks the Host header, so it is held to the same names.
