@@ -9,11 +9,17 @@ import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Harness from "../test/Harness.ts"
+import { cutOff, stopped } from "./Observer.ts"
 import { type Blow, blows, carryOut, type Grade, type Plan, type Seen, type Workers } from "./Run.ts"
+
+/** What lanes there are: a system, or one in network namespaces whose members the packet filter cuts off. */
+export const lanes = ["postgres", "etcd", "namespaces"] as const
+/** The name of a lane. */
+export type LaneName = (typeof lanes)[number]
 
 /** What a lane is about. */
 export interface LaneOptions {
-  readonly system: string
+  readonly system: LaneName
   readonly runs: number
   readonly seed: number
   readonly told: (seen: Seen) => void
@@ -21,17 +27,19 @@ export interface LaneOptions {
 
 /** Carries all runs of a lane out, and ends everything that it started. */
 export const run = async ({ runs, seed, system, told }: LaneOptions): Promise<void> => {
-  const world = await Harness.open(system, `campaign-${system}`)
+  const apart = system === "namespaces"
+  const world = await Harness.open(apart ? "etcd" : system, `campaign-${system}`, undefined, { namespaces: apart })
   const storeLab = await Effect.runPromise(Lab.up({ system: "postgres", name: `store-${system}` }))
   try {
     const random = randomFrom(seed)
     // One grade after the other: the workers are told at their start whether they may trace.
-    for (const grade of ["Kernel", "Keeper"] as const) {
-      const share = grade === "Kernel" ? Math.ceil(runs / 2) : Math.floor(runs / 2)
+    for (const grade of apart ? (["Kernel"] as const) : (["Kernel", "Keeper"] as const)) {
+      const share = apart ? runs : grade === "Kernel" ? Math.ceil(runs / 2) : Math.floor(runs / 2)
       const workers = await startWorkers(world, storeLab, grade)
       const partition = await Harness.partitionOf([...workers.all.values()][0]!, world)
       for (let index = 0; index < share; index++) {
-        told(await carryOut(world, workers, partition, draw(random, system, grade, index, seed)))
+        const plan = draw(random, system, grade, index + seed)
+        told(await carryOut(world, workers, partition, plan, apart ? cutOff : stopped))
       }
       for (const worker of workers.all.values()) {
         worker.kill("SIGTERM")
@@ -57,9 +65,10 @@ const randomFrom = (seed: number): (() => number) => {
   }
 }
 
-const draw = (random: () => number, system: string, grade: Grade, index: number, offset: number): Plan => {
-  // Every blow in turn, so that a short campaign strikes each way too.
-  const blow: Blow = blows[(index + offset) % blows.length]!
+const draw = (random: () => number, system: LaneName, grade: Grade, turn: number): Plan => {
+  // Every blow in turn, so that a short campaign strikes each way too. Nobody keeps a cut but the kernel.
+  const possible = blows.filter((blow) => system !== "namespaces" || !["keeper", "holder", "keepers"].includes(blow))
+  const blow: Blow = possible[turn % possible.length]!
   const hold = 800 + Math.floor(random() * 2200)
   return { system, grade, blow, hold, after: Math.floor(random() * (hold + 900)) }
 }

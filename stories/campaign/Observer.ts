@@ -1,13 +1,19 @@
 /**
- * The campaign's own eyes: every few milliseconds, by /proc alone, whether each member of a lab is stopped. It knows
- * nothing of operations; what it saw is compared with the evidence afterwards. A moment is only claimed as stopped
- * while a look saw it, so a busy machine can make an interval too short by the time between two looks, which is kept.
+ * The campaign's own eyes: again and again, by /proc or by the packet filter's own list, whether each member of a lab is
+ * out. They know nothing of operations; what they saw is compared with the evidence afterwards. A member counts as out
+ * from the first look that saw it so to the first that did not, so a busy machine can make a time longer, never hide one
+ * that lasts longer than the gap between two looks, which is kept.
  */
+import { execFile } from "node:child_process"
 import * as fs from "node:fs"
+import { promisify } from "node:util"
 import type { World } from "../test/Harness.ts"
 
-/** One time that a member was seen stopped, in UTC milliseconds; `until` is the first look that saw it run again. */
-export interface Stop {
+/** How to tell that a member is out, by the pid of its server. */
+export type Eye = (pid: number) => boolean | Promise<boolean>
+
+/** One time that a member was seen out, in UTC milliseconds; `until` is the first look that saw it in again. */
+export interface Out {
   readonly member: string
   readonly from: number
   readonly until: number | null
@@ -15,43 +21,17 @@ export interface Stop {
 
 /** An observer that looks until it is ended. */
 export interface Observer {
-  readonly stops: () => ReadonlyArray<Stop>
+  readonly outs: () => ReadonlyArray<Out>
   /** The longest time between two looks: nothing shorter can be told from these figures. */
   readonly longestGap: () => number
-  readonly end: () => void
+  readonly end: () => Promise<void>
 }
 
-/** Looks at the members of a lab from now on. */
-export const watch = ({ lab }: World): Observer => {
-  const stops: Array<{ member: string; from: number; until: number | null }> = []
-  const open = new Map<string, { member: string; from: number; until: number | null }>()
-  let last = Date.now()
-  let longestGap = 0
-  const look = (): void => {
-    const now = Date.now()
-    longestGap = Math.max(longestGap, now - last)
-    last = now
-    for (const { name, pid } of lab.members) {
-      const stopped = isStopped(pid)
-      const known = open.get(name)
-      if (stopped && known === undefined) {
-        const stop = { member: name, from: now, until: null }
-        stops.push(stop)
-        open.set(name, stop)
-      } else if (!stopped && known !== undefined) {
-        known.until = now
-        open.delete(name)
-      }
-    }
-  }
-  const timer = setInterval(look, 5)
-  return { stops: () => stops, longestGap: () => longestGap, end: () => clearInterval(timer) }
-}
-
-// --- internal ---
-
-// The main process is stopped first and let go first; whether its children were too is the keepers' own check.
-const isStopped = (pid: number): boolean => {
+/**
+ * Sees a member whose main process is stopped. It is stopped first and let go first; whether its children were too is the
+ * keepers' own check.
+ */
+export const stopped: Eye = (pid) => {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
     const state = stat[stat.lastIndexOf(")") + 2]
@@ -60,3 +40,55 @@ const isStopped = (pid: number): boolean => {
     return false
   }
 }
+
+/** Sees a member in whose network namespace a set of ours has an element: the kernel lists those that still count. */
+export const cutOff: Eye = async (pid) => {
+  const inside = [`--net=/proc/${pid}/ns/net`, "nft", "list", "ruleset"]
+  const { stdout } = await run("nsenter", inside).catch(() => ({ stdout: "" }))
+  return /table \S+ inq_/.test(stdout) && /elements = \{/.test(stdout)
+}
+
+/** Looks at the members of a lab from now on. */
+export const watch = ({ lab }: World, eye: Eye): Observer => {
+  const outs: Array<{ member: string; from: number; until: number | null }> = []
+  const open = new Map<string, { member: string; from: number; until: number | null }>()
+  const going = { on: true }
+  let last = Date.now()
+  let longestGap = 0
+  const look = async (): Promise<void> => {
+    for (const { name, pid } of lab.members) {
+      const out = await eye(pid)
+      const now = Date.now()
+      const known = open.get(name)
+      if (out && known === undefined) {
+        const began = { member: name, from: now, until: null }
+        outs.push(began)
+        open.set(name, began)
+      } else if (!out && known !== undefined) {
+        known.until = now
+        open.delete(name)
+      }
+    }
+    const now = Date.now()
+    longestGap = Math.max(longestGap, now - last)
+    last = now
+  }
+  const looking = (async () => {
+    while (going.on) {
+      await look()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  })()
+  return {
+    outs: () => outs,
+    longestGap: () => longestGap,
+    end: () => {
+      going.on = false
+      return looking
+    }
+  }
+}
+
+// --- internal ---
+
+const run = promisify(execFile)

@@ -70,27 +70,28 @@ export const carryOut = async (
   world: Harness.World,
   workers: Workers,
   partition: string,
-  plan: Plan
+  plan: Plan,
+  eye: Observer.Eye
 ): Promise<Seen> => {
   const writer = await Writer.start(world)
-  const observer = Observer.watch(world)
+  const observer = Observer.watch(world, eye)
   const broken: Array<string> = []
   const id = randomUUID()
   try {
     await start(workers, world, partition, id, plan.hold)
     await pause(plan.after)
     const struck = await strike(world, workers, id, plan)
-    await settle(world, workers, id, struck, broken)
+    await settle(world, workers, id, struck, broken, eye)
     const told = await Harness.detail([...workers.all.values()][0]!, id)
     await Harness.until("writes to be acknowledged again", 60_000, () => Harness.writeCommits(world, 1000))
     // A thawed worker has the time to do harm before the observer closes its eyes.
     await pause(plan.blow === "freeze" ? 1500 : 200)
     const lost = await writer.lost()
     if (lost > 0) broken.push(`${lost} acknowledged writes are lost`)
-    observer.end()
+    await observer.end()
     return judge(plan, told, struck, observer, writer, broken)
   } finally {
-    observer.end()
+    await observer.end()
   }
 }
 
@@ -223,7 +224,8 @@ const settle = async (
   workers: Workers,
   id: string,
   struck: Struck,
-  broken: Array<string>
+  broken: Array<string>,
+  eye: Observer.Eye
 ): Promise<void> => {
   // What was stopped goes on only when its lease is over and another has taken over; what was killed is started again.
   await pause(4000)
@@ -242,7 +244,10 @@ const settle = async (
       return false
     }
   })
-  await Harness.until("every member to run", 60_000, () => Harness.nothingStopped(world))
+  await Harness.until("every member to be in", 60_000, async () => {
+    const out = await Promise.all(world.lab.members.map(({ pid }) => eye(pid)))
+    return out.every((one) => !one) && Harness.nothingStopped(world)
+  })
   await Harness.until("every keeper to end", 60_000, () => Harness.keepers(world).length === 0)
 }
 
@@ -255,16 +260,16 @@ const judge = (
   broken: Array<string>
 ): Seen => {
   const { evidence } = told
-  const stops = observer.stops()
+  const stops = observer.outs()
   const attempts = new Set(evidence.fences.map(({ attempt }) => attempt)).size
   for (const { name } of told.evidence.topology?.members ?? []) {
     const times = stops.filter(({ member }) => member === name).length
-    if (times > attempts) broken.push(`${name} was stopped ${times} times by ${attempts} attempts`)
+    if (times > attempts) broken.push(`${name} was taken out ${times} times by ${attempts} attempts`)
   }
   const overruns = stops.flatMap(({ from, member, until }) => {
     const fence = evidence.fences.find((one) => one.member === member && one.deadline > from)
     if (fence === undefined) {
-      broken.push(`${member} was stopped by no order on record`)
+      broken.push(`${member} was taken out by no order on record`)
       return []
     }
     return [Math.max(0, (until ?? Date.now()) - fence.deadline)]
@@ -273,7 +278,7 @@ const judge = (
   const leaked = overrun !== null && overrun > grace
   // Only where both keepers are dead and the kernel has no part in it may a fence wait for the sweep.
   const excused = plan.grade === "Keeper" && struck.unkept
-  if (leaked && !excused) broken.push(`a member was stopped ${overrun} ms past its deadline`)
+  if (leaked && !excused) broken.push(`a member was out until ${overrun} ms past its deadline`)
   const freed = Math.max(0, ...stops.map(({ until }) => until ?? 0))
   const first = writer.acknowledged().find((at) => at >= freed)
   const next = evidence.owners.find(({ at, worker }) => at > struck.at && worker !== struck.owner)

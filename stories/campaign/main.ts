@@ -12,13 +12,18 @@ import type { Seen } from "./Run.ts"
 const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "32" },
-    systems: { type: "string", default: "postgres,etcd" },
+    systems: { type: "string", default: Lane.lanes.join(",") },
     seed: { type: "string", default: "1" },
     report: { type: "string" },
     "runs-file": { type: "string" }
   }
 })
-const systems = values.systems.split(",")
+const systems = values.systems.split(",").map((name) => {
+  const lane = Lane.lanes.find((one) => one === name)
+  if (lane !== undefined) return lane
+  process.stderr.write(`--systems knows ${Lane.lanes.join(", ")}, not "${name}".\n`)
+  process.exit(2)
+})
 const runs = Number(values.runs)
 if (!Number.isInteger(runs) || runs < systems.length) {
   process.stderr.write(`--runs wants a whole number of at least ${systems.length}, not "${values.runs}".\n`)
