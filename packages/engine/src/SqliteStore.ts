@@ -16,6 +16,7 @@ import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
 import { type ListQuery, OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import * as GroupCommit from "./GroupCommit.ts"
@@ -240,7 +241,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         id,
         writeOperation(operation),
         stateOf(operation.stage),
-        request.partitionId,
+        subjectOf(request),
         receivedAt,
         endedAt,
         notBefore,

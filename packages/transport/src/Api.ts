@@ -5,9 +5,10 @@
  */
 import { FabricErrorCode } from "@inquorate/core/FabricError"
 import { Guid } from "@inquorate/core/Guid"
-import { Operation, QuorumLossRequest } from "@inquorate/core/Operation"
+import { Operation } from "@inquorate/core/Operation"
 import { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { Refusal } from "@inquorate/core/Plan"
+import { QuorumLossRequest } from "@inquorate/core/Request"
 import { OperationState } from "@inquorate/core/Wire"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"

@@ -4,9 +4,10 @@
  */
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, QuorumLossRequest } from "@inquorate/core/Operation"
+import { type Operation } from "@inquorate/core/Operation"
 import { OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
+import { QuorumLossRequest } from "@inquorate/core/Request"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"

@@ -3,8 +3,9 @@
  * events and falls back to asking again when the stream breaks or a proxy does not let it through.
  */
 import type { Guid } from "@inquorate/core/Guid"
-import { isTerminal, type QuorumLossRequest } from "@inquorate/core/Operation"
+import { isTerminal } from "@inquorate/core/Operation"
 import { type ClusterView, OperationChange, type OperationDetail, type PlanPreview } from "@inquorate/core/Operations"
+import type { QuorumLossRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"

@@ -5,7 +5,7 @@
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { type ClusterView, Operations, type RequestRefused } from "@inquorate/core/Operations"
-import type { Topology } from "@inquorate/core/Topology"
+import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -242,7 +242,7 @@ const services = (
         return errorReply({ code: "FABRIC_E_APPLICATION_NOT_FOUND", message: "" })
       }
       const groups = (cluster?.groups ?? []).filter((group) => call.typeName === null || group.system === call.typeName)
-      return pageReply(sorted(groups, View.serviceNameOf), call.paging, View.serviceNameOf, info, nameToken)
+      return pageReply(sorted(groups, serviceNameOf), call.paging, serviceNameOf, info, nameToken)
     }
     case "GetService": {
       const group = groupOf(clusters, call.serviceName)
@@ -278,9 +278,7 @@ const partitions = (
     case "GetPartition":
       return oneOrNone(group, info)
     case "GetServiceName":
-      return oneOr("FABRIC_E_PARTITION_NOT_FOUND", group, (topology) =>
-        View.nameInfo(View.serviceNameOf(topology), version)
-      )
+      return oneOr("FABRIC_E_PARTITION_NOT_FOUND", group, (topology) => View.nameInfo(serviceNameOf(topology), version))
     case "GetReplica":
       return oneOrNone(
         group === undefined ? undefined : View.replicas(group).find((replica) => replica.ReplicaId === call.replicaId),
@@ -303,7 +301,7 @@ const partitions = (
 }
 
 const groupOf = (clusters: ReadonlyArray<ClusterView>, name: string): Topology | undefined =>
-  clusters.flatMap((cluster) => cluster.groups).find((group) => View.serviceNameOf(group) === name)
+  clusters.flatMap((cluster) => cluster.groups).find((group) => serviceNameOf(group) === name)
 
 const oneOrNone = <A>(found: A | undefined, info: (found: A) => unknown): FabricReply =>
   found === undefined ? noContent : json(info(found))
