@@ -276,7 +276,7 @@ const faults = (wire: Wire): Omit<FabricClient, keyof ReturnType<typeof queries>
   }
 }
 
-const ended: ReadonlyArray<string> = ["Completed", "Faulted", "Cancelled", "ForceCancelled"]
+const ended: ReadonlySet<string> = new Set(["Completed", "Faulted", "Cancelled", "ForceCancelled"])
 
 const watch = <A extends { readonly State: string }>(
   ask: Call<A>,
@@ -289,7 +289,7 @@ const watch = <A extends { readonly State: string }>(
   })
   return Stream.concat(Stream.fromEffect(patiently), Stream.fromEffectRepeat(Effect.delay(patiently, interval))).pipe(
     Stream.changesWith((one, other) => one.State === other.State),
-    Stream.takeUntil(({ State }) => ended.includes(State))
+    Stream.takeUntil(({ State }) => ended.has(State))
   )
 }
 
