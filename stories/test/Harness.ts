@@ -109,7 +109,7 @@ export const startWorker = (
     let seen = ""
     child.stdout.on("data", (data: Buffer) => {
       seen += data.toString()
-      const match = /listening on (http:\/\/\S+)/.exec(seen)
+      const match = /listening on (https?:\/\/\S+)/.exec(seen)
       if (match === null) return
       const kill = (signal: NodeJS.Signals) => void child.kill(signal)
       resolve({ endpoint: match[1]!, pid: child.pid!, log: () => log, kill, ended })

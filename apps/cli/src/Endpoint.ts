@@ -5,8 +5,10 @@ import type { ClusterView } from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
+import type { SecretSource } from "@inquorate/transport/Credentials"
 import type * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 import * as Command from "effect/cli/Command"
 import { Failure } from "./Failure.ts"
@@ -23,6 +25,22 @@ export const shared = {
   surface: Flag.Literals("surface", ["auto", "inquorate", "fabric"]).pipe(
     Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or ask"),
     Flag.withDefault("auto")
+  ),
+  ca: Flag.String("ca").pipe(
+    Flag.withDescription("A file of authorities that the worker's certificate may come from (INQUORATE_CA)"),
+    Flag.optional
+  ),
+  cert: Flag.String("cert").pipe(
+    Flag.withDescription("A file with your client certificate, PEM (INQUORATE_CERT)"),
+    Flag.optional
+  ),
+  key: Flag.String("key").pipe(
+    Flag.withDescription("A file with the certificate's private key, PEM (INQUORATE_KEY)"),
+    Flag.optional
+  ),
+  token: Flag.String("token").pipe(
+    Flag.withDescription("Where your bearer token is, file:PATH or env:NAME (env:INQUORATE_TOKEN where that is set)"),
+    Flag.optional
   ),
   output: Flag.Literals("output", ["table", "json"]).pipe(
     Flag.withDescription("How to print the answer"),
@@ -46,16 +64,14 @@ export interface Chosen {
 
 /** The client of the worker at the endpoint. */
 export const connect = Effect.gen(function* () {
-  const endpoint = yield* address
-  const worker = yield* Effect.promise(() => import("./Worker.ts"))
-  return yield* worker.connect(endpoint)
+  const { address, options, worker } = yield* connection
+  return yield* worker.connect(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
 })
 
 /** The client of the Service Fabric surface at the endpoint, which a worker has too. */
 export const connectFabric = Effect.gen(function* () {
-  const endpoint = yield* address
-  const worker = yield* Effect.promise(() => import("./Worker.ts"))
-  return yield* worker.connectFabric(endpoint)
+  const { address, options, worker } = yield* connection
+  return yield* worker.connectFabric(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
 })
 
 /** Prints a value as JSON, or its lines where a table is wanted. */
@@ -116,26 +132,62 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
 })
 
 /** The failure that an error of `/v1` means. */
-export const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure =>
-  error._tag === "ApiError"
-    ? new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
-    : new Failure({
-        exit: "unreachable",
-        detail:
-          error.reason === "Unreachable"
-            ? `${doing}: no worker answers at ${endpoint} (${error.detail}). Start one, or name another with --endpoint.`
-            : `${doing}: what answers at ${endpoint} is not a worker (${error.detail}). Name another with --endpoint.`
-      })
+export const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure => {
+  if (error._tag === "ApiError") {
+    return new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
+  }
+  const { detail, reason } = error
+  // A connection that breaks at once is what a server that waits for TLS does with plain HTTP.
+  const hint = endpoint.startsWith("http:") && detail === "socket hang up" ? " If it speaks TLS, say https://." : ""
+  const sentence = {
+    Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
+    Untrusted: `${endpoint} is not trusted: ${detail}.`,
+    BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
+  }[reason]
+  return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
+}
 
 // --- internal ---
 
-const address = Effect.gen(function* () {
-  const { endpoint } = yield* root
-  if (/^https?:\/\/[^/\s]+\/?$/.test(endpoint)) return endpoint.replace(/\/$/, "")
-  return yield* new Failure({
-    exit: "usage",
-    detail: `--endpoint: expected http://HOST:PORT, got ${JSON.stringify(endpoint)}.`
-  })
+// The environment's token needs no flag; null for a flag that is no place.
+const tokenAt = (flag: string | undefined): SecretSource | undefined | null => {
+  if (flag === undefined) return process.env.INQUORATE_TOKEN ? { env: "INQUORATE_TOKEN" } : undefined
+  const [, kind, place = ""] = /^(file|env):(.+)$/s.exec(flag) ?? []
+  return kind === "file" ? { file: place } : kind === "env" ? { env: place } : null
+}
+
+const usage = (detail: string) => new Failure({ exit: "usage", detail })
+
+// Where the endpoint is, and what is to be shown there; everything that is wrong with the flags is said here.
+const connection = Effect.gen(function* () {
+  const flags = yield* root
+  const { endpoint } = flags
+  if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
+    return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
+  }
+  const named = (flag: Option.Option<string>, variable: string) =>
+    Option.getOrElse(flag, () => process.env[variable] || undefined)
+  const ca = named(flags.ca, "INQUORATE_CA")
+  const certificate = named(flags.cert, "INQUORATE_CERT")
+  const key = named(flags.key, "INQUORATE_KEY")
+  if ((certificate === undefined) !== (key === undefined)) {
+    const missing = certificate === undefined ? "--cert (INQUORATE_CERT)" : "--key (INQUORATE_KEY)"
+    return yield* usage(`A client certificate and its key go together; give ${missing} too.`)
+  }
+  const token = tokenAt(Option.getOrUndefined(flags.token))
+  // What was given may be the token itself, which must not be repeated.
+  if (token === null)
+    return yield* usage("--token: expected file:PATH or env:NAME, where the token is, and not a token.")
+  const plain = endpoint.startsWith("http:")
+  if (plain && Option.isSome(Option.orElse(flags.cert, () => flags.ca))) {
+    return yield* usage("--cert, --key and --ca have no meaning without TLS; give --endpoint https://….")
+  }
+  if (plain && token !== undefined && !/^(127(\.\d+){3}|localhost|\[::1\])$/.test(new URL(endpoint).hostname)) {
+    return yield* usage("A token sent without TLS can be read by everyone on the way; give --endpoint https://….")
+  }
+  const worker = yield* Effect.promise(() => import("./Worker.ts"))
+  const pair = certificate === undefined || key === undefined ? undefined : { certificate, key }
+  return { worker, address: endpoint.replace(/\/$/, ""), options: { ca, pair, token } }
 })
 
 const fabricFailureOf = (error: FabricClient.FabricClientError | Failure, doing: string, endpoint: string): Failure => {
@@ -144,11 +196,12 @@ const fabricFailureOf = (error: FabricClient.FabricClientError | Failure, doing:
     const said = error.message === "" || error.message === "Null" ? `HTTP status ${error.status}` : error.message
     return new Failure({ exit: "refused", detail: `${doing}: ${said} (${error.code})` })
   }
-  return new Failure({
-    exit: "unreachable",
-    detail:
-      error.reason === "BadAnswer"
-        ? `${doing}: what answers at ${endpoint} does not speak Service Fabric (${error.detail}). Name another with --endpoint.`
-        : `${doing}: nobody answers at ${endpoint} (${error.detail}). Name another with --endpoint.`
-  })
+  const { detail, reason } = error
+  const sentence = {
+    Unreachable: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
+    TimedOut: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
+    Untrusted: `${endpoint} is not trusted: ${detail}.`,
+    BadAnswer: `what answers at ${endpoint} does not speak Service Fabric (${detail}). Name another with --endpoint.`
+  }[reason]
+  return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
 }

@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as YAML from "yaml"
+import { mistakesOf, SecuritySettings } from "./Security.ts"
 
 // --- models ---
 
@@ -117,8 +118,9 @@ export const ClusterCommon = Schema.Struct({
 export const WorkerFile = Schema.Struct({
   listen: described(
     Listen,
-    "Where to answer, as HOST:PORT on loopback; port 0 takes a free one. 127.0.0.1:19080 unless given."
+    "Where to answer, as HOST:PORT; beyond loopback only with security. Port 0 takes a free one. 127.0.0.1:19080 unless given."
   ),
+  security: described(SecuritySettings, "Who may reach the worker, and as what; on loopback everyone unless given."),
   store: described(
     Schema.Union([StoreAddress, PostgresStoreSettings]),
     "Where operations are stored: sqlite:PATH for one worker at a time, postgres://… or its parts for any number; worker.db in the state directory unless given."
@@ -200,6 +202,8 @@ export interface WorkerConfig {
   readonly perHost: number | null
   readonly overall: number | null
   readonly logFormat: LogFormat
+  /** Its files are not read yet. */
+  readonly security: SecuritySettings
   readonly clusters: ReadonlyArray<ClusterConfig>
 }
 
@@ -271,8 +275,13 @@ export const parse = (
     ...overrideMistakes(overrides)
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
-  const { limits, log, worker } = file.success
+  const { limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
+  const insecure = mistakesOf(security, listen.host).map(({ path, problem }) => {
+    const at = ["security", ...path]
+    return { line: locate(at), key: at.join("."), problem }
+  })
+  if (insecure.length > 0) return fail(insecure)
   const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
   // On a shared store the newest start under an id takes it, so two workers of one host need names of their own.
   const ownName =
@@ -288,6 +297,7 @@ export const parse = (
     maxHold: limits?.maxHold ?? 900_000,
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
+    security,
     clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : []))
   })
 }

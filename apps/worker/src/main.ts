@@ -31,6 +31,7 @@ import * as OS from "node:os"
 import * as Path from "node:path"
 import { ConfigError, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import { type Asked, help, read } from "./Options.ts"
+import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
 
 // --- errors ---
@@ -81,10 +82,10 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
     })
   )
 
-const serving = (config: WorkerConfig) =>
+const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const { url } = yield* NodeServer.serve(config.listen)
+      const { url } = yield* NodeServer.serve({ ...config.listen, ...secured })
       yield* Console.log(`inquorate worker ${config.workerId} listening on ${url}`)
     })
   )
@@ -100,6 +101,7 @@ const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Hos
 
 const run = Effect.fnUntraced(function* (config: WorkerConfig) {
   const hosts = new Map([[host, LocalHost.make(host)]])
+  const secured = yield* secure(config)
   yield* warn(config)
   yield* Effect.ignore(sweepAtStart(hosts))
   const lost = yield* Deferred.make<never, CannotRun>()
@@ -130,7 +132,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
     surveyEvery,
     onLost
   })
-  const worker = serving(config).pipe(
+  const worker = serving(config, secured).pipe(
     Layer.provide(engine),
     Layer.provide(store),
     Layer.provide(clusters(config, hosts))
@@ -211,16 +213,34 @@ function stateDirectory(): string {
   return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
 }
 
-function warn(config: WorkerConfig): Effect.Effect<void, CannotRun> {
+/** What the server needs to know its callers. A worker that would take everybody's word beyond loopback does not start. */
+function secure(config: WorkerConfig): Effect.Effect<Partial<NodeServer.Options>, CannotRun> {
   return Effect.gen(function* () {
-    const loopback = /^(127\.|localhost$|::1$)/.test(config.listen.host)
-    if (!loopback) {
+    const { listen, security } = config
+    const beyond = !Security.isLoopback(listen.host)
+    if (beyond && !Security.isAuthenticated(security) && security.allowAnonymous !== true) {
       return yield* new CannotRun({
         exit: exitCodes.listen,
-        detail: `${config.listen.host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1.`
+        detail: `${listen.host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1, or give security.tls with security.certificates or security.tokens (docs/security.md).`
       })
     }
-    if (process.getuid?.() === 0) {
+    const { options, warnings } = yield* Effect.mapError(
+      Security.load(security),
+      ({ detail }) => new CannotRun({ exit: exitCodes.usage, detail: `security: ${detail}` })
+    )
+    for (const warning of warnings) yield* Effect.logWarning(warning)
+    if (beyond && security.allowAnonymous === true) {
+      yield* Effect.logWarning(
+        `listening on ${listen.host} without authentication: everyone who reaches it may stop this machine's servers`
+      )
+    }
+    return options
+  })
+}
+
+function warn(config: WorkerConfig): Effect.Effect<void> {
+  return Effect.gen(function* () {
+    if (process.getuid?.() === 0 && !Security.isAuthenticated(config.security)) {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }
     if (config.clusters.length === 0) yield* Effect.logWarning("no cluster is configured: there is nothing to break")

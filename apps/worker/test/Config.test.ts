@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { type Overrides, parse, parseListen } from "../src/Config.ts"
+import { isLoopback } from "../src/Security.ts"
 
 const none: Overrides = { listen: undefined, store: undefined, workerId: undefined }
 const defaults = { store: "sqlite:/state/worker.db", workerId: "here" }
@@ -166,5 +167,55 @@ describe("where to listen", () => {
     assert.deepStrictEqual(parseListen("[::1]:19080"), { host: "::1", port: 19080 })
     for (const wrong of ["", "127.0.0.1", ":80", "a:99999", "::1:80", "a b:1"])
       assert.isUndefined(parseListen(wrong), wrong)
+  })
+})
+
+describe("who may reach the worker", () => {
+  const tls = "tls: { certificate: c, key: k }"
+  const certificates = `certificates: { users: { thumbprints: ["${"ab:".repeat(19)}ab"] } }`
+  const tokens = "tokens: { keys: k, issuer: i, audience: a }"
+  const told = (...keys: ReadonlyArray<string>) => ["security:", ...keys.map((key) => `  ${key}`)].join("\n")
+
+  it("is everyone unless said, and thumbprints are one in every spelling", () => {
+    assert.deepStrictEqual(Result.getOrThrow(read("")).security, {})
+    const { security } = Result.getOrThrow(read(told(tls, certificates, tokens, "names: [proxy.example:443]")))
+    assert.deepStrictEqual(security.certificates?.users?.thumbprints, ["AB".repeat(20)])
+    const spelt = ["ab".repeat(20), "AB ".repeat(19) + "AB"].map((text) =>
+      read(told(tls, `certificates: { admins: { thumbprints: ["${text}"] } }`))
+    )
+    for (const one of spelt) {
+      assert.deepStrictEqual(Result.getOrThrow(one).security.certificates?.admins?.thumbprints, ["AB".repeat(20)])
+    }
+  })
+
+  it("is told where its keys do not go together", () => {
+    const beyond = { listen: "0.0.0.0:19080" }
+    assert.deepStrictEqual(mistakes(told(certificates)), ["2 security.certificates"])
+    assert.deepStrictEqual(mistakes(told(tls, "certificates: { ca: x }")), ["3 security.certificates"])
+    const named = "certificates: { admins: { subjects: [{ name: alice }] } }"
+    assert.deepStrictEqual(mistakes(told(tls, named)), ["3 security.certificates"])
+    assert.deepStrictEqual(mistakes(told(tokens)), [])
+    assert.deepStrictEqual(mistakes(told(tokens), beyond), ["2 security.tokens"])
+    assert.deepStrictEqual(mistakes(told(tls, tokens), beyond), [])
+    assert.deepStrictEqual(mistakes(told(tls, tokens, "allowAnonymous: true")), ["4 security.allowAnonymous"])
+    assert.deepStrictEqual(mistakes(told("names: [a.example]")), ["2 security.names"])
+    assert.deepStrictEqual(mistakes(told("names: [a.example]", "allowAnonymous: true")), [])
+  })
+
+  it("is told where a value is wrong", () => {
+    const wrong = (key: string) => mistakes(told(tls, key)).map((mistake) => mistake.slice(2))
+    assert.deepStrictEqual(wrong('certificates: { users: { thumbprints: ["\u200eab"] } }'), [
+      "security.certificates.users.thumbprints.0"
+    ])
+    assert.deepStrictEqual(wrong("names: ['https://a']"), ["security.names.0"])
+    assert.deepStrictEqual(wrong("tokens: { keys: k, issuer: i }"), ["security.tokens.audience"])
+    assert.deepStrictEqual(mistakes(told("tls: { certificate: c }")), ["2 security.tls.key"])
+  })
+
+  it("is only this machine at an address of loopback", () => {
+    for (const host of ["127.0.0.1", "127.1.2.3", "localhost", "::1"]) assert.isTrue(isLoopback(host), host)
+    for (const host of ["0.0.0.0", "::", "127.evil.example", "localhost.example", "10.0.0.1"]) {
+      assert.isFalse(isLoopback(host), host)
+    }
   })
 })

@@ -13,7 +13,8 @@ import { location, workerSchema } from "../src/ConfigSchema.ts"
 
 const docs = path.resolve(import.meta.dirname, "../../../docs")
 const page = fs.readFileSync(path.join(docs, "configuration.md"), "utf8")
-const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1]!)
+const examplesOf = (text: string) => [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1]!)
+const examples = examplesOf(page)
 const read = (text: string) =>
   parse(
     text,
@@ -79,6 +80,12 @@ describe("the documentation of the configuration", () => {
       [...systems],
       modules.map(({ system }) => system)
     )
+  })
+
+  it("has examples of who may reach a worker that a worker takes", () => {
+    const security = examplesOf(fs.readFileSync(path.join(docs, "security.md"), "utf8"))
+    assert.strictEqual(security.length, 2)
+    for (const text of security) assert.notDeepEqual(Result.getOrThrow(read(text)).security, {})
   })
 
   it("names the schema where an editor finds it", () => {

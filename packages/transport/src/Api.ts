@@ -115,9 +115,12 @@ export const errorBody = (error: ApiError): ApiErrorBody => ({
   ...(error.refusal === null ? {} : { Refusal: error.refusal })
 })
 
-/** Turns a request that does not fit its schema into an `ApiError` that names the field. */
+/**
+ * Turns a request that does not fit its schema into an `ApiError` that names the field. The 403 is of the server that stands
+ * before every endpoint: a caller who is not known, or whose role is too low.
+ */
 export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@inquorate/transport/Api/SchemaErrors", {
-  error: errorAt(400)
+  error: [errorAt(400), errorAt(403)]
 }) {}
 
 // --- make ---
@@ -126,7 +129,7 @@ export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@in
 export const listLimit = { usual: 100, most: 10_000 } as const
 
 /** The statuses an `ApiError` can have; whatever else a code says on the other surface is 500 here. */
-export const errorStatuses = [400, 404, 409, 413, 422, 500, 502, 503, 504] as const
+export const errorStatuses = [400, 403, 404, 409, 413, 422, 500, 502, 503, 504] as const
 
 const OperationParams = { id: Guid }
 

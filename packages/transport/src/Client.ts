@@ -12,19 +12,22 @@ import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, ApiErrorBody, type FaultPreview, type OperationView, type StartReceipt } from "./Api.ts"
+import * as TransportCause from "./TransportCause.ts"
 
 // --- errors ---
 
 /**
  * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
- * taken all the same, and a start may be repeated without harm. `BadAnswer`: an answer of another shape.
+ * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
+ * certificate; nothing was taken. `BadAnswer`: an answer of another shape.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
-  reason: Schema.Literals(["Unreachable", "BadAnswer"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "BadAnswer"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -54,12 +57,18 @@ export interface Client {
 
 // --- make ---
 
-/** A client of the worker at `endpoint`, such as `http://127.0.0.1:19080`, over whatever `HttpClient` there is. */
-export const make = (options: { readonly endpoint: string }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
+/**
+ * A client of the worker at `endpoint`, such as `http://127.0.0.1:19080`, over whatever `HttpClient` there is; with client
+ * certificates over `NodeClient`'s.
+ */
+export const make = (options: {
+  readonly endpoint: string
+  readonly token?: Redacted.Redacted
+}): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const http = yield* HttpClient.HttpClient
+    const http = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
     const endpoint = options.endpoint.replace(/\/+$/, "")
-    const api = yield* HttpApiClient.make(Api, { baseUrl: endpoint })
+    const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
     return {
       clusters: again(answered(api.clusters())),
@@ -112,21 +121,7 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
       error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
   })
 
-const unreachable = (error: { readonly message: string }) =>
-  new ClientError({ reason: "Unreachable", detail: rootCause(error) })
-
-// A transport error names the request; what its reader wants is the cause under it, such as "connect ECONNREFUSED …".
-const rootCause = (error: { readonly message: string }): string => {
-  let deepest: unknown = error
-  for (let depth = 0; depth < 8; depth++) {
-    const { cause, errors, reason } = deepest as { cause?: unknown; errors?: ReadonlyArray<unknown>; reason?: unknown }
-    const next = reason ?? cause ?? errors?.[0]
-    if (typeof next !== "object" || next === null) break
-    deepest = next
-  }
-  const { message } = deepest as { readonly message?: unknown }
-  return typeof message === "string" && message !== "" ? message : error.message
-}
+const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
 
 const badAnswer = (error: { readonly message: string }) =>
   new ClientError({ reason: "BadAnswer", detail: error.message })

@@ -23,7 +23,7 @@ export const make = (options: { readonly port: number; readonly names: ReadonlyA
   const anyPort = new Set<string>()
   for (const name of loopbackNames) {
     exact.add(`${name}:${options.port}`)
-    if (options.port === 80) exact.add(name)
+    if (options.port === 80 || options.port === 443) exact.add(name)
   }
   for (const name of options.names) (hasPort(name) ? exact : anyPort).add(name.toLowerCase())
   const ours = (authority: string): boolean => {

@@ -12,6 +12,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -19,6 +20,7 @@ import * as Answers from "./FabricAnswers.ts"
 import * as Model from "./FabricModel.ts"
 import type { FabricApiError } from "./FabricRefusal.ts"
 import * as FabricRefusal from "./FabricRefusal.ts"
+import * as TransportCause from "./TransportCause.ts"
 
 // --- models ---
 
@@ -27,6 +29,7 @@ export interface Options {
   readonly endpoint: string
   /** The server's time for one request, in seconds; 60 unless given. */
   readonly timeout?: number
+  readonly token?: Redacted.Redacted
 }
 
 /** The partition of a fault by its service and itself, and the operation's id, which the caller chooses. */
@@ -93,11 +96,11 @@ export type { FabricApiError } from "./FabricRefusal.ts"
 
 /**
  * The gateway gave no answer that could be understood. `Unreachable`: no connection; a request that may have been sent
- * counts as well. `TimedOut`: no answer in time. `BadAnswer`: an answer of another shape. After either of the
- * first two a start may or may not have happened: ask for its progress.
+ * counts as well. `TimedOut`: no answer in time. After either a start may or may not have happened: ask for its
+ * progress. `Untrusted`: TLS refused one side, and nothing happened. `BadAnswer`: an answer of another shape.
  */
 export class FabricTransportError extends Schema.TaggedError<FabricTransportError>()("FabricTransportError", {
-  reason: Schema.Literals(["Unreachable", "TimedOut", "BadAnswer"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -176,7 +179,7 @@ export interface FabricClient {
 /** A client of one endpoint over whatever `HttpClient` there is. */
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
-    const wire = makeWire(http, options)
+    const wire = makeWire(TransportCause.withToken(http, options.token), options)
     return { ...faults(wire), ...queries(wire) }
   })
 
@@ -390,7 +393,7 @@ const isRepeatable = (error: FabricClientError): boolean =>
   error._tag === "FabricTransportError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
 
 const transportError = (error: HttpClientError.HttpClientError): FabricTransportError =>
-  new FabricTransportError({ reason: "Unreachable", detail: error.message })
+  new FabricTransportError(TransportCause.of(error))
 
 const badAnswer = (error: { readonly message: string }): FabricTransportError =>
   new FabricTransportError({ reason: "BadAnswer", detail: error.message })

@@ -35,6 +35,7 @@ export type NodeStatusFilter =
 /** One call of the Service Fabric surface, with every parameter read and checked. Names carry their `fabric:/`. */
 export type FabricCall =
   | { readonly _tag: "GetRootPage" }
+  | { readonly _tag: "GetAadMetadata" }
   | {
       readonly _tag: "StartQuorumLoss"
       readonly serviceName: string
@@ -267,6 +268,7 @@ const rows: ReadonlyArray<Row> = [
     operationId: read.guid("OperationId"),
     force: read.flag("Force")
   })),
+  row("GET", "/$/GetAadMetadata", () => ({ _tag: "GetAadMetadata" })),
   row("GET", "/$/GetClusterVersion", () => ({ _tag: "GetClusterVersion" })),
   row("GET", "/$/GetClusterManifest", () => ({ _tag: "GetClusterManifest" })),
   row("GET", "/$/GetClusterHealth", (read) => {

@@ -9,6 +9,7 @@ import { type FaultKind, type FaultRequest, kindOf } from "@inquorate/core/Reque
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Model from "./FabricModel.ts"
 import { type FabricCall, type FabricRequest, nameToken, type Paging, type WireError } from "./FabricPath.ts"
@@ -30,6 +31,21 @@ export interface FabricReply {
   readonly body: string
 }
 
+/** What a client needs to know to fetch a token for us from Azure Active Directory, with the wire's own names. */
+export interface AadMetadata {
+  readonly authority: string
+  readonly client: string
+  readonly cluster: string
+  readonly login: string
+  readonly redirect: string
+  readonly tenant: string
+}
+
+/** What `/$/GetAadMetadata` tells; null where tokens do not come from there. */
+export const AadSettings = Context.Reference<AadMetadata | null>("@inquorate/transport/FabricServer/AadSettings", {
+  defaultValue: () => null
+})
+
 /** The Service Fabric surface of one worker. */
 export interface FabricServer {
   /** Answers a call; every refusal is an answer, so it never fails. */
@@ -47,11 +63,12 @@ export const pageMax = 1000
 /** The Service Fabric surface over `Operations`. */
 export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(function* () {
   const operations = yield* Operations
+  const aad = yield* AadSettings
   return {
     // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
     handle: (request) =>
       Effect.catchTag(
-        Effect.suspend(() => answer(operations, request)),
+        Effect.suspend(() => answer(operations, request, aad)),
         "RequestRefused",
         (refused) => Effect.succeed(refusalReply(refused))
       )
@@ -116,10 +133,12 @@ const rootPage: FabricReply = {
 const refusalReply = (refused: RequestRefused): FabricReply =>
   errorReply({ code: refused.code, message: refused.detail })
 
-const answer = (operations: Port, { call, version }: FabricRequest): Answer => {
+const answer = (operations: Port, { call, version }: FabricRequest, aad: AadMetadata | null): Answer => {
   switch (call._tag) {
     case "GetRootPage":
       return Effect.succeed(rootPage)
+    case "GetAadMetadata":
+      return Effect.succeed(json(aad === null ? { type: "none" } : { type: "aad", metadata: aad }))
     case "StartQuorumLoss":
     case "StartDataLoss":
     case "StartPartitionRestart":
@@ -217,7 +236,14 @@ type BrowseCall = Exclude<
   | StartCall
   | ProgressCall
   | RecoverCall
-  | { readonly _tag: "GetRootPage" | "GetFaultOperationList" | "CancelOperation" | "GetClusterVersion" }
+  | {
+      readonly _tag:
+        | "GetRootPage"
+        | "GetAadMetadata"
+        | "GetFaultOperationList"
+        | "CancelOperation"
+        | "GetClusterVersion"
+    }
 >
 
 const browse = (operations: Port, call: BrowseCall, version: number): Answer =>

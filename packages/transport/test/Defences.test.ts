@@ -37,6 +37,10 @@ describe("the defences", () => {
     ])
       assert.isString(check({ host: name }), String(name))
   })
+  it("on port 443 as well", () => {
+    const check = Defences.make({ port: 443, names: [] })
+    assert.isUndefined(check({ host: "localhost", origin: "https://localhost" }))
+  })
   it("on port 80 the names go without a port as well", () => {
     const check = Defences.make({ port: 80, names: [] })
     assert.isUndefined(check({ host: "localhost" }))

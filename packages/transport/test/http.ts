@@ -1,6 +1,7 @@
 /** Raw HTTP for tests: what is written to the socket and what comes back, with nothing in between. */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 
 export interface Raw {
   readonly status: number
@@ -10,9 +11,9 @@ export interface Raw {
 }
 
 /** Sends the text and reads until the server closes; the request should carry `Connection: close`. */
-export const exchange = (port: number, text: string): Effect.Effect<string> =>
+export const exchange = (port: number, text: string, tls?: Tls.ConnectionOptions): Effect.Effect<string> =>
   Effect.callback<string>((resume) => {
-    const socket = Net.connect(port, "127.0.0.1")
+    const socket = tls === undefined ? Net.connect(port, "127.0.0.1") : Tls.connect({ host: "127.0.0.1", port, ...tls })
     let answer = ""
     socket.setEncoding("utf8")
     socket.on("data", (chunk: string) => (answer += chunk))
@@ -40,7 +41,11 @@ export const request = (
   port: number,
   method: string,
   target: string,
-  options: { readonly headers?: ReadonlyArray<string>; readonly body?: string } = {}
+  options: {
+    readonly headers?: ReadonlyArray<string>
+    readonly body?: string
+    readonly tls?: Tls.ConnectionOptions
+  } = {}
 ): Effect.Effect<Raw> => {
   const given = options.headers ?? []
   const has = (name: string) => given.some((line) => line.toLowerCase().startsWith(`${name}:`))
@@ -53,7 +58,7 @@ export const request = (
     "Connection: close"
   ]
   return Effect.map(
-    exchange(port, `${method} ${target} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n${options.body ?? ""}`),
+    exchange(port, `${method} ${target} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n${options.body ?? ""}`, options.tls),
     parse
   )
 }

@@ -1,0 +1,63 @@
+/**
+ * What lies under the errors of an `HttpClient`: the platform's own message and code, which its reader wants, and whether
+ * the other side was there but could not be trusted. Runs in a browser too, where there are no codes.
+ */
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Redacted from "effect/Redacted"
+
+/** Nothing was answered: `Untrusted` where TLS refused the other side or was refused by it, so that asking again is vain. */
+export interface TransportCause {
+  readonly reason: "Unreachable" | "Untrusted"
+  readonly detail: string
+}
+
+/** The cause under a transport error, such as "connect ECONNREFUSED …". */
+export const of = (error: { readonly message: string }): TransportCause => {
+  let deepest: unknown = error
+  for (let depth = 0; depth < 8; depth++) {
+    const { cause, errors, reason } = deepest as { cause?: unknown; errors?: ReadonlyArray<unknown>; reason?: unknown }
+    const next = reason ?? cause ?? errors?.[0]
+    if (typeof next !== "object" || next === null) break
+    deepest = next
+  }
+  const { code, message } = deepest as { readonly code?: unknown; readonly message?: unknown }
+  const said = typeof message === "string" && message !== "" ? message : error.message
+  const sentence = typeof code === "string" ? sentenceOf(code) : undefined
+  return sentence === undefined
+    ? { reason: "Unreachable", detail: said }
+    : { reason: "Untrusted", detail: `${sentence} (${said.trim()})` }
+}
+
+/** The same client with a bearer token on every request; the client itself where there is none. */
+export const withToken = (http: HttpClient.HttpClient, token: Redacted.Redacted | undefined): HttpClient.HttpClient =>
+  token === undefined ? http : HttpClient.mapRequest(http, HttpClientRequest.bearerToken(Redacted.value(token)))
+
+// --- internal ---
+
+// OpenSSL's words as Node gives them.
+const sentenceOf = (code: string): string | undefined => {
+  switch (code) {
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "CERT_SIGNATURE_FAILURE":
+      return "its certificate is from an authority that is not trusted here; name that authority (ca)"
+    case "CERT_HAS_EXPIRED":
+      return "its certificate has expired; have it renewed"
+    case "CERT_NOT_YET_VALID":
+      return "its certificate is not valid yet"
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return "its certificate is for another name; reach it by one of its own"
+    case "EPROTO":
+    case "ERR_SSL_WRONG_VERSION_NUMBER":
+    case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
+      return "it does not speak TLS as we do; a plain one is http://"
+    default:
+      return code.startsWith("ERR_SSL_") && code.includes("ALERT")
+        ? "it broke off the TLS handshake, most likely for our certificate"
+        : undefined
+  }
+}
