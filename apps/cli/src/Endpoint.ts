@@ -2,10 +2,11 @@
  * The worker a command talks to, and the two forms its answer may take.
  */
 import type { ClusterView } from "@inquorate/core/Operations"
-import { serviceName, type Topology } from "@inquorate/core/Topology"
+import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
 import type { SecretSource } from "@inquorate/transport/Credentials"
+import type * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
@@ -20,6 +21,10 @@ export const shared = {
   endpoint: Flag.String("endpoint").pipe(
     Flag.withDescription("The worker's address (INQUORATE_ENDPOINT)"),
     Flag.withDefault(process.env.INQUORATE_ENDPOINT ?? "http://127.0.0.1:19080")
+  ),
+  surface: Flag.Literals("surface", ["auto", "inquorate", "fabric"]).pipe(
+    Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or ask"),
+    Flag.withDefault("auto")
   ),
   ca: Flag.String("ca").pipe(
     Flag.withDescription("A file of authorities that the worker's certificate may come from (INQUORATE_CA)"),
@@ -59,9 +64,104 @@ export interface Chosen {
 
 /** The client of the worker at the endpoint. */
 export const connect = Effect.gen(function* () {
+  const { address, options, worker } = yield* connection
+  return yield* worker.connect(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
+})
+
+/** The client of the Service Fabric surface at the endpoint, which a worker has too. */
+export const connectFabric = Effect.gen(function* () {
+  const { address, options, worker } = yield* connection
+  return yield* worker.connectFabric(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
+})
+
+/** Prints a value as JSON, or its lines where a table is wanted. */
+export const print = Effect.fnUntraced(function* (value: unknown, lines: () => ReadonlyArray<string>) {
+  const { output } = yield* root
+  yield* screen.lines(output === "json" ? [JSON.stringify(value, null, 2)] : lines())
+})
+
+/** The failure that a client's error means to a person. */
+export const explain =
+  (doing: string) =>
+  <A, R>(self: Effect.Effect<A, ApiError | Client.ClientError, R>) =>
+    Effect.catch(self, (error) =>
+      Effect.gen(function* () {
+        const { endpoint } = yield* root
+        return yield* failureOf(error, doing, endpoint)
+      })
+    )
+
+/** The same for an error of the Service Fabric surface. */
+export const explainFabric =
+  (doing: string) =>
+  <A, E extends FabricClient.FabricClientError | Failure, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.catch(self, (error) =>
+      Effect.gen(function* () {
+        const { endpoint } = yield* root
+        return yield* fabricFailureOf(error, doing, endpoint)
+      })
+    )
+
+/** The group that `name` means: a partition id, a service name, `cluster/group`, or a cluster with one group. */
+export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<ClusterView>, name: string) {
+  const groups = clusters.flatMap(({ groups }) => groups)
+  const found = groups.filter(
+    (topology) =>
+      topology.partitionId === name.toLowerCase() ||
+      serviceNameOf(topology) === name ||
+      serviceNameOf(topology) === `fabric:/${name}` ||
+      `${topology.cluster}/${topology.group}` === name ||
+      topology.cluster === name
+  )
+  if (found.length === 1) {
+    const topology = found[0]!
+    return { topology, serviceName: serviceNameOf(topology) } satisfies Chosen
+  }
+  const unseen = clusters.find((cluster) => cluster.name === name.split("/")[0] && cluster.groups.length === 0)
+  const detail =
+    found.length > 1
+      ? `${name} has ${found.length} groups; name one: ${found.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
+      : unseen !== undefined
+        ? `The groups of ${unseen.name} are not known: ${unseen.problem}`
+        : `There is no partition ${name}. ${
+            groups.length === 0
+              ? "No cluster is configured, or none answered."
+              : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
+          }`
+  return yield* new Failure({ exit: "refused", detail })
+})
+
+/** The failure that an error of `/v1` means. */
+export const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure => {
+  if (error._tag === "ApiError") {
+    return new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
+  }
+  const { detail, reason } = error
+  // A connection that breaks at once is what a server that waits for TLS does with plain HTTP.
+  const hint = endpoint.startsWith("http:") && detail === "socket hang up" ? " If it speaks TLS, say https://." : ""
+  const sentence = {
+    Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
+    Untrusted: `${endpoint} is not trusted: ${detail}.`,
+    BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
+  }[reason]
+  return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
+}
+
+// --- internal ---
+
+// The environment's token needs no flag; null for a flag that is no place.
+const tokenAt = (flag: string | undefined): SecretSource | undefined | null => {
+  if (flag === undefined) return process.env.INQUORATE_TOKEN ? { env: "INQUORATE_TOKEN" } : undefined
+  const [, kind, place = ""] = /^(file|env):(.+)$/s.exec(flag) ?? []
+  return kind === "file" ? { file: place } : kind === "env" ? { env: place } : null
+}
+
+const usage = (detail: string) => new Failure({ exit: "usage", detail })
+
+// Where the endpoint is, and what is to be shown there; everything that is wrong with the flags is said here.
+const connection = Effect.gen(function* () {
   const flags = yield* root
   const { endpoint } = flags
-  const usage = (detail: string) => new Failure({ exit: "usage", detail })
   if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
     return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
   }
@@ -87,76 +187,21 @@ export const connect = Effect.gen(function* () {
   }
   const worker = yield* Effect.promise(() => import("./Worker.ts"))
   const pair = certificate === undefined || key === undefined ? undefined : { certificate, key }
-  return yield* worker
-    .connect(endpoint.replace(/\/$/, ""), { ca, pair, token })
-    .pipe(Effect.mapError(({ detail }) => usage(detail)))
+  return { worker, address: endpoint.replace(/\/$/, ""), options: { ca, pair, token } }
 })
 
-/** Prints a value as JSON, or its lines where a table is wanted. */
-export const print = Effect.fnUntraced(function* (value: unknown, lines: () => ReadonlyArray<string>) {
-  const { output } = yield* root
-  yield* screen.lines(output === "json" ? [JSON.stringify(value, null, 2)] : lines())
-})
-
-/** The failure that a client's error means to a person. */
-export const explain =
-  (doing: string) =>
-  <A, R>(self: Effect.Effect<A, ApiError | Client.ClientError, R>) =>
-    Effect.catch(self, (error) =>
-      Effect.gen(function* () {
-        const { endpoint } = yield* root
-        return yield* failureOf(error, doing, endpoint)
-      })
-    )
-
-/** The group that `name` means: a partition id, a service name, `cluster/group`, or a cluster with one group. */
-export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<ClusterView>, name: string) {
-  const groups = clusters.flatMap(({ groups }) => groups)
-  const found = groups.filter(
-    ({ cluster, group, partitionId }) =>
-      partitionId === name.toLowerCase() ||
-      serviceName(cluster, group) === name ||
-      `${cluster}/${group}` === name ||
-      cluster === name
-  )
-  if (found.length === 1) {
-    const topology = found[0]!
-    return { topology, serviceName: serviceName(topology.cluster, topology.group) } satisfies Chosen
-  }
-  const unseen = clusters.find((cluster) => cluster.name === name.split("/")[0] && cluster.groups.length === 0)
-  const detail =
-    found.length > 1
-      ? `${name} has ${found.length} groups; name one: ${found.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
-      : unseen !== undefined
-        ? `The groups of ${unseen.name} are not known: ${unseen.problem}`
-        : `There is no partition ${name}. ${
-            groups.length === 0
-              ? "No cluster is configured, or none answered."
-              : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
-          }`
-  return yield* new Failure({ exit: "refused", detail })
-})
-
-// --- internal ---
-
-// The environment's token needs no flag; null for a flag that is no place.
-const tokenAt = (flag: string | undefined): SecretSource | undefined | null => {
-  if (flag === undefined) return process.env.INQUORATE_TOKEN ? { env: "INQUORATE_TOKEN" } : undefined
-  const [, kind, place = ""] = /^(file|env):(.+)$/s.exec(flag) ?? []
-  return kind === "file" ? { file: place } : kind === "env" ? { env: place } : null
-}
-
-const failureOf = (error: ApiError | Client.ClientError, doing: string, endpoint: string): Failure => {
-  if (error._tag === "ApiError") {
-    return new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
+const fabricFailureOf = (error: FabricClient.FabricClientError | Failure, doing: string, endpoint: string): Failure => {
+  if (error._tag === "Failure") return error
+  if (error._tag !== "FabricTransportError") {
+    const said = error.message === "" || error.message === "Null" ? `HTTP status ${error.status}` : error.message
+    return new Failure({ exit: "refused", detail: `${doing}: ${said} (${error.code})` })
   }
   const { detail, reason } = error
-  // A connection that breaks at once is what a server that waits for TLS does with plain HTTP.
-  const hint = endpoint.startsWith("http:") && detail === "socket hang up" ? " If it speaks TLS, say https://." : ""
   const sentence = {
-    Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
+    Unreachable: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
+    TimedOut: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
     Untrusted: `${endpoint} is not trusted: ${detail}.`,
-    BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
+    BadAnswer: `what answers at ${endpoint} does not speak Service Fabric (${detail}). Name another with --endpoint.`
   }[reason]
   return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
 }

@@ -13,6 +13,8 @@ export interface Cluster {
   readonly name: string
   readonly target: Target
   readonly injector: Injector
+  /** The mechanism that restarts members and stops nodes; `injector` itself where that one restarts, else none. */
+  readonly restarter?: Injector
   /** The labels of the hosts its members run on. */
   readonly hosts: ReadonlyArray<string>
   /** Asks those hosts whether they answer; fails with the first that does not. Left out where there is none to ask. */
@@ -22,6 +24,10 @@ export interface Cluster {
   /** The longest hold that is allowed; null for no limit. */
   readonly maxHold: Millis | null
 }
+
+/** The mechanism that restarts the members of a cluster, or `undefined` where none can. */
+export const restarterOf = (cluster: Cluster): Injector | undefined =>
+  cluster.restarter ?? (cluster.injector.restarts === true ? cluster.injector : undefined)
 
 /** All configured clusters, in the order of the configuration. */
 export class Clusters extends Context.Service<Clusters, { readonly all: ReadonlyArray<Cluster> }>()(

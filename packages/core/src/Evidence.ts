@@ -49,6 +49,7 @@ export const PhaseName = Schema.Literals([
   "Queued",
   "LookingUpState",
   "Arming",
+  "Destroying",
   "Verifying",
   "Holding",
   "Lifting",

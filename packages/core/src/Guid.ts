@@ -38,6 +38,14 @@ export const v5 = (namespace: Guid, name: string): Guid => {
 export const forPartition = (clusterIdentity: string, group: string): Guid =>
   v5(partitionNamespace, JSON.stringify([clusterIdentity, group]))
 
+/** The positive number of 63 bits, in decimal, that follows from a name within a namespace. */
+export const number63 = (namespace: Guid, name: string): string => {
+  const hash = BigInt(`0x${v5(namespace, name).replaceAll("-", "")}`)
+  // The two halves are folded, so that the version and variant bits of a UUID do not take bits of the number.
+  const folded = (hash ^ (hash >> 64n)) & 0x7fffffffffffffffn
+  return (folded === 0n ? 1n : folded).toString()
+}
+
 // --- internal ---
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/

@@ -127,6 +127,8 @@ export type Preflight = typeof Preflight.Type
 export interface Injector {
   /** The mechanism, such as `pause`. */
   readonly name: string
+  /** True where a fence ends the process and its lift starts a new one: such a mechanism restarts members. */
+  readonly restarts?: boolean
   /** Looks at the process without touching it; `member` says whose it is, for a mechanism with settings per member. */
   readonly preflight: (process: ProcessRef, member?: string) => Effect.Effect<Preflight, InjectorError>
   /** Applies the fence and checks that it holds. Success means applied, checked, and ended by itself at the deadline. */

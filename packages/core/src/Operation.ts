@@ -6,38 +6,33 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
-import { Override, PlannedFence, QuorumLossMode } from "./Plan.ts"
-import { Instant, Millis } from "./Time.ts"
+import { PlannedFence } from "./Plan.ts"
+import { durationOf, FaultRequest, isQuorumLoss } from "./Request.ts"
+import { Instant, type Millis } from "./Time.ts"
 
 // --- models ---
 
-/** What was asked for: take the quorum of one partition and hold it for `hold` from the first unacknowledged write. */
-export const QuorumLossRequest = Schema.Struct({
-  serviceName: Schema.String,
-  partitionId: Guid,
-  mode: QuorumLossMode,
-  hold: Millis,
-  /** The guards to set aside where they say no; none unless given. */
-  overrides: Schema.optionalKey(Schema.Array(Override))
-}).annotate({ identifier: "QuorumLossRequest" })
-/** What was asked for. */
-export type QuorumLossRequest = typeof QuorumLossRequest.Type
-
 /**
  * The fences that were ordered, stored before the first of them is applied. `deadline` is absolute: by then every fence
- * ends by itself, in the way its grade names. It is only ever tightened.
+ * ends by itself, in the way its grade names. It is only ever tightened. `of` names the operation and the attempt whose
+ * fences they are where they are another's: the start of a node lifts what the stop of it armed.
  */
 export const Order = Schema.Struct({
   fences: Schema.Array(PlannedFence),
   armedAt: Instant,
-  deadline: Instant
+  deadline: Instant,
+  of: Schema.optionalKey(Schema.Struct({ operationId: Guid, attempt: Schema.Int }))
 }).annotate({ identifier: "Order" })
 /** The fences that were ordered. */
 export type Order = typeof Order.Type
 
-/** Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0. */
+/**
+ * Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0; for a restart or the
+ * start of a node it is when the order was carried out. `Destroying` is the step of a data loss that cannot be undone.
+ */
 export const Phase = Schema.TaggedUnion({
   Arming: {},
+  Destroying: {},
   Verifying: {},
   Holding: { lossBegan: Instant, liftAt: Instant },
   Lifting: { lossBegan: Instant },
@@ -77,7 +72,8 @@ export type UndoPhase = typeof UndoPhase.Type
 export const Stage = Schema.TaggedUnion({
   Advancing: { step: Step },
   Undoing: { order: Order, phase: UndoPhase, reason: UndoReason, error: FabricErrorCodeSchema },
-  Completed: {},
+  /** `standing` is what a stopped node leaves on purpose: its fences end by themselves at the order's deadline. */
+  Completed: { standing: Schema.optionalKey(Order) },
   Failed: {
     reason: Schema.Literals(["fail", "cancel", "force"]),
     error: FabricErrorCodeSchema,
@@ -96,7 +92,7 @@ export type Stage = typeof Stage.Type
 export const Operation = Schema.Struct({
   format: Schema.Literal(1),
   id: Guid,
-  request: QuorumLossRequest,
+  request: FaultRequest,
   receivedAt: Instant,
   stage: Stage,
   attempt: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
@@ -111,12 +107,23 @@ export type Operation = typeof Operation.Type
 export const Event = Schema.TaggedUnion({
   /** An engine took it from the queue. */
   Taken: { at: Instant },
-  /** The look-up chose the fences; storing this is the write-ahead order. */
-  FencesOrdered: { at: Instant, fences: Schema.Array(PlannedFence) },
+  /**
+   * The look-up chose the fences; storing this is the write-ahead order. `standing` is given by the start of a node: the
+   * fences are another operation's and stand until then.
+   */
+  FencesOrdered: {
+    at: Instant,
+    fences: Schema.Array(PlannedFence),
+    standing: Schema.optionalKey(
+      Schema.Struct({ operationId: Guid, attempt: Schema.Int, deadline: Instant, armedAt: Instant })
+    )
+  },
   /** Every fence is applied and checked on its host. */
   FencesArmed: { at: Instant },
   /** The loss is proven by writes; `lossBegan` is when the first write never acknowledged was sent. */
   LossProven: { at: Instant, lossBegan: Instant },
+  /** The replicas of a data loss and their data are gone. */
+  DataDestroyed: { at: Instant },
   /** The asked time is over. */
   HoldEnded: { at: Instant },
   /** Every fence is off and checked. */
@@ -152,11 +159,13 @@ export const verifyBudget: Millis = 2000
 export const lossSlack: Millis = 500
 /** How long after its deadline a fence may at most be found standing. */
 export const grace: Millis = 2000
+/** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
+export const restartBudget: Millis = 10_000
 /** How many times an operation goes forward at most, the first included. */
 export const attemptsMax = 3
 
 /** A fresh operation as it is stored before its start is acknowledged. */
-export const make = (id: Guid, request: QuorumLossRequest, receivedAt: Instant): Operation => ({
+export const make = (id: Guid, request: FaultRequest, receivedAt: Instant): Operation => ({
   format: 1,
   id,
   request,
@@ -248,13 +257,42 @@ const moveForward = (operation: Operation, step: Step, event: Event): Result.Res
         : refused(operation, event)
     case "LookingUpState": {
       if (event._tag !== "FencesOrdered") return refused(operation, event)
-      const deadline = event.at + verifyBudget + operation.request.hold
-      const order: Order = { fences: event.fences, armedAt: event.at, deadline }
-      return performing({ ...operation, firstDeadline: operation.firstDeadline ?? deadline }, order, { _tag: "Arming" })
+      const order = orderOf(operation.request, event)
+      const begun = { ...operation, firstDeadline: operation.firstDeadline ?? order.deadline }
+      return performing(begun, order, firstPhase(operation.request, event.at))
     }
     case "PerformingActions":
       return movePhase(operation, step.order, step.phase, event)
   }
+}
+
+const budgetOf = (request: FaultRequest): Millis => {
+  if (isQuorumLoss(request)) return verifyBudget + request.hold
+  return request.kind === "NodeTransition" && request.transition === "Stop" ? request.duration : restartBudget
+}
+
+const orderOf = (request: FaultRequest, { at, fences, standing }: typeof Event.cases.FencesOrdered.Type): Order => {
+  if (standing === undefined) return { fences, armedAt: at, deadline: at + budgetOf(request) }
+  const { armedAt, attempt, deadline, operationId } = standing
+  return { fences, armedAt, deadline, of: { operationId, attempt } }
+}
+
+const firstPhase = (request: FaultRequest, at: Instant): Phase =>
+  isQuorumLoss(request) || request.kind === "PartitionRestart"
+    ? { _tag: "Arming" }
+    : request.kind === "PartitionDataLoss"
+      ? { _tag: "Destroying" }
+      : request.transition === "Stop"
+        ? { _tag: "Arming" }
+        : { _tag: "Lifting", lossBegan: at }
+
+const armed = (operation: Operation, order: Order, at: Instant): Result.Result<Operation, EventRefused> => {
+  const { request } = operation
+  if (isQuorumLoss(request)) return performing(operation, order, { _tag: "Verifying" })
+  // A restart is over when the members are back; a stopped node stays stopped, and its own deadline starts it again.
+  return request.kind === "PartitionRestart"
+    ? performing(operation, order, { _tag: "Lifting", lossBegan: at })
+    : end(operation, { _tag: "Completed", standing: order }, at)
 }
 
 const movePhase = (
@@ -265,12 +303,14 @@ const movePhase = (
 ): Result.Result<Operation, EventRefused> => {
   switch (phase._tag) {
     case "Arming":
-      return event._tag === "FencesArmed"
-        ? performing(operation, order, { _tag: "Verifying" })
+      return event._tag === "FencesArmed" ? armed(operation, order, event.at) : refused(operation, event)
+    case "Destroying":
+      return event._tag === "DataDestroyed"
+        ? performing(operation, order, { _tag: "Recovering", lossBegan: event.at, liftedAt: event.at })
         : refused(operation, event)
     case "Verifying": {
       if (event._tag !== "LossProven") return refused(operation, event)
-      const asked = event.lossBegan + operation.request.hold
+      const asked = event.lossBegan + durationOf(operation.request)
       const deadline = Math.min(order.deadline, Math.max(asked, event.at) + lossSlack)
       return performing(
         operation,
@@ -309,7 +349,7 @@ const cancelAdvancing = (
     stage: {
       _tag: "Undoing",
       order: step.order,
-      phase: step.phase._tag === "Recovering" ? "Probing" : "Lifting",
+      phase: ["Recovering", "Destroying"].includes(step.phase._tag) ? "Probing" : "Lifting",
       reason: "cancel",
       error: "E_ABORT"
     }

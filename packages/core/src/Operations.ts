@@ -9,10 +9,11 @@ import type * as Stream from "effect/Stream"
 import { Evidence, EvidenceEntry } from "./Evidence.ts"
 import { FabricErrorCode } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
-import { Operation, type QuorumLossRequest } from "./Operation.ts"
+import { Operation } from "./Operation.ts"
 import { Plan, Refusal } from "./Plan.ts"
+import type { FaultRequest, QuorumLossRequest } from "./Request.ts"
 import { Millis } from "./Time.ts"
-import { Topology } from "./Topology.ts"
+import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
 
 /** A caller's request could not be taken. `code` is the wire's word, `detail` the sentence for a person. */
@@ -61,23 +62,39 @@ export const ClusterView = Schema.Struct({
   protected: Schema.Boolean,
   maxHold: Schema.NullOr(Millis),
   groups: Schema.Array(Topology),
+  /** The type of the application and the nodes, where the target tells them. */
+  application: Schema.optionalKey(
+    Schema.Struct({
+      typeName: Schema.String,
+      typeVersion: Schema.String,
+      parameters: Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.String }))
+    })
+  ),
+  nodes: Schema.optionalKey(Schema.Array(NodeFacts)),
   /** Empty when the groups were seen just now. */
   problem: Schema.String
 }).annotate({ identifier: "ClusterView" })
 /** A configured cluster as a front shows it. */
 export type ClusterView = typeof ClusterView.Type
 
+/** Which partitions are to be recovered. */
+export type RecoverScope =
+  | { readonly _tag: "Partition"; readonly partitionId: Guid }
+  | { readonly _tag: "Service"; readonly serviceName: string }
+  | { readonly _tag: "System" }
+  | { readonly _tag: "All" }
+
 /** What a front may ask of a worker. */
 export class Operations extends Context.Service<
   Operations,
   {
     /**
-     * Stores the intent of a quorum loss; durable when it returns. `guard` also runs every guard before anything is
+     * Stores the intent of a fault; durable when it returns. `guard` also runs every guard before anything is
      * stored (as `/v1` does); without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients expect.
      */
     readonly start: (
       id: Guid,
-      request: QuorumLossRequest,
+      request: FaultRequest,
       options: { readonly guard: boolean; readonly maxHold: "configured" | "none" }
     ) => Effect.Effect<Operation, RequestRefused>
     readonly get: (id: Guid) => Effect.Effect<Operation, RequestRefused>
@@ -94,6 +111,11 @@ export class Operations extends Context.Service<
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /**
+     * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it
+     * never lifts a fence. The code of a partition or a service that is not there is its own.
+     */
+    readonly recover: (scope: RecoverScope) => Effect.Effect<void, RequestRefused>
     /** Why this worker can take no work now, in words for a person; none where it can. Answers within two seconds. */
     readonly unready: Effect.Effect<ReadonlyArray<string>>
   }

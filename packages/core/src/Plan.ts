@@ -78,7 +78,27 @@ export const Refusal = Schema.TaggedUnion({
   /** As many operations as are allowed at once run already, on this cluster or in all. */
   TooMany: { scope: Schema.Literals(["cluster", "overall"]), running: Schema.Int, limit: Schema.Int },
   /** Another operation's fences stand on a host of this cut. */
-  HostBusy: { host: Schema.String, operationId: Schema.String }
+  HostBusy: { host: Schema.String, operationId: Schema.String },
+  /** The service keeps no state, so it has no quorum to lose and no data. */
+  Stateless: { serviceName: Schema.String },
+  /** The service keeps its state in memory only, so a quorum once lost would not come back. */
+  Volatile: { serviceName: Schema.String },
+  /** The service has instances, of which none is a secondary. */
+  NoSecondaries: { serviceName: Schema.String },
+  /** No configured cluster has this node. */
+  UnknownNode: { nodeName: Schema.String },
+  /** The node to start runs. */
+  NodeUp: { nodeName: Schema.String },
+  /** The node is down, and not by a stop of ours. */
+  NodeDown: { nodeName: Schema.String },
+  /** The node to stop is stopped by us already. */
+  NodeStopped: { nodeName: Schema.String },
+  /** The node has been started anew since its instance id was read. */
+  InstanceMismatch: { nodeName: Schema.String, asked: Schema.String, found: Schema.String },
+  /** No mechanism of the cluster can restart its members. */
+  CannotRestart: { cluster: Schema.String, problem: Schema.String },
+  /** The cluster's data is not ours to destroy. */
+  DataProtected: { cluster: Schema.String, system: Schema.String }
 })
 /** Why a fault is not allowed now. */
 export type Refusal = typeof Refusal.Type
@@ -110,12 +130,7 @@ export type Plan = typeof Plan.Type
 export const overrideOf = (refusal: Refusal): Override | undefined => overrides[refusal._tag]
 
 /** The wire's code for a refusal, as it stands in a Faulted result. */
-export const refusalCode = (refusal: Refusal): FabricErrorCode =>
-  refusal._tag === "UnknownService"
-    ? "FABRIC_E_SERVICE_DOES_NOT_EXIST"
-    : refusal._tag === "UnknownPartition"
-      ? "FABRIC_E_PARTITION_NOT_FOUND"
-      : "FABRIC_E_INVALID_OPERATION"
+export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
 
 const reasons = (why: ReadonlyArray<string> = []): string => (why.length === 0 ? "" : ` (${why.join("; ")})`)
 
@@ -149,7 +164,26 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `${running} ${running === 1 ? "operation runs" : "operations run"} ${scope === "cluster" ? "on this cluster" : "in all"} already, and ${limit} may. ` +
     `Wait for an end, raise limits.${scope === "cluster" ? "perCluster" : "overall"} in the configuration, or start with the override "tooMany".`,
   HostBusy: ({ host, operationId }) =>
-    `Operation ${operationId} has fences on the host ${host} already. Wait for its end, raise limits.perHost in the configuration, or start with the override "hostBusy".`
+    `Operation ${operationId} has fences on the host ${host} already. Wait for its end, raise limits.perHost in the configuration, or start with the override "hostBusy".`,
+  Stateless: ({ serviceName }) =>
+    `The service ${serviceName} is stateless: it has no quorum and no data to lose. Choose a stateful service.`,
+  Volatile: ({ serviceName }) =>
+    `The service ${serviceName} is stateful but keeps nothing on disk: a quorum loss is only valid where the state persists.`,
+  NoSecondaries: ({ serviceName }) =>
+    `The service ${serviceName} is stateless: none of its instances is a secondary. Ask for AllReplicasOrInstances.`,
+  UnknownNode: ({ nodeName }) =>
+    `No configured cluster has the node ${nodeName}. "inq nodes" lists the ones there are.`,
+  NodeUp: ({ nodeName }) => `The node ${nodeName} is up: there is nothing to start.`,
+  NodeDown: ({ nodeName }) =>
+    `The node ${nodeName} is down, and not by a stop of ours. Start its members by the system's own means.`,
+  NodeStopped: ({ nodeName }) =>
+    `The node ${nodeName} is stopped already. Start it, or wait until its time is over, before you stop it again.`,
+  InstanceMismatch: ({ asked, found, nodeName }) =>
+    `The node ${nodeName} is of instance ${found}, not ${asked}: it was started anew since. Read the instance id again.`,
+  CannotRestart: ({ cluster, problem }) =>
+    `The members of the cluster ${cluster} cannot be restarted: ${problem}. Configure how with "kill" for this cluster.`,
+  DataProtected: ({ cluster, system }) =>
+    `The data of the cluster ${cluster} (${system}) is not ours to destroy: a data loss is for simulated clusters and labs that allow it.`
 })
 
 /**
@@ -218,6 +252,19 @@ export const explain = (topology: Topology, cut: ReadonlyArray<Member>): string 
 }
 
 // --- internal ---
+
+const codes: Partial<Record<Refusal["_tag"], FabricErrorCode>> = {
+  UnknownService: "FABRIC_E_SERVICE_DOES_NOT_EXIST",
+  UnknownPartition: "FABRIC_E_PARTITION_NOT_FOUND",
+  Stateless: "FABRIC_E_INVALID_FOR_STATELESS_SERVICES",
+  Volatile: "FABRIC_E_ONLY_VALID_FOR_STATEFUL_PERSISTENT_SERVICES",
+  NoSecondaries: "E_INVALIDARG",
+  UnknownNode: "FABRIC_E_NODE_NOT_FOUND",
+  NodeUp: "FABRIC_E_NODE_IS_UP",
+  NodeDown: "FABRIC_E_NODE_IS_DOWN",
+  NodeStopped: "FABRIC_E_ALREADY_STOPPED",
+  InstanceMismatch: "FABRIC_E_INSTANCE_ID_MISMATCH"
+}
 
 const overrides: Partial<Record<Refusal["_tag"], Override>> = {
   Degraded: "degraded",

@@ -6,8 +6,9 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ProbeOutcome, SurvivorsWord } from "./Evidence.ts"
+import type { DataLossMode } from "./Request.ts"
 import type { Millis } from "./Time.ts"
-import type { Member, Topology } from "./Topology.ts"
+import type { Member, NodeFacts, Topology } from "./Topology.ts"
 
 /** The system could not be asked, or answered nonsense. */
 export class TargetError extends Schema.TaggedError<TargetError>()("TargetError", {
@@ -34,6 +35,13 @@ export interface Probe {
   readonly survivors: Effect.Effect<SurvivorsWord>
 }
 
+/** The type of an application, in Service Fabric's words. */
+export interface ApplicationFacts {
+  readonly typeName: string
+  readonly typeVersion: string
+  readonly parameters: ReadonlyArray<{ readonly key: string; readonly value: string }>
+}
+
 /** A system under test. */
 export interface Target {
   /** The system, such as `postgres`. */
@@ -53,6 +61,17 @@ export interface Target {
    * is not needed.
    */
   readonly survivorsSpeakAfter?: Millis
+  /** The type of its application where it has one, as a simulated Service Fabric cluster does. */
+  readonly application?: ApplicationFacts
+  /** The nodes of the cluster, where they are more than what the members tell. */
+  readonly nodes?: Effect.Effect<ReadonlyArray<NodeFacts>, TargetError>
+  /**
+   * Destroys replicas of a group with their data, for as long as it takes the system to see it. Only a target whose data
+   * may be destroyed has it.
+   */
+  readonly loseData?: (group: string, mode: DataLossMode) => Effect.Effect<void, TargetError>
+  /** Gives up what a group in quorum loss waits for, and lets it serve again without. Only simulated clusters have it. */
+  readonly recover?: (group: string) => Effect.Effect<void, TargetError>
   /** How long recovery may take before it counts as not proven. */
   readonly recoveryBudget: Millis
   /** How long one write may take while the group recovers before the next is tried. */

@@ -4,7 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Guid from "./Guid.ts"
-import { Instant } from "./Time.ts"
+import { Instant, Millis } from "./Time.ts"
 
 /** A replica's part in its group, in Service Fabric's words; learners and observers are IdleSecondary. */
 export const Role = Schema.Literals(["Primary", "ActiveSecondary", "IdleSecondary"])
@@ -46,6 +46,18 @@ export const Cuttable = Schema.Literals(["Always", "OnlyInAllReplicas", "Never"]
 /** When a member may be taken out. */
 export type Cuttable = typeof Cuttable.Type
 
+/** The state of a replica in Service Fabric's words. */
+export const ReplicaStatus = Schema.Literals(["InBuild", "Standby", "Ready", "Down", "Dropped"])
+/** The state of a replica in Service Fabric's words. */
+export type ReplicaStatus = typeof ReplicaStatus.Type
+
+/** What a simulated cluster knows of a replica beyond what every system tells: its id (63 bits, decimal) and status. */
+export const ReplicaFacts = Schema.Struct({ id: Schema.String, status: ReplicaStatus }).annotate({
+  identifier: "ReplicaFacts"
+})
+/** What a simulated cluster knows of a replica beyond what every system tells. */
+export type ReplicaFacts = typeof ReplicaFacts.Type
+
 /** One member of a group. */
 export const Member = Schema.Struct({
   /** The name within its group, such as `s1` or `m0`. */
@@ -62,10 +74,67 @@ export const Member = Schema.Struct({
   /** The server process, where it was found and checked. */
   process: Schema.NullOr(ProcessRef),
   /** Why the process was not found or not believed, in words for a person; empty where it was. */
-  processProblem: Schema.String
+  processProblem: Schema.String,
+  /** What a simulated cluster adds. */
+  replica: Schema.optionalKey(ReplicaFacts)
 }).annotate({ identifier: "Member" })
 /** One member of a group. */
 export type Member = typeof Member.Type
+
+/** Which part of a service's keys a partition holds; 64-bit keys in decimal. */
+export const PartitionKey = Schema.TaggedUnion({
+  Singleton: {},
+  Int64Range: { low: Schema.String, high: Schema.String },
+  Named: { name: Schema.String }
+})
+/** Which part of a service's keys a partition holds. */
+export type PartitionKey = typeof PartitionKey.Type
+
+/** The state of a partition in Service Fabric's words. */
+export const PartitionStatus = Schema.Literals(["Ready", "NotReady", "InQuorumLoss", "Reconfiguring", "Deleting"])
+/** The state of a partition in Service Fabric's words. */
+export type PartitionStatus = typeof PartitionStatus.Type
+
+/**
+ * What a simulated Service Fabric cluster knows of the service that a group is a partition of; a group of another system
+ * is a stateful persisted service of its own with one Singleton partition. The two versions are the partition's epoch.
+ */
+export const ServiceFacts = Schema.Struct({
+  name: Schema.String,
+  typeName: Schema.String,
+  kind: Schema.Literals(["Stateful", "Stateless"]),
+  persisted: Schema.Boolean,
+  /** Replicas, or instances of a stateless service. */
+  targetSize: Schema.Int,
+  minSize: Schema.Int,
+  key: PartitionKey,
+  status: PartitionStatus,
+  configurationVersion: Schema.String,
+  dataLossVersion: Schema.String,
+  /** How long the last loss of the quorum lasted, or the present one so far. */
+  lastQuorumLoss: Millis
+}).annotate({ identifier: "ServiceFacts" })
+/** What a simulated Service Fabric cluster knows of the service that a group is a partition of. */
+export type ServiceFacts = typeof ServiceFacts.Type
+
+/** What a simulated cluster knows of a node; other systems' nodes follow from their members. Times are null for never. */
+export const NodeFacts = Schema.Struct({
+  name: Schema.String,
+  address: Schema.String,
+  type: Schema.String,
+  /** 63 bits in decimal; another one after every start. */
+  instanceId: Schema.String,
+  up: Schema.Boolean,
+  /** True for a node that was stopped on purpose. */
+  stopped: Schema.Boolean,
+  seed: Schema.Boolean,
+  upgradeDomain: Schema.String,
+  faultDomain: Schema.String,
+  upAt: Schema.NullOr(Instant),
+  downAt: Schema.NullOr(Instant)
+}).annotate({ identifier: "NodeFacts" })
+/** What a simulated cluster knows of a node. */
+export type NodeFacts = typeof NodeFacts.Type
 
 /** A replicated group at one moment. `needed` of the members that count must acknowledge a write. */
 export const Topology = Schema.Struct({
@@ -79,10 +148,26 @@ export const Topology = Schema.Struct({
   needed: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
   /** The system's own words for the rule, such as `ANY 1 (s1, s2)` or `majority of 3`. */
   rule: Schema.String,
-  members: Schema.Array(Member)
+  members: Schema.Array(Member),
+  /** What a simulated cluster adds. */
+  service: Schema.optionalKey(ServiceFacts)
 }).annotate({ identifier: "Topology" })
 /** A replicated group at one moment. */
 export type Topology = typeof Topology.Type
+
+/** The name of the service that a group stands for, or is a partition of. */
+export const serviceNameOf = (topology: Topology): string =>
+  topology.service?.name ?? serviceName(topology.cluster, topology.group)
+
+/**
+ * The instance id of a node as the node query shows it and a transition has to name it: a simulated node's own, else a
+ * number that follows from the node's name for ever, since other systems count no instances of theirs.
+ */
+export const nodeInstanceId = (nodeName: string, facts?: NodeFacts): string =>
+  facts?.instanceId ?? Guid.number63(nodeNamespace, `instance/${nodeName}`)
+
+/** The id of a node: 32 hexadecimal digits that follow from its name. */
+export const nodeId = (nodeName: string): string => Guid.v5(nodeNamespace, `node/${nodeName}`).replaceAll("-", "")
 
 /** The name of the service that stands for a group: `fabric:/<cluster>/<group>`. */
 export const serviceName = (cluster: string, group: string): string => `fabric:/${cluster}/${group}`
@@ -100,3 +185,8 @@ export const health = (topology: Topology): Health => {
   if (up < topology.needed || !topology.members.some((member) => member.role === "Primary" && member.up)) return "Lost"
   return topology.members.every((member) => member.up || member.role === "IdleSecondary") ? "Healthy" : "Degraded"
 }
+
+// --- internal ---
+
+/** Drawn once for Inquorate; changing it would give every node a new id. */
+const nodeNamespace: Guid.Guid = "2f0f8a3c-52d1-4a86-9f0e-3d6b0a7b6c15"

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { hresult } from "./FabricError.ts"
 import * as Guid from "./Guid.ts"
 import type { Operation, Stage } from "./Operation.ts"
+import { isNodeRequest, kindOf, type NodeRequest, type PartitionRequest } from "./Request.ts"
 
 /** The state of an operation on the wire. `Invalid` is reserved: no operation is ever in it. */
 export const OperationState = Schema.Literals([
@@ -38,21 +39,59 @@ export const SelectedPartition = Schema.Struct({ ServiceName: Schema.String, Par
 /** The partition that an operation acted on. */
 export type SelectedPartition = typeof SelectedPartition.Type
 
-/** The result of a quorum loss: `ErrorCode` is an HRESULT as a signed 32-bit number, 0 when Completed. */
-export const InvokeQuorumLossResult = Schema.Struct({
+/** The result of a fault on a partition: `ErrorCode` is an HRESULT as a signed 32-bit number, 0 when Completed. */
+export const PartitionResult = Schema.Struct({
   ErrorCode: Schema.Int,
   SelectedPartition
-}).annotate({ identifier: "InvokeQuorumLossResult" })
-/** The result of a quorum loss. */
-export type InvokeQuorumLossResult = typeof InvokeQuorumLossResult.Type
+}).annotate({ identifier: "PartitionResult" })
+/** The result of a fault on a partition. */
+export type PartitionResult = typeof PartitionResult.Type
+
+/** The result of the stop or the start of a node, with the instance id that the caller gave. */
+export const NodeTransitionResult = Schema.Struct({
+  ErrorCode: Schema.Int,
+  NodeResult: Schema.Struct({ NodeName: Schema.String, NodeInstanceId: Schema.String })
+}).annotate({ identifier: "NodeTransitionResult" })
+/** The result of the stop or the start of a node. */
+export type NodeTransitionResult = typeof NodeTransitionResult.Type
 
 /** The answer of GetQuorumLossProgress. The result is present only when the state is Completed or Faulted. */
 export const PartitionQuorumLossProgress = Schema.Struct({
   State: OperationState,
-  InvokeQuorumLossResult: Schema.optionalKey(InvokeQuorumLossResult)
+  InvokeQuorumLossResult: Schema.optionalKey(PartitionResult)
 }).annotate({ identifier: "PartitionQuorumLossProgress" })
 /** The answer of GetQuorumLossProgress. */
 export type PartitionQuorumLossProgress = typeof PartitionQuorumLossProgress.Type
+
+/** The answer of GetDataLossProgress. The result is present only when the state is Completed or Faulted. */
+export const PartitionDataLossProgress = Schema.Struct({
+  State: OperationState,
+  InvokeDataLossResult: Schema.optionalKey(PartitionResult)
+}).annotate({ identifier: "PartitionDataLossProgress" })
+/** The answer of GetDataLossProgress. */
+export type PartitionDataLossProgress = typeof PartitionDataLossProgress.Type
+
+/** The answer of GetPartitionRestartProgress. The result is present only when the state is Completed or Faulted. */
+export const PartitionRestartProgress = Schema.Struct({
+  State: OperationState,
+  RestartPartitionResult: Schema.optionalKey(PartitionResult)
+}).annotate({ identifier: "PartitionRestartProgress" })
+/** The answer of GetPartitionRestartProgress. */
+export type PartitionRestartProgress = typeof PartitionRestartProgress.Type
+
+/** The answer of GetNodeTransitionProgress. The result is present only when the state is Completed or Faulted. */
+export const NodeTransitionProgress = Schema.Struct({
+  State: OperationState,
+  NodeTransitionResult: Schema.optionalKey(NodeTransitionResult)
+}).annotate({ identifier: "NodeTransitionProgress" })
+/** The answer of GetNodeTransitionProgress. */
+export type NodeTransitionProgress = typeof NodeTransitionProgress.Type
+
+/** The answer of any of the four progress calls; the name of the result tells the kind. */
+export type FaultProgress = PartitionQuorumLossProgress &
+  PartitionDataLossProgress &
+  PartitionRestartProgress &
+  NodeTransitionProgress
 
 /** One line of GetFaultOperationList. */
 export const OperationStatus = Schema.Struct({
@@ -80,20 +119,19 @@ export const stateOf = (stage: Stage): OperationState => {
   }
 }
 
-/** The progress of an operation as GetQuorumLossProgress answers it. */
-export const progressOf = (operation: Operation): PartitionQuorumLossProgress => {
+/**
+ * The progress of an operation as the call of its own kind answers it (GetQuorumLossProgress, GetDataLossProgress,
+ * GetPartitionRestartProgress, GetNodeTransitionProgress): the state, and the result once it is Completed or Faulted.
+ */
+export const progressOf = (operation: Operation): FaultProgress => {
   const State = stateOf(operation.stage)
-  const ErrorCode = operation.stage._tag === "Failed" ? hresult(operation.stage.error) : 0
+  const { request } = operation
   if (State !== "Completed" && State !== "Faulted") return { State }
+  const ErrorCode = operation.stage._tag === "Failed" ? hresult(operation.stage.error) : 0
+  if (isNodeRequest(request)) return { State, NodeTransitionResult: nodeResult(request, ErrorCode) }
   return {
     State,
-    InvokeQuorumLossResult: {
-      ErrorCode,
-      SelectedPartition: {
-        ServiceName: operation.request.serviceName,
-        PartitionId: operation.firstDeadline === null ? Guid.nil : operation.request.partitionId
-      }
-    }
+    [resultNames[kindOf(request) as keyof typeof resultNames]]: partitionResult(operation, request, ErrorCode)
   }
 }
 
@@ -101,7 +139,7 @@ export const progressOf = (operation: Operation): PartitionQuorumLossProgress =>
 export const statusOf = (operation: Operation): OperationStatus => ({
   OperationId: operation.id,
   State: stateOf(operation.stage),
-  Type: "PartitionQuorumLoss"
+  Type: kindOf(operation.request)
 })
 
 /** The bits of `TypeFilter`; 0 and 65535 mean all. */
@@ -128,5 +166,24 @@ export const passesFilter = (status: OperationStatus, typeFilter: number, stateF
   takes(stateFilter, stateBits[status.State as keyof typeof stateBits])
 
 // --- internal ---
+
+const resultNames = {
+  PartitionQuorumLoss: "InvokeQuorumLossResult",
+  PartitionDataLoss: "InvokeDataLossResult",
+  PartitionRestart: "RestartPartitionResult"
+} as const
+
+const nodeResult = (request: NodeRequest, ErrorCode: number): NodeTransitionResult => ({
+  ErrorCode,
+  NodeResult: { NodeName: request.nodeName, NodeInstanceId: request.instanceId }
+})
+
+const partitionResult = (operation: Operation, request: PartitionRequest, ErrorCode: number): PartitionResult => ({
+  ErrorCode,
+  SelectedPartition: {
+    ServiceName: request.serviceName,
+    PartitionId: operation.firstDeadline === null ? Guid.nil : request.partitionId
+  }
+})
 
 const takes = (filter: number, bit: number): boolean => filter === 0 || (filter & bit) !== 0

@@ -15,6 +15,7 @@ import {
 } from "@inquorate/core/Operation"
 import { progressOf, stateOf } from "@inquorate/core/Wire"
 import type { PlannedFence } from "@inquorate/core/Plan"
+import { type FaultRequest, kindOf, type QuorumLossRequest } from "@inquorate/core/Request"
 
 const fence: PlannedFence = {
   member: "s1",
@@ -24,16 +25,34 @@ const fence: PlannedFence = {
   process: { host: "local", pid: 4711, startTime: "123456", executable: "/bin/postgres", dataDirectory: "/data/s1" }
 }
 
-const fresh = make(
-  "11111111-2222-3333-4444-555555555555",
-  {
-    serviceName: "fabric:/orders/quorum",
-    partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
-    mode: "QuorumReplicas",
-    hold: 5000
-  },
-  1_000_000
-)
+const loss: QuorumLossRequest = {
+  serviceName: "fabric:/orders/quorum",
+  partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+  mode: "QuorumReplicas",
+  hold: 5000
+}
+const { serviceName, partitionId } = loss
+const node = { kind: "NodeTransition", nodeName: "node-1", instanceId: "7" } as const
+
+/** One request of every kind. */
+const requests: ReadonlyArray<FaultRequest> = [
+  loss,
+  { kind: "PartitionDataLoss", serviceName, partitionId, mode: "FullDataLoss" },
+  { kind: "PartitionRestart", serviceName, partitionId, mode: "OnlyActiveSecondaries" },
+  { ...node, transition: "Stop", duration: 300_000 },
+  { ...node, transition: "Start" }
+]
+
+const begin = (request: FaultRequest): Operation => make("11111111-2222-3333-4444-555555555555", request, 1_000_000)
+
+const fresh = begin(loss)
+
+const standing = {
+  operationId: "99999999-2222-3333-4444-555555555555",
+  attempt: 1,
+  armedAt: 900_000,
+  deadline: 1_300_000
+}
 
 const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation =>
   events.reduce((state, event) => Result.getOrThrow(advance(state, event)), operation)
@@ -42,7 +61,9 @@ const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation 
 const eventsAt = (at: number): ReadonlyArray<Event> => [
   { _tag: "Taken", at },
   { _tag: "FencesOrdered", at, fences: [fence] },
+  { _tag: "FencesOrdered", at, fences: [fence], standing },
   { _tag: "FencesArmed", at },
+  { _tag: "DataDestroyed", at },
   { _tag: "LossProven", at, lossBegan: at },
   { _tag: "HoldEnded", at },
   { _tag: "FencesLifted", at },
@@ -70,6 +91,7 @@ const keyOf = ({ now, operation }: Node): string => {
     ["armedAt", "deadline", "lossBegan", "liftAt", "liftedAt", "until", "fences"].includes(name) ? undefined : value
   )
   return [
+    JSON.stringify(operation.request),
     stage,
     operation.attempt,
     operation.firstDeadline === null ? "none" : now < operation.firstDeadline,
@@ -80,8 +102,8 @@ const keyOf = ({ now, operation }: Node): string => {
 /** Every state that any sequence of events leads to, searched breadth first, with the states one event away. */
 const reachable = (): ReadonlyMap<string, { readonly node: Node; readonly next: ReadonlyArray<string> }> => {
   const seen = new Map<string, { node: Node; next: Array<string> }>()
-  const queue: Array<Node> = [{ operation: fresh, now: fresh.receivedAt }]
-  seen.set(keyOf(queue[0]!), { node: queue[0]!, next: [] })
+  const queue = requests.map((request): Node => ({ operation: begin(request), now: fresh.receivedAt }))
+  for (const node of queue) seen.set(keyOf(node), { node, next: [] })
   for (let node = queue.shift(); node !== undefined; node = queue.shift()) {
     const here = seen.get(keyOf(node))!
     const later: Array<Node> = [{ ...node, now: forever }]
@@ -104,6 +126,13 @@ const reachable = (): ReadonlyMap<string, { readonly node: Node; readonly next: 
 }
 
 const states = reachable()
+
+const resultOf = {
+  PartitionQuorumLoss: "InvokeQuorumLossResult",
+  PartitionDataLoss: "InvokeDataLossResult",
+  PartitionRestart: "RestartPartitionResult",
+  NodeTransition: "NodeTransitionResult"
+}
 
 // WRITE_STORED=1 adds the forms of this version as a new file; the files that are there are never changed.
 if (process.env.WRITE_STORED !== undefined) {
@@ -134,9 +163,12 @@ describe("every reachable state of an operation", () => {
       const progress = progressOf(node.operation)
       assert.notStrictEqual(progress.State, "Invalid")
       const ended = progress.State === "Completed" || progress.State === "Faulted"
-      assert.strictEqual(progress.InvokeQuorumLossResult !== undefined, ended)
-      if (progress.State === "Completed") assert.strictEqual(progress.InvokeQuorumLossResult!.ErrorCode, 0)
-      if (progress.State === "Faulted") assert.isBelow(progress.InvokeQuorumLossResult!.ErrorCode, 0)
+      const { State, ...results } = progress
+      assert.deepStrictEqual(Object.keys(results), ended ? [resultOf[kindOf(node.operation.request)]] : [])
+      for (const { ErrorCode } of Object.values(results)) {
+        if (State === "Completed") assert.strictEqual(ErrorCode, 0)
+        else assert.isBelow(ErrorCode, 0)
+      }
     }
   })
 
@@ -214,7 +246,10 @@ describe("every reachable state of an operation", () => {
         ends++
         const { stage } = moved.success
         const onRecord =
-          stage._tag === "Failed" && stage.residue._tag === "Unknown" && stage.residue.until === order.deadline + grace
+          (stage._tag === "Failed" &&
+            stage.residue._tag === "Unknown" &&
+            stage.residue.until === order.deadline + grace) ||
+          (stage._tag === "Completed" && stage.standing?.deadline === order.deadline)
         assert.isTrue(liftWasSeen(node.operation) || onRecord)
       }
     }
@@ -290,9 +325,51 @@ describe("an operation", () => {
     })
   })
 
+  it("lets a stopped node stand until its own deadline, and its start lift what the stop armed", () => {
+    const stopped = play(
+      begin(requests[3]!),
+      { _tag: "Taken", at: 1_000_010 },
+      { _tag: "FencesOrdered", at: 1_000_100, fences: [fence] },
+      { _tag: "FencesArmed", at: 1_000_130 }
+    )
+    assert.deepStrictEqual(stopped.stage, {
+      _tag: "Completed",
+      standing: { fences: [fence], armedAt: 1_000_100, deadline: 1_300_100 }
+    })
+    const starting = play(
+      begin(requests[4]!),
+      { _tag: "Taken", at: 1_000_210 },
+      { _tag: "FencesOrdered", at: 1_000_300, fences: [fence], standing }
+    )
+    const { armedAt, deadline, ...of } = standing
+    assert.deepStrictEqual(standingOrder(starting), { fences: [fence], armedAt, deadline, of })
+    const started = play(starting, { _tag: "FencesLifted", at: 1_000_400 }, { _tag: "RecoveryProven", at: 1_000_900 })
+    assert.strictEqual(stateOf(started.stage), "Completed")
+  })
+
+  it("restarts without a hold, and loses data without a fence", () => {
+    const restarted = play(
+      begin(requests[2]!),
+      { _tag: "Taken", at: 1_000_010 },
+      { _tag: "FencesOrdered", at: 1_000_100, fences: [fence] },
+      { _tag: "FencesArmed", at: 1_000_130 },
+      { _tag: "FencesLifted", at: 1_000_140 },
+      { _tag: "RecoveryProven", at: 1_002_000 }
+    )
+    assert.strictEqual(stateOf(restarted.stage), "Completed")
+    const destroyed = play(
+      begin(requests[1]!),
+      { _tag: "Taken", at: 1_000_010 },
+      { _tag: "FencesOrdered", at: 1_000_100, fences: [] },
+      { _tag: "DataDestroyed", at: 1_000_130 },
+      { _tag: "RecoveryProven", at: 1_002_000 }
+    )
+    assert.strictEqual(stateOf(destroyed.stage), "Completed")
+  })
+
   it("lifts at the verdict when no hold was asked for", () => {
     const brief = play(
-      { ...fresh, request: { ...fresh.request, hold: 0 } },
+      { ...fresh, request: { ...loss, hold: 0 } },
       { _tag: "Taken", at: 1_000_010 },
       { _tag: "FencesOrdered", at: 1_000_100, fences: [fence] },
       { _tag: "FencesArmed", at: 1_000_130 },

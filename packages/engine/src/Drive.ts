@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
 import { isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
+import { subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 import * as Figures from "./Figures.ts"
 import { busy } from "./LookUp.ts"
@@ -151,7 +152,7 @@ const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
     const holding = yield* session.ground.store.holding
     const other = holding.find(
       (stored) =>
-        stored.operation.id !== operation.id && stored.operation.request.partitionId === operation.request.partitionId
+        stored.operation.id !== operation.id && subjectOf(stored.operation.request) === subjectOf(operation.request)
     )
     const { event, facts } = Performing.refusedBy(session, busy(other?.operation ?? operation))
     yield* session.journal.move(event, facts)

@@ -5,9 +5,10 @@
 import * as Effect from "effect/Effect"
 import { parseServiceName } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, type QuorumLossRequest, standingOrder } from "@inquorate/core/Operation"
+import { type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
+import { type FaultRequest, isPartitionRequest } from "@inquorate/core/Request"
 import type { Topology } from "@inquorate/core/Topology"
 
 /** What is allowed at once, null for any number, and where the store lies. */
@@ -43,7 +44,7 @@ export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<
 export const crowdRefusals = (
   guards: Guards,
   store: OperationStore["Service"],
-  of: { readonly id: Guid; readonly request: QuorumLossRequest; readonly receivedAt: number },
+  of: { readonly id: Guid; readonly request: FaultRequest; readonly receivedAt: number },
   fences: ReadonlyArray<PlannedFence>,
   options: { readonly queuedCount: boolean }
 ): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
@@ -78,7 +79,8 @@ interface Place {
   readonly machineId: string | undefined
 }
 
-const clusterOf = ({ serviceName }: QuorumLossRequest): string | undefined => parseServiceName(serviceName)?.cluster
+const clusterOf = (request: FaultRequest): string | undefined =>
+  isPartitionRequest(request) ? parseServiceName(request.serviceName)?.cluster : undefined
 
 const runs = (other: Operation, of: { readonly id: Guid; readonly receivedAt: number }): boolean => {
   if (standingOrder(other) !== null || other.firstDeadline !== null) return true

@@ -7,6 +7,7 @@ import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import type { Ender, FenceState } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
+import { durationOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { bounded, fenceId, inspect, type Session } from "./Session.ts"
 
@@ -79,7 +80,7 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
 export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
   const { lossBegan, liftedAt } = session
   if (lossBegan === null || liftedAt === null) return []
-  const asked = session.journal.stored().operation.request.hold
+  const asked = session.journal.stored().durationOf(operation.request)
   return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
 }
 

@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { type Cluster, parseServiceName } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, type Operation, type QuorumLossRequest, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
   chooseCut,
@@ -20,6 +20,13 @@ import {
   Refusal,
   smallestCut
 } from "@inquorate/core/Plan"
+import {
+  type FaultRequest,
+  overridesOf,
+  type PartitionRequest,
+  type QuorumLossRequest,
+  subjectOf
+} from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
 import { type Member, Topology } from "@inquorate/core/Topology"
@@ -45,7 +52,7 @@ export const discoverTimeout: Millis = 10_000
 /** The cluster and group that a request names, or `undefined` where no cluster is configured under that name. */
 export const findCluster = (
   clusters: ReadonlyArray<Cluster>,
-  request: QuorumLossRequest
+  request: PartitionRequest
 ): { readonly cluster: Cluster; readonly group: string } | undefined => {
   const named = parseServiceName(request.serviceName)
   const cluster = clusters.find(({ name }) => name === named?.cluster)
@@ -55,7 +62,7 @@ export const findCluster = (
 /** The group that a request names as it stands now. */
 export const discoverGroup = (
   clusters: ReadonlyArray<Cluster>,
-  request: QuorumLossRequest
+  request: PartitionRequest
 ): Effect.Effect<{ readonly cluster: Cluster; readonly topology: Topology }, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     const unknown = Refusal.cases.UnknownService.make({ serviceName: request.serviceName })
@@ -160,7 +167,7 @@ export const planCut = (
 export const refuseBusy = (
   store: OperationStore["Service"],
   id: Guid,
-  request: QuorumLossRequest,
+  request: FaultRequest,
   options: { readonly queuedCount: boolean }
 ): Effect.Effect<void, GuardRefused | StoreError> =>
   Effect.gen(function* () {
@@ -168,7 +175,7 @@ export const refuseBusy = (
     const other = holding.find(
       ({ operation }) =>
         operation.id !== id &&
-        operation.request.partitionId === request.partitionId &&
+        subjectOf(operation.request) === subjectOf(request) &&
         holdsPartition(operation) &&
         (options.queuedCount || occupies(operation))
     )
@@ -186,8 +193,7 @@ export const busy = (operation: Operation): Refusal =>
   })
 
 /** Whether the request sets a guard aside. */
-export const overrides = (request: QuorumLossRequest, override: Override): boolean =>
-  request.overrides?.includes(override) ?? false
+export const overrides = (request: FaultRequest, override: Override): boolean => overridesOf(request).includes(override)
 
 /** Fails with `TooLong` where the hold is longer than allowed; null allows any, and the override `tooLong` too. */
 export const refuseTooLong = (request: QuorumLossRequest, limit: Millis | null): Effect.Effect<void, GuardRefused> =>

@@ -10,6 +10,7 @@ import type { FenceState, InjectorError } from "@inquorate/core/Injector"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, overrideOf, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
+import { durationOf } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
@@ -250,7 +251,7 @@ export const lift = (
         facts
       )
     }
-    const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + operation.request.hold))
+    const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + durationOf(operation.request)))
     if (short !== undefined) return brokenHold(session, short.fence.member, shortReason(short), facts)
     return { event: { _tag: "FencesLifted", at: session.liftedAt ?? session.timeline.now() }, facts }
   })
@@ -464,7 +465,7 @@ const judgeWholeHold = (
     // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold. Past the deadline
     // the fences are off by themselves, and an answer that a frozen worker finds then says nothing of the hold.
     liftedAt: Math.min(at + 1, order.deadline),
-    asked: operation.request.hold,
+    asked: durationOf(operation.request),
     unobserved: session.unobserved
   })
   const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict }]

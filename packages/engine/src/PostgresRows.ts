@@ -10,6 +10,7 @@ import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
 import { type ListQuery, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
+import { subjectOf } from "@inquorate/core/Request"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import type { Connection, PostgresFailure, Site } from "./PostgresConnection.ts"
 
@@ -35,7 +36,7 @@ export const columnsOf = (operation: Operation) => ({
   id: operation.id,
   operation: writeOperation(operation),
   state: stateOf(operation.stage),
-  partition_id: operation.request.partitionId,
+  partition_id: subjectOf(operation.request),
   received_at: operation.receivedAt,
   ended_at: operation.endedAt,
   // A fresh operation is due at once whatever the worker's clock says: only delays are counted by the database's.

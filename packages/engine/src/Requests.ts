@@ -11,17 +11,11 @@ import * as Stream from "effect/Stream"
 import { collect, type EvidenceEntry, type Fact } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import {
-  advance,
-  isTerminal,
-  make as makeOperation,
-  type Operation,
-  type QuorumLossRequest,
-  standingOrder
-} from "@inquorate/core/Operation"
+import { advance, isTerminal, make as makeOperation, type Operation, standingOrder } from "@inquorate/core/Operation"
 import { type OperationChange, type Operations, type PlanPreview, RequestRefused } from "@inquorate/core/Operations"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { describeRefusal, refusalCode } from "@inquorate/core/Plan"
+import { type FaultRequest, isQuorumLoss, type QuorumLossRequest, subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
 import { phaseFacts } from "./Journal.ts"
@@ -255,9 +249,9 @@ const holdersOf = (holding: ReadonlyArray<Operation>): ReadonlyArray<Operation> 
   for (const operation of holding) {
     const { stage } = operation
     if (stage._tag === "Advancing" && stage.step._tag === "IntentSaved") continue
-    const before = holders.get(operation.request.partitionId)
+    const before = holders.get(subjectOf(operation.request))
     if (before === undefined || (standingOrder(before) === null && standingOrder(operation) !== null)) {
-      holders.set(operation.request.partitionId, operation)
+      holders.set(subjectOf(operation.request), operation)
     }
   }
   return [...holders.values()]

@@ -16,6 +16,7 @@ import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
 import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
+import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import * as GroupCommit from "./GroupCommit.ts"
@@ -258,7 +259,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         id,
         text,
         stateOf(operation.stage),
-        request.partitionId,
+        subjectOf(request),
         receivedAt,
         endedAt,
         notBefore,

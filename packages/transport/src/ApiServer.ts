@@ -4,9 +4,10 @@
  */
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, QuorumLossRequest } from "@inquorate/core/Operation"
+import { type Operation } from "@inquorate/core/Operation"
 import { OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
+import { FaultRequest } from "@inquorate/core/Request"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -27,6 +28,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
 import * as MetricsText from "./MetricsText.ts"
+import * as Preview from "./Preview.ts"
 
 // --- models ---
 
@@ -90,7 +92,17 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   StoreInside: 422,
   ClockSkew: 409,
   TooMany: 409,
-  HostBusy: 409
+  HostBusy: 409,
+  Stateless: 422,
+  Volatile: 422,
+  NoSecondaries: 422,
+  UnknownNode: 422,
+  NodeUp: 409,
+  NodeDown: 409,
+  NodeStopped: 409,
+  InstanceMismatch: 409,
+  CannotRestart: 422,
+  DataProtected: 422
 }
 
 // The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
@@ -98,7 +110,7 @@ const conflicts: ReadonlyMap<string, number> = new Map([["FABRIC_E_INVALID_TEST_
 
 const view = (operation: Operation): OperationView => ({ operation, state: Wire.stateOf(operation.stage) })
 
-const sameRequest = Schema.toEquivalence(QuorumLossRequest)
+const sameRequest = Schema.toEquivalence(FaultRequest)
 
 const handlers = (heartbeat: Duration.Input) =>
   HttpApiBuilder.group(
@@ -109,7 +121,7 @@ const handlers = (heartbeat: Duration.Input) =>
       return handlers.handleAll({
         health: () => Effect.succeed({ status: "ok" as const }),
         clusters: () => operations.clusters,
-        plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
+        plan: ({ payload }) => Effect.mapError(Preview.of(operations, payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
           operations.list(query.limit ?? listLimit.usual).pipe(
@@ -131,7 +143,7 @@ const handlers = (heartbeat: Duration.Input) =>
 
 type Port = Operations["Service"]
 
-const replay = (existing: Operation, request: QuorumLossRequest) =>
+const replay = (existing: Operation, request: FaultRequest) =>
   sameRequest(existing.request, request)
     ? Effect.succeed({ ...view(existing), replayed: true })
     : Effect.fail(
@@ -145,7 +157,7 @@ const replay = (existing: Operation, request: QuorumLossRequest) =>
 const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
 
 // Looked up first, because the guards would refuse the repeated start for the operation's own hold on the partition.
-const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: QuorumLossRequest) {
+const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: FaultRequest) {
   const find = Effect.catchIf(
     operations.get(id),
     (refused) => refused.code === "FABRIC_E_KEY_NOT_FOUND",
@@ -189,13 +201,21 @@ const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const slots: Readonly<Record<string, string>> = { Params: "path", Query: "query", Payload: "body", Headers: "headers" }
 
-const fieldsOf = (error: HttpApiSchemaError): string =>
-  formatIssues(error.cause.issue)
-    .issues.map(({ message, path }) => {
-      const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
-      return `${[slots[error.kind] ?? error.kind, ...keys].join(".")}: ${message}`
-    })
-    .join("; ")
+const fieldsOf = (error: HttpApiSchemaError): string => {
+  const fields = formatIssues(error.cause.issue).issues.map(({ message, path }) => {
+    const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
+    return { field: [slots[error.kind] ?? error.kind, ...keys].join("."), message }
+  })
+  // A fault of another kind is also told that it is no quorum loss, which helps nobody where something else is wrong.
+  const told = fields.filter(({ field }) => field !== "body.kind")
+  return told.length > 0 || fields.length === 0
+    ? [...new Set(told.map(({ field, message }) => `${field}: ${message}`))].join("; ")
+    : `body.kind: ${kinds}`
+}
+
+const kinds =
+  'Expected "PartitionQuorumLoss", "PartitionDataLoss", "PartitionRestart" or "NodeTransition", ' +
+  'the last with a "transition" of "Stop" or "Start"'
 
 // The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
 const docs = HttpRouter.use(

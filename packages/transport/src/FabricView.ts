@@ -6,8 +6,9 @@
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
 import type { ClusterView } from "@inquorate/core/Operations"
+import { isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { health, type Member, serviceName, type Topology } from "@inquorate/core/Topology"
+import { health, type Member, nodeId, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type * as Model from "./FabricModel.ts"
 import { idOf } from "./FabricPath.ts"
 
@@ -35,7 +36,7 @@ export interface Node {
 export const losses = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Loss> => {
   const found = new Map<Guid.Guid, Loss>()
   for (const { request, stage } of holders) {
-    if (stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
+    if (!isQuorumLoss(request) || stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
     const phase = stage.step.phase
     if (phase._tag === "Holding" || phase._tag === "Lifting") {
       found.set(request.partitionId, { since: phase.lossBegan, until: null })
@@ -48,9 +49,6 @@ export const losses = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid
 
 /** The name of the application that stands for a cluster. */
 export const applicationName = (cluster: string): string => `fabric:/${cluster}`
-
-/** The service name of a group. */
-export const serviceNameOf = (topology: Topology): string => serviceName(topology.cluster, topology.group)
 
 /** The nodes of all clusters, in the order of their ids. */
 export const nodes = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node> => {
@@ -65,11 +63,9 @@ export const nodes = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node>
     .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** The id of a node: 32 hexadecimal digits that follow from its name. */
-export const nodeId = (name: string): string => Guid.v5(namespace, `node/${name}`).replaceAll("-", "")
-
 /** The id of the replica that stands for a member: positive, 63 bits, in decimal, following from partition and member. */
-export const replicaId = (partitionId: Guid.Guid, member: string): string => number63(partitionId, `replica/${member}`)
+export const replicaId = (partitionId: Guid.Guid, member: string): string =>
+  Guid.number63(partitionId, `replica/${member}`)
 
 /** True where at least one member on the node is up. */
 export const isUp = (node: Node): boolean => node.members.some((member) => member.up)
@@ -88,7 +84,7 @@ export const nodeInfo = (node: Node): Model.NodeInfo => ({
   UpgradeDomain: node.name,
   FaultDomain: "fd:/0",
   Id: { Id: node.id },
-  InstanceId: number63(namespace, `instance/${node.name}`),
+  InstanceId: nodeInstanceId(node.name),
   NodeDeactivationInfo: {
     NodeDeactivationIntent: "Invalid",
     NodeDeactivationStatus: "None",
@@ -258,21 +254,11 @@ export const formatDuration = (millis: Millis): string => {
 
 // --- internal ---
 
-/** Drawn once for Inquorate; changing it would give every node a new id. */
-const namespace: Guid.Guid = "2f0f8a3c-52d1-4a86-9f0e-3d6b0a7b6c15"
-
 /** The wire's "never". */
 const never = "0001-01-01T00:00:00.000Z"
 
 // Systems count their terms each in their own way, and a client that compares epochs looks for data loss: none of ours.
 const epoch = { ConfigurationVersion: "1", DataLossVersion: "1" }
-
-const number63 = (space: Guid.Guid, name: string): string => {
-  const hash = BigInt(`0x${Guid.v5(space, name).replaceAll("-", "")}`)
-  // The two halves are folded, so that the version and variant bits of a UUID do not take bits of the number.
-  const folded = (hash ^ (hash >> 64n)) & 0x7fffffffffffffffn
-  return (folded === 0n ? 1n : folded).toString()
-}
 
 const inQuorumLoss = (topology: Topology, held: ReadonlyMap<Guid.Guid, Loss>): boolean =>
   held.get(topology.partitionId)?.until === null || health(topology) === "Lost"

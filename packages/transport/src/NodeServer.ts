@@ -192,6 +192,10 @@ const tooMany: FabricPath.WireError = {
   message: "Too many requests of this connection wait for their answers."
 }
 const timedOut: FabricPath.WireError = { code: "FABRIC_E_TIMEOUT", message: "" }
+const unexpected: FabricPath.WireError = {
+  code: "E_INVALIDARG",
+  message: "The only Expect that is understood is 100-continue."
+}
 const broken: FabricPath.WireError = {
   code: "E_FAIL",
   message: "The worker failed on this request; its log says why."
@@ -205,7 +209,9 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
     maxHeaderSize: bounds.headerBytes,
     headersTimeout: bounds.headersTime,
     requestTimeout: bounds.requestTime,
-    connectionsCheckingInterval: Math.min(1000, bounds.headersTime)
+    connectionsCheckingInterval: Math.min(1000, bounds.headersTime),
+    // Node's own answer to a request without a Host has no body; the defences refuse it in JSON.
+    requireHostHeader: false
   }
   const { tls } = options
   const server =
@@ -229,6 +235,8 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
   server.maxConnections = bounds.connections
   server.on("secureConnection", (socket: TLSSocket) => agreed.add(socket))
   server.on("clientError", answerClientError)
+  // So with an Expect that is not 100-continue.
+  server.on("checkExpectation", (_request, response) => refuse(response, unexpected, true))
   return server
 }
 

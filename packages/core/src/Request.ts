@@ -1,0 +1,141 @@
+/**
+ * What can be asked for: a quorum loss, a data loss, the restart of a partition, the stop and the start of a node. The
+ * words and the modes are those of Service Fabric's Fault Analysis Service (its StartQuorumLoss, StartDataLoss,
+ * StartPartitionRestart and StartNodeTransition); a request without `kind` is a quorum loss, as the first stored forms are.
+ */
+import * as Schema from "effect/Schema"
+import { Guid, v5 } from "./Guid.ts"
+import { Override, QuorumLossMode } from "./Plan.ts"
+import { Millis } from "./Time.ts"
+
+// --- models ---
+
+/** The guards to set aside where they say no; none unless given. */
+const overrides = Schema.optionalKey(Schema.Array(Override))
+
+/** What was asked for: take the quorum of one partition and hold it for `hold` from the first unacknowledged write. */
+export const QuorumLossRequest = Schema.Struct({
+  serviceName: Schema.String,
+  partitionId: Guid,
+  mode: QuorumLossMode,
+  hold: Millis,
+  overrides
+}).annotate({ identifier: "QuorumLossRequest" })
+/** What was asked for. */
+export type QuorumLossRequest = typeof QuorumLossRequest.Type
+
+/** How much data goes: of as many replicas as make the quorum, or of all of them. */
+export const DataLossMode = Schema.Literals(["PartialDataLoss", "FullDataLoss"])
+/** How much data goes. */
+export type DataLossMode = typeof DataLossMode.Type
+
+/** Destroy replicas of one partition with their data, so that the system has to declare a data loss. */
+export const DataLossRequest = Schema.Struct({
+  kind: Schema.Literal("PartitionDataLoss"),
+  serviceName: Schema.String,
+  partitionId: Guid,
+  mode: DataLossMode,
+  overrides
+}).annotate({ identifier: "DataLossRequest" })
+/** Destroy replicas of one partition with their data. */
+export type DataLossRequest = typeof DataLossRequest.Type
+
+/** Which replicas are restarted: all of them, or all but the primary. */
+export const RestartMode = Schema.Literals(["AllReplicasOrInstances", "OnlyActiveSecondaries"])
+/** Which replicas are restarted. */
+export type RestartMode = typeof RestartMode.Type
+
+/** Restart the replicas of one partition. */
+export const RestartRequest = Schema.Struct({
+  kind: Schema.Literal("PartitionRestart"),
+  serviceName: Schema.String,
+  partitionId: Guid,
+  mode: RestartMode,
+  overrides
+}).annotate({ identifier: "RestartRequest" })
+/** Restart the replicas of one partition. */
+export type RestartRequest = typeof RestartRequest.Type
+
+/** Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows. */
+export const NodeStopRequest = Schema.Struct({
+  kind: Schema.Literal("NodeTransition"),
+  transition: Schema.Literal("Stop"),
+  nodeName: Schema.String,
+  instanceId: Schema.String,
+  duration: Millis,
+  overrides
+}).annotate({ identifier: "NodeStopRequest" })
+/** Stop a node for a while. */
+export type NodeStopRequest = typeof NodeStopRequest.Type
+
+/** Start a node that a NodeStop of ours stopped, before its time is over. */
+export const NodeStartRequest = Schema.Struct({
+  kind: Schema.Literal("NodeTransition"),
+  transition: Schema.Literal("Start"),
+  nodeName: Schema.String,
+  instanceId: Schema.String
+}).annotate({ identifier: "NodeStartRequest" })
+/** Start a node that was stopped by us. */
+export type NodeStartRequest = typeof NodeStartRequest.Type
+
+/** A request that names a partition. */
+export type PartitionRequest = QuorumLossRequest | DataLossRequest | RestartRequest
+
+/** A request that names a node. */
+export type NodeRequest = NodeStopRequest | NodeStartRequest
+
+/** Everything that can be asked for. */
+export const FaultRequest = Schema.Union([
+  DataLossRequest,
+  RestartRequest,
+  NodeStopRequest,
+  NodeStartRequest,
+  QuorumLossRequest
+]).annotate({ identifier: "FaultRequest" })
+/** Everything that can be asked for. */
+export type FaultRequest = typeof FaultRequest.Type
+
+/** The kind of a request in the words of the operation list; start and stop of a node are both `NodeTransition`. */
+export type FaultKind = "PartitionQuorumLoss" | "PartitionDataLoss" | "PartitionRestart" | "NodeTransition"
+
+// --- make ---
+
+/** The kind of a request. */
+export const kindOf = (request: FaultRequest): FaultKind => ("kind" in request ? request.kind : "PartitionQuorumLoss")
+
+/** True for a quorum loss. */
+export const isQuorumLoss = (request: FaultRequest): request is QuorumLossRequest => !("kind" in request)
+
+/** True for the stop or the start of a node. */
+export const isNodeRequest = (request: FaultRequest): request is NodeRequest =>
+  "kind" in request && request.kind === "NodeTransition"
+
+/** True for a request that names a partition. */
+export const isPartitionRequest = (request: FaultRequest): request is PartitionRequest => !isNodeRequest(request)
+
+/**
+ * What only one operation at a time may touch: the partition's id, or for a node an id that follows from its name. Two
+ * requests get in each other's way where this is the same.
+ */
+export const subjectOf = (request: FaultRequest): Guid =>
+  isNodeRequest(request) ? nodeSubject(request.nodeName) : request.partitionId
+
+/** The subject of the requests that name this node. */
+export const nodeSubject = (nodeName: string): Guid => v5(nodeNamespace, nodeName)
+
+/** For how long the fault was asked to last, in milliseconds: 0 for what ends as soon as it is done. */
+export const durationOf = (request: FaultRequest): Millis =>
+  isQuorumLoss(request) ? request.hold : "duration" in request ? request.duration : 0
+
+/** What the request is about, in words for a person: the service's name, or the node's. */
+export const placeOf = (request: FaultRequest): string =>
+  isNodeRequest(request) ? `node ${request.nodeName}` : request.serviceName
+
+/** The guards that the request sets aside. */
+export const overridesOf = (request: FaultRequest): ReadonlyArray<Override> =>
+  "overrides" in request ? (request.overrides ?? []) : []
+
+// --- internal ---
+
+/** Drawn once for Inquorate; changing it would let a running operation and a new one meet on one node. */
+const nodeNamespace: Guid = "a3b1f6c2-0d7e-4c59-8e44-5f9d2b7c1e08"
