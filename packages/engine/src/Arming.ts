@@ -8,7 +8,7 @@ import type { Fact } from "@inquorate/core/Evidence"
 import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { isQuorumLoss } from "@inquorate/core/Request"
+import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
 import { failed, refusedBy } from "./Outcomes.ts"
 import { bounded, fenceId, injectorOf, inspect, inspectAll, type Outcome, type Session } from "./Session.ts"
@@ -49,7 +49,7 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
     const facts: Array<Fact> = []
     for (const [{ member }, state] of looked) {
       if (state !== null && isOver(operation, state)) continue
-      if (state?._tag !== "Armed" || (state.broken && isQuorumLoss(operation.request))) {
+      if (state?._tag !== "Armed" || (state.broken && kindOf(operation.request) !== "PartitionRestart")) {
         const found =
           state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
         return failed(

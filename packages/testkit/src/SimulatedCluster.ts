@@ -341,7 +341,9 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
       const moments = [...world.records.values()]
         .filter((record) => record.state._tag === "Armed")
         .map((record) => record.deadline)
-      const next = Math.min(...[...moments, ...world.starting.values(), servesFrom()].filter((moment) => moment > now()))
+      const next = Math.min(
+        ...[...moments, ...world.starting.values(), servesFrom()].filter((moment) => moment > now())
+      )
       const waiting = changed.await
       return Number.isFinite(next) ? Effect.raceFirst(waiting, Effect.sleep(next - now())) : waiting
     }),
@@ -417,10 +419,23 @@ const makeTarget = (world: World): Target => {
     survivorsSpeakAfter: settings.survivorsSpeakAfter,
     recoveryBudget: settings.recoveryBudget,
     recoveryWriteTimeout: 1000,
-    ...(settings.nodes ? { nodes: Effect.andThen(guard, Effect.sync(() => nodesOf(world))) } : {}),
+    ...(settings.nodes
+      ? {
+          nodes: Effect.andThen(
+            guard,
+            Effect.sync(() => nodesOf(world))
+          )
+        }
+      : {}),
     ...(settings.loses ? { loseData: () => Effect.andThen(guard, loseData(world)) } : {}),
     ...(settings.recovers
-      ? { recover: () => Effect.andThen(guard, Effect.sync(() => void world.recoveries++)) }
+      ? {
+          recover: () =>
+            Effect.andThen(
+              guard,
+              Effect.sync(() => void world.recoveries++)
+            )
+        }
       : {})
   }
 }
@@ -509,7 +524,8 @@ const seen = (world: World): Topology => {
 const processOf = (world: World, member: string) => ({
   host: hostOf(member),
   pid: 1000 + world.names.indexOf(member) + 100 * (world.starts.get(member) ?? 0),
-  startTime: "1",
+  // Members of two clusters may share a host, never a process.
+  startTime: String([...world.settings.name].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) >>> 0, 7)),
   executable: "/bin/simulated",
   dataDirectory: `/data/${member}`
 })
