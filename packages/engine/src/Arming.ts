@@ -10,6 +10,7 @@ import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
+import { busy, cameFirst } from "./LookUp.ts"
 import { failed, refusedBy } from "./Outcomes.ts"
 import { bounded, fenceId, injectorOf, inspect, inspectAll, type Outcome, type Session } from "./Session.ts"
 
@@ -22,6 +23,9 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
     if (prober !== null && isQuorumLoss(operation.request)) yield* Effect.ignore(prober.watch)
     if (!fresh) return yield* confirmArmed(session, operation, order)
+    const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
+    if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
+    if (first.success !== null) return refusedBy(session, busy(first.success))
     const startBy = yield* session.ground.lease.permit
     const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
       concurrency: "unbounded"
