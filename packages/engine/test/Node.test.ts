@@ -4,8 +4,11 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { NodeStartRequest, NodeStopRequest } from "@inquorate/core/Request"
+import * as Result from "effect/Result"
+import { advance, make, type Operation, standingOrder } from "@inquorate/core/Operation"
+import type { FaultRequest, NodeStartRequest, NodeStopRequest } from "@inquorate/core/Request"
 import { nodeInstanceId } from "@inquorate/core/Topology"
+import { cameFirst } from "../src/LookUp.ts"
 import { lookAtFences } from "../src/Survey.ts"
 import type { SimulatedClusterOptions } from "@inquorate/testkit/SimulatedCluster"
 import {
@@ -217,6 +220,36 @@ describe("a transition of a node that cannot be", () => {
         (yield* evidenceOf(engine, 2)).refusals.map(({ _tag }) => _tag),
         ["Busy"]
       )
+    })
+  )
+})
+
+describe("two operations that looked up at once", () => {
+  it.effect("go by whose order came first where they meet on a process", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(options)
+      const topology = (yield* meanwhile(world.sim.cluster.target.discover))[0]!
+      const { name: member, process } = topology.members[1]!
+      const fences = [{ member, node, injector: "any", grade: "Keeper" as const, process: process! }]
+      const ordered = (n: number, fault: FaultRequest, at: number) =>
+        Effect.gen(function* () {
+          const made = make(operationId(n), fault, at)
+          yield* world.store().create(made)
+          const taken = Result.getOrThrow(advance(made, { _tag: "Taken", at }))
+          const next = Result.getOrThrow(advance(taken, { _tag: "FencesOrdered", at, fences }))
+          const before = yield* world.store().get(made.id)
+          yield* world.store().save(before!, next, [], null)
+          return next
+        })
+      const loss = yield* ordered(1, request(world.sim), 1000)
+      const stopping = yield* ordered(2, stop(), 1000)
+      const later = yield* ordered(3, { ...request(world.sim), partitionId: operationId(9) }, 2000)
+      const first = (operation: Operation) =>
+        Effect.map(cameFirst(world.store(), operation, standingOrder(operation)!), (other) => other?.id ?? null)
+      assert.isNull(yield* first(loss))
+      assert.strictEqual(yield* first(stopping), loss.id)
+      // Two losses of a quorum may share a process; the stop of its node may not.
+      assert.strictEqual(yield* first(later), stopping.id)
     })
   )
 })

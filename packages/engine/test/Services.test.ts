@@ -4,23 +4,24 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
-import { Operations } from "@inquorate/core/Operations"
+import type { Operations } from "@inquorate/core/Operations"
 import { OperationStore } from "@inquorate/core/OperationStore"
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Engine from "@inquorate/engine/Engine"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
-import { endOf, meanwhile, operationId, passUntil } from "./World.ts"
+import { endOf, meanwhile, operationId, passUntil, where } from "./World.ts"
 
 const service = "fabric:/Shop/Front"
 
 interface Shop {
   readonly parts: ReadonlyArray<SimulatedCluster.SimulatedCluster>
   readonly operations: Operations["Service"]
-  readonly store: OperationStore["Service"]
+  /** Ends the engine, and begins another on the same store. */
+  readonly another: Effect.Effect<Operations["Service"], never, Scope.Scope>
 }
 
 /** One cluster of two groups, the partitions of one service whose name does not tell the cluster's. */
@@ -43,22 +44,19 @@ const shop = (options: SimulatedCluster.SimulatedClusterOptions = {}): Effect.Ef
       }
     }
     const plain = yield* SimulatedCluster.make({ name: "plain", restarter: true })
-    const services = yield* Layer.build(
-      Engine.layer({ workerId: "w1" }).pipe(
-        Layer.provideMerge(
-          Layer.effect(OperationStore, Effect.orDie(SqliteStore.make({ path: ":memory:", queueBound: 100 })))
-        ),
-        Layer.provide(Layer.succeed(Clusters, Clusters.of({ all: [plain.cluster, cluster] })))
+    const clusters = Clusters.of({ all: [plain.cluster, cluster] })
+    const store = yield* Effect.orDie(SqliteStore.make({ path: ":memory:", queueBound: 100 }))
+    const engine = (workerId: string): Effect.Effect<Operations["Service"], never, Scope.Scope> =>
+      Engine.make({ workerId }).pipe(
+        Effect.provideService(OperationStore, store),
+        Effect.provideService(Clusters, clusters)
       )
-    )
-    return yield* Effect.all({
-      parts: Effect.succeed(parts),
-      operations: Operations,
-      store: OperationStore
-    }).pipe(Effect.provide(services))
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const operations = yield* Scope.provide(engine("w1"), scope)
+    return { parts, operations, another: Effect.andThen(Scope.close(scope, Exit.void), engine("w2")) }
   })
 
-const ended = ({ operations }: Shop, n = 1) =>
+const ended = ({ operations }: Pick<Shop, "operations">, n = 1) =>
   Effect.andThen(
     passUntil(
       `operation ${n} has ended`,
@@ -104,6 +102,28 @@ describe("a service of several partitions", () => {
       const refused = yield* meanwhile(Effect.flip(world.operations.start(operationId(1), asked, guarded)))
       assert.strictEqual(refused.refusal?._tag, "NotSteady")
       assert.strictEqual(first.orders(), 0)
+    })
+  )
+
+  it.effect("is found again by another worker in the middle of a hold", () =>
+    Effect.gen(function* () {
+      const world = yield* shop()
+      const [first, second] = world.parts as [SimulatedCluster.SimulatedCluster, SimulatedCluster.SimulatedCluster]
+      const asked = {
+        serviceName: service,
+        partitionId: first.partitionId,
+        mode: "QuorumReplicas",
+        hold: 3000
+      } as const
+      yield* world.operations.start(operationId(1), asked, plainly)
+      yield* passUntil(
+        "the hold has begun",
+        Effect.map(world.operations.get(operationId(1)), (operation) => where(operation) === "Holding")
+      )
+      const operations = yield* world.another
+      assert.strictEqual(endOf(yield* ended({ operations })), "Completed")
+      assert.isAbove(first.acknowledged(), 0)
+      assert.strictEqual(second.acknowledged(), 0)
     })
   )
 
