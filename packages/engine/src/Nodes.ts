@@ -138,7 +138,9 @@ export const planStop = (
           return yield* fenceProblem(planned.failure, topology)
         }
         const { fence, warnings } = planned.success
-        prepared.push({ fence: { ...fence, member: name(there, member), cluster: cluster.name }, warnings })
+        const called = name(there, member)
+        const named = called === member.name ? {} : { named: member.name }
+        prepared.push({ fence: { ...fence, member: called, cluster: cluster.name, ...named }, warnings })
       }
     }
     return prepared
