@@ -69,7 +69,15 @@ export const make = (
   // One start of a node after the other: between the look whether another runs on it and the storing comes no third.
   const nodes = Semaphore.makeUnsafe(1)
 
-  const startOne = Effect.fnUntraced(function* (id: Guid, request: FaultRequest, options: StartOptions) {
+  const create = (operation: Operation): Effect.Effect<"Created" | "Duplicate", RequestRefused> => {
+    const { request } = operation
+    const created = Effect.catchTag(store.create(operation), "StoreError", storeRefused)
+    return isNodeRequest(request)
+      ? nodes.withPermits(1)(Effect.andThen(refuseTransition(store, request), created))
+      : created
+  }
+
+  const start: Operations["Service"]["start"] = Effect.fn("Operations.start")(function* (id, request, options) {
     if (isNodeRequest(request)) yield* refuseTransition(store, request)
     if (options.maxHold === "configured" && isQuorumLoss(request)) {
       yield* refuseTooLong(request, limitOf(request)).pipe(
@@ -82,17 +90,12 @@ export const make = (
       yield* guardAll(ground, id, request)
     }
     const operation = makeOperation(id, request, Math.floor(yield* Clock.currentTimeMillis))
-    const answer = yield* Effect.catchTag(store.create(operation), "StoreError", storeRefused)
-    if (answer === "Duplicate") return yield* duplicate(id)
+    if ((yield* create(operation)) === "Duplicate") return yield* duplicate(id)
     yield* Effect.logDebug("Operation received").pipe(
       Effect.annotateLogs({ operationId: id, kind: kindOf(request), place: placeOf(request) })
     )
     return operation
   })
-
-  const start: Operations["Service"]["start"] = Effect.fn("Operations.start")((id, request, options) =>
-    isNodeRequest(request) ? nodes.withPermits(1)(startOne(id, request, options)) : startOne(id, request, options)
-  )
 
   const cancel: Operations["Service"]["cancel"] = Effect.fn("Operations.cancel")(function* (id, force) {
     while (true) {
@@ -205,11 +208,6 @@ const lookRefused = (problem: GuardRefused | Unreachable | StoreError): Effect.E
     case "StoreError":
       return storeRefused(problem)
   }
-}
-
-interface StartOptions {
-  readonly guard: boolean
-  readonly maxHold: "configured" | "none"
 }
 
 // A node takes one transition at a time, and says so even to a repeated id: its lock comes first.
