@@ -8,6 +8,7 @@ import * as Metric from "effect/Metric"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Operation } from "@inquorate/core/Operation"
 import { OperationStore, type Tally } from "@inquorate/core/OperationStore"
+import { type FaultKind, kindOf } from "@inquorate/core/Request"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
@@ -52,13 +53,13 @@ export const begin: Effect.Effect<void> = Effect.suspend(() =>
   )
 )
 
-/** Takes what a stored fact measures. */
-export const observe = (fact: Fact): Effect.Effect<void> => {
+/** Takes what a stored fact measures, of a fault of this kind. */
+export const observe = (fact: Fact, kind: FaultKind): Effect.Effect<void> => {
   switch (fact._tag) {
     case "HoldMeasured":
       return Metric.update(holdError, (fact.measured - fact.asked) / 1000)
     case "RecoveryMeasured":
-      return Metric.update(recovery, fact.recovery / 1000)
+      return Metric.update(Metric.withAttributes(recovery, { kind }), fact.recovery / 1000)
     case "FenceLifted":
       return Metric.update(overrun, fact.overrun / 1000)
     default:
@@ -72,7 +73,10 @@ export const phaseEnded = (phase: string, millis: number): Effect.Effect<void> =
 
 /** Counts an operation that this worker brought to its end. */
 export const ended = (operation: Operation): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(endedTotal, { state: stateOf(operation.stage) }), 1)
+  Metric.update(
+    Metric.withAttributes(endedTotal, { kind: kindOf(operation.request), state: stateOf(operation.stage) }),
+    1
+  )
 
 /** Takes how the live operations of the store stand, whoever owns them. */
 export const census = (tallies: ReadonlyArray<Tally>): Effect.Effect<void> => {
@@ -135,7 +139,7 @@ const residue = Metric.gauge("inquorate_operations_residue", {
 })
 
 const endedTotal = Metric.counter("inquorate_operations_ended_total", {
-  description: "Operations that this worker brought to their end, by state",
+  description: "Operations that this worker brought to their end, by kind and state",
   incremental: true
 })
 

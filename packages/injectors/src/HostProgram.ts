@@ -91,7 +91,7 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
         yield* uptimeOf(handshake, deadline),
         String(deadline),
         handshake.boot,
-        ...wordsOf(process, fence.member)
+        ...wordsOf(process, order.member ?? fence.member)
       ])
       const state = stateFrom(answer)
       if (state?._tag === "Armed") return state

@@ -310,6 +310,28 @@ const writeLaws = (law: Law): void => {
     })
   )
   law(
+    "a second transition of one node whose fences would stand is a Conflict, and one of another node is none",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const stop = (n: number, nodeName: string): Operation =>
+        make(guid(n), { kind: "NodeTransition", transition: "Stop", nodeName, instanceId: "1", duration: 5000 }, 10)
+      const stops = [stop(1, "node-1"), stop(2, "node-1"), stop(3, "node-2")]
+      yield* Effect.forEach(stops, store.create, { discard: true })
+      const answers = yield* Effect.forEach(stops, (operation) =>
+        Effect.flatMap(store.get(operation.id), (stored) =>
+          reasonOf(store.save(stored!, ordered(operation, 20), [], null))
+        )
+      )
+      assert.deepStrictEqual(answers, ["Success", "Conflict", "Success"])
+      // A node that was stopped stands in nobody's way, whose fences end by themselves.
+      const first = (yield* store.get(guid(1)))!
+      yield* store.save(first, play(first.operation, { _tag: "FencesArmed", at: 21 }), [], null)
+      const second = (yield* store.get(guid(2)))!
+      assert.strictEqual(yield* reasonOf(store.save(second, ordered(second.operation, 22), [], null)), "Success")
+      assert.deepStrictEqual((yield* store.get(guid(1)))!.operation.stage._tag, "Completed")
+    })
+  )
+  law(
     "changes names what was created, saved and appended to",
     Effect.gen(function* () {
       const store = yield* OperationStore
