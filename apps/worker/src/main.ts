@@ -30,7 +30,8 @@ import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
 import { ConfigError, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
-import { type Asked, help, read } from "./Options.ts"
+import * as Emulation from "./Emulation.ts"
+import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as StorePlace from "./StorePlace.ts"
 
 // --- errors ---
@@ -54,7 +55,11 @@ const surveyEvery = 5000
 const identifyEvery = 30_000
 
 /** Every configured cluster, paired with its target and its injector. */
-const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer.Layer<Clusters, TargetError> =>
+const clusters = (
+  config: WorkerConfig,
+  hosts: ReadonlyMap<string, Host>,
+  simulated: ReadonlyArray<Cluster>
+): Layer.Layer<Clusters, TargetError> =>
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
@@ -77,7 +82,7 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
             maxHold: maxHold ?? config.maxHold
           }))
       )
-      return Clusters.of({ all })
+      return Clusters.of({ all: [...all, ...simulated] })
     })
   )
 
@@ -98,9 +103,11 @@ const sweepAtStart = Effect.fnUntraced(function* (hosts: ReadonlyMap<string, Hos
   if (standing.length > 0) yield* Effect.logWarning(`${standing.length} fences of earlier runs stand on this host`)
 })
 
-const run = Effect.fnUntraced(function* (config: WorkerConfig) {
+const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulated | undefined) {
   const hosts = new Map([[host, LocalHost.make(host)]])
-  yield* warn(config)
+  const simulated = emulator === undefined ? [] : yield* Emulation.clusters(emulator)
+  const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
+  yield* warn(config, emulator !== undefined)
   yield* Effect.ignore(sweepAtStart(hosts))
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
@@ -124,6 +131,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
       storeInside: StorePlace.inside(place)
     },
     reaches: ({ machineId, process }) => {
+      if (simulatedHosts.has(process.host)) return true
       const known = machines.get(process.host)
       return hosts.has(process.host) && (machineId === undefined || known === undefined || known === machineId)
     },
@@ -133,7 +141,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
   const worker = serving(config).pipe(
     Layer.provide(engine),
     Layer.provide(store),
-    Layer.provide(clusters(config, hosts))
+    Layer.provide(clusters(config, hosts, simulated))
   )
   return yield* Effect.raceFirst(Layer.launch(worker), Deferred.await(lost)).pipe(
     Effect.catchTags({
@@ -147,10 +155,10 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
 
 /** Runs with the log that was asked for; what ends the worker is told in it too. */
 const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
-  const config = yield* readConfig(asked)
+  const config = yield* configOf(asked)
   const json = config.logFormat === "json"
   const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
-  return yield* run(config).pipe(
+  return yield* run(config, asked.emulator).pipe(
     Effect.tapError(({ detail }) => (json ? Effect.logFatal(detail) : Effect.void)),
     Effect.annotateLogs({ worker: config.workerId }),
     Effect.provide(logger)
@@ -166,7 +174,7 @@ const main = Effect.gen(function* () {
     case "Version":
       return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Run":
-      return yield* runLogged(asked.success)
+      return yield* Effect.scoped(runLogged(asked.success))
   }
 }).pipe(Effect.tapError((error) => Console.error(`worker: ${error.detail}`)))
 
@@ -211,7 +219,16 @@ function stateDirectory(): string {
   return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
 }
 
-function warn(config: WorkerConfig): Effect.Effect<void, CannotRun> {
+/** The configuration as it is served; a simulated cluster without one has a store of its own and no limits. */
+function configOf(asked: Extract<Asked, { readonly _tag: "Run" }>) {
+  return Effect.gen(function* () {
+    if (asked.emulator === undefined || asked.config !== undefined) return yield* readConfig(asked)
+    const store = asked.overrides.store ?? (yield* Emulation.temporaryStore)
+    return Emulation.unlimited(yield* readConfig({ ...asked, overrides: { ...asked.overrides, store } }))
+  })
+}
+
+function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void, CannotRun> {
   return Effect.gen(function* () {
     const loopback = /^(127\.|localhost$|::1$)/.test(config.listen.host)
     if (!loopback) {
@@ -220,6 +237,7 @@ function warn(config: WorkerConfig): Effect.Effect<void, CannotRun> {
         detail: `${config.listen.host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1.`
       })
     }
+    if (simulated && config.clusters.length === 0) return
     if (process.getuid?.() === 0) {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }

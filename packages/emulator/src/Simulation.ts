@@ -189,8 +189,8 @@ const startUp = (node: Node, at: Instant): void => {
   node.upAt = at
 }
 
-// A node is stopped when the fences of one operation stand on everything that runs on it, which is more than one
-// partition's: one partition's alone are a fault of that partition. It starts again when the last of them is off.
+// Only the stop of a node takes replicas of more than one partition in one operation; it starts again when the last of
+// that operation's fences on it is off. A node with a single replica is never seen to stop: its replica goes down alone.
 const followNode = (
   node: Node,
   fences: ReadonlyArray<FenceRecord>,
@@ -206,18 +206,15 @@ const followNode = (
     return
   }
   if (node.startsAt !== null) return
-  const running = [...places.values()].filter((place) => place.node === node.layout.name)
-  if (new Set(running.map(({ partition }) => partition)).size < 2) return
-  const operations = new Set(here.map(({ fence }) => fence.operationId))
-  for (const operationId of operations) {
-    const taken = new Set(
-      here.filter(({ fence }) => fence.operationId === operationId).map(({ fence }) => fence.member)
-    )
-    if (!running.every(({ member }) => taken.has(member))) continue
-    node.stoppedBy = operationId
-    node.downAt = at
-    return
+  const taken = new Map<string, Set<Partition>>()
+  for (const { fence } of here) {
+    const partitions = taken.get(fence.operationId) ?? new Set()
+    taken.set(fence.operationId, partitions.add(places.get(fence.member)!.partition))
   }
+  const stopping = [...taken].find(([, partitions]) => partitions.size > 1)
+  if (stopping === undefined) return
+  node.stoppedBy = stopping[0]
+  node.downAt = at
 }
 
 const factsOf = (node: Node, seed: number): NodeFacts => ({
