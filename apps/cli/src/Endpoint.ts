@@ -2,7 +2,7 @@
  * The worker a command talks to, and the two forms its answer may take.
  */
 import type { ClusterView } from "@inquorate/core/Operations"
-import { serviceName, type Topology } from "@inquorate/core/Topology"
+import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
 import * as Effect from "effect/Effect"
@@ -73,15 +73,15 @@ export const explain =
 export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<ClusterView>, name: string) {
   const groups = clusters.flatMap(({ groups }) => groups)
   const found = groups.filter(
-    ({ cluster, group, partitionId }) =>
-      partitionId === name.toLowerCase() ||
-      serviceName(cluster, group) === name ||
-      `${cluster}/${group}` === name ||
-      cluster === name
+    (topology) =>
+      topology.partitionId === name.toLowerCase() ||
+      serviceNameOf(topology) === name ||
+      `${topology.cluster}/${topology.group}` === name ||
+      topology.cluster === name
   )
   if (found.length === 1) {
     const topology = found[0]!
-    return { topology, serviceName: serviceName(topology.cluster, topology.group) } satisfies Chosen
+    return { topology, serviceName: serviceNameOf(topology) } satisfies Chosen
   }
   const unseen = clusters.find((cluster) => cluster.name === name.split("/")[0] && cluster.groups.length === 0)
   const detail =

@@ -129,13 +129,14 @@ export const factsOf = (topology: Topology): ServiceFacts =>
     lastQuorumLoss: 0
   }
 
-/** How a partition stands: InQuorumLoss while we hold it, else what its cluster says. */
+/** How a partition stands: by its cluster's own word where it has one, else InQuorumLoss while we hold it. */
 export const statusOf = (world: World, topology: Topology): ServiceFacts["status"] =>
-  world.losses.get(topology.partitionId)?.until === null ? "InQuorumLoss" : factsOf(topology).status
+  topology.service?.status ??
+  (world.losses.get(topology.partitionId)?.until === null ? "InQuorumLoss" : factsOf(topology).status)
 
 /** How long the present loss of a partition's quorum has lasted, or the last one lasted. */
 export const lossOf = (world: World, topology: Topology): Millis => {
-  const loss = world.losses.get(topology.partitionId)
+  const loss = topology.service === undefined ? world.losses.get(topology.partitionId) : undefined
   return loss === undefined ? factsOf(topology).lastQuorumLoss : Math.max(0, (loss.until ?? world.now) - loss.since)
 }
 
