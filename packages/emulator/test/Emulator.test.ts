@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import * as Emulator from "../src/Emulator.ts"
 import { nodesOf, standard } from "../src/Layout.ts"
@@ -44,6 +45,12 @@ const fence = (cluster: Cluster, members: ReadonlyArray<Member>, hold: number, o
   })
 
 const plain = (groups: ReadonlyArray<Topology>) => groups.map((group) => ({ ...group, observedAt: 0 }))
+
+const Fault = Schema.Struct({
+  after: Schema.Literals([0, 400, 1000, 2000, 6000]),
+  hold: Schema.Literals([1, 500, 2500, 20_000]),
+  members: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 })))
+})
 
 describe("a simulated cluster", () => {
   it.effect("is the same for the same seed, and another for another", () =>
@@ -211,5 +218,37 @@ describe("a simulated cluster", () => {
       const state = yield* Effect.orDie(second.injector.inspect(node, { operationId: O, attempt: 1, member: name }, 2))
       assert.strictEqual(state._tag, "Absent")
     })
+  )
+
+  it.effect.prop(
+    "shows the same at any moment, however often was looked before",
+    { faults: Schema.Array(Fault) },
+    ({ faults }) =>
+      Effect.gen(function* () {
+        const watched = yield* Emulator.make({ seed: 3 })
+        const left = yield* Emulator.make({ seed: 3 })
+        for (const [index, { after, hold, members }] of faults.entries()) {
+          // Waiting in steps, one cluster is looked at after each of them.
+          for (let step = 0; step < 4; step++) {
+            yield* TestClock.adjust(after / 4)
+            yield* groupsOf(watched.clusters)
+          }
+          const operationId = `11111111-1111-4111-8111-${String(index).padStart(12, "0")}`
+          for (const { clusters } of [watched, left]) {
+            const all = (yield* groupsOf([clusters[0]!])).flatMap((group) => group.members)
+            const chosen = new Set(members.map((member) => all[member % all.length]!))
+            yield* fence(clusters[0]!, [...chosen], hold, operationId)
+          }
+        }
+        yield* TestClock.adjust(7000)
+        const seen = yield* Effect.forEach([watched, left], ({ clusters, nodes }) =>
+          Effect.all([groupsOf(clusters), nodes])
+        )
+        assert.deepStrictEqual(seen[0], seen[1])
+        yield* TestClock.adjust(60_000)
+        const whole = yield* groupsOf(left.clusters)
+        assert.isTrue(whole.every((group) => health(group) === "Healthy" && group.service?.status === "Ready"))
+      }),
+    { arbitrary: { runs: 30 } }
   )
 })

@@ -120,6 +120,17 @@ describe("a persisted partition", () => {
   }
 })
 
+describe("a partition whose replica is being built", () => {
+  it("takes nobody in while its quorum is lost, and builds on when it is back", () => {
+    const building = until(PartitionState.destroy(fresh("Persisted", 5), "PartialDataLoss", 0, timing), 1000)
+    const lost = down(building, [4], 1500)
+    assert.strictEqual(PartitionState.statusOf(lost), "InQuorumLoss")
+    assert.deepStrictEqual(words(until(lost, 60_000)).slice(0, 3), ["InBuild", "InBuild", "InBuild"])
+    const whole = until(back(until(lost, 60_000), [4], 60_000), 70_000)
+    assert.deepStrictEqual(words(whole), ["Ready", "Ready", "Ready", "Ready", "Ready"])
+  })
+})
+
 describe("a volatile partition", () => {
   it("declares a data loss with its quorum and goes on with whom it has", () => {
     const lost = down(fresh("Volatile", 3), [0, 1], 0)
@@ -189,7 +200,11 @@ const check = (before: PartitionState.PartitionState, after: PartitionState.Part
   assert.isAtLeast(after.dataLossVersion, before.dataLossVersion)
   if (keeps !== "Nothing") {
     assert.strictEqual(after.lostSince !== null, PartitionState.hasLostQuorum(after))
-    assert.isTrue(replicas.every(({ configured, role }) => configured || role === "IdleSecondary"))
+    assert.isTrue(replicas.every(({ configured, role }) => configured !== (role === "IdleSecondary")))
+    // Nobody can be taken into a configuration that has no quorum to agree to it.
+    if (keeps === "Persisted" && before.lostSince !== null && before.lostSince === after.lostSince) {
+      assert.isAtMost(configured.length, PartitionState.configuration(before).length)
+    }
   }
   if (!PartitionState.takesWrites(after) || keeps === "Nothing") return
   const ready = configured.filter(({ status }) => status === "Ready")
