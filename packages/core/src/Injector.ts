@@ -33,6 +33,8 @@ export interface FenceOrder {
    * together with the lease check, so that whatever freezes us in between only makes the order late.
    */
   readonly startByMonotonic: Millis
+  /** The member's name in its cluster, where the fence is called otherwise: what settings per member go by. */
+  readonly member?: string
 }
 
 /** How a fence stands on its host, by the host's own record. */

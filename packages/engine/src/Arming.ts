@@ -109,7 +109,8 @@ const armOne = (
       process: fence.process,
       epoch,
       deadline: timeline.toWall(order.deadline),
-      startByMonotonic
+      startByMonotonic,
+      ...(fence.named === undefined ? {} : { member: fence.named })
     })
   )
   return Effect.result(

@@ -127,14 +127,20 @@ export const planStop = (
     for (const there of seen.groups) {
       const { cluster, members, topology } = there
       const restarter = yield* restarterFor(guards, cluster, topology)
-      for (const member of members.filter(({ up }) => up)) {
+      // What runs without serving, as a replica that is being built, goes with the node as well.
+      for (const member of members.filter(({ process, up }) => up || process !== null)) {
         const key = member.process === null ? null : processKey(member.process)
         if (key !== null && processes.has(key)) continue
         if (key !== null) processes.add(key)
-        const { fence, warnings } = yield* Effect.mapError(planFence(restarter, member), (problem) =>
-          fenceProblem(problem, topology)
-        )
-        prepared.push({ fence: { ...fence, member: name(there, member), cluster: cluster.name }, warnings })
+        const planned = yield* Effect.result(planFence(restarter, member))
+        if (Result.isFailure(planned)) {
+          if (!member.up && planned.failure._tag === "FenceRefused") continue
+          return yield* fenceProblem(planned.failure, topology)
+        }
+        const { fence, warnings } = planned.success
+        const called = name(there, member)
+        const named = called === member.name ? {} : { named: member.name }
+        prepared.push({ fence: { ...fence, member: called, cluster: cluster.name, ...named }, warnings })
       }
     }
     return prepared

@@ -24,7 +24,7 @@ import {
 } from "./World.ts"
 
 const base = Number(process.env["INQUORATE_SEED"] ?? 1)
-const runs = Number(process.env["INQUORATE_RUNS"] ?? 12)
+const runs = Number(process.env["INQUORATE_RUNS"] ?? 8)
 const steps = 40
 
 describe(`${runs} random lives with every kind of fault from seed ${base}`, () => {

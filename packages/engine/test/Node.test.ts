@@ -10,7 +10,7 @@ import type { FaultRequest, NodeStartRequest, NodeStopRequest } from "@inquorate
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import { cameFirst } from "../src/LookUp.ts"
 import { lookAtFences } from "../src/Survey.ts"
-import type { SimulatedClusterOptions } from "@inquorate/testkit/SimulatedCluster"
+import type { SimulatedCluster, SimulatedClusterOptions } from "@inquorate/testkit/SimulatedCluster"
 import {
   armings,
   ask,
@@ -128,6 +128,27 @@ describe("the stop of a node", () => {
       assert.strictEqual(standing(world), 0)
       assert.strictEqual(world.sim.history().at(-1)?.by, "Sweep")
       assert.strictEqual(world.sim.starts("m1"), 1)
+    })
+  )
+})
+
+describe("a process that runs without serving", () => {
+  it.effect("goes with its node, and one that cannot be ended is no reason to spare the rest", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(options, [
+        { ...options, name: "stock" },
+        { ...options, name: "ledger" }
+      ])
+      const [stock, ledger] = world.others as [SimulatedCluster, SimulatedCluster]
+      yield* stock.set({ down: ["m1"] })
+      yield* ledger.set({ down: ["m1"], preflight: { m1: { _tag: "Mistaken", problem: "another process" } } })
+      const engine = yield* world.engine()
+      yield* ask(engine, stop())
+      assert.strictEqual(endOf(yield* passUntilEnded(world)), "Completed")
+      assert.deepStrictEqual(
+        all(world).map((sim) => sim.standing().length),
+        [1, 1, 0]
+      )
     })
   )
 })

@@ -571,7 +571,9 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
     yield* reach(host)
     if (fault === "LostBefore") return yield* failure(host, "Unknown", "the answer was lost")
     const refusal =
-      fault === "Refused" || order.process.pid !== processOf(world, member).pid
+      fault === "Refused" ||
+      order.process.pid !== processOf(world, member).pid ||
+      (order.member ?? fence.member) !== member
         ? "not the process it was"
         : world.records.has(keyOf(mechanism, fence))
           ? "ordered before"
