@@ -272,7 +272,13 @@ const faults = (wire: Wire): Omit<FabricClient, keyof ReturnType<typeof queries>
       ),
     cancelOperation: (operationId, force) =>
       wire.post("/Faults/$/Cancel", "6.0", { OperationId: operationId, Force: force }),
-    recover: (scope) => wire.post(recoverPath(scope), "6.0", {})
+    recover: (scope) => {
+      const asked = wire.post(recoverPath(scope), "6.0", {})
+      if (typeof scope === "string" || "partitionId" in scope) return asked
+      // The specification's path has a `$` more than the open-source gateway's, which says that it knows no such path.
+      const other = `/Services/${path(scope.serviceId)}/$/GetPartitions/$/Recover`
+      return Effect.catchTag(asked, "E_INVALIDARG", () => wire.post(other, "6.0", {}))
+    }
   }
 }
 

@@ -291,6 +291,20 @@ describe("against any gateway", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("recovers a service by the path of the gateway that is there", () =>
+    Effect.gen(function* () {
+      const { client, lines } = yield* gateway((line, response) => {
+        if (line.startsWith("POST /Services/$/")) json(response, 400, { Error: { Code: "E_INVALIDARG", Message: "" } })
+        else response.writeHead(200).end()
+      })
+      yield* client.recover({ serviceId: "a~b" })
+      assert.deepStrictEqual(lines, [
+        "POST /Services/$/a~b/$/GetPartitions/$/Recover?api-version=6.0&timeout=60",
+        "POST /Services/a~b/$/GetPartitions/$/Recover?api-version=6.0&timeout=60"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a call that is given up aborts its request", () =>
     Effect.gen(function* () {
       const arrived = yield* Deferred.make<void>()

@@ -149,3 +149,23 @@ it.live("an error can be caught by its code, and by no other", () =>
     })
   )
 )
+
+it.live("the OpenAPI document has every kind", () =>
+  served((_client, port) =>
+    Effect.gen(function* () {
+      const raw = yield* request(port, "GET", "/v1/openapi.json")
+      const schemas = Object.keys(
+        (JSON.parse(raw.body) as { readonly components: { readonly schemas: object } }).components.schemas
+      )
+      assert.includeMembers(schemas, [
+        "QuorumLossPayload",
+        "DataLossRequest",
+        "RestartRequest",
+        "NodeStopRequest",
+        "NodeStartRequest",
+        "FaultPreview",
+        "Touched"
+      ])
+    })
+  )
+)

@@ -1,11 +1,13 @@
 /** Microsoft's own Python client, as Debian packages it, against our server: what it makes of our answers. */
 import { assert, describe, it } from "@effect/vitest"
+import type { Event } from "@inquorate/core/Operation"
 import { Operations } from "@inquorate/core/Operations"
+import type { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import { execFile, spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as NodeServer from "../src/NodeServer.ts"
-import { etcd, finish, hold, layer } from "./FakeOperations.ts"
+import { Control, etcd, fence, finish, hold, layer } from "./FakeOperations.ts"
 
 const python = "/usr/bin/python3"
 const script = fileURLToPath(new URL("sdk_walk.py", import.meta.url))
@@ -117,6 +119,67 @@ describe.skipIf(missing)("the Python client (azure.servicefabric 8.2)", () => {
         mode: "QuorumReplicas",
         hold: 60_000
       })
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("walks data loss, restart, node transition and the recover calls", () =>
+    Effect.gen(function* () {
+      const { url } = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 })
+      const progress = (state: string) => [
+        ["PartitionDataLossProgress", state],
+        ["PartitionRestartProgress", state],
+        ["NodeTransitionProgress", state]
+      ]
+      const ids = ["3", "4", "5"].map((digit) => O.slice(0, -1) + digit)
+      const types = ["PartitionDataLoss", "PartitionRestart", "NodeTransition"]
+      assert.deepStrictEqual(yield* walk(url, "faults"), {
+        starts: [null, null, null],
+        again: ["FABRIC_E_NODE_TRANSITION_IN_PROGRESS", 400, "FabricError"],
+        progress: progress("Running"),
+        wrong: ["FABRIC_E_KEY_NOT_FOUND", 404, "FabricError"],
+        cancels: [null, null, null],
+        cancelled: progress("Cancelled"),
+        operations: ids.map((id, index) => [id, "Cancelled", types[index]]),
+        recovered: [null, null, null, null]
+      })
+      const { start } = yield* Operations
+      const { play } = yield* Control
+      const about = { serviceName: "fabric:/lab/kv", partitionId: etcd.partitionId }
+      const at = 1_700_000_000_000
+      const begun: ReadonlyArray<Event> = [
+        { _tag: "Taken", at },
+        { _tag: "FencesOrdered", at, fences: [fence] }
+      ]
+      const fresh = O2.slice(0, -1)
+      const kinds: ReadonlyArray<readonly [FaultRequest, ReadonlyArray<Event>]> = [
+        [
+          { kind: "PartitionDataLoss", ...about, mode: "FullDataLoss" },
+          [
+            { _tag: "DataDestroyed", at },
+            { _tag: "RecoveryProven", at }
+          ]
+        ],
+        [
+          { kind: "PartitionRestart", ...about, mode: "AllReplicasOrInstances" },
+          [{ _tag: "StepFailed", at, error: "FABRIC_E_INVALID_OPERATION", retryable: false }]
+        ],
+        [
+          { kind: "NodeTransition", transition: "Stop", nodeName: "lab-m1", instanceId: "7", duration: 300_000 },
+          [{ _tag: "FencesArmed", at }]
+        ]
+      ]
+      for (const [index, [request, events]] of kinds.entries()) {
+        const id = `${fresh}${index + 3}`
+        yield* start(id, request, { guard: false, maxHold: "configured" })
+        for (const event of [...begun, ...events]) yield* play(id, event)
+      }
+      yield* play(`${fresh}4`, { _tag: "FencesLifted", at })
+      yield* play(`${fresh}4`, { _tag: "UndoEnded", at, clean: true })
+      assert.deepStrictEqual((yield* walk(url, "results", O2)) as unknown, [
+        [0, "fabric:/lab/kv", etcd.partitionId],
+        [-2147017731, "fabric:/lab/kv", etcd.partitionId],
+        [0, "lab-m1", true]
+      ])
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 })

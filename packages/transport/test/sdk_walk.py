@@ -153,5 +153,54 @@ def cancel():
     }
 
 
-stages = {"begin": begin, "browse": browse, "end": end, "cancel": cancel}
+def faults():
+    """Data loss, restart and node transition, as far as their first and their last answers; `operation` is a prefix."""
+    ids = [operation[:-1] + digit for digit in "345"]
+    node = client.get_node_info_list().items[0]
+    return {
+        "starts": [
+            client.start_data_loss(service, partition, ids[0], "PartialDataLoss"),
+            client.start_partition_restart(service, partition, ids[1], "OnlyActiveSecondaries"),
+            client.start_node_transition(node.name, ids[2], "Stop", node.instance_id, 300),
+        ],
+        "again": code(lambda: client.start_node_transition(node.name, ids[2], "Stop", node.instance_id, 300)),
+        "progress": progresses(ids),
+        "wrong": code(lambda: client.get_data_loss_progress(service, partition, ids[1])),
+        "cancels": [client.cancel_operation(one) for one in ids],
+        "cancelled": progresses(ids),
+        "operations": operations(type_filter=13),
+        "recovered": [
+            client.recover_partition(partition),
+            client.recover_service_partitions(service),
+            client.recover_system_partitions(),
+            client.recover_all_partitions(),
+        ],
+    }
+
+
+def progresses(ids):
+    return [
+        [type(one).__name__, one.state]
+        for one in [
+            client.get_data_loss_progress(service, partition, ids[0]),
+            client.get_partition_restart_progress(service, partition, ids[1]),
+            client.get_node_transition_progress("any", ids[2]),
+        ]
+    ]
+
+
+def results():
+    """What a finished data loss, restart and node transition say; `operation` is a prefix."""
+    ids = [operation[:-1] + digit for digit in "345"]
+    loss = client.get_data_loss_progress(service, partition, ids[0]).invoke_data_loss_result
+    restart = client.get_partition_restart_progress(service, partition, ids[1]).restart_partition_result
+    node = client.get_node_transition_progress("any", ids[2]).node_transition_result
+    return [
+        [loss.error_code, loss.selected_partition.service_name, loss.selected_partition.partition_id],
+        [restart.error_code, restart.selected_partition.service_name, restart.selected_partition.partition_id],
+        [node.error_code, node.node_result.node_name, int(node.node_result.node_instance_id) > 0],
+    ]
+
+
+stages = {"begin": begin, "browse": browse, "end": end, "cancel": cancel, "faults": faults, "results": results}
 print(json.dumps(stages[stage]()))
