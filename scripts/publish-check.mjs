@@ -24,7 +24,8 @@ const libraries = [
   { name: "engine", browser: [] },
   { name: "injectors", browser: [] },
   { name: "targets", browser: [] },
-  { name: "lab", browser: [] }
+  { name: "lab", browser: [] },
+  { name: "emulator", browser: "all" }
 ]
 /** Applications: their folder, the bundle in it, and the command they install. */
 const applications = [

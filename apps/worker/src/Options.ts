@@ -9,12 +9,25 @@ import type { Overrides } from "./Config.ts"
 export type Asked =
   | { readonly _tag: "Help" }
   | { readonly _tag: "Version" }
-  | { readonly _tag: "Run"; readonly config: string | undefined; readonly overrides: Overrides }
+  | {
+      readonly _tag: "Run"
+      readonly config: string | undefined
+      readonly overrides: Overrides
+      /** The simulated cluster to serve, where one was asked for. */
+      readonly emulator: Emulated | undefined
+    }
+
+/** What a simulated cluster follows from, and how many times faster it does what it does by itself. */
+export interface Emulated {
+  readonly seed: number
+  readonly speed: number
+}
 
 /** The text of `--help`. */
 export const help = `The Inquorate worker: carries out operations and answers over HTTP.
 
 Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
+       worker --emulator [--seed N] [--speed X] [any of the above]
 
   --config FILE         the configuration, YAML (INQUORATE_CONFIG)
   --listen HOST:PORT    where to answer; port 0 takes a free one (INQUORATE_LISTEN; 127.0.0.1:19080)
@@ -23,6 +36,10 @@ Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-i
                         who may list processes, so rather give it in the environment or by the configuration
   --worker-id ID        this worker's name, the same at every start (INQUORATE_WORKER_ID)
   --log-format FORMAT   text or json, one line each, to standard error (INQUORATE_LOG_FORMAT; text)
+  --emulator            serve a simulated Service Fabric cluster; needs no configuration, has no longest hold, and
+                        stores operations in a file that goes with it unless --store names another
+  --seed N              what the simulated cluster's ids and places follow from (1)
+  --speed X             how many times faster it reconfigures, builds and starts nodes (1)
   --help, --version
 
 Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
@@ -34,7 +51,7 @@ export const read = (
   arguments_: ReadonlyArray<string>,
   environment: Readonly<Record<string, string | undefined>>
 ): Result.Result<Asked, string> =>
-  Result.map(
+  Result.flatMap(
     Result.try({
       try: () =>
         parseArgs({
@@ -46,19 +63,23 @@ export const read = (
             store: { type: "string" },
             "worker-id": { type: "string" },
             "log-format": { type: "string" },
+            emulator: { type: "boolean" },
+            seed: { type: "string" },
+            speed: { type: "string" },
             help: { type: "boolean", short: "h" },
             version: { type: "boolean" }
           }
         }).values,
       catch: (error) => `${error instanceof Error ? error.message : String(error)} See worker --help.`
     }),
-    (values): Asked =>
+    (values): Result.Result<Asked, string> =>
       values.help === true
-        ? { _tag: "Help" }
+        ? Result.succeed({ _tag: "Help" })
         : values.version === true
-          ? { _tag: "Version" }
-          : {
+          ? Result.succeed({ _tag: "Version" })
+          : Result.map(readEmulator(values), (emulator) => ({
               _tag: "Run",
+              emulator,
               config: values.config ?? environment.INQUORATE_CONFIG,
               overrides: {
                 listen: values.listen ?? environment.INQUORATE_LISTEN,
@@ -66,5 +87,27 @@ export const read = (
                 workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
                 logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
               }
-            }
+            }))
   )
+
+// --- internal ---
+
+const readEmulator = (values: {
+  readonly emulator?: boolean | undefined
+  readonly seed?: string | undefined
+  readonly speed?: string | undefined
+}): Result.Result<Emulated | undefined, string> => {
+  const { emulator = false, seed, speed } = values
+  if (!emulator) {
+    return seed === undefined && speed === undefined
+      ? Result.succeed(undefined)
+      : Result.fail("--seed and --speed are for --emulator alone. See worker --help.")
+  }
+  if (seed !== undefined && !/^\d{1,9}$/.test(seed)) {
+    return Result.fail(`--seed: expected a whole number of at most nine digits, got ${JSON.stringify(seed)}.`)
+  }
+  const factor = speed === undefined ? 1 : /^\d+(\.\d+)?$/.test(speed) ? Number(speed) : NaN
+  return factor >= 0.01 && factor <= 1000
+    ? Result.succeed({ seed: Number(seed ?? 1), speed: factor })
+    : Result.fail(`--speed: expected a number from 0.01 to 1000, got ${JSON.stringify(speed)}.`)
+}

@@ -31,7 +31,8 @@ import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
 import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
-import { type Asked, help, read } from "./Options.ts"
+import * as Emulation from "./Emulation.ts"
+import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
 
@@ -71,7 +72,11 @@ const surveyEvery = 5000
 const identifyEvery = 30_000
 
 /** Every configured cluster, paired with its target and its injector. */
-const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer.Layer<Clusters, TargetError> =>
+const clusters = (
+  config: WorkerConfig,
+  hosts: ReadonlyMap<string, Host>,
+  simulated: ReadonlyArray<Cluster>
+): Layer.Layer<Clusters, TargetError> =>
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
@@ -95,7 +100,7 @@ const clusters = (config: WorkerConfig, hosts: ReadonlyMap<string, Host>): Layer
           maxHold: maxHold ?? config.maxHold
         }))
       })
-      return Clusters.of({ all })
+      return Clusters.of({ all: [...all, ...simulated] })
     })
   )
 
@@ -126,10 +131,12 @@ const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Ef
     })
   )
 
-const run = Effect.fnUntraced(function* (config: WorkerConfig) {
+const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulated | undefined) {
   const hosts = yield* openHosts(config)
   const secured = yield* secure(config)
-  yield* warn(config)
+  const simulated = emulator === undefined ? [] : yield* Emulation.clusters(emulator)
+  const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
+  yield* warn(config, emulator !== undefined)
   yield* sweepAtStart(hosts, localHost)
   // A far host that is away must not keep the worker from its work.
   yield* Effect.forkScoped(
@@ -157,6 +164,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
       storeInside: StorePlace.inside(place)
     },
     reaches: ({ machineId, process }) => {
+      if (simulatedHosts.has(process.host)) return true
       const known = machines.get(process.host)
       return hosts.has(process.host) && (machineId === undefined || known === undefined || known === machineId)
     },
@@ -166,7 +174,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
   const worker = serving(config, secured).pipe(
     Layer.provide(engine),
     Layer.provide(store),
-    Layer.provide(clusters(config, hosts))
+    Layer.provide(clusters(config, hosts, simulated))
   )
   return yield* Effect.raceFirst(Layer.launch(worker), Deferred.await(lost)).pipe(
     Effect.catchTags({
@@ -180,10 +188,10 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig) {
 
 /** Runs with the log that was asked for; what ends the worker is told in it too. */
 const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
-  const config = yield* readConfig(asked)
+  const config = yield* configOf(asked)
   const json = config.logFormat === "json"
   const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
-  return yield* run(config).pipe(
+  return yield* run(config, asked.emulator).pipe(
     Effect.tapError(({ detail }) => (json ? Effect.logFatal(detail) : Effect.void)),
     Effect.annotateLogs({ worker: config.workerId }),
     Effect.provide(logger)
@@ -244,6 +252,15 @@ function stateDirectory(): string {
   return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
 }
 
+/** The configuration as it is served; a simulated cluster without one has a store of its own and no limits. */
+function configOf(asked: Extract<Asked, { readonly _tag: "Run" }>) {
+  return Effect.gen(function* () {
+    if (asked.emulator === undefined || asked.config !== undefined) return yield* readConfig(asked)
+    const store = asked.overrides.store ?? (yield* Emulation.temporaryStore)
+    return Emulation.unlimited(yield* readConfig({ ...asked, overrides: { ...asked.overrides, store } }))
+  })
+}
+
 /** What the server needs to know its callers. A worker that would take everybody's word beyond loopback does not start. */
 function secure(config: WorkerConfig): Effect.Effect<Partial<NodeServer.Options>, CannotRun> {
   return Effect.gen(function* () {
@@ -269,8 +286,9 @@ function secure(config: WorkerConfig): Effect.Effect<Partial<NodeServer.Options>
   })
 }
 
-function warn(config: WorkerConfig): Effect.Effect<void> {
+function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {
   return Effect.gen(function* () {
+    if (simulated && config.clusters.length === 0) return
     if (process.getuid?.() === 0 && !Security.isAuthenticated(config.security)) {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }

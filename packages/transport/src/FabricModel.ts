@@ -52,7 +52,10 @@ export const NodeInfo = Schema.Struct({
   IsStopped: Schema.Boolean,
   NodeDownTimeInSeconds: Int64,
   NodeUpAt: Schema.String,
-  NodeDownAt: Schema.String
+  NodeDownAt: Schema.String,
+  NodeTags: Schema.optionalKey(Schema.Array(Schema.String)),
+  IsNodeByNodeUpgradeInProgress: Schema.optionalKey(Schema.Boolean),
+  InfrastructurePlacementID: Schema.optionalKey(Schema.String)
 }).annotate({ identifier: "FabricNodeInfo" })
 /** A node of the cluster. */
 export type NodeInfo = typeof NodeInfo.Type
@@ -73,7 +76,7 @@ export const ApplicationInfo = Schema.Struct({
 /** An application, which stands for a configured cluster. */
 export type ApplicationInfo = typeof ApplicationInfo.Type
 
-/** The kind of a service; ours are all Stateful. */
+/** The kind of a service. */
 export const ServiceKind = Schema.Literals(["Invalid", "Stateless", "Stateful"])
 
 /** A service, which stands for a replicated group. */
@@ -98,7 +101,11 @@ export const ServiceDescription = Schema.Struct({
   ServiceName: Schema.String,
   ServiceTypeName: Schema.String,
   PartitionDescription: Schema.Struct({
-    PartitionScheme: Schema.Literals(["Invalid", "Singleton", "UniformInt64Range", "Named"])
+    PartitionScheme: Schema.Literals(["Invalid", "Singleton", "UniformInt64Range", "Named"]),
+    Count: Schema.optionalKey(Schema.Int),
+    LowKey: Schema.optionalKey(Int64),
+    HighKey: Schema.optionalKey(Int64),
+    Names: Schema.optionalKey(Schema.Array(Schema.String))
   }),
   TargetReplicaSetSize: Schema.optionalKey(Schema.Int),
   MinReplicaSetSize: Schema.optionalKey(Schema.Int),
@@ -182,25 +189,64 @@ export const Replica = Schema.Struct({
 /** A replica, which stands for a member of a group. */
 export type Replica = typeof Replica.Type
 
+/** One report on the health of an entity. `TimeToLiveInMilliSeconds` is an ISO 8601 duration despite its name. */
+export const HealthEvent = Schema.Struct({
+  SourceId: Schema.String,
+  Property: Schema.String,
+  HealthState,
+  TimeToLiveInMilliSeconds: Schema.optionalKey(Schema.String),
+  Description: Schema.optionalKey(Schema.String),
+  SequenceNumber: Schema.optionalKey(Schema.String),
+  RemoveWhenExpired: Schema.optionalKey(Schema.Boolean),
+  IsExpired: Schema.optionalKey(Schema.Boolean),
+  SourceUtcTimestamp: Schema.optionalKey(Schema.String),
+  LastModifiedUtcTimestamp: Schema.optionalKey(Schema.String),
+  LastOkTransitionAt: Schema.optionalKey(Schema.String),
+  LastWarningTransitionAt: Schema.optionalKey(Schema.String),
+  LastErrorTransitionAt: Schema.optionalKey(Schema.String)
+}).annotate({ identifier: "FabricHealthEvent" })
+/** One report on the health of an entity. */
+export type HealthEvent = typeof HealthEvent.Type
+
+/** Why an entity is not healthy. `Kind` tells which other properties there are. */
+export const HealthEvaluation = Schema.Struct({
+  HealthEvaluation: Schema.StructWithRest(
+    Schema.Struct({
+      Kind: Schema.String,
+      AggregatedHealthState: Schema.optionalKey(HealthState),
+      Description: Schema.optionalKey(Schema.String)
+    }),
+    [Schema.Record(Schema.String, Schema.Unknown)]
+  )
+}).annotate({ identifier: "FabricHealthEvaluation" })
+/** Why an entity is not healthy. */
+export type HealthEvaluation = typeof HealthEvaluation.Type
+
+const healthOfAny = {
+  AggregatedHealthState: HealthState,
+  HealthEvents: Schema.optionalKey(Schema.Array(HealthEvent)),
+  UnhealthyEvaluations: Schema.optionalKey(Schema.NullOr(Schema.Array(HealthEvaluation))),
+  HealthStatistics: Schema.optionalKey(
+    Schema.NullOr(
+      Schema.Struct({
+        HealthStateCountList: Schema.Array(
+          Schema.Struct({
+            EntityKind: Schema.String,
+            HealthStateCount: Schema.Struct({
+              OkCount: Schema.Union([Schema.Int, Int64]),
+              WarningCount: Schema.Union([Schema.Int, Int64]),
+              ErrorCount: Schema.Union([Schema.Int, Int64])
+            })
+          })
+        )
+      })
+    )
+  )
+}
+
 /** The health of the cluster with that of its nodes and applications. */
 export const ClusterHealth = Schema.Struct({
-  AggregatedHealthState: HealthState,
-  HealthEvents: Schema.Array(Schema.Unknown),
-  UnhealthyEvaluations: Schema.optionalKey(Schema.Array(Schema.Unknown)),
-  HealthStatistics: Schema.optionalKey(
-    Schema.Struct({
-      HealthStateCountList: Schema.Array(
-        Schema.Struct({
-          EntityKind: Schema.String,
-          HealthStateCount: Schema.Struct({
-            OkCount: Schema.Union([Schema.Int, Int64]),
-            WarningCount: Schema.Union([Schema.Int, Int64]),
-            ErrorCount: Schema.Union([Schema.Int, Int64])
-          })
-        })
-      )
-    })
-  ),
+  ...healthOfAny,
   NodeHealthStates: Schema.Array(
     Schema.Struct({ Name: Schema.String, Id: Schema.Struct({ Id: Schema.String }), AggregatedHealthState: HealthState })
   ),
@@ -208,6 +254,66 @@ export const ClusterHealth = Schema.Struct({
 }).annotate({ identifier: "FabricClusterHealth" })
 /** The health of the cluster with that of its nodes and applications. */
 export type ClusterHealth = typeof ClusterHealth.Type
+
+/** The health of a node. */
+export const NodeHealth = Schema.Struct({ ...healthOfAny, Name: Schema.String }).annotate({
+  identifier: "FabricNodeHealth"
+})
+/** The health of a node. */
+export type NodeHealth = typeof NodeHealth.Type
+
+/** The health of an application with that of its services. */
+export const ApplicationHealth = Schema.Struct({
+  ...healthOfAny,
+  Name: Schema.String,
+  ServiceHealthStates: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ ServiceName: Schema.String, AggregatedHealthState: HealthState }))
+  ),
+  DeployedApplicationHealthStates: Schema.optionalKey(Schema.Array(Schema.Unknown))
+}).annotate({ identifier: "FabricApplicationHealth" })
+/** The health of an application with that of its services. */
+export type ApplicationHealth = typeof ApplicationHealth.Type
+
+/** The health of a service with that of its partitions. */
+export const ServiceHealth = Schema.Struct({
+  ...healthOfAny,
+  Name: Schema.String,
+  PartitionHealthStates: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ PartitionId: Guid, AggregatedHealthState: HealthState }))
+  )
+}).annotate({ identifier: "FabricServiceHealth" })
+/** The health of a service with that of its partitions. */
+export type ServiceHealth = typeof ServiceHealth.Type
+
+/** The health of a partition with that of its replicas or instances. */
+export const PartitionHealth = Schema.Struct({
+  ...healthOfAny,
+  PartitionId: Guid,
+  ReplicaHealthStates: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        ServiceKind,
+        PartitionId: Schema.optionalKey(Guid),
+        ReplicaId: Schema.optionalKey(Int64),
+        InstanceId: Schema.optionalKey(Int64),
+        AggregatedHealthState: HealthState
+      })
+    )
+  )
+}).annotate({ identifier: "FabricPartitionHealth" })
+/** The health of a partition with that of its replicas or instances. */
+export type PartitionHealth = typeof PartitionHealth.Type
+
+/** The health of a replica or an instance. */
+export const ReplicaHealth = Schema.Struct({
+  ...healthOfAny,
+  ServiceKind,
+  PartitionId: Guid,
+  ReplicaId: Schema.optionalKey(Int64),
+  InstanceId: Schema.optionalKey(Int64)
+}).annotate({ identifier: "FabricReplicaHealth" })
+/** The health of a replica or an instance. */
+export type ReplicaHealth = typeof ReplicaHealth.Type
 
 /** The version of the runtime. */
 export const ClusterVersion = Schema.Struct({ Version: Schema.String })

@@ -85,13 +85,50 @@ export type FabricCall =
       readonly _tag: "GetClusterHealth"
       readonly nodesFilter: number
       readonly applicationsFilter: number
+      readonly events: number
       readonly excludeStatistics: boolean
+    }
+  | {
+      readonly _tag: "GetNodeHealth"
+      readonly nodeName: string
+      readonly events: number
+      readonly excludeStatistics: true
+    }
+  | {
+      readonly _tag: "GetApplicationHealth"
+      readonly applicationName: string
+      readonly events: number
+      readonly servicesFilter: number
+      readonly excludeStatistics: boolean
+    }
+  | {
+      readonly _tag: "GetServiceHealth"
+      readonly serviceName: string
+      readonly events: number
+      readonly partitionsFilter: number
+      readonly excludeStatistics: boolean
+    }
+  | {
+      readonly _tag: "GetPartitionHealth"
+      readonly partitionId: Guid.Guid
+      readonly events: number
+      readonly replicasFilter: number
+      readonly excludeStatistics: boolean
+    }
+  | {
+      readonly _tag: "GetReplicaHealth"
+      readonly partitionId: Guid.Guid
+      readonly replicaId: string
+      readonly events: number
+      readonly excludeStatistics: true
     }
   | { readonly _tag: "GetNodeList"; readonly filter: NodeStatusFilter; readonly paging: Paging }
   | { readonly _tag: "GetNode"; readonly nodeName: string }
   | {
       readonly _tag: "GetApplicationList"
       readonly typeName: string | null
+      /** Bits: 1 Service Fabric, 2 Docker Compose; 0 and 65535 are all. */
+      readonly kindFilter: number
       readonly excludeParameters: boolean
       readonly paging: Paging
     }
@@ -274,11 +311,11 @@ const rows: ReadonlyArray<Row> = [
   row("GET", "/$/GetClusterHealth", (read) => {
     const nodesFilter = read.filter("NodesHealthStateFilter")
     const applicationsFilter = read.filter("ApplicationsHealthStateFilter")
-    // Clusters of ours report no health events of their own and there is no system application: checked, not used.
-    read.filter("EventsHealthStateFilter")
+    const events = read.filter("EventsHealthStateFilter")
     const excludeStatistics = read.flag("ExcludeHealthStatistics")
+    // The system application is this worker, which answers: it is in no statistics. Checked, not used.
     read.flag("IncludeSystemApplicationHealthStatistics")
-    return { _tag: "GetClusterHealth", nodesFilter, applicationsFilter, excludeStatistics }
+    return { _tag: "GetClusterHealth", nodesFilter, applicationsFilter, events, excludeStatistics }
   }),
   row("GET", "/Nodes", (read) => ({
     _tag: "GetNodeList",
@@ -286,11 +323,18 @@ const rows: ReadonlyArray<Row> = [
     paging: read.paging(/^[0-9a-f]{1,32}$/)
   })),
   row("GET", "/Nodes/{NodeName}", (read) => ({ _tag: "GetNode", nodeName: read.text("NodeName") })),
+  row("GET", "/Nodes/{NodeName}/$/GetHealth", (read) => ({
+    _tag: "GetNodeHealth",
+    nodeName: read.text("NodeName"),
+    events: read.filter("EventsHealthStateFilter"),
+    excludeStatistics: true
+  })),
   row("GET", "/Applications", (read) => {
-    read.filter("ApplicationDefinitionKindFilter")
+    const kindFilter = read.filter("ApplicationDefinitionKindFilter")
     return {
       _tag: "GetApplicationList",
       typeName: read.optionalText("ApplicationTypeName"),
+      kindFilter,
       excludeParameters: read.flag("ExcludeApplicationParameters"),
       paging: read.paging(nameTokenPattern)
     }
@@ -300,6 +344,15 @@ const rows: ReadonlyArray<Row> = [
     applicationName: read.name("ApplicationId"),
     excludeParameters: read.flag("ExcludeApplicationParameters")
   })),
+  row("GET", "/Applications/{ApplicationId}/$/GetHealth", (read) => {
+    const applicationName = read.name("ApplicationId")
+    const events = read.filter("EventsHealthStateFilter")
+    // No application of ours is deployed as packages: checked, not used.
+    read.filter("DeployedApplicationsHealthStateFilter")
+    const servicesFilter = read.filter("ServicesHealthStateFilter")
+    const excludeStatistics = read.flag("ExcludeHealthStatistics")
+    return { _tag: "GetApplicationHealth", applicationName, events, servicesFilter, excludeStatistics }
+  }),
   row("GET", "/Applications/{ApplicationId}/$/GetServices", (read) => ({
     _tag: "GetServiceList",
     applicationName: read.name("ApplicationId"),
@@ -319,6 +372,13 @@ const rows: ReadonlyArray<Row> = [
     _tag: "GetApplicationName",
     serviceName: read.name("ServiceId")
   })),
+  row("GET", "/Services/{ServiceId}/$/GetHealth", (read) => ({
+    _tag: "GetServiceHealth",
+    serviceName: read.name("ServiceId"),
+    events: read.filter("EventsHealthStateFilter"),
+    partitionsFilter: read.filter("PartitionsHealthStateFilter"),
+    excludeStatistics: read.flag("ExcludeHealthStatistics")
+  })),
   row("GET", "/Services/{ServiceId}/$/GetPartitions", (read) => ({
     _tag: "GetPartitionList",
     serviceName: read.name("ServiceId"),
@@ -327,6 +387,20 @@ const rows: ReadonlyArray<Row> = [
   row("GET", "/Partitions/{PartitionId}", (read) => ({
     _tag: "GetPartition",
     partitionId: read.keyGuid("PartitionId")
+  })),
+  row("GET", "/Partitions/{PartitionId}/$/GetHealth", (read) => ({
+    _tag: "GetPartitionHealth",
+    partitionId: read.keyGuid("PartitionId"),
+    events: read.filter("EventsHealthStateFilter"),
+    replicasFilter: read.filter("ReplicasHealthStateFilter"),
+    excludeStatistics: read.flag("ExcludeHealthStatistics")
+  })),
+  row("GET", "/Partitions/{PartitionId}/$/GetReplicas/{ReplicaId}/$/GetHealth", (read) => ({
+    _tag: "GetReplicaHealth",
+    partitionId: read.keyGuid("PartitionId"),
+    replicaId: read.replicaId("ReplicaId"),
+    events: read.filter("EventsHealthStateFilter"),
+    excludeStatistics: true
   })),
   row("GET", "/Partitions/{PartitionId}/$/GetServiceName", (read) => ({
     _tag: "GetServiceName",

@@ -2,18 +2,17 @@
  * The Service Fabric surface as a function: a parsed request in, a complete reply out, with the exact statuses, reason
  * phrases and bodies of the gateway. Knows no socket; asks the port `Operations` for everything it says.
  */
-import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
+import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import { type ClusterView, Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
+import { Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
 import { type FaultKind, type FaultRequest, kindOf } from "@inquorate/core/Request"
-import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Model from "./FabricModel.ts"
-import { type FabricCall, type FabricRequest, nameToken, type Paging, type WireError } from "./FabricPath.ts"
-import * as View from "./FabricView.ts"
+import type { FabricCall, FabricRequest, WireError } from "./FabricPath.ts"
+import * as Queries from "./FabricQueries.ts"
+import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
@@ -56,9 +55,6 @@ export interface FabricServer {
 
 /** How many operations the list shows at most: the newest, in the order they were received. */
 export const operationListMax = 10_000
-
-/** How many items a page has at most when the caller sets no limit. */
-export const pageMax = 1000
 
 /** The Service Fabric surface over `Operations`. */
 export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(function* () {
@@ -163,12 +159,12 @@ const answer = (operations: Port, { call, version }: FabricRequest, aad: AadMeta
     case "RecoverSystemPartitions":
     case "RecoverAllPartitions":
       return Effect.as(operations.recover(scopeOf(call)), done)
-    case "GetClusterVersion":
-      return Effect.succeed(json({ Version: View.runtimeVersion }))
     default:
-      return browse(operations, call, version)
+      return query(operations, call, version)
   }
 }
+
+type CallOf<Tag extends FabricCall["_tag"]> = Extract<FabricCall, { readonly _tag: Tag }>
 
 type StartCall = CallOf<"StartQuorumLoss" | "StartDataLoss" | "StartPartitionRestart" | "StartNodeTransition">
 
@@ -231,188 +227,19 @@ const scopeOf = (call: RecoverCall): RecoverScope => {
   }
 }
 
-type BrowseCall = Exclude<
-  FabricCall,
-  | StartCall
-  | ProgressCall
-  | RecoverCall
-  | {
-      readonly _tag:
-        | "GetRootPage"
-        | "GetAadMetadata"
-        | "GetFaultOperationList"
-        | "CancelOperation"
-        | "GetClusterVersion"
-    }
->
-
-const browse = (operations: Port, call: BrowseCall, version: number): Answer =>
+// What is asked about is looked at now; nothing that a query answers is remembered.
+const query = (operations: Port, call: Queries.QueryCall, version: number): Answer =>
   Effect.gen(function* () {
     const clusters = yield* operations.clusters
-    const held = View.losses(yield* operations.holders)
-    const now = yield* Clock.currentTimeMillis
-    switch (call._tag) {
-      case "GetClusterManifest":
-        return json({ Manifest: View.clusterManifest(clusters) } satisfies typeof Model.ClusterManifest.Type)
-      case "GetClusterHealth":
-        return json(View.clusterHealth(clusters, held, call))
-      case "GetNodeList": {
-        const nodes = View.nodes(clusters).filter((node) => nodeTaken(call.filter, View.isUp(node)))
-        return pageReply(nodes, call.paging, (node) => node.id, View.nodeInfo)
-      }
-      case "GetNode":
-        return oneOrNone(
-          View.nodes(clusters).find((node) => node.name === call.nodeName),
-          View.nodeInfo
-        )
-      case "GetApplicationList":
-      case "GetApplication":
-        return applications(call, clusters, held, version)
-      case "GetServiceList":
-      case "GetService":
-      case "GetServiceDescription":
-      case "GetApplicationName":
-        return services(call, clusters, held, version)
-      default:
-        return partitions(call, clusters, held, { now, version })
+    const holders = yield* operations.holders
+    const world = World.make(clusters, holders, { now: yield* Clock.currentTimeMillis, version })
+    const answered = Queries.answer(world, call)
+    switch (answered._tag) {
+      case "Found":
+        return json(answered.value)
+      case "None":
+        return noContent
+      case "Refused":
+        return errorReply({ code: answered.code, message: "" })
     }
   })
-
-type Held = ReadonlyMap<Guid, View.Loss>
-type CallOf<Tag extends FabricCall["_tag"]> = Extract<FabricCall, { readonly _tag: Tag }>
-
-const named = (cluster: ClusterView): string => View.applicationName(cluster.name)
-
-const applications = (
-  call: CallOf<"GetApplicationList" | "GetApplication">,
-  clusters: ReadonlyArray<ClusterView>,
-  held: Held,
-  version: number
-): FabricReply => {
-  const info = (cluster: ClusterView) =>
-    View.applicationInfo(cluster, held, { version, excludeParameters: call.excludeParameters })
-  return call._tag === "GetApplication"
-    ? oneOrNone(
-        clusters.find((cluster) => named(cluster) === call.applicationName),
-        info
-      )
-    : pageReply(
-        sorted(
-          clusters.filter((cluster) => call.typeName === null || cluster.system === call.typeName),
-          named
-        ),
-        call.paging,
-        named,
-        info,
-        nameToken
-      )
-}
-
-const services = (
-  call: CallOf<"GetServiceList" | "GetService" | "GetServiceDescription" | "GetApplicationName">,
-  clusters: ReadonlyArray<ClusterView>,
-  held: Held,
-  version: number
-): FabricReply => {
-  const info = (topology: Topology) => View.serviceInfo(topology, held, version)
-  switch (call._tag) {
-    case "GetServiceList": {
-      const cluster = clusters.find((cluster) => View.applicationName(cluster.name) === call.applicationName)
-      if (cluster === undefined && call.applicationName !== "fabric:/System") {
-        return errorReply({ code: "FABRIC_E_APPLICATION_NOT_FOUND", message: "" })
-      }
-      const groups = (cluster?.groups ?? []).filter((group) => call.typeName === null || group.system === call.typeName)
-      return pageReply(sorted(groups, serviceNameOf), call.paging, serviceNameOf, info, nameToken)
-    }
-    case "GetService": {
-      const group = groupOf(clusters, call.serviceName)
-      return oneOrNone(
-        group !== undefined && View.applicationName(group.cluster) === call.applicationName ? group : undefined,
-        info
-      )
-    }
-    case "GetServiceDescription":
-      return oneOr("FABRIC_E_SERVICE_DOES_NOT_EXIST", groupOf(clusters, call.serviceName), View.serviceDescription)
-    case "GetApplicationName":
-      return oneOr("FABRIC_E_SERVICE_DOES_NOT_EXIST", groupOf(clusters, call.serviceName), (group) =>
-        View.nameInfo(View.applicationName(group.cluster), version)
-      )
-  }
-}
-
-const partitions = (
-  call: CallOf<"GetPartitionList" | "GetPartition" | "GetServiceName" | "GetReplicaList" | "GetReplica">,
-  clusters: ReadonlyArray<ClusterView>,
-  held: Held,
-  { now, version }: { readonly now: number; readonly version: number }
-): FabricReply => {
-  const info = (topology: Topology) => View.partition(topology, held, now)
-  if (call._tag === "GetPartitionList") {
-    const group = groupOf(clusters, call.serviceName)
-    return group === undefined
-      ? errorReply({ code: "FABRIC_E_SERVICE_DOES_NOT_EXIST", message: "" })
-      : pageReply([group], call.paging, (topology) => topology.partitionId, info)
-  }
-  const group = clusters.flatMap((cluster) => cluster.groups).find((group) => group.partitionId === call.partitionId)
-  switch (call._tag) {
-    case "GetPartition":
-      return oneOrNone(group, info)
-    case "GetServiceName":
-      return oneOr("FABRIC_E_PARTITION_NOT_FOUND", group, (topology) => View.nameInfo(serviceNameOf(topology), version))
-    case "GetReplica":
-      return oneOrNone(
-        group === undefined ? undefined : View.replicas(group).find((replica) => replica.ReplicaId === call.replicaId),
-        (replica) => replica
-      )
-    case "GetReplicaList": {
-      if (group === undefined) return errorReply({ code: "FABRIC_E_PARTITION_NOT_FOUND", message: "" })
-      const after = call.paging.after === null ? -1n : BigInt(call.paging.after)
-      const replicas = View.replicas(group).filter(
-        (replica) => replicaTaken(call.statusFilter, replica.ReplicaStatus) && BigInt(replica.ReplicaId) > after
-      )
-      return pageReply(
-        replicas,
-        { ...call.paging, after: null },
-        (replica) => replica.ReplicaId,
-        (replica) => replica
-      )
-    }
-  }
-}
-
-const groupOf = (clusters: ReadonlyArray<ClusterView>, name: string): Topology | undefined =>
-  clusters.flatMap((cluster) => cluster.groups).find((group) => serviceNameOf(group) === name)
-
-const oneOrNone = <A>(found: A | undefined, info: (found: A) => unknown): FabricReply =>
-  found === undefined ? noContent : json(info(found))
-
-const oneOr = <A>(code: FabricErrorCode, found: A | undefined, info: (found: A) => unknown): FabricReply =>
-  found === undefined ? errorReply({ code, message: "" }) : json(info(found))
-
-const sorted = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<A> =>
-  [...items].sort((a, b) => (key(a) < key(b) ? -1 : 1))
-
-// Items come in the order of their keys; a page holds those strictly after the token.
-const pageReply = <A>(
-  items: ReadonlyArray<A>,
-  paging: Paging,
-  key: (item: A) => string,
-  info: (item: A) => unknown,
-  token: (key: string) => string = (key) => key
-): FabricReply => {
-  const after = paging.after
-  const rest = after === null ? items : items.filter((item) => key(item) > after)
-  const shown = rest.slice(0, paging.limit === 0 ? pageMax : Math.min(paging.limit, pageMax))
-  const last = shown.at(-1)
-  return json({
-    ContinuationToken: shown.length < rest.length && last !== undefined ? token(key(last)) : "",
-    Items: shown.map(info)
-  })
-}
-
-const nodeTaken = (filter: string, up: boolean): boolean =>
-  filter === "default" || filter === "all" || filter === (up ? "up" : "down")
-
-// Bits: 4 Ready, 8 Down; 0 is all but Dropped, which no member of ours ever is.
-const replicaTaken = (filter: number, status: string): boolean =>
-  filter === 0 || (filter & (status === "Ready" ? 4 : 8)) !== 0

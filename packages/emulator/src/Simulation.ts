@@ -1,0 +1,253 @@
+/**
+ * A simulated cluster as it stands on the clock: partitions, nodes and the fences on them. Time is let in by `settle`:
+ * everything that fell due since the last look happens then, in its order and at its own moment, so that a look at any
+ * time gives the same answer however often was looked before. It lives in this process and nowhere else.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type { FenceId, FenceState } from "@inquorate/core/Injector"
+import type { Instant } from "@inquorate/core/Time"
+import type { NodeFacts, ProcessRef } from "@inquorate/core/Topology"
+import { type Layout, type NodeLayout, numberOf, type PlacedPartition } from "./Layout.ts"
+import * as PartitionState from "./PartitionState.ts"
+
+// --- models ---
+
+/** One place of a replica, by the name that a fence uses. */
+export interface Place {
+  readonly member: string
+  readonly node: string
+  readonly partition: Partition
+  readonly index: number
+  /** Where its process is found on the node. */
+  readonly pid: number
+}
+
+/** A partition with how it stands now. */
+export interface Partition {
+  readonly placed: PlacedPartition
+  readonly places: ReadonlyArray<Place>
+  state: PartitionState.PartitionState
+}
+
+/** The host's record of one fence. */
+export interface FenceRecord {
+  readonly fence: FenceId
+  readonly node: string
+  deadline: Instant
+  state: FenceState
+}
+
+/** The cluster as it stands now. */
+export interface Simulation {
+  readonly seed: number
+  readonly layout: Layout
+  readonly timing: PartitionState.Timing
+  readonly partitions: ReadonlyArray<Partition>
+  readonly places: ReadonlyMap<string, Place>
+  readonly records: Map<string, FenceRecord>
+  readonly now: () => Instant
+  /** Lets happen what has fallen due. */
+  readonly settle: () => void
+  /** Changes something and wakes everything that waits. */
+  readonly change: (how: (at: Instant) => void) => void
+  /** Ends a standing fence. */
+  readonly lift: (record: FenceRecord, by: "Worker" | "Keeper" | "Sweep", at: Instant) => void
+  /** Waits until something changes or falls due. */
+  readonly nextChange: Effect.Effect<void>
+  readonly nodes: () => ReadonlyArray<NodeFacts>
+  /** The process of a replica as it runs now, or ran last. */
+  readonly processOf: (place: Place) => ProcessRef
+}
+
+// --- make ---
+
+/** A cluster that starts now, healthy, on the clock that is current now. */
+export const make = (
+  layout: Layout,
+  placed: ReadonlyArray<PlacedPartition>,
+  options: { readonly seed: number; readonly timing: PartitionState.Timing }
+): Effect.Effect<Simulation> => Clock.clockWith((clock) => Effect.sync(() => build(clock, layout, placed, options)))
+
+/** The key of a fence's record. */
+export const keyOf = ({ attempt, member, operationId }: FenceId): string => `${operationId}/${attempt}/${member}`
+
+// --- internal ---
+
+interface Node {
+  readonly layout: NodeLayout
+  /** How often it was started. */
+  starts: number
+  upAt: Instant | null
+  downAt: Instant | null
+  /** The operation whose fences stopped it; null while it is up or starting. */
+  stoppedBy: string | null
+  /** When its start ends. */
+  startsAt: Instant | null
+}
+
+const isDown = (node: Node): boolean => node.stoppedBy !== null || node.startsAt !== null
+
+const build = (
+  clock: Clock.Clock,
+  layout: Layout,
+  placed: ReadonlyArray<PlacedPartition>,
+  { seed, timing }: { readonly seed: number; readonly timing: PartitionState.Timing }
+): Simulation => {
+  const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
+  const nodes = new Map(layout.nodes.map((one) => [one.name, startedNode(one, now())]))
+  const partitions = makePartitions(placed)
+  const places = new Map(partitions.flatMap(({ places }) => places.map((place) => [place.member, place])))
+  const records = new Map<string, FenceRecord>()
+  let changed = Latch.makeUnsafe(false)
+
+  const standing = () => [...records.values()].filter(({ state }) => state._tag === "Armed")
+  // Brings every replica and node to what the fences and the nodes say at this moment.
+  const follow = (at: Instant): void => {
+    const fences = standing()
+    for (const node of nodes.values()) followNode(node, fences, places, at, timing)
+    for (const partition of partitions) {
+      for (const { index, member, node } of partition.places) {
+        const held = isDown(nodes.get(node)!) || fences.some(({ fence }) => fence.member === member)
+        const move = held ? PartitionState.takeDown : PartitionState.bringBack
+        partition.state = move(partition.state, index, at, timing)
+      }
+    }
+  }
+  const due = (): Instant => {
+    const moments = [
+      ...standing().map(({ deadline }) => deadline),
+      ...[...nodes.values()].flatMap(({ startsAt }) => startsAt ?? []),
+      ...partitions.flatMap(({ state }) => PartitionState.nextDue(state) ?? [])
+    ]
+    return moments.length === 0 ? Infinity : Math.min(...moments)
+  }
+  const lift: Simulation["lift"] = (record, by, at) => {
+    record.state = { _tag: "Lifted", by, offAt: at, broken: false }
+    follow(at)
+  }
+  const settle = (): void => {
+    const until = now()
+    for (let at = due(); at <= until; at = due()) {
+      for (const record of standing()) if (record.deadline <= at) lift(record, "Keeper", at)
+      for (const node of nodes.values()) if (node.startsAt !== null && node.startsAt <= at) startUp(node, at)
+      for (const partition of partitions) partition.state = PartitionState.settle(partition.state, at, timing)
+      follow(at)
+    }
+  }
+  return {
+    seed,
+    layout,
+    timing,
+    partitions,
+    places,
+    records,
+    now,
+    settle,
+    lift,
+    change: (how) => {
+      settle()
+      const at = now()
+      how(at)
+      follow(at)
+      const waiting = changed
+      changed = Latch.makeUnsafe(false)
+      waiting.openUnsafe()
+    },
+    nextChange: Effect.suspend(() => {
+      const next = due()
+      const waiting = changed.await
+      return Number.isFinite(next) ? Effect.asVoid(Effect.timeoutOption(waiting, Math.max(1, next - now()))) : waiting
+    }),
+    nodes: () => {
+      settle()
+      return [...nodes.values()].map((node) => factsOf(node, seed))
+    },
+    processOf: ({ node, partition, pid, member }) => ({
+      host: node,
+      pid,
+      startTime: String(nodes.get(node)!.starts),
+      executable: `/fabric/${node}/${partition.placed.application}/${partition.placed.service.typeName}`,
+      dataDirectory: `/fabric/${node}/work/${partition.placed.partitionId}/${member}`
+    })
+  }
+}
+
+const startedNode = (layout: NodeLayout, at: Instant): Node => ({
+  layout,
+  starts: 1,
+  upAt: at,
+  downAt: null,
+  stoppedBy: null,
+  startsAt: null
+})
+
+const startUp = (node: Node, at: Instant): void => {
+  node.starts++
+  node.startsAt = null
+  node.upAt = at
+}
+
+// Only the stop of a node takes replicas of more than one partition in one operation; it starts again when the last of
+// that operation's fences on it is off. A node with a single replica is never seen to stop: its replica goes down alone.
+const followNode = (
+  node: Node,
+  fences: ReadonlyArray<FenceRecord>,
+  places: ReadonlyMap<string, Place>,
+  at: Instant,
+  timing: PartitionState.Timing
+): void => {
+  const here = fences.filter((fence) => fence.node === node.layout.name)
+  if (node.stoppedBy !== null) {
+    if (here.some(({ fence }) => fence.operationId === node.stoppedBy)) return
+    node.stoppedBy = null
+    node.startsAt = at + timing.nodeStart
+    return
+  }
+  if (node.startsAt !== null) return
+  const taken = new Map<string, Set<Partition>>()
+  for (const { fence } of here) {
+    const partitions = taken.get(fence.operationId) ?? new Set()
+    taken.set(fence.operationId, partitions.add(places.get(fence.member)!.partition))
+  }
+  const stopping = [...taken].find(([, partitions]) => partitions.size > 1)
+  if (stopping === undefined) return
+  node.stoppedBy = stopping[0]
+  node.downAt = at
+}
+
+const factsOf = (node: Node, seed: number): NodeFacts => ({
+  name: node.layout.name,
+  address: node.layout.address,
+  type: node.layout.type,
+  instanceId: numberOf(seed, `node/${node.layout.name}`, node.starts),
+  up: !isDown(node),
+  stopped: node.stoppedBy !== null,
+  seed: node.layout.seed,
+  upgradeDomain: node.layout.upgradeDomain,
+  faultDomain: node.layout.faultDomain,
+  upAt: node.upAt,
+  downAt: node.downAt
+})
+
+const makePartitions = (placed: ReadonlyArray<PlacedPartition>): ReadonlyArray<Partition> => {
+  const named = new Map<string, number>()
+  for (const { group } of placed) named.set(group, (named.get(group) ?? 0) + 1)
+  let pid = 1000
+  return placed.map((one) => {
+    const { application, group, nodes, service } = one
+    const prefix = named.get(group) === 1 ? group : `${application}.${group}`
+    const places: Array<Place> = []
+    const partition: Partition = {
+      placed: one,
+      places,
+      state: PartitionState.make(service.keeps, nodes, service.minSize)
+    }
+    // One operation may take replicas of many partitions on one node, so a member's name is its own in the whole cluster.
+    for (const [index, node] of nodes.entries()) {
+      places.push({ member: `${prefix}@${node}`, node, partition, index, pid: pid++ })
+    }
+    return partition
+  })
+}

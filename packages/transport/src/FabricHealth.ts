@@ -1,0 +1,298 @@
+/**
+ * The health of the cluster as Service Fabric tells it: every entity has events of its own and entities below it, and is
+ * as bad as the worst of them; the evaluations say which those are. Pure, from the world as it is now; the reports are
+ * those that Service Fabric's own components make.
+ */
+import type { Instant } from "@inquorate/core/Time"
+import { health, type Member, serviceNameOf, type Topology } from "@inquorate/core/Topology"
+import type * as Model from "./FabricModel.ts"
+import { formatTime } from "./FabricTime.ts"
+import * as World from "./FabricWorld.ts"
+
+// --- models ---
+
+/** Which events and which of the entities below are shown: 0 takes all, else bits: 1 none, 2 Ok, 4 Warning, 8 Error. */
+export interface HealthFilters {
+  readonly events: number
+  readonly excludeStatistics: boolean
+}
+
+type Kind = "Cluster" | "Node" | "Application" | "Service" | "Partition" | "Replica"
+
+/** The entities of one kind below an entity. */
+interface Below {
+  readonly kind: "Nodes" | "Applications" | "Services" | "Partitions" | "Replicas"
+  /** The name of the policy's limit in the evaluation. */
+  readonly limit: string
+  readonly entities: ReadonlyArray<Entity>
+}
+
+/** Something that has a health. `identity` names it in an evaluation. */
+export interface Entity {
+  readonly kind: Kind
+  readonly identity: Readonly<Record<string, string>>
+  readonly words: string
+  readonly events: ReadonlyArray<Model.HealthEvent>
+  readonly below: ReadonlyArray<Below>
+  readonly state: Model.HealthState
+}
+
+// --- make ---
+
+/** The cluster: its nodes and applications. */
+export const ofCluster = (world: World.World): Entity =>
+  entity(
+    "Cluster",
+    {},
+    "the cluster",
+    [],
+    [
+      below(
+        "Nodes",
+        "MaxPercentUnhealthyNodes",
+        world.nodes.map((node) => ofNode(world, node))
+      ),
+      below(
+        "Applications",
+        "MaxPercentUnhealthyApplications",
+        world.applications.map((application) => ofApplication(world, application))
+      )
+    ]
+  )
+
+/** A node: up or not by its cluster's word; of a system that has none, as its members are. */
+export const ofNode = (world: World.World, node: World.Node): Entity => {
+  const up = World.isUp(node)
+  const partly = node.facts === null && !node.members.every((member) => member.up)
+  const [state, text]: readonly [Model.HealthState, string] = !up
+    ? ["Error", "Fabric node is down."]
+    : partly
+      ? ["Warning", "Some members on the node are down."]
+      : ["Ok", "Fabric node is up."]
+  const at = (up ? node.facts?.upAt : node.facts?.downAt) ?? world.now
+  return entity(
+    "Node",
+    { NodeName: node.name },
+    `node ${node.name}`,
+    [event("System.FM", "State", state, text, at)],
+    []
+  )
+}
+
+/** An application with its services. */
+export const ofApplication = (world: World.World, application: World.Application): Entity => {
+  const { problem } = application.view
+  return entity(
+    "Application",
+    { ApplicationName: application.name },
+    `application ${application.name}`,
+    [
+      event("System.CM", "State", "Ok", "Application has been created.", world.now),
+      ...(problem === "" ? [] : [event("Inquorate", "Discovery", "Warning", problem, world.now)])
+    ],
+    [
+      below(
+        "Services",
+        "MaxPercentUnhealthyServices",
+        World.servicesOf(application).map((service) => ofService(world, service))
+      )
+    ]
+  )
+}
+
+/** A service with its partitions. */
+export const ofService = (world: World.World, service: World.Service): Entity =>
+  entity(
+    "Service",
+    { ServiceName: service.name },
+    `service ${service.name}`,
+    [event("System.FM", "State", "Ok", "Service has been created.", world.now)],
+    [
+      below(
+        "Partitions",
+        "MaxPercentUnhealthyPartitionsPerService",
+        service.partitions.map((partition) => ofPartition(world, partition))
+      )
+    ]
+  )
+
+/** A partition with its replicas: Error in quorum loss or not ready, Warning while it reconfigures or lacks a replica. */
+export const ofPartition = (world: World.World, topology: Topology): Entity => {
+  const status = World.statusOf(world, topology)
+  const degraded = health(topology) !== "Healthy"
+  const [state, text]: readonly [Model.HealthState, string] =
+    status === "InQuorumLoss"
+      ? ["Error", "Partition is in quorum loss."]
+      : status === "NotReady"
+        ? ["Error", "Partition is below its minimum replica or instance count."]
+        : status === "Reconfiguring" || degraded
+          ? ["Warning", status === "Reconfiguring" ? "Partition is reconfiguring." : "A replica of it is not up."]
+          : ["Ok", "Partition is healthy."]
+  const since = status === "InQuorumLoss" ? world.now - World.lossOf(world, topology) : topology.observedAt
+  return entity(
+    "Partition",
+    { PartitionId: topology.partitionId },
+    `partition ${topology.partitionId} of ${serviceNameOf(topology)}`,
+    [event("System.FM", "State", state, text, since)],
+    [
+      below(
+        "Replicas",
+        "MaxPercentUnhealthyReplicasPerPartition",
+        topology.members.filter(isShown).map((member) => ofReplica(topology, member))
+      )
+    ]
+  )
+}
+
+/** A replica or an instance: Warning while it is down, since one alone takes nothing from anybody. */
+export const ofReplica = (topology: Topology, member: Member): Entity => {
+  const down = !member.up && (member.replica === undefined || member.replica.status === "Down")
+  const id = World.replicaId(topology.partitionId, member)
+  return entity(
+    "Replica",
+    { PartitionId: topology.partitionId, ReplicaOrInstanceId: id },
+    `replica ${id} on ${member.node}`,
+    [
+      down
+        ? event("System.FM", "State", "Warning", "Replica is down.", topology.observedAt)
+        : event("System.RA", "State", "Ok", "Replica has been created.", topology.observedAt)
+    ],
+    []
+  )
+}
+
+/** True for a replica that is there; a dropped one is history. */
+export const isShown = ({ replica }: Member): boolean => replica?.status !== "Dropped"
+
+/** What the health calls of all entities say alike. */
+export const common = (of: Entity, filters: HealthFilters) => ({
+  AggregatedHealthState: of.state,
+  HealthEvents: of.events.filter(({ HealthState }) => takes(filters.events, HealthState)),
+  UnhealthyEvaluations: evaluations(of),
+  ...(filters.excludeStatistics ? {} : { HealthStatistics: { HealthStateCountList: statistics(of) } })
+})
+
+/** The entities of a kind below an entity that a filter takes. */
+export const children = (of: Entity, kind: Below["kind"], filter: number): ReadonlyArray<Entity> =>
+  of.below.flatMap((group) => (group.kind === kind ? group.entities : [])).filter(({ state }) => takes(filter, state))
+
+// --- internal ---
+
+const worst = (states: ReadonlyArray<Model.HealthState>): Model.HealthState =>
+  states.includes("Error") ? "Error" : states.includes("Warning") ? "Warning" : "Ok"
+
+const entity = (
+  kind: Kind,
+  identity: Entity["identity"],
+  words: string,
+  events: Entity["events"],
+  groups: ReadonlyArray<Below>
+): Entity => ({
+  kind,
+  identity,
+  words,
+  events,
+  below: groups,
+  state: worst([
+    ...events.map(({ HealthState }) => HealthState),
+    ...groups.flatMap(({ entities }) => entities.map(({ state }) => state))
+  ])
+})
+
+const below = (kind: Below["kind"], limit: string, entities: ReadonlyArray<Entity>): Below => ({
+  kind,
+  limit,
+  entities
+})
+
+/** The wire's "never expires". */
+const forEver = "P10675199DT2H48M5.4775807S"
+
+const event = (
+  source: string,
+  property: string,
+  state: Model.HealthState,
+  description: string,
+  at: Instant
+): Model.HealthEvent => ({
+  SourceId: source,
+  Property: property,
+  HealthState: state,
+  TimeToLiveInMilliSeconds: forEver,
+  Description: description,
+  SequenceNumber: String(Math.floor(at)),
+  RemoveWhenExpired: false,
+  IsExpired: false,
+  SourceUtcTimestamp: formatTime(at),
+  LastModifiedUtcTimestamp: formatTime(at),
+  LastOkTransitionAt: formatTime(state === "Ok" ? at : null),
+  LastWarningTransitionAt: formatTime(state === "Warning" ? at : null),
+  LastErrorTransitionAt: formatTime(state === "Error" ? at : null)
+})
+
+const takes = (filter: number, state: Model.HealthState): boolean =>
+  filter === 0 || (filter & (state === "Ok" ? 2 : state === "Warning" ? 4 : 8)) !== 0
+
+const evaluations = (of: Entity): ReadonlyArray<Model.HealthEvaluation> => [
+  ...of.events
+    .filter(({ HealthState }) => HealthState !== "Ok")
+    .map((unhealthy) => ({
+      HealthEvaluation: {
+        Kind: "Event",
+        AggregatedHealthState: unhealthy.HealthState,
+        Description: `${unhealthy.SourceId} reported ${unhealthy.HealthState} for property ${unhealthy.Property}. ${unhealthy.Description ?? ""}`,
+        ConsiderWarningAsError: false,
+        UnhealthyEvent: unhealthy
+      }
+    })),
+  ...of.below.flatMap(groupEvaluation)
+]
+
+const groupEvaluation = ({ entities, kind, limit }: Below): ReadonlyArray<Model.HealthEvaluation> => {
+  const unhealthy = entities.filter(({ state }) => state !== "Ok")
+  if (unhealthy.length === 0) return []
+  const evaluation = {
+    Kind: kind,
+    AggregatedHealthState: worst(unhealthy.map(({ state }) => state)),
+    Description: `${unhealthy.length} of ${entities.length} ${kind.toLowerCase()} are unhealthy.`,
+    [limit]: 0,
+    TotalCount: entities.length,
+    UnhealthyEvaluations: unhealthy.map((one) => ({
+      HealthEvaluation: {
+        Kind: one.kind,
+        AggregatedHealthState: one.state,
+        Description: `The ${one.words} is in ${one.state}.`,
+        ...one.identity,
+        UnhealthyEvaluations: evaluations(one)
+      }
+    }))
+  }
+  return [{ HealthEvaluation: evaluation }]
+}
+
+const counted: ReadonlyArray<Kind> = ["Node", "Replica", "Partition", "Service", "Application"]
+
+/** Which kinds an entity counts below it, whether there are any or not. */
+const countedBelow: Readonly<Record<Kind, ReadonlyArray<Kind>>> = {
+  Cluster: counted,
+  Application: ["Replica", "Partition", "Service"],
+  Service: ["Replica", "Partition"],
+  Partition: ["Replica"],
+  Node: [],
+  Replica: []
+}
+
+const statistics = (of: Entity) => {
+  const all = descendants(of)
+  return countedBelow[of.kind].map((kind) => {
+    const states = all.filter((one) => one.kind === kind).map(({ state }) => state)
+    const count = (wanted: Model.HealthState) => states.filter((state) => state === wanted).length
+    return {
+      EntityKind: kind,
+      HealthStateCount: { OkCount: count("Ok"), WarningCount: count("Warning"), ErrorCount: count("Error") }
+    }
+  })
+}
+
+const descendants = (of: Entity): ReadonlyArray<Entity> =>
+  of.below.flatMap(({ entities }) => entities.flatMap((one) => [one, ...descendants(one)]))

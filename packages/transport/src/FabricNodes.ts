@@ -1,0 +1,75 @@
+/** Nodes as the wire shows them, and the manifest that lists them. Times of which nothing is known are zero or "never". */
+import { nodeInstanceId } from "@inquorate/core/Topology"
+import * as Health from "./FabricHealth.ts"
+import type * as Model from "./FabricModel.ts"
+import type { NodeStatusFilter } from "./FabricPath.ts"
+import { formatTime } from "./FabricTime.ts"
+import * as World from "./FabricWorld.ts"
+
+// --- make ---
+
+/** A node. */
+export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo => {
+  const { facts } = node
+  const up = World.isUp(node)
+  const since = (moment: number | null | undefined): string =>
+    moment == null ? "0" : String(Math.max(0, Math.floor((world.now - moment) / 1000)))
+  return {
+    Name: node.name,
+    IpAddressOrFQDN: facts?.address ?? node.members[0]?.address.replace(/:[0-9]+$/, "") ?? "",
+    Type: facts?.type ?? nodeType,
+    CodeVersion: World.runtimeVersion,
+    ConfigVersion: "1.0",
+    NodeStatus: up ? "Up" : "Down",
+    NodeUpTimeInSeconds: up ? since(facts?.upAt) : "0",
+    HealthState: Health.ofNode(world, node).state,
+    IsSeedNode: facts?.seed ?? false,
+    UpgradeDomain: facts?.upgradeDomain ?? node.name,
+    FaultDomain: facts?.faultDomain ?? "fd:/0",
+    Id: { Id: node.id },
+    InstanceId: nodeInstanceId(node.name, facts ?? undefined),
+    NodeDeactivationInfo: {
+      NodeDeactivationIntent: "Invalid",
+      NodeDeactivationStatus: "None",
+      NodeDeactivationTask: [],
+      PendingSafetyChecks: []
+    },
+    IsStopped: facts?.stopped ?? false,
+    NodeDownTimeInSeconds: up ? "0" : since(facts?.downAt),
+    NodeUpAt: formatTime(facts?.upAt ?? null),
+    NodeDownAt: formatTime(facts?.downAt ?? null),
+    NodeTags: [],
+    IsNodeByNodeUpgradeInProgress: false,
+    InfrastructurePlacementID: ""
+  }
+}
+
+/** True where the filter takes the node. None of ours is ever enabling, disabling, disabled, unknown or removed. */
+export const takesNode = (filter: NodeStatusFilter, node: World.Node): boolean =>
+  filter === "default" || filter === "all" || filter === (World.isUp(node) ? "up" : "down")
+
+/** The manifest: the XML that a Service Fabric tool expects, with our nodes in it. */
+export const clusterManifest = (world: World.World): string => {
+  const infos = world.nodes.map((node) => nodeInfo(world, node))
+  const types = [...new Set([...infos.map(({ Type }) => Type), ...(infos.length === 0 ? [nodeType] : [])])]
+  const list = infos.map(
+    (info) =>
+      `<Node NodeName="${xml(info.Name)}" IPAddressOrFQDN="${xml(info.IpAddressOrFQDN)}" ` +
+      `IsSeedNode="${info.IsSeedNode}" NodeTypeRef="${xml(info.Type)}" FaultDomain="${xml(info.FaultDomain)}" ` +
+      `UpgradeDomain="${xml(info.UpgradeDomain)}" />`
+  )
+  return (
+    '<?xml version="1.0" encoding="utf-8"?>' +
+    '<ClusterManifest xmlns="http://schemas.microsoft.com/2011/01/fabric" Name="Inquorate" Version="1.0">' +
+    `<NodeTypes>${types.map((type) => `<NodeType Name="${xml(type)}" />`).join("")}</NodeTypes>` +
+    `<Infrastructure><Linux IsScaleMin="false"><NodeList>${list.join("")}</NodeList></Linux></Infrastructure>` +
+    "</ClusterManifest>"
+  )
+}
+
+// --- internal ---
+
+const nodeType = "InquorateNode"
+
+const xml = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")

@@ -1,0 +1,304 @@
+/**
+ * The query calls: a parsed call and the world as it is now in, what the wire answers out. Pure. What is not there is
+ * `None` (204) where the gateway says nothing, and an error's code where it says one.
+ */
+import type { FabricErrorCode } from "@inquorate/core/FabricError"
+import { serviceNameOf } from "@inquorate/core/Topology"
+import * as Health from "./FabricHealth.ts"
+import type * as Model from "./FabricModel.ts"
+import * as Nodes from "./FabricNodes.ts"
+import * as Partitions from "./FabricPartitions.ts"
+import { type FabricCall, nameToken, type Paging } from "./FabricPath.ts"
+import * as Services from "./FabricServices.ts"
+import * as World from "./FabricWorld.ts"
+
+// --- models ---
+
+/** A call that only looks. */
+export type QueryCall = CallOf<
+  | "GetClusterVersion"
+  | "GetClusterManifest"
+  | "GetNodeList"
+  | "GetNode"
+  | "GetApplicationList"
+  | "GetApplication"
+  | "GetServiceList"
+  | "GetService"
+  | "GetServiceDescription"
+  | "GetApplicationName"
+  | "GetPartitionList"
+  | "GetPartition"
+  | "GetServiceName"
+  | "GetReplicaList"
+  | "GetReplica"
+  | HealthCall["_tag"]
+>
+
+/** What a query call is answered with: an object, nothing, or an error. */
+export type QueryAnswer =
+  | { readonly _tag: "Found"; readonly value: unknown }
+  | { readonly _tag: "None" }
+  | { readonly _tag: "Refused"; readonly code: FabricErrorCode }
+
+// --- make ---
+
+/** How many items a page has at most when the caller sets no limit. */
+export const pageMax = 1000
+
+/** The answer to a query call. */
+export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
+  switch (call._tag) {
+    case "GetClusterVersion":
+      return found({ Version: World.runtimeVersion } satisfies typeof Model.ClusterVersion.Type)
+    case "GetClusterManifest":
+      return found({ Manifest: Nodes.clusterManifest(world) } satisfies typeof Model.ClusterManifest.Type)
+    case "GetNodeList": {
+      const nodes = world.nodes.filter((node) => Nodes.takesNode(call.filter, node))
+      return page(
+        nodes,
+        call.paging,
+        ({ id }) => id,
+        (node) => Nodes.nodeInfo(world, node)
+      )
+    }
+    case "GetNode":
+      return oneOrNone(findNode(world, call.nodeName), (node) => Nodes.nodeInfo(world, node))
+    case "GetApplicationList":
+    case "GetApplication":
+      return applications(world, call)
+    case "GetServiceList":
+    case "GetService":
+    case "GetServiceDescription":
+    case "GetApplicationName":
+      return services(world, call)
+    case "GetPartitionList":
+    case "GetPartition":
+    case "GetServiceName":
+    case "GetReplicaList":
+    case "GetReplica":
+      return partitions(world, call)
+    default:
+      return healthOf(world, call)
+  }
+}
+
+// --- internal ---
+
+type CallOf<Tag extends FabricCall["_tag"]> = Extract<FabricCall, { readonly _tag: Tag }>
+
+type HealthCall = CallOf<
+  | "GetClusterHealth"
+  | "GetNodeHealth"
+  | "GetApplicationHealth"
+  | "GetServiceHealth"
+  | "GetPartitionHealth"
+  | "GetReplicaHealth"
+>
+
+const found = (value: unknown): QueryAnswer => ({ _tag: "Found", value })
+
+const oneOrNone = <A>(one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
+  one === undefined ? { _tag: "None" } : found(info(one))
+
+const oneOr = <A>(code: FabricErrorCode, one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
+  one === undefined ? { _tag: "Refused", code } : found(info(one))
+
+const findNode = (world: World.World, name: string): World.Node | undefined =>
+  world.nodes.find((node) => node.name === name)
+
+const applications = (world: World.World, call: CallOf<"GetApplicationList" | "GetApplication">): QueryAnswer => {
+  const info = (application: World.Application) => Services.applicationInfo(world, application, call)
+  if (call._tag === "GetApplication") {
+    return oneOrNone(
+      world.applications.find(({ name }) => name === call.applicationName),
+      info
+    )
+  }
+  // The bits of the kind: 1 a Service Fabric application, 2 one of Docker Compose, of which there is none.
+  const wanted = call.kindFilter === 0 || (call.kindFilter & 1) !== 0
+  const all = world.applications.filter(
+    (application) => wanted && (call.typeName === null || Services.applicationType(application) === call.typeName)
+  )
+  return page(all, call.paging, ({ name }) => name, info, nameToken)
+}
+
+const services = (
+  world: World.World,
+  call: CallOf<"GetServiceList" | "GetService" | "GetServiceDescription" | "GetApplicationName">
+): QueryAnswer => {
+  const info = (service: World.Service) => Services.serviceInfo(world, service)
+  if (call._tag === "GetServiceList") {
+    const application = World.findApplication(world, call.applicationName)
+    if (application === undefined) return { _tag: "Refused", code: "FABRIC_E_APPLICATION_NOT_FOUND" }
+    const all = World.servicesOf(application).filter(
+      ({ facts }) => call.typeName === null || facts.typeName === call.typeName
+    )
+    return page(all, call.paging, ({ name }) => name, info, nameToken)
+  }
+  const service = World.findService(world, call.serviceName)
+  switch (call._tag) {
+    case "GetService":
+      return oneOrNone(service?.application.name === call.applicationName ? service : undefined, info)
+    case "GetServiceDescription":
+      return oneOr("FABRIC_E_SERVICE_DOES_NOT_EXIST", service, Services.serviceDescription)
+    case "GetApplicationName":
+      return oneOr("FABRIC_E_SERVICE_DOES_NOT_EXIST", service, ({ application }) =>
+        Services.nameInfo(application.name, world.version)
+      )
+  }
+}
+
+const partitions = (
+  world: World.World,
+  call: CallOf<"GetPartitionList" | "GetPartition" | "GetServiceName" | "GetReplicaList" | "GetReplica">
+): QueryAnswer => {
+  if (call._tag === "GetPartitionList") {
+    const service = World.findService(world, call.serviceName)
+    if (service === undefined) return { _tag: "Refused", code: "FABRIC_E_SERVICE_DOES_NOT_EXIST" }
+    const paging = { ...call.paging, after: call.paging.after?.toLowerCase() ?? null }
+    return page(
+      service.partitions,
+      paging,
+      ({ partitionId }) => partitionId,
+      (partition) => Partitions.partitionInfo(world, partition)
+    )
+  }
+  const partition = World.findPartition(world, call.partitionId)
+  switch (call._tag) {
+    case "GetPartition":
+      return oneOrNone(partition, (one) => Partitions.partitionInfo(world, one))
+    case "GetServiceName":
+      return oneOr("FABRIC_E_PARTITION_NOT_FOUND", partition, (one) =>
+        Services.nameInfo(serviceNameOf(one), world.version)
+      )
+    case "GetReplica":
+      return oneOrNone(
+        partition === undefined ? undefined : Partitions.replicas(partition).find(({ id }) => id === call.replicaId),
+        ({ info }) => info
+      )
+    case "GetReplicaList": {
+      if (partition === undefined) return { _tag: "Refused", code: "FABRIC_E_PARTITION_NOT_FOUND" }
+      // The keys are numbers of any length: what is after the token is chosen here.
+      const after = call.paging.after === null ? -1n : BigInt(call.paging.after)
+      const all = Partitions.replicas(partition).filter(
+        ({ id, info }) => Partitions.takesReplica(call.statusFilter, info.ReplicaStatus) && BigInt(id) > after
+      )
+      return page(
+        all,
+        { ...call.paging, after: null },
+        ({ id }) => id,
+        ({ info }) => info
+      )
+    }
+  }
+}
+
+const healthOf = (world: World.World, call: HealthCall): QueryAnswer => {
+  const none: QueryAnswer = { _tag: "Refused", code: "FABRIC_E_HEALTH_ENTITY_NOT_FOUND" }
+  switch (call._tag) {
+    case "GetClusterHealth":
+      return found(clusterHealth(world, call))
+    case "GetNodeHealth": {
+      const node = findNode(world, call.nodeName)
+      if (node === undefined) return none
+      const entity = Health.ofNode(world, node)
+      return found({ Name: node.name, ...Health.common(entity, call) } satisfies Model.NodeHealth)
+    }
+    case "GetApplicationHealth": {
+      const application = World.findApplication(world, call.applicationName)
+      if (application === undefined) return none
+      const entity = Health.ofApplication(world, application)
+      return found({
+        Name: application.name,
+        ...Health.common(entity, call),
+        ServiceHealthStates: Health.children(entity, "Services", call.servicesFilter).map(({ identity, state }) => ({
+          ServiceName: identity["ServiceName"]!,
+          AggregatedHealthState: state
+        })),
+        DeployedApplicationHealthStates: []
+      } satisfies Model.ApplicationHealth)
+    }
+    case "GetServiceHealth": {
+      const service = World.findService(world, call.serviceName)
+      if (service === undefined) return none
+      const entity = Health.ofService(world, service)
+      return found({
+        Name: service.name,
+        ...Health.common(entity, call),
+        PartitionHealthStates: Health.children(entity, "Partitions", call.partitionsFilter).map(
+          ({ identity, state }) => ({ PartitionId: identity["PartitionId"]!, AggregatedHealthState: state })
+        )
+      } satisfies Model.ServiceHealth)
+    }
+    default:
+      return partitionHealth(world, call) ?? none
+  }
+}
+
+const clusterHealth = (world: World.World, call: CallOf<"GetClusterHealth">): Model.ClusterHealth => {
+  const entity = Health.ofCluster(world)
+  const ids = new Map(world.nodes.map(({ id, name }) => [name, id]))
+  return {
+    ...Health.common(entity, call),
+    NodeHealthStates: Health.children(entity, "Nodes", call.nodesFilter).map(({ identity, state }) => ({
+      Name: identity["NodeName"]!,
+      Id: { Id: ids.get(identity["NodeName"]!)! },
+      AggregatedHealthState: state
+    })),
+    ApplicationHealthStates: Health.children(entity, "Applications", call.applicationsFilter).map(
+      ({ identity, state }) => ({ Name: identity["ApplicationName"]!, AggregatedHealthState: state })
+    )
+  }
+}
+
+const partitionHealth = (
+  world: World.World,
+  call: CallOf<"GetPartitionHealth" | "GetReplicaHealth">
+): QueryAnswer | undefined => {
+  const partition = World.findPartition(world, call.partitionId)
+  if (partition === undefined) return undefined
+  const { kind } = World.factsOf(partition)
+  const named = (id: string) =>
+    kind === "Stateless" ? { ServiceKind: kind, InstanceId: id } : { ServiceKind: kind, ReplicaId: id }
+  if (call._tag === "GetReplicaHealth") {
+    const member = partition.members.find(
+      (one) => Health.isShown(one) && World.replicaId(partition.partitionId, one) === call.replicaId
+    )
+    if (member === undefined) return undefined
+    return found({
+      PartitionId: partition.partitionId,
+      ...named(call.replicaId),
+      ...Health.common(Health.ofReplica(partition, member), call)
+    } satisfies Model.ReplicaHealth)
+  }
+  const entity = Health.ofPartition(world, partition)
+  return found({
+    PartitionId: partition.partitionId,
+    ...Health.common(entity, call),
+    ReplicaHealthStates: Health.children(entity, "Replicas", call.replicasFilter).map(({ identity, state }) => ({
+      PartitionId: partition.partitionId,
+      // The specification calls it ReplicaId for instances too, in this place alone.
+      ServiceKind: kind,
+      ReplicaId: identity["ReplicaOrInstanceId"]!,
+      AggregatedHealthState: state
+    }))
+  } satisfies Model.PartitionHealth)
+}
+
+// Items come in the order of their keys; a page holds those strictly after the token.
+const page = <A>(
+  items: ReadonlyArray<A>,
+  paging: Paging,
+  key: (item: A) => string,
+  info: (item: A) => unknown,
+  token: (key: string) => string = (key) => key
+): QueryAnswer => {
+  const { after } = paging
+  const rest = after === null ? items : items.filter((item) => key(item) > after)
+  const shown = rest.slice(0, paging.limit === 0 ? pageMax : Math.min(paging.limit, pageMax))
+  const last = shown.at(-1)
+  return found({
+    ContinuationToken: shown.length < rest.length && last !== undefined ? token(key(last)) : "",
+    Items: shown.map(info)
+  })
+}

@@ -1,0 +1,86 @@
+/** Applications and services as the wire shows them. */
+import type { PartitionKey } from "@inquorate/core/Topology"
+import * as Health from "./FabricHealth.ts"
+import type * as Model from "./FabricModel.ts"
+import { idOf } from "./FabricPath.ts"
+import * as World from "./FabricWorld.ts"
+
+// --- make ---
+
+/** The type of an application: its own, or the system's. */
+export const applicationType = ({ view }: World.Application): string => view.application?.typeName ?? view.system
+
+/** An application. */
+export const applicationInfo = (
+  world: World.World,
+  application: World.Application,
+  options: { readonly excludeParameters: boolean }
+): Model.ApplicationInfo => {
+  const { view } = application
+  const parameters = view.application?.parameters.map(({ key, value }) => ({ Key: key, Value: value })) ?? [
+    { Key: "Injector", Value: view.injector },
+    { Key: "Protected", Value: String(view.protected) }
+  ]
+  return {
+    ...nameInfo(application.name, world.version),
+    TypeName: applicationType(application),
+    TypeVersion: view.application?.typeVersion ?? "1.0",
+    Status: "Ready",
+    Parameters: options.excludeParameters ? [] : parameters,
+    HealthState: Health.ofApplication(world, application).state,
+    ApplicationDefinitionKind: "ServiceFabricApplicationDescription"
+  }
+}
+
+/** A name with its id in the spelling of the version. */
+export const nameInfo = (name: string, version: number): Model.NameInfo => ({ Id: idOf(name, version), Name: name })
+
+/** A service. */
+export const serviceInfo = (world: World.World, service: World.Service): Model.ServiceInfo => ({
+  ...nameInfo(service.name, world.version),
+  ServiceKind: service.facts.kind,
+  TypeName: service.facts.typeName,
+  ManifestVersion: service.application.view.application?.typeVersion ?? "1.0",
+  HealthState: Health.ofService(world, service).state,
+  ServiceStatus: "Active",
+  IsServiceGroup: false,
+  ...(service.facts.kind === "Stateful" ? { HasPersistedState: service.facts.persisted } : {})
+})
+
+/** The description of a service, with the scheme of its partitions. */
+export const serviceDescription = ({
+  application,
+  facts,
+  name,
+  partitions
+}: World.Service): Model.ServiceDescription => ({
+  ServiceKind: facts.kind,
+  ApplicationName: application.name,
+  ServiceName: name,
+  ServiceTypeName: facts.typeName,
+  PartitionDescription: scheme(partitions.map((partition) => World.factsOf(partition).key)),
+  ...(facts.kind === "Stateful"
+    ? {
+        TargetReplicaSetSize: facts.targetSize,
+        MinReplicaSetSize: facts.minSize,
+        HasPersistedState: facts.persisted
+      }
+    : { InstanceCount: facts.targetSize })
+})
+
+// --- internal ---
+
+const scheme = (keys: ReadonlyArray<PartitionKey>): Model.ServiceDescription["PartitionDescription"] => {
+  const names = keys.flatMap((key) => (key._tag === "Named" ? [key.name] : []))
+  if (names.length > 0) return { PartitionScheme: "Named", Count: names.length, Names: names.sort() }
+  const ranges = keys.flatMap((key) => (key._tag === "Int64Range" ? [key] : []))
+  if (ranges.length === 0) return { PartitionScheme: "Singleton" }
+  const least = (a: string, b: string): string => (BigInt(a) < BigInt(b) ? a : b)
+  const most = (a: string, b: string): string => (BigInt(a) > BigInt(b) ? a : b)
+  return {
+    PartitionScheme: "UniformInt64Range",
+    Count: ranges.length,
+    LowKey: ranges.map(({ low }) => low).reduce(least),
+    HighKey: ranges.map(({ high }) => high).reduce(most)
+  }
+}

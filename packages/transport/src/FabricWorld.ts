@@ -1,0 +1,250 @@
+/**
+ * All clusters as one Service Fabric cluster, as its query calls see it: cluster → application, replicated group →
+ * partition of a service, member → replica, host label → node. A simulated cluster brings facts of its own with it; of
+ * every other system a group is a stateful persisted service with one Singleton partition. Pure; ids follow from names.
+ */
+import * as Guid from "@inquorate/core/Guid"
+import type { Operation } from "@inquorate/core/Operation"
+import type { ClusterView } from "@inquorate/core/Operations"
+import { isQuorumLoss } from "@inquorate/core/Request"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
+import type { ServiceFacts } from "@inquorate/core/Topology"
+
+// --- models ---
+
+/** The quorum loss of ours that a partition is in, or was in before it began to recover; `until` is null while held. */
+export interface Loss {
+  readonly since: Instant
+  readonly until: Instant | null
+}
+
+/** A node with what stands on it, and what its cluster knows of it where that is more. */
+export interface Node {
+  readonly name: string
+  readonly id: string
+  readonly facts: NodeFacts | null
+  readonly members: ReadonlyArray<Member>
+}
+
+/** A service with its partitions in the order of their ids, of which there is at least one. */
+export interface Service {
+  readonly name: string
+  readonly application: Application
+  readonly partitions: ReadonlyArray<Topology>
+  readonly facts: ServiceFacts
+}
+
+/** An application, which stands for a cluster. */
+export interface Application {
+  readonly name: string
+  readonly view: ClusterView
+}
+
+/** Everything a query call may ask about, as it stands at one moment. */
+export interface World {
+  readonly now: Instant
+  /** The api-version of the request, which decides the spelling of ids. */
+  readonly version: number
+  /** In the order of their names, without the system application. */
+  readonly applications: ReadonlyArray<Application>
+  readonly system: Application
+  /** In the order of their ids. */
+  readonly nodes: ReadonlyArray<Node>
+  readonly losses: ReadonlyMap<Guid.Guid, Loss>
+}
+
+// --- make ---
+
+/** The version of the runtime that we announce. */
+export const runtimeVersion = "8.2.0.0"
+
+/** The world that the clusters and the operations which hold partitions make. */
+export const make = (
+  clusters: ReadonlyArray<ClusterView>,
+  holders: ReadonlyArray<Operation>,
+  moment: { readonly now: Instant; readonly version: number }
+): World => {
+  const nodes = nodesOf(clusters)
+  const applications = clusters.map((view) => ({ name: applicationName(view.name), view }))
+  return {
+    ...moment,
+    applications: applications.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    system: systemOf(nodes, moment.now),
+    nodes,
+    losses: lossesOf(holders)
+  }
+}
+
+/** The application with this name, the system application among them. */
+export const findApplication = (world: World, name: string): Application | undefined =>
+  everything(world).find((application) => application.name === name)
+
+/** The services of an application in the order of their names. */
+export const servicesOf = (application: Application): ReadonlyArray<Service> => {
+  const byName = new Map<string, Array<Topology>>()
+  for (const group of application.view.groups) {
+    const name = serviceNameOf(group)
+    const groups = byName.get(name)
+    if (groups === undefined) byName.set(name, [group])
+    else groups.push(group)
+  }
+  return [...byName]
+    .map(([name, groups]) => ({
+      name,
+      application,
+      partitions: groups.sort((a, b) => (a.partitionId < b.partitionId ? -1 : 1)),
+      facts: factsOf(groups[0]!)
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** The service with this name, whichever application it belongs to. */
+export const findService = (world: World, name: string): Service | undefined =>
+  everything(world)
+    .filter((application) => name.startsWith(`${application.name}/`))
+    .flatMap(servicesOf)
+    .find((service) => service.name === name)
+
+/** The partition with this id. */
+export const findPartition = (world: World, id: Guid.Guid): Topology | undefined =>
+  everything(world)
+    .flatMap(({ view }) => view.groups)
+    .find(({ partitionId }) => partitionId === id)
+
+/** What is known of the service that a group is a partition of. */
+export const factsOf = (topology: Topology): ServiceFacts =>
+  topology.service ?? {
+    name: serviceNameOf(topology),
+    typeName: topology.system,
+    kind: "Stateful",
+    persisted: true,
+    targetSize: targetSize(topology),
+    minSize: minimumSize(topology),
+    key: { _tag: "Singleton" },
+    status: health(topology) === "Lost" ? "InQuorumLoss" : "Ready",
+    // Systems count their terms each in their own way, and a client that compares epochs looks for data loss: none of ours.
+    configurationVersion: "1",
+    dataLossVersion: "1",
+    lastQuorumLoss: 0
+  }
+
+/** How a partition stands: by its cluster's own word where it has one, else InQuorumLoss while we hold it. */
+export const statusOf = (world: World, topology: Topology): ServiceFacts["status"] =>
+  topology.service?.status ??
+  (world.losses.get(topology.partitionId)?.until === null ? "InQuorumLoss" : factsOf(topology).status)
+
+/** How long the present loss of a partition's quorum has lasted, or the last one lasted. */
+export const lossOf = (world: World, topology: Topology): Millis => {
+  const loss = topology.service === undefined ? world.losses.get(topology.partitionId) : undefined
+  return loss === undefined ? factsOf(topology).lastQuorumLoss : Math.max(0, (loss.until ?? world.now) - loss.since)
+}
+
+/** True for a node that is up, by its cluster's word or because a member on it is. */
+export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.some((member) => member.up)
+
+/** The id of the replica that stands for a member: positive, 63 bits, in decimal. */
+export const replicaId = (partitionId: Guid.Guid, member: Member): string =>
+  member.replica?.id ?? Guid.number63(partitionId, `replica/${member.name}`)
+
+// --- internal ---
+
+const applicationName = (cluster: string): string => `fabric:/${cluster}`
+
+const everything = ({ applications, system }: World): ReadonlyArray<Application> => [...applications, system]
+
+// Proven losses, from t0 to the end of the lift.
+const lossesOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Loss> => {
+  const found = new Map<Guid.Guid, Loss>()
+  for (const { request, stage } of holders) {
+    if (!isQuorumLoss(request) || stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
+    const phase = stage.step.phase
+    if (phase._tag === "Holding" || phase._tag === "Lifting") {
+      found.set(request.partitionId, { since: phase.lossBegan, until: null })
+    } else if (phase._tag === "Recovering") {
+      found.set(request.partitionId, { since: phase.lossBegan, until: phase.liftedAt })
+    }
+  }
+  return found
+}
+
+const nodesOf = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node> => {
+  const found = new Map<string, { facts: NodeFacts | null; members: Array<Member> }>()
+  const at = (name: string) => {
+    const node = found.get(name) ?? { facts: null, members: [] }
+    found.set(name, node)
+    return node
+  }
+  for (const { groups, nodes } of clusters) {
+    // Applications of one simulated cluster tell of the same nodes.
+    for (const facts of nodes ?? []) at(facts.name).facts = facts
+    for (const member of groups.flatMap((group) => group.members)) at(member.node).members.push(member)
+  }
+  return [...found].map(([name, node]) => ({ name, id: nodeId(name), ...node })).sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+// This worker is the fault analysis service. Its one replica is shown on a node of the cluster, as clients expect it.
+const systemOf = (nodes: ReadonlyArray<Node>, now: Instant): Application => {
+  const node = nodes.find(isUp) ?? nodes[0]
+  const partitionId = Guid.forPartition("System", "FaultAnalysisService")
+  const member: ReadonlyArray<Member> =
+    node === undefined
+      ? []
+      : [
+          {
+            name: "FaultAnalysisService",
+            node: node.name,
+            address: node.facts?.address ?? node.members[0]?.address ?? "",
+            role: "Primary",
+            counts: true,
+            up: true,
+            cuttable: "Never",
+            process: null,
+            processProblem: ""
+          }
+        ]
+  const group: Topology = {
+    cluster: "System",
+    system: "inquorate",
+    group: "FaultAnalysisService",
+    partitionId,
+    observedAt: now,
+    needed: 1,
+    rule: "one",
+    members: member,
+    service: {
+      name: "fabric:/System/FaultAnalysisService",
+      typeName: "FaultAnalysisServiceType",
+      kind: "Stateful",
+      persisted: true,
+      targetSize: 1,
+      minSize: 1,
+      key: { _tag: "Singleton" },
+      status: "Ready",
+      configurationVersion: "1",
+      dataLossVersion: "1",
+      lastQuorumLoss: 0
+    }
+  }
+  return {
+    name: "fabric:/System",
+    view: {
+      name: "System",
+      system: "inquorate",
+      injector: "",
+      protected: true,
+      maxHold: null,
+      groups: [group],
+      problem: ""
+    }
+  }
+}
+
+const targetSize = (topology: Topology): number =>
+  Math.max(1, topology.members.filter((member) => member.role !== "IdleSecondary").length)
+
+// What a write needs, and the primary too where its own copy is not among those that count (PostgreSQL's standbys).
+const minimumSize = (topology: Topology): number => {
+  const primary = topology.members.find((member) => member.role === "Primary")
+  return Math.min(targetSize(topology), topology.needed + (primary === undefined || primary.counts ? 0 : 1))
+}

@@ -1,0 +1,173 @@
+/**
+ * Goal: a Service Fabric user tries tooling against a worker that needs no cluster, no configuration and no rights, and
+ * everything is gone when it ends. Method: the bundled worker with `--emulator`, Microsoft's own Python client
+ * (`sdk_emulator.py`, which judges each of its calls), and `inq`.
+ */
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as Harness from "./Harness.ts"
+
+const python = "/usr/bin/python3"
+const missing = spawnSync(python, ["-c", "import azure.servicefabric"]).status !== 0
+const bundle = path.join(import.meta.dirname, "..", "..", "apps", "worker", "dist", "worker.mjs")
+
+interface Emulator {
+  readonly endpoint: string
+  readonly child: ChildProcess
+  readonly ended: Promise<number | null>
+}
+
+const temporary = mkdtempSync(path.join(os.tmpdir(), "inquorate-story-"))
+
+const start = (arguments_: ReadonlyArray<string>): Promise<Emulator> => {
+  const child = spawn(process.execPath, [bundle, "--emulator", "--listen", "127.0.0.1:0", ...arguments_], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, TMPDIR: temporary, INQUORATE_CONFIG: undefined }
+  })
+  let log = ""
+  child.stderr.on("data", (data: Buffer) => (log += data.toString()))
+  const ended = new Promise<number | null>((resolve) => child.on("exit", resolve))
+  return new Promise((resolve, reject) => {
+    let seen = ""
+    child.stdout.on("data", (data: Buffer) => {
+      seen += data.toString()
+      const match = /listening on (http:\/\/\S+)/.exec(seen)
+      if (match !== null) resolve({ endpoint: match[1]!, child, ended })
+    })
+    void ended.then((code) => reject(new Error(`the worker ended with ${code} before it listened:\n${log}`)))
+  })
+}
+
+const get = async ({ endpoint }: Emulator, target: string): Promise<unknown> => {
+  const answer = await fetch(`${endpoint}${target}`)
+  assert.strictEqual(answer.status, 200, target)
+  return answer.json()
+}
+
+const ids = (emulator: Emulator) => get(emulator, "/Services/Shop~Ledger/$/GetPartitions?api-version=6.4")
+
+afterAll(() => rmSync(temporary, { recursive: true, force: true }))
+
+describe("a worker that serves a simulated cluster", () => {
+  let emulator: Emulator
+
+  beforeAll(async () => {
+    emulator = await start(["--speed", "10", "--seed", "7"])
+  }, 30_000)
+
+  afterAll(async () => {
+    emulator.child.kill("SIGKILL")
+    await emulator.ended
+  })
+
+  it.skipIf(missing)(
+    "answers every call of the Python client as it expects (skipped where it is not installed)",
+    async () => {
+      const output = await new Promise<string>((resolve, reject) => {
+        execFile(
+          python,
+          [path.join(import.meta.dirname, "sdk_emulator.py"), emulator.endpoint],
+          { timeout: 100_000 },
+          (error, stdout, stderr) =>
+            error === null ? resolve(stdout) : reject(new Error(`${error.message}\n${stdout}\n${stderr}`))
+        )
+      })
+      const calls = output
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as readonly [name: string, passed: boolean, came: string])
+      const failed = calls.filter(([, passed]) => !passed)
+      console.log(`${calls.length - failed.length} of ${calls.length} calls passed`)
+      assert.deepStrictEqual(failed, [])
+      assert.isAtLeast(calls.length, 140)
+    },
+    120_000
+  )
+
+  it("is browsed and broken by inq like any cluster, one partition of several too", async () => {
+    const listed = await Harness.startInq(["partitions", "--endpoint", emulator.endpoint]).done
+    assert.match(listed.stdout, /Shop\/Ledger\.3 /)
+    const started = await Harness.startInq([
+      "start",
+      "Shop/Ledger.3",
+      "--duration",
+      "1s",
+      "--watch",
+      "--endpoint",
+      emulator.endpoint
+    ]).done
+    assert.strictEqual(started.code, 0, started.stdout + started.stderr)
+    assert.match(started.stdout, /Hold: Confirmed[^]*Recovery: Confirmed[^]*ended Completed/)
+  }, 60_000)
+
+  it("has the same ids for the same seed, others for another, and leaves nothing when it ends", async () => {
+    const again = await start(["--seed", "7"])
+    const other = await start(["--seed", "8"])
+    const strip = (value: unknown) => JSON.stringify(value).match(/"Id":"[^"]*"/g)
+    try {
+      assert.deepStrictEqual(strip(await ids(again)), strip(await ids(emulator)))
+      assert.notDeepEqual(strip(await ids(other)), strip(await ids(emulator)))
+      assert.strictEqual(readdirSync(temporary).length, 3)
+    } finally {
+      again.child.kill("SIGTERM")
+      other.child.kill("SIGTERM")
+    }
+    assert.deepStrictEqual(await Promise.all([again.ended, other.ended]), [0, 0])
+    assert.strictEqual(readdirSync(temporary).length, 1)
+  }, 60_000)
+
+  it("takes a hold as long as the wire can say, and a store that outlives it knows the old operation", async () => {
+    const store = `sqlite:${path.join(temporary, "kept.db")}`
+    const first = await start(["--store", store])
+    const page = (await get(first, "/Services/Bank~Accounts/$/GetPartitions?api-version=6.4")) as {
+      readonly Items: ReadonlyArray<{ readonly PartitionInformation: { readonly Id: string } }>
+    }
+    const of = `/Faults/Services/Bank~Accounts/$/GetPartitions/${page.Items[0]!.PartitionInformation.Id}/$`
+    const id = "11111111-1111-4111-8111-111111111111"
+    const asked = await fetch(
+      `${first.endpoint}${of}/StartQuorumLoss?api-version=6.0&OperationId=${id}&QuorumLossMode=AllReplicas&QuorumLossDuration=2147483`,
+      { method: "POST" }
+    )
+    assert.strictEqual(asked.status, 202)
+    const state = async (emulator: Emulator) =>
+      (
+        (await get(emulator, `${of}/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`)) as {
+          readonly State: string
+        }
+      ).State
+    const phase = async () => JSON.stringify(await get(first, `/v1/operations/${id}`))
+    for (let turn = 0; turn < 200 && !(await phase()).includes('"_tag":"Holding"'); turn++) await pause(50)
+    assert.include(await phase(), '"_tag":"Holding"')
+    assert.strictEqual(await state(first), "Running")
+    first.child.kill("SIGKILL")
+    await first.ended
+    // The cluster starts afresh: of the fence there is no trace, and the operation ends as one whose hold was broken.
+    const second = await start(["--store", store])
+    try {
+      for (let turn = 0; turn < 200 && ["Running", "RollingBack"].includes(await state(second)); turn++) await pause(50)
+      assert.strictEqual(await state(second), "Faulted")
+    } finally {
+      second.child.kill("SIGTERM")
+      await second.ended
+    }
+  }, 60_000)
+
+  it("says what is wrong with what it was asked", () => {
+    const ask = (...arguments_: ReadonlyArray<string>) =>
+      spawnSync(process.execPath, [bundle, ...arguments_], { encoding: "utf8" })
+    for (const [arguments_, words] of [
+      [["--seed", "3"], /--seed and --speed are for --emulator/],
+      [["--emulator", "--seed", "x"], /--seed: expected a whole number/],
+      [["--emulator", "--speed", "0"], /--speed: expected a number from 0\.01/]
+    ] as const) {
+      const { status, stderr } = ask(...arguments_)
+      assert.strictEqual(status, 2)
+      assert.match(stderr, words)
+    }
+  })
+})
+
+const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
