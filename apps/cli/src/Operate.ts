@@ -7,6 +7,7 @@ import { isTerminal } from "@inquorate/core/Operation"
 import { formatInstant, formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
 import { parse as parseGuid } from "@inquorate/core/Guid"
 import { Override } from "@inquorate/core/Plan"
+import { kindOf, placeOf } from "@inquorate/core/Request"
 import type { OperationState } from "@inquorate/core/Wire"
 import type * as Client from "@inquorate/transport/Client"
 import * as Clock from "effect/Clock"
@@ -25,7 +26,7 @@ import { randomUUID } from "node:crypto"
 import { createInterface } from "node:readline"
 import { choose, connect, explain, print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import { previewLines, report } from "./Report.ts"
+import { askedOf, previewLines, report } from "./Report.ts"
 import { canAsk, screen } from "./Screen.ts"
 import { Signals } from "./Signals.ts"
 import { table } from "./Table.ts"
@@ -158,12 +159,13 @@ export const list = Command.make(
       operations.length === 0
         ? ["No operations yet."]
         : table(
-            ["OPERATION", "STATE", "SERVICE", "HOLD", "RECEIVED"],
+            ["OPERATION", "TYPE", "STATE", "PLACE", "ASKED", "RECEIVED"],
             operations.map(({ operation, state }) => [
               operation.id,
+              kindOf(operation.request),
               state,
-              operation.request.serviceName,
-              formatMillis(operation.request.hold),
+              placeOf(operation.request),
+              askedOf(operation.request),
               formatInstant(operation.receivedAt)
             ])
           )

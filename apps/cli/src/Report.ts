@@ -5,6 +5,7 @@
 import type { Evidence, ProbeSample } from "@inquorate/core/Evidence"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { describeRefusal, type Plan } from "@inquorate/core/Plan"
+import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import { formatInstant, formatMillis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
 import { indent, table } from "./Table.ts"
@@ -13,8 +14,9 @@ import { indent, table } from "./Table.ts"
 export const report = ({ evidence, operation, state }: OperationDetail): ReadonlyArray<string> => [
   `Operation ${operation.id}  ${state}`,
   ...indent([
-    `partition  ${operation.request.serviceName} (${operation.request.partitionId})`,
-    `asked      ${operation.request.mode}, hold ${formatMillis(operation.request.hold)}`,
+    ...placeLines(operation.request),
+    `type       ${kindOf(operation.request)}`,
+    `asked      ${askedOf(operation.request)}`,
     `received   ${formatInstant(operation.receivedAt)}${
       operation.endedAt === null ? "" : `, ended ${formatInstant(operation.endedAt)}`
     }`,
@@ -37,6 +39,13 @@ export const report = ({ evidence, operation, state }: OperationDetail): Readonl
     evidence.notes.map(({ at, text }) => `${formatInstant(at)}  ${text}`)
   )
 ]
+
+/** What was asked for in a few words: the mode, and for how long. */
+export const askedOf = (request: FaultRequest): string => {
+  if (isQuorumLoss(request)) return `${request.mode}, hold ${formatMillis(request.hold)}`
+  if (!isNodeRequest(request)) return request.mode
+  return request.transition === "Stop" ? `Stop, for ${formatMillis(request.duration)}` : "Start"
+}
 
 /** A plan that was made without touching anything, or why none can be. */
 export const previewLines = ({ plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [
@@ -75,6 +84,11 @@ export const sampleLine = (sample: ProbeSample): string => {
 }
 
 // --- internal ---
+
+const placeLines = (request: FaultRequest): ReadonlyArray<string> =>
+  isNodeRequest(request)
+    ? [`node       ${request.nodeName} (instance ${request.instanceId})`]
+    : [`partition  ${request.serviceName} (${request.partitionId})`]
 
 const section = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
   lines.length === 0 ? [] : [title, ...indent(lines)]

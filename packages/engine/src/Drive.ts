@@ -105,6 +105,8 @@ const performPhase = (session: Session, operation: Operation, order: Order, phas
   switch (phase._tag) {
     case "Arming":
       return Performing.arm(session, operation, order)
+    case "Destroying":
+      return Effect.sync(() => Performing.notYet(session))
     case "Verifying":
       return Performing.verify(session, operation, order)
     case "Holding":

@@ -76,7 +76,7 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
 export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
   const { lossBegan, liftedAt } = session
   if (lossBegan === null || liftedAt === null) return []
-  const asked = session.journal.stored().durationOf(operation.request)
+  const asked = durationOf(session.journal.stored().operation.request)
   return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
 }
 

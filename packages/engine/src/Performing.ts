@@ -10,7 +10,7 @@ import type { FenceState, InjectorError } from "@inquorate/core/Injector"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, overrideOf, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
-import { durationOf } from "@inquorate/core/Request"
+import { durationOf, isQuorumLoss, subjectOf } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
@@ -43,6 +43,10 @@ export const failed = (
   facts: [...facts, { _tag: "Noted", text }]
 })
 
+/** The outcome of a fault that no driver carries out yet. */
+export const notYet = (session: Session): Outcome =>
+  failed(session, "FABRIC_E_INVALID_OPERATION", false, "This kind of fault is not carried out yet")
+
 /** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
 export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
   failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
@@ -52,6 +56,7 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
   Effect.gen(function* () {
     const { ground, journal, prober, timeline } = session
     const { id, request } = operation
+    if (!isQuorumLoss(request)) return notYet(session)
     // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
     if (findCluster(ground.clusters, request) !== undefined) {
       yield* refuseBusy(ground.store, id, request, { queuedCount: false })
@@ -578,7 +583,7 @@ const brokenHold = (session: Session, member: string, reason: string, facts: Rea
 const lookAtHealth = (session: Session): Effect.Effect<{ readonly healthy: boolean; readonly words: string }> =>
   Effect.gen(function* () {
     const { cluster, journal } = session
-    const { partitionId } = journal.stored().operation.request
+    const partitionId = subjectOf(journal.stored().operation.request)
     const seen = yield* Effect.option(discover(cluster!.target))
     const topology = seen._tag === "Some" ? seen.value.find((group) => group.partitionId === partitionId) : undefined
     if (topology === undefined) return { healthy: false, words: "the group could not be seen" }

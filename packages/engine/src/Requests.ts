@@ -15,7 +15,7 @@ import { advance, isTerminal, make as makeOperation, type Operation, standingOrd
 import { type OperationChange, type Operations, type PlanPreview, RequestRefused } from "@inquorate/core/Operations"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { describeRefusal, refusalCode } from "@inquorate/core/Plan"
-import { type FaultRequest, isQuorumLoss, type QuorumLossRequest, subjectOf } from "@inquorate/core/Request"
+import { isQuorumLoss, type QuorumLossRequest, subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
 import { phaseFacts } from "./Journal.ts"
@@ -55,12 +55,12 @@ export const make = (
     )
 
   const start: Operations["Service"]["start"] = Effect.fn("Operations.start")(function* (id, request, options) {
-    if (options.maxHold === "configured") {
+    if (options.maxHold === "configured" && isQuorumLoss(request)) {
       yield* refuseTooLong(request, limitOf(request)).pipe(
         Effect.mapError(({ refusal }) => refused("E_INVALIDARG", refusal))
       )
     }
-    if (options.guard) {
+    if (options.guard && isQuorumLoss(request)) {
       const known = yield* Effect.catchTag(store.get(id), "StoreError", storeRefused)
       if (known !== null) return yield* duplicate(id)
       yield* guardAll(ground, id, request)
@@ -129,6 +129,7 @@ export const make = (
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
     ),
+    recover: () => Effect.void,
     unready: unready(ground)
   }
 }

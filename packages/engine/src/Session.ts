@@ -11,6 +11,7 @@ import { type FenceId, type FenceState, InjectorError } from "@inquorate/core/In
 import { type Event, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError, Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
+import { isPartitionRequest } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import * as Journal from "./Journal.ts"
@@ -72,7 +73,7 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
     const entries = yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
     const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline)
-    const found = findCluster(ground.clusters, operation.request)
+    const found = isPartitionRequest(operation.request) ? findCluster(ground.clusters, operation.request) : undefined
     const first = nextSequence(entries, ground.worker)
     const prober =
       found === undefined ? null : yield* Prober.make(found.cluster.target, found.group, journal, timeline, first)

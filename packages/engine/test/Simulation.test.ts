@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { grace, isTerminal } from "@inquorate/core/Operation"
 import type { RequestRefused } from "@inquorate/core/Operations"
 import type { StoreError } from "@inquorate/core/OperationStore"
+import { durationOf } from "@inquorate/core/Request"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 import type { Faults, SimulatedCluster } from "@inquorate/testkit/SimulatedCluster"
 import { noFaults } from "@inquorate/testkit/SimulatedCluster"
@@ -183,8 +184,8 @@ const judge = ({ engines, started }: Life): Effect.Effect<void, Failure> =>
       for (const { overrun } of evidence.fences) assert.isAtMost(overrun ?? 0, grace)
       if (operation.stage._tag !== "Completed") continue
       assert.isTrue(evidence.verdicts.some(({ about, outcome }) => about === "Recovery" && outcome === "Confirmed"))
-      assert.isAtLeast(evidence.hold?.measured ?? -1, operation.request.hold - 100)
-      assert.isAtMost(evidence.hold?.measured ?? Infinity, operation.request.hold + 2000 + grace)
+      assert.isAtLeast(evidence.hold?.measured ?? -1, durationOf(operation.request) - 100)
+      assert.isAtMost(evidence.hold?.measured ?? Infinity, durationOf(operation.request) + 2000 + grace)
     }
   })
 

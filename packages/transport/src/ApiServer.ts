@@ -7,7 +7,7 @@ import type { Guid } from "@inquorate/core/Guid"
 import { type Operation } from "@inquorate/core/Operation"
 import { OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
-import { QuorumLossRequest } from "@inquorate/core/Request"
+import { FaultRequest } from "@inquorate/core/Request"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -91,7 +91,17 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   StoreInside: 422,
   ClockSkew: 409,
   TooMany: 409,
-  HostBusy: 409
+  HostBusy: 409,
+  Stateless: 422,
+  Volatile: 422,
+  NoSecondaries: 422,
+  UnknownNode: 422,
+  NodeUp: 409,
+  NodeDown: 409,
+  NodeStopped: 409,
+  InstanceMismatch: 409,
+  CannotRestart: 422,
+  DataProtected: 422
 }
 
 // The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
@@ -99,7 +109,7 @@ const conflicts: ReadonlyMap<string, number> = new Map([["FABRIC_E_INVALID_TEST_
 
 const view = (operation: Operation): OperationView => ({ operation, state: Wire.stateOf(operation.stage) })
 
-const sameRequest = Schema.toEquivalence(QuorumLossRequest)
+const sameRequest = Schema.toEquivalence(FaultRequest)
 
 const handlers = (heartbeat: Duration.Input) =>
   HttpApiBuilder.group(
@@ -132,7 +142,7 @@ const handlers = (heartbeat: Duration.Input) =>
 
 type Port = Operations["Service"]
 
-const replay = (existing: Operation, request: QuorumLossRequest) =>
+const replay = (existing: Operation, request: FaultRequest) =>
   sameRequest(existing.request, request)
     ? Effect.succeed({ ...view(existing), replayed: true })
     : Effect.fail(
@@ -146,7 +156,7 @@ const replay = (existing: Operation, request: QuorumLossRequest) =>
 const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
 
 // Looked up first, because the guards would refuse the repeated start for the operation's own hold on the partition.
-const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: QuorumLossRequest) {
+const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: FaultRequest) {
   const find = Effect.catchIf(
     operations.get(id),
     (refused) => refused.code === "FABRIC_E_KEY_NOT_FOUND",

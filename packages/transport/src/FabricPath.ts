@@ -9,6 +9,7 @@ import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { table } from "@inquorate/core/FabricError"
 import * as Guid from "@inquorate/core/Guid"
 import type { QuorumLossMode } from "@inquorate/core/Plan"
+import type { DataLossMode, RestartMode } from "@inquorate/core/Request"
 import * as Result from "effect/Result"
 
 // --- models ---
@@ -44,6 +45,37 @@ export type FabricCall =
       readonly duration: number
     }
   | { readonly _tag: "GetQuorumLossProgress"; readonly operationId: Guid.Guid }
+  | {
+      readonly _tag: "StartDataLoss"
+      readonly serviceName: string
+      readonly partitionId: Guid.Guid
+      readonly operationId: Guid.Guid
+      readonly mode: DataLossMode
+    }
+  | { readonly _tag: "GetDataLossProgress"; readonly operationId: Guid.Guid }
+  | {
+      readonly _tag: "StartPartitionRestart"
+      readonly serviceName: string
+      readonly partitionId: Guid.Guid
+      readonly operationId: Guid.Guid
+      readonly mode: RestartMode
+    }
+  | { readonly _tag: "GetPartitionRestartProgress"; readonly operationId: Guid.Guid }
+  | {
+      readonly _tag: "StartNodeTransition"
+      readonly nodeName: string
+      readonly operationId: Guid.Guid
+      /** 64 bits in decimal, never 0. */
+      readonly instanceId: string
+      readonly transition: "Start" | "Stop"
+      /** Seconds, from 300 to 14400; 0 where the node is started. */
+      readonly duration: number
+    }
+  | { readonly _tag: "GetNodeTransitionProgress"; readonly operationId: Guid.Guid }
+  | { readonly _tag: "RecoverPartition"; readonly partitionId: Guid.Guid }
+  | { readonly _tag: "RecoverServicePartitions"; readonly serviceName: string }
+  | { readonly _tag: "RecoverSystemPartitions" }
+  | { readonly _tag: "RecoverAllPartitions" }
   | { readonly _tag: "GetFaultOperationList"; readonly typeFilter: number; readonly stateFilter: number }
   | { readonly _tag: "CancelOperation"; readonly operationId: Guid.Guid; readonly force: boolean }
   | { readonly _tag: "GetClusterVersion" }
@@ -104,6 +136,9 @@ export const apiVersionMax = 8.2
 /** The longest `QuorumLossDuration` in seconds: the reference keeps it as signed 32-bit milliseconds. */
 export const quorumLossDurationMax = 2147483
 
+/** The shortest and the longest `StopDurationInSeconds`: the reference's own limits, checked before anything is stored. */
+export const stopDurationLimits = { minimum: 300, maximum: 14_400 } as const
+
 /** The longest name, token or other string of a request, in characters. */
 export const stringLengthMax = 4096
 
@@ -157,7 +192,21 @@ const quorumLossModes: Readonly<Record<string, QuorumLossMode>> = {
   AllReplicas: "AllReplicas"
 }
 
+// Words of the wire that need no translation, each mapped to itself.
+const words = <Word extends string>(...all: ReadonlyArray<Word>): Readonly<Record<string, Word>> =>
+  Object.fromEntries(all.map((word) => [word, word]))
+
+const dataLossModes = words<DataLossMode>("PartialDataLoss", "FullDataLoss")
+const restartModes = words<RestartMode>("AllReplicasOrInstances", "OnlyActiveSecondaries")
+const transitions = words<"Start" | "Stop">("Start", "Stop")
+
+const ofNode = "/Faults/Nodes/{NodeName}/$"
 const ofPartition = "/Faults/Services/{ServiceId}/$/GetPartitions/{PartitionId}/$"
+
+const recoverService = (read: Reader): FabricCall => ({
+  _tag: "RecoverServicePartitions",
+  serviceName: read.name("ServiceId")
+})
 
 const rows: ReadonlyArray<Row> = [
   row("GET", "/", () => ({ _tag: "GetRootPage" })),
@@ -172,6 +221,40 @@ const rows: ReadonlyArray<Row> = [
   // Only OperationId selects the operation: the rest of a progress path is matched for shape and not looked at.
   row("GET", `${ofPartition}/GetQuorumLossProgress`, (read) => ({
     _tag: "GetQuorumLossProgress",
+    operationId: read.guid("OperationId")
+  })),
+  row("POST", `${ofPartition}/StartDataLoss`, (read) => ({
+    _tag: "StartDataLoss",
+    serviceName: read.name("ServiceId"),
+    partitionId: read.keyGuid("PartitionId"),
+    operationId: read.guid("OperationId"),
+    mode: read.word("DataLossMode", dataLossModes, "PartialDataLoss")
+  })),
+  row("GET", `${ofPartition}/GetDataLossProgress`, (read) => ({
+    _tag: "GetDataLossProgress",
+    operationId: read.guid("OperationId")
+  })),
+  row("POST", `${ofPartition}/StartRestart`, (read) => ({
+    _tag: "StartPartitionRestart",
+    serviceName: read.name("ServiceId"),
+    partitionId: read.keyGuid("PartitionId"),
+    operationId: read.guid("OperationId"),
+    mode: read.word("RestartPartitionMode", restartModes, "AllReplicasOrInstances")
+  })),
+  row("GET", `${ofPartition}/GetRestartProgress`, (read) => ({
+    _tag: "GetPartitionRestartProgress",
+    operationId: read.guid("OperationId")
+  })),
+  row("POST", `${ofNode}/StartTransition`, (read) => {
+    const nodeName = read.text("NodeName")
+    const operationId = read.guid("OperationId")
+    const instanceId = read.instanceId("NodeInstanceId")
+    const transition = read.word("NodeTransitionType", transitions, "Start")
+    const duration = transition === "Stop" ? read.stopDuration("StopDurationInSeconds") : 0
+    return { _tag: "StartNodeTransition", nodeName, operationId, instanceId, transition, duration }
+  }),
+  row("GET", `${ofNode}/GetTransitionProgress`, (read) => ({
+    _tag: "GetNodeTransitionProgress",
     operationId: read.guid("OperationId")
   })),
   row("GET", "/Faults", (read) => ({
@@ -257,7 +340,16 @@ const rows: ReadonlyArray<Row> = [
     _tag: "GetReplica",
     partitionId: read.keyGuid("PartitionId"),
     replicaId: read.replicaId("ReplicaId")
-  }))
+  })),
+  row("POST", "/Partitions/{PartitionId}/$/Recover", (read) => ({
+    _tag: "RecoverPartition",
+    partitionId: read.keyGuid("PartitionId")
+  })),
+  // The extra `$` is a slip of the specification that every generated client copies; the gateway itself has the other.
+  row("POST", "/Services/$/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
+  row("POST", "/Services/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
+  row("POST", "/$/RecoverSystemPartitions", () => ({ _tag: "RecoverSystemPartitions" })),
+  row("POST", "/$/RecoverAllPartitions", () => ({ _tag: "RecoverAllPartitions" }))
 ]
 
 const nameTokenPattern = /^fabric:\/.+$/
@@ -345,6 +437,7 @@ const uint32 = (text: string): number | undefined => {
 }
 
 const int64Max = 9223372036854775807n
+const uint64Max = 18446744073709551615n
 
 const nodeStatuses: ReadonlyArray<NodeStatusFilter> = [
   "default",
@@ -445,6 +538,32 @@ class Reader {
     return value !== undefined && value <= maximum
       ? value
       : this.refuse("E_INVALIDARG", `The ${parameter} ${quote(text)} is not a number from 0 to ${maximum}.`, 0)
+  }
+
+  /** The required instance id of a node: an unsigned 64-bit number that is not 0, given back in decimal. */
+  instanceId(parameter: string): string {
+    const text = this.required(parameter)
+    if (text === undefined) return "0"
+    const value = /^(?:[0-9]{1,20}|0x[0-9a-f]{1,16})$/i.test(text) ? BigInt(text) : -1n
+    if (value < 0n || value > uint64Max) {
+      return this.refuse("E_INVALIDARG", `The ${parameter} ${quote(text)} is not a number of 64 bits.`, "0")
+    }
+    return value === 0n
+      ? this.refuse("FABRIC_E_INVALID_INSTANCE_ID", `The ${parameter} is 0. The node query shows the one to give.`, "0")
+      : value.toString()
+  }
+
+  /** The required time that a node is stopped for, in seconds. */
+  stopDuration(parameter: string): number {
+    const { maximum, minimum } = stopDurationLimits
+    const value = this.uint32(parameter, 4294967295)
+    return this.failure !== undefined || (value >= minimum && value <= maximum)
+      ? value
+      : this.refuse(
+          "FABRIC_E_INVALID_DURATION",
+          `${parameter} is out of range: ${value} is not from ${minimum} to ${maximum}.`,
+          minimum
+        )
   }
 
   /** An optional bit mask; absent is 0. */

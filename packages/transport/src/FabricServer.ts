@@ -4,12 +4,12 @@
  */
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import { type ClusterView, Operations, type RequestRefused } from "@inquorate/core/Operations"
+import { type ClusterView, Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
+import { type FaultKind, type FaultRequest, kindOf } from "@inquorate/core/Request"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type * as Model from "./FabricModel.ts"
 import { type FabricCall, type FabricRequest, nameToken, type Paging, type WireError } from "./FabricPath.ts"
 import * as View from "./FabricView.ts"
@@ -116,36 +116,34 @@ const rootPage: FabricReply = {
 const refusalReply = (refused: RequestRefused): FabricReply =>
   errorReply({ code: refused.code, message: refused.detail })
 
-const encodeProgress = Schema.encodeSync(Wire.PartitionQuorumLossProgress)
-
 const answer = (operations: Port, { call, version }: FabricRequest): Answer => {
   switch (call._tag) {
     case "GetRootPage":
       return Effect.succeed(rootPage)
     case "StartQuorumLoss":
+    case "StartDataLoss":
+    case "StartPartitionRestart":
+    case "StartNodeTransition":
       return Effect.as(
-        operations.start(
-          call.operationId,
-          {
-            serviceName: call.serviceName,
-            partitionId: call.partitionId,
-            mode: call.mode,
-            hold: call.duration * 1000
-          },
-          { guard: false, maxHold: "configured" }
-        ),
+        operations.start(call.operationId, requestOf(call), { guard: false, maxHold: "configured" }),
         accepted
       )
     case "GetQuorumLossProgress":
-      return Effect.map(operations.get(call.operationId), (operation) =>
-        json(encodeProgress(Wire.progressOf(operation)))
-      )
+    case "GetDataLossProgress":
+    case "GetPartitionRestartProgress":
+    case "GetNodeTransitionProgress":
+      return progress(operations, call.operationId, progressKinds[call._tag])
     case "GetFaultOperationList":
       return Effect.map(operations.list(operationListMax), (list) =>
         json(list.map(Wire.statusOf).filter((status) => Wire.passesFilter(status, call.typeFilter, call.stateFilter)))
       )
     case "CancelOperation":
       return Effect.as(operations.cancel(call.operationId, call.force), done)
+    case "RecoverPartition":
+    case "RecoverServicePartitions":
+    case "RecoverSystemPartitions":
+    case "RecoverAllPartitions":
+      return Effect.as(operations.recover(scopeOf(call)), done)
     case "GetClusterVersion":
       return Effect.succeed(json({ Version: View.runtimeVersion }))
     default:
@@ -153,17 +151,73 @@ const answer = (operations: Port, { call, version }: FabricRequest): Answer => {
   }
 }
 
+type StartCall = CallOf<"StartQuorumLoss" | "StartDataLoss" | "StartPartitionRestart" | "StartNodeTransition">
+
+const requestOf = (call: StartCall): FaultRequest => {
+  switch (call._tag) {
+    case "StartQuorumLoss": {
+      const { duration, mode, partitionId, serviceName } = call
+      return { serviceName, partitionId, mode, hold: duration * 1000 }
+    }
+    case "StartDataLoss": {
+      const { mode, partitionId, serviceName } = call
+      return { kind: "PartitionDataLoss", serviceName, partitionId, mode }
+    }
+    case "StartPartitionRestart": {
+      const { mode, partitionId, serviceName } = call
+      return { kind: "PartitionRestart", serviceName, partitionId, mode }
+    }
+    case "StartNodeTransition": {
+      const { duration, instanceId, nodeName, transition } = call
+      return transition === "Stop"
+        ? { kind: "NodeTransition", transition, nodeName, instanceId, duration: duration * 1000 }
+        : { kind: "NodeTransition", transition, nodeName, instanceId }
+    }
+  }
+}
+
+const progressKinds: Readonly<Record<ProgressCall["_tag"], FaultKind>> = {
+  GetQuorumLossProgress: "PartitionQuorumLoss",
+  GetDataLossProgress: "PartitionDataLoss",
+  GetPartitionRestartProgress: "PartitionRestart",
+  GetNodeTransitionProgress: "NodeTransition"
+}
+
+type ProgressCall = CallOf<
+  "GetQuorumLossProgress" | "GetDataLossProgress" | "GetPartitionRestartProgress" | "GetNodeTransitionProgress"
+>
+
+// An operation of another kind is not one that this call knows; the reference falls over such a question.
+const progress = (operations: Port, id: Guid, kind: FaultKind): Answer =>
+  Effect.map(operations.get(id), (operation) =>
+    kindOf(operation.request) === kind
+      ? json(Wire.progressOf(operation))
+      : errorReply({ code: "FABRIC_E_KEY_NOT_FOUND", message: `OperationId '${id}' was not found` })
+  )
+
+type RecoverCall = CallOf<
+  "RecoverPartition" | "RecoverServicePartitions" | "RecoverSystemPartitions" | "RecoverAllPartitions"
+>
+
+const scopeOf = (call: RecoverCall): RecoverScope => {
+  switch (call._tag) {
+    case "RecoverPartition":
+      return { _tag: "Partition", partitionId: call.partitionId }
+    case "RecoverServicePartitions":
+      return { _tag: "Service", serviceName: call.serviceName }
+    case "RecoverSystemPartitions":
+      return { _tag: "System" }
+    case "RecoverAllPartitions":
+      return { _tag: "All" }
+  }
+}
+
 type BrowseCall = Exclude<
   FabricCall,
-  {
-    readonly _tag:
-      | "GetRootPage"
-      | "StartQuorumLoss"
-      | "GetQuorumLossProgress"
-      | "GetFaultOperationList"
-      | "CancelOperation"
-      | "GetClusterVersion"
-  }
+  | StartCall
+  | ProgressCall
+  | RecoverCall
+  | { readonly _tag: "GetRootPage" | "GetFaultOperationList" | "CancelOperation" | "GetClusterVersion" }
 >
 
 const browse = (operations: Port, call: BrowseCall, version: number): Answer =>

@@ -328,14 +328,27 @@ describe("laws", () => {
     "QuorumLossMode=AllReplicas",
     "QuorumLossDuration",
     "Force",
-    "MaxResults"
+    "MaxResults",
+    "StartDataLoss",
+    "DataLossMode=FullDataLoss",
+    "StartRestart",
+    "StartTransition",
+    "GetTransitionProgress",
+    "NodeTransitionType=Stop",
+    "NodeInstanceId",
+    "NodeInstanceId=0",
+    "StopDurationInSeconds=1",
+    "Recover",
+    "RecoverAllPartitions"
   ])
   const Method = Schema.Literals(["GET", "POST", "PUT"])
   const allowed = new Set([
     "E_INVALIDARG",
     "FABRIC_E_NAME_DOES_NOT_EXIST",
     "FABRIC_E_INVALID_NAME_URI",
-    "FABRIC_E_VALUE_TOO_LARGE"
+    "FABRIC_E_VALUE_TOO_LARGE",
+    "FABRIC_E_INVALID_INSTANCE_ID",
+    "FABRIC_E_INVALID_DURATION"
   ])
   const judge = (method: string, target: string): void => {
     const result = FabricPath.parse(method, target)
@@ -349,7 +362,7 @@ describe("laws", () => {
     }
   }
   it.prop(
-    "any text is a call or one of four errors",
+    "any text is a call or one of the six errors",
     [Method, Schema.String],
     ([method, target]) => {
       judge(method, target)
@@ -357,7 +370,7 @@ describe("laws", () => {
     { arbitrary: { runs: 500 } }
   )
   it.prop(
-    "any mixture of the grammar's pieces is a call or one of four errors",
+    "any mixture of the grammar's pieces is a call or one of the six errors",
     [Method, Schema.Array(Piece)],
     ([method, pieces]) => {
       judge(method, `/${pieces.join("/")}`)

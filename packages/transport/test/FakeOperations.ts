@@ -13,9 +13,16 @@ import {
   make as makeOperation,
   type Operation
 } from "@inquorate/core/Operation"
-import { type ClusterView, type OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
+import {
+  type ClusterView,
+  type OperationChange,
+  Operations,
+  type RecoverScope,
+  RequestRefused
+} from "@inquorate/core/Operations"
 import { describeRefusal, explain, type PlannedFence, Refusal, refusalCode, smallestCut } from "@inquorate/core/Plan"
-import type { Member, Topology } from "@inquorate/core/Topology"
+import { durationOf, type FaultRequest, isNodeRequest, subjectOf } from "@inquorate/core/Request"
+import { type Member, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -92,6 +99,8 @@ export class Control extends Context.Service<
   {
     /** Plays an event on an operation, which must take it. */
     readonly play: (id: Guid.Guid, event: Event) => Effect.Effect<Operation>
+    /** The recover calls so far. */
+    readonly recovered: Effect.Effect<ReadonlyArray<RecoverScope>>
     /** Breaks the next call of `get` as a defect. */
     readonly breakNextGet: Effect.Effect<void>
     /** Makes every `get` last until the caller is gone. */
@@ -107,6 +116,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
     const all = new Map<Guid.Guid, { operation: Operation; entries: Array<EvidenceEntry> }>()
     const hub = yield* PubSub.unbounded<OperationChange>()
     const clusters = [clusterOf(etcd), clusterOf(postgres)]
+    const recovered: Array<RecoverScope> = []
     let broken = false
     let hanging = false
 
@@ -143,23 +153,41 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
         yield* PubSub.publish(hub, changeOf(moved.success, [entry]))
         return moved.success
       })
-    const guard = (serviceName: string, partitionId: Guid.Guid): Refusal | null => {
+    const guard = (request: FaultRequest): Refusal | null => {
+      if (isNodeRequest(request)) return guardNode(request.nodeName, request.instanceId)
+      const { partitionId, serviceName } = request
       const group = clusters
         .flatMap((cluster) => cluster.groups)
         .find((group) => `fabric:/${group.cluster}/${group.group}` === serviceName)
       if (group === undefined) return Refusal.cases.UnknownService.make({ serviceName })
       if (group.partitionId !== partitionId) return Refusal.cases.UnknownPartition.make({ partitionId })
-      const holder = [...all.values()].find(
-        ({ operation }) => holdsPartition(operation) && operation.request.partitionId === partitionId
-      )
+      const holder = holderOf(request)
       return holder === undefined
         ? null
         : Refusal.cases.Busy.make({ operationId: holder.operation.id, problem: "it is still running" })
+    }
+    const holderOf = (request: FaultRequest) =>
+      [...all.values()].find(
+        ({ operation }) => holdsPartition(operation) && subjectOf(operation.request) === subjectOf(request)
+      )
+    const guardNode = (nodeName: string, asked: string): Refusal | null => {
+      const members = clusters.flatMap((cluster) => cluster.groups).flatMap((group) => group.members)
+      if (!members.some((member) => member.node === nodeName)) return Refusal.cases.UnknownNode.make({ nodeName })
+      const found = nodeInstanceId(nodeName)
+      return asked === found ? null : Refusal.cases.InstanceMismatch.make({ nodeName, asked, found })
     }
 
     const operations = Operations.of({
       start: (id, request, options) =>
         Effect.gen(function* () {
+          // The reference looks at the node first: a repeated id on a busy node is told that it is busy.
+          if (isNodeRequest(request) && holderOf(request) !== undefined) {
+            return yield* new RequestRefused({
+              code: "FABRIC_E_NODE_TRANSITION_IN_PROGRESS",
+              detail: "There is already a running transition on this node.",
+              refusal: null
+            })
+          }
           if (all.has(id)) {
             return yield* new RequestRefused({
               code: "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS",
@@ -167,11 +195,11 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
               refusal: null
             })
           }
-          if (options.maxHold === "configured" && request.hold > 900_000) {
-            const refusal = Refusal.cases.TooLong.make({ asked: request.hold, limit: 900_000 })
+          if (options.maxHold === "configured" && !isNodeRequest(request) && durationOf(request) > 900_000) {
+            const refusal = Refusal.cases.TooLong.make({ asked: durationOf(request), limit: 900_000 })
             return yield* new RequestRefused({ code: "E_INVALIDARG", detail: describeRefusal(refusal), refusal })
           }
-          const refusal = options.guard ? guard(request.serviceName, request.partitionId) : null
+          const refusal = options.guard ? guard(request) : null
           if (refusal !== null) {
             return yield* new RequestRefused({
               code: refusalCode(refusal),
@@ -195,7 +223,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
         Effect.flatMap(Clock.currentTimeMillis, (at) => apply(id, { _tag: "CancelRequested", at, force })),
       plan: (request) =>
         Effect.sync(() => {
-          const refusal = guard(request.serviceName, request.partitionId)
+          const refusal = guard(request)
           if (refusal !== null) return { topology: null, plan: null, refusal }
           const cut = Result.getOrThrow(smallestCut(etcd, request.mode))
           const plan = {
@@ -224,11 +252,26 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
             )
           })
         ),
+      recover: (scope) =>
+        Effect.suspend(() => {
+          const groups = clusters.flatMap((cluster) => cluster.groups)
+          if (scope._tag === "Partition" && !groups.some((group) => group.partitionId === scope.partitionId)) {
+            return Effect.fail(new RequestRefused({ code: "FABRIC_E_PARTITION_NOT_FOUND", detail: "", refusal: null }))
+          }
+          if (scope._tag === "Service" && !groups.some((group) => serviceNameOf(group) === scope.serviceName)) {
+            return Effect.fail(
+              new RequestRefused({ code: "FABRIC_E_SERVICE_DOES_NOT_EXIST", detail: "", refusal: null })
+            )
+          }
+          recovered.push(scope)
+          return Effect.void
+        }),
       clusters: Effect.succeed(clusters),
       unready: Effect.sync(() => (broken ? ["the store lies"] : [])),
       holders: Effect.sync(() => [...all.values()].map(({ operation }) => operation).filter(holdsPartition))
     })
     const control = Control.of({
+      recovered: Effect.succeed(recovered),
       play: (id, event) => Effect.orDie(apply(id, event)),
       breakNextGet: Effect.sync(() => {
         broken = true
