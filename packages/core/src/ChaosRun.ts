@@ -284,7 +284,7 @@ const moveRun = (
           state,
           run,
           at,
-          run.endsAt < run.stretchEnds ? "The time to run is over." : "The scheduled time is over."
+          run.endsAt === run.startedAt + timeToRun(run.parameters) ? "The time to run is over." : "The scheduled time is over."
         )
       )
     case "GivenUp":
