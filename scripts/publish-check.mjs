@@ -17,7 +17,7 @@ import { endChildren, root, start } from "./process.mjs"
 /** Published packages in the order of their dependencies; `browser` lists the subpaths that run without Node. */
 const libraries = [
   { name: "core", browser: "all" },
-  { name: "transport", browser: ["FabricPath", "FabricModel", "FabricClient", "Api", "Client"] },
+  { name: "transport", browser: ["FabricPath", "FabricModel", "FabricAnswers", "FabricRefusal", "FabricClient", "Api", "Client"] },
   { name: "engine", browser: [] },
   { name: "injectors", browser: [] },
   { name: "targets", browser: [] },

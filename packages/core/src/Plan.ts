@@ -42,7 +42,9 @@ export const PlannedFence = Schema.Struct({
   grade: Grade,
   process: ProcessRef,
   /** The machine id of the host, where it has one: only a worker that reaches this very machine may act on the fence. */
-  machineId: Schema.optionalKey(Schema.String)
+  machineId: Schema.optionalKey(Schema.String),
+  /** The configured cluster of the member, where the operation may span several: the stop of a node. */
+  cluster: Schema.optionalKey(Schema.String)
 }).annotate({ identifier: "PlannedFence" })
 /** One fence of a plan. */
 export type PlannedFence = typeof PlannedFence.Type

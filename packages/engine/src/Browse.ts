@@ -8,8 +8,8 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { ClusterView } from "@inquorate/core/Operations"
-import type { Topology } from "@inquorate/core/Topology"
-import { discover } from "./LookUp.ts"
+import type { NodeFacts, Topology } from "@inquorate/core/Topology"
+import { discover, discoverNodes } from "./LookUp.ts"
 
 /** Gives every cluster with its groups within a second; a cluster that did not answer says so and shows what was last seen. */
 export const make = (
@@ -28,13 +28,16 @@ const answerWithin = 800
 
 const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterView> => {
   let groups: ReadonlyArray<Topology> = []
+  let nodes: ReadonlyArray<NodeFacts> = []
   let problem = "it has not been seen yet"
   let looking: Deferred.Deferred<void> | undefined
 
   const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
     Effect.gen(function* () {
-      const seen = yield* Effect.result(discover(cluster.target))
-      if (Result.isSuccess(seen)) groups = seen.success
+      const seen = yield* Effect.result(
+        Effect.all([discover(cluster.target), discoverNodes(cluster.target)], { concurrency: "unbounded" })
+      )
+      if (Result.isSuccess(seen)) [groups, nodes] = seen.success
       problem = Result.isSuccess(seen) ? "" : seen.failure.detail
     }).pipe(
       Effect.ensuring(
@@ -59,6 +62,8 @@ const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterVi
       protected: cluster.protected,
       maxHold: cluster.maxHold,
       groups,
+      ...(cluster.target.application === undefined ? {} : { application: cluster.target.application }),
+      ...(cluster.target.nodes === undefined ? {} : { nodes }),
       problem: answered._tag === "Some" ? problem : "it does not answer now; this is what was last seen"
     }
   })

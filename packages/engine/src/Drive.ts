@@ -7,11 +7,16 @@ import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
 import { isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
-import { subjectOf } from "@inquorate/core/Request"
+import { kindOf, subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
+import { arm } from "./Arming.ts"
+import { destroy } from "./Destroying.ts"
 import * as Figures from "./Figures.ts"
+import * as Looking from "./Looking.ts"
 import { busy } from "./LookUp.ts"
+import { refusedBy } from "./Outcomes.ts"
 import * as Performing from "./Performing.ts"
+import { recover } from "./Recovering.ts"
 import { open, type Ground, type Outcome, type Session } from "./Session.ts"
 import * as Undoing from "./Undoing.ts"
 
@@ -21,7 +26,7 @@ export type Action =
   | { readonly _tag: "LookUp" }
   | { readonly _tag: "Perform"; readonly order: Order; readonly phase: Phase }
   | { readonly _tag: "UndoLift"; readonly order: Order }
-  | { readonly _tag: "UndoProbe" }
+  | { readonly _tag: "UndoProbe"; readonly order: Order }
   | { readonly _tag: "Sweep"; readonly order: Order }
   | { readonly _tag: "None" }
 
@@ -35,7 +40,9 @@ export const nextAction = ({ stage }: Operation): Action => {
           ? { _tag: "LookUp" }
           : { _tag: "Perform", order: stage.step.order, phase: stage.step.phase }
     case "Undoing":
-      return stage.phase === "Lifting" ? { _tag: "UndoLift", order: stage.order } : { _tag: "UndoProbe" }
+      return stage.phase === "Lifting"
+        ? { _tag: "UndoLift", order: stage.order }
+        : { _tag: "UndoProbe", order: stage.order }
     case "Completed":
       return { _tag: "None" }
     case "Failed":
@@ -77,9 +84,15 @@ export const drive = (
       const moved = yield* journal.move(outcome.event, outcome.facts)
       if (moved === "Occupied") yield* giveWay(session)
     }
-  }).pipe(Effect.scoped, Effect.annotateLogs({ operationId: claimed.operation.id, worker: ground.worker }))
+  }).pipe(Effect.scoped, Effect.annotateLogs(annotationsOf(ground, claimed)))
 
 // --- internal ---
+
+const annotationsOf = ({ worker }: Ground, { operation }: Stored) => ({
+  operationId: operation.id,
+  kind: kindOf(operation.request),
+  worker
+})
 
 const perform = (session: Session, operation: Operation, action: Action): Effect.Effect<Outcome, StoreError> => {
   const { timeline } = session
@@ -87,13 +100,13 @@ const perform = (session: Session, operation: Operation, action: Action): Effect
     case "Take":
       return Effect.sync(() => ({ event: { _tag: "Taken", at: timeline.now() }, facts: [] }))
     case "LookUp":
-      return retryStore(Performing.lookUp(session, operation))
+      return retryStore(Looking.lookUp(session, operation))
     case "Perform":
       return performPhase(session, operation, action.order, action.phase)
     case "UndoLift":
       return Undoing.undoLift(session, action.order)
     case "UndoProbe":
-      return Undoing.undoProbe(session)
+      return Undoing.undoProbe(session, action.order)
     case "Sweep":
       return Undoing.sweep(session, action.order)
     case "None":
@@ -104,9 +117,9 @@ const perform = (session: Session, operation: Operation, action: Action): Effect
 const performPhase = (session: Session, operation: Operation, order: Order, phase: Phase): Effect.Effect<Outcome> => {
   switch (phase._tag) {
     case "Arming":
-      return Performing.arm(session, operation, order)
+      return arm(session, operation, order)
     case "Destroying":
-      return Effect.sync(() => Performing.notYet(session))
+      return destroy(session, operation)
     case "Verifying":
       return Performing.verify(session, operation, order)
     case "Holding":
@@ -114,7 +127,7 @@ const performPhase = (session: Session, operation: Operation, order: Order, phas
     case "Lifting":
       return Performing.lift(session, operation, order, phase)
     case "Recovering":
-      return Performing.recover(session, order, phase)
+      return recover(session, order, phase)
   }
 }
 
@@ -156,6 +169,6 @@ const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
       (stored) =>
         stored.operation.id !== operation.id && subjectOf(stored.operation.request) === subjectOf(operation.request)
     )
-    const { event, facts } = Performing.refusedBy(session, busy(other?.operation ?? operation))
+    const { event, facts } = refusedBy(session, busy(other?.operation ?? operation))
     yield* session.journal.move(event, facts)
   })

@@ -8,6 +8,7 @@ import * as Metric from "effect/Metric"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Operation } from "@inquorate/core/Operation"
 import { OperationStore } from "@inquorate/core/OperationStore"
+import { kindOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
@@ -72,7 +73,10 @@ export const phaseEnded = (phase: string, millis: number): Effect.Effect<void> =
 
 /** Counts an operation that this worker brought to its end. */
 export const ended = (operation: Operation): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(endedTotal, { state: stateOf(operation.stage) }), 1)
+  Metric.update(
+    Metric.withAttributes(endedTotal, { kind: kindOf(operation.request), state: stateOf(operation.stage) }),
+    1
+  )
 
 /** Takes how the live operations of the store stand, whoever owns them. */
 export const census = (holding: ReadonlyArray<Operation>): Effect.Effect<void> => {
@@ -127,7 +131,7 @@ const residue = Metric.gauge("inquorate_operations_residue", {
 })
 
 const endedTotal = Metric.counter("inquorate_operations_ended_total", {
-  description: "Operations that this worker brought to their end, by state",
+  description: "Operations that this worker brought to their end, by kind and state",
   incremental: true
 })
 

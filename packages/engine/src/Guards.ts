@@ -3,12 +3,11 @@
  * whether our own store lies inside what would be broken. Each says no with a typed refusal before anything is touched.
  */
 import * as Effect from "effect/Effect"
-import { parseServiceName } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import { type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { type FaultRequest, isPartitionRequest } from "@inquorate/core/Request"
+import { isPartitionRequest } from "@inquorate/core/Request"
 import type { Topology } from "@inquorate/core/Topology"
 
 /** What is allowed at once, null for any number, and where the store lies. */
@@ -44,7 +43,7 @@ export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<
 export const crowdRefusals = (
   guards: Guards,
   store: OperationStore["Service"],
-  of: { readonly id: Guid; readonly request: FaultRequest; readonly receivedAt: number },
+  of: { readonly id: Guid; readonly receivedAt: number; readonly clusters: ReadonlyArray<string> },
   fences: ReadonlyArray<PlannedFence>,
   options: { readonly queuedCount: boolean }
 ): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
@@ -54,8 +53,7 @@ export const crowdRefusals = (
     const others = (yield* store.holding)
       .map(({ operation }) => operation)
       .filter((other) => other.id !== of.id && (options.queuedCount || runs(other, of)))
-    const cluster = clusterOf(of.request)
-    const beside = others.filter(({ request }) => clusterOf(request) === cluster)
+    const beside = others.filter((other) => of.clusters.some((name) => isOn(other, name)))
     const refusals: Array<Refusal> = []
     if (perCluster !== null && beside.length >= perCluster) {
       refusals.push(Refusal.cases.TooMany.make({ scope: "cluster", running: beside.length, limit: perCluster }))
@@ -79,8 +77,11 @@ interface Place {
   readonly machineId: string | undefined
 }
 
-const clusterOf = (request: FaultRequest): string | undefined =>
-  isPartitionRequest(request) ? parseServiceName(request.serviceName)?.cluster : undefined
+// A service is its cluster's by its name; a node's stop is on every cluster that it has fences of.
+const isOn = (other: Operation, cluster: string): boolean =>
+  isPartitionRequest(other.request)
+    ? other.request.serviceName.startsWith(`fabric:/${cluster}/`)
+    : (standingOrder(other)?.fences.some((fence) => fence.cluster === cluster) ?? false)
 
 const runs = (other: Operation, of: { readonly id: Guid; readonly receivedAt: number }): boolean => {
   if (standingOrder(other) !== null || other.firstDeadline !== null) return true

@@ -3,13 +3,16 @@
  * A lift is repeated every second until each host has said "off"; a host's own record tells who ended a fence, and when.
  */
 import * as Effect from "effect/Effect"
+import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
-import type { FenceState } from "@inquorate/core/Injector"
+import type { FenceState, Injector } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
-import { durationOf } from "@inquorate/core/Request"
+import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
-import { bounded, fenceId, inspect, type Session } from "./Session.ts"
+import type { Prober } from "./Prober.ts"
+import { bounded, epochOf, fenceId, injectorOf, inspect, type Session } from "./Session.ts"
+import type { Timeline } from "./Timeline.ts"
 
 /** A fence that is off, by its host's record. */
 export interface Off {
@@ -46,7 +49,7 @@ export const liftAll = (
       for (const one of lifted) if (one !== null) off.set(one.fence.member, one)
       const unknown = order.fences.filter(({ member }) => !off.has(member))
       if (unknown.length === 0) {
-        session.liftedAt = Math.max(...[...off.values()].map(({ offAt }) => offAt))
+        session.liftedAt = off.size === 0 ? timeline.now() : Math.max(...[...off.values()].map(({ offAt }) => offAt))
         return { _tag: "AllOff", off: [...off.values()] }
       }
       const expired = order.deadline + grace
@@ -75,8 +78,9 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
 /** The fact of the measured hold, where a loss had begun. */
 export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
   const { lossBegan, liftedAt } = session
-  if (lossBegan === null || liftedAt === null) return []
-  const asked = durationOf(session.journal.stored().operation.request)
+  const { request } = session.journal.stored().operation
+  if (lossBegan === null || liftedAt === null || !isQuorumLoss(request)) return []
+  const asked = durationOf(request)
   return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
 }
 
@@ -84,10 +88,12 @@ export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
  * Writes until a write that was sent after the lift is acknowledged: at first one to every endpoint, then one at a time.
  * Never ends by itself.
  */
-export const writeUntilAcknowledged = (session: Session, since: Instant): Effect.Effect<ProbeSample> =>
+export const writeUntilAcknowledged = (
+  { cluster, prober }: { readonly cluster: Cluster; readonly prober: Prober },
+  timeline: Timeline,
+  since: Instant
+): Effect.Effect<ProbeSample> =>
   Effect.gen(function* () {
-    const { cluster, prober, timeline } = session
-    if (prober === null || cluster === null) return yield* Effect.never
     const timeout = cluster.target.recoveryWriteTimeout
     yield* prober.stop
     for (let opened = false; !opened;) {
@@ -115,17 +121,17 @@ const clockError = 100
 
 const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
-    const { cluster, epoch, journal } = session
-    if (cluster === null) return null
+    const injector = injectorOf(session, fence)
+    if (injector === null) return null
     const { host } = fence.process
-    const id = fenceId(journal.stored().operation, fence)
-    const lifted = yield* bounded(fence, cluster.injector.lift(host, id, epoch)).pipe(
+    const id = fenceId(session.journal.stored().operation, order, fence)
+    const lifted = yield* bounded(fence, injector.lift(host, id, epochOf(session, order))).pipe(
       Effect.map((state): FenceState | null => state),
       Effect.catchTag("InjectorError", (problem) =>
         Effect.andThen(
           Effect.logWarning(`A lift of ${fence.member} failed: ${problem.detail}`),
           // The answer may be all that was lost, and a fence ends by itself: the host's record tells.
-          inspect(session, fence)
+          inspect(session, order, fence)
         )
       )
     )
@@ -147,12 +153,13 @@ const ownTime = (
     const now = session.timeline.now()
     const sentAt = session.liftSentAt ?? order.armedAt
     if (lifted.by === "Worker" && lifted.offAt >= sentAt) return Math.min(now, lifted.offAt)
-    const skew = session.cluster === null ? 0 : yield* skewOf(session.cluster.injector, fence)
+    const injector = injectorOf(session, fence)
+    const skew = injector === null ? 0 : yield* skewOf(injector, fence)
     const offAt = Math.min(now, Math.max(order.armedAt, lifted.offAt - skew))
     return lifted.by === "Worker" && offAt >= sentAt - clockError ? Math.max(sentAt, offAt) : offAt
   })
 
-const skewOf = (injector: NonNullable<Session["cluster"]>["injector"], fence: PlannedFence): Effect.Effect<number> =>
+const skewOf = (injector: Injector, fence: PlannedFence): Effect.Effect<number> =>
   injector
     .preflight(fence.process)
     .pipe(Effect.match({ onFailure: () => 0, onSuccess: (said) => (said._tag === "Ready" ? said.skew : 0) }))

@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { type Cluster, parseServiceName } from "@inquorate/core/Cluster"
+import type { Cluster } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
+import type { Injector } from "@inquorate/core/Injector"
 import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
@@ -22,14 +23,15 @@ import {
 } from "@inquorate/core/Plan"
 import {
   type FaultRequest,
+  isQuorumLoss,
   overridesOf,
   type PartitionRequest,
   type QuorumLossRequest,
   subjectOf
 } from "@inquorate/core/Request"
-import type { Target } from "@inquorate/core/Target"
+import type { Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
-import { type Member, Topology } from "@inquorate/core/Topology"
+import { type Member, type NodeFacts, type ProcessRef, serviceNameOf, Topology } from "@inquorate/core/Topology"
 import { crowdRefusals, type Guards, storeRefusal } from "./Guards.ts"
 
 /** A guard said no. `topology` is there where the group was found. */
@@ -49,14 +51,22 @@ export const skewMost: Millis = 1000
 /** How long a discovery may take before the cluster counts as unreachable. */
 export const discoverTimeout: Millis = 10_000
 
-/** The cluster and group that a request names, or `undefined` where no cluster is configured under that name. */
+/**
+ * The cluster and group that a service name means by its own form, `fabric:/<cluster>/<group>`, or `undefined` where no
+ * cluster is configured under that name.
+ */
 export const findCluster = (
   clusters: ReadonlyArray<Cluster>,
-  request: PartitionRequest
+  serviceName: string
 ): { readonly cluster: Cluster; readonly group: string } | undefined => {
-  const named = parseServiceName(request.serviceName)
-  const cluster = clusters.find(({ name }) => name === named?.cluster)
-  return named === undefined || cluster === undefined ? undefined : { cluster, group: named.group }
+  let found: { readonly cluster: Cluster; readonly group: string } | undefined
+  for (const cluster of clusters) {
+    const prefix = `fabric:/${cluster.name}/`
+    // The name of an application may have slashes, and another one's may begin it.
+    if (!serviceName.startsWith(prefix) || (found?.cluster.name.length ?? 0) > cluster.name.length) continue
+    found = { cluster, group: serviceName.slice(prefix.length) }
+  }
+  return found
 }
 
 /** The group that a request names as it stands now. */
@@ -65,43 +75,24 @@ export const discoverGroup = (
   request: PartitionRequest
 ): Effect.Effect<{ readonly cluster: Cluster; readonly topology: Topology }, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
-    const unknown = Refusal.cases.UnknownService.make({ serviceName: request.serviceName })
-    const found = findCluster(clusters, request)
-    if (found === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
-    const topologies = yield* discover(found.cluster.target)
-    const topology = topologies.find(({ group }) => group === found.group)
-    if (topology === undefined) return yield* new GuardRefused({ refusal: unknown, topology: null })
-    if (topology.partitionId !== request.partitionId) {
-      const refusal = Refusal.cases.UnknownPartition.make({ partitionId: request.partitionId })
-      return yield* new GuardRefused({ refusal, topology })
+    const { cluster, groups } = yield* discoverService(clusters, request.serviceName)
+    const refusal = kindRefusal(request, groups[0]!)
+    if (refusal !== null) return yield* new GuardRefused({ refusal, topology: groups[0]! })
+    const topology = groups.find(({ partitionId }) => partitionId === request.partitionId)
+    if (topology === undefined) {
+      const unknown = Refusal.cases.UnknownPartition.make({ partitionId: request.partitionId })
+      return yield* new GuardRefused({ refusal: unknown, topology: groups[0]! })
     }
-    return { cluster: found.cluster, topology }
+    return { cluster, topology }
   })
 
 /** The groups of a target, bounded in time. */
 export const discover = (target: Target): Effect.Effect<ReadonlyArray<Topology>, Unreachable> =>
-  target.discover.pipe(
-    Effect.mapError(
-      ({ detail, endpoint, reason }) =>
-        new Unreachable({
-          detail: `${target.cluster} at ${endpoint}: ${detail}`,
-          retryable: reason === "Unreachable" || reason === "TimedOut"
-        })
-    ),
-    Effect.timeoutOption(discoverTimeout),
-    Effect.flatMap(
-      Option.match({
-        onSome: Effect.succeed,
-        onNone: () =>
-          Effect.fail(
-            new Unreachable({
-              detail: `${target.cluster} did not answer within ${discoverTimeout} ms`,
-              retryable: true
-            })
-          )
-      })
-    )
-  )
+  answered(target, target.discover)
+
+/** The nodes that a target tells of itself, bounded in time; none where they follow from its members. */
+export const discoverNodes = (target: Target): Effect.Effect<ReadonlyArray<NodeFacts>, Unreachable> =>
+  target.nodes === undefined ? Effect.succeed([]) : answered(target, target.nodes)
 
 /**
  * The plan of a cut on a group, after every guard: the cluster's own, the group's, its processes' and hosts', our store's
@@ -138,13 +129,13 @@ export const planCut = (
     }
     const prepared = yield* Effect.forEach(
       cut.success,
-      (member) =>
-        Effect.catchTag(planFence(cluster, member), "FenceRefused", ({ refusal }) => Effect.fail(refuse(refusal))),
+      (member) => Effect.mapError(planFence(cluster.injector, member), (problem) => fenceProblem(problem, topology)),
       { concurrency: "unbounded" }
     )
     const fences = prepared.map(({ fence }) => fence)
     const warnings = prepared.flatMap(({ warnings }) => warnings)
-    const crowd = yield* crowdRefusals(ground.guards, ground.store, asked, fences, options)
+    const of = { ...asked, clusters: [cluster.name] }
+    const crowd = yield* crowdRefusals(ground.guards, ground.store, of, fences, options)
     yield* Effect.forEach(crowd, insist, { discard: true })
     const counting = topology.members.filter((member) => member.counts)
     return {
@@ -161,24 +152,30 @@ export const planCut = (
     }
   })
 
-/** Fails with `Busy` where another operation's fences stand on the partition, may stand, or wait for another attempt. */
+/**
+ * Fails with `Busy` where another operation's fences stand on the partition or the node, may stand, or wait for another
+ * attempt, and where they stand on a process of `fences` that one of the two ends.
+ */
 export const refuseBusy = (
   store: OperationStore["Service"],
   id: Guid,
   request: FaultRequest,
-  options: { readonly queuedCount: boolean }
+  options: { readonly queuedCount: boolean; readonly fences?: ReadonlyArray<PlannedFence> }
 ): Effect.Effect<void, GuardRefused | StoreError> =>
   Effect.gen(function* () {
     const holding = yield* store.holding
     const other = holding.find(
       ({ operation }) =>
         operation.id !== id &&
-        subjectOf(operation.request) === subjectOf(request) &&
         holdsPartition(operation) &&
-        (options.queuedCount || occupies(operation))
+        ((subjectOf(operation.request) === subjectOf(request) && (options.queuedCount || occupies(operation))) ||
+          meets(operation, request, options.fences ?? []))
     )
     if (other !== undefined) return yield* new GuardRefused({ refusal: busy(other.operation), topology: null })
   })
+
+/** What tells one server process from every other. */
+export const processKey = ({ host, pid, startTime }: ProcessRef): string => `${host}/${pid}/${startTime}`
 
 /** The refusal that names the operation in the way. */
 export const busy = (operation: Operation): Refusal =>
@@ -205,25 +202,26 @@ export const refuseTooLong = (request: QuorumLossRequest, limit: Millis | null):
 export const notSteady = (topology: Topology, detail: string): GuardRefused =>
   new GuardRefused({ refusal: Refusal.cases.NotSteady.make({ detail }), topology })
 
-// --- internal ---
-
-class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
-
-const occupies = (operation: Operation): boolean =>
-  standingOrder(operation) !== null || operation.firstDeadline !== null
-
-interface PreparedFence {
+/** A fence as it is planned, with what a person should know of it. */
+export interface PreparedFence {
   readonly fence: PlannedFence
   readonly warnings: ReadonlyArray<string>
 }
 
-const planFence = (cluster: Cluster, member: Member): Effect.Effect<PreparedFence, FenceRefused | Unreachable> =>
+/** The process of one member cannot be fenced. */
+export class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefused", { refusal: Refusal }) {}
+
+/** The fence of one member by a mechanism, after a look at its process. */
+export const planFence = (
+  injector: Injector,
+  member: Member
+): Effect.Effect<PreparedFence, FenceRefused | Unreachable> =>
   Effect.gen(function* () {
     const mistaken = (problem: string) =>
       new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
     const { process } = member
     if (process === null) return yield* mistaken(member.processProblem)
-    const preflight = yield* cluster.injector
+    const preflight = yield* injector
       .preflight(process)
       .pipe(
         Effect.mapError(({ detail, host }) => new Unreachable({ detail: `host ${host}: ${detail}`, retryable: true }))
@@ -245,7 +243,7 @@ const planFence = (cluster: Cluster, member: Member): Effect.Effect<PreparedFenc
           fence: {
             member: member.name,
             node: member.node,
-            injector: cluster.injector.name,
+            injector: injector.name,
             grade: preflight.grade,
             process,
             ...(preflight.machineId === undefined ? {} : { machineId: preflight.machineId })
@@ -254,3 +252,79 @@ const planFence = (cluster: Cluster, member: Member): Effect.Effect<PreparedFenc
         }
     }
   })
+
+/** A fence's refusal as that of its group. */
+export const fenceProblem = (problem: FenceRefused | Unreachable, topology: Topology): GuardRefused | Unreachable =>
+  problem._tag === "FenceRefused" ? new GuardRefused({ refusal: problem.refusal, topology }) : problem
+
+// --- internal ---
+
+// Two losses of a quorum may share a server process; what ends a process may share it with nobody.
+const meets = (operation: Operation, request: FaultRequest, fences: ReadonlyArray<PlannedFence>): boolean => {
+  if (isQuorumLoss(operation.request) && isQuorumLoss(request)) return false
+  const taken = new Set((standingOrder(operation)?.fences ?? []).map(({ process }) => processKey(process)))
+  return fences.some(({ process }) => taken.has(processKey(process)))
+}
+
+const occupies = (operation: Operation): boolean =>
+  standingOrder(operation) !== null || operation.firstDeadline !== null
+
+const answered = <A>(
+  target: Target,
+  asked: Effect.Effect<ReadonlyArray<A>, TargetError>
+): Effect.Effect<ReadonlyArray<A>, Unreachable> =>
+  asked.pipe(
+    Effect.mapError(
+      ({ detail, endpoint, reason }) =>
+        new Unreachable({
+          detail: `${target.cluster} at ${endpoint}: ${detail}`,
+          retryable: reason === "Unreachable" || reason === "TimedOut"
+        })
+    ),
+    Effect.timeoutOrElse({
+      duration: discoverTimeout,
+      orElse: () =>
+        Effect.fail(
+          new Unreachable({
+            detail: `${target.cluster} did not answer within ${discoverTimeout} ms`,
+            retryable: true
+          })
+        )
+    })
+  )
+
+// A simulated application's services may be called anything, and one service may be many groups.
+const discoverService = (
+  clusters: ReadonlyArray<Cluster>,
+  serviceName: string
+): Effect.Effect<{ readonly cluster: Cluster; readonly groups: ReadonlyArray<Topology> }, GuardRefused | Unreachable> =>
+  Effect.gen(function* () {
+    const isMeant = (topology: Topology): boolean => serviceNameOf(topology) === serviceName
+    const named = findCluster(clusters, serviceName)
+    if (named !== undefined) {
+      const groups = (yield* discover(named.cluster.target)).filter(isMeant)
+      if (groups.length > 0) return { cluster: named.cluster, groups }
+    }
+    const others = clusters.filter((cluster) => cluster !== named?.cluster)
+    const seen = yield* Effect.forEach(others, ({ target }) => Effect.option(discover(target)), {
+      concurrency: "unbounded"
+    })
+    for (const [index, cluster] of others.entries()) {
+      const groups = Option.getOrElse(seen[index]!, () => []).filter(isMeant)
+      if (groups.length > 0) return { cluster, groups }
+    }
+    return yield* new GuardRefused({ refusal: Refusal.cases.UnknownService.make({ serviceName }), topology: null })
+  })
+
+// What a kind of service cannot suffer is told before its partition is looked for, as Service Fabric does.
+const kindRefusal = (request: PartitionRequest, { service }: Topology): Refusal | null => {
+  if (service === undefined) return null
+  const { serviceName } = request
+  if (service.kind === "Stateless") {
+    if (isQuorumLoss(request) || request.kind === "PartitionDataLoss") {
+      return Refusal.cases.Stateless.make({ serviceName })
+    }
+    return request.mode === "OnlyActiveSecondaries" ? Refusal.cases.NoSecondaries.make({ serviceName }) : null
+  }
+  return isQuorumLoss(request) && !service.persisted ? Refusal.cases.Volatile.make({ serviceName }) : null
+}

@@ -1,152 +1,32 @@
 /**
- * The forward actions: look up, arm, verify, hold, lift, recover. Each does one phase of the stored operation and says
- * what happened; none stores a move itself. Each may be begun again by another worker, and then begins by looking.
+ * The forward actions of a loss of the quorum once it is armed: verify, hold; and the lift of every fault. Each does one
+ * phase of the stored operation and says what happened; none stores a move itself. Each may be begun again by another
+ * worker, and then begins by looking.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
-import type { FabricErrorCode } from "@inquorate/core/FabricError"
-import type { FenceState, InjectorError } from "@inquorate/core/Injector"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
-import type { StoreError } from "@inquorate/core/OperationStore"
-import { describeRefusal, overrideOf, type PlannedFence, Refusal, refusalCode } from "@inquorate/core/Plan"
-import { durationOf, isQuorumLoss, subjectOf } from "@inquorate/core/Request"
+import type { PlannedFence } from "@inquorate/core/Plan"
+import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { health, type Topology } from "@inquorate/core/Topology"
-import { judgeHold, judgeLoss, judgeRecovery, survivorsWordFrom } from "@inquorate/core/Verdict"
-import { holdFacts, liftAll, liftFacts, type Off, writeUntilAcknowledged } from "./Lifting.ts"
-import { crowdRefusals } from "./Guards.ts"
-import {
-  discover,
-  discoverGroup,
-  findCluster,
-  GuardRefused,
-  notSteady,
-  overrides,
-  planCut,
-  refuseBusy,
-  Unreachable
-} from "./LookUp.ts"
+import type { Topology } from "@inquorate/core/Topology"
+import { judgeHold, judgeLoss, survivorsWordFrom } from "@inquorate/core/Verdict"
+import { confirmArmed } from "./Arming.ts"
+import { holdFacts, liftAll, liftFacts, type Off } from "./Lifting.ts"
+import { failed, unwatchable } from "./Outcomes.ts"
 import type { Prober } from "./Prober.ts"
-import { bounded, closeGap, fenceId, inspect, inspectAll, keepWatching, type Outcome, type Session } from "./Session.ts"
-
-/** The failure of a step, with the sentence that says why. */
-export const failed = (
-  session: Session,
-  error: FabricErrorCode,
-  retryable: boolean,
-  text: string,
-  facts: ReadonlyArray<Fact> = []
-): Outcome => ({
-  event: { _tag: "StepFailed", at: session.timeline.now(), error, retryable },
-  facts: [...facts, { _tag: "Noted", text }]
-})
-
-/** The outcome of a fault that no driver carries out yet. */
-export const notYet = (session: Session): Outcome =>
-  failed(session, "FABRIC_E_INVALID_OPERATION", false, "This kind of fault is not carried out yet")
-
-/** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
-export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
-  failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
-
-/** Looks the group up, asks every guard, and orders the fences of the smallest cut. */
-export const lookUp = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
-  Effect.gen(function* () {
-    const { ground, journal, prober, timeline } = session
-    const { id, request } = operation
-    if (!isQuorumLoss(request)) return notYet(session)
-    // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
-    if (findCluster(ground.clusters, request) !== undefined) {
-      yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    }
-    const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    session.topology = topology
-    journal.note({ _tag: "TopologySeen", topology })
-    yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    const asked = { id, request, receivedAt: operation.receivedAt }
-    const plan = yield* planCut(ground, { cluster, topology }, asked, { queuedCount: false })
-    journal.note({ _tag: "Planned", plan })
-    if (prober !== null) yield* steady(prober, topology, cluster.target.recoveryWriteTimeout)
-    yield* refuseBusy(ground.store, id, request, { queuedCount: false })
-    for (const refusal of yield* crowdRefusals(ground.guards, ground.store, asked, plan.fences, {
-      queuedCount: false
-    })) {
-      const override = overrideOf(refusal)
-      if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
-    }
-    const at = timeline.now()
-    session.orderedAttempt = operation.attempt
-    session.confirmed = null
-    session.liftSentAt = null
-    session.lossBegan = null
-    session.liftedAt = null
-    session.survivors.length = 0
-    const deadline = at + verifyBudget + request.hold
-    const facts = plan.fences.map(({ grade, member, process }): Fact => ({
-      _tag: "FenceOrdered",
-      member,
-      host: process.host,
-      grade,
-      epoch: session.epoch,
-      deadline
-    }))
-    return { event: { _tag: "FencesOrdered", at, fences: plan.fences }, facts } satisfies Outcome
-  }).pipe(
-    Effect.catchTags({
-      GuardRefused: ({ refusal }) => Effect.succeed(refusedBy(session, refusal)),
-      Unreachable: ({ detail, retryable }) =>
-        Effect.succeed(failed(session, "FABRIC_E_COMMUNICATION_ERROR", retryable, detail))
-    })
-  )
-
-/** A write that is acknowledged now, or the refusal of a group that takes none. */
-export const steady = (
-  prober: Pick<Prober, "open" | "endpoints" | "once">,
-  topology: Topology,
-  timeout: Millis
-): Effect.Effect<void, GuardRefused | Unreachable> =>
-  Effect.gen(function* () {
-    yield* prober.open
-    let last = "no endpoint to write to"
-    for (let endpoint = 0; endpoint < prober.endpoints(); endpoint++) {
-      const { outcome } = yield* prober.once(endpoint, timeout)
-      if (outcome?._tag === "Acknowledged") return
-      if (outcome !== null) last = outcome.detail
-    }
-    return yield* notSteady(topology, last)
-  }).pipe(
-    Effect.catchTag("TargetError", ({ detail, reason }) =>
-      Effect.fail(new Unreachable({ detail, retryable: reason === "Unreachable" || reason === "TimedOut" }))
-    )
-  )
-
-/** Arms every fence of the order, or looks how an earlier owner's fences stand. */
-export const arm = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const { prober, timeline } = session
-    const fresh = session.orderedAttempt === operation.attempt
-    session.orderedAttempt = null
-    // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
-    if (prober !== null) yield* Effect.ignore(prober.watch)
-    if (!fresh) return yield* confirmArmed(session, operation, order)
-    const startBy = yield* session.ground.lease.permit
-    const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
-      concurrency: "unbounded"
-    })
-    const facts: Array<Fact> = []
-    const problems: Array<readonly [PlannedFence, InjectorError]> = []
-    answers.forEach((answer, index) => {
-      const fence = order.fences[index]!
-      if (Result.isFailure(answer)) problems.push([fence, answer.failure])
-      else facts.push(armedFact(fence.member, answer.success))
-    })
-    if (problems.length > 0) return yield* armFailed(session, problems, facts)
-    const at = timeline.now()
-    session.confirmed = { attempt: operation.attempt, at }
-    return { event: { _tag: "FencesArmed", at }, facts }
-  })
+import {
+  bounded,
+  closeGap,
+  fenceId,
+  injectorOf,
+  inspectAll,
+  keepWatching,
+  type Outcome,
+  type Session
+} from "./Session.ts"
 
 /** Judges from writes whether the quorum is gone, until it is proven or the budget for it is over. */
 export const verify = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
@@ -256,66 +136,21 @@ export const lift = (
         facts
       )
     }
+    // The others hold nothing: a restarted member that was seen running early is back early.
+    if (!isQuorumLoss(operation.request)) return fencesLifted(session, facts)
     const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + durationOf(operation.request)))
     if (short !== undefined) return brokenHold(session, short.fence.member, shortReason(short), facts)
-    return { event: { _tag: "FencesLifted", at: session.liftedAt ?? session.timeline.now() }, facts }
-  })
-
-/** Proves the recovery: a write sent after the lift, every voter back, one leader, nothing of ours left. */
-export const recover = (
-  session: Session,
-  order: Order,
-  phase: typeof Phase.cases.Recovering.Type
-): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const { cluster, timeline } = session
-    if (cluster === null) return unwatchable(session)
-    let acknowledged: ProbeSample | null = null
-    let standing: { readonly healthy: boolean; readonly words: string } = {
-      healthy: false,
-      words: "the group was not seen"
-    }
-    let clean = false
-    const proof = Effect.gen(function* () {
-      const sample = yield* writeUntilAcknowledged(session, phase.liftedAt)
-      acknowledged = sample
-      while (true) {
-        standing = yield* lookAtHealth(session)
-        if (standing.healthy) clean = yield* allOff(session, order)
-        if (standing.healthy && clean) return
-        yield* Effect.sleep(healthEvery)
-      }
-    })
-    // A keeper may have lifted long before anybody of ours came back: the budget runs from when we could first look.
-    const budgetEnds = Math.max(phase.liftedAt, session.began) + cluster.target.recoveryBudget
-    yield* Effect.raceFirst(proof, timeline.sleepUntil(budgetEnds))
-    const sample = acknowledged as ProbeSample | null
-    const verdict = judgeRecovery({
-      acknowledged: sample,
-      liftedAt: phase.liftedAt,
-      healthy: standing.healthy,
-      health: standing.words,
-      clean
-    })
-    const facts: Array<Fact> = [{ _tag: "Judged", verdict }]
-    if (sample?.endedAt != null) {
-      facts.unshift({ _tag: "RecoveryMeasured", recovery: Math.max(0, sample.endedAt - phase.liftedAt) })
-    }
-    if (verdict.outcome === "Confirmed") return { event: { _tag: "RecoveryProven", at: timeline.now() }, facts }
-    return failed(session, "FABRIC_E_TIMEOUT", false, `The recovery was not proven: ${verdict.facts.join("; ")}`, facts)
+    return fencesLifted(session, facts)
   })
 
 // --- internal ---
 
-const armedFact = (member: string, { grade, processes }: typeof FenceState.cases.Armed.Type): Fact => ({
-  _tag: "FenceArmed",
-  member,
-  processes,
-  ...(grade === undefined ? {} : { grade })
+const fencesLifted = (session: Session, facts: ReadonlyArray<Fact>): Outcome => ({
+  event: { _tag: "FencesLifted", at: session.liftedAt ?? session.timeline.now() },
+  facts
 })
 
 const judgeEvery = 10
-const healthEvery = 100
 const survivorsEvery = 500
 const lookEvery = 500
 const presentEvery = 250
@@ -325,83 +160,6 @@ const frozenFrom: Millis = 1000
 const timeToAsk = 1500
 /** How much shorter than asked a fence may have stood by its host's record: the promise for a measured hold. */
 const holdTolerance: Millis = 100
-
-const armOne = (
-  session: Session,
-  operation: Operation,
-  order: Order,
-  fence: PlannedFence,
-  startByMonotonic: Millis
-): Effect.Effect<Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>> => {
-  const { cluster, epoch, timeline } = session
-  const armed = bounded(
-    fence,
-    cluster!.injector.arm({
-      fence: fenceId(operation, fence),
-      process: fence.process,
-      epoch,
-      deadline: timeline.toWall(order.deadline),
-      startByMonotonic
-    })
-  )
-  return Effect.result(
-    Effect.catchTag(armed, "InjectorError", (problem) =>
-      problem.reason !== "Unknown"
-        ? Effect.fail(problem)
-        : // The answer was lost: the host's record tells whether the fence stands.
-          Effect.filterOrFail(
-            inspect(session, fence),
-            (state) => state?._tag === "Armed" && !state.broken,
-            () => problem
-          ).pipe(Effect.map((state) => state as typeof FenceState.cases.Armed.Type))
-    )
-  )
-}
-
-const armFailed = (
-  session: Session,
-  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>,
-  facts: ReadonlyArray<Fact>
-): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const text = problems
-      .map(([{ member }, { detail, reason }]) => `${member} was not fenced (${reason}): ${detail}`)
-      .join("; ")
-    // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
-    for (const [fence, { reason }] of problems) {
-      if (reason !== "OrderRefused" || session.cluster === null) continue
-      const said = yield* Effect.option(session.cluster.injector.preflight(fence.process))
-      if (said._tag === "Some" && said.value._tag === "Mistaken") {
-        const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
-        return refusedBy(session, refusal, [...facts, { _tag: "Noted", text }])
-      }
-    }
-    const unreachable = problems.some(([, { reason }]) => reason === "Unreachable" || reason === "Unknown")
-    return failed(session, unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT", true, text, facts)
-  })
-
-// Never arms: an earlier owner's order may have been carried out, and only the hosts know.
-const confirmArmed = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const looked = yield* inspectAll(session, order)
-    const facts: Array<Fact> = []
-    for (const [{ member }, state] of looked) {
-      if (state?._tag !== "Armed" || state.broken) {
-        const found =
-          state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
-        return failed(
-          session,
-          "FABRIC_E_COMMUNICATION_ERROR",
-          true,
-          `The fence on ${member} was ordered by an earlier owner, and ${found}`
-        )
-      }
-      facts.push(armedFact(member, state))
-    }
-    const at = session.timeline.now()
-    session.confirmed = { attempt: operation.attempt, at }
-    return { event: { _tag: "FencesArmed", at }, facts }
-  })
 
 const independentFact = (topology: Topology | null, order: Order): string | null => {
   if (topology === null) return null
@@ -539,19 +297,15 @@ const tightenAll = (session: Session, operation: Operation, order: Order): Effec
 
 const tightenOne = (session: Session, operation: Operation, order: Order, fence: PlannedFence): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { cluster, epoch, journal, timeline } = session
-    if (cluster === null) return
+    const { epoch, journal, timeline } = session
+    const injector = injectorOf(session, fence)
+    if (injector === null) return
     while (true) {
       yield* session.ground.lease.permit
       const state = yield* Effect.result(
         bounded(
           fence,
-          cluster.injector.tighten(
-            fence.process.host,
-            fenceId(operation, fence),
-            epoch,
-            timeline.toWall(order.deadline)
-          )
+          injector.tighten(fence.process.host, fenceId(operation, order, fence), epoch, timeline.toWall(order.deadline))
         )
       )
       if (Result.isSuccess(state)) {
@@ -562,9 +316,6 @@ const tightenOne = (session: Session, operation: Operation, order: Order, fence:
       yield* Effect.sleep(lookEvery)
     }
   })
-
-const unwatchable = (session: Session): Outcome =>
-  failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")
 
 const stoodShort = ({ broken, offAt }: Off, askedEnd: Instant): boolean => broken || offAt < askedEnd - holdTolerance
 
@@ -579,26 +330,3 @@ const brokenHold = (session: Session, member: string, reason: string, facts: Rea
   const verdict = { about: "Hold", outcome: "Inconclusive", facts: [said] } as const
   return failed(session, "E_ABORT", false, `The hold was not proven: ${said}`, [...facts, { _tag: "Judged", verdict }])
 }
-
-const lookAtHealth = (session: Session): Effect.Effect<{ readonly healthy: boolean; readonly words: string }> =>
-  Effect.gen(function* () {
-    const { cluster, journal } = session
-    const partitionId = subjectOf(journal.stored().operation.request)
-    const seen = yield* Effect.option(discover(cluster!.target))
-    const topology = seen._tag === "Some" ? seen.value.find((group) => group.partitionId === partitionId) : undefined
-    if (topology === undefined) return { healthy: false, words: "the group could not be seen" }
-    const leaders = topology.members.filter(({ role, up }) => role === "Primary" && up).length
-    const voters = topology.members.filter(({ role }) => role !== "IdleSecondary")
-    const words = `${voters.filter(({ up }) => up).length} of ${voters.length} voters up, ${leaders} leader${leaders === 1 ? "" : "s"}`
-    // A group that was broken while degraded is back when everybody is back who was there.
-    const before = overrides(journal.stored().operation.request, "degraded") ? session.topology : null
-    const back =
-      before === null
-        ? health(topology) === "Healthy"
-        : health(topology) !== "Lost" &&
-          before.members.every(({ name, up }) => !up || topology.members.some((now) => now.name === name && now.up))
-    return { healthy: back && leaders === 1, words }
-  })
-
-const allOff = (session: Session, order: Order): Effect.Effect<boolean> =>
-  Effect.map(inspectAll(session, order), (looked) => looked.every(([, state]) => state?._tag === "Lifted"))

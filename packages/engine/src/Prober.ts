@@ -37,19 +37,18 @@ export interface Prober {
   readonly noteUnanswered: () => void
 }
 
-/** The prober of one group; `firstSequence` continues the count of an earlier drive of the same worker. */
+/** The prober of one group; `nextSequence` goes on with the count of all probers of the same worker and operation. */
 export const make = (
   target: Target,
   group: string,
   journal: Pick<Journal, "sample">,
   timeline: Timeline,
-  firstSequence: number
+  nextSequence: () => number
 ): Effect.Effect<Prober, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const opening = yield* Semaphore.make(1)
     let samples: Array<ProbeSample> = []
-    let sequence = firstSequence
     let probe: Probe | undefined
     let watchers: Fiber.Fiber<void> | undefined
     let watchedFrom = 0
@@ -79,7 +78,7 @@ export const make = (
     const send = (open: Probe, endpoint: string, timeout: Millis | null): Effect.Effect<ProbeSample> =>
       Effect.suspend(() => {
         const sample: ProbeSample = {
-          sequence: sequence++,
+          sequence: nextSequence(),
           endpoint,
           sentAt: timeline.now(),
           endedAt: null,

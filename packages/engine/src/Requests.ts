@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { collect, type EvidenceEntry, type Fact } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
@@ -15,7 +16,17 @@ import { advance, isTerminal, make as makeOperation, type Operation, standingOrd
 import { type OperationChange, type Operations, type PlanPreview, RequestRefused } from "@inquorate/core/Operations"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { describeRefusal, refusalCode } from "@inquorate/core/Plan"
-import { isQuorumLoss, type QuorumLossRequest, subjectOf } from "@inquorate/core/Request"
+import {
+  type FaultRequest,
+  isNodeRequest,
+  isPartitionRequest,
+  isQuorumLoss,
+  kindOf,
+  type NodeRequest,
+  placeOf,
+  type QuorumLossRequest,
+  subjectOf
+} from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
 import { phaseFacts } from "./Journal.ts"
@@ -28,8 +39,9 @@ import {
   refuseTooLong,
   type Unreachable
 } from "./LookUp.ts"
-import { steady } from "./Performing.ts"
+import * as Looking from "./Looking.ts"
 import * as Prober from "./Prober.ts"
+import { recover } from "./Recover.ts"
 import type { Ground } from "./Session.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -41,7 +53,7 @@ export const make = (
 ): Operations["Service"] => {
   const { store } = ground
   const limitOf = (request: QuorumLossRequest): Millis | null => {
-    const found = findCluster(ground.clusters, request)
+    const found = findCluster(ground.clusters, request.serviceName)
     return found === undefined ? defaultMaxHold : found.cluster.maxHold
   }
 
@@ -54,13 +66,17 @@ export const make = (
       )
     )
 
-  const start: Operations["Service"]["start"] = Effect.fn("Operations.start")(function* (id, request, options) {
+  // One start of a node after the other: between the look whether another runs on it and the storing comes no third.
+  const nodes = Semaphore.makeUnsafe(1)
+
+  const startOne = Effect.fnUntraced(function* (id: Guid, request: FaultRequest, options: StartOptions) {
+    if (isNodeRequest(request)) yield* refuseTransition(store, request)
     if (options.maxHold === "configured" && isQuorumLoss(request)) {
       yield* refuseTooLong(request, limitOf(request)).pipe(
         Effect.mapError(({ refusal }) => refused("E_INVALIDARG", refusal))
       )
     }
-    if (options.guard && isQuorumLoss(request)) {
+    if (options.guard) {
       const known = yield* Effect.catchTag(store.get(id), "StoreError", storeRefused)
       if (known !== null) return yield* duplicate(id)
       yield* guardAll(ground, id, request)
@@ -68,9 +84,15 @@ export const make = (
     const operation = makeOperation(id, request, Math.floor(yield* Clock.currentTimeMillis))
     const answer = yield* Effect.catchTag(store.create(operation), "StoreError", storeRefused)
     if (answer === "Duplicate") return yield* duplicate(id)
-    yield* Effect.logDebug("Operation received").pipe(Effect.annotateLogs({ operationId: id }))
+    yield* Effect.logDebug("Operation received").pipe(
+      Effect.annotateLogs({ operationId: id, kind: kindOf(request), place: placeOf(request) })
+    )
     return operation
   })
+
+  const start: Operations["Service"]["start"] = Effect.fn("Operations.start")((id, request, options) =>
+    isNodeRequest(request) ? nodes.withPermits(1)(startOne(id, request, options)) : startOne(id, request, options)
+  )
 
   const cancel: Operations["Service"]["cancel"] = Effect.fn("Operations.cancel")(function* (id, force) {
     while (true) {
@@ -129,7 +151,9 @@ export const make = (
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
     ),
-    recover: () => Effect.void,
+    recover: Effect.fn("Operations.recover")(function* (scope) {
+      yield* recover(ground.clusters, yield* clusters, scope)
+    }),
     unready: unready(ground)
   }
 }
@@ -183,15 +207,51 @@ const lookRefused = (problem: GuardRefused | Unreachable | StoreError): Effect.E
   }
 }
 
-const guardAll = (ground: Ground, id: Guid, request: QuorumLossRequest): Effect.Effect<void, RequestRefused> =>
+interface StartOptions {
+  readonly guard: boolean
+  readonly maxHold: "configured" | "none"
+}
+
+// A node takes one transition at a time, and says so even to a repeated id: its lock comes first.
+const refuseTransition = (store: Ground["store"], request: NodeRequest): Effect.Effect<void, RequestRefused> =>
+  store.holding.pipe(
+    Effect.catchTag("StoreError", storeRefused),
+    Effect.flatMap((holding) => {
+      const other = holding.find(
+        ({ operation }) => subjectOf(operation.request) === subjectOf(request) && !isTerminal(operation)
+      )
+      return other === undefined ? Effect.void : Effect.fail(transitionRuns(request, other.operation.id))
+    })
+  )
+
+const transitionRuns = ({ nodeName }: NodeRequest, id: Guid): RequestRefused =>
+  new RequestRefused({
+    code: "FABRIC_E_NODE_TRANSITION_IN_PROGRESS",
+    detail: `There is already a running transition on this node. Operation ${id} runs on ${nodeName}: wait for its end or cancel it.`,
+    refusal: null
+  })
+
+const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
   Effect.gen(function* () {
     yield* refuseBusy(ground.store, id, request, { queuedCount: true })
-    const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
+    const found = yield* Looking.find(ground, request)
     const receivedAt = Math.floor(yield* Clock.currentTimeMillis)
-    yield* planCut(ground, { cluster, topology }, { id, request, receivedAt }, { queuedCount: true })
+    const planned = yield* Looking.plan(ground, found, { id, request, receivedAt }, { queuedCount: true })
+    if (planned.standing === undefined) {
+      yield* refuseBusy(ground.store, id, request, { queuedCount: true, fences: planned.fences })
+    }
+    if (found._tag === "Node" || !Looking.needsSteady(request, found.topology)) return
+    const { cluster, topology } = found
     const timeline = yield* Timeline.make
-    const prober = yield* Prober.make(cluster.target, topology.group, { sample: () => undefined }, timeline, 1)
-    yield* steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
+    let sequence = 1
+    const prober = yield* Prober.make(
+      cluster.target,
+      topology.group,
+      { sample: () => undefined },
+      timeline,
+      () => sequence++
+    )
+    yield* Looking.steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
   }).pipe(Effect.scoped, Effect.catch(lookRefused))
 
 const preview = (
@@ -243,11 +303,12 @@ const entriesOf = (
     })
   )
 
-/** One operation for each partition: the one whose fences stand or may stand, else the one that looks, else none. */
+/** One operation for each partition, those of nodes aside: the one whose fences stand or may stand, else the one that looks, else none. */
 const holdersOf = (holding: ReadonlyArray<Operation>): ReadonlyArray<Operation> => {
   const holders = new Map<Guid, Operation>()
   for (const operation of holding) {
     const { stage } = operation
+    if (!isPartitionRequest(operation.request)) continue
     if (stage._tag === "Advancing" && stage.step._tag === "IntentSaved") continue
     const before = holders.get(subjectOf(operation.request))
     if (before === undefined || (standingOrder(before) === null && standingOrder(operation) !== null)) {

@@ -4,14 +4,15 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type * as Scope from "effect/Scope"
-import type { Cluster } from "@inquorate/core/Cluster"
+import * as Scope from "effect/Scope"
+import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import { collect, type EvidenceEntry, type Fact, type SurvivorsWord } from "@inquorate/core/Evidence"
-import { type FenceId, type FenceState, InjectorError } from "@inquorate/core/Injector"
+import { type FenceId, type FenceState, type Injector, InjectorError } from "@inquorate/core/Injector"
 import { type Event, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError, Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
-import { isPartitionRequest } from "@inquorate/core/Request"
+import { type FaultRequest, isPartitionRequest, isQuorumLoss } from "@inquorate/core/Request"
+import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import * as Journal from "./Journal.ts"
@@ -37,9 +38,17 @@ export interface Session {
   readonly epoch: number
   readonly timeline: Timeline.Timeline
   readonly journal: Journal.Journal
-  /** Null where no cluster of that name is configured any more. */
-  readonly cluster: Cluster | null
-  readonly prober: Prober.Prober | null
+  /**
+   * The cluster of the partition and its probe: null where none of that name is configured, and for a node, whose members
+   * may be of several.
+   */
+  cluster: Cluster | null
+  group: string | null
+  prober: Prober.Prober | null
+  /** Another probe of this drive, of any group. */
+  readonly probe: (target: Target, group: string) => Effect.Effect<Prober.Prober>
+  /** What the epochs on the hosts of another operation's fences begin at, which this one lifts. */
+  standingEpoch: number
   /** When this drive began. */
   readonly began: Instant
   topology: Topology | null
@@ -73,10 +82,15 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
     const entries = yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
     const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline)
-    const found = isPartitionRequest(operation.request) ? findCluster(ground.clusters, operation.request) : undefined
-    const first = nextSequence(entries, ground.worker)
-    const prober =
-      found === undefined ? null : yield* Prober.make(found.cluster.target, found.group, journal, timeline, first)
+    const scope = yield* Effect.scope
+    let sequence = nextSequence(entries, ground.worker)
+    const probe = (target: Target, group: string): Effect.Effect<Prober.Prober> =>
+      Scope.provide(
+        Prober.make(target, group, journal, timeline, () => sequence++),
+        scope
+      )
+    const found = placeOf(ground.clusters, operation.request, evidence.topology)
+    const prober = found === undefined ? null : yield* probe(found.cluster.target, found.group)
     const last = entries.at(-1)
     const verifying = evidence.phases.findLast(({ phase }) => phase === "Verifying")
     const lifting = evidence.phases.findLast(({ phase }) => phase === "Lifting" || phase === "Undoing")
@@ -88,7 +102,10 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
       timeline,
       journal,
       cluster: found?.cluster ?? null,
+      group: found?.group ?? null,
       prober,
+      probe,
+      standingEpoch: yield* standingEpochOf(ground, operation),
       began: timeline.now(),
       topology: evidence.topology,
       orderedAttempt: null,
@@ -109,20 +126,53 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
 export const orderOf = (session: Session): Order | null => standingOrder(session.journal.stored().operation)
 
 /** The name of a fence on its host. */
-export const fenceId = (operation: Operation, fence: PlannedFence): FenceId => ({
-  operationId: operation.id,
-  attempt: operation.attempt,
+export const fenceId = (operation: Operation, order: Order, fence: PlannedFence): FenceId => ({
+  operationId: order.of?.operationId ?? operation.id,
+  attempt: order.of?.attempt ?? operation.attempt,
   member: fence.member
 })
 
+/** The epoch by which this drive speaks to the hosts of an order: above that of whoever armed it. */
+export const epochOf = (session: Session, order: Order): number =>
+  order.of === undefined ? session.epoch : session.standingEpoch + session.epoch
+
+/** The mechanism that a fence names, in the cluster it belongs to or in any that has its host; null where none has. */
+export const injectorOf = (session: Session, fence: PlannedFence): Injector | null =>
+  injectorAmong(session.ground.clusters, session.cluster, fence)
+
+/** The same of these clusters, `of` first where the fence names none itself. */
+export const injectorAmong = (
+  clusters: ReadonlyArray<Cluster>,
+  of: Cluster | null,
+  fence: PlannedFence
+): Injector | null => {
+  const own = fence.cluster === undefined ? of : clusters.find(({ name }) => name === fence.cluster)
+  const others = clusters.filter(({ hosts }) => hosts.includes(fence.process.host))
+  for (const cluster of own == null ? others : [own, ...others]) {
+    const injector = [cluster.injector, restarterOf(cluster)].find((one) => one?.name === fence.injector)
+    if (injector !== undefined) return injector
+  }
+  return null
+}
+
+/** Makes the group that was found the one that this drive watches. */
+export const settleOn = (session: Session, cluster: Cluster, topology: Topology): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    session.topology = topology
+    if (session.prober !== null && session.cluster === cluster && session.group === topology.group) return
+    session.cluster = cluster
+    session.group = topology.group
+    session.prober = yield* session.probe(cluster.target, topology.group)
+  })
+
 /** How one fence stands; null where the host could not say. Makes this drive's epoch the least the host obeys. */
-export const inspect = (session: Session, fence: PlannedFence): Effect.Effect<FenceState | null> => {
-  const { cluster, epoch, journal } = session
-  if (cluster === null) return Effect.succeed(null)
-  return bounded(
-    fence,
-    cluster.injector.inspect(fence.process.host, fenceId(journal.stored().operation, fence), epoch)
-  ).pipe(Effect.match({ onFailure: () => null, onSuccess: (state): FenceState | null => state }))
+export const inspect = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<FenceState | null> => {
+  const injector = injectorOf(session, fence)
+  if (injector === null) return Effect.succeed(null)
+  const id = fenceId(session.journal.stored().operation, order, fence)
+  return bounded(fence, injector.inspect(fence.process.host, id, epochOf(session, order))).pipe(
+    Effect.match({ onFailure: () => null, onSuccess: (state): FenceState | null => state })
+  )
 }
 
 /** An answer of a host, or `Unknown` where it took too long. */
@@ -150,9 +200,13 @@ export const inspectAll = (
 ): Effect.Effect<ReadonlyArray<readonly [PlannedFence, FenceState | null]>> =>
   Effect.andThen(
     session.ground.lease.permit,
-    Effect.forEach(order.fences, (fence) => Effect.map(inspect(session, fence), (state) => [fence, state] as const), {
-      concurrency: "unbounded"
-    })
+    Effect.forEach(
+      order.fences,
+      (fence) => Effect.map(inspect(session, order, fence), (state) => [fence, state] as const),
+      {
+        concurrency: "unbounded"
+      }
+    )
   )
 
 /** Closes the gap that opened when the last owner stopped watching, and stores how long it was. */
@@ -195,11 +249,29 @@ const nextSequence = (entries: ReadonlyArray<EvidenceEntry>, worker: string): nu
   return next
 }
 
+// What an earlier drive found tells the group best; before that a service name tells it for most systems.
+const placeOf = (
+  clusters: ReadonlyArray<Cluster>,
+  request: FaultRequest,
+  seen: Topology | null
+): { readonly cluster: Cluster; readonly group: string } | undefined => {
+  if (!isPartitionRequest(request)) return undefined
+  if (seen?.partitionId !== request.partitionId) return findCluster(clusters, request.serviceName)
+  const cluster = clusters.find(({ name }) => name === seen.cluster)
+  return cluster === undefined ? undefined : { cluster, group: seen.group }
+}
+
+const standingEpochOf = (ground: Ground, operation: Operation): Effect.Effect<number, StoreError> => {
+  const of = standingOrder(operation)?.of
+  if (of === undefined) return Effect.succeed(0)
+  return Effect.map(ground.store.get(of.operationId), (stored) => stored?.epoch ?? 0)
+}
+
 const phaseTag = ({ stage }: Operation): string | null =>
   stage._tag === "Advancing" && stage.step._tag === "PerformingActions" ? stage.step.phase._tag : null
 
 const wasWatched = (operation: Operation): boolean =>
-  ["Verifying", "Holding", "Lifting"].includes(phaseTag(operation) ?? "")
+  isQuorumLoss(operation.request) && ["Verifying", "Holding", "Lifting"].includes(phaseTag(operation) ?? "")
 
 const lossBeganOf = ({ stage }: Operation): Instant | null =>
   stage._tag === "Advancing" && stage.step._tag === "PerformingActions" && "lossBegan" in stage.step.phase

@@ -5,7 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { Cluster } from "@inquorate/core/Cluster"
+import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { OperationStore } from "@inquorate/core/OperationStore"
 import type { Millis } from "@inquorate/core/Time"
@@ -56,9 +56,12 @@ const repeat = (every: Millis, look: Effect.Effect<void>): Effect.Effect<never> 
 
 const placesOf = (clusters: ReadonlyArray<Cluster>): ReadonlyArray<Place> => {
   const places: Array<Place> = []
-  for (const { hosts, injector } of clusters) {
-    for (const host of hosts) {
-      if (!places.some((place) => place.injector === injector && place.host === host)) places.push({ injector, host })
+  for (const cluster of clusters) {
+    const restarter = restarterOf(cluster)
+    for (const injector of restarter === undefined ? [cluster.injector] : [cluster.injector, restarter]) {
+      for (const host of cluster.hosts) {
+        if (!places.some((place) => place.injector === injector && place.host === host)) places.push({ injector, host })
+      }
     }
   }
   return places

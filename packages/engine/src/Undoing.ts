@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import type { Order } from "@inquorate/core/Operation"
 import { formatMillis } from "@inquorate/core/Time"
-import { holdFacts, liftAll, liftFacts, writeUntilAcknowledged } from "./Lifting.ts"
+import { holdFacts, liftAll, liftFacts } from "./Lifting.ts"
+import { seeReturn } from "./Recovering.ts"
 import type { Outcome, Session } from "./Session.ts"
 
 /** Lifts every fence of an undone operation. */
@@ -24,12 +25,12 @@ export const undoLift = (session: Session, order: Order): Effect.Effect<Outcome>
   })
 
 /** Sees whether writes come back, for a bounded time; what it sees is evidence and changes no end. */
-export const undoProbe = (session: Session): Effect.Effect<Outcome> =>
+export const undoProbe = (session: Session, order: Order): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { timeline } = session
     const liftedAt = session.liftedAt ?? session.began
-    const seen = yield* Effect.timeoutOption(writeUntilAcknowledged(session, liftedAt), probeAtMost)
-    const facts = seen._tag === "Some" ? cameBack(seen.value, liftedAt) : [stayedAway]
+    const { acknowledged, back } = yield* seeReturn(session, order, liftedAt, probeAtMost)
+    const facts = !back ? [stayedAway(acknowledged)] : acknowledged === null ? [] : cameBack(acknowledged, liftedAt)
     return { event: { _tag: "UndoEnded", at: timeline.now(), clean: true }, facts }
   })
 
@@ -53,11 +54,15 @@ const cameBack = ({ endedAt }: ProbeSample, liftedAt: number): ReadonlyArray<Fac
   ]
 }
 
-const stayedAway: Fact = {
+const stayedAway = (acknowledged: ProbeSample | null): Fact => ({
   _tag: "Judged",
   verdict: {
     about: "Recovery",
     outcome: "Inconclusive",
-    facts: [`no write sent after the lift was acknowledged within ${formatMillis(probeAtMost)}`]
+    facts: [
+      acknowledged === null
+        ? `no write sent after the lift was acknowledged within ${formatMillis(probeAtMost)}`
+        : `writes came back, but not every member within ${formatMillis(probeAtMost)} of the lift`
+    ]
   }
-}
+})

@@ -148,7 +148,7 @@ describe("what runs at once", () => {
       yield* passUntilIn(world, "Holding")
       yield* start(engine, world.sim, 2)
       const guards = { ...unguarded, perCluster: 2 }
-      const of = { id: operationId(3), request: request(world.sim), receivedAt: 0 }
+      const of = { id: operationId(3), receivedAt: 0, clusters: ["orders"] }
       const refusals = (queuedCount: boolean) => crowdRefusals(guards, world.store(), of, [], { queuedCount })
       assert.deepStrictEqual(yield* refusals(true), [{ _tag: "TooMany", scope: "cluster", running: 2, limit: 2 }])
       assert.deepStrictEqual(yield* refusals(false), [])

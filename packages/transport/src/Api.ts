@@ -8,7 +8,13 @@ import { Guid } from "@inquorate/core/Guid"
 import { Operation } from "@inquorate/core/Operation"
 import { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { Refusal } from "@inquorate/core/Plan"
-import { QuorumLossRequest } from "@inquorate/core/Request"
+import {
+  DataLossRequest,
+  NodeStartRequest,
+  NodeStopRequest,
+  QuorumLossRequest,
+  RestartRequest
+} from "@inquorate/core/Request"
 import { OperationState } from "@inquorate/core/Wire"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
@@ -34,6 +40,52 @@ export const StartReceipt = Schema.Struct({ ...OperationView.fields, replayed: S
 })
 /** The answer of a start. */
 export type StartReceipt = typeof StartReceipt.Type
+
+const QuorumLossPayload = Schema.Struct({
+  kind: Schema.optionalKey(Schema.Literal("PartitionQuorumLoss")),
+  ...QuorumLossRequest.fields
+}).annotate({ identifier: "QuorumLossPayload" })
+
+/**
+ * What can be asked for, by its `kind`. A quorum loss needs none; another kind is never taken for one because its own
+ * properties do not fit.
+ */
+export const FaultPayload = Schema.Union([
+  DataLossRequest,
+  RestartRequest,
+  NodeStopRequest,
+  NodeStartRequest,
+  QuorumLossPayload.pipe(
+    Schema.decodeTo(
+      Schema.toType(QuorumLossRequest),
+      SchemaTransformation.transform({
+        decode: ({ kind: _kind, ...request }: typeof QuorumLossPayload.Type): QuorumLossRequest => request,
+        encode: (request: QuorumLossRequest): typeof QuorumLossPayload.Type => request
+      })
+    )
+  )
+])
+
+/** A member that a fault would act on. */
+export const Touched = Schema.Struct({
+  cluster: Schema.String,
+  group: Schema.String,
+  member: Schema.String,
+  node: Schema.String
+}).annotate({ identifier: "Touched" })
+/** A member that a fault would act on. */
+export type Touched = typeof Touched.Type
+
+/**
+ * A fault that was planned without touching anything. A quorum loss has the plan of its cut; the other kinds have no
+ * arithmetic, and say which members they would act on by `touches`.
+ */
+export const FaultPreview = Schema.Struct({
+  ...PlanPreview.fields,
+  touches: Schema.optionalKey(Schema.Array(Touched))
+}).annotate({ identifier: "FaultPreview" })
+/** A fault that was planned without touching anything. */
+export type FaultPreview = typeof FaultPreview.Type
 
 /** The body of an error. */
 export const ApiErrorBody = Schema.Struct({
@@ -86,17 +138,17 @@ const clusters = HttpApiEndpoint.get("clusters", "/v1/clusters", {
 }).annotate(OpenApi.Summary, "The configured clusters with their groups as last seen")
 
 const plan = HttpApiEndpoint.post("plan", "/v1/plan", {
-  payload: QuorumLossRequest,
-  success: PlanPreview,
+  payload: FaultPayload,
+  success: FaultPreview,
   error: refusals
-}).annotate(OpenApi.Summary, "Plan a quorum loss without touching anything")
+}).annotate(OpenApi.Summary, "Plan a fault without touching anything")
 
 const start = HttpApiEndpoint.put("start", "/v1/operations/:id", {
   params: OperationParams,
-  payload: QuorumLossRequest,
+  payload: FaultPayload,
   success: StartReceipt,
   error: refusals
-}).annotate(OpenApi.Summary, "Start a quorum loss; repeating the same start is harmless")
+}).annotate(OpenApi.Summary, "Start a fault of any kind; repeating the same start is harmless")
 
 const list = HttpApiEndpoint.get("list", "/v1/operations", {
   query: {
@@ -141,7 +193,9 @@ export class Api extends HttpApi.make("inquorate")
     OpenApi.annotations({
       title: "Inquorate",
       version: "1",
-      description: "Takes a partition's quorum away on purpose, holds it, gives it back, and proves all three."
+      description:
+        "Takes a partition's quorum away on purpose, holds it, gives it back, and proves all three. " +
+        "Restarts partitions, stops and starts nodes, and destroys data where that is allowed."
     })
   ) {}
 

@@ -28,6 +28,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
 import * as MetricsText from "./MetricsText.ts"
+import * as Preview from "./Preview.ts"
 
 // --- models ---
 
@@ -120,7 +121,7 @@ const handlers = (heartbeat: Duration.Input) =>
       return handlers.handleAll({
         health: () => Effect.succeed({ status: "ok" as const }),
         clusters: () => operations.clusters,
-        plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
+        plan: ({ payload }) => Effect.mapError(Preview.of(operations, payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
           operations.list(query.limit ?? listLimit.usual).pipe(
@@ -200,13 +201,21 @@ const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const slots: Readonly<Record<string, string>> = { Params: "path", Query: "query", Payload: "body", Headers: "headers" }
 
-const fieldsOf = (error: HttpApiSchemaError): string =>
-  formatIssues(error.cause.issue)
-    .issues.map(({ message, path }) => {
-      const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
-      return `${[slots[error.kind] ?? error.kind, ...keys].join(".")}: ${message}`
-    })
-    .join("; ")
+const fieldsOf = (error: HttpApiSchemaError): string => {
+  const fields = formatIssues(error.cause.issue).issues.map(({ message, path }) => {
+    const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
+    return { field: [slots[error.kind] ?? error.kind, ...keys].join("."), message }
+  })
+  // A fault of another kind is also told that it is no quorum loss, which helps nobody where something else is wrong.
+  const told = fields.filter(({ field }) => field !== "body.kind")
+  return told.length > 0 || fields.length === 0
+    ? [...new Set(told.map(({ field, message }) => `${field}: ${message}`))].join("; ")
+    : `body.kind: ${kinds}`
+}
+
+const kinds =
+  'Expected "PartitionQuorumLoss", "PartitionDataLoss", "PartitionRestart" or "NodeTransition", ' +
+  'the last with a "transition" of "Stop" or "Start"'
 
 // The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
 const docs = HttpRouter.use(

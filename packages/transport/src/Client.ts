@@ -4,8 +4,9 @@
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
-import { type ClusterView, OperationChange, type OperationDetail, type PlanPreview } from "@inquorate/core/Operations"
-import type { QuorumLossRequest } from "@inquorate/core/Request"
+import { type ClusterView, OperationChange, type OperationDetail } from "@inquorate/core/Operations"
+import type { FabricErrorCode } from "@inquorate/core/FabricError"
+import type { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
@@ -14,7 +15,7 @@ import * as HttpApiClient from "effect/http-api/HttpApiClient"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
+import { Api, ApiError, ApiErrorBody, type FaultPreview, type OperationView, type StartReceipt } from "./Api.ts"
 
 // --- errors ---
 
@@ -36,9 +37,9 @@ type Call<A> = Effect.Effect<A, ApiError | ClientError>
 /** The calls of `/v1`. */
 export interface Client {
   readonly clusters: Call<ReadonlyArray<ClusterView>>
-  readonly plan: (request: QuorumLossRequest) => Call<PlanPreview>
+  readonly plan: (request: FaultRequest) => Call<FaultPreview>
   /** Starts, or gives back the operation that the same start began before. */
-  readonly start: (id: Guid, request: QuorumLossRequest) => Call<StartReceipt>
+  readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
   /** The newest operations, in the order they were received. */
   readonly list: (limit?: number) => Call<ReadonlyArray<OperationView>>
   readonly detail: (id: Guid) => Call<OperationDetail>
@@ -71,6 +72,25 @@ export const make = (options: { readonly endpoint: string }): Effect.Effect<Clie
       watch: (id) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id))
     }
   })
+
+/** An error of one code, as `/v1` answers it. */
+export type ApiErrorOf<Code extends FabricErrorCode> = ApiError & { readonly code: Code }
+
+/**
+ * Handles the errors of one code and leaves all others: the counterpart, for `/v1`, of catching an error of
+ * `FabricClient` by its tag.
+ */
+export const catchCode =
+  <const Code extends FabricErrorCode, B, E2, R2>(
+    code: Code,
+    handle: (error: ApiErrorOf<Code>) => Effect.Effect<B, E2, R2>
+  ) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | B, E | E2, R | R2> =>
+    Effect.catchIf(
+      self,
+      (error: E): boolean => error instanceof ApiError && error.code === code,
+      (error) => handle(error as unknown as ApiErrorOf<Code>)
+    )
 
 // --- internal ---
 

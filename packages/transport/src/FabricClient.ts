@@ -5,7 +5,8 @@
  */
 import type { Guid } from "@inquorate/core/Guid"
 import type { QuorumLossMode } from "@inquorate/core/Plan"
-import { OperationStatusList, PartitionQuorumLossProgress } from "@inquorate/core/Wire"
+import type { DataLossMode, RestartMode } from "@inquorate/core/Request"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -13,7 +14,11 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Answers from "./FabricAnswers.ts"
 import * as Model from "./FabricModel.ts"
+import type { FabricApiError } from "./FabricRefusal.ts"
+import * as FabricRefusal from "./FabricRefusal.ts"
 
 // --- models ---
 
@@ -24,23 +29,67 @@ export interface Options {
   readonly timeout?: number
 }
 
-/** A request to start a quorum loss; `duration` in whole seconds. */
-export interface StartQuorumLoss {
+/** The partition of a fault by its service and itself, and the operation's id, which the caller chooses. */
+export interface OfPartition {
   readonly serviceId: string
   readonly partitionId: Guid
   readonly operationId: Guid
+}
+
+/** The node of a fault by its name, and the operation's id, which the caller chooses. */
+export interface OfNode {
+  readonly nodeName: string
+  readonly operationId: Guid
+}
+
+/** A request to start a quorum loss; `duration` in whole seconds. */
+export interface StartQuorumLoss extends OfPartition {
   readonly mode: QuorumLossMode
   readonly duration: number
 }
 
+/** A request to start a data loss. */
+export interface StartDataLoss extends OfPartition {
+  readonly mode: DataLossMode
+}
+
+/** A request to restart the replicas of a partition. */
+export interface StartPartitionRestart extends OfPartition {
+  readonly mode: RestartMode
+}
+
+/**
+ * A request to stop or start a node; `instanceId` is the `InstanceId` of the node query, `duration` in whole seconds from
+ * 300 to 14400.
+ */
+export type StartNodeTransition = OfNode & { readonly instanceId: string } & (
+    | { readonly transition: "Stop"; readonly duration: number }
+    | { readonly transition: "Start" }
+  )
+
+/** An operation to ask after, by its kind; only `operationId` selects it, but the rest of the path has to be there. */
+export type FaultRef =
+  | (OfPartition & { readonly kind: "PartitionQuorumLoss" | "PartitionDataLoss" | "PartitionRestart" })
+  | (OfNode & { readonly kind: "NodeTransition" })
+
+/** The progress of each kind of fault: its result is there once the state is Completed or Faulted. */
+export interface ProgressByKind {
+  readonly PartitionQuorumLoss: typeof Answers.QuorumLossProgress.Type
+  readonly PartitionDataLoss: typeof Answers.DataLossProgress.Type
+  readonly PartitionRestart: typeof Answers.RestartProgress.Type
+  readonly NodeTransition: typeof Answers.NodeTransitionProgress.Type
+}
+
+/** Which partitions to recover: one, those of a service, those of the system services, or all. */
+export type Recover =
+  | { readonly partitionId: Guid }
+  | { readonly serviceId: string }
+  | "SystemPartitions"
+  | "AllPartitions"
+
 // --- errors ---
 
-/** The gateway said no: `code` is its word (a real gateway has codes that ours never sends). */
-export class FabricApiError extends Schema.TaggedError<FabricApiError>()("FabricApiError", {
-  code: Schema.String,
-  status: Schema.Int,
-  message: Schema.String
-}) {}
+export type { FabricApiError } from "./FabricRefusal.ts"
 
 /**
  * The gateway gave no answer that could be understood. `Unreachable`: no connection; a request that may have been sent
@@ -56,43 +105,70 @@ export class FabricTransportError extends Schema.TaggedError<FabricTransportErro
   }
 }
 
-/** What can go wrong with a call. */
+/** What can go wrong with a call: an error tagged with the gateway's own code, or no answer. */
 export type FabricClientError = FabricApiError | FabricTransportError
 
 type Call<A> = Effect.Effect<A, FabricClientError>
 
-/** The calls. An entity that does not exist is null where the gateway answers 204, else a `FabricApiError`. */
+/**
+ * The calls. An entity that does not exist is null where the gateway answers 204, else an error by its code. A start is
+ * never repeated by the client, and a call that is interrupted aborts its request.
+ */
 export interface FabricClient {
   readonly startQuorumLoss: (request: StartQuorumLoss) => Call<void>
-  readonly getQuorumLossProgress: (
-    request: Pick<StartQuorumLoss, "serviceId" | "partitionId" | "operationId">
-  ) => Call<PartitionQuorumLossProgress>
+  readonly getQuorumLossProgress: (request: OfPartition) => Call<ProgressByKind["PartitionQuorumLoss"]>
+  readonly startDataLoss: (request: StartDataLoss) => Call<void>
+  readonly getDataLossProgress: (request: OfPartition) => Call<ProgressByKind["PartitionDataLoss"]>
+  readonly startPartitionRestart: (request: StartPartitionRestart) => Call<void>
+  readonly getPartitionRestartProgress: (request: OfPartition) => Call<ProgressByKind["PartitionRestart"]>
+  readonly startNodeTransition: (request: StartNodeTransition) => Call<void>
+  readonly getNodeTransitionProgress: (request: OfNode) => Call<ProgressByKind["NodeTransition"]>
+  /** The progress of any kind, by the call of that kind. */
+  readonly getProgress: <const Ref extends FaultRef>(ref: Ref) => Call<ProgressByKind[Ref["kind"]]>
+  /**
+   * The progress now and after every change of state until the operation has ended, by asking again each `interval`, one
+   * second unless given. A gateway that is away or busy for a while is waited for, an interval at a time, for up to 30.
+   */
+  readonly watchProgress: <const Ref extends FaultRef>(
+    ref: Ref,
+    options?: { readonly interval?: Duration.Input }
+  ) => Stream.Stream<ProgressByKind[Ref["kind"]], FabricClientError>
+  /** The operations, filtered by masks of `Wire.typeBits` and `Wire.stateBits`; all of them unless given. */
   readonly getFaultOperationList: (filters?: {
     readonly typeFilter?: number
     readonly stateFilter?: number
-  }) => Call<typeof OperationStatusList.Type>
+  }) => Call<typeof Answers.OperationStatusList.Type>
+  /** Records the wish to stop; `force` only after a graceful cancel. */
   readonly cancelOperation: (operationId: Guid, force: boolean) => Call<void>
+  /** Gives up what partitions in quorum loss wait for. On a real cluster this may lose data. */
+  readonly recover: (scope: Recover) => Call<void>
+  readonly getAadMetadata: Call<Answers.AadMetadata>
   readonly getClusterVersion: Call<string>
   readonly getClusterManifest: Call<string>
-  readonly getClusterHealth: Call<Model.ClusterHealth>
+  readonly getClusterHealth: Call<Answers.ClusterHealth>
   /** All pages of the list. */
-  readonly getNodes: Call<ReadonlyArray<Model.NodeInfo>>
-  readonly getNode: (nodeName: string) => Call<Model.NodeInfo | null>
+  readonly getNodes: Call<ReadonlyArray<Answers.NodeInfo>>
+  readonly getNode: (nodeName: string) => Call<Answers.NodeInfo | null>
+  readonly getNodeHealth: (nodeName: string) => Call<Answers.NodeHealth>
   /** All pages of the list. */
-  readonly getApplications: Call<ReadonlyArray<Model.ApplicationInfo>>
-  readonly getApplication: (applicationId: string) => Call<Model.ApplicationInfo | null>
+  readonly getApplications: Call<ReadonlyArray<Answers.ApplicationInfo>>
+  readonly getApplication: (applicationId: string) => Call<Answers.ApplicationInfo | null>
+  readonly getApplicationHealth: (applicationId: string) => Call<Answers.ApplicationHealth>
   /** All pages of the list. */
-  readonly getServices: (applicationId: string) => Call<ReadonlyArray<Model.ServiceInfo>>
-  readonly getService: (applicationId: string, serviceId: string) => Call<Model.ServiceInfo | null>
-  readonly getServiceDescription: (serviceId: string) => Call<Model.ServiceDescription>
+  readonly getServices: (applicationId: string) => Call<ReadonlyArray<Answers.ServiceInfo>>
+  readonly getService: (applicationId: string, serviceId: string) => Call<Answers.ServiceInfo | null>
+  readonly getServiceHealth: (serviceId: string) => Call<Answers.ServiceHealth>
+  readonly getServiceDescription: (serviceId: string) => Call<Answers.ServiceDescription>
   readonly getApplicationName: (serviceId: string) => Call<Model.NameInfo>
   /** All pages of the list. */
-  readonly getPartitions: (serviceId: string) => Call<ReadonlyArray<Model.Partition>>
-  readonly getPartition: (partitionId: Guid) => Call<Model.Partition | null>
+  readonly getPartitions: (serviceId: string) => Call<ReadonlyArray<Answers.Partition>>
+  readonly getPartition: (partitionId: Guid) => Call<Answers.Partition | null>
+  readonly getPartitionHealth: (partitionId: Guid) => Call<Answers.PartitionHealth>
   readonly getServiceName: (partitionId: Guid) => Call<Model.NameInfo>
   /** All pages of the list. */
-  readonly getReplicas: (partitionId: Guid) => Call<ReadonlyArray<Model.Replica>>
-  readonly getReplica: (partitionId: Guid, replicaId: string) => Call<Model.Replica | null>
+  readonly getReplicas: (partitionId: Guid) => Call<ReadonlyArray<Answers.Replica>>
+  readonly getReplica: (partitionId: Guid, replicaId: string) => Call<Answers.Replica | null>
+  readonly getReplicaHealth: (partitionId: Guid, replicaId: string) => Call<Answers.ReplicaHealth>
 }
 
 // --- make ---
@@ -101,55 +177,7 @@ export interface FabricClient {
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
     const wire = makeWire(http, options)
-    return {
-      startQuorumLoss: (request) =>
-        wire.post(`${ofPartition(request)}/StartQuorumLoss`, "6.0", {
-          OperationId: request.operationId,
-          QuorumLossMode: request.mode,
-          QuorumLossDuration: request.duration
-        }),
-      getQuorumLossProgress: (request) =>
-        wire.get(
-          `${ofPartition(request)}/GetQuorumLossProgress`,
-          "6.0",
-          { OperationId: request.operationId },
-          PartitionQuorumLossProgress
-        ),
-      getFaultOperationList: (filters) =>
-        wire.get(
-          "/Faults/",
-          "6.0",
-          { TypeFilter: filters?.typeFilter ?? 65535, StateFilter: filters?.stateFilter ?? 65535 },
-          OperationStatusList
-        ),
-      cancelOperation: (operationId, force) =>
-        wire.post("/Faults/$/Cancel", "6.0", { OperationId: operationId, Force: force }),
-      getClusterVersion: Effect.map(
-        wire.get("/$/GetClusterVersion", "6.4", {}, Model.ClusterVersion),
-        (answer) => answer.Version
-      ),
-      getClusterManifest: Effect.map(
-        wire.get("/$/GetClusterManifest", "6.0", {}, Model.ClusterManifest),
-        (answer) => answer.Manifest
-      ),
-      getClusterHealth: wire.get("/$/GetClusterHealth", "6.0", {}, Model.ClusterHealth),
-      getNodes: wire.all("/Nodes", "6.3", Model.NodeInfo),
-      getNode: (nodeName) => wire.maybe(`/Nodes/${path(nodeName)}`, "6.0", Model.NodeInfo),
-      getApplications: wire.all("/Applications", "6.1", Model.ApplicationInfo),
-      getApplication: (id) => wire.maybe(`/Applications/${path(id)}`, "6.0", Model.ApplicationInfo),
-      getServices: (id) => wire.all(`/Applications/${path(id)}/$/GetServices`, "6.0", Model.ServiceInfo),
-      getService: (id, serviceId) =>
-        wire.maybe(`/Applications/${path(id)}/$/GetServices/${path(serviceId)}`, "6.0", Model.ServiceInfo),
-      getServiceDescription: (id) =>
-        wire.get(`/Services/${path(id)}/$/GetDescription`, "6.0", {}, Model.ServiceDescription),
-      getApplicationName: (id) => wire.get(`/Services/${path(id)}/$/GetApplicationName`, "6.0", {}, Model.NameInfo),
-      getPartitions: (id) => wire.all(`/Services/${path(id)}/$/GetPartitions`, "6.4", Model.Partition),
-      getPartition: (id) => wire.maybe(`/Partitions/${path(id)}`, "6.0", Model.Partition),
-      getServiceName: (id) => wire.get(`/Partitions/${path(id)}/$/GetServiceName`, "6.0", {}, Model.NameInfo),
-      getReplicas: (id) => wire.all(`/Partitions/${path(id)}/$/GetReplicas`, "6.0", Model.Replica),
-      getReplica: (id, replicaId) =>
-        wire.maybe(`/Partitions/${path(id)}/$/GetReplicas/${path(replicaId)}`, "6.0", Model.Replica)
-    }
+    return { ...faults(wire), ...queries(wire) }
   })
 
 // --- internal ---
@@ -158,6 +186,12 @@ type Query = Readonly<Record<string, string | number | boolean>>
 
 /** How often a GET is repeated, after 100, 200 and 400 ms. */
 const repeats = 3
+
+/** How long to wait before asking again for an operation that is watched. */
+const pollInterval = "1 second"
+
+/** How often that is tried in vain, one interval apart, before the gateway counts as gone. */
+const pollsInVain = 30
 
 /** How many pages of a list are read before it counts as endless. */
 const pagesMax = 1000
@@ -168,8 +202,136 @@ const patience = 5
 // Ids go as they are. Only what would end the path is escaped; such a name is not a valid one, and the server says so.
 const path = (id: string): string => id.replaceAll("?", "%3F").replaceAll("#", "%23")
 
-const ofPartition = (request: { readonly serviceId: string; readonly partitionId: Guid }): string =>
+const ofPartition = (request: OfPartition): string =>
   `/Faults/Services/${path(request.serviceId)}/$/GetPartitions/${path(request.partitionId)}/$`
+
+const ofNode = (nodeName: string): string => `/Faults/Nodes/${path(nodeName)}/$`
+
+type Wire = ReturnType<typeof makeWire>
+const recoverPath = (scope: Recover): string =>
+  typeof scope === "string"
+    ? `/$/Recover${scope}`
+    : "partitionId" in scope
+      ? `/Partitions/${path(scope.partitionId)}/$/Recover`
+      : `/Services/$/${path(scope.serviceId)}/$/GetPartitions/$/Recover`
+
+const faults = (wire: Wire): Omit<FabricClient, keyof ReturnType<typeof queries>> => {
+  const progress = <S extends Schema.Codec<unknown, unknown>>(target: string, operationId: Guid, schema: S) =>
+    wire.get(target, "6.0", { OperationId: operationId }, schema)
+  const getters = {
+    PartitionQuorumLoss: (ref: OfPartition) =>
+      progress(`${ofPartition(ref)}/GetQuorumLossProgress`, ref.operationId, Answers.QuorumLossProgress),
+    PartitionDataLoss: (ref: OfPartition) =>
+      progress(`${ofPartition(ref)}/GetDataLossProgress`, ref.operationId, Answers.DataLossProgress),
+    PartitionRestart: (ref: OfPartition) =>
+      progress(`${ofPartition(ref)}/GetRestartProgress`, ref.operationId, Answers.RestartProgress),
+    NodeTransition: (ref: OfNode) =>
+      progress(`${ofNode(ref.nodeName)}/GetTransitionProgress`, ref.operationId, Answers.NodeTransitionProgress)
+  }
+  const getProgress = <const Ref extends FaultRef>(ref: Ref): Call<ProgressByKind[Ref["kind"]]> =>
+    (ref.kind === "NodeTransition" ? getters.NodeTransition(ref) : getters[ref.kind](ref)) as Call<
+      ProgressByKind[Ref["kind"]]
+    >
+  return {
+    startQuorumLoss: (request) =>
+      wire.post(`${ofPartition(request)}/StartQuorumLoss`, "6.0", {
+        OperationId: request.operationId,
+        QuorumLossMode: request.mode,
+        QuorumLossDuration: request.duration
+      }),
+    getQuorumLossProgress: getters.PartitionQuorumLoss,
+    startDataLoss: (request) =>
+      wire.post(`${ofPartition(request)}/StartDataLoss`, "6.0", {
+        OperationId: request.operationId,
+        DataLossMode: request.mode
+      }),
+    getDataLossProgress: getters.PartitionDataLoss,
+    startPartitionRestart: (request) =>
+      wire.post(`${ofPartition(request)}/StartRestart`, "6.0", {
+        OperationId: request.operationId,
+        RestartPartitionMode: request.mode
+      }),
+    getPartitionRestartProgress: getters.PartitionRestart,
+    startNodeTransition: (request) =>
+      wire.post(`${ofNode(request.nodeName)}/StartTransition/`, "6.0", {
+        OperationId: request.operationId,
+        NodeTransitionType: request.transition,
+        NodeInstanceId: request.instanceId,
+        // The specification asks for it always, the gateway reads it for a stop only.
+        StopDurationInSeconds: request.transition === "Stop" ? request.duration : 0
+      }),
+    getNodeTransitionProgress: getters.NodeTransition,
+    getProgress,
+    watchProgress: (ref, options) => watch(getProgress(ref), options?.interval ?? pollInterval),
+    getFaultOperationList: (filters) =>
+      wire.get(
+        "/Faults/",
+        "6.0",
+        { TypeFilter: filters?.typeFilter ?? 65535, StateFilter: filters?.stateFilter ?? 65535 },
+        Answers.OperationStatusList
+      ),
+    cancelOperation: (operationId, force) =>
+      wire.post("/Faults/$/Cancel", "6.0", { OperationId: operationId, Force: force }),
+    recover: (scope) => wire.post(recoverPath(scope), "6.0", {})
+  }
+}
+
+const ended: ReadonlyArray<string> = ["Completed", "Faulted", "Cancelled", "ForceCancelled"]
+
+const watch = <A extends { readonly State: string }>(
+  ask: Call<A>,
+  interval: Duration.Input
+): Stream.Stream<A, FabricClientError> => {
+  const patiently = Effect.retry(ask, {
+    times: pollsInVain,
+    schedule: Schedule.spaced(interval),
+    while: (error) => isRepeatable(error) || (error._tag === "FabricTransportError" && error.reason === "TimedOut")
+  })
+  return Stream.concat(Stream.fromEffect(patiently), Stream.fromEffectRepeat(Effect.delay(patiently, interval))).pipe(
+    Stream.changesWith((one, other) => one.State === other.State),
+    Stream.takeUntil(({ State }) => ended.includes(State))
+  )
+}
+
+const queries = (wire: Wire) =>
+  ({
+    getAadMetadata: wire.get("/$/GetAadMetadata", "6.0", {}, Answers.AadMetadata),
+    getClusterVersion: Effect.map(
+      wire.get("/$/GetClusterVersion", "6.4", {}, Model.ClusterVersion),
+      (answer) => answer.Version
+    ),
+    getClusterManifest: Effect.map(
+      wire.get("/$/GetClusterManifest", "6.0", {}, Model.ClusterManifest),
+      (answer) => answer.Manifest
+    ),
+    getClusterHealth: wire.get("/$/GetClusterHealth", "6.0", {}, Answers.ClusterHealth),
+    getNodes: wire.all("/Nodes", "6.3", Answers.NodeInfo),
+    getNode: (nodeName: string) => wire.maybe(`/Nodes/${path(nodeName)}`, "6.0", Answers.NodeInfo),
+    getNodeHealth: (nodeName: string) =>
+      wire.get(`/Nodes/${path(nodeName)}/$/GetHealth`, "6.0", {}, Answers.NodeHealth),
+    getApplications: wire.all("/Applications", "6.1", Answers.ApplicationInfo),
+    getApplication: (id: string) => wire.maybe(`/Applications/${path(id)}`, "6.0", Answers.ApplicationInfo),
+    getApplicationHealth: (id: string) =>
+      wire.get(`/Applications/${path(id)}/$/GetHealth`, "6.0", {}, Answers.ApplicationHealth),
+    getServices: (id: string) => wire.all(`/Applications/${path(id)}/$/GetServices`, "6.0", Answers.ServiceInfo),
+    getService: (id: string, serviceId: string) =>
+      wire.maybe(`/Applications/${path(id)}/$/GetServices/${path(serviceId)}`, "6.0", Answers.ServiceInfo),
+    getServiceHealth: (id: string) => wire.get(`/Services/${path(id)}/$/GetHealth`, "6.0", {}, Answers.ServiceHealth),
+    getServiceDescription: (id: string) =>
+      wire.get(`/Services/${path(id)}/$/GetDescription`, "6.0", {}, Answers.ServiceDescription),
+    getApplicationName: (id: string) =>
+      wire.get(`/Services/${path(id)}/$/GetApplicationName`, "6.0", {}, Answers.NameInfo),
+    getPartitions: (id: string) => wire.all(`/Services/${path(id)}/$/GetPartitions`, "6.4", Answers.Partition),
+    getPartition: (id: Guid) => wire.maybe(`/Partitions/${path(id)}`, "6.0", Answers.Partition),
+    getPartitionHealth: (id: Guid) =>
+      wire.get(`/Partitions/${path(id)}/$/GetHealth`, "6.0", {}, Answers.PartitionHealth),
+    getServiceName: (id: Guid) => wire.get(`/Partitions/${path(id)}/$/GetServiceName`, "6.0", {}, Answers.NameInfo),
+    getReplicas: (id: Guid) => wire.all(`/Partitions/${path(id)}/$/GetReplicas`, "6.0", Answers.Replica),
+    getReplica: (id: Guid, replicaId: string) =>
+      wire.maybe(`/Partitions/${path(id)}/$/GetReplicas/${path(replicaId)}`, "6.0", Answers.Replica),
+    getReplicaHealth: (id: Guid, replicaId: string) =>
+      wire.get(`/Partitions/${path(id)}/$/GetReplicas/${path(replicaId)}/$/GetHealth`, "6.0", {}, Answers.ReplicaHealth)
+  }) satisfies Partial<FabricClient>
 
 const makeWire = (http: HttpClient.HttpClient, options: Options) => {
   const base = options.endpoint.replace(/\/+$/, "")
@@ -205,7 +367,7 @@ const makeWire = (http: HttpClient.HttpClient, options: Options) => {
     all: <S extends Schema.Codec<unknown, unknown>>(target: string, version: string, item: S) =>
       Effect.gen(function* () {
         const items: Array<S["Type"]> = []
-        const schema = Model.page(item)
+        const schema = Answers.page(item)
         let token = ""
         for (let pages = 0; pages < pagesMax; pages++) {
           const answer = yield* get(target, version, token === "" ? {} : { ContinuationToken: token }, schema)
@@ -219,7 +381,7 @@ const makeWire = (http: HttpClient.HttpClient, options: Options) => {
 }
 
 const isRepeatable = (error: FabricClientError): boolean =>
-  error._tag === "FabricApiError" ? error.status === 503 || error.status === 504 : error.reason === "Unreachable"
+  error._tag === "FabricTransportError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
 
 const transportError = (error: HttpClientError.HttpClientError): FabricTransportError =>
   new FabricTransportError({ reason: "Unreachable", detail: error.message })
@@ -231,7 +393,7 @@ const decode = <S extends Schema.Codec<unknown, unknown>>(
   response: HttpClientResponse.HttpClientResponse,
   schema: S
 ): Effect.Effect<S["Type"], FabricTransportError> =>
-  response.json.pipe(Effect.flatMap(Schema.decodeUnknownEffect(schema)), Effect.mapError(badAnswer))
+  response.json.pipe(Effect.flatMap(Answers.decode(schema)), Effect.mapError(badAnswer))
 
 const decodeError = Schema.decodeUnknownEffect(Model.FabricErrorBody)
 
@@ -240,9 +402,7 @@ const apiError = (response: HttpClientResponse.HttpClientResponse): Effect.Effec
   response.json.pipe(
     Effect.flatMap(decodeError),
     Effect.matchEffect({
-      onFailure: () =>
-        new FabricApiError({ code: "UNKNOWN", status: response.status, message: `HTTP status ${response.status}` }),
-      onSuccess: ({ Error }) =>
-        new FabricApiError({ code: Error.Code, status: response.status, message: Error.Message ?? "" })
+      onFailure: () => Effect.fail(FabricRefusal.make("UNKNOWN", response.status, `HTTP status ${response.status}`)),
+      onSuccess: ({ Error }) => Effect.fail(FabricRefusal.make(Error.Code, response.status, Error.Message ?? ""))
     })
   )

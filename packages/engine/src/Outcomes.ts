@@ -1,0 +1,27 @@
+/**
+ * The ends of a step that did not come off: a failure with its code and its sentence, a refusal with its record.
+ */
+import type { Fact } from "@inquorate/core/Evidence"
+import type { FabricErrorCode } from "@inquorate/core/FabricError"
+import { describeRefusal, type Refusal, refusalCode } from "@inquorate/core/Plan"
+import type { Outcome, Session } from "./Session.ts"
+
+/** The failure of a step, with the sentence that says why. */
+export const failed = (
+  session: Session,
+  error: FabricErrorCode,
+  retryable: boolean,
+  text: string,
+  facts: ReadonlyArray<Fact> = []
+): Outcome => ({
+  event: { _tag: "StepFailed", at: session.timeline.now(), error, retryable },
+  facts: [...facts, { _tag: "Noted", text }]
+})
+
+/** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
+export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
+  failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
+
+/** The outcome of a cluster that is not configured any more. */
+export const unwatchable = (session: Session): Outcome =>
+  failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")

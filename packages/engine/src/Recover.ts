@@ -1,0 +1,74 @@
+/**
+ * The recover calls: the wish to have partitions served again without the replicas they wait for. It goes to the targets
+ * that can do that, simulated clusters; elsewhere it is recorded in the log. No fence is ever lifted by it.
+ */
+import * as Effect from "effect/Effect"
+import type { Cluster } from "@inquorate/core/Cluster"
+import { type ClusterView, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
+import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
+
+/** Passes the wish on to every partition of the scope; the code of one that is not there is its own. */
+export const recover = (
+  clusters: ReadonlyArray<Cluster>,
+  views: ReadonlyArray<ClusterView>,
+  scope: RecoverScope
+): Effect.Effect<void, RequestRefused> =>
+  Effect.gen(function* () {
+    const groups = views.flatMap((view) => view.groups)
+    const meant = scope._tag === "System" ? [] : groups.filter((topology) => isMeant(topology, scope))
+    if (meant.length === 0) yield* refuseNobody(views, scope)
+    yield* Effect.forEach(
+      meant,
+      (topology) =>
+        recoverOne(
+          clusters.find(({ name }) => name === topology.cluster),
+          topology
+        ),
+      { concurrency: "unbounded", discard: true }
+    )
+  })
+
+// --- internal ---
+
+const isMeant = (topology: Topology, scope: RecoverScope): boolean =>
+  scope._tag === "Partition"
+    ? topology.partitionId === scope.partitionId
+    : scope._tag === "Service"
+      ? serviceNameOf(topology) === scope.serviceName
+      : true
+
+const refuseNobody = (views: ReadonlyArray<ClusterView>, scope: RecoverScope): Effect.Effect<void, RequestRefused> => {
+  if (scope._tag === "All" || scope._tag === "System") return Effect.void
+  const unseen = views.find(({ groups, problem }) => groups.length === 0 && problem !== "")
+  if (unseen !== undefined) {
+    const detail = `The cluster ${unseen.name} has not been seen yet: ${unseen.problem}`
+    return Effect.fail(new RequestRefused({ code: "FABRIC_E_COMMUNICATION_ERROR", detail, refusal: null }))
+  }
+  return Effect.fail(
+    scope._tag === "Partition"
+      ? new RequestRefused({
+          code: "FABRIC_E_PARTITION_NOT_FOUND",
+          detail: `No configured cluster has the partition ${scope.partitionId}`,
+          refusal: null
+        })
+      : new RequestRefused({
+          code: "FABRIC_E_SERVICE_DOES_NOT_EXIST",
+          detail: `No configured cluster has the service ${scope.serviceName}`,
+          refusal: null
+        })
+  )
+}
+
+const recoverOne = (cluster: Cluster | undefined, topology: Topology): Effect.Effect<void, RequestRefused> => {
+  const told = Effect.annotateLogs({ service: serviceNameOf(topology), partitionId: topology.partitionId })
+  if (cluster?.target.recover === undefined) {
+    return Effect.logInfo("Recovery asked for; this system recovers by itself, and nothing was lifted").pipe(told)
+  }
+  return Effect.andThen(
+    Effect.logInfo("Recovery asked for").pipe(told),
+    Effect.mapError(
+      cluster.target.recover(topology.group),
+      ({ detail }) => new RequestRefused({ code: "FABRIC_E_COMMUNICATION_ERROR", detail, refusal: null })
+    )
+  )
+}
