@@ -2,6 +2,7 @@
  * The Service Fabric surface as a function: a parsed request in, a complete reply out, with the exact statuses, reason
  * phrases and bodies of the gateway. Knows no socket; asks the port `Operations` for everything it says.
  */
+import { Chaos } from "@inquorate/core/Chaos"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { type ClusterView, Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
@@ -10,6 +11,7 @@ import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as FabricChaos from "./FabricChaos.ts"
 import type * as Model from "./FabricModel.ts"
 import { type FabricCall, type FabricRequest, nameToken, type Paging, type WireError } from "./FabricPath.ts"
 import * as View from "./FabricView.ts"
@@ -32,8 +34,8 @@ export interface FabricReply {
 
 /** The Service Fabric surface of one worker. */
 export interface FabricServer {
-  /** Answers a call; every refusal is an answer, so it never fails. */
-  readonly handle: (request: FabricRequest) => Effect.Effect<FabricReply>
+  /** Answers a call with its body, where it has one; every refusal is an answer, so it never fails. */
+  readonly handle: (request: FabricRequest, body?: string) => Effect.Effect<FabricReply>
 }
 
 // --- make ---
@@ -44,14 +46,19 @@ export const operationListMax = 10_000
 /** How many items a page has at most when the caller sets no limit. */
 export const pageMax = 1000
 
-/** The Service Fabric surface over `Operations`. */
+/** The Service Fabric surface over `Operations`, and over `Chaos` where there is one. */
 export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(function* () {
   const operations = yield* Operations
+  const chaos = yield* Effect.serviceOption(Chaos)
   return {
     // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
-    handle: (request) =>
+    handle: (request, body = "") =>
       Effect.catchTag(
-        Effect.suspend(() => answer(operations, request)),
+        Effect.suspend(() =>
+          FabricChaos.isChaosCall(request.call)
+            ? Effect.map(FabricChaos.answer(chaos, request.call, body), chaosReply)
+            : answer(operations, request.call, request.version)
+        ),
         "RequestRefused",
         (refused) => Effect.succeed(refusalReply(refused))
       )
@@ -116,7 +123,10 @@ const rootPage: FabricReply = {
 const refusalReply = (refused: RequestRefused): FabricReply =>
   errorReply({ code: refused.code, message: refused.detail })
 
-const answer = (operations: Port, { call, version }: FabricRequest): Answer => {
+const chaosReply = (answered: FabricChaos.ChaosAnswer): FabricReply =>
+  answered._tag === "Done" ? done : json(answered.value)
+
+const answer = (operations: Port, call: Exclude<FabricCall, FabricChaos.ChaosCall>, version: number): Answer => {
   switch (call._tag) {
     case "GetRootPage":
       return Effect.succeed(rootPage)
@@ -214,6 +224,7 @@ const scopeOf = (call: RecoverCall): RecoverScope => {
 
 type BrowseCall = Exclude<
   FabricCall,
+  | FabricChaos.ChaosCall
   | StartCall
   | ProgressCall
   | RecoverCall

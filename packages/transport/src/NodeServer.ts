@@ -21,6 +21,7 @@ import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
 import * as ApiServer from "./ApiServer.ts"
 import * as Defences from "./Defences.ts"
+import * as FabricChaos from "./FabricChaos.ts"
 import * as FabricPath from "./FabricPath.ts"
 import * as FabricServer from "./FabricServer.ts"
 
@@ -175,17 +176,20 @@ const serveFabric = (surface: Surface, request: Http.IncomingMessage, response: 
     return refuse(response, { code: "E_ACCESSDENIED", message: "This is another cluster (ClusterId)." }, false)
   }
   const { headers } = request
-  // No call of this surface reads a body; one that comes all the same is counted and dropped.
+  // Few calls of this surface read a body; one that comes all the same is counted and dropped.
+  const readsBody = FabricChaos.readsBody(parsed.success.call)
+  const chunks: Array<Buffer> = []
   if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") {
     return run(surface, parsed.success, request, response)
   }
   let bytes = 0
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length
+    if (readsBody && bytes <= surface.bodyBytes) chunks.push(chunk)
     if (bytes > surface.bodyBytes && !response.headersSent) refuse(response, tooLarge, true)
   })
   request.on("end", () => {
-    if (!response.headersSent) run(surface, parsed.success, request, response)
+    if (!response.headersSent) run(surface, parsed.success, request, response, Buffer.concat(chunks).toString())
   })
   request.on("error", () => response.destroy())
 }
@@ -194,9 +198,10 @@ const run = (
   surface: Surface,
   call: FabricPath.FabricRequest,
   request: Http.IncomingMessage,
-  response: Http.ServerResponse
+  response: Http.ServerResponse,
+  body = ""
 ): void => {
-  const fiber = Effect.runForkWith(surface.services)(surface.fabric.handle(call))
+  const fiber = Effect.runForkWith(surface.services)(surface.fabric.handle(call, body))
   const finish = (exit: Exit.Exit<FabricServer.FabricReply>): void => {
     if (response.headersSent || response.destroyed) return
     if (Exit.isSuccess(exit)) return write(response, exit.value)
