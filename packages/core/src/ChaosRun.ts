@@ -16,7 +16,7 @@ import {
   refuseChaos,
   timeToRun
 } from "./Chaos.ts"
-import { adhocKey, adhocSchedule, emptyDescription, scheduleStatusAt } from "./ChaosSchedule.ts"
+import { adhocSchedule, emptyDescription, scheduleStatusAt } from "./ChaosSchedule.ts"
 import { Guid } from "./Guid.ts"
 import type { RequestRefused } from "./Operations.ts"
 import { FaultRequest } from "./Request.ts"
@@ -215,11 +215,6 @@ const scheduleSet = (
         "E_INVALIDARG",
         `The Version ${description.Version} of the schedule is not ${Version}, the one in use. Get the schedule, change it, and send it with that Version.`
       )
-    )
-  }
-  if (description.Schedule.ChaosParametersDictionary.some(({ Key }) => Key === adhocKey)) {
-    return Result.fail(
-      refuseChaos("E_INVALIDARG", `The key "${adhocKey}" is kept for StartChaos. Name the parameters otherwise.`)
     )
   }
   return Result.succeed({

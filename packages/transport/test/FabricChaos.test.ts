@@ -1,11 +1,13 @@
 /** The chaos calls as they stand on the wire, and Microsoft's own Python client walking all of them. */
 import { assert, describe, it } from "@effect/vitest"
-import { type ChaosEvent, toFileTime } from "@inquorate/core/Chaos"
+import { type ChaosEvent, defaultParameters, toFileTime } from "@inquorate/core/Chaos"
 import { formatInstant } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { execFile, spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import * as FabricClient from "../src/FabricClient.ts"
 import * as NodeServer from "../src/NodeServer.ts"
 import * as FakeChaos from "./FakeChaos.ts"
 import * as FakeOperations from "./FakeOperations.ts"
@@ -135,6 +137,40 @@ describe("the chaos calls", () => {
       const rest = historyOf(yield* get(`/Tools/Chaos/Events?${V}&ContinuationToken=${token}`))
       assert.strictEqual(told.length + rest.told.length, 1200)
       assert.strictEqual(rest.token, "")
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("are the typed client's too", () =>
+    Effect.gen(function* () {
+      const { url } = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 })
+      const client = yield* FabricClient.make({ endpoint: url }).pipe(Effect.provide(FetchHttpClient.layer))
+      const asked = { TimeToRunInSeconds: "60", Context: { Map: { "a key": "ü" } } }
+      yield* client.startChaos(asked)
+      const standing = yield* client.getChaos
+      assert.deepStrictEqual(standing, {
+        parameters: { ...defaultParameters, ...asked },
+        status: "Running",
+        scheduleStatus: "Active"
+      })
+      const refused = yield* Effect.flip(client.startChaos({}))
+      assert.strictEqual(refused._tag, "FABRIC_E_CHAOS_ALREADY_RUNNING")
+      yield* client.stopChaos
+      const first = yield* client.getChaosEvents({ from: 0, limit: 1 })
+      assert.deepStrictEqual(
+        first.events.map(({ ChaosParameters, Kind }) => [Kind, ChaosParameters?.TimeToRunInSeconds]),
+        [["Started", "60"]]
+      )
+      const second = yield* client.getChaosEvents({ token: first.token })
+      assert.deepStrictEqual(
+        second.events.map(({ Kind, Reason }) => [Kind, Reason]),
+        [["Stopped", "Chaos was stopped by request."]]
+      )
+      assert.strictEqual(second.token, "")
+      const schedule = yield* client.getChaosSchedule
+      assert.strictEqual(schedule.Version, 1)
+      yield* client.postChaosSchedule(schedule)
+      assert.strictEqual((yield* client.getChaosSchedule).Version, 2)
+      assert.strictEqual((yield* Effect.flip(client.postChaosSchedule(schedule)))._tag, "E_INVALIDARG")
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
