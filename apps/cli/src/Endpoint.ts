@@ -41,6 +41,17 @@ export interface Chosen {
 
 /** The client of the worker at the endpoint. */
 export const connect = Effect.gen(function* () {
+  const worker = yield* Effect.promise(() => import("./Worker.ts"))
+  return yield* worker.connect(yield* checkedEndpoint)
+})
+
+/** The client of the Service Fabric surface at the endpoint. */
+export const connectFabric = Effect.gen(function* () {
+  const worker = yield* Effect.promise(() => import("./Worker.ts"))
+  return yield* worker.connectFabric(yield* checkedEndpoint)
+})
+
+const checkedEndpoint = Effect.gen(function* () {
   const { endpoint } = yield* root
   if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint)) {
     return yield* new Failure({
@@ -48,8 +59,7 @@ export const connect = Effect.gen(function* () {
       detail: `--endpoint: expected http://HOST:PORT, got ${JSON.stringify(endpoint)}.`
     })
   }
-  const worker = yield* Effect.promise(() => import("./Worker.ts"))
-  return yield* worker.connect(endpoint.replace(/\/$/, ""))
+  return endpoint.replace(/\/$/, "")
 })
 
 /** Prints a value as JSON, or its lines where a table is wanted. */

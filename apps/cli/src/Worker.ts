@@ -4,6 +4,7 @@
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Client from "@inquorate/transport/Client"
+import * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
 import * as http from "node:http"
 import * as https from "node:https"
@@ -11,6 +12,13 @@ import * as https from "node:https"
 /** The client of the worker at `endpoint`. */
 export const connect = (endpoint: string): Effect.Effect<Client.Client> =>
   Client.make({ endpoint }).pipe(
+    Effect.provide(NodeHttpClient.layerNodeHttpNoAgent),
+    Effect.provideService(NodeHttpClient.HttpAgent, agents)
+  )
+
+/** The client of the Service Fabric surface at `endpoint`. */
+export const connectFabric = (endpoint: string): Effect.Effect<FabricClient.FabricClient> =>
+  FabricClient.make({ endpoint }).pipe(
     Effect.provide(NodeHttpClient.layerNodeHttpNoAgent),
     Effect.provideService(NodeHttpClient.HttpAgent, agents)
   )

@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { clusters, partitions } from "./Browse.ts"
+import { chaos } from "./Chaos.ts"
 import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
@@ -22,7 +23,7 @@ import { cancel, list, plan, show, start, watch } from "./Operate.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 const inq = root.pipe(
-  Command.withSubcommands([start, plan, watch, show, list, cancel, partitions, clusters, lab, doctor])
+  Command.withSubcommands([start, plan, watch, show, list, cancel, chaos, partitions, clusters, lab, doctor])
 )
 
 let taker: Queue.Queue<SignalName> | undefined
