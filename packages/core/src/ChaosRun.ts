@@ -40,7 +40,8 @@ export type ChaosFault = typeof ChaosFault.Type
 /** Where a run stands; each place has the moment by which it is left. */
 export const ChaosPhase = Schema.TaggedUnion({
   Stabilizing: { until: Instant },
-  Executing: { faults: Schema.Array(ChaosFault), until: Instant },
+  /** `note` is told when they have ended. */
+  Executing: { faults: Schema.Array(ChaosFault), until: Instant, note: Schema.String },
   Waiting: { until: Instant },
   /** No fault is begun any more; those that were are cancelled, and a stopped node is started. */
   Stopping: { faults: Schema.Array(ChaosFault), reason: Schema.String, until: Instant }
@@ -279,7 +280,9 @@ const moveRun = (
           state,
           run,
           at,
-          run.endsAt === run.startedAt + timeToRun(run.parameters) ? "The time to run is over." : "The scheduled time is over."
+          run.endsAt === run.startedAt + timeToRun(run.parameters)
+            ? "The time to run is over."
+            : "The scheduled time is over."
         )
       )
     case "GivenUp":
@@ -335,7 +338,7 @@ const execute = (state: ChaosState, before: ChaosRun, { at, faults, note }: Of<"
   if (faults.length === 0) return wait(state, run, at, [], note)
   const until = Math.max(...faults.map(({ startAt }) => startAt)) + faultBudget
   return {
-    state: withPhase(state, run, { _tag: "Executing", faults, until }),
+    state: withPhase(state, run, { _tag: "Executing", faults, until, note }),
     events: [{ Kind: "ExecutingFaults", TimeStampUtc: formatInstant(at), Faults: faults.map(({ text }) => text) }]
   }
 }
@@ -355,7 +358,7 @@ const close = (
   if (faults.some((fault) => fault.state === "Open")) {
     return Result.succeed({ state: withPhase(state, run, { ...phase, faults }), events: told })
   }
-  if (phase._tag === "Executing") return Result.succeed(wait(state, run, at, told, ""))
+  if (phase._tag === "Executing") return Result.succeed(wait(state, run, at, told, phase.note))
   const last = ended(state, run, at, phase.reason)
   return Result.succeed({ ...last, events: [...told, ...last.events] })
 }

@@ -59,7 +59,12 @@ const refusal = (state: ChaosState, happening: ChaosHappening): string => {
 }
 
 const [start] = happenings(0) as [ChaosHappening]
-const drawn: ChaosHappening = { _tag: "FaultsDrawn", at: 1, faults: [fault(1), fault(2)], note: "" }
+const drawn: Extract<ChaosHappening, { readonly _tag: "FaultsDrawn" }> = {
+  _tag: "FaultsDrawn",
+  at: 1,
+  faults: [fault(1), fault(2)],
+  note: ""
+}
 const closed = (n: number, problem = ""): ChaosHappening => ({ _tag: "FaultClosed", at: 2, first: guid(n), problem })
 
 describe("a run of chaos", () => {
@@ -87,6 +92,9 @@ describe("a run of chaos", () => {
     ])
     assert.strictEqual(statusOf(state), "Stopped")
     assert.deepStrictEqual(state.last, parameters)
+    const noted = play(start, { ...drawn, note: "Nothing moves." }, closed(1)).state
+    const [waiting] = Result.getOrThrow(advanceChaos(noted, closed(2))).events
+    assert.isTrue(waiting!.Kind === "Waiting" && waiting!.Reason.endsWith("iteration. Nothing moves."))
   })
 
   it("still runs while what it began is being undone, and stops at once where it began nothing", () => {

@@ -14,7 +14,7 @@ import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal, make as makeOperation, type Operation, type Stage } from "@inquorate/core/Operation"
 import { type ClusterView, Operations, RequestRefused } from "@inquorate/core/Operations"
-import { OperationStore } from "@inquorate/core/OperationStore"
+import { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { isNodeRequest, kindOf } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
@@ -132,12 +132,31 @@ const world = Effect.fnUntraced(function* (names: ReadonlyArray<string> = ["a", 
   const outer = yield* Effect.scope
   const driver = Effect.fnUntraced(function* (workerId: string) {
     const scope = yield* Scope.fork(outer)
+    let dead = false
+    // What a worker whose power is cut says no longer reaches the store, its goodbye included.
+    const through = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+      Effect.suspend(() =>
+        dead ? Effect.fail(new StoreError({ reason: "Unavailable", detail: "the power is cut" })) : effect
+      )
+    const whole = Context.get(both, ChaosStore)
+    const store = ChaosStore.of({
+      ...whole,
+      read: through(whole.read),
+      drive: (name, lease) => through(whole.drive(name, lease)),
+      save: (...given) => through(whole.save(...given)),
+      release: (name) => through(whole.release(name))
+    })
     const chaos = yield* Scope.provide(ChaosDriver.make({ workerId, seed: "a test" }), scope).pipe(
-      Effect.provideService(ChaosStore, Context.get(both, ChaosStore)),
+      Effect.provideService(ChaosStore, store),
       Effect.provideService(Operations, operations),
       Effect.provideService(Clusters, clustersNamed(names))
     )
-    return { chaos, stop: Scope.close(scope, Exit.void) }
+    const stop = Scope.close(scope, Exit.void)
+    const crash = Effect.andThen(
+      Effect.sync(() => void (dead = true)),
+      stop
+    )
+    return { chaos, stop, crash }
   })
   return { fake, driver, store: Context.get(both, ChaosStore) }
 })
@@ -277,6 +296,25 @@ describe("the driver of chaos", () => {
       assert.notStrictEqual((yield* store.read).driver, before)
       assert.deepStrictEqual(fake.kinds(), ["Stop", "Start"])
       assert.deepStrictEqual(yield* kindsOf(chaos), ["Started", "ExecutingFaults", "Waiting"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is taken over from a dead worker once its right has run out, and ends by its time to run", () =>
+    Effect.gen(function* () {
+      const { driver, fake, store } = yield* world(["a"])
+      const one = yield* driver("w1")
+      yield* one.chaos.start(ask({ TimeToRunInSeconds: "20" }))
+      yield* pass(2)
+      assert.match((yield* store.read).driver!, /^w1\//)
+      const two = yield* driver("w2")
+      yield* one.crash
+      yield* pass(3)
+      assert.match((yield* store.read).driver!, /^w1\//)
+      yield* pass(10)
+      assert.match((yield* store.read).driver!, /^w2\//)
+      assert.deepStrictEqual(fake.kinds(), ["Stop", "Start"])
+      yield* pass(10)
+      assert.deepStrictEqual(yield* kindsOf(two.chaos), ["Started", "ExecutingFaults", "Waiting", "Stopped"])
     }).pipe(Effect.scoped)
   )
 
