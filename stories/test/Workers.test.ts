@@ -264,7 +264,7 @@ describe("two workers on one PostgreSQL", () => {
       assert.match(owners, new RegExp(`^inquorate_${figure}_seconds_count \\d+$`, "m"))
     }
     assert.match(owners, /^inquorate_phase_seconds_count\{phase="Holding"\} \d+$/m)
-    assert.match(owners, /^inquorate_operations_ended_total\{state="Completed"\} \d+$/m)
+    assert.match(owners, /^inquorate_operations_ended_total\{kind="PartitionQuorumLoss",state="Completed"\} \d+$/m)
     const log = workers.get(name)!.log()
     const lines = log
       .trim()

@@ -13,7 +13,7 @@ import {
 import { readDescription } from "@inquorate/core/ChaosSchedule"
 import { formatMillis, parseMillis } from "@inquorate/core/Time"
 import type { ChaosRequest, ChaosTold } from "@inquorate/transport/ChaosClient"
-import type { FabricClient, FabricClientError } from "@inquorate/transport/FabricClient"
+import type { FabricClient } from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -21,7 +21,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
-import { connectFabric, print, root } from "./Endpoint.ts"
+import { connectFabric, explainFabric, print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import { screen } from "./Screen.ts"
 import { table } from "./Table.ts"
@@ -89,7 +89,7 @@ const start = Command.make(
       ...filterOf(input.nodeTypes, input.applications)
     }
     const client = yield* connectFabric
-    yield* client.startChaos(request).pipe(explain("chaos start"))
+    yield* client.startChaos(request).pipe(explainFabric("chaos start"))
     yield* print(request, () => ['Chaos runs. "inq chaos events" tells what it does, "inq chaos stop" ends it.'])
   })
 ).pipe(Command.withDescription("Draw faults at random until told to stop"))
@@ -99,8 +99,8 @@ const stop = Command.make(
   {},
   Effect.fnUntraced(function* () {
     const client = yield* connectFabric
-    yield* client.stopChaos.pipe(explain("chaos stop"))
-    const standing = yield* client.getChaos.pipe(explain("chaos stop"))
+    yield* client.stopChaos.pipe(explainFabric("chaos stop"))
+    const standing = yield* client.getChaos.pipe(explainFabric("chaos stop"))
     yield* print(standing, () => [
       standing.status === "Running"
         ? 'Chaos is stopping: what it began is being undone. "inq chaos get" shows when it has stopped.'
@@ -114,7 +114,7 @@ const get = Command.make(
   {},
   Effect.fnUntraced(function* () {
     const client = yield* connectFabric
-    const standing = yield* client.getChaos.pipe(explain("chaos get"))
+    const standing = yield* client.getChaos.pipe(explainFabric("chaos get"))
     yield* print(standing, () => [
       `Chaos: ${standing.status}`,
       `Schedule: ${standing.scheduleStatus}`,
@@ -156,7 +156,7 @@ const scheduleGet = Command.make(
   {},
   Effect.fnUntraced(function* () {
     const client = yield* connectFabric
-    const described = yield* client.getChaosSchedule.pipe(explain("chaos schedule get"))
+    const described = yield* client.getChaosSchedule.pipe(explainFabric("chaos schedule get"))
     yield* print(described, () => [`Version: ${described.Version}`, ...scheduleLines(described.Schedule)])
   })
 ).pipe(Command.withDescription("Show when chaos runs by itself"))
@@ -186,7 +186,7 @@ const scheduleSet = Command.make(
       )
     )
     const client = yield* connectFabric
-    yield* client.postChaosSchedule(described).pipe(explain("chaos schedule set"))
+    yield* client.postChaosSchedule(described).pipe(explainFabric("chaos schedule set"))
     yield* print(described, () => [`The schedule is in use, as version ${described.Version + 1}.`])
   })
 ).pipe(Command.withDescription("Replace when chaos runs by itself"))
@@ -265,31 +265,16 @@ const filterOf = (
         }
       }
 
-const explain =
-  (doing: string) =>
-  <A, R>(self: Effect.Effect<A, FabricClientError, R>) =>
-    Effect.catch(self, (error) =>
-      Effect.gen(function* () {
-        const { endpoint } = yield* root
-        return yield* error._tag === "FabricTransportError"
-          ? new Failure({
-              exit: "unreachable",
-              detail: `${doing}: no worker answers at ${endpoint} (${error.detail}). Start one, or name another with --endpoint.`
-            })
-          : new Failure({ exit: "refused", detail: `${doing}: ${error.message} (${error.code})` })
-      })
-    )
-
 const allEvents = Effect.fnUntraced(function* (
   client: FabricClient,
   times: { readonly from?: number; readonly to?: number }
 ) {
   const found: Array<ChaosTold> = []
-  let page = yield* client.getChaosEvents(times).pipe(explain("chaos events"))
+  let page = yield* client.getChaosEvents(times).pipe(explainFabric("chaos events"))
   for (let pages = 0; pages < pagesMax; pages++) {
     found.push(...page.events)
     if (page.token === "") break
-    page = yield* client.getChaosEvents({ token: page.token }).pipe(explain("chaos events"))
+    page = yield* client.getChaosEvents({ token: page.token }).pipe(explainFabric("chaos events"))
   }
   return found
 })

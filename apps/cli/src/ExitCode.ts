@@ -4,7 +4,7 @@
 
 /** The exit codes of `inq`. */
 export const exitCodes = {
-  /** Done; with `start --watch` or `watch`: the operation ended Completed. */
+  /** Done; with `--watch` or `watch`: the operation ended Completed. */
   done: 0,
   /** Something that should not happen. */
   internal: 1,
@@ -16,7 +16,7 @@ export const exitCodes = {
   faulted: 4,
   /** The operation ended Cancelled or ForceCancelled. */
   cancelled: 5,
-  /** The worker could not be reached, or did not answer as one. */
+  /** Nobody could be reached, or what answered is neither a worker nor a Service Fabric gateway. */
   unreachable: 6,
   /** `doctor` found something of ours that should be gone. */
   residue: 7,

@@ -1,36 +1,20 @@
 /**
- * The commands that act on operations: plan, start, show, watch, list, cancel. A watched operation is never left alone:
- * whoever ends the watching is asked, or the operation is cancelled and its lift awaited.
+ * The commands that act on operations: plan, start, show, watch, list, cancel.
  */
-import type { OperationChange } from "@inquorate/core/Operations"
-import { isTerminal } from "@inquorate/core/Operation"
-import { formatInstant, formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
-import { parse as parseGuid } from "@inquorate/core/Guid"
 import { Override } from "@inquorate/core/Plan"
 import { kindOf, placeOf } from "@inquorate/core/Request"
-import type { OperationState } from "@inquorate/core/Wire"
-import type * as Client from "@inquorate/transport/Client"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import { formatInstant, type Millis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
-import * as Ref from "effect/Ref"
-import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { randomUUID } from "node:crypto"
-import { createInterface } from "node:readline"
-import { choose, connect, explain, print, root } from "./Endpoint.ts"
+import { choose, connect, explain, explainFabric, print } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
+import { clustersOf, front, type NamedPartition } from "./Front.ts"
+import { endOf, launch, launchFlags, readDuration, readId } from "./Launch.ts"
 import { askedOf, previewLines, report } from "./Report.ts"
-import { canAsk, screen } from "./Screen.ts"
-import { Signals } from "./Signals.ts"
+import { screen } from "./Screen.ts"
 import { table } from "./Table.ts"
-import { changeLines, liveLine } from "./Watch.ts"
 
 // --- models ---
 
@@ -65,8 +49,9 @@ export const plan = Command.make(
   Effect.fnUntraced(function* (input) {
     const hold = yield* readDuration(input.duration)
     const client = yield* connect
-    const request = yield* requestFor(client, input, hold)
-    const preview = yield* client.plan(request).pipe(explain("plan"))
+    const { serviceName, topology } = yield* choose(yield* clustersOf(client, "partitions"), input.partition)
+    const about = { serviceName, partitionId: topology.partitionId }
+    const preview = yield* client.plan(requestOf(about, input, hold)).pipe(explain("plan"))
     yield* print(preview, () => previewLines(preview))
     if (preview.refusal !== null) return yield* new Failure({ exit: "refused", detail: "" })
   })
@@ -75,42 +60,12 @@ export const plan = Command.make(
 /** `inq start`: starts a quorum loss. */
 export const start = Command.make(
   "start",
-  {
-    partition,
-    duration,
-    mode,
-    overrides,
-    id: Flag.String("id").pipe(
-      Flag.withDescription("The operation's id, a GUID; repeating a start with the same id is harmless"),
-      Flag.optional
-    ),
-    watch: Flag.Boolean("watch").pipe(
-      Flag.withAlias("w"),
-      Flag.withDescription("Show it until it has ended; interrupting cancels it"),
-      Flag.withDefault(false)
-    )
-  },
+  { partition, duration, mode, overrides, ...launchFlags },
   Effect.fnUntraced(function* (input) {
     const hold = yield* readDuration(input.duration)
-    const id = yield* Option.match(input.id, { onNone: () => Effect.succeed(randomUUID() as string), onSome: readId })
-    const client = yield* connect
-    const request = yield* requestFor(client, input, hold)
-    // The signals are taken before the start is sent: from here on there may be a fault to lift.
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const signals = yield* (yield* Signals).take
-        const receipt = yield* client.start(id, request).pipe(explain("start"))
-        const { output } = yield* root
-        if (!input.watch) {
-          return yield* print(receipt, () => [
-            `Started ${id}${receipt.replayed ? " (it was started before)" : ""}. "inq watch ${id}" shows it, "inq cancel ${id}" lifts at once.`
-          ])
-        }
-        if (output === "table")
-          yield* screen.lines([`Operation ${id} on ${request.serviceName}, hold ${formatMillis(hold)}`])
-        yield* watchAndGuard(client, id, signals)
-      })
-    )
+    const found = yield* front("start")
+    const about = yield* found.partition(input.partition)
+    yield* launch("start", found, input, requestOf(about, input, hold))
   })
 ).pipe(Command.withDescription("Start a quorum loss"))
 
@@ -120,21 +75,29 @@ export const watch = Command.make(
   { operation },
   Effect.fnUntraced(function* (input) {
     const id = yield* readId(input.operation)
-    const client = yield* connect
-    const last = yield* follow(client, id)
+    const found = yield* front("watch")
+    const last = yield* found.follow(id)
     yield* screen.live("")
-    yield* endOf(last)
+    yield* endOf(id, last)
   })
 ).pipe(Command.withDescription("Show an operation until it has ended"))
 
-/** `inq show`: an operation with its evidence. */
+/** `inq show`: an operation with its evidence; of a Service Fabric cluster, with its progress. */
 export const show = Command.make(
   "show",
   { operation },
   Effect.fnUntraced(function* (input) {
     const id = yield* readId(input.operation)
-    const client = yield* connect
-    const detail = yield* client.detail(id).pipe(explain("show"))
+    const found = yield* front("show")
+    if (found.surface === "fabric") {
+      const Fabric = yield* fabricFront
+      const progress = yield* Fabric.show(found.fabric, id)
+      return yield* print(progress, () => [
+        `Operation ${id}  ${progress.State}${Fabric.errorOf(progress)}`,
+        `  type       ${progress.Type}`
+      ])
+    }
+    const detail = yield* found.client.detail(id).pipe(explain("show"))
     yield* print(detail, () => report(detail))
   })
 ).pipe(Command.withDescription("Show an operation with its evidence"))
@@ -153,22 +116,29 @@ export const list = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ limit }) {
-    const client = yield* connect
-    const operations = yield* client.list(limit).pipe(explain("list"))
+    const found = yield* front("list")
+    if (found.surface === "fabric") {
+      const all = yield* found.fabric.getFaultOperationList().pipe(explainFabric("list"))
+      return yield* print(all.slice(-limit), () =>
+        linesOf(
+          ["OPERATION", "TYPE", "STATE"],
+          all.slice(-limit).map(({ OperationId, State, Type }) => [OperationId, Type, State])
+        )
+      )
+    }
+    const operations = yield* found.client.list(limit).pipe(explain("list"))
     yield* print(operations, () =>
-      operations.length === 0
-        ? ["No operations yet."]
-        : table(
-            ["OPERATION", "TYPE", "STATE", "PLACE", "ASKED", "RECEIVED"],
-            operations.map(({ operation, state }) => [
-              operation.id,
-              kindOf(operation.request),
-              state,
-              placeOf(operation.request),
-              askedOf(operation.request),
-              formatInstant(operation.receivedAt)
-            ])
-          )
+      linesOf(
+        ["OPERATION", "TYPE", "STATE", "PLACE", "ASKED", "RECEIVED"],
+        operations.map(({ operation, state }) => [
+          operation.id,
+          kindOf(operation.request),
+          state,
+          placeOf(operation.request),
+          askedOf(operation.request),
+          formatInstant(operation.receivedAt)
+        ])
+      )
     )
   })
 ).pipe(Command.withDescription("List the newest operations"))
@@ -187,144 +157,27 @@ export const cancel = Command.make(
   },
   Effect.fnUntraced(function* ({ force, operation }) {
     const id = yield* readId(operation)
-    const client = yield* connect
-    const view = yield* client.cancel(id, force).pipe(explain("cancel"))
-    yield* print(view, () => [`${id}: ${view.state}`])
+    const found = yield* front("cancel")
+    const { state, value } = yield* found.cancel(id, force)
+    yield* print(value, () => [`${id}: ${state}`])
   })
 ).pipe(Command.withDescription("Lift at once and stop an operation"))
 
 // --- internal ---
 
-const readDuration = (text: string): Effect.Effect<Millis, Failure> => {
-  const millis = parseMillis(text)
-  return millis === undefined
-    ? Effect.fail(
-        new Failure({
-          exit: "usage",
-          detail: `--duration: expected a length such as 5s, 2m or 500ms, got ${JSON.stringify(text)}.`
-        })
-      )
-    : Effect.succeed(millis)
-}
+// Evaluated for a Service Fabric cluster only.
+const fabricFront = Effect.promise(() => import("./FabricFront.ts"))
 
-const readId = (text: string): Effect.Effect<string, Failure> => {
-  const id = parseGuid(text)
-  return id === undefined
-    ? Effect.fail(
-        new Failure({
-          exit: "usage",
-          detail: `The operation id must be a GUID of 36 characters, got ${JSON.stringify(text)}.`
-        })
-      )
-    : Effect.succeed(id)
-}
+const linesOf = (headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> =>
+  rows.length === 0 ? ["No operations yet."] : table(headings, rows)
 
-const requestFor = Effect.fnUntraced(function* (
-  client: Client.Client,
-  asked: {
-    readonly partition: string
-    readonly mode: "QuorumReplicas" | "AllReplicas"
-    readonly overrides: ReadonlyArray<Override>
-  },
+const requestOf = (
+  about: NamedPartition,
+  asked: { readonly mode: "QuorumReplicas" | "AllReplicas"; readonly overrides: ReadonlyArray<Override> },
   hold: Millis
-) {
-  const clusters = yield* client.clusters.pipe(explain("partitions"))
-  const chosen = yield* choose(clusters, asked.partition)
-  return {
-    serviceName: chosen.serviceName,
-    partitionId: chosen.topology.partitionId,
-    mode: asked.mode,
-    hold,
-    ...(asked.overrides.length === 0 ? {} : { overrides: asked.overrides })
-  }
+) => ({
+  ...about,
+  mode: asked.mode,
+  hold,
+  ...(asked.overrides.length === 0 ? {} : { overrides: asked.overrides })
 })
-
-/** Shows changes until the operation has ended, and gives back the last of them. */
-const follow = Effect.fnUntraced(function* (client: Client.Client, id: string) {
-  const { output } = yield* root
-  const last = yield* Ref.make<OperationChange | undefined>(undefined)
-  const show = (change: OperationChange) =>
-    Ref.set(last, change).pipe(
-      Effect.andThen(output === "json" ? screen.lines([JSON.stringify(change)]) : screen.lines(changeLines(change)))
-    )
-  const paint = Effect.gen(function* () {
-    const change = yield* Ref.get(last)
-    if (change !== undefined) yield* screen.live(liveLine(change.operation, yield* Clock.currentTimeMillis))
-  }).pipe(Effect.repeat(Schedule.spaced(Duration.millis(100))))
-  const painting = yield* Effect.forkChild(screen.terminal && output === "table" ? paint : Effect.never)
-  yield* Stream.runForEach(client.watch(id), show).pipe(
-    explain("watch"),
-    Effect.ensuring(Fiber.interrupt(painting)),
-    Effect.ensuring(screen.live(""))
-  )
-  const change = yield* Ref.get(last)
-  if (change === undefined || !isTerminal(change.operation)) {
-    return yield* new Failure({ exit: "unreachable", detail: `The worker stopped telling before ${id} had ended.` })
-  }
-  return change
-})
-
-/** Watches; a signal asks on a terminal whether to cancel, and cancels without one or when it comes again. */
-const watchAndGuard = Effect.fnUntraced(function* (
-  client: Client.Client,
-  id: string,
-  signals: Queue.Dequeue<"SIGINT" | "SIGTERM" | "SIGHUP">
-) {
-  const following = yield* Effect.forkChild(follow(client, id))
-  let interrupted = false
-  const guard = Effect.gen(function* () {
-    const signal = yield* Queue.take(signals)
-    const leave = signal === "SIGINT" && canAsk() ? yield* askToCancel(signals) : true
-    if (!leave) return
-    interrupted = true
-    yield* screen.live("")
-    yield* screen.lines([`Cancelling ${id} and waiting for the lift …`])
-    yield* client.cancel(id, false).pipe(
-      explain("cancel"),
-      // It may have ended in the same moment, which the watching will tell.
-      Effect.catchIf(
-        (failure) => failure.exit === "refused",
-        () => Effect.void
-      )
-    )
-    return yield* Effect.never
-  }).pipe(Effect.forever)
-  const last = yield* Effect.raceFirst(Fiber.join(following), guard)
-  if (interrupted) {
-    return yield* new Failure({ exit: "interrupted", detail: `${id} ended ${last.state}.` })
-  }
-  yield* endOf(last)
-})
-
-/** True when the answer, or a second signal, says to cancel. */
-const askToCancel = Effect.fnUntraced(function* (signals: Queue.Dequeue<"SIGINT" | "SIGTERM" | "SIGHUP">) {
-  yield* screen.live("")
-  const answer = Effect.callback<boolean>((resume) => {
-    const lines = createInterface({ input: process.stdin, output: process.stdout })
-    lines.question("Cancel the operation and lift now? [y/N] ", (text) => {
-      lines.close()
-      resume(Effect.succeed(/^\s*y/i.test(text)))
-    })
-    // Inside the question a Ctrl-C reaches readline instead of the process.
-    lines.on("SIGINT", () => {
-      lines.close()
-      resume(Effect.succeed(true))
-    })
-    return Effect.sync(() => lines.close())
-  })
-  return yield* Effect.raceFirst(answer, Effect.as(Queue.take(signals), true))
-})
-
-const endOf = (change: OperationChange): Effect.Effect<void, Failure, Command.CommandContext<"inq">> =>
-  Effect.gen(function* () {
-    const { output } = yield* root
-    if (output === "table") yield* screen.lines([`${change.operation.id} ended ${change.state}.`])
-    const exit = ends[change.state]
-    if (exit !== undefined) return yield* new Failure({ exit, detail: "" })
-  })
-
-const ends: Partial<Record<OperationState, "faulted" | "cancelled">> = {
-  Faulted: "faulted",
-  Cancelled: "cancelled",
-  ForceCancelled: "cancelled"
-}

@@ -12,18 +12,36 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import { clusters, partitions } from "./Browse.ts"
+import { clusters, healthCommand, partitions } from "./Browse.ts"
 import { chaos } from "./Chaos.ts"
 import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
+import { dataLoss, node, recover, restart } from "./Faults.ts"
 import { lab } from "./Labs.ts"
 import { cancel, list, plan, show, start, watch } from "./Operate.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 const inq = root.pipe(
-  Command.withSubcommands([start, plan, watch, show, list, cancel, chaos, partitions, clusters, lab, doctor])
+  Command.withSubcommands([
+    start,
+    restart,
+    dataLoss,
+    node,
+    recover,
+    plan,
+    watch,
+    show,
+    list,
+    cancel,
+    chaos,
+    partitions,
+    clusters,
+    healthCommand,
+    lab,
+    doctor
+  ])
 )
 
 let taker: Queue.Queue<SignalName> | undefined

@@ -8,8 +8,9 @@ import type { Fact } from "@inquorate/core/Evidence"
 import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { isQuorumLoss } from "@inquorate/core/Request"
+import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
+import { busy, cameFirst } from "./LookUp.ts"
 import { failed, refusedBy } from "./Outcomes.ts"
 import { bounded, fenceId, injectorOf, inspect, inspectAll, type Outcome, type Session } from "./Session.ts"
 
@@ -22,6 +23,9 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
     if (prober !== null && isQuorumLoss(operation.request)) yield* Effect.ignore(prober.watch)
     if (!fresh) return yield* confirmArmed(session, operation, order)
+    const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
+    if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
+    if (first.success !== null) return refusedBy(session, busy(first.success))
     const startBy = yield* session.ground.lease.permit
     const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
       concurrency: "unbounded"
@@ -49,7 +53,7 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
     const facts: Array<Fact> = []
     for (const [{ member }, state] of looked) {
       if (state !== null && isOver(operation, state)) continue
-      if (state?._tag !== "Armed" || (state.broken && isQuorumLoss(operation.request))) {
+      if (state?._tag !== "Armed" || (state.broken && kindOf(operation.request) !== "PartitionRestart")) {
         const found =
           state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
         return failed(

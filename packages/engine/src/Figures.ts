@@ -8,7 +8,7 @@ import * as Metric from "effect/Metric"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Operation } from "@inquorate/core/Operation"
 import { OperationStore } from "@inquorate/core/OperationStore"
-import { kindOf } from "@inquorate/core/Request"
+import { type FaultKind, kindOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
@@ -53,13 +53,13 @@ export const begin: Effect.Effect<void> = Effect.suspend(() =>
   )
 )
 
-/** Takes what a stored fact measures. */
-export const observe = (fact: Fact): Effect.Effect<void> => {
+/** Takes what a stored fact measures, of a fault of this kind. */
+export const observe = (fact: Fact, kind: FaultKind): Effect.Effect<void> => {
   switch (fact._tag) {
     case "HoldMeasured":
       return Metric.update(holdError, (fact.measured - fact.asked) / 1000)
     case "RecoveryMeasured":
-      return Metric.update(recovery, fact.recovery / 1000)
+      return Metric.update(Metric.withAttributes(recovery, { kind }), fact.recovery / 1000)
     case "FenceLifted":
       return Metric.update(overrun, fact.overrun / 1000)
     default:

@@ -11,6 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { EvidenceEntry, Fact, PhaseName, ProbeSample } from "@inquorate/core/Evidence"
 import { advance, type Event, type Operation } from "@inquorate/core/Operation"
 import { type OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { kindOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import * as Figures from "./Figures.ts"
 import type { Timeline } from "./Timeline.ts"
@@ -96,7 +97,8 @@ export const make = (
           const saved = yield* Effect.result(store.save(before, next.success, [...told, ...began], as))
           if (Result.isSuccess(saved)) {
             current = saved.success
-            yield* Effect.forEach(facts, Figures.observe, { discard: true })
+            const kind = kindOf(before.operation.request)
+            yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind), { discard: true })
             if (began.length > 0) {
               const now = timeline.monotonic()
               if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before.operation), now - phaseBegan)

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import type { Injector } from "@inquorate/core/Injector"
-import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
   chooseCut,
@@ -172,6 +172,25 @@ export const refuseBusy = (
           meets(operation, request, options.fences ?? []))
     )
     if (other !== undefined) return yield* new GuardRefused({ refusal: busy(other.operation), topology: null })
+  })
+
+/**
+ * The operation whose order came first where two share a process that one of them ends, or null. Asked once the own order
+ * is stored: of two that looked up at once at least one sees the other.
+ */
+export const cameFirst = (
+  store: OperationStore["Service"],
+  operation: Operation,
+  order: Order
+): Effect.Effect<Operation | null, StoreError> =>
+  Effect.map(store.holding, (holding) => {
+    for (const { operation: other } of holding) {
+      const theirs = standingOrder(other)
+      if (theirs === null || other.id === operation.id || !meets(other, operation.request, order.fences)) continue
+      const earlier = theirs.armedAt < order.armedAt
+      if (earlier || (theirs.armedAt === order.armedAt && other.id < operation.id)) return other
+    }
+    return null
   })
 
 /** What tells one server process from every other. */

@@ -2,11 +2,12 @@
  * The look-up of every kind of fault: finds what the request names, asks every guard, and says which fences are to be
  * ordered. A front asks the same before it stores anything; then nothing but the answer comes of it.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, restartBudget, verifyBudget } from "@inquorate/core/Operation"
+import { grace, type Operation, restartBudget, verifyBudget } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, type Override, overrideOf, type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import {
@@ -278,10 +279,12 @@ const standingStop = (ground: Ground, { nodeName, up }: NodeSeen) =>
       { concurrency: "unbounded" }
     )
     if (states.some((state) => state?._tag === "Success" && state.success._tag === "Armed")) return stop
-    const silent = states.find((state) => state?._tag === "Failure")
-    if (silent?._tag !== "Failure" || up) return null
-    const { detail, host } = silent.failure
-    return yield* new Unreachable({ detail: `host ${host}: ${detail}`, retryable: true })
+    const silent = stop.order.fences.find((_, index) => states[index]?._tag !== "Success")
+    const over = stop.order.deadline + grace < (yield* Clock.currentTimeMillis)
+    if (silent === undefined || (up && over)) return null
+    const { host } = silent.process
+    const detail = `host ${host} does not say whether the stop by operation ${stop.operation.id} still stands`
+    return yield* new Unreachable({ detail, retryable: true })
   })
 
 const mayLoseData = (ground: Ground, { name, protected: isProtected, target }: Cluster, topology: Topology) =>

@@ -1,7 +1,6 @@
 /** What is refused before anything is touched, what a caller may set aside by name, and who may act on which host. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { Override } from "@inquorate/core/Plan"
@@ -13,6 +12,7 @@ import {
   assertNothingLeft,
   evidenceOf,
   makeWorld,
+  meanwhile,
   operationId,
   pass,
   passUntilEnded,
@@ -25,14 +25,6 @@ import {
 
 const guarded = { guard: true, maxHold: "configured" } as const
 const plainly = { guard: false, maxHold: "configured" } as const
-
-/** Lets time pass until a question is answered, as the cluster takes its time to. */
-const meanwhile = <A, E>(asked: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(asked)
-    for (let turn = 0; turn < 500 && fiber.pollUnsafe() === undefined; turn++) yield* pass(10)
-    return yield* Fiber.join(fiber)
-  })
 
 const overriding = (...overrides: ReadonlyArray<Override>) => ({ overrides })
 

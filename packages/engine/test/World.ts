@@ -6,6 +6,7 @@ import { assert } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
@@ -18,6 +19,7 @@ import type { Guid } from "@inquorate/core/Guid"
 import { grace, isTerminal, type Operation } from "@inquorate/core/Operation"
 import type { Operations, RequestRefused } from "@inquorate/core/Operations"
 import { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import type { FaultRequest } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 import * as Engine from "@inquorate/engine/Engine"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
@@ -58,6 +60,14 @@ export const settle = Effect.forEach(Array.from({ length: 40 }), () => Effect.yi
 /** Lets time pass. */
 export const pass = (millis: number): Effect.Effect<void> =>
   Effect.andThen(Effect.andThen(settle, TestClock.adjust(millis)), settle)
+
+/** Lets time pass until a question is answered, as the cluster takes its time to. */
+export const meanwhile = <A, E>(asked: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(asked)
+    for (let turn = 0; turn < 500 && fiber.pollUnsafe() === undefined; turn++) yield* pass(10)
+    return yield* Fiber.join(fiber)
+  })
 
 /** Lets time pass until something is so; fails the test when it is not within `atMost` milliseconds. */
 export const passUntil = (
@@ -143,6 +153,15 @@ export const start = (
 ): Effect.Effect<Operation, RequestRefused> =>
   engine.operations.start(operationId(n), request(sim, hold), { guard: false, maxHold: "configured" })
 
+/** Asks for any fault. */
+export const ask = (
+  engine: RunningEngine,
+  fault: FaultRequest,
+  n = 1,
+  guard = false
+): Effect.Effect<Operation, RequestRefused> =>
+  engine.operations.start(operationId(n), fault, { guard, maxHold: "configured" })
+
 /** The words for where an operation stands: its phase while it is under way, its wire state once it has ended. */
 export const where = (operation: Operation): string => {
   const { stage } = operation
@@ -169,6 +188,10 @@ export const passUntilIn = (
 
 export const passUntilEnded = (world: World, n = 1): Effect.Effect<Operation, RequestRefused | StoreError> =>
   Effect.andThen(passUntil(`operation ${n} has ended`, Effect.map(stored(world, n), isTerminal)), stored(world, n))
+
+/** How an operation ended: its state, and the code where it did not complete. */
+export const endOf = ({ stage }: Operation): string =>
+  stage._tag === "Failed" ? `${stateOf(stage)} ${stage.error}` : stateOf(stage)
 
 export const evidenceOf = (engine: RunningEngine, n = 1): Effect.Effect<Evidence, RequestRefused> =>
   Effect.map(engine.operations.detail(operationId(n)), ({ evidence }) => evidence)

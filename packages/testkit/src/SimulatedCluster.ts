@@ -2,6 +2,8 @@
  * A deterministic cluster in memory with the hosts under it: a `Target` and an `Injector` that keep the laws of their
  * ports on Effect's clock, so that `TestClock` drives every expiry. Each host keeps records like a keeper's: epochs,
  * tombstones, late orders refused, fences that end by themselves. Switches make members, hosts and answers go wrong.
+ * Where asked for it has more: a mechanism that ends processes and starts new ones, nodes, services of other kinds, data
+ * that may be lost.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -13,10 +15,13 @@ import { type FenceId, type FenceState, type Injector, InjectorError, type Prefl
 import type { Grade } from "@inquorate/core/Plan"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { type Member, serviceName, type Topology } from "@inquorate/core/Topology"
+import { type Member, type NodeFacts, type ServiceFacts, serviceName, type Topology } from "@inquorate/core/Topology"
 
 /** What becomes of an order to arm: refused, tried in vain, its answer lost before or after it was applied. */
 export type ArmFault = "Refused" | "Late" | "NotApplied" | "LostBefore" | "LostAfter" | "HangAfter" | "Unreachable"
+
+/** What becomes of a data loss: it fails before or after it happened, or never answers. */
+export type LossFault = "FailsBefore" | "FailsAfter" | "HangsBefore" | "HangsAfter"
 
 /** What goes wrong. Change it with `set`, so that everything that waits looks again. */
 export interface Faults {
@@ -50,6 +55,10 @@ export interface Faults {
   readonly preflight: Readonly<Record<string, Preflight>>
   /** By member, why its process was not found. */
   readonly processProblem: Readonly<Record<string, string>>
+  /** True while nobody on the hosts ends a fence at its deadline; a sweep does. */
+  readonly keepersDead: boolean
+  /** What becomes of a data loss; null where it does what it is told. */
+  readonly loseData: LossFault | null
 }
 
 /** How the cluster is built; every field has a default. */
@@ -75,6 +84,18 @@ export interface SimulatedClusterOptions {
   readonly maxHold?: Millis | null
   /** True where a write can be sent to every member; otherwise only to the primary. */
   readonly everyEndpoint?: boolean
+  /** True for a cluster with a second mechanism, `restarting`, that ends processes and starts new ones. */
+  readonly restarter?: boolean
+  /** How long a process takes to start; 50 ms unless given. */
+  readonly startup?: Millis
+  /** What the cluster tells of its service; it tells nothing unless given. */
+  readonly service?: Partial<ServiceFacts> | null
+  /** True for a cluster that tells of its nodes. */
+  readonly nodes?: boolean
+  /** True for a cluster whose data may be destroyed. */
+  readonly loses?: boolean
+  /** True for a cluster that can give up what it waits for. */
+  readonly recovers?: boolean
 }
 
 /** One line of what truly happened, by the hosts' own clock. */
@@ -106,6 +127,12 @@ export interface SimulatedCluster {
   readonly acknowledged: () => number
   /** True while a write would be taken. */
   readonly available: () => boolean
+  /** How often the process of a member was started anew. */
+  readonly starts: (member: string) => number
+  /** How often data was destroyed. */
+  readonly dataLosses: () => number
+  /** How often the group was told to recover. */
+  readonly recoveries: () => number
 }
 
 /** Nothing goes wrong. */
@@ -124,7 +151,9 @@ export const noFaults: Faults = {
   refusesWrites: false,
   survivorsSilent: false,
   preflight: {},
-  processProblem: {}
+  processProblem: {},
+  keepersDead: false,
+  loseData: null
 }
 
 /** Makes a simulated cluster whose hosts live on the clock that is current now, whoever calls them later. */
@@ -136,7 +165,8 @@ export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<Simul
         cluster: {
           name: world.settings.name,
           target: makeTarget(world),
-          injector: makeInjector(world),
+          injector: makeInjector(world, "simulated"),
+          ...(world.settings.restarter ? { restarter: makeInjector(world, "restarting") } : {}),
           hosts: world.names.map(hostOf),
           protected: world.settings.protected,
           maxHold: world.settings.maxHold
@@ -156,7 +186,13 @@ export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<Simul
         },
         orders: () => world.orders,
         acknowledged: () => world.acknowledged,
-        available: () => world.available()
+        available: () => world.available(),
+        starts: (member) => {
+          world.refresh()
+          return world.starts.get(member) ?? 0
+        },
+        dataLosses: () => world.dataLosses,
+        recoveries: () => world.recoveries
       }
     })
   )
@@ -182,19 +218,32 @@ const settle = (options: SimulatedClusterOptions): Settings => {
     protected: false,
     maxHold: 900_000,
     everyEndpoint: false,
+    restarter: false,
+    startup: 50,
+    service: null,
+    nodes: false,
+    loses: false,
+    recovers: false,
     ...options
   }
 }
 
+type Mechanism = "simulated" | "restarting"
+
 interface FenceRecord {
   readonly fence: FenceId
+  readonly mechanism: Mechanism
+  /** The member whose process it is; a fence may be called otherwise. */
+  readonly member: string
   readonly host: string
   deadline: Instant
   state: FenceState
 }
 
 const hostOf = (member: string): string => `host-${member}`
-const keyOf = ({ attempt, member, operationId }: FenceId): string => `${operationId}/${attempt}/${member}`
+const memberOf = (host: string): string => host.replace("host-", "")
+const keyOf = (mechanism: Mechanism, { attempt, member, operationId }: FenceId): string =>
+  `${mechanism}/${operationId}/${attempt}/${member}`
 
 interface World {
   readonly settings: Settings
@@ -203,15 +252,24 @@ interface World {
   readonly records: Map<string, FenceRecord>
   readonly leastEpoch: Map<string, number>
   readonly history: Array<Happening>
+  /** By member, how often its process was started anew, and when one that was started will run. */
+  readonly starts: Map<string, number>
+  readonly starting: Map<string, Instant>
+  dataLosses: number
+  recoveries: number
   faults: Faults
   acknowledged: number
   orders: number
   readonly now: () => Instant
-  /** Lets fences expire whose time has come. */
+  /** Lets fences expire and processes run whose time has come. */
   readonly refresh: () => void
   /** Changes something and wakes everything that waits. */
   readonly change: (how: () => void) => void
   readonly running: (member: string) => boolean
+  /** True while a mechanism has ended the process of a member and started no new one. */
+  readonly ended: (member: string) => boolean
+  /** Has the group elect anew from now on. */
+  readonly elect: () => void
   readonly available: () => boolean
   /** Waits until something changes or the next expiry or election is due. */
   readonly nextChange: Effect.Effect<void>
@@ -222,8 +280,11 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
   let changed = Latch.makeUnsafe(false)
   let quorumSince: Instant | null = 0
   const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
-  const fenced = (member: string): boolean =>
-    [...world.records.values()].some((record) => record.fence.member === member && record.state._tag === "Armed")
+  const fenced = (member: string, by?: Mechanism): boolean =>
+    [...world.records.values()].some(
+      (record) =>
+        record.member === member && record.state._tag === "Armed" && (by === undefined || record.mechanism === by)
+    )
   const hasQuorum = (): boolean => world.names.filter(world.running).length >= settings.needed
   const track = (at: Instant): void => {
     quorumSince = hasQuorum() ? (quorumSince ?? at) : null
@@ -237,15 +298,24 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
     records: new Map(),
     leastEpoch: new Map(),
     history: [],
+    starts: new Map(),
+    starting: new Map(),
+    dataLosses: 0,
+    recoveries: 0,
     faults: noFaults,
     acknowledged: 0,
     orders: 0,
     now,
     refresh: () => {
       const due = [...world.records.values()]
-        .filter((record) => record.state._tag === "Armed" && record.deadline <= now())
+        .filter((record) => record.state._tag === "Armed" && record.deadline <= now() && !world.faults.keepersDead)
         .sort((a, b) => a.deadline - b.deadline)
       for (const record of due) world.lift(record, "Keeper", record.deadline)
+      const started = [...world.starting].filter(([, at]) => at <= now()).sort((a, b) => a[1] - b[1])
+      for (const [member, at] of started) {
+        world.starting.delete(member)
+        track(at)
+      }
     },
     change: (how) => {
       world.refresh()
@@ -255,8 +325,13 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
       changed = Latch.makeUnsafe(false)
       waiting.openUnsafe()
     },
+    ended: (member) => fenced(member, "restarting"),
+    elect: () => {
+      if (hasQuorum()) quorumSince = now()
+    },
     running: (member) =>
       !world.faults.down.includes(member) &&
+      !world.starting.has(member) &&
       (!fenced(member) || world.faults.goesOn.includes(member) || world.faults.broken.includes(member)),
     available: () => {
       world.refresh()
@@ -266,17 +341,23 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
       const moments = [...world.records.values()]
         .filter((record) => record.state._tag === "Armed")
         .map((record) => record.deadline)
-      const next = Math.min(...[...moments, servesFrom()].filter((moment) => moment > now()))
+      const next = Math.min(
+        ...[...moments, ...world.starting.values(), servesFrom()].filter((moment) => moment > now())
+      )
       const waiting = changed.await
       return Number.isFinite(next) ? Effect.raceFirst(waiting, Effect.sleep(next - now())) : waiting
     }),
     lift: (record, by, at) => {
-      const broken = world.faults.broken.includes(record.fence.member)
+      const broken = world.faults.broken.includes(record.member)
       record.state = { _tag: "Lifted", by, offAt: at, broken }
+      if (record.mechanism === "restarting" && !fenced(record.member, "restarting")) {
+        world.starts.set(record.member, (world.starts.get(record.member) ?? 0) + 1)
+        world.starting.set(record.member, at + settings.startup)
+      }
       world.history.push({
         at,
         what: "Lifted",
-        member: record.fence.member,
+        member: record.member,
         fence: record.fence,
         by,
         deadline: record.deadline
@@ -337,8 +418,76 @@ const makeTarget = (world: World): Target => {
     survivorsSpeak: settings.survivorsSpeak,
     survivorsSpeakAfter: settings.survivorsSpeakAfter,
     recoveryBudget: settings.recoveryBudget,
-    recoveryWriteTimeout: 1000
+    recoveryWriteTimeout: 1000,
+    ...(settings.nodes
+      ? {
+          nodes: Effect.andThen(
+            guard,
+            Effect.sync(() => nodesOf(world))
+          )
+        }
+      : {}),
+    ...(settings.loses ? { loseData: () => Effect.andThen(guard, loseData(world)) } : {}),
+    ...(settings.recovers
+      ? {
+          recover: () =>
+            Effect.andThen(
+              guard,
+              Effect.sync(() => void world.recoveries++)
+            )
+        }
+      : {})
   }
+}
+
+const lossFailed = (world: World): TargetError =>
+  new TargetError({ cluster: world.settings.name, endpoint: "m0:1", reason: "TimedOut", detail: "the answer was lost" })
+
+const loseData = (world: World): Effect.Effect<void, TargetError> =>
+  Effect.gen(function* () {
+    const fault = world.faults.loseData
+    yield* Effect.sleep(world.settings.latency)
+    if (fault === "FailsBefore") return yield* lossFailed(world)
+    if (fault === "HangsBefore") return yield* Effect.never
+    world.change(() => {
+      world.dataLosses++
+      world.elect()
+    })
+    yield* Effect.sleep(world.settings.latency)
+    if (fault === "FailsAfter") return yield* lossFailed(world)
+    if (fault === "HangsAfter") return yield* Effect.never
+  })
+
+const serviceOf = (world: World, { service, ...settings }: Settings): ServiceFacts => ({
+  name: serviceName(settings.name, settings.group),
+  typeName: "SimulatedService",
+  kind: "Stateful",
+  persisted: true,
+  targetSize: settings.members,
+  minSize: settings.needed,
+  key: { _tag: "Singleton" },
+  status: world.available() ? "Ready" : "InQuorumLoss",
+  configurationVersion: "1",
+  dataLossVersion: String(world.dataLosses),
+  lastQuorumLoss: 0,
+  ...service
+})
+
+const nodesOf = (world: World): ReadonlyArray<NodeFacts> => {
+  world.refresh()
+  return world.names.map((name) => ({
+    name: hostOf(name),
+    address: name,
+    type: "SimulatedNode",
+    instanceId: String(1000 + (world.starts.get(name) ?? 0)),
+    up: world.running(name),
+    stopped: world.ended(name),
+    seed: true,
+    upgradeDomain: name,
+    faultDomain: `fd:/${name}`,
+    upAt: null,
+    downAt: null
+  }))
 }
 
 const seen = (world: World): Topology => {
@@ -353,34 +502,38 @@ const seen = (world: World): Topology => {
     needed: settings.needed,
     rule: `majority of ${settings.members}`,
     members: world.names.map((name, index): Member => {
-      const processProblem = world.faults.processProblem[name] ?? ""
+      const gone = world.ended(name) || world.starting.has(name) ? "no process of it runs" : ""
+      const processProblem = world.faults.processProblem[name] ?? gone
+      const stateless = settings.service?.kind === "Stateless"
       return {
         name,
         node: hostOf(name),
         address: `${name}:1`,
-        role: index === 0 ? "Primary" : "ActiveSecondary",
+        role: index === 0 && !stateless ? "Primary" : "ActiveSecondary",
         counts: true,
         up: world.running(name),
         cuttable: "Always",
         process: processProblem === "" ? processOf(world, name) : null,
         processProblem
       }
-    })
+    }),
+    ...(settings.service === null ? {} : { service: serviceOf(world, settings) })
   }
 }
 
 const processOf = (world: World, member: string) => ({
   host: hostOf(member),
-  pid: 1000 + world.names.indexOf(member),
-  startTime: "1",
+  pid: 1000 + world.names.indexOf(member) + 100 * (world.starts.get(member) ?? 0),
+  // Members of two clusters may share a host, never a process.
+  startTime: String([...world.settings.name].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) >>> 0, 7)),
   executable: "/bin/simulated",
   dataDirectory: `/data/${member}`
 })
 
 const failure = (host: string, reason: InjectorError["reason"], detail: string): InjectorError =>
-  new InjectorError({ host, member: host.replace("host-", ""), reason, detail })
+  new InjectorError({ host, member: memberOf(host), reason, detail })
 
-const makeInjector = (world: World): Injector => {
+const makeInjector = (world: World, mechanism: Mechanism): Injector => {
   // One way to the host and half of the round trip; an unreachable host takes the order not at all.
   const reach = (host: string): Effect.Effect<void, InjectorError> =>
     Effect.andThen(
@@ -397,29 +550,30 @@ const makeInjector = (world: World): Injector => {
   const raise = (fence: FenceId, epoch: number): void =>
     void world.leastEpoch.set(fence.operationId, Math.max(leastEpoch(fence), epoch))
   const stateOf = (fence: FenceId): FenceState => {
-    const state = world.faults.hostsForgot ? undefined : world.records.get(keyOf(fence))?.state
-    return state?._tag === "Armed"
-      ? { ...state, broken: world.faults.broken.includes(fence.member) }
-      : (state ?? { _tag: "Absent" })
+    const record = world.faults.hostsForgot ? undefined : world.records.get(keyOf(mechanism, fence))
+    return record?.state._tag === "Armed"
+      ? { ...record.state, broken: world.faults.broken.includes(record.member) }
+      : (record?.state ?? { _tag: "Absent" })
   }
 
   const arm: Injector["arm"] = Effect.fn("SimulatedInjector.arm")(function* (order) {
     world.orders++
     const { fence } = order
-    const host = hostOf(fence.member)
+    const { host } = order.process
+    const member = memberOf(host)
     const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
     const sentAt = world.now()
     const startBy = sentAt + order.startByMonotonic - monotonic
     // The host hears a remaining time, never our idea of what o'clock it is.
     const deadline = sentAt + order.deadline - Math.floor(yield* Clock.currentTimeMillis)
-    const fault = world.faults.arm[fence.member]
+    const fault = world.faults.arm[member]
     if (fault === "Unreachable") return yield* failure(host, "Unreachable", "no route to the host")
     yield* reach(host)
     if (fault === "LostBefore") return yield* failure(host, "Unknown", "the answer was lost")
     const refusal =
-      fault === "Refused" || order.process.pid !== processOf(world, fence.member).pid
+      fault === "Refused" || order.process.pid !== processOf(world, member).pid
         ? "not the process it was"
-        : world.records.has(keyOf(fence))
+        : world.records.has(keyOf(mechanism, fence))
           ? "ordered before"
           : order.epoch < leastEpoch(fence)
             ? "an order of an earlier owner"
@@ -429,11 +583,11 @@ const makeInjector = (world: World): Injector => {
     raise(fence, order.epoch)
     if (refusal !== null) return yield* failure(host, "OrderRefused", refusal)
     const armed = { _tag: "Armed", processes: 1, armedAt: world.now(), deadline, keepers: 2, broken: false } as const
-    const record: FenceRecord = { fence, host, deadline, state: armed }
+    const record: FenceRecord = { fence, mechanism, member, host, deadline, state: armed }
     world.change(() => {
-      world.records.set(keyOf(fence), record)
+      world.records.set(keyOf(mechanism, fence), record)
       if (fault === "NotApplied") record.state = { _tag: "Lifted", by: "Worker", offAt: world.now(), broken: false }
-      else world.history.push({ at: world.now(), what: "Armed", member: fence.member, fence, by: null, deadline })
+      else world.history.push({ at: world.now(), what: "Armed", member, fence, by: null, deadline })
     })
     if (fault === "NotApplied") return yield* failure(host, "NotApplied", "a thread went on")
     if (fault === "HangAfter") return yield* Effect.never
@@ -448,7 +602,7 @@ const makeInjector = (world: World): Injector => {
     const next = world.now() + remaining
     yield* reach(host)
     if (world.faults.tightenFails) return yield* failure(host, "Unknown", "the answer was lost")
-    const record = world.records.get(keyOf(fence))
+    const record = world.records.get(keyOf(mechanism, fence))
     if (epoch < leastEpoch(fence)) return yield* failure(host, "OrderRefused", "an order of an earlier owner")
     if (record?.state._tag !== "Armed" || next > record.deadline) {
       return yield* failure(host, "OrderRefused", "no fence stands that ends later")
@@ -458,7 +612,7 @@ const makeInjector = (world: World): Injector => {
     world.change(() => {
       record.deadline = next
       record.state = { ...state, deadline: next }
-      world.history.push({ at: world.now(), what: "Tightened", member: fence.member, fence, by: null, deadline: next })
+      world.history.push({ at: world.now(), what: "Tightened", member: record.member, fence, by: null, deadline: next })
     })
     yield* answer
   })
@@ -472,9 +626,16 @@ const makeInjector = (world: World): Injector => {
     }
     if (epoch < leastEpoch(fence)) return yield* failure(host, "OrderRefused", "an order of an earlier owner")
     raise(fence, epoch)
-    const record = world.records.get(keyOf(fence)) ?? { fence, host, deadline: world.now(), state: { _tag: "Absent" } }
+    const record = world.records.get(keyOf(mechanism, fence)) ?? {
+      fence,
+      mechanism,
+      member: memberOf(host),
+      host,
+      deadline: world.now(),
+      state: { _tag: "Absent" }
+    }
     world.change(() => {
-      world.records.set(keyOf(fence), record)
+      world.records.set(keyOf(mechanism, fence), record)
       if (record.state._tag === "Armed") world.lift(record, "Worker", world.now())
       else if (record.state._tag !== "Lifted") {
         record.state = { _tag: "Lifted", by: "Worker", offAt: world.now(), broken: false }
@@ -489,16 +650,19 @@ const makeInjector = (world: World): Injector => {
   })
 
   return {
-    name: "simulated",
+    name: mechanism,
+    ...(mechanism === "restarting" ? { restarts: true } : {}),
     preflight: (process) =>
-      Effect.as(
-        reach(process.host),
-        world.faults.preflight[process.host.replace("host-", "")] ?? {
-          _tag: "Ready",
-          grade: world.settings.grade,
-          skew: 0
-        }
-      ),
+      Effect.map(reach(process.host), (): Preflight => {
+        const member = memberOf(process.host)
+        const gone = world.ended(member) || process.pid !== processOf(world, member).pid
+        return (
+          world.faults.preflight[member] ??
+          (gone
+            ? { _tag: "Mistaken", problem: "no process of it runs" }
+            : { _tag: "Ready", grade: world.settings.grade, skew: 0 })
+        )
+      }),
     arm,
     tighten,
     lift,
@@ -513,11 +677,15 @@ const makeInjector = (world: World): Injector => {
     sweep: (host, { clear }) =>
       Effect.gen(function* () {
         yield* reach(host)
-        const found = [...world.records.values()].filter((record) => record.host === host)
-        if (clear) {
-          for (const record of found) if (record.state._tag === "Lifted") world.records.delete(keyOf(record.fence))
+        const found = [...world.records.values()].filter(
+          (record) => record.host === host && record.mechanism === mechanism
+        )
+        const clearOne = (record: FenceRecord): void => {
+          if (record.state._tag === "Lifted") world.records.delete(keyOf(mechanism, record.fence))
+          else if (record.deadline <= world.now()) world.lift(record, "Sweep", world.now())
         }
-        return found.map(({ fence }) => ({ fence, host, injector: "simulated", state: stateOf(fence) }))
+        if (clear) world.change(() => found.forEach(clearOne))
+        return found.map(({ fence }) => ({ fence, host, injector: mechanism, state: stateOf(fence) }))
       })
   }
 }

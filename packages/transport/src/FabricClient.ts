@@ -279,7 +279,7 @@ const faults = (
   }
 }
 
-const ended: ReadonlyArray<string> = ["Completed", "Faulted", "Cancelled", "ForceCancelled"]
+const ended: ReadonlySet<string> = new Set(["Completed", "Faulted", "Cancelled", "ForceCancelled"])
 
 const watch = <A extends { readonly State: string }>(
   ask: Call<A>,
@@ -292,7 +292,7 @@ const watch = <A extends { readonly State: string }>(
   })
   return Stream.concat(Stream.fromEffect(patiently), Stream.fromEffectRepeat(Effect.delay(patiently, interval))).pipe(
     Stream.changesWith((one, other) => one.State === other.State),
-    Stream.takeUntil(({ State }) => ended.includes(State))
+    Stream.takeUntil(({ State }) => ended.has(State))
   )
 }
 

@@ -106,10 +106,14 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     maxHeaderSize: bounds.headerBytes,
     headersTimeout: bounds.headersTime,
     requestTimeout: bounds.requestTime,
-    connectionsCheckingInterval: Math.min(1000, bounds.headersTime)
+    connectionsCheckingInterval: Math.min(1000, bounds.headersTime),
+    // Node's own answer to a request without a Host has no body; the defences refuse it in JSON.
+    requireHostHeader: false
   })
   server.maxConnections = bounds.connections
   server.on("clientError", answerClientError)
+  // So with an Expect that is not 100-continue.
+  server.on("checkExpectation", (_request, response) => refuse(response, unexpected, true))
   const serving = yield* listen(server, options)
   // The address we were told to listen on is ours too; no page can make a name of its own into an address.
   const address = new URL(serving.url).host
@@ -139,6 +143,10 @@ interface Surface {
 
 const tooLarge: FabricPath.WireError = { code: "FABRIC_E_MESSAGE_TOO_LARGE", message: "" }
 const timedOut: FabricPath.WireError = { code: "FABRIC_E_TIMEOUT", message: "" }
+const unexpected: FabricPath.WireError = {
+  code: "E_INVALIDARG",
+  message: "The only Expect that is understood is 100-continue."
+}
 const broken: FabricPath.WireError = {
   code: "E_FAIL",
   message: "The worker failed on this request; its log says why."

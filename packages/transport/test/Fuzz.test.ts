@@ -53,7 +53,7 @@ const judge = (answer: string): string | undefined => {
   if (answer !== "" && lines.length === 0) return "not HTTP"
   for (const [index, line] of lines.entries()) {
     const status = Number(line[1])
-    if (status < 500 && (status < 400 || status === 417)) continue
+    if (status < 400) continue
     const whole = answer.slice(line.index, lines[index + 1]?.index)
     const split = whole.indexOf("\r\n\r\n")
     const head = whole.slice(0, split).toLowerCase()

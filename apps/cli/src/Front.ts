@@ -1,0 +1,147 @@
+/**
+ * What the commands that act on faults ask of whoever answers at the endpoint: a worker over `/v1`, or a Service Fabric
+ * gateway (a real cluster's, or any that speaks as one). Which it is is asked once for each command, unless `--surface`
+ * says it.
+ */
+import type { ClusterView, OperationChange } from "@inquorate/core/Operations"
+import { isTerminal } from "@inquorate/core/Operation"
+import type { FaultRequest } from "@inquorate/core/Request"
+import type { OperationState } from "@inquorate/core/Wire"
+import type * as Client from "@inquorate/transport/Client"
+import type * as FabricClient from "@inquorate/transport/FabricClient"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Ref from "effect/Ref"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type * as Command from "effect/cli/Command"
+import { choose, connect, connectFabric, explain, explainFabric, failureOf, root } from "./Endpoint.ts"
+import { Failure } from "./Failure.ts"
+import { screen } from "./Screen.ts"
+import { changeLines, liveLine } from "./Watch.ts"
+
+// --- models ---
+
+type Asked<A> = Effect.Effect<A, Failure, Command.CommandContext<"inq">>
+
+/** A partition as a fault names it. */
+export interface NamedPartition {
+  readonly serviceName: string
+  readonly partitionId: string
+}
+
+/** What was answered to a start: `value` is what `--output json` prints. */
+export interface Started {
+  readonly replayed: boolean
+  readonly value: unknown
+}
+
+/** Whoever answers at the endpoint. */
+export interface Front {
+  readonly surface: "inquorate" | "fabric"
+  /** The calls of the Service Fabric surface, which a worker answers as well. */
+  readonly fabric: FabricClient.FabricClient
+  readonly partition: (name: string) => Asked<NamedPartition>
+  readonly start: (doing: string, id: string, request: FaultRequest) => Asked<Started>
+  /** The state after the wish was recorded; `value` is what `--output json` prints. */
+  readonly cancel: (id: string, force: boolean) => Asked<{ readonly state: OperationState; readonly value: unknown }>
+  /** Shows changes until the operation has ended, and gives back the state it ended in. */
+  readonly follow: (id: string) => Asked<OperationState>
+}
+
+/** A worker, with the calls of `/v1` as well. */
+export interface InquorateFront extends Front {
+  readonly surface: "inquorate"
+  readonly client: Client.Client
+}
+
+/** A Service Fabric gateway. */
+export interface FabricFront extends Front {
+  readonly surface: "fabric"
+}
+
+// --- make ---
+
+/** Whoever answers at the endpoint; `doing` is the command that asks. */
+export const front = Effect.fnUntraced(function* (doing: string) {
+  const { endpoint, surface } = yield* root
+  const client = yield* connect
+  const fabric = yield* connectFabric
+  const worker = workerFront(client, fabric)
+  if (surface === "inquorate") return worker
+  const { make } = yield* Effect.promise(() => import("./FabricFront.ts"))
+  if (surface === "fabric") return make(fabric)
+  const healthy = yield* Effect.result(client.health)
+  if (Result.isSuccess(healthy)) return worker
+  const failure = failureOf(healthy.failure, doing, endpoint)
+  if (healthy.failure._tag === "ClientError" && healthy.failure.reason === "Unreachable") return yield* failure
+  // No worker. A gateway knows its version, and refuses a question that it does not understand in words of its own.
+  const version = yield* Effect.result(fabric.getClusterVersion)
+  if (Result.isSuccess(version) || !/^(?:UNKNOWN|FabricTransportError)$/.test(version.failure._tag)) return make(fabric)
+  return yield* failure
+})
+
+/** The clusters of a worker. */
+export const clustersOf = (client: Client.Client, doing: string): Asked<ReadonlyArray<ClusterView>> =>
+  client.clusters.pipe(explain(doing))
+
+/** The instance id of a node, by which a transition names it. */
+export const instanceOf = Effect.fnUntraced(function* (fabric: FabricClient.FabricClient, nodeName: string) {
+  const node = yield* fabric.getNode(nodeName).pipe(explainFabric("node"))
+  if (node !== null) return node.InstanceId
+  return yield* new Failure({
+    exit: "refused",
+    detail: `There is no node ${nodeName}. "inq node list" lists the ones there are.`
+  })
+})
+
+// --- internal ---
+
+const workerFront = (client: Client.Client, fabric: FabricClient.FabricClient): InquorateFront => ({
+  surface: "inquorate",
+  client,
+  fabric,
+  partition: (name) =>
+    clustersOf(client, "partitions").pipe(
+      Effect.flatMap((clusters) => choose(clusters, name)),
+      Effect.map(({ serviceName, topology }) => ({ serviceName, partitionId: topology.partitionId }))
+    ),
+  start: (doing, id, request) =>
+    client.start(id, request).pipe(
+      explain(doing),
+      Effect.map((receipt) => ({ replayed: receipt.replayed, value: receipt }))
+    ),
+  cancel: (id, force) =>
+    client.cancel(id, force).pipe(
+      explain("cancel"),
+      Effect.map((view) => ({ state: view.state, value: view }))
+    ),
+  follow: (id) => followWorker(client, id)
+})
+
+const followWorker = Effect.fnUntraced(function* (client: Client.Client, id: string) {
+  const { output } = yield* root
+  const last = yield* Ref.make<OperationChange | undefined>(undefined)
+  const show = (change: OperationChange) =>
+    Ref.set(last, change).pipe(
+      Effect.andThen(output === "json" ? screen.lines([JSON.stringify(change)]) : screen.lines(changeLines(change)))
+    )
+  const paint = Effect.gen(function* () {
+    const change = yield* Ref.get(last)
+    if (change !== undefined) yield* screen.live(liveLine(change.operation, yield* Clock.currentTimeMillis))
+  }).pipe(Effect.repeat(Schedule.spaced(Duration.millis(100))))
+  const painting = yield* Effect.forkChild(screen.terminal && output === "table" ? paint : Effect.never)
+  yield* Stream.runForEach(client.watch(id), show).pipe(
+    explain("watch"),
+    Effect.ensuring(Fiber.interrupt(painting)),
+    Effect.ensuring(screen.live(""))
+  )
+  const change = yield* Ref.get(last)
+  if (change === undefined || !isTerminal(change.operation)) {
+    return yield* new Failure({ exit: "unreachable", detail: `The worker stopped telling before ${id} had ended.` })
+  }
+  return change.state
+})

@@ -1,0 +1,208 @@
+/**
+ * The commands as a person types them, against a worker and against a gateway that knows nothing but Service Fabric's own
+ * calls and answers 400 to whatever else it is asked, as a real one does.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Guid from "@inquorate/core/Guid"
+import * as Effect from "effect/Effect"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import { rolldown } from "rolldown"
+import { exitCodes } from "../src/ExitCode.ts"
+import * as FakeWorker from "./FakeWorker.ts"
+
+// Bundled, as it is published: from the source every run would take several times as long.
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-commands-"))
+const main = path.join(folder, "inq.mjs")
+beforeAll(async () => {
+  const bundle = await rolldown({
+    input: path.resolve(import.meta.dirname, "../src/main.ts"),
+    platform: "node",
+    external: [/^node:/, "pg-native"]
+  })
+  await bundle.write({ file: main, format: "esm", codeSplitting: false })
+  await bundle.close()
+})
+afterAll(() => fs.rmSync(folder, { recursive: true }))
+
+const O = "11111111-1111-4111-8111-111111111111"
+const P = FakeWorker.topology.partitionId
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly error: string
+}
+
+const inq = (endpoint: string, ...args: ReadonlyArray<string>): Effect.Effect<Ran> =>
+  Effect.callback((resume) => {
+    const child = execFile(
+      process.execPath,
+      [main, ...args, "--endpoint", endpoint],
+      { timeout: 60_000 },
+      (failure, out, error) => resume(Effect.succeed({ code: failure === null ? 0 : Number(failure.code), out, error }))
+    )
+    child.stdin?.end()
+    return Effect.sync(() => child.kill())
+  })
+
+const gateway = Effect.gen(function* () {
+  const lines: Array<string> = []
+  const states = ["Running", "Running", "RollingBack", "Faulted"]
+  const answers: ReadonlyArray<readonly [RegExp, () => unknown]> = [
+    [/^GET \/\$\/GetClusterVersion\?/, () => ({ Version: "9.1.1" })],
+    [/^GET \/Nodes\/n0\?/, () => ({ Name: "n0", InstanceId: "132", NodeStatus: "Up" })],
+    [/^GET \/Nodes\?/, () => ({ ContinuationToken: "", Items: [{ Name: "n0", InstanceId: "132", NodeStatus: "Up" }] })],
+    [/^GET \/Applications\?/, () => ({ Items: [{ Id: "app", Name: "fabric:/app", TypeName: "T" }] })],
+    [
+      /^GET \/Applications\/app\/\$\/GetServices\?/,
+      () => ({ Items: [{ Id: "app~svc", Name: "fabric:/app/svc", ServiceKind: "Stateful" }] })
+    ],
+    [
+      /^GET \/Services\/app~svc\/\$\/GetPartitions\?/,
+      () => ({
+        Items: [
+          {
+            ServiceKind: "Stateful",
+            PartitionInformation: { ServicePartitionKind: "Singleton", Id: P },
+            PartitionStatus: "Ready"
+          }
+        ]
+      })
+    ],
+    [/^GET \/Partitions\/[^/]+\/\$\/GetReplicas\?/, () => ({ Items: [{ ServiceKind: "Stateful", ReplicaId: "7" }] })],
+    [/^GET \/Faults\/\?/, () => [{ OperationId: O, State: "Running", Type: "PartitionRestart" }]],
+    [
+      /^GET \/Faults\/Services\/.*\/GetRestartProgress\?/,
+      () => {
+        const State = states.shift() ?? "Faulted"
+        return State === "Faulted"
+          ? {
+              State,
+              RestartPartitionResult: {
+                ErrorCode: -2147017753,
+                SelectedPartition: { ServiceName: "fabric:/app/svc", PartitionId: Guid.nil }
+              }
+            }
+          : { State }
+      }
+    ]
+  ]
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<Http.Server>((resume) => {
+      const made = Http.createServer((request, response) => {
+        const line = `${request.method} ${request.url}`
+        lines.push(line)
+        const found = answers.find(([pattern]) => pattern.test(line))
+        if (found !== undefined) return void response.end(JSON.stringify(found[1]()))
+        if (request.method === "POST") return void response.writeHead(line.includes("/Start") ? 202 : 200).end()
+        response.writeHead(400).end('{"Error":{"Code":"E_INVALIDARG","Message":"Invalid argument"}}')
+      }).listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+    }),
+    (made) =>
+      Effect.callback<void>((resume) => {
+        made.close(() => resume(Effect.void))
+        made.closeAllConnections()
+      })
+  )
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, lines }
+})
+
+describe("against a worker", () => {
+  it.live("starts every kind, and watches it to its end", () =>
+    Effect.gen(function* () {
+      const { all, recovered, url } = yield* FakeWorker.serve
+      const restart = yield* inq(url, "restart", "lab", "--id", O, "--mode", "OnlyActiveSecondaries")
+      assert.strictEqual(restart.code, 0, restart.error)
+      assert.include(restart.out, `Started ${O}.`)
+      const stop = yield* inq(url, "node", "stop", "lab-m1", "-d", "6m", "--watch")
+      assert.strictEqual(stop.code, 0, stop.error)
+      assert.match(stop.out, /ended Completed\.\nThe node starts again by itself after 6 min 0 s\./)
+      const loss = yield* inq(url, "data-loss", "lab/kv", "--watch", "--output", "json")
+      assert.strictEqual(loss.code, 0, loss.error)
+      assert.strictEqual((JSON.parse(loss.out) as { readonly state: string }).state, "Completed")
+      const back = yield* inq(url, "node", "start", "lab-m1", "--output", "json")
+      assert.strictEqual((JSON.parse(back.out) as { readonly replayed: boolean }).replayed, false, back.error)
+      const kinds = [...all.values()].map(({ request }) => ("kind" in request ? request : undefined))
+      assert.deepStrictEqual(
+        kinds.map((request) => request?.kind),
+        ["PartitionRestart", "NodeTransition", "PartitionDataLoss", "NodeTransition"]
+      )
+      assert.strictEqual(kinds[1]?.kind === "NodeTransition" && "duration" in kinds[1] && kinds[1].duration, 360_000)
+      const list = yield* inq(url, "list")
+      assert.match(list.out, /^OPERATION +TYPE +STATE +PLACE +ASKED +RECEIVED\n/)
+      assert.match(list.out, /NodeTransition +Completed +node lab-m1 +Stop, for 6 min 0 s/)
+      const shown = yield* inq(url, "show", O)
+      assert.match(shown.out, /type +PartitionRestart\n +asked +OnlyActiveSecondaries/)
+      assert.strictEqual((yield* inq(url, "recover", "partition", "lab")).code, 0)
+      assert.strictEqual((yield* inq(url, "recover", "all", "--yes")).code, 0)
+      assert.deepStrictEqual(recovered, [{ _tag: "Partition", partitionId: P }, { _tag: "All" }])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says what was wrong, and exits by it", () =>
+    Effect.gen(function* () {
+      const { url } = yield* FakeWorker.serve
+      const nowhere = yield* inq(url, "node", "stop", "nowhere")
+      assert.strictEqual(nowhere.code, exitCodes.refused)
+      assert.include(nowhere.error, 'There is no node nowhere. "inq node list"')
+      const mode = yield* inq(url, "restart", "lab", "--mode", "Some")
+      assert.strictEqual(mode.code, exitCodes.usage)
+      const length = yield* inq(url, "node", "stop", "lab-m1", "-d", "soon")
+      assert.strictEqual(length.code, exitCodes.usage)
+      assert.include(length.error, "--duration")
+      const health = yield* inq(url, "health", "--output", "json")
+      assert.strictEqual((JSON.parse(health.out) as Record<string, unknown>)["AggregatedHealthState"], "Ok")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("against a Service Fabric gateway", () => {
+  it.live("finds out what it talks to, and drives it by its own calls", () =>
+    Effect.gen(function* () {
+      const { lines, url } = yield* gateway
+      const posts = () => lines.filter((line) => line.startsWith("POST"))
+      assert.match((yield* inq(url, "clusters")).out, /^APPLICATION .*\nfabric:\/app +T/)
+      assert.match((yield* inq(url, "partitions")).out, new RegExp(`fabric:/app/svc +Stateful, Ready[^]*id ${P}`))
+      const start = yield* inq(url, "start", "app", "-d", "2s", "--id", O)
+      assert.strictEqual(start.code, 0, start.error)
+      const restart = yield* inq(url, "restart", "app/svc", "--id", O, "--watch", "--surface", "fabric")
+      assert.strictEqual(restart.code, exitCodes.faulted, restart.error)
+      assert.match(restart.out, /Running\n.*RollingBack\n.*Faulted \(error -2147017753\)\n.*ended Faulted\./)
+      const stop = yield* inq(url, "node", "stop", "n0", "-d", "10m", "--id", O, "--surface", "fabric")
+      assert.strictEqual(stop.code, 0, stop.error)
+      const cancel = yield* inq(url, "cancel", O)
+      assert.strictEqual(cancel.out, `${O}: Running\n`)
+      assert.match(
+        (yield* inq(url, "list", "--surface", "fabric")).out,
+        /^OPERATION +TYPE +STATE\n.*PartitionRestart +Running/
+      )
+      const query = `?api-version=6.0&OperationId=${O}`
+      const of = (call: string) => `POST /Faults/Services/app~svc/$/GetPartitions/${P}/$/${call}${query}`
+      assert.deepStrictEqual(posts(), [
+        `${of("StartQuorumLoss")}&QuorumLossMode=QuorumReplicas&QuorumLossDuration=2&timeout=60`,
+        `${of("StartRestart")}&RestartPartitionMode=AllReplicasOrInstances&timeout=60`,
+        `POST /Faults/Nodes/n0/$/StartTransition/${query}&NodeTransitionType=Stop&NodeInstanceId=132&StopDurationInSeconds=600&timeout=60`,
+        `POST /Faults/$/Cancel${query}&Force=false&timeout=60`
+      ])
+      const halves = yield* inq(url, "start", "app", "-d", "1500ms", "--surface", "fabric")
+      assert.strictEqual(halves.code, exitCodes.usage)
+      assert.include(halves.error, "whole seconds")
+      const guard = yield* inq(url, "start", "app", "-d", "1s", "--override", "degraded", "--surface", "fabric")
+      assert.strictEqual(guard.code, exitCodes.usage)
+      assert.strictEqual(posts().length, 4)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says so where neither answers", () =>
+    Effect.gen(function* () {
+      const nobody = yield* inq("http://127.0.0.1:1", "restart", "app")
+      assert.strictEqual(nobody.code, exitCodes.unreachable)
+      assert.match(nobody.error, /no worker answers at http:\/\/127\.0\.0\.1:1 .*--endpoint/)
+    })
+  )
+})
