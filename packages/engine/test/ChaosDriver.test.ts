@@ -368,22 +368,28 @@ describe("the driver of chaos", () => {
   )
 })
 
+/** Chaos and the engine of one worker over a simulated cluster. */
+const overEngine = Effect.fnUntraced(function* (options: SimulatedCluster.SimulatedClusterOptions) {
+  yield* TestClock.setTime(begun)
+  const sim = yield* SimulatedCluster.make(options)
+  const both = yield* SqliteStore.makeBoth({ path: ":memory:" })
+  const clusters = Clusters.of({ all: [sim.cluster] })
+  const operations = yield* Engine.make({ workerId: "w1" }).pipe(
+    Effect.provideService(OperationStore, Context.get(both, OperationStore)),
+    Effect.provideService(Clusters, clusters)
+  )
+  const chaos = yield* ChaosDriver.make({ workerId: "w1", seed: "a test" }).pipe(
+    Effect.provideService(ChaosStore, Context.get(both, ChaosStore)),
+    Effect.provideService(Operations, operations),
+    Effect.provideService(Clusters, clusters)
+  )
+  return { sim, operations, chaos }
+})
+
 describe("chaos over the engine", () => {
   it.effect("loses the quorum of a simulated cluster where the context allows it, and gives it back", () =>
     Effect.gen(function* () {
-      yield* TestClock.setTime(begun)
-      const sim = yield* SimulatedCluster.make({})
-      const both = yield* SqliteStore.makeBoth({ path: ":memory:" })
-      const clusters = Clusters.of({ all: [sim.cluster] })
-      const operations = yield* Engine.make({ workerId: "w1" }).pipe(
-        Effect.provideService(OperationStore, Context.get(both, OperationStore)),
-        Effect.provideService(Clusters, clusters)
-      )
-      const chaos = yield* ChaosDriver.make({ workerId: "w1", seed: "a test" }).pipe(
-        Effect.provideService(ChaosStore, Context.get(both, ChaosStore)),
-        Effect.provideService(Operations, operations),
-        Effect.provideService(Clusters, clusters)
-      )
+      const { chaos, operations, sim } = yield* overEngine({})
       yield* chaos.start(ask({ TimeToRunInSeconds: "120" }))
       yield* pass(5)
       assert.deepStrictEqual(sim.history(), [])
@@ -398,6 +404,33 @@ describe("chaos over the engine", () => {
       assert.include(kinds, "ExecutingFaults")
       assert.notInclude(kinds, "TestError")
       assert.isTrue((yield* operations.list(10)).some(({ stage }) => stateOf(stage) === "Completed"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("restarts members one at a time, and the quorum is there all the while", () =>
+    Effect.gen(function* () {
+      const { chaos, operations, sim } = yield* overEngine({ restarter: true, nodes: true, members: 5 })
+      yield* chaos.start(
+        ask({ TimeToRunInSeconds: "60", MaxConcurrentFaults: 3, WaitTimeBetweenIterationsInSeconds: 5 })
+      )
+      let down = 0
+      for (let step = 0; step < 600; step++) {
+        yield* Effect.andThen(Effect.andThen(settle, TestClock.adjust(100)), settle)
+        const standing = sim.standing().length
+        down += standing
+        assert.isAtMost(standing, 1)
+      }
+      yield* pass(20)
+      assert.isAbove(down, 0)
+      assert.deepStrictEqual(sim.standing(), [])
+      const ended = yield* operations.list(100)
+      assert.isAbove(ended.length, 3)
+      const states = ended.map(({ request, stage }) => [kindOf(request), stateOf(stage)].join(" "))
+      assert.deepStrictEqual([...new Set(states)], ["NodeTransition Completed"])
+      const kinds = yield* kindsOf(chaos)
+      assert.notInclude(kinds, "TestError")
+      assert.notInclude(kinds, "ValidationFailed")
+      assert.strictEqual(kinds.at(-1), "Stopped")
     }).pipe(Effect.scoped)
   )
 })
