@@ -112,6 +112,9 @@ export const activityAt = (schedule: ChaosSchedule, now: number): Activity => {
 
 // --- internal ---
 
+/** How many parameters and jobs a schedule may have: far more than a week has room for, and few enough to look through. */
+const parametersMax = 1000
+const jobsMax = 10_000
 const minute = 60_000
 const minutesOfDay = 24 * 60
 const minutesOfWeek = 7 * minutesOfDay
@@ -148,6 +151,14 @@ const decodeAsked = Schema.decodeUnknownResult(AskedDescription)
 
 const invalid = (detail: string): RequestRefused => refuseChaos("E_INVALIDARG", detail)
 
+const large = (name: string, count: number, limit: number): Result.Result<never, RequestRefused> =>
+  Result.fail(
+    refuseChaos(
+      "FABRIC_E_VALUE_TOO_LARGE",
+      `The ${name} of the schedule has ${count} entries, and ${limit} are allowed.`
+    )
+  )
+
 const complete = (input: AskedDescription): Result.Result<ChaosScheduleDescription, RequestRefused> =>
   Result.gen(function* () {
     const version = input.Version ?? 0
@@ -160,14 +171,18 @@ const complete = (input: AskedDescription): Result.Result<ChaosScheduleDescripti
         invalid(`The ExpiryDate ${asked.ExpiryDate} of the schedule is before its StartDate ${asked.StartDate}.`)
       )
     }
+    const entries = asked.ChaosParametersDictionary ?? []
+    if (entries.length > parametersMax) return yield* large("ChaosParametersDictionary", entries.length, parametersMax)
+    if ((asked.Jobs ?? []).length > jobsMax) return yield* large("Jobs list", asked.Jobs!.length, jobsMax)
     const dictionary: Array<{ Key: string; Value: ChaosParameters }> = []
-    for (const { Key, Value } of asked.ChaosParametersDictionary ?? []) {
-      if (dictionary.some((one) => one.Key === Key)) {
+    const keys = new Set<string>()
+    for (const { Key, Value } of entries) {
+      if (keys.has(Key)) {
         return yield* Result.fail(invalid(`The ChaosParametersDictionary has the key ${JSON.stringify(Key)} twice.`))
       }
+      keys.add(Key)
       dictionary.push({ Key, Value: yield* readParameters(Value) })
     }
-    const keys = new Set(dictionary.map(({ Key }) => Key))
     const jobs: Array<ChaosJob> = []
     for (const [index, job] of (asked.Jobs ?? []).entries()) jobs.push(yield* readJob(job, index + 1, keys))
     const schedule: ChaosSchedule = {

@@ -91,6 +91,17 @@ describe("a schedule that is set", () => {
     for (const [value, detail] of cases) assert.match(refusal(value), detail)
   })
 
+  it("is refused where it is larger than anybody needs", () => {
+    const many = (length: number, one: (n: number) => unknown) => Array.from({ length }, (_, n) => one(n))
+    for (const over of [
+      { ChaosParametersDictionary: many(1001, (n) => ({ Key: String(n), Value: {} })) },
+      { Jobs: many(10_001, () => job("a", { Monday: true }, time(0, 0))) }
+    ]) {
+      const got = readDescription(asked([], over))
+      assert.strictEqual(Result.isFailure(got) && got.failure.code, "FABRIC_E_VALUE_TOO_LARGE")
+    }
+  })
+
   it("lets times touch, and takes a date without a zone as UTC", () => {
     read(asked([job("a", { Monday: true }, time(60, 120)), job("b", { Monday: true }, time(120, 180))]))
     assert.strictEqual(read(asked([], { StartDate: "2026-03-01T00:00:00" })).StartDate, "2026-03-01T00:00:00.000Z")

@@ -65,6 +65,20 @@ describe.skipIf(Lab.skip !== undefined)("PostgreSQL as the store of chaos", () =
     pass: (millis) => Effect.promise(() => new Promise((resolve) => setTimeout(resolve, millis)))
   })
 
+  it.live("is brought from the first schema to this one", () =>
+    Effect.gen(function* () {
+      const schema = Lab.freshSchema()
+      const open = Effect.map(PostgresStore.makeBoth({ url: Lab.url(), schema }), (both) =>
+        Context.get(both, ChaosStore)
+      )
+      yield* Effect.scoped(open)
+      yield* Lab.sql(
+        `DROP TABLE ${schema}.chaos; DROP TABLE ${schema}.chaos_event; UPDATE ${schema}.inquorate_schema SET version = 1`
+      )
+      assert.strictEqual((yield* (yield* open).read).version, 0)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is shared: of many workers exactly one gets the right to drive", () =>
     Effect.gen(function* () {
       const schema = Lab.freshSchema()
