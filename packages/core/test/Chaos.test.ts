@@ -9,6 +9,7 @@ import {
   readParameters,
   toFileTime
 } from "@inquorate/core/Chaos"
+import { readDescription } from "@inquorate/core/ChaosSchedule"
 
 const refusal = (value: unknown): readonly [string, string] => {
   const read = readParameters(value)
@@ -92,6 +93,20 @@ describe("the parameters of a run", () => {
       assert.isTrue(Schema.is(ChaosParameters)(first.success))
     }
   })
+
+  const Value = Schema.Union([Schema.Json, ...Object.values(ChaosParameters.fields)])
+
+  it.prop(
+    "and schedules are read or refused, whatever the JSON, and never throw",
+    { one: Value, other: Value, name: Schema.Literals([...Object.keys(ChaosParameters.fields), "Schedule", "Jobs"]) },
+    ({ name, one, other }) => {
+      for (const value of [one, { [name]: one }, { Schedule: one }, { Schedule: { Jobs: [one, other] } }]) {
+        for (const got of [readParameters(value), Result.map(readDescription(value), () => defaultParameters)]) {
+          if (Result.isFailure(got)) assert.include(["E_INVALIDARG", "FABRIC_E_VALUE_TOO_LARGE"], got.failure.code)
+        }
+      }
+    }
+  )
 
   it("allow a quorum loss by one word only", () => {
     assert.isTrue(allowsQuorumLoss(read({ Context: { Map: { "inquorate.quorumLoss": "allow" } } })))

@@ -249,6 +249,22 @@ describe("the driver of chaos", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("stops by request: what was drawn and has not begun never begins", () =>
+    Effect.gen(function* () {
+      const { driver, fake } = yield* world()
+      const { chaos } = yield* driver("w1")
+      fake.lasts = 10_000
+      yield* chaos.start(ask({ MaxConcurrentFaults: 2, WaitTimeBetweenFaultsInSeconds: 5 }))
+      yield* pass(2)
+      assert.deepStrictEqual(fake.kinds(), ["Stop"])
+      yield* chaos.stop
+      yield* pass(10)
+      assert.deepStrictEqual(fake.kinds(), ["Stop"])
+      assert.strictEqual(fake.cancelled.length, 1)
+      assert.deepStrictEqual(yield* kindsOf(chaos), ["Started", "ExecutingFaults", "Stopped"])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("waits for healthy clusters, says why it did not get them, and breaks nothing meanwhile", () =>
     Effect.gen(function* () {
       const { driver, fake } = yield* world(["a"])

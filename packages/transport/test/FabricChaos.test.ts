@@ -72,6 +72,7 @@ describe("the chaos calls", () => {
       const many = JSON.stringify({ ChaosTargetFilter: { NodeTypeInclusionList: Array.from({ length: 101 }, String) } })
       const cases: ReadonlyArray<readonly [Effect.Effect<Raw>, number, string, RegExp]> = [
         [post(start, "{"), 400, "E_INVALIDARG", /not JSON/],
+        [post(start, "[".repeat(2_000_000)), 400, "E_INVALIDARG", /JSON/],
         [post(start), 400, "E_INVALIDARG", /no body/],
         [post(start, "[]"), 400, "E_INVALIDARG", /cannot be read/],
         [post(start, '{"MaxConcurrentFaults":"many"}'), 400, "E_INVALIDARG", /MaxConcurrentFaults/],
