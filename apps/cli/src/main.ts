@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { clusters, healthCommand, partitions } from "./Browse.ts"
+import { chaos } from "./Chaos.ts"
 import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
@@ -34,6 +35,7 @@ const inq = root.pipe(
     show,
     list,
     cancel,
+    chaos,
     partitions,
     clusters,
     healthCommand,

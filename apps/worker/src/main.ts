@@ -3,11 +3,13 @@
  * is asked to end; then it hands its operations over at once, with every fence still ending by its own deadline.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import type { ChaosStore } from "@inquorate/core/ChaosStore"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host, HostError } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
+import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
 import * as Engine from "@inquorate/engine/Engine"
 import * as PostgresStore from "@inquorate/engine/PostgresStore"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
@@ -172,6 +174,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulate
     onLost
   })
   const worker = serving(config, secured).pipe(
+    Layer.provide(ChaosDriver.layer({ workerId: config.workerId })),
     Layer.provide(engine),
     Layer.provide(store),
     Layer.provide(clusters(config, hosts, simulated))
@@ -301,7 +304,7 @@ function openStore(
   config: WorkerConfig,
   onLost: (detail: string) => void
 ): Effect.Effect<
-  { readonly store: Layer.Layer<OperationStore, StoreError>; readonly place: StorePlace.StorePlace },
+  { readonly store: Layer.Layer<OperationStore | ChaosStore, StoreError>; readonly place: StorePlace.StorePlace },
   CannotRun
 > {
   return Effect.gen(function* () {

@@ -55,6 +55,21 @@ const migrations: ReadonlyArray<string> = [
     -- Makes the incarnation part of a key: a claim can lock it against a copy that takes the id, yet let heartbeats pass.
     UNIQUE (worker, incarnation)
   );
+  `,
+  `
+  CREATE TABLE chaos (
+    single boolean PRIMARY KEY CHECK (single),
+    state text NOT NULL,
+    version bigint NOT NULL,
+    driver text COLLATE "C",
+    epoch bigint NOT NULL,
+    expires bigint NOT NULL
+  );
+  CREATE TABLE chaos_event (
+    sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at bigint NOT NULL,
+    event text NOT NULL
+  );
   `
 ]
 

@@ -3,17 +3,20 @@
  * every lease, each write carries its owner and epoch, and nothing here waits for a database longer than it is told to.
  * A worker has six connections: writes, heartbeats, claims, two for reads, and one that hears of changes.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { ChaosStore } from "@inquorate/core/ChaosStore"
 import type { Guid } from "@inquorate/core/Guid"
 import { OperationStore, type StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import * as Batch from "./PostgresBatch.ts"
 import * as Changes from "./PostgresChanges.ts"
+import * as Chaos from "./PostgresChaos.ts"
 import { siteOf } from "./PostgresConnection.ts"
 import * as Leases from "./PostgresLeases.ts"
 import * as Line from "./PostgresLine.ts"
@@ -42,13 +45,19 @@ export interface PostgresStoreOptions {
  * The shared store. Fails with `Unavailable` where the database cannot be reached or written, refuses us, is not ours, or
  * was written by a newer version.
  */
-export const layer = (options: PostgresStoreOptions): Layer.Layer<OperationStore, StoreError> =>
-  Layer.effect(OperationStore, make(options))
+export const layer = (options: PostgresStoreOptions): Layer.Layer<OperationStore | ChaosStore, StoreError> =>
+  Layer.effectContext(makeBoth(options))
 
-/** Makes the shared store within a scope that closes its connections. */
+/** Makes the shared store of operations within a scope that closes its connections. */
 export const make = (
   options: PostgresStoreOptions
 ): Effect.Effect<OperationStore["Service"], StoreError, Scope.Scope> =>
+  Effect.map(makeBoth(options), (both) => Context.get(both, OperationStore))
+
+/** Makes the shared store, of operations and of chaos, within a scope that closes its connections. */
+export const makeBoth = (
+  options: PostgresStoreOptions
+): Effect.Effect<Context.Context<OperationStore | ChaosStore>, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const within = options.withinMs ?? withinDefault
     const site = yield* siteOf(options.url, options.schema ?? schemaDefault, options.statementMs ?? statementDefault)
@@ -77,7 +86,9 @@ export const make = (
         changes.announce(id)
       })
 
-    return OperationStore.of({
+    // On the line of claims, which nobody waits for: a write of chaos may wait for another worker's lock.
+    const chaos = Chaos.make({ site, reads: readers[0], writes: claims, within })
+    const operations = OperationStore.of({
       now: read((connection) =>
         Effect.map(
           connection.query<{ readonly now: Instant }>(`SELECT ${Rows.databaseNow} AS now`),
@@ -100,6 +111,7 @@ export const make = (
       prune: (keepAtMost, endedBefore) => prune(read, site.schema, keepAtMost, endedBefore),
       changes: Stream.fromPubSub(hints)
     })
+    return Context.make(OperationStore, operations).pipe(Context.add(ChaosStore, chaos))
   })
 
 // --- internal ---

@@ -52,6 +52,21 @@ const migrations: ReadonlyArray<string> = [
     single INTEGER PRIMARY KEY CHECK (single = 1),
     token TEXT NOT NULL
   ) STRICT;
+  `,
+  `
+  CREATE TABLE chaos (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    state TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    driver TEXT,
+    epoch INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE chaos_event (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL
+  ) STRICT;
   `
 ]
 

@@ -4,6 +4,7 @@
  * and is ended at once: a restarted worker, under its old name or another, continues without waiting.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
@@ -12,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DatabaseSync } from "node:sqlite"
+import { ChaosStore } from "@inquorate/core/ChaosStore"
 import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
@@ -20,6 +22,7 @@ import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import * as GroupCommit from "./GroupCommit.ts"
+import * as Chaos from "./SqliteChaos.ts"
 import { isUniqueViolation, open, unavailable } from "./SqliteFile.ts"
 
 /** How the embedded store is opened. */
@@ -37,11 +40,17 @@ export interface SqliteStoreOptions {
 }
 
 /** The embedded store. Fails with `Unavailable` where the file is held, newer than this code, damaged, or not writable. */
-export const layer = (options: SqliteStoreOptions): Layer.Layer<OperationStore, StoreError> =>
-  Layer.effect(OperationStore, make(options))
+export const layer = (options: SqliteStoreOptions): Layer.Layer<OperationStore | ChaosStore, StoreError> =>
+  Layer.effectContext(makeBoth(options))
 
-/** Makes the embedded store within a scope that closes it. */
+/** Makes the embedded store of operations within a scope that closes it. */
 export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore["Service"], StoreError, Scope.Scope> =>
+  Effect.map(makeBoth(options), (both) => Context.get(both, OperationStore))
+
+/** Makes the embedded store, of operations and of chaos, within a scope that closes it. */
+export const makeBoth = (
+  options: SqliteStoreOptions
+): Effect.Effect<Context.Context<OperationStore | ChaosStore>, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const { path } = options
     const now = options.now ?? Clock.currentTimeMillis
@@ -62,7 +71,8 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
       Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
     const publish = (id: Guid): Effect.Effect<void> => Effect.sync(() => void PubSub.publishUnsafe(changes, id))
 
-    return OperationStore.of({
+    const chaos = yield* Chaos.make({ path, database, commit, now })
+    const operations = OperationStore.of({
       now,
       create: (operation) =>
         commit
@@ -89,6 +99,7 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
       prune: (keepAtMost, endedBefore) => prune(commit, rows, keepAtMost, endedBefore),
       changes: Stream.fromPubSub(changes)
     })
+    return Context.make(OperationStore, operations).pipe(Context.add(ChaosStore, chaos))
   })
 
 // --- internal ---

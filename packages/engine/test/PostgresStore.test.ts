@@ -241,7 +241,7 @@ describe.skipIf(Lab.skip !== undefined)(
           yield* all([...stores.entries()], ([index, store]) => store.create(fresh(index + 1)))
           const listed = yield* stores[0]!.list({ states: [], limit: 10, newestFirst: false, after: null })
           assert.strictEqual(listed.length, 4)
-          assert.deepStrictEqual(yield* Lab.sql(`SELECT version FROM ${schema}.inquorate_schema`), [{ version: 1 }])
+          assert.deepStrictEqual(yield* Lab.sql(`SELECT version FROM ${schema}.inquorate_schema`), [{ version: 2 }])
         })
       )
 

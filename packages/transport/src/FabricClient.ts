@@ -17,6 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Answers from "./FabricAnswers.ts"
+import * as ChaosClient from "./ChaosClient.ts"
 import * as Model from "./FabricModel.ts"
 import type { FabricApiError } from "./FabricRefusal.ts"
 import * as FabricRefusal from "./FabricRefusal.ts"
@@ -117,7 +118,7 @@ type Call<A> = Effect.Effect<A, FabricClientError>
  * The calls. An entity that does not exist is null where the gateway answers 204, else an error by its code. A start is
  * never repeated by the client, and a call that is interrupted aborts its request.
  */
-export interface FabricClient {
+export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError> {
   readonly startQuorumLoss: (request: StartQuorumLoss) => Call<void>
   readonly getQuorumLossProgress: (request: OfPartition) => Call<ProgressByKind["PartitionQuorumLoss"]>
   readonly startDataLoss: (request: StartDataLoss) => Call<void>
@@ -180,7 +181,7 @@ export interface FabricClient {
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
     const wire = makeWire(TransportCause.withToken(http, options.token), options)
-    return { ...faults(wire), ...queries(wire) }
+    return { ...faults(wire), ...queries(wire), ...ChaosClient.make(wire) }
   })
 
 // --- internal ---
@@ -218,7 +219,9 @@ const recoverPath = (scope: Recover): string =>
       ? `/Partitions/${path(scope.partitionId)}/$/Recover`
       : `/Services/$/${path(scope.serviceId)}/$/GetPartitions/$/Recover`
 
-const faults = (wire: Wire): Omit<FabricClient, keyof ReturnType<typeof queries>> => {
+const faults = (
+  wire: Wire
+): Omit<FabricClient, keyof ReturnType<typeof queries> | keyof ChaosClient.ChaosClient<never>> => {
   const progress = <S extends Schema.Codec<unknown, unknown>>(target: string, operationId: Guid, schema: S) =>
     wire.get(target, "6.0", { OperationId: operationId }, schema)
   const getters = {
@@ -367,8 +370,16 @@ const makeWire = (http: HttpClient.HttpClient, options: Options) => {
     Effect.flatMap(fetch(target, version, query), (response) => decode(response, schema))
   return {
     get,
-    post: (target: string, version: string, query: Query) =>
-      Effect.asVoid(send(HttpClientRequest.post(url(target, version, query)))),
+    post: (target: string, version: string, query: Query, body?: unknown) => {
+      const request = HttpClientRequest.post(url(target, version, query))
+      return Effect.asVoid(
+        send(
+          body === undefined
+            ? request
+            : HttpClientRequest.bodyText(request, JSON.stringify(body), "application/json; charset=utf-8")
+        )
+      )
+    },
     maybe: <S extends Schema.Codec<unknown, unknown>>(target: string, version: string, schema: S) =>
       Effect.flatMap(fetch(target, version, {}), (response) =>
         response.status === 204 ? Effect.succeed(null) : decode(response, schema)

@@ -5,6 +5,7 @@
  * a row are read in the order in which the gateway checks them, and the first failure is the answer.
  * Source of the rules: the gateway's own parser (MIT, 6.4 era) and its 8.2 specification.
  */
+import { type ChaosEventQuery, fromFileTime } from "@inquorate/core/Chaos"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { table } from "@inquorate/core/FabricError"
 import * as Guid from "@inquorate/core/Guid"
@@ -79,6 +80,14 @@ export type FabricCall =
   | { readonly _tag: "RecoverAllPartitions" }
   | { readonly _tag: "GetFaultOperationList"; readonly typeFilter: number; readonly stateFilter: number }
   | { readonly _tag: "CancelOperation"; readonly operationId: Guid.Guid; readonly force: boolean }
+  | { readonly _tag: "StartChaos" }
+  | { readonly _tag: "StopChaos" }
+  | { readonly _tag: "GetChaos" }
+  /** A limit of 0 is none. */
+  | { readonly _tag: "GetChaosEvents"; readonly events: ChaosEventQuery }
+  | { readonly _tag: "GetChaosReport"; readonly events: ChaosEventQuery }
+  | { readonly _tag: "GetChaosSchedule" }
+  | { readonly _tag: "PostChaosSchedule" }
   | { readonly _tag: "GetClusterVersion" }
   | { readonly _tag: "GetClusterManifest" }
   | {
@@ -189,7 +198,7 @@ export const parse = (method: string, target: string): Result.Result<FabricReque
     if (keys === undefined) continue
     const parameters = parseQuery(query)
     const reader = new Reader(keys, parameters)
-    const version = row.versioned ? reader.version() : apiVersionMax
+    const version = row.versioned ? reader.version(row.versions) : apiVersionMax
     const timeout = reader.timeout()
     const call = row.read(reader)
     return reader.failure === undefined ? Result.succeed({ call, version, timeout }) : Result.fail(reader.failure)
@@ -209,17 +218,30 @@ export const nameToken = (name: string): string =>
 
 // --- internal ---
 
+interface Versions {
+  readonly minimum: number
+  readonly maximum: number
+}
+
 interface Row {
   readonly method: string
   readonly template: ReadonlyArray<string>
   readonly versioned: boolean
+  /** The api-versions that know the call, both ends included. */
+  readonly versions: Versions
   readonly read: (reader: Reader) => FabricCall
 }
 
-const row = (method: string, template: string, read: (reader: Reader) => FabricCall): Row => ({
+const row = (
+  method: string,
+  template: string,
+  read: (reader: Reader) => FabricCall,
+  versions: Partial<Versions> = {}
+): Row => ({
   method,
   template: template.split("/").filter((segment) => segment !== ""),
   versioned: template !== "/",
+  versions: { minimum: 1, maximum: apiVersionMax, ...versions },
   read
 })
 
@@ -240,6 +262,9 @@ const transitions = words<"Start" | "Stop">("Start", "Stop")
 
 const ofNode = "/Faults/Nodes/{NodeName}/$"
 const ofPartition = "/Faults/Services/{ServiceId}/$/GetPartitions/{PartitionId}/$"
+
+const chaosVersions: Partial<Versions> = { minimum: 6.2 }
+const chaosReportPage = 100
 
 const recoverService = (read: Reader): FabricCall => ({
   _tag: "RecoverServicePartitions",
@@ -425,7 +450,20 @@ const rows: ReadonlyArray<Row> = [
   row("POST", "/Services/$/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
   row("POST", "/Services/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
   row("POST", "/$/RecoverSystemPartitions", () => ({ _tag: "RecoverSystemPartitions" })),
-  row("POST", "/$/RecoverAllPartitions", () => ({ _tag: "RecoverAllPartitions" }))
+  row("POST", "/$/RecoverAllPartitions", () => ({ _tag: "RecoverAllPartitions" })),
+  row("POST", "/Tools/Chaos/$/Start", () => ({ _tag: "StartChaos" })),
+  row("POST", "/Tools/Chaos/$/Stop", () => ({ _tag: "StopChaos" })),
+  row("GET", "/Tools/Chaos", () => ({ _tag: "GetChaos" }), chaosVersions),
+  row("GET", "/Tools/Chaos/Events", (read) => ({ _tag: "GetChaosEvents", events: read.chaosEvents(0) }), chaosVersions),
+  row("GET", "/Tools/Chaos/Schedule", () => ({ _tag: "GetChaosSchedule" }), chaosVersions),
+  row("POST", "/Tools/Chaos/Schedule", () => ({ _tag: "PostChaosSchedule" }), chaosVersions),
+  // What the calls above took the place of; it pages by 100.
+  row(
+    "GET",
+    "/Tools/Chaos/$/Report",
+    (read) => ({ _tag: "GetChaosReport", events: read.chaosEvents(chaosReportPage) }),
+    { maximum: 6.1 }
+  )
 ]
 
 const nameTokenPattern = /^fabric:\/.+$/
@@ -541,14 +579,18 @@ class Reader {
     this.parameters = parameters
   }
 
-  version(): number {
+  version({ maximum, minimum }: Versions): number {
     const raw = this.parameters.get("api-version")
     if (raw === undefined) return this.refuse("E_INVALIDARG", "The query parameter api-version is missing.", 0)
     const text = raw.endsWith("-preview") ? raw.slice(0, -"-preview".length) : raw
     const version = /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : NaN
-    return version >= 1 && version <= apiVersionMax
+    return version >= minimum && version <= maximum
       ? version
-      : this.refuse("E_INVALIDARG", `The api-version ${quote(raw)} is not one of 1.0 to ${apiVersionMax}.`, 0)
+      : this.refuse(
+          "E_INVALIDARG",
+          `The api-version ${quote(raw)} is not one of ${minimum.toFixed(1)} to ${maximum}.`,
+          0
+        )
   }
 
   timeout(): number {
@@ -692,12 +734,56 @@ class Reader {
         0
       )
     }
+    return { after, ...this.maxResults() }
+  }
+
+  private maxResults(): { readonly limit: number } {
     const text = this.optional("MaxResults")
     const limit = text === null ? 0n : /^[0-9]{1,19}$/.test(text) ? BigInt(text) : -1n
     if (limit < 0n || limit > int64Max) {
       this.refuse("E_INVALIDARG", `The MaxResults ${quote(text ?? "")} is not a number of at least 0.`, 0)
     }
-    return { after, limit: limit > 4294967295n || limit < 0n ? 0 : Number(limit) }
+    return { limit: limit > 4294967295n || limit < 0n ? 0 : Number(limit) }
+  }
+
+  /** Which chaos events: from a time to a time, or on from a token, which carries its times. */
+  chaosEvents(limitUsual: number): ChaosEventQuery {
+    const token = this.optional("ContinuationToken")
+    const [start, end] = [this.fileTime("StartTimeUtc"), this.fileTime("EndTimeUtc")]
+    const { limit: asked } = this.maxResults()
+    const limit = asked === 0 ? limitUsual : asked
+    if (token === null) return { after: 0, from: start, to: end, limit }
+    if (this.parameters.has("StartTimeUtc") || this.parameters.has("EndTimeUtc")) {
+      this.refuse(
+        "E_INVALIDARG",
+        "Invalid argument combination in GetChaosEvents; use either ChaosEventsFilter or ContinuationToken, but not both.",
+        0
+      )
+    }
+    const match = /^([0-9]{1,15})_(n|-?[0-9]{1,15})_(n|-?[0-9]{1,15})$/.exec(token)
+    if (match === null) {
+      this.refuse(
+        "E_INVALIDARG",
+        `The continuation token '${quote(token)}' is not valid. Repeat the one you were given.`,
+        0
+      )
+    }
+    const [, after = "0", from = "n", to = "n"] = match ?? []
+    const time = (text: string): number | null => (text === "n" ? null : Number(text))
+    return { after: Number(after), from: time(from), to: time(to), limit }
+  }
+
+  private fileTime(parameter: string): number | null {
+    const text = this.optional(parameter)
+    if (text === null) return null
+    return (
+      fromFileTime(text) ??
+      this.refuse(
+        "E_INVALIDARG",
+        `The ${parameter} ${quote(text)} is not a Windows file time, the ticks of 100 ns since 1601.`,
+        null
+      )
+    )
   }
 
   private optional(parameter: string): string | null {

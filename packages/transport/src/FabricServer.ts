@@ -2,6 +2,7 @@
  * The Service Fabric surface as a function: a parsed request in, a complete reply out, with the exact statuses, reason
  * phrases and bodies of the gateway. Knows no socket; asks the port `Operations` for everything it says.
  */
+import { Chaos } from "@inquorate/core/Chaos"
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
@@ -10,6 +11,7 @@ import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FabricChaos from "./FabricChaos.ts"
 import type { FabricCall, FabricRequest, WireError } from "./FabricPath.ts"
 import * as Queries from "./FabricQueries.ts"
 import * as World from "./FabricWorld.ts"
@@ -47,8 +49,8 @@ export const AadSettings = Context.Reference<AadMetadata | null>("@inquorate/tra
 
 /** The Service Fabric surface of one worker. */
 export interface FabricServer {
-  /** Answers a call; every refusal is an answer, so it never fails. */
-  readonly handle: (request: FabricRequest) => Effect.Effect<FabricReply>
+  /** Answers a call with its body, where it has one; every refusal is an answer, so it never fails. */
+  readonly handle: (request: FabricRequest, body?: string) => Effect.Effect<FabricReply>
 }
 
 // --- make ---
@@ -56,15 +58,20 @@ export interface FabricServer {
 /** How many operations the list shows at most: the newest, in the order they were received. */
 export const operationListMax = 10_000
 
-/** The Service Fabric surface over `Operations`. */
+/** The Service Fabric surface over `Operations`, and over `Chaos` where there is one. */
 export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(function* () {
   const operations = yield* Operations
+  const chaos = yield* Effect.serviceOption(Chaos)
   const aad = yield* AadSettings
   return {
     // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
-    handle: (request) =>
+    handle: (request, body = "") =>
       Effect.catchTag(
-        Effect.suspend(() => answer(operations, request, aad)),
+        Effect.suspend(() =>
+          FabricChaos.isChaosCall(request.call)
+            ? Effect.map(FabricChaos.answer(chaos, request.call, body), chaosReply)
+            : answer(operations, request.call, request.version, aad)
+        ),
         "RequestRefused",
         (refused) => Effect.succeed(refusalReply(refused))
       )
@@ -129,7 +136,15 @@ const rootPage: FabricReply = {
 const refusalReply = (refused: RequestRefused): FabricReply =>
   errorReply({ code: refused.code, message: refused.detail })
 
-const answer = (operations: Port, { call, version }: FabricRequest, aad: AadMetadata | null): Answer => {
+const chaosReply = (answered: FabricChaos.ChaosAnswer): FabricReply =>
+  answered._tag === "Done" ? done : json(answered.value)
+
+const answer = (
+  operations: Port,
+  call: Exclude<FabricCall, FabricChaos.ChaosCall>,
+  version: number,
+  aad: AadMetadata | null
+): Answer => {
   switch (call._tag) {
     case "GetRootPage":
       return Effect.succeed(rootPage)

@@ -29,6 +29,7 @@ import * as Access from "./Access.ts"
 import * as ApiServer from "./ApiServer.ts"
 import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
+import * as FabricChaos from "./FabricChaos.ts"
 import * as FabricPath from "./FabricPath.ts"
 import * as FabricServer from "./FabricServer.ts"
 
@@ -375,17 +376,20 @@ const afterBody = (
   response: Http.ServerResponse
 ): void => {
   const { headers } = request
-  // No call of this surface reads a body; one that comes all the same is counted and dropped.
+  // Few calls of this surface read a body; one that comes all the same is counted and dropped.
+  const readsBody = FabricChaos.readsBody(call.call)
+  const chunks: Array<Buffer> = []
   if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") {
     return run(surface, call, request, response)
   }
   let bytes = 0
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length
+    if (readsBody && bytes <= surface.bodyBytes) chunks.push(chunk)
     if (bytes > surface.bodyBytes && !response.headersSent) refuse(response, tooLarge, true)
   })
   request.on("end", () => {
-    if (!response.headersSent) run(surface, call, request, response)
+    if (!response.headersSent) run(surface, call, request, response, Buffer.concat(chunks).toString())
   })
   request.on("error", () => response.destroy())
 }
@@ -394,9 +398,10 @@ const run = (
   surface: Surface,
   call: FabricPath.FabricRequest,
   request: Http.IncomingMessage,
-  response: Http.ServerResponse
+  response: Http.ServerResponse,
+  body = ""
 ): void => {
-  const fiber = Effect.runForkWith(surface.services)(surface.fabric.handle(call))
+  const fiber = Effect.runForkWith(surface.services)(surface.fabric.handle(call, body))
   const finish = (exit: Exit.Exit<FabricServer.FabricReply>): void => {
     if (response.headersSent || response.destroyed) return
     if (Exit.isSuccess(exit)) return write(response, exit.value)
