@@ -164,7 +164,10 @@ export const Evidence = Schema.Struct({
 /** The evidence as a person reads it. */
 export type Evidence = typeof Evidence.Type
 
-/** The evidence told by a list of entries in the order they were stored. */
+/**
+ * The evidence told by a list of entries in the order they were stored. An entry that was stored twice, because the
+ * answer to its first storing was lost, is told once.
+ */
 export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   const phases: Array<PhaseTimes> = []
   const fences: Array<FenceRecord> = []
@@ -177,12 +180,18 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   let evidence = empty
   let open: EvidenceEntry | undefined
   let attempt = 1
+  const told = new Set<string>()
   const amend = (member: string, change: Partial<FenceRecord>): void => {
     const index = fences.findLastIndex((fence) => fence.member === member)
     if (index >= 0) fences[index] = { ...fences[index]!, ...change }
   }
   for (const entry of entries) {
     const { at, fact, worker } = entry
+    if (fact._tag !== "Sampled") {
+      const words = JSON.stringify(entry)
+      if (told.has(words)) continue
+      told.add(words)
+    }
     switch (fact._tag) {
       case "PhaseBegan": {
         const last = phases.at(-1)

@@ -9,6 +9,22 @@ describe("the evidence", () => {
     assert.isNull(collect([]).overrun)
   })
 
+  it("tells an entry once that was stored twice, because the answer to its first storing was lost", () => {
+    const owner = entry(1, { _tag: "OwnerChanged", worker: "w1", epoch: 1 })
+    const order = { _tag: "FenceOrdered", member: "s1", host: "h", grade: "Keeper", epoch: 1, deadline: 9 } as const
+    const gap = entry(3, { _tag: "Unobserved", span: 500 })
+    const lifted = entry(4, { _tag: "FenceLifted", member: "s1", by: "Worker", offAt: 4, overrun: 0 })
+    const evidence = collect([owner, owner, entry(2, order), gap, lifted, entry(2, order), gap])
+    assert.strictEqual(evidence.owners.length, 1)
+    assert.deepStrictEqual(
+      evidence.fences.map(({ offAt }) => offAt),
+      [4]
+    )
+    assert.strictEqual(evidence.unobserved, 500)
+    // The same fact at another moment is another entry.
+    assert.strictEqual(collect([gap, entry(5, { _tag: "Unobserved", span: 500 })]).unobserved, 1000)
+  })
+
   it("times a phase on the monotonic clock, and not at all across workers", () => {
     const evidence = collect([
       entry(1000, { _tag: "PhaseBegan", phase: "Arming", attempt: 1 }),

@@ -132,7 +132,7 @@ const performPhase = (session: Session, operation: Operation, order: Order, phas
 }
 
 // Nothing was touched yet while looking up, so a store that cannot be read is simply asked again.
-const retryStore = (looking: Effect.Effect<Outcome, StoreError>): Effect.Effect<Outcome, StoreError> =>
+const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
   Effect.catchTag(looking, "StoreError", (error) =>
     error.reason === "Unavailable"
       ? Effect.andThen(
@@ -164,7 +164,7 @@ const sameAction = (operation: Operation): string => JSON.stringify([nextAction(
 const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     const { operation } = session.journal.stored()
-    const holding = yield* session.ground.store.holding
+    const holding = yield* retryStore(session.ground.store.holding)
     const other = holding.find(
       (stored) =>
         stored.operation.id !== operation.id && subjectOf(stored.operation.request) === subjectOf(operation.request)

@@ -127,6 +127,9 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
     const scope = yield* Effect.scope
     const fibers = yield* FiberMap.make<Guid>()
     const wake = yield* Latch.make(true)
+    // What an answer of the store names may have been driven to its end by the time the answer is heard: each question
+    // is told which drives ended since it was asked.
+    const asking = new Set<Set<string>>()
     let lost = false
 
     const onFailure = ({ detail, reason }: StoreError): Effect.Effect<void> => {
@@ -167,6 +170,7 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
         Effect.ensuring(
           Effect.suspend(() => {
             if (driven.get(id) === entry) driven.delete(id)
+            for (const endedSince of asking) endedSince.add(driveName(id, claimed.epoch))
             return wake.open
           })
         )
@@ -184,15 +188,29 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
         Effect.forkIn(FiberMap.remove(fibers, id), scope, { startImmediately: true })
       )
 
-    const heartbeat = Effect.gen(function* () {
+    const noticeEnds = <A>(
+      ask: (endedSince: ReadonlySet<string>) => Effect.Effect<A, StoreError>
+    ): Effect.Effect<A, StoreError> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const endedSince = new Set<string>()
+          asking.add(endedSince)
+          return endedSince
+        }),
+        ask,
+        (endedSince) => Effect.sync(() => void asking.delete(endedSince))
+      )
+
+    const heartbeat = noticeEnds((endedSince) => beatOnce(endedSince))
+    const beatOnce = Effect.fnUntraced(function* (endedSince: ReadonlySet<string>) {
       // Read before the store is asked: our own reckoning ends sooner than the store's, never later.
       const sentAt = yield* Clock.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
-      const before = [...driven.keys()]
+      const before = [...driven]
       const { owned } = yield* store.heartbeat(worker, leaseMs)
       const mine = new Map(owned.map((one) => [one.id, one]))
-      for (const id of before) {
-        const entry = driven.get(id)
-        if (entry === undefined) continue
+      for (const [id, entry] of before) {
+        // Another drive of it that was begun meanwhile, by a claim, is none that this answer knows of.
+        if (driven.get(id) !== entry) continue
         const one = mine.get(id)
         // What holds nothing any more is owned no more: the drive itself is just about to end.
         if (one === undefined ? !(yield* holdsNothing(store, id)) : one.epoch !== entry.epoch) yield* drop(id)
@@ -203,9 +221,10 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
       }
       lease.renew(sentAt + leaseMs)
       for (const { epoch, id } of owned) {
-        if (driven.has(id)) continue
+        if (driven.has(id) || endedSince.has(driveName(id, epoch))) continue
         const stored = yield* store.get(id)
-        if (stored !== null && stored.owner === worker && stored.epoch === epoch && !driven.has(id)) yield* run(stored)
+        if (stored === null || stored.owner !== worker || stored.epoch !== epoch) continue
+        if (!driven.has(id) && !endedSince.has(driveName(id, epoch))) yield* run(stored)
       }
     })
 
@@ -215,11 +234,18 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
         const room = Math.min(claimAtOnce, concurrency - running)
         if (room <= 0) return
         yield* lease.permit
-        const claimed = yield* store.claim(worker, room, (operation) => isWithinReach(operation, options.reaches))
-        for (const stored of claimed) {
-          if (driven.get(stored.operation.id)?.epoch !== stored.epoch) yield* run(stored)
-        }
-        if (claimed.length < room) return
+        const claimed = yield* noticeEnds((endedSince) =>
+          Effect.gen(function* () {
+            const answer = yield* store.claim(worker, room, (operation) => isWithinReach(operation, options.reaches))
+            for (const stored of answer) {
+              const { id } = stored.operation
+              if (!endedSince.has(driveName(id, stored.epoch)) && driven.get(id)?.epoch !== stored.epoch)
+                yield* run(stored)
+            }
+            return answer.length
+          })
+        )
+        if (claimed < room) return
       }
     })
 
@@ -247,6 +273,8 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
       }
     }
   })
+
+const driveName = (id: Guid, epoch: number): string => `${id}/${epoch}`
 
 const holdsNothing = (store: OperationStore["Service"], id: Guid): Effect.Effect<boolean, StoreError> =>
   Effect.map(store.get(id), (stored) => stored === null || !holdsPartition(stored.operation))

@@ -91,14 +91,17 @@ export const make = (
 
     const move = (event: Event, facts: ReadonlyArray<Fact>): Effect.Effect<Moved, StoreError> =>
       Effect.gen(function* () {
-        gathered.push(...facts.map((fact) => entry(fact, timeline.now())))
+        const own = facts.map((fact) => entry(fact, timeline.now()))
+        // An order that was not stored was never given; all other facts stand whatever becomes of the move.
+        const orders = own.filter(({ fact }) => fact._tag === "FenceOrdered")
+        gathered.push(...own.filter(({ fact }) => fact._tag !== "FenceOrdered"))
         while (true) {
           const before = current
           const next = advance(before.operation, event)
           if (Result.isFailure(next)) return "Refused"
           const told = drain()
           const began = phaseFacts(before.operation, next.success, event.at).map(({ at, fact }) => entry(fact, at))
-          const saved = yield* Effect.result(store.save(before, next.success, [...told, ...began], as))
+          const saved = yield* Effect.result(store.save(before, next.success, [...told, ...orders, ...began], as))
           if (Result.isSuccess(saved)) {
             current = saved.success
             const kind = kindOf(before.operation.request)

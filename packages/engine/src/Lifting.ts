@@ -158,10 +158,17 @@ const ownTime = (
     const sentAt = session.liftSentAt ?? order.armedAt
     if (lifted.by === "Worker" && lifted.offAt >= sentAt) return Math.min(now, lifted.offAt)
     const injector = injectorOf(session, fence)
-    const skew = injector === null ? 0 : yield* skewOf(injector, fence)
+    const skew = injector === null ? 0 : yield* skewOf(injector, fence, session.timeline)
     const offAt = Math.min(now, Math.max(order.armedAt, lifted.offAt - skew))
     return lifted.by === "Worker" && offAt >= sentAt - clockError ? Math.max(sentAt, offAt) : offAt
   })
 
-const skewOf = (injector: Injector, fence: PlannedFence): Effect.Effect<number> =>
-  injector.preflight(fence.process).pipe(Effect.match({ onFailure: () => 0, onSuccess: ({ skew = 0 }) => skew }))
+// How far the host's clock is ahead of this drive's time. Its injector compares it with our wall clock, which may be
+// another one than the store's, or have been stepped since.
+const skewOf = (injector: Injector, fence: PlannedFence, timeline: Timeline): Effect.Effect<number> =>
+  injector.preflight(fence.process).pipe(
+    Effect.match({
+      onFailure: () => 0,
+      onSuccess: ({ skew }) => (skew === undefined ? 0 : skew + timeline.toWall(timeline.now()) - timeline.now())
+    })
+  )

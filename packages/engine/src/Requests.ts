@@ -239,7 +239,7 @@ const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effec
     }
     if (found._tag === "Node" || !Looking.needsSteady(request, found.topology)) return
     const { cluster, topology } = found
-    const timeline = yield* Timeline.make
+    const timeline = yield* Timeline.make(Clock.currentTimeMillis)
     let sequence = 1
     const prober = yield* Prober.make(
       cluster.target,

@@ -78,7 +78,7 @@ export interface Outcome {
 export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const { operation } = claimed
-    const timeline = yield* Timeline.make
+    const timeline = yield* Timeline.make(ground.store.now)
     const entries = yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
     const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline)

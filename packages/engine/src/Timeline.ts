@@ -1,6 +1,7 @@
 /**
  * One drive's time. UTC is read once, at the start, and carried on by the monotonic clock, so that a stepped wall clock
- * moves neither the hold nor the samples. Everything that is stored is in this UTC.
+ * moves neither the hold nor the samples. A drive reads it from the store, by whose clock all workers agree, so that a
+ * takeover by a worker whose own clock is wrong moves them neither. Everything that is stored is in this UTC.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -18,21 +19,44 @@ export interface Timeline {
   readonly toWall: (instant: Instant) => Instant
 }
 
-/** Anchors a drive's time now. */
-export const make: Effect.Effect<Timeline> = Clock.clockWith((clock) =>
-  Effect.sync(() => {
-    const monotonic = (): Millis => monotonicMillis(clock)
-    const offset = Math.floor(clock.currentTimeMillisUnsafe()) - monotonic()
-    const now = (): Instant => offset + monotonic()
-    const sleepUntil = (instant: Instant): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        const remaining = instant - now()
-        return remaining <= 0 ? Effect.void : Effect.andThen(Effect.sleep(remaining), sleepUntil(instant))
-      })
-    const toWall = (instant: Instant): Instant => instant - now() + Math.floor(clock.currentTimeMillisUnsafe())
-    return { now, monotonic, sleepUntil, toWall }
-  })
-)
+/**
+ * Anchors a time now: by our own wall clock as far as `utc`, the store's clock for a drive, bears it out. What that says
+ * was so at some moment between question and answer; where the two were far apart it is asked again, so that neither a
+ * slow answer nor a moment in which we were frozen makes a wrong clock pass.
+ */
+export const make = <E>(utc: Effect.Effect<Instant, E>): Effect.Effect<Timeline, E> =>
+  Clock.clockWith((clock) =>
+    Effect.gen(function* () {
+      let least = -Infinity
+      let most = Infinity
+      for (let asked = 0; asked < askedMost && most - least > nearEnough; asked++) {
+        const before = monotonicMillis(clock)
+        const told = Math.floor(yield* utc)
+        least = Math.max(least, told - monotonicMillis(clock))
+        most = Math.min(most, told - before)
+      }
+      const own = Math.floor(clock.currentTimeMillisUnsafe()) - monotonicMillis(clock)
+      return anchored(clock, Math.max(least, Math.min(most, own)))
+    })
+  )
 
 /** Milliseconds on a clock's monotonic hand. */
 export const monotonicMillis = (clock: Clock.Clock): Millis => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+
+// --- internal ---
+
+const askedMost = 3
+/** How far question and answer may be apart. */
+const nearEnough: Millis = 50
+
+const anchored = (clock: Clock.Clock, offset: number): Timeline => {
+  const monotonic = (): Millis => monotonicMillis(clock)
+  const now = (): Instant => offset + monotonic()
+  const sleepUntil = (instant: Instant): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const remaining = instant - now()
+      return remaining <= 0 ? Effect.void : Effect.andThen(Effect.sleep(remaining), sleepUntil(instant))
+    })
+  const toWall = (instant: Instant): Instant => instant - now() + Math.floor(clock.currentTimeMillisUnsafe())
+  return { now, monotonic, sleepUntil, toWall }
+}

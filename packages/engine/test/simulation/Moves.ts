@@ -1,0 +1,57 @@
+/**
+ * The moves that an operation may make, written down apart from the rules that make them: the picture in the architecture
+ * page and the contract's table of public states. What the store is seen to do is held against it.
+ */
+import type { Operation } from "@inquorate/core/Operation"
+import { type OperationState, stateOf } from "@inquorate/core/Wire"
+
+/** The words for where an operation stands: its phase while it is under way, its wire state once it has ended. */
+export const where = ({ stage }: Operation): string => {
+  if (stage._tag === "Undoing") return `Undoing${stage.phase}`
+  if (stage._tag !== "Advancing") return stateOf(stage)
+  return stage.step._tag === "PerformingActions" ? stage.step.phase._tag : stage.step._tag
+}
+
+/** True for a move that there is. An attempt begins again only from a look-up that failed or an undo that is done. */
+export const isMove = (before: Operation, after: Operation): boolean => {
+  const from = where(before)
+  const to = where(after)
+  if (before.id !== after.id || before.receivedAt !== after.receivedAt) return false
+  if (after.attempt !== before.attempt) {
+    return (
+      after.attempt === before.attempt + 1 &&
+      to === "LookingUpState" &&
+      (from === "LookingUpState" || from === "UndoingProbing")
+    )
+  }
+  return moves[from]?.includes(to) ?? false
+}
+
+/** True where the wire may show this state after that one. */
+export const isWireMove = (before: OperationState, after: OperationState): boolean =>
+  before === after || (wireMoves[before]?.includes(after) ?? false)
+
+// --- internal ---
+
+const ends = ["Faulted", "Cancelled", "ForceCancelled"]
+
+const moves: Readonly<Record<string, ReadonlyArray<string>>> = {
+  IntentSaved: ["LookingUpState", "Cancelled"],
+  LookingUpState: ["Arming", "Faulted", "Cancelled"],
+  Arming: ["Verifying", "UndoingLifting"],
+  Verifying: ["Holding", "UndoingLifting"],
+  Holding: ["Lifting", "UndoingLifting"],
+  Lifting: ["Recovering", "UndoingLifting"],
+  Recovering: ["Completed", "UndoingLifting", "UndoingProbing"],
+  UndoingLifting: ["UndoingLifting", "UndoingProbing", ...ends],
+  UndoingProbing: ["UndoingProbing", ...ends],
+  // Only a sweep changes what has ended, and it changes nothing that the wire shows.
+  Faulted: ["Faulted"],
+  Cancelled: ["Cancelled"],
+  ForceCancelled: ["ForceCancelled"]
+}
+
+const wireMoves: Readonly<Partial<Record<OperationState, ReadonlyArray<OperationState>>>> = {
+  Running: ["RollingBack", "Completed", "Faulted", "Cancelled"],
+  RollingBack: ["Faulted", "Cancelled", "ForceCancelled"]
+}
