@@ -169,7 +169,7 @@ const build = (
       pid,
       startTime: String(nodes.get(node)!.starts),
       executable: `/fabric/${node}/${partition.placed.application}/${partition.placed.service.typeName}`,
-      dataDirectory: `/fabric/${node}/work/${partition.placed.partitionId}/${member}`
+      dataDirectory: `/fabric/${node}/replicas/${partition.placed.partitionId}/${member}`
     })
   }
 }

@@ -93,6 +93,7 @@ export type Recover =
 
 // --- errors ---
 
+/** Every error that a gateway can answer, tagged with its code. */
 export type { FabricApiError } from "./FabricRefusal.ts"
 
 /**

@@ -1,4 +1,6 @@
-/** Nodes as the wire shows them, and the manifest that lists them. Times of which nothing is known are zero or "never". */
+/**
+ * Nodes as the wire shows them, and the manifest that lists them. Times of which nothing is known are zero or "never".
+ */
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"

@@ -1,4 +1,6 @@
-/** Partitions and their replicas or instances as the wire shows them. */
+/**
+ * Partitions and their replicas or instances as the wire shows them.
+ */
 import type { Topology } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"

@@ -1,4 +1,6 @@
-/** Applications and services as the wire shows them. */
+/**
+ * Applications and services as the wire shows them.
+ */
 import type { PartitionKey } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"

@@ -1,4 +1,6 @@
-/** Times and durations in the spelling of Service Fabric's gateway. */
+/**
+ * Times and durations in the spelling of Service Fabric's gateway.
+ */
 import { formatInstant, type Instant, type Millis } from "@inquorate/core/Time"
 
 /** A moment as ISO 8601 in UTC; null is the wire's "never". */
