@@ -110,6 +110,7 @@ const staged = async (prepared) => {
   const mark = createHash("sha256").update(program).digest("hex").slice(0, 16)
   return `${await build("src/Prepared.ts", "esm", prepared)}
 (${runProgram})(import.meta, ${JSON.stringify({ name, version, mark, endInside })});
+export {};
 /*${mark}
 ${program.replaceAll("*/", endInside)}*/
 `
