@@ -222,12 +222,16 @@ const ask = ({ address }: LabMember, question: string, body: unknown) =>
     catch: (cause) => new NoAnswer({ message: `${address}: ${String(cause).trim()}` })
   })
 
-/** The form that `@inquorate/targets/Etcd` reads; members with addresses of their own are there to be cut off. */
+/**
+ * The form that `@inquorate/targets/Etcd` reads; members with addresses of their own are there to be cut off, and all can
+ * be restarted just as they were.
+ */
 const configurationOf = (
   members: ReadonlyArray<LabMember>,
   network: LabSite["network"]
 ): LabCluster["configuration"] => ({
   system: "etcd",
   ...(network === null ? {} : { injector: "netfilter" }),
+  kill: {},
   members: members.map(({ address, dataDirectory, name }) => ({ name, address, host: "local", dataDirectory }))
 })
