@@ -341,6 +341,29 @@ export const stoppedMembers = (world: World): ReadonlyArray<string> =>
 export const nothingStopped = (world: World): boolean =>
   world.lab.members.every(({ pid }) => statesOf(pid).every((state) => !/[tT]/.test(state)))
 
+/** The main process that serves a data directory now, whoever started it: the eldest with that word in its command. */
+export const serverOf = (dataDirectory: string): number | undefined => {
+  const found = fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return []
+    try {
+      const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0")
+      if (!words.includes(dataDirectory) || words[3]?.startsWith("inquorate")) return []
+      const stat = fs.readFileSync(`/proc/${name}/stat`, "latin1")
+      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+      return state === "Z" ? [] : [{ pid: Number(name), parent: Number(parent) }]
+    } catch {
+      return []
+    }
+  })
+  return found.find(({ parent }) => !found.some(({ pid }) => pid === parent))?.pid
+}
+
+/** The labs there are, as `inq lab list` lists them. */
+export const labs = (): Promise<ReadonlyArray<Lab.LabListing>> => Effect.runPromise(Lab.list)
+
+/** Takes the lab of a world down, which `close` may do once more. */
+export const downLab = (world: World): Promise<Lab.DownReport> => Effect.runPromise(Lab.down(world.lab.name))
+
 /** The keepers and holders that run for this world, told by the state folder in their environment. */
 export const keepers = (world: World): ReadonlyArray<number> =>
   fs
