@@ -87,9 +87,8 @@ export const startWorker = (
     readonly node?: ReadonlyArray<string>
     readonly environment?: Readonly<Record<string, string>>
   } = {}
-): Promise<Worker> => {
-  const child = spawn(
-    process.execPath,
+): Promise<Worker> =>
+  launch(
     [
       ...(options.node ?? []),
       bundle,
@@ -100,8 +99,24 @@ export const startWorker = (
       ...(store === null ? [] : ["--store", `sqlite:${path.join(world.folder, store)}`]),
       ...(options.arguments ?? [])
     ],
-    { stdio: ["ignore", "pipe", "pipe"], detached: true, env: { ...process.env, ...options.environment } }
+    options.environment
   )
+
+/** Starts a worker that serves the simulated cluster, with a store that goes when it ends. */
+export const startEmulator = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): Promise<Worker> => launch([bundle, "--emulator", "--listen", "127.0.0.1:0", ...arguments_], environment)
+
+const launch = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): Promise<Worker> => {
+  const child = spawn(process.execPath, arguments_, {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+    env: { ...process.env, ...environment }
+  })
   workers.add(child)
   let log = ""
   child.stderr.on("data", (data: Buffer) => (log += data.toString()))
@@ -207,9 +222,12 @@ export const operations = async (
   (await (await fetch(`${worker.endpoint}/Faults/?api-version=6.0${filter}`)).json()) as never
 
 /** The partition of the lab's group, as a worker names it. */
-export const partitionOf = async (worker: Worker, world: World): Promise<string> => {
-  const service = `${world.lab.name}~${groupOf(world)}`
-  const response = await fetch(`${worker.endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
+export const partitionOf = (worker: Worker, world: World): Promise<string> =>
+  partitionAt(worker.endpoint, `${world.lab.name}~${groupOf(world)}`)
+
+/** The first partition of a service, by its id, at an endpoint. */
+export const partitionAt = async (endpoint: string, service: string): Promise<string> => {
+  const response = await fetch(`${endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
   const body = (await response.json()) as { Items: ReadonlyArray<{ PartitionInformation: { Id: string } }> }
   return body.Items[0]!.PartitionInformation.Id
 }

@@ -76,11 +76,13 @@ export const serving = (
   dataDirectory: string,
   executables: ReadonlySet<string>
 ): ProcessEntry | undefined => {
-  const found = [...entries.values()].filter(
-    ({ pid }) =>
-      executables.has(executableOf(pid)) &&
-      (readLink(`/proc/${pid}/cwd`) === dataDirectory || wordsOf(pid).includes(dataDirectory))
-  )
+  const found = [...entries.values()].filter(({ pid }) => {
+    if (!executables.has(executableOf(pid))) return false
+    const words = wordsOf(pid)
+    // A keeper of a fault names the directory too, and a lab may have run its shell as well.
+    if (words[3] === keeperWord) return false
+    return words.includes(dataDirectory) || readLink(`/proc/${pid}/cwd`) === dataDirectory
+  })
   return found.find(({ parent }) => !found.some(({ pid }) => pid === parent))
 }
 
@@ -94,7 +96,7 @@ export const keepersWithin = (
 ): ReadonlyArray<ProcessEntry> =>
   [...entries.values()].filter(({ pid }) => {
     const words = wordsOf(pid)
-    return words[3] === "inquorate-keeper" && words.slice(5).some((word) => word.startsWith(`${folder}/`))
+    return words[3] === keeperWord && words.slice(5).some((word) => word.startsWith(`${folder}/`))
   })
 
 /** Asks processes to end until `select` finds none; after so many milliseconds they are killed. */
@@ -157,6 +159,7 @@ export const stop = Effect.fnUntraced(function* (
 // --- internal ---
 
 const patience = 5000
+const keeperWord = "inquorate-keeper"
 
 const untilGone = Effect.fnUntraced(function* (
   living: Effect.Effect<ReadonlyArray<ProcessEntry>>,
