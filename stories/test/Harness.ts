@@ -67,6 +67,8 @@ export const open = async (
 
 /** Ends all workers and the lab, and removes the folder. */
 export const close = async (world: World): Promise<void> => {
+  // Of several worlds the last one opened is where labs are looked for.
+  process.env.INQUORATE_LAB_STATE = path.join(world.folder, "labs")
   for (const worker of workers) {
     worker.kill("SIGCONT")
     worker.kill("SIGKILL")
@@ -99,7 +101,7 @@ export const startWorker = (
       ...(store === null ? [] : ["--store", `sqlite:${path.join(world.folder, store)}`]),
       ...(options.arguments ?? [])
     ],
-    options.environment
+    { INQUORATE_STATE: world.fences, ...options.environment }
   )
 
 /** Starts a worker that serves the simulated cluster, with a store that goes when it ends. */

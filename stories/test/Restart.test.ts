@@ -215,6 +215,8 @@ interface Node {
 interface Progress {
   readonly State: string
   readonly InvokeDataLossResult?: { readonly ErrorCode: number }
+  readonly RestartPartitionResult?: unknown
+  readonly NodeTransitionResult?: unknown
 }
 
 /** The progress of an operation once it has ended. */

