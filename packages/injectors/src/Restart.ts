@@ -4,8 +4,7 @@
  *
  * Kept are the exact arguments and environment, working directory, user and groups, umask, limits, out-of-memory score,
  * control groups where they may be joined, and the files that output goes to. Output to a pipe, socket or terminal goes
- * to /dev/null. A network namespace is entered again by the name that `ip netns` calls it. Capabilities, other namespaces
- * or a supervisor's interest are not kept: such servers want a command or unit.
+ * to /dev/null; capabilities, a namespace or a supervisor's interest are not kept: such servers want a command or unit.
  */
 
 /** The shell functions `recall_user` and `recall_arguments`, `recollect`, which writes the script, and `find_server`. */
@@ -48,19 +47,6 @@ recall_name() {
   [ -n "$runs_as" ]
 }
 
-# True where its network can be had again; sets enter to what goes there. Only root may enter a namespace.
-recall_network() {
-  enter=
-  [ "/proc/$pid/ns/net" -ef /proc/self/ns/net ] && return 0
-  problem="process $pid has a network namespace of its own without a name in /run/netns: configure its unit"
-  for at in /run/netns/*; do
-    [ "$at" -ef "/proc/$pid/ns/net" ] && enter="nsenter --net=$at" && break
-  done
-  [ -n "$enter" ] || return 1
-  problem="process $pid has a network namespace of its own, which takes root and nsenter to enter again"
-  [ "$us" = 0 ] && command -v nsenter >/dev/null
-}
-
 # True where its user and environment can be had again; sets mask, and drop to what becomes that user.
 recall_user() {
   problem="the environment of process $pid cannot be read"
@@ -78,7 +64,6 @@ recall_user() {
   problem="process $pid runs under several users at once: configure its unit"
   [ "$users" = "$user $user $user $user" ] && [ "$groups" = "$group $group $group $group" ] || return 1
   while read -r key _ us _; do [ "$key" = Uid: ] && break; done </proc/self/status
-  recall_network || return 1
   drop=
   [ "$user" = "$us" ] && [ "$us" != 0 ] && return 0
   problem="the host has no setpriv to start the server as its own user"
@@ -138,7 +123,7 @@ recollect() {
       output_of $number
       printf 'write_to %s %s %s\\n' $number "$(quote "$output")" "$(stat -Lc %d.%i "$output" 2>/dev/null || echo none)"
     done
-    printf 'exec %s %s %s -- \\\\\\n' "$enter" "$drop" 'env -i $signals'
+    printf 'exec %s %s -- \\\\\\n' "$drop" 'env -i $signals'
     words_of "/proc/$pid/environ" | sed '/^[^-=][^=]*=/!d' | quoted
     if [ -z "$1" ]; then
       printf '%s\\n' "$runs_as" | quoted

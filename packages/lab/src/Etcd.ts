@@ -223,15 +223,14 @@ const ask = ({ address }: LabMember, question: string, body: unknown) =>
   })
 
 /**
- * The form that `@inquorate/targets/Etcd` reads; members with addresses of their own are there to be cut off, and all can
- * be restarted just as they were.
+ * The form that `@inquorate/targets/Etcd` reads. Members with addresses of their own are there to be cut off; the others can
+ * be restarted just as they were, which the kill does not do across network namespaces.
  */
 const configurationOf = (
   members: ReadonlyArray<LabMember>,
   network: LabSite["network"]
 ): LabCluster["configuration"] => ({
   system: "etcd",
-  ...(network === null ? {} : { injector: "netfilter" }),
-  kill: {},
+  ...(network === null ? { kill: {} } : { injector: "netfilter" }),
   members: members.map(({ address, dataDirectory, name }) => ({ name, address, host: "local", dataDirectory }))
 })
