@@ -67,6 +67,8 @@ export const open = async (
 
 /** Ends all workers and the lab, and removes the folder. */
 export const close = async (world: World): Promise<void> => {
+  // Of several worlds the last one opened is where labs are looked for.
+  process.env.INQUORATE_LAB_STATE = path.join(world.folder, "labs")
   for (const worker of workers) {
     worker.kill("SIGCONT")
     worker.kill("SIGKILL")
@@ -87,9 +89,8 @@ export const startWorker = (
     readonly node?: ReadonlyArray<string>
     readonly environment?: Readonly<Record<string, string>>
   } = {}
-): Promise<Worker> => {
-  const child = spawn(
-    process.execPath,
+): Promise<Worker> =>
+  launch(
     [
       ...(options.node ?? []),
       bundle,
@@ -100,8 +101,24 @@ export const startWorker = (
       ...(store === null ? [] : ["--store", `sqlite:${path.join(world.folder, store)}`]),
       ...(options.arguments ?? [])
     ],
-    { stdio: ["ignore", "pipe", "pipe"], detached: true, env: { ...process.env, ...options.environment } }
+    { INQUORATE_STATE: world.fences, ...options.environment }
   )
+
+/** Starts a worker that serves the simulated cluster, with a store that goes when it ends. */
+export const startEmulator = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): Promise<Worker> => launch([bundle, "--emulator", "--listen", "127.0.0.1:0", ...arguments_], environment)
+
+const launch = (
+  arguments_: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): Promise<Worker> => {
+  const child = spawn(process.execPath, arguments_, {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+    env: { ...process.env, ...environment }
+  })
   workers.add(child)
   let log = ""
   child.stderr.on("data", (data: Buffer) => (log += data.toString()))
@@ -207,9 +224,12 @@ export const operations = async (
   (await (await fetch(`${worker.endpoint}/Faults/?api-version=6.0${filter}`)).json()) as never
 
 /** The partition of the lab's group, as a worker names it. */
-export const partitionOf = async (worker: Worker, world: World): Promise<string> => {
-  const service = `${world.lab.name}~${groupOf(world)}`
-  const response = await fetch(`${worker.endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
+export const partitionOf = (worker: Worker, world: World): Promise<string> =>
+  partitionAt(worker.endpoint, `${world.lab.name}~${groupOf(world)}`)
+
+/** The first partition of a service, by its id, at an endpoint. */
+export const partitionAt = async (endpoint: string, service: string): Promise<string> => {
+  const response = await fetch(`${endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)
   const body = (await response.json()) as { Items: ReadonlyArray<{ PartitionInformation: { Id: string } }> }
   return body.Items[0]!.PartitionInformation.Id
 }
@@ -340,6 +360,29 @@ export const stoppedMembers = (world: World): ReadonlyArray<string> =>
 /** True while no process of any member is stopped. */
 export const nothingStopped = (world: World): boolean =>
   world.lab.members.every(({ pid }) => statesOf(pid).every((state) => !/[tT]/.test(state)))
+
+/** The main process that serves a data directory now, whoever started it: the eldest with that word in its command. */
+export const serverOf = (dataDirectory: string): number | undefined => {
+  const found = fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return []
+    try {
+      const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0")
+      if (!words.includes(dataDirectory) || words[3]?.startsWith("inquorate")) return []
+      const stat = fs.readFileSync(`/proc/${name}/stat`, "latin1")
+      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+      return state === "Z" ? [] : [{ pid: Number(name), parent: Number(parent) }]
+    } catch {
+      return []
+    }
+  })
+  return found.find(({ parent }) => !found.some(({ pid }) => pid === parent))?.pid
+}
+
+/** The labs there are, as `inq lab list` lists them. */
+export const labs = (): Promise<ReadonlyArray<Lab.LabListing>> => Effect.runPromise(Lab.list)
+
+/** Takes the lab of a world down, which `close` may do once more. */
+export const downLab = (world: World): Promise<Lab.DownReport> => Effect.runPromise(Lab.down(world.lab.name))
 
 /** The keepers and holders that run for this world, told by the state folder in their environment. */
 export const keepers = (world: World): ReadonlyArray<number> =>

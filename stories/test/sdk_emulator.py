@@ -9,13 +9,11 @@ import sys
 import time
 import uuid
 
-from azure.servicefabric import ServiceFabricClientAPIs
 from azure.servicefabric import models
 from azure.servicefabric.models import FabricErrorException
-from msrest.authentication import Authentication
+from sdk_recorder import Recorded
 
-client = ServiceFabricClientAPIs(Authentication(), base_url=sys.argv[1])
-client.config.retry_policy.policy.total = 0
+client = Recorded(sys.argv[1])
 nil = "00000000-0000-0000-0000-000000000000"
 
 

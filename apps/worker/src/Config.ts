@@ -111,9 +111,10 @@ export const ClusterCommon = Schema.Struct({
     "The mechanism that takes members out: pause stops their processes, netfilter drops their peer traffic, kill kills them and starts them again, command runs commands of yours; pause unless given."
   ),
   ...Object.fromEntries(
-    Injectors.modules.flatMap(({ name, settings }) =>
-      settings === null ? [] : [[name, described(settings, `The settings of the injector ${name}.`)]]
-    )
+    Injectors.modules.flatMap(({ name, restarts = false, settings }) => {
+      const beside = restarts ? " Beside another injector: how members are restarted and nodes stopped." : ""
+      return settings === null ? [] : [[name, described(settings, `The settings of the injector ${name}.${beside}`)]]
+    })
   ),
   protected: described(
     Schema.Boolean,
@@ -210,6 +211,8 @@ export interface ClusterConfig {
   readonly injector: Injectors.InjectorModule
   /** What the injector's module decoded; null where it was given none. */
   readonly injectorSettings: unknown
+  /** What restarts members where the injector does not and this was configured beside it; else null. */
+  readonly restarter: { readonly module: Injectors.InjectorModule; readonly settings: unknown } | null
   /** The hosts that its members name, each once. */
   readonly hosts: ReadonlyArray<string>
   readonly protected: boolean
@@ -410,7 +413,10 @@ const readCluster = (
   if (Result.isFailure(common)) return Result.fail(common.failure)
   const module = modules.find(({ system }) => system === common.success.system)!
   const injector = Injectors.modules.find(({ name }) => name === (common.success.injector ?? "pause"))!
-  const injectorSettings: unknown = (common.success as Readonly<Record<string, unknown>>)[injector.name] ?? null
+  const settingsOf = (name: string): unknown => (common.success as Readonly<Record<string, unknown>>)[name] ?? null
+  const restarting = Injectors.modules.find(
+    (one) => one.restarts === true && one !== injector && settingsOf(one.name) !== null
+  )
   const settings = decode(module.config, rest, path, locate)
   if (Result.isFailure(settings)) return Result.fail(settings.failure)
   const members = membersOf(rest)
@@ -427,7 +433,8 @@ const readCluster = (
     module,
     settings: settings.success,
     injector,
-    injectorSettings,
+    injectorSettings: settingsOf(injector.name),
+    restarter: restarting === undefined ? null : { module: restarting, settings: settingsOf(restarting.name) },
     hosts: [...new Set(members.flatMap(({ host }) => host ?? []))],
     protected: common.success.protected ?? false,
     maxHold: common.success.maxHold ?? null
@@ -451,18 +458,23 @@ const injectorMistakes = (
     problem
   })
   const needed = injector.needsSettings && own[injector.name] === undefined
-  const named = (own[injector.name] as { readonly members?: object } | undefined)?.members ?? {}
+  const wanted = Injectors.modules.filter((one) => one === injector || one.restarts === true).map(({ name }) => name)
+  const named = wanted.flatMap((name) =>
+    Object.keys((own[name] as { readonly members?: object } | undefined)?.members ?? {}).map(
+      (member) => [name, member] as const
+    )
+  )
   return [
     ...(needed
       ? [mistake(["injector"], `Expected the key ${injector.name} with the injector's settings beside it`)]
       : []),
     ...Injectors.modules
-      .filter(({ name }) => name !== injector.name && own[name] !== undefined)
+      .filter(({ name }) => !wanted.includes(name) && own[name] !== undefined)
       .map(({ name }) => mistake([name], `Expected no settings of ${name}, since the injector is ${injector.name}`)),
-    ...Object.keys(named)
-      .filter((name) => !members.includes(name))
-      .map((name) =>
-        mistake([injector.name, "members", name], `Expected a member of this cluster: ${members.join(", ")}`)
+    ...named
+      .filter(([, member]) => !members.includes(member))
+      .map(([name, member]) =>
+        mistake([name, "members", member], `Expected a member of this cluster: ${members.join(", ")}`)
       )
   ]
 }

@@ -84,21 +84,22 @@ const clusters = (
     Effect.gen(function* () {
       // One of each mechanism for all clusters, but for those that have settings of their own.
       const made = new Map<string, Injector>()
-      const injectorOf = ({ injector, injectorSettings }: ClusterConfig): Injector => {
-        const found = injectorSettings === null ? made.get(injector.name) : undefined
-        const own = found ?? injector.make(hosts, { keepPorts: [config.listen.port] }, injectorSettings)
-        if (injectorSettings === null) made.set(injector.name, own)
+      const injectorOf = (module: ClusterConfig["injector"], settings: unknown): Injector => {
+        const found = settings === null ? made.get(module.name) : undefined
+        const own = found ?? module.make(hosts, { keepPorts: [config.listen.port] }, settings)
+        if (settings === null) made.set(module.name, own)
         return own
       }
       const all = yield* Effect.forEach(config.clusters, (cluster) => {
-        const { hosts: labels, maxHold, module, name, protected: isProtected, settings } = cluster
+        const { hosts: labels, injectorSettings, maxHold, module, name, restarter, settings } = cluster
         return Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
           name,
           target,
-          injector: injectorOf(cluster),
+          injector: injectorOf(cluster.injector, injectorSettings),
+          ...(restarter === null ? {} : { restarter: injectorOf(restarter.module, restarter.settings) }),
           hosts: labels,
           reach: reach(labels.flatMap((label) => hosts.get(label) ?? [])),
-          protected: isProtected,
+          protected: cluster.protected,
           maxHold: maxHold ?? config.maxHold
         }))
       })

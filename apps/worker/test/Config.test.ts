@@ -116,12 +116,30 @@ describe("a configuration", () => {
     assert.deepStrictEqual(config.hosts, { "node-1": { ssh: "me@far", port: 2222 } })
     assert.strictEqual(config.clusters[0]!.injector.name, "kill")
     assert.deepStrictEqual(config.clusters[0]!.injectorSettings, { members: { s1: { unit: "s1.service" } } })
+    assert.isNull(config.clusters[0]!.restarter)
+  })
+
+  it("takes the kill beside another mechanism, to restart members", () => {
+    const cluster = `clusters:\n  orders:${postgres}`
+    const restarterOf = (text: string) => Result.getOrThrow(read(text)).clusters[0]!.restarter
+    assert.isNull(restarterOf(cluster))
+    for (const injector of ["", "    injector: pause\n", "    injector: netfilter\n"]) {
+      const restarter = restarterOf(`${cluster}${injector}    kill: {}\n`)
+      assert.deepStrictEqual([restarter?.module.name, restarter?.settings], ["kill", {}])
+    }
+    const named = restarterOf(`${cluster}    kill: { members: { s1: { command: start s1 } } }\n`)
+    assert.deepStrictEqual(named?.settings, { members: { s1: { command: "start s1" } } })
   })
 
   it("tells mistakes about hosts and mechanisms", () => {
     const cluster = `clusters:\n  orders:${postgres}`
     assert.deepStrictEqual(mistakes(`${cluster}    injector: command\n`), ["9 clusters.orders.injector"])
-    assert.deepStrictEqual(mistakes(`${cluster}    kill: {}\n`), ["9 clusters.orders.kill"])
+    assert.deepStrictEqual(mistakes(`${cluster}    injector: kill\n    command: { members: {} }\n`), [
+      "10 clusters.orders.command"
+    ])
+    assert.deepStrictEqual(mistakes(`${cluster}    kill: { members: { s9: { unit: a } } }\n`), [
+      "9 clusters.orders.kill.members.s9"
+    ])
     assert.deepStrictEqual(mistakes(`${cluster}    injector: kill\n    kill: { members: { s9: { unit: a } } }\n`), [
       "10 clusters.orders.kill.members.s9"
     ])

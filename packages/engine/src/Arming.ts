@@ -26,7 +26,9 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
     if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
     if (first.success !== null) return refusedBy(session, busy(first.success))
-    const startBy = yield* session.ground.lease.permit
+    // For a restart a host first writes down how the server is started again; it has no hold to begin on the moment.
+    const { permit, permitWhileLive } = session.ground.lease
+    const startBy = yield* isQuorumLoss(operation.request) ? permit : permitWhileLive
     const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
       concurrency: "unbounded"
     })

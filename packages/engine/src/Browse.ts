@@ -2,6 +2,7 @@
  * What the configured clusters look like, as last seen. Discovery runs in the background, once at a time for each
  * cluster, so that a front is answered within a second even while members of a cluster are stopped.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -25,12 +26,13 @@ export const make = (
 // --- internal ---
 
 const answerWithin = 800
+const answerAtLeast = 50
 
 const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterView> => {
   let groups: ReadonlyArray<Topology> = []
   let nodes: ReadonlyArray<NodeFacts> = []
   let problem = "it has not been seen yet"
-  let looking: Deferred.Deferred<void> | undefined
+  let looking: { readonly done: Deferred.Deferred<void>; readonly since: number } | undefined
 
   const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
     Effect.gen(function* () {
@@ -50,11 +52,14 @@ const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterVi
 
   return Effect.gen(function* () {
     let current = looking
+    const now = yield* Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
     if (current === undefined) {
-      current = looking = Deferred.makeUnsafe<void>()
-      yield* Effect.forkIn(look(current), scope)
+      current = looking = { done: Deferred.makeUnsafe<void>(), since: now }
+      yield* Effect.forkIn(look(current.done), scope)
     }
-    const answered = yield* Effect.timeoutOption(Deferred.await(current), answerWithin)
+    // Who comes late to a look that gets no answer need not wait as long as the first.
+    const patience = Math.max(answerAtLeast, answerWithin - (now - current.since))
+    const answered = yield* Effect.timeoutOption(Deferred.await(current.done), patience)
     return {
       name: cluster.name,
       system: cluster.target.system,

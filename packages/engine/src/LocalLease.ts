@@ -18,6 +18,8 @@ export interface LocalLease {
    * Both come from one reading, so that whatever freezes us in between only makes the order late.
    */
   readonly permit: Effect.Effect<Millis>
+  /** The same for what may begin at any moment while the lease lives. */
+  readonly permitWhileLive: Effect.Effect<Millis>
   /** True while the lease is live. */
   readonly isLive: Effect.Effect<boolean>
   /** Extends the lease; called only after the store has named what is still owned and the rest was let go. */
@@ -29,14 +31,16 @@ export const make: Effect.Effect<LocalLease> = Clock.clockWith((clock) =>
   Effect.sync(() => {
     let expires: Millis = 0
     const renewed = Latch.makeUnsafe(false)
-    const permit: Effect.Effect<Millis> = Effect.suspend(() => {
-      const now = monotonicMillis(clock)
-      if (now < expires) return Effect.succeed(Math.min(now + startWithin, expires))
-      renewed.closeUnsafe()
-      return Effect.andThen(renewed.await, permit)
-    })
+    const permitWithin = (within: Millis): Effect.Effect<Millis> =>
+      Effect.suspend(() => {
+        const now = monotonicMillis(clock)
+        if (now < expires) return Effect.succeed(Math.min(now + within, expires))
+        renewed.closeUnsafe()
+        return Effect.andThen(renewed.await, permitWithin(within))
+      })
     return {
-      permit,
+      permit: permitWithin(startWithin),
+      permitWhileLive: permitWithin(Infinity),
       isLive: Effect.sync(() => monotonicMillis(clock) < expires),
       renew: (until) => {
         expires = until

@@ -25,6 +25,8 @@ import * as Schema from "effect/Schema"
 /** What makes one mechanism of the protocol that every program on a host speaks. */
 export interface HostProgram {
   readonly name: string
+  /** True where a fence ends the process and its lift starts a new one. */
+  readonly restarts?: boolean
   /** Shell text that answers the verbs `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect` and `sweep` in lines. */
   readonly program: string
   /** What the mechanism must know beside the process, as words that follow those of `preflight` and of `arm`. */
@@ -42,10 +44,11 @@ export const launcher = 'program=$1; shift; eval "$program"'
 
 /** The injector of a mechanism on these hosts, by label. */
 export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): Injector => {
-  const { name, program, warningsOf = noWarnings, wordsOf } = mechanism
+  const { name, program, restarts = false, warningsOf = noWarnings, wordsOf } = mechanism
   const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(program, hosts)
   return {
     name,
+    restarts,
 
     preflight: Effect.fn("HostProgram.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`

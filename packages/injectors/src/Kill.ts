@@ -46,6 +46,7 @@ export const make = (hosts: ReadonlyMap<string, Host>, { members = {} }: Setting
   HostProgram.make(
     {
       name: "kill",
+      restarts: true,
       program,
       wordsOf: (_, member) => {
         const by = restartOf(members, member)

@@ -24,6 +24,8 @@ export interface InjectorModule {
   readonly settings: (Schema.Top & Schema.ConstraintDecoder<unknown>) | null
   /** True where the mechanism can do nothing without settings. */
   readonly needsSettings: boolean
+  /** True where the mechanism restarts members: it may be configured beside the one that takes them out. */
+  readonly restarts?: boolean
   /** The injector on these hosts, with settings that `settings` decoded (any others are a defect), or with none. */
   readonly make: (hosts: ReadonlyMap<string, Host>, worker: WorkerFacts, settings: unknown) => Injector
 }
@@ -33,6 +35,7 @@ const withSettings = <Settings>(typed: {
   readonly name: string
   readonly settings: Schema.Top & Schema.ConstraintDecoder<Settings>
   readonly none: Settings | null
+  readonly restarts?: boolean
   readonly make: (hosts: ReadonlyMap<string, Host>, settings: Settings) => Injector
 }): InjectorModule => {
   const isOurs = Schema.is(typed.settings)
@@ -40,6 +43,7 @@ const withSettings = <Settings>(typed: {
     name: typed.name,
     settings: typed.settings,
     needsSettings: typed.none === null,
+    restarts: typed.restarts ?? false,
     make: (hosts, _, given) => {
       const settings = given ?? typed.none
       if (!isOurs(settings)) throw new Error(`these are not the settings of ${typed.name}`)
@@ -57,7 +61,7 @@ export const modules: readonly [InjectorModule, ...ReadonlyArray<InjectorModule>
     needsSettings: false,
     make: (hosts, { keepPorts }) => Netfilter.make(hosts, { keepPorts })
   },
-  withSettings({ name: "kill", settings: Kill.Settings, none: {}, make: Kill.make }),
+  withSettings({ name: "kill", settings: Kill.Settings, none: {}, restarts: true, make: Kill.make }),
   withSettings({ name: "command", settings: Command.Settings, none: null, make: Command.make })
 ]
 

@@ -222,12 +222,15 @@ const ask = ({ address }: LabMember, question: string, body: unknown) =>
     catch: (cause) => new NoAnswer({ message: `${address}: ${String(cause).trim()}` })
   })
 
-/** The form that `@inquorate/targets/Etcd` reads; members with addresses of their own are there to be cut off. */
+/**
+ * The form that `@inquorate/targets/Etcd` reads. Members with addresses of their own are there to be cut off; the others can
+ * be restarted just as they were, which the kill does not do across network namespaces.
+ */
 const configurationOf = (
   members: ReadonlyArray<LabMember>,
   network: LabSite["network"]
 ): LabCluster["configuration"] => ({
   system: "etcd",
-  ...(network === null ? {} : { injector: "netfilter" }),
+  ...(network === null ? { kill: {} } : { injector: "netfilter" }),
   members: members.map(({ address, dataDirectory, name }) => ({ name, address, host: "local", dataDirectory }))
 })

@@ -1,7 +1,8 @@
 /**
  * Labs by name: up, down and list. The record of a lab is stored before its first process starts, and each process puts
  * itself on record before it becomes the server; so whatever kills `up`, `down` finds all of it. Only recorded
- * processes, their descendants, and processes that run a recorded executable inside the lab's own folder are signalled.
+ * processes, their descendants, processes that run a recorded executable inside the lab's own folder (a member that was
+ * restarted is one), and keepers of faults on its members are signalled.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -42,7 +43,7 @@ export interface DownReport {
 export interface LabListing {
   readonly name: string
   readonly state: "Up" | "Partly" | "Down" | "Starting" | "Unreadable"
-  /** The record; null where it is unreadable. */
+  /** The record, with the processes that its members are now; null where it is unreadable. */
   readonly lab: Lab | null
   /** The names of the members whose processes run. */
   readonly running: ReadonlyArray<string>
@@ -283,7 +284,8 @@ const read = Effect.fnUntraced(function* (name: string, directory: string): Effe
 const listing = Effect.fnUntraced(function* (name: string): Effect.fn.Return<LabListing> {
   const lab = yield* Effect.orElseSucceed(read(name, directoryOf(name)), () => null)
   if (lab === null) return { name, state: "Unreadable", lab, running: [] }
-  const running = yield* Effect.filter(lab.members, ProcessTree.isRunning)
+  const members = yield* current(lab)
+  const running = yield* Effect.filter(members, ProcessTree.isRunning)
   const state =
     lab.state === "Starting"
       ? "Starting"
@@ -292,8 +294,22 @@ const listing = Effect.fnUntraced(function* (name: string): Effect.fn.Return<Lab
         : running.length === 0
           ? "Down"
           : "Partly"
-  return { name, state, lab, running: running.map((member) => member.name) }
+  return { name, state, lab: { ...lab, members }, running: running.map((member) => member.name) }
 })
+
+// A member that was restarted is another process on the same data.
+const current = ({ members, name }: Lab): Effect.Effect<Lab["members"]> =>
+  Effect.map(ProcessTree.table, (entries) => {
+    const executables = executablesOf(recorded(directoryOf(name)))
+    return members.map((member) => {
+      if (entries.get(member.pid)?.startTime === member.startTime) return member
+      const found = ProcessTree.serving(entries, member.dataDirectory, executables)
+      return found === undefined ? member : { ...member, pid: found.pid, startTime: found.startTime }
+    })
+  })
+
+const executablesOf = (own: ReadonlyArray<RecordedProcess>): ReadonlySet<string> =>
+  new Set(own.map(({ executable }) => executable))
 
 interface RecordedProcess extends ProcessName {
   readonly executable: string
@@ -317,14 +333,15 @@ const remove = Effect.fnUntraced(function* (name: string, directory: string): Ef
   let stopped: ProcessTree.Stopped = { stopped: 0, killed: 0, remaining: [] }
   if (lab !== null) {
     const own = yield* attempt(name, "StateUnreadable", () => recorded(directory))
-    const executables = new Set(own.map((process) => process.executable))
-    stopped = yield* ProcessTree.stop(
-      (entries) => [
-        ...ProcessTree.withDescendants(entries, own),
-        ...ProcessTree.within(entries, lab.folder, executables)
-      ],
-      lab.stopSignal
-    )
+    const executables = executablesOf(own)
+    // A keeper would start a member again, or let it run, hours after the lab is gone; asked to end, it does so now.
+    yield* ProcessTree.dismiss((entries) => ProcessTree.keepersWithin(entries, lab.folder), keeperPatience)
+    const restarted = new Map<number, ProcessName>()
+    stopped = yield* ProcessTree.stop((entries) => {
+      const within = ProcessTree.within(entries, lab.folder, executables)
+      for (const entry of within) restarted.set(entry.pid, entry)
+      return [...ProcessTree.withDescendants(entries, own), ...within]
+    }, lab.stopSignal)
     if (stopped.remaining.length > 0) {
       const pids = stopped.remaining.map(({ pid }) => pid).join(", ")
       return yield* refuse(
@@ -334,12 +351,15 @@ const remove = Effect.fnUntraced(function* (name: string, directory: string): Ef
       )
     }
     yield* removeNetwork(lab)
-    yield* removeSharedMemory(own, lab.folder)
+    yield* removeSharedMemory([...own, ...restarted.values()], lab.folder)
     yield* removeFolder(name, lab.folder)
   }
   yield* removeFolder(name, directory)
   return { found: true, stopped: stopped.stopped, killed: stopped.killed }
 })
+
+// Milliseconds: a keeper gives a server ten seconds to show itself.
+const keeperPatience = 15_000
 
 const removeNetwork = ({ name, network }: Lab): Effect.Effect<void, LabError> =>
   network === undefined

@@ -273,9 +273,10 @@ const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.
     }
   })
 
-/** The form that `@inquorate/targets/Postgres` reads. */
+/** The form that `@inquorate/targets/Postgres` reads; members can be restarted just as they were. */
 const configurationOf = (site: LabSite, members: ReadonlyArray<LabMember>): LabCluster["configuration"] => ({
   system: "postgres",
+  kill: {},
   user,
   password: { file: path.join(site.directory, "password") },
   database,

@@ -64,8 +64,51 @@ export const within = (
   [...entries.values()].filter(({ pid }) => {
     const cwd = readLink(`/proc/${pid}/cwd`)
     if (cwd !== folder && !cwd.startsWith(`${folder}/`)) return false
-    return executables.has(readLink(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ""))
+    return executables.has(executableOf(pid))
   })
+
+/**
+ * The process that serves a data directory: it runs one of these executables, and works in the directory or names it among
+ * its arguments; of a parent and its children the parent. `undefined` where there is none.
+ */
+export const serving = (
+  entries: ReadonlyMap<number, ProcessEntry>,
+  dataDirectory: string,
+  executables: ReadonlySet<string>
+): ProcessEntry | undefined => {
+  const found = [...entries.values()].filter(({ pid }) => {
+    if (!executables.has(executableOf(pid))) return false
+    const words = wordsOf(pid)
+    // A keeper of a fault names the directory too, and a lab may have run its shell as well.
+    if (words[3] === keeperWord) return false
+    return words.includes(dataDirectory) || readLink(`/proc/${pid}/cwd`) === dataDirectory
+  })
+  return found.find(({ parent }) => !found.some(({ pid }) => pid === parent))
+}
+
+/**
+ * The keepers of faults (`@inquorate/injectors/Keeper`) on servers whose data lies in a folder: their first word is
+ * `inquorate-keeper`, and among the others is the data directory. A SIGTERM ends such a fault at once.
+ */
+export const keepersWithin = (
+  entries: ReadonlyMap<number, ProcessEntry>,
+  folder: string
+): ReadonlyArray<ProcessEntry> =>
+  [...entries.values()].filter(({ pid }) => {
+    const words = wordsOf(pid)
+    return words[3] === keeperWord && words.slice(5).some((word) => word.startsWith(`${folder}/`))
+  })
+
+/** Asks processes to end until `select` finds none; after so many milliseconds they are killed. */
+export const dismiss = Effect.fnUntraced(function* (
+  select: (entries: ReadonlyMap<number, ProcessEntry>) => ReadonlyArray<ProcessEntry>,
+  within: number
+): Effect.fn.Return<void> {
+  const living = Effect.map(table, select)
+  const asked = (left: ReadonlyArray<ProcessEntry>) => Effect.andThen(signal(left, "SIGCONT"), signal(left, "SIGTERM"))
+  const stubborn = yield* untilGone(living, asked, within)
+  if (stubborn.length > 0) yield* untilGone(living, (left) => signal(left, "SIGKILL"), patience)
+})
 
 /** Sends a signal to each of the processes that still is the one named. */
 export const signal = (processes: ReadonlyArray<ProcessName>, name: NodeJS.Signals): Effect.Effect<void> =>
@@ -116,16 +159,18 @@ export const stop = Effect.fnUntraced(function* (
 // --- internal ---
 
 const patience = 5000
+const keeperWord = "inquorate-keeper"
 
 const untilGone = Effect.fnUntraced(function* (
   living: Effect.Effect<ReadonlyArray<ProcessEntry>>,
-  between: (left: ReadonlyArray<ProcessEntry>) => Effect.Effect<void>
+  between: (left: ReadonlyArray<ProcessEntry>) => Effect.Effect<void>,
+  within = patience
 ) {
   const began = yield* Clock.currentTimeMillis
   let looks = 0
   while (true) {
     const left = yield* living
-    if (left.length === 0 || (yield* Clock.currentTimeMillis) - began > patience) return left
+    if (left.length === 0 || (yield* Clock.currentTimeMillis) - began > within) return left
     if (looks++ % 10 === 0) yield* between(left)
     yield* Effect.sleep(20)
   }
@@ -149,6 +194,10 @@ const readText = (path: string): string => {
     return ""
   }
 }
+
+const executableOf = (pid: number): string => readLink(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, "")
+
+const wordsOf = (pid: number): ReadonlyArray<string> => readText(`/proc/${pid}/cmdline`).split("\0")
 
 const readLink = (path: string): string => {
   try {

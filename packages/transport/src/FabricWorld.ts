@@ -6,7 +6,7 @@
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
 import type { ClusterView } from "@inquorate/core/Operations"
-import { isQuorumLoss } from "@inquorate/core/Request"
+import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ServiceFacts } from "@inquorate/core/Topology"
@@ -52,6 +52,8 @@ export interface World {
   /** In the order of their ids. */
   readonly nodes: ReadonlyArray<Node>
   readonly losses: ReadonlyMap<Guid.Guid, Loss>
+  /** The nodes that a stop of ours holds, where their cluster does not tell so itself. */
+  readonly stopped: ReadonlySet<string>
 }
 
 // --- make ---
@@ -72,8 +74,23 @@ export const make = (
     applications: applications.sort((a, b) => (a.name < b.name ? -1 : 1)),
     system: systemOf(nodes, moment.now),
     nodes,
-    losses: lossesOf(holders)
+    losses: lossesOf(holders),
+    stopped: new Set()
   }
+}
+
+/** True where a node is down and its cluster does not tell why: whether we stopped it is ours to know. */
+export const wondersAboutStops = ({ nodes }: World): boolean => nodes.some((node) => node.facts === null && !isUp(node))
+
+/** The world with the nodes that stops among these operations hold: of each node the last one that Completed counts. */
+export const withStops = (world: World, operations: ReadonlyArray<Operation>): World => {
+  const stopped = new Set<string>()
+  for (const { request, stage } of operations) {
+    if (!isNodeRequest(request) || stage._tag !== "Completed") continue
+    if (stage.standing !== undefined && stage.standing.deadline > world.now) stopped.add(request.nodeName)
+    else stopped.delete(request.nodeName)
+  }
+  return { ...world, stopped }
 }
 
 /** The application with this name, the system application among them. */

@@ -4,6 +4,7 @@
  * decodes with.
  */
 import { assert, describe, it } from "@effect/vitest"
+import type { Operation } from "@inquorate/core/Operation"
 import { nodeId } from "@inquorate/core/Topology"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -62,6 +63,36 @@ const decodes = (schema: Schema.Codec<unknown, unknown>, json: unknown) =>
 
 const P = Simulated.lost.partitionId
 const nil = "00000000-0000-0000-0000-000000000000"
+
+describe("a node of a real cluster", () => {
+  const name = "lab-m0"
+  const down = clusterOf({
+    ...etcd,
+    members: etcd.members.map((member) => ({ ...member, node: `lab-${member.name}`, up: member.name !== "m0" }))
+  })
+  const stop = (deadline: number): Operation => {
+    const request = { kind: "NodeTransition", transition: "Stop", nodeName: name, instanceId: "1", duration: 300_000 }
+    const standing = { attempt: 1, armedAt: Simulated.at - 1000, deadline, fences: [] }
+    return { request, stage: { _tag: "Completed", standing } } as unknown as Operation
+  }
+  const start = { ...stop(0), stage: { _tag: "Completed" } } as unknown as Operation
+  const seen = World.make([down], [], { now: Simulated.at, version: 6 })
+  const stoppedBy = (...operations: ReadonlyArray<Operation>) => [...World.withStops(seen, operations).stopped]
+
+  it("is stopped while a stop of ours holds it, and no longer", () => {
+    assert.isTrue(World.wondersAboutStops(seen))
+    assert.isFalse(World.wondersAboutStops(World.make([clusterOf(etcd)], [], { now: Simulated.at, version: 6 })))
+    assert.deepStrictEqual(stoppedBy(), [])
+    assert.deepStrictEqual(stoppedBy(stop(Simulated.at + 1)), [name])
+    assert.deepStrictEqual(stoppedBy(stop(Simulated.at)), [])
+    assert.deepStrictEqual(stoppedBy(stop(Simulated.at + 1), start), [])
+    const world = World.withStops(seen, [stop(Simulated.at + 1)])
+    const { call } = Result.getOrThrow(parse("GET", `/Nodes/${name}?api-version=6.0`))
+    const answered = Queries.answer(world, call as Queries.QueryCall)
+    if (answered._tag !== "Found") return assert.fail(answered._tag)
+    assert.deepInclude(answered.value as object, { NodeStatus: "Down", IsStopped: true })
+  })
+})
 
 describe("nodes", () => {
   it("are listed in the order of their ids, each once, with what their cluster knows of them", () => {
