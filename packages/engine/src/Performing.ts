@@ -499,11 +499,7 @@ const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefi
     ? now + survivorsEvery
     : Math.max(now + survivorsEvery, Math.min(now + survivorsSeldom, liftAt - listenBeforeLift))
 
-const listen = (
-  session: Session,
-  order: Order,
-  { liftAt }: typeof Phase.cases.Holding.Type
-): Effect.Effect<void> =>
+const listen = (session: Session, order: Order, { liftAt }: typeof Phase.cases.Holding.Type): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { cluster, journal, prober, timeline } = session
     if (prober === null || cluster?.target.survivorsSpeak !== true) return

@@ -86,9 +86,7 @@ export const make = (options: SqliteStoreOptions): Effect.Effect<OperationStore[
         Effect.andThen(
           read(owners.look),
           Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant, reaches)))
-        ).pipe(
-          Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))
-        ),
+        ).pipe(Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))),
       release: (worker) =>
         commit
           .write(() => rows.release(worker))
