@@ -492,7 +492,7 @@ const noticeFreeze = (session: Session, span: Millis): void => {
   closeGap(session)
 }
 
-// Docs: decisions/0008. Closely at first, until they say that the quorum is lost, and before the lift, so that the hold is
+// docs/decisions/0009. Closely at first, until they say that the quorum is lost, and before the lift, so that the hold is
 // judged by a fresh word; in the middle of a long hold seldom, for every question is work for the worker and the system.
 const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefined, liftAt: Instant): Instant =>
   now - began < listenClosely || last?.word !== "QuorumLost" || now >= liftAt - listenBeforeLift
