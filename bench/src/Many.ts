@@ -4,6 +4,7 @@
  */
 import { Clusters } from "@inquorate/core/Cluster"
 import { Operations } from "@inquorate/core/Operations"
+import { OperationStore } from "@inquorate/core/OperationStore"
 import * as Engine from "@inquorate/engine/Engine"
 import * as SqliteStore from "@inquorate/engine/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
@@ -21,10 +22,14 @@ export const measure = (folder: string, count: number): Promise<ReadonlyArray<Fi
       SimulatedCluster.make({ name: `c${index}` })
     )
     const clusters = Layer.succeed(Clusters, Clusters.of({ all: simulated.map(({ cluster }) => cluster) }))
-    const store = SqliteStore.layer({ path: path.join(folder, "many.db"), queueBound: count + 10 })
+    const beats: Array<number> = []
+    const store = Layer.effect(
+      OperationStore,
+      Effect.map(SqliteStore.make({ path: path.join(folder, "many.db"), queueBound: count + 10 }), timed(beats))
+    )
     const engine = Engine.layer({ workerId: "bench", concurrency: count + 10, defaultMaxHold: 3_600_000 })
     return yield* Effect.provide(
-      measureWith(simulated, count),
+      measureWith(simulated, count, beats),
       engine.pipe(Layer.provide(store), Layer.provide(clusters))
     )
   })
@@ -35,6 +40,21 @@ export const measure = (folder: string, count: number): Promise<ReadonlyArray<Fi
 
 /** How many operations begin at once. */
 const atOnce = 100
+
+/** The same store, with how long each heartbeat waits for its answer written down. */
+const timed =
+  (beats: Array<number>) =>
+  (store: OperationStore["Service"]): OperationStore["Service"] =>
+    OperationStore.of({
+      ...store,
+      heartbeat: (worker, lease) =>
+        Effect.suspend(() => {
+          const asked = performance.now()
+          return Effect.onExit(store.heartbeat(worker, lease), () =>
+            Effect.sync(() => beats.push(performance.now() - asked))
+          )
+        })
+    })
 
 /** Waits until an operation holds; false where it ended before. */
 const isHeld = (operations: Operations["Service"], id: string) =>
@@ -54,11 +74,18 @@ const memory = (): NodeJS.MemoryUsage => {
   return process.memoryUsage()
 }
 
-const measureWith = (simulated: ReadonlyArray<SimulatedCluster.SimulatedCluster>, count: number) =>
+const measureWith = (
+  simulated: ReadonlyArray<SimulatedCluster.SimulatedCluster>,
+  count: number,
+  beats: Array<number>
+) =>
   Effect.gen(function* () {
     const operations = yield* Operations
-    const topologies = yield* Effect.forEach(simulated, ({ cluster }) => cluster.target.discover)
+    const topologies = yield* Effect.forEach(simulated, ({ cluster }) => cluster.target.discover, {
+      concurrency: atOnce
+    })
     const before = memory()
+    const began = performance.now()
     let again = 0
     const ids = topologies.map(() => randomUUID() as string)
     // A few at a time, each until it holds: begun all at once they would wait for the processor for longer than a loss
@@ -90,13 +117,21 @@ const measureWith = (simulated: ReadonlyArray<SimulatedCluster.SimulatedCluster>
         }
       }
     }
+    const tookSeconds = (performance.now() - began) / 1000
+    const collecting = performance.now()
     const after = memory()
+    const collected = performance.now() - collecting
+    // Where the collection kept the worker from watching for a second, each hold stores that; and what was begun last asks
+    // its survivors closely at first. What is measured is a hold in its middle, so both are waited for.
+    yield* Effect.sleep("15 seconds")
+    beats.length = 0
     const each = (of: (used: NodeJS.MemoryUsage) => number): string =>
       `${((of(after) - of(before)) / count / 1024).toFixed(0)} KiB`
     const cpu = process.cpuUsage()
     yield* Effect.sleep("5 seconds")
     const used = process.cpuUsage(cpu)
     const share = (used.user + used.system) / 5_000_000
+    const beat = spread(beats)
     const cancels: Array<number> = []
     for (let round = 0; round < 50; round++) {
       const id = ids[Math.floor((count * (round + 0.5)) / 50)]!
@@ -113,13 +148,25 @@ const measureWith = (simulated: ReadonlyArray<SimulatedCluster.SimulatedCluster>
     const figures: ReadonlyArray<Figure> = [
       {
         name: `memory of each of ${count} operations held at once`,
-        measured: `${each(({ external, heapUsed }) => heapUsed + external)} in use, ${each(({ rss }) => rss)} taken from the system while they began${again === 0 ? "" : `; ${again} had to be begun again`}`,
+        measured: `${each(({ external, heapUsed }) => heapUsed + external)} in use, ${each(({ rss }) => rss)} taken from the system while they began (the collection before it was read took ${collected.toFixed(0)} ms)${again === 0 ? "" : `; ${again} had to be begun again`}`,
         goal: "",
         met: null
       },
       {
         name: `processor time of one worker that holds ${count} operations, heartbeats, probes and all`,
         measured: `${(share * 100).toFixed(0)} % of one core`,
+        goal: "",
+        met: null
+      },
+      {
+        name: `a heartbeat of a worker that holds ${count} operations, asked to answered`,
+        measured: inMillis(beat),
+        goal: "",
+        met: null
+      },
+      {
+        name: `until ${count} operations hold, ${atOnce} begun at once`,
+        measured: `${tookSeconds.toFixed(0)} s`,
         goal: "",
         met: null
       },

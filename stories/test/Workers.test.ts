@@ -261,7 +261,7 @@ describe("two workers on one PostgreSQL", () => {
     }
     const owners = pages[name === "one" ? 0 : 1]!
     for (const figure of ["hold_error", "fence_overrun", "recovery", "store_commit"]) {
-      assert.match(owners, new RegExp(`^inquorate_${figure}_seconds_count \\d+$`, "m"))
+      assert.match(owners, new RegExp(`^inquorate_${figure}_seconds_count(\\{[^}]*\\})? \\d+$`, "m"))
     }
     assert.match(owners, /^inquorate_phase_seconds_count\{phase="Holding"\} \d+$/m)
     assert.match(owners, /^inquorate_operations_ended_total\{kind="PartitionQuorumLoss",state="Completed"\} \d+$/m)

@@ -23,6 +23,7 @@ import { drive } from "./Drive.ts"
 import * as Figures from "./Figures.ts"
 import { type Guards, unguarded } from "./Guards.ts"
 import * as LocalLease from "./LocalLease.ts"
+import * as Presence from "./Presence.ts"
 import * as Requests from "./Requests.ts"
 import type { Ground } from "./Session.ts"
 import * as Survey from "./Survey.ts"
@@ -69,7 +70,8 @@ export const make = (
     const clusters = (yield* Clusters).all
     const lease = yield* LocalLease.make
     const guards = { ...unguarded, ...options.guards }
-    const ground: Ground = { worker: options.workerId, store, clusters, lease, guards }
+    const presence = yield* Presence.make
+    const ground: Ground = { worker: options.workerId, store, clusters, lease, presence, guards }
     // Registered first and so run last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* makeWorker(ground, options)

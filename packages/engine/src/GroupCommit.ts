@@ -1,7 +1,8 @@
 /**
  * Group commit: writes that arrive within one turn of the event loop share one transaction and one fsync. Each write
  * stands in a savepoint of its own, so that one that fails takes nothing of the others with it, and nobody hears
- * "done" before the commit is on disk.
+ * "done" before the commit is on disk. A commit takes so many and no more: while it runs the process does nothing else,
+ * and where thousands are held at once, thousands may have something to store in one turn.
  */
 import * as Effect from "effect/Effect"
 import { StoreError } from "@inquorate/core/OperationStore"
@@ -52,8 +53,10 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
   }
 
   const commitAll = (): void => {
-    const batch = queue
-    queue = []
+    const batch = queue.slice(0, most)
+    queue = queue.slice(most)
+    // The rest waits for a turn of its own, so that timers, sockets and heartbeats come in between.
+    queue[0]?.schedule(commitAll)
     try {
       begin.run()
       if (!stillOurs()) {
@@ -74,10 +77,16 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
   const enqueue = <A>(run: () => A, alone: boolean): Effect.Effect<A, StoreError> =>
     Effect.withFiber<A, StoreError>((fiber) =>
       Effect.callback<A, StoreError>((resume) => {
-        const pending: Pending = { run, alone, resume: resume as Pending["resume"], answer: undefined }
+        const pending: Pending = {
+          run,
+          alone,
+          resume: resume as Pending["resume"],
+          // Through the fiber's own scheduler, so that a simulated clock waits for the commit like for any other step.
+          schedule: (task) => fiber.currentDispatcher.scheduleTask(task, 0),
+          answer: undefined
+        }
         queue.push(pending)
-        // Through the fiber's own scheduler, so that a simulated clock waits for the commit like for any other step.
-        if (queue.length === 1) fiber.currentDispatcher.scheduleTask(commitAll, 0)
+        if (queue.length === 1) pending.schedule(commitAll)
         // An interrupted writer whose turn has not come takes its write back; after that the write stands.
         return Effect.sync(() => {
           const index = queue.indexOf(pending)
@@ -96,6 +105,9 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
 
 // --- internal ---
 
+/** The most writes of one commit: a few tens of milliseconds, and enough that the flush of the disk is shared by many. */
+const most = 256
+
 const takenOver = (path: string): StoreError =>
   new StoreError({
     reason: "Fenced",
@@ -106,6 +118,7 @@ interface Pending {
   run: () => unknown
   /** True where the write needs no savepoint. */
   readonly alone: boolean
+  readonly schedule: (task: () => void) => void
   readonly resume: (answer: Effect.Effect<never, StoreError>) => void
   answer: Effect.Effect<never, StoreError> | undefined
 }

@@ -4,10 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { isPartitionRequest } from "@inquorate/core/Request"
+import { type FaultRequest, isPartitionRequest, subjectOf } from "@inquorate/core/Request"
 import type { Topology } from "@inquorate/core/Topology"
 
 /** What is allowed at once, null for any number, and where the store lies. */
@@ -43,7 +43,12 @@ export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<
 export const crowdRefusals = (
   guards: Guards,
   store: OperationStore["Service"],
-  of: { readonly id: Guid; readonly receivedAt: number; readonly clusters: ReadonlyArray<string> },
+  of: {
+    readonly id: Guid
+    readonly request: FaultRequest
+    readonly receivedAt: number
+    readonly clusters: ReadonlyArray<string>
+  },
   fences: ReadonlyArray<PlannedFence>,
   options: { readonly queuedCount: boolean }
 ): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
@@ -53,6 +58,9 @@ export const crowdRefusals = (
     const others = (yield* store.holding)
       .map(({ operation }) => operation)
       .filter((other) => other.id !== of.id && (options.queuedCount || runs(other, of)))
+    // The one in the way of all others is the one on the very partition, which no override sets aside.
+    const holder = others.find((other) => subjectOf(other.request) === subjectOf(of.request) && holdsPartition(other))
+    if (holder !== undefined) return [busy(holder)]
     const beside = others.filter((other) => of.clusters.some((name) => isOn(other, name)))
     const refusals: Array<Refusal> = []
     if (perCluster !== null && beside.length >= perCluster) {
@@ -68,6 +76,16 @@ export const crowdRefusals = (
       break
     }
     return refusals
+  })
+
+/** The refusal that names the operation in the way. */
+export const busy = (operation: Operation): Refusal =>
+  Refusal.cases.Busy.make({
+    operationId: operation.id,
+    problem:
+      operation.stage._tag === "Failed"
+        ? "it has ended, but a host has yet to confirm that nothing of it is left"
+        : "it has not ended yet; wait for its end or cancel it"
   })
 
 // --- internal ---

@@ -32,7 +32,7 @@ import {
 import type { Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
 import { type Member, type NodeFacts, type ProcessRef, serviceNameOf, Topology } from "@inquorate/core/Topology"
-import { crowdRefusals, type Guards, storeRefusal } from "./Guards.ts"
+import { busy, crowdRefusals, type Guards, storeRefusal } from "./Guards.ts"
 
 /** A guard said no. `topology` is there where the group was found. */
 export class GuardRefused extends Schema.TaggedError<GuardRefused>()("GuardRefused", {
@@ -204,16 +204,6 @@ export const cameFirst = (
 
 /** What tells one server process from every other. */
 export const processKey = ({ host, pid, startTime }: ProcessRef): string => `${host}/${pid}/${startTime}`
-
-/** The refusal that names the operation in the way. */
-export const busy = (operation: Operation): Refusal =>
-  Refusal.cases.Busy.make({
-    operationId: operation.id,
-    problem:
-      operation.stage._tag === "Failed"
-        ? "it has ended, but a host has yet to confirm that nothing of it is left"
-        : "it has not ended yet; wait for its end or cancel it"
-  })
 
 /** Whether the request sets a guard aside. */
 export const overrides = (request: FaultRequest, override: Override): boolean => overridesOf(request).includes(override)

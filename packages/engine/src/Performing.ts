@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
+import type { Fact, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
 import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
@@ -79,9 +79,9 @@ export const hold = (
     const { cluster, prober, timeline } = session
     if (prober === null || cluster === null) return unwatchable(session)
     session.lossBegan = phase.lossBegan
-    const present = { at: timeline.now() }
+    const { presence } = session.ground
     const judge = (): Outcome => {
-      noticeFreeze(session, present)
+      presence.beat()
       return judgeWholeHold(
         session,
         prober,
@@ -92,12 +92,7 @@ export const hold = (
       )
     }
     const watched = Effect.all(
-      [
-        keepWatching(session),
-        listen(session, order),
-        tightenAll(session, operation, order),
-        stayPresent(session, present)
-      ],
+      [keepWatching(session), listen(session, order, phase), tightenAll(session, operation, order)],
       {
         concurrency: "unbounded",
         discard: true
@@ -112,7 +107,10 @@ export const hold = (
       session.confirmed?.attempt === operation.attempt
         ? Effect.never
         : lookAtTakenHold(session, operation, order, judge)
-    return yield* Effect.raceAllFirst([watched, over, acknowledged, taken])
+    return yield* presence.during(
+      (span) => noticeFreeze(session, span),
+      Effect.raceAllFirst([watched, over, acknowledged, taken])
+    )
   })
 
 /** Takes every fence off and checks by the hosts' own records that they stood for the asked time. */
@@ -153,9 +151,10 @@ const fencesLifted = (session: Session, facts: ReadonlyArray<Fact>): Outcome => 
 const judgeEvery = 10
 const survivorsEvery = 500
 const lookEvery = 500
-const presentEvery = 500
-/** The gap between two signs of life of our own from which on nobody watched. */
-const frozenFrom: Millis = 1000
+/** How long a hold asks the survivors so often, how often it asks them after that, and how long before the lift again so. */
+const listenClosely: Millis = 10_000
+const survivorsSeldom: Millis = 5000
+const listenBeforeLift: Millis = 2000
 /** How long a drive must have been there for the survivors' silence to count: one question and its bound. */
 const timeToAsk = 1500
 /** How much shorter than asked a fence may have stood by its host's record: the promise for a measured hold. */
@@ -251,29 +250,24 @@ const withStored = (session: Session, prober: Prober, lossBegan: Instant): Reado
   return session.began > lossBegan ? [first, ...own] : own
 }
 
-// A worker that was frozen watched nothing, whatever it finds in its hands when it thaws.
-const stayPresent = (session: Session, present: { at: Instant }): Effect.Effect<never> =>
-  Effect.forever(
-    Effect.andThen(
-      Effect.sleep(presentEvery),
-      Effect.sync(() => noticeFreeze(session, present))
-    )
-  )
-
-const noticeFreeze = (session: Session, present: { at: Instant }): void => {
-  const now = session.timeline.now()
-  if (now - present.at > frozenFrom) {
-    session.frozen += now - present.at
-    session.unwatchedSince ??= present.at
-    closeGap(session)
-  }
-  present.at = now
+const noticeFreeze = (session: Session, span: Millis): void => {
+  session.frozen += span
+  session.unwatchedSince ??= session.timeline.now() - span
+  closeGap(session)
 }
 
-const listen = (session: Session, order: Order): Effect.Effect<void> =>
+// docs/decisions/0009. Closely at first, until they say that the quorum is lost, and before the lift, so that the hold is
+// judged by a fresh word; in the middle of a long hold seldom, for every question is work for the worker and the system.
+const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefined, liftAt: Instant): Instant =>
+  now - began < listenClosely || last?.word !== "QuorumLost" || now >= liftAt - listenBeforeLift
+    ? now + survivorsEvery
+    : Math.max(now + survivorsEvery, Math.min(now + survivorsSeldom, liftAt - listenBeforeLift))
+
+const listen = (session: Session, order: Order, { liftAt }: typeof Phase.cases.Holding.Type): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { cluster, journal, prober, timeline } = session
     if (prober === null || cluster?.target.survivorsSpeak !== true) return
+    const began = timeline.now()
     while (true) {
       const word = yield* Effect.option(prober.survivors)
       // Past the deadline the fences are off by themselves: what is heard then says nothing of the hold.
@@ -285,7 +279,8 @@ const listen = (session: Session, order: Order): Effect.Effect<void> =>
         if (last?.word !== word.value.word) journal.note({ _tag: "Heard", survivors: word.value })
         else session.survivors.splice(-2, 1)
       }
-      yield* Effect.sleep(survivorsEvery)
+      const said = word._tag === "Some" ? word.value : undefined
+      yield* timeline.sleepUntil(nextQuestion(timeline.now(), began, said, liftAt))
     }
   })
 

@@ -20,6 +20,7 @@ import * as Figures from "./Figures.ts"
 import type { Guards } from "./Guards.ts"
 import type { LocalLease } from "./LocalLease.ts"
 import { findCluster } from "./LookUp.ts"
+import type { Presence } from "./Presence.ts"
 import * as Prober from "./Prober.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -29,6 +30,7 @@ export interface Ground {
   readonly store: OperationStore["Service"]
   readonly clusters: ReadonlyArray<Cluster>
   readonly lease: LocalLease
+  readonly presence: Presence
   readonly guards: Guards
 }
 

@@ -24,6 +24,7 @@ import { OperationState, stateOf } from "@inquorate/core/Wire"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Chaos from "./SqliteChaos.ts"
 import { isUniqueViolation, open, unavailable } from "./SqliteFile.ts"
+import * as SqliteOwners from "./SqliteOwners.ts"
 
 /** How the embedded store is opened. */
 export interface SqliteStoreOptions {
@@ -66,7 +67,8 @@ export const makeBoth = (
     const commit = GroupCommit.make(path, held, options.onLost ?? (() => undefined))
     options.onCommit?.(commit.commits)
     const changes = yield* PubSub.sliding<Guid>(changesKept)
-    const rows = makeRows(path, statements, options.queueBound ?? queueBoundDefault)
+    const owners = SqliteOwners.make(database)
+    const rows = makeRows(path, statements, owners, options.queueBound ?? queueBoundDefault)
     const read = <A>(run: () => A): Effect.Effect<A, StoreError> =>
       Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
     const publish = (id: Guid): Effect.Effect<void> => Effect.sync(() => void PubSub.publishUnsafe(changes, id))
@@ -87,11 +89,15 @@ export const makeBoth = (
         commit.write(() => rows.save(stored, operation, entries, as)).pipe(Effect.tap(publish(operation.id))),
       append: (id, entries, as) => commit.write(() => rows.append(id, entries, as)).pipe(Effect.tap(publish(id))),
       heartbeat: (worker, lease) =>
-        Effect.flatMap(now, (instant) => commit.write(() => rows.heartbeat(worker, instant + lease))),
-      claim: (worker, limit, reaches = () => true) =>
-        Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant, reaches))).pipe(
-          Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))
+        Effect.andThen(
+          read(owners.look),
+          Effect.flatMap(now, (instant) => commit.write(() => rows.heartbeat(worker, instant + lease)))
         ),
+      claim: (worker, limit, reaches = () => true) =>
+        Effect.andThen(
+          read(owners.look),
+          Effect.flatMap(now, (instant) => commit.write(() => rows.claim(worker, limit, instant, reaches)))
+        ).pipe(Effect.flatMap(({ claimed, unreadable }) => Effect.as(reportUnreadable(unreadable), claimed))),
       release: (worker) =>
         commit
           .write(() => rows.release(worker))
@@ -162,13 +168,7 @@ const prepare = (database: DatabaseSync) => ({
   renew: database.prepare(
     "INSERT INTO lease (worker, expires) VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET expires = excluded.expires"
   ),
-  owned: database.prepare("SELECT id, version, epoch FROM operation WHERE holds = 1 AND owner = ? ORDER BY sequence"),
-  // Never from itself: a worker that asks is alive, and a wall clock that was stepped says nothing else of its lease.
-  claimable: database.prepare(
-    `SELECT ${columns} FROM operation WHERE holds = 1 AND not_before <= ?
-       AND (owner IS NULL OR (owner <> ? AND owner NOT IN (SELECT worker FROM lease WHERE expires > ?)))
-     ORDER BY urgency, sequence`
-  ),
+  alive: database.prepare("SELECT worker FROM lease WHERE expires > ?"),
   own: database.prepare("UPDATE operation SET owner = ?, epoch = epoch + 1, version = version + 1 WHERE id = ?"),
   disown: database.prepare(
     "UPDATE operation SET owner = NULL, version = version + 1 WHERE holds = 1 AND owner = ? RETURNING id"
@@ -196,12 +196,16 @@ const fenced = (id: Guid): StoreError =>
 const conflict = (detail: string): StoreError => new StoreError({ reason: "Conflict", detail })
 
 /** Every read and write as a synchronous function of rows; writes run within a commit. */
-const makeRows = (path: string, statements: Statements, queueBound: number) => {
+const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Owners, queueBound: number) => {
   const remembered = new Map<Guid, { readonly text: string; readonly operation: Operation }>()
   // What holds a partition, in the order it was received. No other process writes the file, so only what was written
   // here since the last look is read again: with thousands held at once, each look would else read them all.
   let holding: { readonly members: Map<Guid, Stored>; list: ReadonlyArray<Stored> } | undefined
   const touched = new Set<Guid>()
+  const touch = (id: Guid): void => {
+    touched.add(id)
+    owners.touch(id)
+  }
   const reported = new Set<Guid>()
 
   const decode = (row: Row): Result.Result<Stored, StoreError> => {
@@ -279,7 +283,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         urgencyOf(operation)
       )
       if (changes === 0) return "Duplicate"
-      touched.add(id)
+      touch(id)
       remember(id, text, operation)
       spare--
       return "Created"
@@ -358,7 +362,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
         throw thrown
       }
       appendAll(id, entries)
-      touched.add(id)
+      touch(id)
       remember(id, text, operation)
       return { operation, version: row.version + 1, owner: row.owner, epoch: row.epoch }
     },
@@ -370,20 +374,21 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
 
     heartbeat: (worker: string, expires: Instant) => {
       statements.renew.run(worker, expires)
-      const owned = statements.owned.all(worker) as unknown as ReadonlyArray<{
-        id: Guid
-        version: number
-        epoch: number
-      }>
-      return { lease: { worker, expires }, owned: owned.map(({ id, version, epoch }) => ({ id, version, epoch })) }
+      owners.look()
+      return { lease: { worker, expires }, owned: owners.ownedBy(worker) }
     },
 
     claim: (worker: string, limit: number, now: Instant, reaches: (operation: Operation) => boolean) => {
       const claimed: Array<Stored> = []
       const unreadable: Array<StoreError> = []
+      const alive = new Set(statements.alive.all(now).map((row) => String(row["worker"])))
+      owners.look()
+      // Never from itself: a worker that asks is alive, and a wall clock that was stepped says nothing else of its lease.
+      const claimable = owners.claimable(now, (owner) => owner === worker || alive.has(owner))
       // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
-      for (const row of statements.claimable.iterate(now, worker, now) as Iterable<unknown> as Iterable<Row>) {
+      for (const id of claimable) {
         if (claimed.length >= limit) break
+        const row = statements.get.get(id) as unknown as Row
         const stored = decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
         if (Result.isSuccess(stored)) {
           if (reaches(stored.success.operation)) claimed.push(stored.success)
@@ -394,7 +399,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
       }
       for (const { operation } of claimed) {
         statements.own.run(worker, operation.id)
-        touched.add(operation.id)
+        touch(operation.id)
       }
       return { claimed, unreadable }
     },
@@ -402,7 +407,7 @@ const makeRows = (path: string, statements: Statements, queueBound: number) => {
     release: (worker: string): ReadonlyArray<Guid> => {
       const ids = statements.disown.all(worker).map((row) => String(row["id"]))
       statements.endLease.run(worker)
-      for (const id of ids) touched.add(id)
+      for (const id of ids) touch(id)
       return ids
     },
 

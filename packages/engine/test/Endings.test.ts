@@ -1,5 +1,6 @@
 /** Every row of the design's table of how an operation ends, on a simulated cluster. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Operation } from "@inquorate/core/Operation"
 import { progressOf } from "@inquorate/core/Wire"
@@ -133,6 +134,34 @@ describe("an operation ends as", () => {
       assert.lengthOf(evidence.fences, 3)
       assert.isFalse(evidence.survivors.some(({ word }) => word !== "Silent"))
       assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("Completed, when its survivors were asked seldom in the middle of a long hold and closely at its end", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const asked: Array<number> = []
+      const { target } = world.sim.cluster
+      const probe: typeof target.probe = (group) =>
+        Effect.map(target.probe(group), (made) => ({
+          ...made,
+          survivors: Effect.andThen(
+            Effect.map(Clock.currentTimeMillis, (at) => asked.push(at)),
+            made.survivors
+          )
+        }))
+      Object.assign(world.sim.cluster, { target: { ...target, probe } })
+      const engine = yield* world.engine()
+      yield* start(engine, world.sim, 1, 60_000)
+      const ended = yield* passUntilEnded(world)
+      assert.strictEqual(where(ended), "Completed")
+      const lifted = world.sim.history().find(({ what }) => what === "Lifted")!.at
+      const ago = asked.map((at) => lifted - at)
+      assert.isAtLeast(ago.filter((at) => at > 50_000).length, 15)
+      assert.isAtLeast(ago.filter((at) => at > 2500 && at < 50_000).length, 8)
+      assert.isAtMost(ago.filter((at) => at > 2500 && at < 50_000).length, 12)
+      assert.isAtLeast(ago.filter((at) => at < 2500).length, 4)
+      assert.isAtMost(Math.min(...ago), 510)
     })
   )
 

@@ -140,10 +140,16 @@ describe("what runs at once", () => {
       yield* passUntilIn(world, "Holding")
       yield* start(engine, world.sim, 2)
       const guards = { ...unguarded, perCluster: 2 }
-      const of = { id: operationId(3), receivedAt: 0, clusters: ["orders"] }
+      const elsewhere = { ...request(world.sim), partitionId: operationId(9) }
+      const of = { id: operationId(3), request: elsewhere, receivedAt: 0, clusters: ["orders"] }
       const refusals = (queuedCount: boolean) => crowdRefusals(guards, world.store(), of, [], { queuedCount })
       assert.deepStrictEqual(yield* refusals(true), [{ _tag: "TooMany", scope: "cluster", running: 2, limit: 2 }])
       assert.deepStrictEqual(yield* refusals(false), [])
+      // What is on the very partition is in the way of everything, and nothing else is told.
+      const same = { ...of, request: request(world.sim) }
+      const [only, ...rest] = yield* crowdRefusals(guards, world.store(), same, [], { queuedCount: false })
+      assert.strictEqual(only?._tag === "Busy" && only.operationId, operationId(1))
+      assert.deepStrictEqual(rest, [])
     })
   )
 })

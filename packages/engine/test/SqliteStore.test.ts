@@ -177,6 +177,40 @@ describe("the file of the embedded store", () => {
     })
   )
 
+  it.effect("lets other things happen between the commits of a thousand writes, and keeps their order", () =>
+    Effect.gen(function* () {
+      let commits = (): number => 0
+      const store = yield* SqliteStore.make({
+        path: path.join(yield* directory, "store.db"),
+        onCommit: (count) => {
+          commits = count
+        }
+      })
+      const calls = 1000
+      const turns = new Set<number>()
+      let running = true
+      const turn = (): void => {
+        turns.add(commits())
+        if (running) setImmediate(turn)
+      }
+      turn()
+      yield* Effect.forEach(
+        Array.from({ length: calls }, (_, n) => operation(n + 1)),
+        store.create,
+        {
+          concurrency: "unbounded"
+        }
+      )
+      running = false
+      assert.isAtLeast(turns.size, 3)
+      const listed = yield* store.list({ states: [], limit: 2000, newestFirst: false, after: null })
+      assert.deepStrictEqual(
+        listed.map((stored) => stored.operation.id),
+        Array.from({ length: calls }, (_, n) => operation(n + 1).id)
+      )
+    })
+  )
+
   it.effect("finds a page of 100 by an index, whatever the filter", () =>
     Effect.gen(function* () {
       const file = path.join(yield* directory, "store.db")

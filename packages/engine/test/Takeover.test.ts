@@ -361,6 +361,27 @@ describe("a worker that is frozen past its lease", () => {
   )
 })
 
+describe("a worker that stood still for less than its lease", () => {
+  it.effect("says so in the evidence of each hold that it watched, and of none that began later", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({}, [{ name: "second" }, { name: "third" }])
+      const [second, third] = world.others
+      const engine = yield* world.engine("w1")
+      yield* start(engine, world.sim, 1, 6000)
+      yield* start(engine, second!, 2, 6000)
+      yield* passUntilIn(world, "Holding", 1)
+      yield* passUntilIn(world, "Holding", 2)
+      yield* engine.freeze
+      yield* pass(1700)
+      yield* engine.thaw
+      yield* start(engine, third!, 3, 500)
+      for (const n of [1, 2, 3]) assert.strictEqual(where(yield* passUntilEnded(world, n)), "Completed")
+      for (const n of [1, 2]) assert.approximately((yield* evidenceOf(engine, n)).unobserved, 1700, 510)
+      assert.strictEqual((yield* evidenceOf(engine, 3)).unobserved, 0)
+    })
+  )
+})
+
 describe("when every worker is dead", () => {
   for (const phase of ["Arming", "Verifying", "Holding", "Lifting"] as const) {
     it.effect(`since ${phase}, each fence ends by itself by its deadline`, () =>
