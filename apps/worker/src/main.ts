@@ -98,7 +98,8 @@ const clusters = (
           injector: injectorOf(cluster.injector, injectorSettings),
           ...(restarter === null ? {} : { restarter: injectorOf(restarter.module, restarter.settings) }),
           hosts: labels,
-          reach: reach(labels.flatMap((label) => hosts.get(label) ?? [])),
+          // This very host is always there; to ask it would cost every look-up the start of a shell.
+          reach: reach(labels.flatMap((label) => (label === localHost ? [] : (hosts.get(label) ?? [])))),
           protected: cluster.protected,
           maxHold: maxHold ?? config.maxHold
         }))

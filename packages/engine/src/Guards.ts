@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import { type FaultRequest, isPartitionRequest, subjectOf } from "@inquorate/core/Request"
@@ -82,10 +82,11 @@ export const crowdRefusals = (
 export const busy = (operation: Operation): Refusal =>
   Refusal.cases.Busy.make({
     operationId: operation.id,
-    problem:
-      operation.stage._tag === "Failed"
-        ? "it has ended, but a host has yet to confirm that nothing of it is left"
-        : "it has not ended yet; wait for its end or cancel it"
+    problem: !isTerminal(operation)
+      ? "it has not ended yet; wait for its end or cancel it"
+      : standingOrder(operation) === null
+        ? "it held the partition while this was looked at, and has ended since; start again"
+        : "it has ended, but a host has yet to confirm that nothing of it is left"
   })
 
 // --- internal ---

@@ -325,7 +325,8 @@ const discoverService = (
       const groups = (yield* discover(named.cluster.target)).filter(isMeant)
       if (groups.length > 0) return { cluster: named.cluster, groups }
     }
-    const others = clusters.filter((cluster) => cluster !== named?.cluster)
+    // Only a target that names its services itself may have one of another form; to ask all would drown them in wrong names.
+    const others = clusters.filter(({ target }) => target.application !== undefined && target !== named?.cluster.target)
     const seen = yield* Effect.forEach(others, ({ target }) => Effect.option(discover(target)), {
       concurrency: "unbounded"
     })

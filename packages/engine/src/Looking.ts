@@ -16,11 +16,12 @@ import {
   isNodeRequest,
   isQuorumLoss,
   type NodeRequest,
-  type PartitionRequest
+  type PartitionRequest,
+  subjectOf
 } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
-import { crowdRefusals, storeRefusal } from "./Guards.ts"
+import { busy, crowdRefusals, storeRefusal } from "./Guards.ts"
 import {
   discoverGroup,
   findCluster,
@@ -88,36 +89,17 @@ export const needsSteady = (request: FaultRequest, topology: Topology): boolean 
 /** Looks up what the stored operation asks for, and orders the fences. */
 export const lookUp = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
   Effect.gen(function* () {
-    const { ground, journal } = session
-    const { id, receivedAt, request } = operation
-    const asked: Asked = { id, request, receivedAt }
-    const notQueued = { queuedCount: false }
-    // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
-    if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) {
-      yield* refuseBusy(ground.store, id, request, notQueued)
-    }
-    const found = yield* find(ground, request)
-    journal.note(...topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
-    if (found._tag === "Group") yield* settleOn(session, found.cluster, found.topology)
-    yield* refuseBusy(ground.store, id, request, notQueued)
-    const planned = yield* plan(ground, found, asked, notQueued)
-    journal.note(...planned.facts)
-    if (found._tag === "Group" && session.prober !== null && needsSteady(request, found.topology)) {
-      yield* steady(session.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
-    }
-    const fences = planned.standing === undefined ? planned.fences : []
-    yield* refuseBusy(ground.store, id, request, { queuedCount: false, fences })
-    for (const refusal of yield* crowdOf(ground, found, asked, fences, notQueued)) {
-      const override = overrideOf(refusal)
-      if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
-    }
-    return ordered(session, operation, planned)
+    const { ground } = session
+    const beside = yield* besides(ground.store, operation)
+    return yield* Effect.catchTag(chooseFences(session, operation), "GuardRefused", (refused) =>
+      Effect.flatMap(heldMeanwhile(ground.store, beside, refused.refusal), (holder) =>
+        Effect.succeed(refusedBy(session, holder === null ? refused.refusal : busy(holder)))
+      )
+    )
   }).pipe(
-    Effect.catchTags({
-      GuardRefused: ({ refusal }) => Effect.succeed(refusedBy(session, refusal)),
-      Unreachable: ({ detail, retryable }) =>
-        Effect.succeed(failed(session, "FABRIC_E_COMMUNICATION_ERROR", retryable, detail))
-    })
+    Effect.catchTag("Unreachable", ({ detail, retryable }) =>
+      Effect.succeed(failed(session, "FABRIC_E_COMMUNICATION_ERROR", retryable, detail))
+    )
   )
 
 /** A write that is acknowledged now, or the refusal of a group that takes none. */
@@ -142,6 +124,63 @@ export const steady = (
   )
 
 // --- internal ---
+
+const chooseFences = (
+  session: Session,
+  operation: Operation
+): Effect.Effect<Outcome, GuardRefused | Unreachable | StoreError> =>
+  Effect.gen(function* () {
+    const { ground, journal } = session
+    const { id, receivedAt, request } = operation
+    const asked: Asked = { id, request, receivedAt }
+    const notQueued = { queuedCount: false }
+    // Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
+    if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) {
+      yield* refuseBusy(ground.store, id, request, notQueued)
+    }
+    const found = yield* find(ground, request)
+    journal.note(...topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
+    if (found._tag === "Group") yield* settleOn(session, found.cluster, found.topology)
+    yield* refuseBusy(ground.store, id, request, notQueued)
+    const planned = yield* plan(ground, found, asked, notQueued)
+    journal.note(...planned.facts)
+    if (found._tag === "Group" && session.prober !== null && needsSteady(request, found.topology)) {
+      yield* steady(session.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
+    }
+    const fences = planned.standing === undefined ? planned.fences : []
+    yield* refuseBusy(ground.store, id, request, { queuedCount: false, fences })
+    for (const refusal of yield* crowdOf(ground, found, asked, fences, notQueued)) {
+      const override = overrideOf(refusal)
+      if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
+    }
+    return ordered(session, operation, planned)
+  })
+
+/** The other operations on the same partition or node, those that wait included. */
+const besides = (store: Ground["store"], { id, request }: Operation): Effect.Effect<ReadonlyArray<Guid>, StoreError> =>
+  Effect.map(store.holding, (holding) =>
+    holding.flatMap(({ operation }) =>
+      operation.id !== id && subjectOf(operation.request) === subjectOf(request) ? [operation.id] : []
+    )
+  )
+
+/**
+ * The operation whose own fault a refusal may be about: it held the group while we looked, and may have ended before we
+ * asked who holds it.
+ */
+const heldMeanwhile = (
+  store: Ground["store"],
+  beside: ReadonlyArray<Guid>,
+  { _tag }: Refusal
+): Effect.Effect<Operation | null, StoreError> =>
+  Effect.gen(function* () {
+    if (_tag !== "AlreadyLost" && _tag !== "Degraded" && _tag !== "NotSteady") return null
+    for (const id of beside) {
+      const other = yield* store.get(id)
+      if (other !== null && other.operation.firstDeadline !== null) return other.operation
+    }
+    return null
+  })
 
 const topologiesOf = (found: Found): ReadonlyArray<Topology> =>
   found._tag === "Group" ? [found.topology] : found.seen.groups.map(({ topology }) => topology)
