@@ -10,8 +10,8 @@ import { Evidence, EvidenceEntry } from "./Evidence.ts"
 import { FabricErrorCode } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
 import { Operation } from "./Operation.ts"
-import { Plan, Refusal } from "./Plan.ts"
-import type { FaultRequest, QuorumLossRequest } from "./Request.ts"
+import { Plan, PlannedFence, Refusal } from "./Plan.ts"
+import type { FaultRequest } from "./Request.ts"
 import { Millis } from "./Time.ts"
 import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
@@ -36,13 +36,19 @@ export const OperationDetail = Schema.Struct({
 /** An operation with everything there is to know about it. */
 export type OperationDetail = typeof OperationDetail.Type
 
-/** A plan that was made without touching anything, or the reason why none can be. */
+/** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
 export const PlanPreview = Schema.Struct({
+  /** The group that the request names, where it names one and it was seen. */
   topology: Schema.NullOr(Topology),
+  /** The plan of a cut with its arithmetic; only a quorum loss has one. */
   plan: Schema.NullOr(Plan),
+  /** The fences that would be ordered, or for a node's start those that would be lifted; the loss of data has none. */
+  fences: Schema.Array(PlannedFence),
+  /** What a person should know of it besides, such as a member that is left out. */
+  notes: Schema.Array(Schema.String),
   refusal: Schema.NullOr(Refusal)
 }).annotate({ identifier: "PlanPreview" })
-/** A plan that was made without touching anything, or the reason why none can be. */
+/** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
 export type PlanPreview = typeof PlanPreview.Type
 
 /** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
@@ -103,8 +109,8 @@ export class Operations extends Context.Service<
     readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
     /** Records the wish to stop; force only after a graceful cancel. */
     readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
-    /** Plans without touching anything. */
-    readonly plan: (request: QuorumLossRequest) => Effect.Effect<PlanPreview, RequestRefused>
+    /** Plans a fault of any kind by every guard that writes nothing, without touching anything. */
+    readonly plan: (request: FaultRequest) => Effect.Effect<PlanPreview, RequestRefused>
     /** How the operation stands now and every change until it has ended. */
     readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
     /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
