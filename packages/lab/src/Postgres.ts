@@ -7,9 +7,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as path from "node:path"
 import type { Client } from "pg"
+import { freePorts } from "./FreePorts.ts"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
 import * as PostgresBinaries from "./PostgresBinaries.ts"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -122,37 +122,15 @@ interface PlannedMember {
 }
 
 const planMembers = Effect.fnUntraced(function* (site: LabSite, names: ReadonlyArray<string>) {
-  const ports = yield* Effect.tryPromise({
-    try: () => freePorts(names.length),
-    catch: (cause) => didNotStart(site, String(cause))
-  })
+  const ports = yield* Effect.mapError(freePorts(names.length), () =>
+    didNotStart(site, "There is no free port between 20000 and 32000.")
+  )
   return names.map((name, index): PlannedMember => ({
     name,
     port: ports[index]!,
     dataDirectory: dataDirectory(site, name)
   }))
 })
-
-// Below the ports that the kernel gives to outgoing connections (32768 and up), or one could take a member's port while
-// it is down. All are held together, so that no port is chosen twice; another program may still be quicker.
-const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
-  const held: Array<net.Server> = []
-  const ports: Array<number> = []
-  for (let tries = 0; ports.length < count && tries < 1000; tries++) {
-    const port = crypto.randomInt(20_000, 32_000)
-    const server = net.createServer()
-    const bound = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false))
-      server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(true))
-    })
-    if (!bound) continue
-    held.push(server)
-    ports.push(port)
-  }
-  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
-  if (ports.length < count) throw new Error("no free port between 20000 and 32000")
-  return ports
-}
 
 const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
