@@ -110,6 +110,7 @@ export const serve = Effect.gen(function* () {
       }
     ]),
     holders: Effect.succeed([]),
+    aftermath: Effect.succeed({ stoppedNodes: [], lastLosses: [] }),
     recover: (scope) =>
       Effect.sync(() => {
         recovered.push(scope)

@@ -83,6 +83,14 @@ export const ClusterView = Schema.Struct({
 /** A configured cluster as a front shows it. */
 export type ClusterView = typeof ClusterView.Type
 
+/** What the newest ended operations have left for those who browse. */
+export interface Aftermath {
+  /** The nodes whose last transition of ours was a stop that has not had its time. One that is up is stopped no more. */
+  readonly stoppedNodes: ReadonlyArray<string>
+  /** How long the last proven loss of a partition's quorum was held. */
+  readonly lastLosses: ReadonlyArray<{ readonly partitionId: Guid; readonly lasted: Millis }>
+}
+
 /** Which partitions are to be recovered. */
 export type RecoverScope =
   | { readonly _tag: "Partition"; readonly partitionId: Guid }
@@ -117,6 +125,8 @@ export class Operations extends Context.Service<
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /** What ended operations have left, not older than a second. */
+    readonly aftermath: Effect.Effect<Aftermath, RequestRefused>
     /**
      * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it
      * never lifts a fence. The code of a partition or a service that is not there is its own.

@@ -30,6 +30,7 @@ import {
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
+import * as Aftermath from "./Aftermath.ts"
 import { phaseFacts } from "./Journal.ts"
 import { findCluster, type GuardRefused, refuseBusy, refuseTooLong, type Unreachable } from "./LookUp.ts"
 import * as Looking from "./Looking.ts"
@@ -146,6 +147,7 @@ export const make = (
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
     ),
+    aftermath: Effect.catchTag(Aftermath.make(store), "StoreError", storeRefused),
     recover: Effect.fn("Operations.recover")(function* (scope) {
       yield* recover(ground.clusters, yield* clusters, scope)
     }),

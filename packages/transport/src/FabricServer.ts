@@ -247,7 +247,8 @@ const query = (operations: Port, call: Queries.QueryCall, version: number): Answ
   Effect.gen(function* () {
     const clusters = yield* operations.clusters
     const holders = yield* operations.holders
-    const world = World.make(clusters, holders, { now: yield* Clock.currentTimeMillis, version })
+    const aftermath = yield* operations.aftermath
+    const world = World.make(clusters, holders, aftermath, { now: yield* Clock.currentTimeMillis, version })
     const answered = Queries.answer(world, call)
     switch (answered._tag) {
       case "Found":

@@ -5,6 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { nodeId } from "@inquorate/core/Topology"
+import type { Aftermath } from "@inquorate/core/Operations"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Model from "../src/FabricModel.ts"
@@ -20,10 +21,15 @@ const clusters = [
   clusterOf(postgres, { problem: "it does not answer now; this is what was last seen" })
 ]
 
-const ask = (target: string, version = "6.0"): Queries.QueryAnswer => {
+const nothing: Aftermath = { stoppedNodes: [], lastLosses: [] }
+
+const ask = (target: string, version = "6.0", aftermath = nothing): Queries.QueryAnswer => {
   const mark = target.includes("?") ? "&" : "?"
   const { call, version: read } = Result.getOrThrow(parse("GET", `${target}${mark}api-version=${version}`))
-  return Queries.answer(World.make(clusters, [], { now: Simulated.at, version: read }), call as Queries.QueryCall)
+  return Queries.answer(
+    World.make(clusters, [], aftermath, { now: Simulated.at, version: read }),
+    call as Queries.QueryCall
+  )
 }
 
 const value = (target: string, version?: string): Record<string, unknown> => {
@@ -63,6 +69,30 @@ const decodes = (schema: Schema.Codec<unknown, unknown>, json: unknown) =>
 
 const P = Simulated.lost.partitionId
 const nil = "00000000-0000-0000-0000-000000000000"
+
+describe("what ended operations have left", () => {
+  const of = (target: string, aftermath: Aftermath) => {
+    const answered = ask(target, "6.0", aftermath)
+    return answered._tag === "Found" ? (answered.value as Record<string, unknown>) : assert.fail(target)
+  }
+
+  it("is a stopped node, where it is down and its cluster tells nothing of it", () => {
+    const aftermath = { ...nothing, stoppedNodes: ["orders-s2", "orders-s1", "_Node_4"] }
+    assert.isTrue(of("/Nodes/orders-s2", aftermath)["IsStopped"])
+    assert.isFalse(of("/Nodes/orders-s2", nothing)["IsStopped"])
+    // It is up again, whatever the store remembers.
+    assert.isFalse(of("/Nodes/orders-s1", aftermath)["IsStopped"])
+    assert.strictEqual(of("/Nodes/_Node_4", aftermath)["IsStopped"], of("/Nodes/_Node_4", nothing)["IsStopped"])
+  })
+
+  it("is how long the last loss of a partition was", () => {
+    const { partitionId } = etcd
+    const lost = of(`/Partitions/${partitionId}`, { ...nothing, lastLosses: [{ partitionId, lasted: 61_500 }] })
+    assert.strictEqual(lost["LastQuorumLossDuration"], "PT0H1M1.5S")
+    assert.strictEqual(lost["LastQuorumLossDurationInSeconds"], "61")
+    assert.strictEqual(of(`/Partitions/${partitionId}`, nothing)["LastQuorumLossDurationInSeconds"], "0")
+  })
+})
 
 describe("nodes", () => {
   it("are listed in the order of their ids, each once, with what their cluster knows of them", () => {

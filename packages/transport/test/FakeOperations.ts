@@ -279,6 +279,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
           return Effect.void
         }),
       clusters: Effect.succeed(clusters),
+      aftermath: Effect.succeed({ stoppedNodes: [], lastLosses: [] }),
       unready: Effect.sync(() => (broken ? ["the store lies"] : [])),
       holders: Effect.sync(() => [...all.values()].map(({ operation }) => operation).filter(holdsPartition))
     })
