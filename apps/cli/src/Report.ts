@@ -4,7 +4,7 @@
  */
 import type { Evidence, ProbeSample } from "@inquorate/core/Evidence"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
-import { describeRefusal, type Plan } from "@inquorate/core/Plan"
+import { describeRefusal, type Plan, type PlannedFence } from "@inquorate/core/Plan"
 import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import { formatInstant, formatMillis } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
@@ -48,9 +48,10 @@ export const askedOf = (request: FaultRequest): string => {
 }
 
 /** A plan that was made without touching anything, or why none can be. */
-export const previewLines = ({ plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [
+export const previewLines = ({ fences, notes, plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [
   ...(topology === null ? [] : topologyLines(topology)),
-  ...(plan === null ? [] : planLines(plan)),
+  ...(plan === null ? section("Fences", fences.length === 0 ? [] : cutLines(fences)) : planLines(plan)),
+  ...section("Notes", notes),
   ...(refusal === null ? [] : [`Refused (${refusal._tag})`, ...indent([describeRefusal(refusal)])])
 ]
 
@@ -97,23 +98,26 @@ const planLines = (plan: Plan): ReadonlyArray<string> => [
   "Plan",
   ...indent([
     plan.arithmetic,
-    ...table(
-      ["CUT", "NODE", "BY", "GRADE", "PROCESS", "DATA DIRECTORY"],
-      plan.fences.map(({ grade, injector, member, node, process }) => [
-        member,
-        node,
-        injector,
-        grade,
-        `pid ${process.pid} on ${process.host}`,
-        process.dataDirectory
-      ])
-    ),
+    ...cutLines(plan.fences),
     ...(plan.warnings ?? []).map((warning) => `warning: ${warning}`),
     ...(plan.overridden ?? []).map(
       ({ override, refusal }) => `overridden by "${override}" (${refusal._tag}): ${describeRefusal(refusal)}`
     )
   ])
 ]
+
+const cutLines = (fences: ReadonlyArray<PlannedFence>): ReadonlyArray<string> =>
+  table(
+    ["CUT", "NODE", "BY", "GRADE", "PROCESS", "DATA DIRECTORY"],
+    fences.map(({ grade, injector, member, node, process }) => [
+      member,
+      node,
+      injector,
+      grade,
+      `pid ${process.pid} on ${process.host}`,
+      process.dataDirectory
+    ])
+  )
 
 const phaseLines = (evidence: Evidence): ReadonlyArray<string> =>
   evidence.phases.length === 0

@@ -93,7 +93,7 @@ export const serve = Effect.gen(function* () {
       Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), evidence: collect([]) })),
     list: (limit) => Effect.sync(() => [...all.values()].slice(-limit)),
     cancel: (id) => Effect.flatMap(get(id), () => Effect.fail(refused("FABRIC_E_KEY_NOT_FOUND", "it has ended"))),
-    plan: () => Effect.succeed({ topology, plan: null, refusal: null }),
+    plan: () => Effect.succeed({ topology, plan: null, fences: [], notes: [], refusal: null }),
     watch: (id) =>
       Stream.fromEffect(
         Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), entries: [] }))
@@ -110,6 +110,7 @@ export const serve = Effect.gen(function* () {
       }
     ]),
     holders: Effect.succeed([]),
+    aftermath: Effect.succeed({ stoppedNodes: [], lastLosses: [] }),
     recover: (scope) =>
       Effect.sync(() => {
         recovered.push(scope)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
 import { make } from "@inquorate/core/Operation"
+import { previewLines } from "../src/Report.ts"
 import { changeLines, liveLine } from "../src/Watch.ts"
 import { table } from "../src/Table.ts"
 
@@ -28,6 +29,21 @@ describe("a table", () => {
       ["A          LONG", "wide cell", "x          y"]
     )
     assert.deepStrictEqual(table(["A"], []), [])
+  })
+})
+
+describe("a plan without arithmetic", () => {
+  it("shows its fences and its notes", () => {
+    const process = { host: "here", pid: 4242, startTime: "1", executable: "/bin/etcd", dataDirectory: "/tmp/etcd" }
+    const fences = [{ member: "m1", node: "lab-m1", injector: "kill", grade: "Keeper", process }] as const
+    const lines = previewLines({ topology: null, plan: null, fences, notes: ["Restarts m1 (kill)"], refusal: null })
+    assert.deepStrictEqual(lines, [
+      "Fences",
+      "  CUT  NODE    BY    GRADE   PROCESS           DATA DIRECTORY",
+      "  m1   lab-m1  kill  Keeper  pid 4242 on here  /tmp/etcd",
+      "Notes",
+      "  Restarts m1 (kill)"
+    ])
   })
 })
 

@@ -10,8 +10,8 @@ import { Evidence, EvidenceEntry } from "./Evidence.ts"
 import { FabricErrorCode } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
 import { Operation } from "./Operation.ts"
-import { Plan, Refusal } from "./Plan.ts"
-import type { FaultRequest, QuorumLossRequest } from "./Request.ts"
+import { Plan, PlannedFence, Refusal } from "./Plan.ts"
+import type { FaultRequest } from "./Request.ts"
 import { Millis } from "./Time.ts"
 import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
@@ -36,13 +36,19 @@ export const OperationDetail = Schema.Struct({
 /** An operation with everything there is to know about it. */
 export type OperationDetail = typeof OperationDetail.Type
 
-/** A plan that was made without touching anything, or the reason why none can be. */
+/** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
 export const PlanPreview = Schema.Struct({
+  /** The group that the request names, where it names one and it was seen. */
   topology: Schema.NullOr(Topology),
+  /** The plan of a cut with its arithmetic; only a quorum loss has one. */
   plan: Schema.NullOr(Plan),
+  /** The fences that would be ordered, or for a node's start those that would be lifted; the loss of data has none. */
+  fences: Schema.Array(PlannedFence),
+  /** What a person should know of it besides, such as a member that is left out. */
+  notes: Schema.Array(Schema.String),
   refusal: Schema.NullOr(Refusal)
 }).annotate({ identifier: "PlanPreview" })
-/** A plan that was made without touching anything, or the reason why none can be. */
+/** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
 export type PlanPreview = typeof PlanPreview.Type
 
 /** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
@@ -77,6 +83,14 @@ export const ClusterView = Schema.Struct({
 /** A configured cluster as a front shows it. */
 export type ClusterView = typeof ClusterView.Type
 
+/** What the newest ended operations have left for those who browse. */
+export interface Aftermath {
+  /** The nodes whose last transition of ours was a stop that has not had its time. One that is up is stopped no more. */
+  readonly stoppedNodes: ReadonlyArray<string>
+  /** How long the last proven loss of a partition's quorum was held. */
+  readonly lastLosses: ReadonlyArray<{ readonly partitionId: Guid; readonly lasted: Millis }>
+}
+
 /** Which partitions are to be recovered. */
 export type RecoverScope =
   | { readonly _tag: "Partition"; readonly partitionId: Guid }
@@ -103,14 +117,16 @@ export class Operations extends Context.Service<
     readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
     /** Records the wish to stop; force only after a graceful cancel. */
     readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
-    /** Plans without touching anything. */
-    readonly plan: (request: QuorumLossRequest) => Effect.Effect<PlanPreview, RequestRefused>
+    /** Plans a fault of any kind by every guard that writes nothing, without touching anything. */
+    readonly plan: (request: FaultRequest) => Effect.Effect<PlanPreview, RequestRefused>
     /** How the operation stands now and every change until it has ended. */
     readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
     /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /** What ended operations have left, not older than a second. */
+    readonly aftermath: Effect.Effect<Aftermath, RequestRefused>
     /**
      * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it
      * never lifts a fence. The code of a partition or a service that is not there is its own.

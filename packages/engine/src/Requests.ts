@@ -28,17 +28,11 @@ import {
   subjectOf
 } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import type { Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
+import * as Aftermath from "./Aftermath.ts"
 import { phaseFacts } from "./Journal.ts"
-import {
-  discoverGroup,
-  findCluster,
-  type GuardRefused,
-  planCut,
-  refuseBusy,
-  refuseTooLong,
-  type Unreachable
-} from "./LookUp.ts"
+import { findCluster, type GuardRefused, refuseBusy, refuseTooLong, type Unreachable } from "./LookUp.ts"
 import * as Looking from "./Looking.ts"
 import * as Prober from "./Prober.ts"
 import { recover } from "./Recover.ts"
@@ -146,13 +140,14 @@ export const make = (
         Effect.catchTag("StoreError", storeRefused),
         Effect.map((stored) => stored.map(({ operation }) => operation).reverse())
       ),
-    plan: (request) => preview(ground, request, limitOf(request)),
+    plan: (request) => preview(ground, request, limitOf),
     watch: (id) => watch(ground, find, id),
     clusters,
     holders: store.holding.pipe(
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
     ),
+    aftermath: Effect.catchTag(Aftermath.make(store), "StoreError", storeRefused),
     recover: Effect.fn("Operations.recover")(function* (scope) {
       yield* recover(ground.clusters, yield* clusters, scope)
     }),
@@ -228,7 +223,15 @@ const transitionRuns = ({ nodeName }: NodeRequest, id: Guid): RequestRefused =>
     refusal: null
   })
 
-const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
+// Before the group is looked at too: what is seen while another operation holds it would be told as its own trouble.
+const look = (
+  ground: Ground,
+  id: Guid,
+  request: FaultRequest
+): Effect.Effect<
+  { readonly found: Looking.Found; readonly planned: Looking.Planned },
+  GuardRefused | Unreachable | StoreError
+> =>
   Effect.gen(function* () {
     yield* refuseBusy(ground.store, id, request, { queuedCount: true })
     const found = yield* Looking.find(ground, request)
@@ -237,6 +240,12 @@ const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effec
     if (planned.standing === undefined) {
       yield* refuseBusy(ground.store, id, request, { queuedCount: true, fences: planned.fences })
     }
+    return { found, planned }
+  })
+
+const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
+  Effect.gen(function* () {
+    const { found } = yield* look(ground, id, request)
     if (found._tag === "Node" || !Looking.needsSteady(request, found.topology)) return
     const { cluster, topology } = found
     const timeline = yield* Timeline.make(Clock.currentTimeMillis)
@@ -251,31 +260,43 @@ const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effec
     yield* Looking.steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
   }).pipe(Effect.scoped, Effect.catch(lookRefused))
 
+// Every guard of a start but the one that has to write.
 const preview = (
   ground: Ground,
-  request: QuorumLossRequest,
-  limit: Millis | null
+  request: FaultRequest,
+  limitOf: (request: QuorumLossRequest) => Millis | null
 ): Effect.Effect<PlanPreview, RequestRefused> =>
   Effect.gen(function* () {
-    const { cluster, topology } = yield* discoverGroup(ground.clusters, request)
-    const receivedAt = Math.floor(yield* Clock.currentTimeMillis)
-    const plan = yield* planCut(
-      ground,
-      { cluster, topology },
-      { id: "", request, receivedAt },
-      { queuedCount: true }
-    ).pipe(
-      Effect.tap(refuseTooLong(request, limit)),
-      Effect.tap(refuseBusy(ground.store, "", request, { queuedCount: true })),
-      Effect.result
-    )
-    if (Result.isSuccess(plan)) return { topology, plan: plan.success, refusal: null }
-    if (plan.failure._tag !== "GuardRefused") return yield* plan.failure
-    return { topology, plan: null, refusal: plan.failure.refusal }
+    if (isQuorumLoss(request)) yield* refuseTooLong(request, limitOf(request))
+    const { found, planned } = yield* look(ground, "", request)
+    const { facts, fences } = planned
+    return {
+      topology: found._tag === "Group" ? found.topology : null,
+      plan: facts.find((fact) => fact._tag === "Planned")?.plan ?? null,
+      fences,
+      notes: facts.flatMap((fact) => (fact._tag === "Noted" ? [fact.text] : [])),
+      refusal: null
+    }
   }).pipe(
-    Effect.catchTag("GuardRefused", ({ refusal, topology }) => Effect.succeed({ topology, plan: null, refusal })),
+    Effect.catchTag("GuardRefused", ({ refusal, topology }) =>
+      Effect.map(topology === null ? seenGroup(ground, request) : Effect.succeed(topology), (topology) => ({
+        topology,
+        plan: null,
+        fences: [],
+        notes: [],
+        refusal
+      }))
+    ),
     Effect.catch(lookRefused)
   )
+
+const seenGroup = (ground: Ground, request: FaultRequest): Effect.Effect<Topology | null> =>
+  isNodeRequest(request)
+    ? Effect.succeed(null)
+    : Looking.find(ground, request).pipe(
+        Effect.map((found) => (found._tag === "Group" ? found.topology : null)),
+        Effect.orElseSucceed(() => null)
+      )
 
 const unready = ({ lease, store }: Ground): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {

@@ -108,6 +108,7 @@ const makeFake = (names: ReadonlyArray<string>) => {
     holders: Effect.map(Clock.currentTimeMillis, (at) =>
       [...all.values()].map((one) => now(one, at)).filter((one) => !isTerminal(one))
     ),
+    aftermath: unused,
     detail: () => unused,
     list: () => unused,
     plan: () => unused,

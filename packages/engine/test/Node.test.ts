@@ -132,6 +132,45 @@ describe("the stop of a node", () => {
   )
 })
 
+describe("what ended operations have left", () => {
+  it.effect("is a node that was stopped, until it is started or its time is over", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(options)
+      const engine = yield* stopped(world)
+      const names = Effect.map(engine.operations.aftermath, ({ stoppedNodes }) => stoppedNodes)
+      assert.deepStrictEqual(yield* names, [node])
+      yield* ask(engine, startNode(), 2)
+      assert.strictEqual(endOf(yield* passUntilEnded(world, 2)), "Completed")
+      yield* pass(1000)
+      assert.deepStrictEqual(yield* names, [])
+      yield* ask(engine, stop(), 3)
+      assert.strictEqual(endOf(yield* passUntilEnded(world, 3)), "Completed")
+      yield* pass(1000)
+      assert.deepStrictEqual(yield* names, [node])
+      yield* pass(duration + 10_000)
+      assert.deepStrictEqual(yield* names, [])
+    })
+  )
+
+  it.effect("is the measured hold of each partition's last loss, also past one that was refused", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(options)
+      const engine = yield* world.engine()
+      assert.deepStrictEqual((yield* engine.operations.aftermath).lastLosses, [])
+      yield* ask(engine, request(world.sim, 3000))
+      assert.strictEqual(endOf(yield* passUntilEnded(world)), "Completed")
+      yield* world.sim.set({ down: ["m2"] })
+      yield* ask(engine, request(world.sim, 3000), 2)
+      yield* passUntilEnded(world, 2)
+      yield* pass(1000)
+      const { hold } = yield* evidenceOf(engine)
+      assert.deepStrictEqual((yield* engine.operations.aftermath).lastLosses, [
+        { partitionId: world.sim.partitionId, lasted: hold!.measured }
+      ])
+    })
+  )
+})
+
 describe("a process that runs without serving", () => {
   it.effect("goes with its node, and one that cannot be ended is no reason to spare the rest", () =>
     Effect.gen(function* () {

@@ -51,6 +51,18 @@ open_record() {
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
 }
 
+# Opens the fence of an order to tighten it: operation, attempt, member, epoch, the deadline by
+# uptime and by UTC, boot.
+open_to_tighten() {
+  is_number "$5" && is_number "$6" || answer refused "the order is malformed"
+  open_fence "$1" "$2" "$3" "$4"
+  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
+  [ -d "$fence" ] || answer refused "the host has no record of the fence"
+  [ -e "$fence/lifted" ] && answer refused "the fence is off already"
+  [ -e "$fence/refused" ] && answer refused "the fence was refused"
+  [ "$7" = "$boot" ] && ! void || answer refused "the host was restarted since it was last asked"
+}
+
 outranked() {
   for seen in "$operation"/epoch.*; do
     seen=\${seen##*.}

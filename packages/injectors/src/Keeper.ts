@@ -457,13 +457,7 @@ lift() {
 }
 
 tighten() {
-  is_number "$5" && is_number "$6" || answer refused "the order is malformed"
-  open_fence "$1" "$2" "$3" "$4"
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  [ -d "$fence" ] || answer refused "the host has no record of the fence"
-  [ -e "$fence/lifted" ] && answer refused "the fence is off already"
-  [ -e "$fence/refused" ] && answer refused "the fence was refused"
-  [ "$7" = "$boot" ] && ! void || answer refused "the host was restarted since it was last asked"
+  open_to_tighten "$@"
   deadlines || answer refused "the fence has no deadline yet"
   [ "$6" -le "$deadline_utc" ] || answer refused "the fence ends earlier than that already"
   true >"$fence/deadline.$5.$6" || answer unknown "the state directory cannot be written"

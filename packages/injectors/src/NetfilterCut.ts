@@ -96,13 +96,7 @@ ancestry() {
 
 # As judge, for a process that is to be cut off: it need not be signalled, and may have a network of its own.
 judge_reachable() {
-  verdict=mistaken
-  problem="no process $1 is there"
-  look "$1" || return 1
-  problem="pid $1 belongs to another process now"
-  [ "$born" = "$2" ] || return 1
-  problem="process $1 has ended"
-  case $state in Z | X | x) return 1 ;; esac
+  judge_presence "$@" || return 1
   verdict=impossible
   problem="this user may not look at process $1"
   [ -e "/proc/$1/ns/net" ] && [ -e "/proc/$1/ns/pid" ] || return 1
@@ -113,14 +107,7 @@ judge_reachable() {
   may 12 || return 1
   problem="process $1 has a network namespace of its own, and this user lacks CAP_SYS_ADMIN, which entering it needs"
   [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || may 21 || return 1
-  verdict=mistaken
-  if ! [ "/proc/$1/exe" -ef "$3" ]; then
-    runs=$(readlink "/proc/$1/exe")
-    problem="process $1 runs $runs, not $3"
-    [ "$runs" = "$3" ] || return 1
-  fi
-  problem="process $1 neither stands in the data directory $4 nor names it in its arguments"
-  serves "$1" "$4" || return 1
+  judge_server "$@" || return 1
   verdict=impossible
   ancestry
   problem="process $1 started this worker and cannot be cut off by it"

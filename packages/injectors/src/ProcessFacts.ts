@@ -173,8 +173,8 @@ serves() {
   }
 }
 
-# Sets verdict and problem for: pid, start time, executable, data directory.
-judge() {
+# The part of a judgement whether the process is there and runs; sets standing to its state.
+judge_presence() {
   verdict=mistaken
   problem="no process $1 is there"
   look "$1" || return 1
@@ -183,14 +183,10 @@ judge() {
   standing=$state
   problem="process $1 has ended"
   case $standing in Z | X | x) return 1 ;; esac
-  verdict=impossible
-  problem="this user may not signal process $1"
-  kill -0 "$1" 2>/dev/null || return 1
-  problem="this user may not look at process $1"
-  [ -e "/proc/$1/ns/pid" ] || return 1
-  problem="process $1 runs in a container, which is not supported"
-  [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] && [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
-  in_container "$1" && return 1
+}
+
+# The part of a judgement whether the process is the server.
+judge_server() {
   verdict=mistaken
   if ! [ "/proc/$1/exe" -ef "$3" ]; then
     runs=$(readlink "/proc/$1/exe")
@@ -199,6 +195,20 @@ judge() {
   fi
   problem="process $1 neither stands in the data directory $4 nor names it in its arguments"
   serves "$1" "$4" || return 1
+}
+
+# Sets verdict and problem for: pid, start time, executable, data directory.
+judge() {
+  judge_presence "$@" || return 1
+  verdict=impossible
+  problem="this user may not signal process $1"
+  kill -0 "$1" 2>/dev/null || return 1
+  problem="this user may not look at process $1"
+  [ -e "/proc/$1/ns/pid" ] || return 1
+  problem="process $1 runs in a container, which is not supported"
+  [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] && [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
+  in_container "$1" && return 1
+  judge_server "$@" || return 1
   verdict=impossible
   problem="process $1 started this worker and cannot be stopped by it"
   elder=$$

@@ -5,15 +5,13 @@
  * token and the addresses.
  */
 import { parseMillis } from "@inquorate/core/Time"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { freePorts } from "./FreePorts.ts"
+import { attempt, didNotStart, portsFor, untilReady } from "./LabStart.ts"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
-import * as ProcessTree from "./ProcessTree.ts"
 
 /** Labs of etcd. */
 export const etcd: LabModule = {
@@ -31,7 +29,7 @@ export const etcd: LabModule = {
     for (let tries = 1; ; tries++) {
       const plan = yield* planMembers(site)
       const members = yield* startMembers(site, command, plan, timing)
-      if ((yield* untilReady(site, members)) === "Ready") {
+      if ((yield* untilReady(site, members, readiness(members))) === "Ready") {
         return { members, configuration: configurationOf(members, site.network) }
       }
       yield* site.stop(members)
@@ -55,13 +53,7 @@ export const findBinary = (bin: string | null, searchPath: string = process.env[
 
 // --- internal ---
 
-const startTimeout = 60_000
 const answerTimeout = 2000
-
-const didNotStart = (site: LabSite, detail: string) => new LabError({ lab: site.name, reason: "DidNotStart", detail })
-
-const attempt = <A>(site: LabSite, evaluate: () => A): Effect.Effect<A, LabError> =>
-  Effect.try({ try: evaluate, catch: (cause) => didNotStart(site, (cause as Error).message) })
 
 const isExecutable = (file: string): boolean => {
   try {
@@ -109,9 +101,7 @@ interface PlannedMember {
 }
 
 const planMembers = Effect.fnUntraced(function* (site: LabSite) {
-  const ports = yield* Effect.mapError(freePorts(2 * site.members), () =>
-    didNotStart(site, "There is no free port between 20000 and 32000.")
-  )
+  const ports = yield* portsFor(site, 2 * site.members)
   return Array.from({ length: site.members }, (_, index): PlannedMember => ({
     name: `m${index}`,
     client: `${site.network?.members[index]?.address ?? "127.0.0.1"}:${ports[2 * index]}`,
@@ -167,27 +157,6 @@ const startMembers = (
     }))
   })
 }
-
-const untilReady = Effect.fnUntraced(function* (
-  site: LabSite,
-  members: ReadonlyArray<LabMember>
-): Effect.fn.Return<"Ready" | "PortTaken", LabError> {
-  const began = yield* Clock.currentTimeMillis
-  while (true) {
-    for (const member of members) {
-      if (yield* ProcessTree.isRunning(member)) continue
-      const log = yield* attempt(site, () => fs.readFileSync(member.log, "utf8"))
-      if (/address already in use/i.test(log)) return "PortTaken"
-      return yield* didNotStart(site, `${member.name} ended: ${log.trim().split("\n").slice(-5).join(" | ")}`)
-    }
-    const problem = yield* readiness(members)
-    if (problem === "") return "Ready"
-    if ((yield* Clock.currentTimeMillis) - began > startTimeout) {
-      return yield* didNotStart(site, `The cluster was not ready after ${startTimeout / 1000} s: ${problem}.`)
-    }
-    yield* Effect.sleep(50)
-  }
-})
 
 class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { message: Schema.String }) {}
 

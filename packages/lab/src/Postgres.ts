@@ -3,16 +3,14 @@
  * primary (`ANY 1 (s1, s2)`, measured: one standby may go, with both gone a commit waits for ever). It listens on
  * 127.0.0.1 only and asks for a password, since whoever is superuser runs commands as the lab's user.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as path from "node:path"
 import type { Client } from "pg"
+import { attempt, didNotStart, portsFor, untilReady } from "./LabStart.ts"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
 import * as PostgresBinaries from "./PostgresBinaries.ts"
-import * as ProcessTree from "./ProcessTree.ts"
 
 /** Labs of PostgreSQL with quorum commit. */
 export const postgres: LabModule = {
@@ -29,7 +27,7 @@ export const postgres: LabModule = {
       const plan = yield* planMembers(site, names)
       yield* configure(site, plan, password)
       const members = yield* startMembers(site, binaries, plan)
-      const outcome = yield* untilReady(site, members, password)
+      const outcome = yield* untilReady(site, members, readiness(members, password))
       if (outcome === "Ready") return { members, configuration: configurationOf(site, members) }
       yield* site.stop(members)
       if (tries === 5) return yield* didNotStart(site, `No free ports were found in ${tries} tries.`)
@@ -41,13 +39,6 @@ export const postgres: LabModule = {
 
 const user = "postgres"
 const database = "postgres"
-const startTimeout = 60_000
-
-const didNotStart = (site: LabSite, detail: string) => new LabError({ lab: site.name, reason: "DidNotStart", detail })
-
-const attempt = <A>(site: LabSite, evaluate: () => A): Effect.Effect<A, LabError> =>
-  Effect.try({ try: evaluate, catch: (cause) => didNotStart(site, (cause as Error).message) })
-
 const give = (site: LabSite, file: string): void => {
   if (site.runAs !== null) fs.chownSync(file, site.runAs.uid, site.runAs.gid)
 }
@@ -122,37 +113,13 @@ interface PlannedMember {
 }
 
 const planMembers = Effect.fnUntraced(function* (site: LabSite, names: ReadonlyArray<string>) {
-  const ports = yield* Effect.tryPromise({
-    try: () => freePorts(names.length),
-    catch: (cause) => didNotStart(site, String(cause))
-  })
+  const ports = yield* portsFor(site, names.length)
   return names.map((name, index): PlannedMember => ({
     name,
     port: ports[index]!,
     dataDirectory: dataDirectory(site, name)
   }))
 })
-
-// Below the ports that the kernel gives to outgoing connections (32768 and up), or one could take a member's port while
-// it is down. All are held together, so that no port is chosen twice; another program may still be quicker.
-const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
-  const held: Array<net.Server> = []
-  const ports: Array<number> = []
-  for (let tries = 0; ports.length < count && tries < 1000; tries++) {
-    const port = crypto.randomInt(20_000, 32_000)
-    const server = net.createServer()
-    const bound = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false))
-      server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(true))
-    })
-    if (!bound) continue
-    held.push(server)
-    ports.push(port)
-  }
-  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
-  if (ports.length < count) throw new Error("no free port between 20000 and 32000")
-  return ports
-}
 
 const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
@@ -218,28 +185,6 @@ const startMembers = (
       })
     )
   })
-
-const untilReady = Effect.fnUntraced(function* (
-  site: LabSite,
-  members: ReadonlyArray<LabMember>,
-  password: string
-): Effect.fn.Return<"Ready" | "PortTaken", LabError> {
-  const began = yield* Clock.currentTimeMillis
-  while (true) {
-    for (const member of members) {
-      if (yield* ProcessTree.isRunning(member)) continue
-      const log = yield* attempt(site, () => fs.readFileSync(member.log, "utf8"))
-      if (/Address already in use/.test(log)) return "PortTaken"
-      return yield* didNotStart(site, `${member.name} ended: ${log.trim().split("\n").slice(-5).join(" | ")}`)
-    }
-    const problem = yield* readiness(members, password)
-    if (problem === "") return "Ready"
-    if ((yield* Clock.currentTimeMillis) - began > startTimeout) {
-      return yield* didNotStart(site, `The cluster was not ready after ${startTimeout / 1000} s: ${problem}.`)
-    }
-    yield* Effect.sleep(50)
-  }
-})
 
 // Empty once every standby streams and answers and one write was acknowledged by the quorum.
 const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.Effect<string> =>

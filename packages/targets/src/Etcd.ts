@@ -18,22 +18,12 @@ import * as EtcdProbe from "./EtcdProbe.ts"
 import * as EtcdProcess from "./EtcdProcess.ts"
 import * as EtcdTopology from "./EtcdTopology.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
+import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 /** One member of an etcd cluster. */
-export const EtcdMember = Schema.Struct({
-  /** The name we give it; etcd's own where that is convenient. */
-  name: Schema.String.check(Schema.isMinLength(1, { expected: "a member's name" })),
-  /** The client address. */
-  address: Schema.String.check(
-    Schema.isPattern(/^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/, { expected: "an address such as 127.0.0.1:2379" })
-  ),
-  /** The label of the host it runs on; a member without one can be watched but not taken out. */
-  host: Schema.optionalKey(Schema.String),
-  /** Its data directory on that host, to have it checked. */
-  dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
-}).annotate({ identifier: "EtcdMember" })
+export const EtcdMember = Schema.Struct(MemberAddress.fields("127.0.0.1:2379")).annotate({ identifier: "EtcdMember" })
 /** One member of an etcd cluster. */
 export type EtcdMember = typeof EtcdMember.Type
 
@@ -125,20 +115,13 @@ const memberOf = Effect.fnUntraced(function* (
   member: EtcdMember,
   hosts: ReadonlyMap<string, Host>
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
-  const host = member.host === undefined ? null : hosts.get(member.host)
-  if (host === undefined) {
-    const detail = `${member.name} runs on host "${member.host}", which is not configured`
-    return yield* new TargetError({ cluster, endpoint: member.address, reason: "Misconfigured", detail })
-  }
-  const shares = members.some(
-    (other) => other !== member && (other.host === member.host || hostPart(other.address) === hostPart(member.address))
-  )
+  const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
   const gateway = yield* EtcdGateway.make(member.address)
   const late = (after: number) =>
     new EtcdGateway.GatewayError({ reason: "TimedOut", detail: `${member.address} did not answer within ${after} ms` })
   return {
     member,
-    node: host === null || shares ? `${cluster}-${member.name}` : host.label,
+    node,
     host,
     askStatus: yield* OpenQuestion.make(gateway.call(EtcdGateway.status), { giveUp, late }),
     askList: yield* OpenQuestion.make(gateway.call(EtcdGateway.memberList), { giveUp, late }),
@@ -146,8 +129,6 @@ const memberOf = Effect.fnUntraced(function* (
     believed: null
   }
 })
-
-const hostPart = (address: string): string => address.slice(0, address.lastIndexOf(":"))
 
 // Members that stand still would else cost each question its whole time, and a short hold has time for few questions.
 const statuses = Effect.fnUntraced(function* (

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as http from "node:http"
+import * as MemberAddress from "./MemberAddress.ts"
 
 /**
  * `Unreachable`: no connection, so nothing was sent. `Lost`: the connection ended while the call was open. `Refused`: the
@@ -134,12 +135,10 @@ const exchange = (
   body: string | null
 ): Effect.Effect<{ readonly status: number; readonly text: string }, GatewayError> =>
   Effect.callback((resume) => {
-    const colon = address.lastIndexOf(":")
     let sent = false
     const request = http.request({
       agent,
-      host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
-      port: Number(address.slice(colon + 1)),
+      ...MemberAddress.split(address),
       method: body === null ? "GET" : "POST",
       path
     })

@@ -44,7 +44,7 @@ export const make = Effect.fnUntraced(function* <A, E>(
         Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp)))
         open = undefined
       }
-      const asked = open ?? (yield* begin)
+      const asked = open ?? (yield* Effect.uninterruptible(begin))
       return yield* Deferred.await(asked.answer).pipe(
         Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late(patience)) })
       )

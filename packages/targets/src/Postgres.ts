@@ -14,6 +14,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
+import * as MemberAddress from "./MemberAddress.ts"
 import { ConnectionError, type ConnectionSettings, type Session, session } from "./PostgresConnection.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
@@ -27,19 +28,10 @@ export const Secret = Schema.Union([
   Schema.Struct({ file: Schema.String })
 ]).annotate({ expected: "a secret, { env: name } or { file: path }" })
 
-/** One member of a PostgreSQL cluster. */
-export const PostgresMember = Schema.Struct({
-  /** Its name in `synchronous_standby_names`, which is the `application_name` of its replication connection. */
-  name: Schema.String.check(Schema.isMinLength(1, { expected: "a member's name" })),
-  /** The client address. */
-  address: Schema.String.check(
-    Schema.isPattern(/^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/, { expected: "an address such as 127.0.0.1:5432" })
-  ),
-  /** The label of the host it runs on; a member without one can be watched but not taken out. */
-  host: Schema.optionalKey(Schema.String),
-  /** Its data directory on that host, where the user may not see `data_directory` or to have it checked. */
-  dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
-}).annotate({ identifier: "PostgresMember" })
+/** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
+export const PostgresMember = Schema.Struct(MemberAddress.fields("127.0.0.1:5432")).annotate({
+  identifier: "PostgresMember"
+})
 /** One member of a PostgreSQL cluster. */
 export type PostgresMember = typeof PostgresMember.Type
 
@@ -169,17 +161,10 @@ const memberOf = Effect.fnUntraced(function* (
   hosts: ReadonlyMap<string, Host>,
   connectionTo: ConnectionTo
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
-  const host = member.host === undefined ? null : hosts.get(member.host)
-  if (host === undefined) {
-    const detail = `${member.name} runs on host "${member.host}", which is not configured`
-    return yield* new TargetError({ cluster, endpoint: member.address, reason: "Misconfigured", detail })
-  }
-  const shares = members.some(
-    (other) => other !== member && (other.host === member.host || hostPart(other.address) === hostPart(member.address))
-  )
+  const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
   return {
     member,
-    node: host === null || shares ? `${cluster}-${member.name}` : host.label,
+    node,
     host,
     session: yield* session(connectionTo("inquorate-discovery")(member.address), PostgresTopology.question, {
       patience: answerTimeout,
@@ -188,8 +173,6 @@ const memberOf = Effect.fnUntraced(function* (
     located: null
   }
 })
-
-const hostPart = (address: string): string => address.slice(0, address.lastIndexOf(":"))
 
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name } = open.member
@@ -228,7 +211,7 @@ const locate = Effect.fnUntraced(function* (
   const key = JSON.stringify([startedAt, dataDirectory])
   if (open.located?.key === key) return { process: open.located.process, problem: "" }
   const { address, dataDirectory: configured = "" } = open.member
-  const port = Number(address.slice(address.lastIndexOf(":") + 1))
+  const { port } = MemberAddress.split(address)
   const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, port, backend }, timeout)
   open.located = located.process === null ? null : { key, process: located.process }
   return located

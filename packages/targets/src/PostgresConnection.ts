@@ -3,13 +3,13 @@
  * for a server that is stopped longer than it is told to: the question goes on alone, and who asks next while it is
  * still unanswered waits for the same answer.
  */
-import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Client, DatabaseError } from "pg"
+import * as MemberAddress from "./MemberAddress.ts"
+import * as OpenQuestion from "./OpenQuestion.ts"
 
 /** Where and as whom to connect. */
 export interface ConnectionSettings {
@@ -52,7 +52,7 @@ export interface Connection {
 /** Connects, for as long as it takes; interruption drops the socket. */
 export const open = (settings: ConnectionSettings): Effect.Effect<Connection, ConnectionError> =>
   Effect.callback((resume) => {
-    const { host, port } = splitAddress(settings.address)
+    const { host, port } = MemberAddress.split(settings.address)
     const { password } = settings
     let asked = false
     const client = new Client({
@@ -97,9 +97,7 @@ export const session = Effect.fnUntraced(function* (
   text: string,
   { giveUp, patience }: { readonly patience: number; readonly giveUp: number }
 ): Effect.fn.Return<Session, never, Scope.Scope> {
-  const scope = yield* Effect.scope
   let connection: Connection | undefined
-  let open_: Asked | undefined
   yield* Effect.addFinalizer(() => Effect.sync(() => connection?.destroy()))
 
   const exchange = Effect.gen(function* () {
@@ -108,52 +106,16 @@ export const session = Effect.fnUntraced(function* (
     const reply = yield* Effect.onInterrupt(current.query(text), () => Effect.sync(current.destroy))
     return { ...reply, backend: current.backend }
   })
-  const begin = Effect.gen(function* () {
-    const answer = yield* Deferred.make<Reply & { readonly backend: number }, ConnectionError>()
-    const asked: Asked = { answer, since: yield* Clock.currentTimeMillis, abandoned: yield* Deferred.make<void>() }
-    open_ = asked
-    yield* exchange.pipe(
-      Effect.raceFirst(
-        Effect.andThen(Deferred.await(asked.abandoned), Effect.fail(timedOut(settings.address, giveUp)))
-      ),
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          if (open_ === asked) open_ = undefined
-          Deferred.doneUnsafe(answer, exit)
-        })
-      ),
-      Effect.forkIn(scope)
-    )
-    return asked
-  })
-  const ask = Effect.gen(function* () {
-    if (open_ !== undefined && (yield* Clock.currentTimeMillis) - open_.since > giveUp) {
-      Deferred.doneUnsafe(open_.abandoned, Effect.void)
-      open_ = undefined
-    }
-    const asked = open_ ?? (yield* Effect.uninterruptible(begin))
-    return yield* Deferred.await(asked.answer).pipe(
-      Effect.timeoutOrElse({ duration: patience, orElse: () => timedOut(settings.address, patience) })
-    )
-  })
-  return { ask }
+  const late = (after: number): ConnectionError =>
+    new ConnectionError({
+      reason: "TimedOut",
+      code: "",
+      detail: `${settings.address} did not answer within ${after} ms`
+    })
+  return { ask: (yield* OpenQuestion.make(exchange, { giveUp, late }))(patience) }
 })
 
 // --- internal ---
-
-interface Asked {
-  readonly answer: Deferred.Deferred<Reply & { readonly backend: number }, ConnectionError>
-  readonly abandoned: Deferred.Deferred<void>
-  readonly since: number
-}
-
-const timedOut = (address: string, after: number): ConnectionError =>
-  new ConnectionError({ reason: "TimedOut", code: "", detail: `${address} did not answer within ${after} ms` })
-
-const splitAddress = (address: string): { readonly host: string; readonly port: number } => {
-  const colon = address.lastIndexOf(":")
-  return { host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port: Number(address.slice(colon + 1)) }
-}
 
 // The process number arrives with the greeting; the client keeps it in a field that its types do not show.
 const backendOf = (client: Client): number => (client as Client & { readonly processID?: number }).processID ?? 0

@@ -66,27 +66,6 @@ export const FaultPayload = Schema.Union([
   )
 ])
 
-/** A member that a fault would act on. */
-export const Touched = Schema.Struct({
-  cluster: Schema.String,
-  group: Schema.String,
-  member: Schema.String,
-  node: Schema.String
-}).annotate({ identifier: "Touched" })
-/** A member that a fault would act on. */
-export type Touched = typeof Touched.Type
-
-/**
- * A fault that was planned without touching anything. A quorum loss has the plan of its cut; the other kinds have no
- * arithmetic, and say which members they would act on by `touches`.
- */
-export const FaultPreview = Schema.Struct({
-  ...PlanPreview.fields,
-  touches: Schema.optionalKey(Schema.Array(Touched))
-}).annotate({ identifier: "FaultPreview" })
-/** A fault that was planned without touching anything. */
-export type FaultPreview = typeof FaultPreview.Type
-
 /** The body of an error. */
 export const ApiErrorBody = Schema.Struct({
   Error: Schema.Struct({ Code: FabricErrorCode, Message: Schema.String }),
@@ -142,7 +121,7 @@ const clusters = HttpApiEndpoint.get("clusters", "/v1/clusters", {
 
 const plan = HttpApiEndpoint.post("plan", "/v1/plan", {
   payload: FaultPayload,
-  success: FaultPreview,
+  success: PlanPreview,
   error: refusals
 }).annotate(OpenApi.Summary, "Plan a fault without touching anything")
 

@@ -28,7 +28,6 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
 import * as MetricsText from "./MetricsText.ts"
-import * as Preview from "./Preview.ts"
 
 // --- models ---
 
@@ -121,7 +120,7 @@ const handlers = (heartbeat: Duration.Input) =>
       return handlers.handleAll({
         health: () => Effect.succeed({ status: "ok" as const }),
         clusters: () => operations.clusters,
-        plan: ({ payload }) => Effect.mapError(Preview.of(operations, payload), toApiError),
+        plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
           operations.list(query.limit ?? listLimit.usual).pipe(

@@ -4,7 +4,7 @@
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
-import { type ClusterView, OperationChange, type OperationDetail } from "@inquorate/core/Operations"
+import { type ClusterView, OperationChange, type OperationDetail, type PlanPreview } from "@inquorate/core/Operations"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Api, ApiError, ApiErrorBody, type FaultPreview, type OperationView, type StartReceipt } from "./Api.ts"
+import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
 import * as TransportCause from "./TransportCause.ts"
 
 // --- errors ---
@@ -40,7 +40,7 @@ type Call<A> = Effect.Effect<A, ApiError | ClientError>
 /** The calls of `/v1`. */
 export interface Client {
   readonly clusters: Call<ReadonlyArray<ClusterView>>
-  readonly plan: (request: FaultRequest) => Call<FaultPreview>
+  readonly plan: (request: FaultRequest) => Call<PlanPreview>
   /** Starts, or gives back the operation that the same start began before. */
   readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
   /** The newest operations, in the order they were received. */

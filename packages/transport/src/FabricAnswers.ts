@@ -1,61 +1,31 @@
 /**
- * What the client reads of a Service Fabric gateway's answers. Only what identifies an entity has to be there: whatever
- * else an older, a newer or a busier gateway leaves out is absent, properties that are not declared are dropped, `null`
- * counts as absent, and a word that is not known here becomes the enumeration's own word for that.
+ * What the client reads of a Service Fabric gateway's answers: the objects of the model, of which only what identifies an
+ * entity has to be there. Whatever else an older, a newer or a busier gateway leaves out is absent, and `null` counts as
+ * absent.
  * Source: the 8.2 specification and the open-source gateway.
  */
-import { Guid } from "@inquorate/core/Guid"
 import * as Wire from "@inquorate/core/Wire"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Struct from "effect/Struct"
 import * as Model from "./FabricModel.ts"
 
 // --- models ---
 
-/** One of the words, or `otherwise` for one that a newer gateway may have. */
-const word = <const Words extends ReadonlyArray<string>>(words: Words, otherwise: Words[number]) =>
-  Schema.String.pipe(
-    Schema.decodeTo(
-      Schema.Literals(words),
-      SchemaTransformation.transform({
-        decode: (text: string) => (words.includes(text) ? (text as Words[number]) : otherwise),
-        encode: (known: Words[number]) => known
-      })
-    )
-  )
-
-/** A 64-bit integer in decimal; a gateway that sends a number is understood as well. */
-const Int64 = Schema.Union([Schema.String, Schema.Finite]).pipe(
-  Schema.decodeTo(
-    Model.Int64,
-    SchemaTransformation.transform({
-      decode: (value: string | number) => String(value),
-      encode: (text: string): string | number => text
-    })
-  )
-)
-
-const Id = Schema.String.pipe(
-  Schema.decodeTo(
-    Guid,
-    SchemaTransformation.transform({ decode: (text: string) => text.toLowerCase(), encode: (id: string) => id })
-  )
-)
-
-const Flag = Schema.optionalKey(Schema.Boolean)
 const Text = Schema.optionalKey(Schema.String)
-const Count = Schema.optionalKey(Schema.Int)
-const Long = Schema.optionalKey(Int64)
-const Health = word(Model.HealthState.literals, "Unknown")
-const HealthKey = Schema.optionalKey(Health)
-const Kind = word(Model.ServiceKind.literals, "Invalid")
-const State = word(Wire.OperationState.literals, "Invalid")
+
+/** An object of the model in which only the named properties have to be there. */
+const sparse = <Fields extends Schema.Struct.Fields, const Keys extends ReadonlyArray<keyof Fields>>(
+  model: Schema.Struct<Fields>,
+  required: Keys
+) => model.mapFields(Struct.mapOmit(required, Schema.optionalKey))
+
+const State = Model.word(Wire.OperationState.literals, "Invalid")
 
 const PartitionResult = Schema.Struct({
   ErrorCode: Schema.Int,
-  SelectedPartition: Schema.Struct({ ServiceName: Schema.String, PartitionId: Id })
+  SelectedPartition: Schema.Struct({ ServiceName: Schema.String, PartitionId: Model.Id })
 })
 
 /** The answer of GetQuorumLossProgress. */
@@ -73,238 +43,117 @@ export const NodeTransitionProgress = Schema.Struct({
   NodeTransitionResult: Schema.optionalKey(
     Schema.Struct({
       ErrorCode: Schema.Int,
-      NodeResult: Schema.Struct({ NodeName: Schema.String, NodeInstanceId: Int64 })
+      NodeResult: Schema.Struct({ NodeName: Schema.String, NodeInstanceId: Model.Int64 })
     })
   )
 })
 
 /** The answer of GetFaultOperationList. */
 export const OperationStatusList = Schema.Array(
-  Schema.Struct({ OperationId: Id, State, Type: word(Wire.OperationType.literals, "Invalid") })
+  Schema.Struct({ OperationId: Model.Id, State, Type: Model.word(Wire.OperationType.literals, "Invalid") })
 )
 
 /** A page of a list; the last has no token or an empty one. */
 export const page = <S extends Schema.Top>(item: S) =>
   Schema.Struct({ ContinuationToken: Text, Items: Schema.Array(item) })
 
+const unread = ["NodeTags", "IsNodeByNodeUpgradeInProgress", "InfrastructurePlacementID"] as const
+
 /** A node. `InstanceId` is what a transition of the node has to name. */
 export const NodeInfo = Schema.Struct({
-  Name: Schema.String,
-  InstanceId: Int64,
-  IpAddressOrFQDN: Text,
-  Type: Text,
-  CodeVersion: Text,
-  ConfigVersion: Text,
-  NodeStatus: Schema.optionalKey(word(Model.NodeInfo.fields.NodeStatus.literals, "Unknown")),
-  NodeUpTimeInSeconds: Long,
-  HealthState: HealthKey,
-  IsSeedNode: Flag,
-  UpgradeDomain: Text,
-  FaultDomain: Text,
-  Id: Schema.optionalKey(Schema.Struct({ Id: Schema.String })),
-  NodeDeactivationInfo: Schema.optionalKey(
-    Schema.Struct({ NodeDeactivationIntent: Text, NodeDeactivationStatus: Text })
-  ),
-  IsStopped: Flag,
-  NodeDownTimeInSeconds: Long,
-  NodeUpAt: Text,
-  NodeDownAt: Text
+  ...Struct.omit(sparse(Model.NodeInfo, ["Name", "InstanceId"]).fields, unread),
+  NodeDeactivationInfo: Schema.optionalKey(sparse(Model.NodeDeactivationInfo, []))
 })
 /** A node. */
 export type NodeInfo = typeof NodeInfo.Type
 
 /** An application. */
 export const ApplicationInfo = Schema.Struct({
-  Id: Schema.String,
-  Name: Schema.String,
-  TypeName: Text,
-  TypeVersion: Text,
-  Status: Schema.optionalKey(word(Model.ApplicationInfo.fields.Status.literals, "Invalid")),
-  Parameters: Schema.optionalKey(Schema.Array(Schema.Struct({ Key: Schema.String, Value: Text }))),
-  HealthState: HealthKey,
-  ApplicationDefinitionKind: Text
+  ...sparse(Model.ApplicationInfo, ["Id", "Name"]).fields,
+  Parameters: Schema.optionalKey(Schema.Array(sparse(Model.ApplicationParameter, ["Key"])))
 })
 /** An application. */
 export type ApplicationInfo = typeof ApplicationInfo.Type
 
 /** A service. */
-export const ServiceInfo = Schema.Struct({
-  Id: Schema.String,
-  ServiceKind: Kind,
-  Name: Schema.String,
-  TypeName: Text,
-  ManifestVersion: Text,
-  HealthState: HealthKey,
-  ServiceStatus: Schema.optionalKey(word(Model.ServiceInfo.fields.ServiceStatus.literals, "Unknown")),
-  IsServiceGroup: Flag,
-  HasPersistedState: Flag
-})
+export const ServiceInfo = sparse(Model.ServiceInfo, ["Id", "Name", "ServiceKind"])
 /** A service. */
 export type ServiceInfo = typeof ServiceInfo.Type
 
 /** How a service was described when it was made. */
-export const ServiceDescription = Schema.Struct({
-  ServiceKind: Kind,
-  ApplicationName: Text,
-  ServiceName: Schema.String,
-  ServiceTypeName: Text,
-  PartitionDescription: Schema.Struct({
-    PartitionScheme: word(["Invalid", "Singleton", "UniformInt64Range", "Named"], "Invalid"),
-    Count,
-    LowKey: Long,
-    HighKey: Long,
-    Names: Schema.optionalKey(Schema.Array(Schema.String))
-  }),
-  TargetReplicaSetSize: Count,
-  MinReplicaSetSize: Count,
-  HasPersistedState: Flag,
-  InstanceCount: Count
-})
+export const ServiceDescription = Model.ServiceDescription
 /** How a service was described when it was made. */
 export type ServiceDescription = typeof ServiceDescription.Type
 
-const Epoch = Schema.optionalKey(Schema.Struct({ ConfigurationVersion: Int64, DataLossVersion: Int64 }))
-
 /** A partition; the epoch and the loss duration have another name on the open-source gateway than in the specification. */
-export const Partition = Schema.Struct({
-  ServiceKind: Kind,
-  PartitionInformation: Schema.Struct({
-    ServicePartitionKind: word(["Invalid", "Singleton", "Int64Range", "Named"], "Invalid"),
-    Id,
-    LowKey: Long,
-    HighKey: Long,
-    Name: Text
-  }),
-  HealthState: HealthKey,
-  PartitionStatus: Schema.optionalKey(word(Model.PartitionStatus.literals, "Invalid")),
-  TargetReplicaSetSize: Count,
-  MinReplicaSetSize: Count,
-  InstanceCount: Count,
-  PrimaryEpoch: Epoch,
-  CurrentConfigurationEpoch: Epoch,
-  LastQuorumLossDuration: Text,
-  LastQuorumLossDurationInSeconds: Long
-})
+export const Partition = sparse(Model.Partition, ["ServiceKind", "PartitionInformation"])
 /** A partition. */
 export type Partition = typeof Partition.Type
 
 /** A replica of a stateful service, or an instance of a stateless one. */
-export const Replica = Schema.Struct({
-  ServiceKind: Kind,
-  ReplicaId: Long,
-  InstanceId: Long,
-  ReplicaRole: Schema.optionalKey(
-    word(
-      [
-        "Unknown",
-        "None",
-        "Primary",
-        "IdleSecondary",
-        "ActiveSecondary",
-        "IdleAuxiliary",
-        "ActiveAuxiliary",
-        "PrimaryAuxiliary"
-      ],
-      "Unknown"
-    )
-  ),
-  ReplicaStatus: Schema.optionalKey(word(Model.Replica.fields.ReplicaStatus.literals, "Invalid")),
-  HealthState: HealthKey,
-  NodeName: Text,
-  Address: Text,
-  LastInBuildDurationInSeconds: Long
-})
+export const Replica = sparse(Model.Replica, ["ServiceKind"])
 /** A replica. */
 export type Replica = typeof Replica.Type
 
 /** The name and id of an application or a service. */
 export const NameInfo = Model.NameInfo
 
-/** What somebody reported of an entity's health. `TimeToLiveInMilliSeconds` is an ISO 8601 duration despite its name. */
-export const HealthEvent = Schema.Struct({
-  SourceId: Schema.String,
-  Property: Schema.String,
-  HealthState: Health,
-  TimeToLiveInMilliSeconds: Text,
-  Description: Text,
-  SequenceNumber: Long,
-  RemoveWhenExpired: Flag,
-  IsExpired: Flag,
-  SourceUtcTimestamp: Text,
-  LastModifiedUtcTimestamp: Text
-})
-
-const Number64 = Schema.optionalKey(Schema.Union([Schema.Finite, Schema.FiniteFromString]))
-
+// What every health has besides its own; why an entity is not healthy is taken in whatever form it comes.
 const health = {
-  AggregatedHealthState: Health,
-  HealthEvents: Schema.optionalKey(Schema.Array(HealthEvent)),
   UnhealthyEvaluations: Schema.optionalKey(Schema.Array(Schema.Unknown)),
   HealthStatistics: Schema.optionalKey(
     Schema.Struct({
       HealthStateCountList: Schema.optionalKey(
-        Schema.Array(
-          Schema.Struct({
-            EntityKind: Schema.String,
-            HealthStateCount: Schema.Struct({ OkCount: Number64, WarningCount: Number64, ErrorCount: Number64 })
-          })
-        )
+        Schema.Array(Schema.Struct({ EntityKind: Schema.String, HealthStateCount: sparse(Model.HealthStateCount, []) }))
       )
     })
   )
 }
 
-const named = Schema.Array(Schema.Struct({ Name: Schema.String, AggregatedHealthState: Health }))
-
 /** The health of the cluster with that of its nodes and applications. */
 export const ClusterHealth = Schema.Struct({
+  ...sparse(Model.ClusterHealth, ["AggregatedHealthState"]).fields,
   ...health,
-  NodeHealthStates: Schema.optionalKey(named),
-  ApplicationHealthStates: Schema.optionalKey(named)
+  NodeHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.NodeHealthState, ["Name", "AggregatedHealthState"])))
 })
 /** The health of the cluster. */
 export type ClusterHealth = typeof ClusterHealth.Type
 
 /** The health of a node. */
-export const NodeHealth = Schema.Struct({ ...health, Name: Text })
+export const NodeHealth = Schema.Struct({ ...sparse(Model.NodeHealth, ["AggregatedHealthState"]).fields, ...health })
 /** The health of a node. */
 export type NodeHealth = typeof NodeHealth.Type
 
 /** The health of an application with that of its services. */
 export const ApplicationHealth = Schema.Struct({
-  ...health,
-  Name: Text,
-  ServiceHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ ServiceName: Schema.String, AggregatedHealthState: Health }))
-  )
+  ...sparse(Model.ApplicationHealth, ["AggregatedHealthState"]).fields,
+  ...health
 })
 /** The health of an application. */
 export type ApplicationHealth = typeof ApplicationHealth.Type
 
 /** The health of a service with that of its partitions. */
 export const ServiceHealth = Schema.Struct({
-  ...health,
-  Name: Text,
-  PartitionHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ PartitionId: Id, AggregatedHealthState: Health }))
-  )
+  ...sparse(Model.ServiceHealth, ["AggregatedHealthState"]).fields,
+  ...health
 })
 /** The health of a service. */
 export type ServiceHealth = typeof ServiceHealth.Type
 
 /** The health of a partition with that of its replicas. */
 export const PartitionHealth = Schema.Struct({
+  ...sparse(Model.PartitionHealth, ["AggregatedHealthState"]).fields,
   ...health,
-  PartitionId: Schema.optionalKey(Id),
-  ReplicaHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ ReplicaId: Long, InstanceId: Long, AggregatedHealthState: Health }))
-  )
+  ReplicaHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.ReplicaHealthState, ["AggregatedHealthState"])))
 })
 /** The health of a partition. */
 export type PartitionHealth = typeof PartitionHealth.Type
 
 /** The health of a replica. */
-export const ReplicaHealth = Schema.Struct({ ...health, PartitionId: Schema.optionalKey(Id), ReplicaId: Long })
+export const ReplicaHealth = Schema.Struct({
+  ...sparse(Model.ReplicaHealth, ["AggregatedHealthState"]).fields,
+  ...health
+})
 /** The health of a replica. */
 export type ReplicaHealth = typeof ReplicaHealth.Type
 

@@ -1,23 +1,50 @@
 /**
  * The objects of the Service Fabric query API as they stand in JSON: PascalCase names, 64-bit integers as strings,
- * absent properties left out. The server answers in them and the client decodes them. Only the properties that we send
- * or read are declared; a decoder drops the many others that a real gateway sends.
+ * absent properties left out. The server answers in these types, whose strict schemas are `Schema.toType` of those here;
+ * decoding reads what others send: a word that is not known here becomes the enumeration's own word for that, a 64-bit
+ * integer may be a number, and properties that are not declared are dropped. What another gateway may leave out besides
+ * is told in `FabricAnswers.ts`.
  * Source: the 8.2 specification and the open-source gateway; where the two differ, `Partition` sends both names.
  */
 import { Guid } from "@inquorate/core/Guid"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
-/** A 64-bit integer in decimal, which JSON numbers cannot carry. */
-export const Int64 = Schema.String.check(Schema.isPattern(/^-?[0-9]+$/))
+/** One of the words, or `otherwise` for one that a newer gateway may have. */
+export const word = <const Words extends ReadonlyArray<string>>(words: Words, otherwise: Words[number]) =>
+  Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Literals(words),
+      SchemaTransformation.transform({
+        decode: (text: string) => (words.includes(text) ? (text as Words[number]) : otherwise),
+        encode: (known: Words[number]) => known
+      })
+    )
+  )
+
+/** A 64-bit integer in decimal, which JSON numbers cannot carry; a gateway that sends a number is understood as well. */
+export const Int64 = Schema.Union([Schema.String, Schema.Finite]).pipe(
+  Schema.decodeTo(
+    Schema.String.check(Schema.isPattern(/^-?[0-9]+$/)),
+    SchemaTransformation.transform({
+      decode: (value: string | number) => String(value),
+      encode: (text: string): string | number => text
+    })
+  )
+)
+
+/** A GUID in whatever case it comes. */
+export const Id = Schema.String.pipe(
+  Schema.decodeTo(
+    Guid,
+    SchemaTransformation.transform({ decode: (text: string) => text.toLowerCase(), encode: (id: string) => id })
+  )
+)
 
 /** The state of health of an entity. */
-export const HealthState = Schema.Literals(["Invalid", "Ok", "Warning", "Error", "Unknown"])
+export const HealthState = word(["Invalid", "Ok", "Warning", "Error", "Unknown"], "Unknown")
 /** The state of health of an entity. */
 export type HealthState = typeof HealthState.Type
-
-/** A page of a list: an empty token means that it is the last. */
-export const page = <S extends Schema.Top>(item: S) =>
-  Schema.Struct({ ContinuationToken: Schema.optionalKey(Schema.NullOr(Schema.String)), Items: Schema.Array(item) })
 
 /** The error body of every call. */
 export const FabricErrorBody = Schema.Struct({
@@ -26,6 +53,14 @@ export const FabricErrorBody = Schema.Struct({
 /** The error body of every call. */
 export type FabricErrorBody = typeof FabricErrorBody.Type
 
+/** Why a node was taken out of service, and how far that is. */
+export const NodeDeactivationInfo = Schema.Struct({
+  NodeDeactivationIntent: Schema.String,
+  NodeDeactivationStatus: Schema.String,
+  NodeDeactivationTask: Schema.Array(Schema.Unknown),
+  PendingSafetyChecks: Schema.Array(Schema.Unknown)
+})
+
 /** A node of the cluster. */
 export const NodeInfo = Schema.Struct({
   Name: Schema.String,
@@ -33,7 +68,7 @@ export const NodeInfo = Schema.Struct({
   Type: Schema.String,
   CodeVersion: Schema.String,
   ConfigVersion: Schema.String,
-  NodeStatus: Schema.Literals(["Invalid", "Up", "Down", "Enabling", "Disabling", "Disabled", "Unknown", "Removed"]),
+  NodeStatus: word(["Invalid", "Up", "Down", "Enabling", "Disabling", "Disabled", "Unknown", "Removed"], "Unknown"),
   NodeUpTimeInSeconds: Int64,
   HealthState,
   IsSeedNode: Schema.Boolean,
@@ -41,14 +76,7 @@ export const NodeInfo = Schema.Struct({
   FaultDomain: Schema.String,
   Id: Schema.Struct({ Id: Schema.String }),
   InstanceId: Int64,
-  NodeDeactivationInfo: Schema.optionalKey(
-    Schema.Struct({
-      NodeDeactivationIntent: Schema.String,
-      NodeDeactivationStatus: Schema.String,
-      NodeDeactivationTask: Schema.Array(Schema.Unknown),
-      PendingSafetyChecks: Schema.Array(Schema.Unknown)
-    })
-  ),
+  NodeDeactivationInfo: Schema.optionalKey(NodeDeactivationInfo),
   IsStopped: Schema.Boolean,
   NodeDownTimeInSeconds: Int64,
   NodeUpAt: Schema.String,
@@ -60,24 +88,27 @@ export const NodeInfo = Schema.Struct({
 /** A node of the cluster. */
 export type NodeInfo = typeof NodeInfo.Type
 
+/** A parameter of an application. */
+export const ApplicationParameter = Schema.Struct({ Key: Schema.String, Value: Schema.String })
+
 /** An application, which stands for a configured cluster. */
 export const ApplicationInfo = Schema.Struct({
   Id: Schema.String,
   Name: Schema.String,
   TypeName: Schema.String,
   TypeVersion: Schema.String,
-  Status: Schema.Literals(["Invalid", "Ready", "Upgrading", "Creating", "Deleting", "Failed"]),
-  Parameters: Schema.optionalKey(Schema.Array(Schema.Struct({ Key: Schema.String, Value: Schema.String }))),
+  Status: word(["Invalid", "Ready", "Upgrading", "Creating", "Deleting", "Failed"], "Invalid"),
+  Parameters: Schema.optionalKey(Schema.Array(ApplicationParameter)),
   HealthState,
   ApplicationDefinitionKind: Schema.optionalKey(
-    Schema.Literals(["Invalid", "ServiceFabricApplicationDescription", "Compose"])
+    word(["Invalid", "ServiceFabricApplicationDescription", "Compose"], "Invalid")
   )
 }).annotate({ identifier: "FabricApplicationInfo" })
 /** An application, which stands for a configured cluster. */
 export type ApplicationInfo = typeof ApplicationInfo.Type
 
 /** The kind of a service. */
-export const ServiceKind = Schema.Literals(["Invalid", "Stateless", "Stateful"])
+export const ServiceKind = word(["Invalid", "Stateless", "Stateful"], "Invalid")
 
 /** A service, which stands for a replicated group. */
 export const ServiceInfo = Schema.Struct({
@@ -87,7 +118,7 @@ export const ServiceInfo = Schema.Struct({
   TypeName: Schema.String,
   ManifestVersion: Schema.String,
   HealthState,
-  ServiceStatus: Schema.Literals(["Unknown", "Active", "Upgrading", "Deleting", "Creating", "Failed"]),
+  ServiceStatus: word(["Unknown", "Active", "Upgrading", "Deleting", "Creating", "Failed"], "Unknown"),
   IsServiceGroup: Schema.Boolean,
   HasPersistedState: Schema.optionalKey(Schema.Boolean)
 }).annotate({ identifier: "FabricServiceInfo" })
@@ -101,7 +132,7 @@ export const ServiceDescription = Schema.Struct({
   ServiceName: Schema.String,
   ServiceTypeName: Schema.String,
   PartitionDescription: Schema.Struct({
-    PartitionScheme: Schema.Literals(["Invalid", "Singleton", "UniformInt64Range", "Named"]),
+    PartitionScheme: word(["Invalid", "Singleton", "UniformInt64Range", "Named"], "Invalid"),
     Count: Schema.optionalKey(Schema.Int),
     LowKey: Schema.optionalKey(Int64),
     HighKey: Schema.optionalKey(Int64),
@@ -126,14 +157,10 @@ export type NameInfo = typeof NameInfo.Type
 export const Epoch = Schema.Struct({ ConfigurationVersion: Int64, DataLossVersion: Int64 })
 
 /** How a partition stands. */
-export const PartitionStatus = Schema.Literals([
-  "Invalid",
-  "Ready",
-  "NotReady",
-  "InQuorumLoss",
-  "Reconfiguring",
-  "Deleting"
-])
+export const PartitionStatus = word(
+  ["Invalid", "Ready", "NotReady", "InQuorumLoss", "Reconfiguring", "Deleting"],
+  "Invalid"
+)
 /** How a partition stands. */
 export type PartitionStatus = typeof PartitionStatus.Type
 
@@ -144,8 +171,8 @@ export type PartitionStatus = typeof PartitionStatus.Type
 export const Partition = Schema.Struct({
   ServiceKind,
   PartitionInformation: Schema.Struct({
-    ServicePartitionKind: Schema.Literals(["Invalid", "Singleton", "Int64Range", "Named"]),
-    Id: Guid,
+    ServicePartitionKind: word(["Invalid", "Singleton", "Int64Range", "Named"], "Invalid"),
+    Id,
     LowKey: Schema.optionalKey(Int64),
     HighKey: Schema.optionalKey(Int64),
     Name: Schema.optionalKey(Schema.String)
@@ -168,19 +195,22 @@ export const Replica = Schema.Struct({
   ServiceKind,
   ReplicaId: Schema.optionalKey(Int64),
   ReplicaRole: Schema.optionalKey(
-    Schema.Literals([
-      "Unknown",
-      "None",
-      "Primary",
-      "IdleSecondary",
-      "ActiveSecondary",
-      "IdleAuxiliary",
-      "ActiveAuxiliary",
-      "PrimaryAuxiliary"
-    ])
+    word(
+      [
+        "Unknown",
+        "None",
+        "Primary",
+        "IdleSecondary",
+        "ActiveSecondary",
+        "IdleAuxiliary",
+        "ActiveAuxiliary",
+        "PrimaryAuxiliary"
+      ],
+      "Unknown"
+    )
   ),
   InstanceId: Schema.optionalKey(Int64),
-  ReplicaStatus: Schema.Literals(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"]),
+  ReplicaStatus: word(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"], "Invalid"),
   HealthState,
   NodeName: Schema.String,
   Address: Schema.String,
@@ -196,7 +226,7 @@ export const HealthEvent = Schema.Struct({
   HealthState,
   TimeToLiveInMilliSeconds: Schema.optionalKey(Schema.String),
   Description: Schema.optionalKey(Schema.String),
-  SequenceNumber: Schema.optionalKey(Schema.String),
+  SequenceNumber: Schema.optionalKey(Int64),
   RemoveWhenExpired: Schema.optionalKey(Schema.Boolean),
   IsExpired: Schema.optionalKey(Schema.Boolean),
   SourceUtcTimestamp: Schema.optionalKey(Schema.String),
@@ -222,6 +252,12 @@ export const HealthEvaluation = Schema.Struct({
 /** Why an entity is not healthy. */
 export type HealthEvaluation = typeof HealthEvaluation.Type
 
+/** How many; the specification has it as a string, and a gateway sends a number. */
+const Count64 = Schema.Union([Schema.Int, Schema.FiniteFromString.check(Schema.isInt())])
+
+/** How many entities of a kind are in each state of health. */
+export const HealthStateCount = Schema.Struct({ OkCount: Count64, WarningCount: Count64, ErrorCount: Count64 })
+
 const healthOfAny = {
   AggregatedHealthState: HealthState,
   HealthEvents: Schema.optionalKey(Schema.Array(HealthEvent)),
@@ -232,11 +268,7 @@ const healthOfAny = {
         HealthStateCountList: Schema.Array(
           Schema.Struct({
             EntityKind: Schema.String,
-            HealthStateCount: Schema.Struct({
-              OkCount: Schema.Union([Schema.Int, Int64]),
-              WarningCount: Schema.Union([Schema.Int, Int64]),
-              ErrorCount: Schema.Union([Schema.Int, Int64])
-            })
+            HealthStateCount
           })
         )
       })
@@ -244,12 +276,17 @@ const healthOfAny = {
   )
 }
 
+/** How a node stands, in the health of the cluster. */
+export const NodeHealthState = Schema.Struct({
+  Name: Schema.String,
+  Id: Schema.Struct({ Id: Schema.String }),
+  AggregatedHealthState: HealthState
+})
+
 /** The health of the cluster with that of its nodes and applications. */
 export const ClusterHealth = Schema.Struct({
   ...healthOfAny,
-  NodeHealthStates: Schema.Array(
-    Schema.Struct({ Name: Schema.String, Id: Schema.Struct({ Id: Schema.String }), AggregatedHealthState: HealthState })
-  ),
+  NodeHealthStates: Schema.Array(NodeHealthState),
   ApplicationHealthStates: Schema.Array(Schema.Struct({ Name: Schema.String, AggregatedHealthState: HealthState }))
 }).annotate({ identifier: "FabricClusterHealth" })
 /** The health of the cluster with that of its nodes and applications. */
@@ -279,27 +316,26 @@ export const ServiceHealth = Schema.Struct({
   ...healthOfAny,
   Name: Schema.String,
   PartitionHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ PartitionId: Guid, AggregatedHealthState: HealthState }))
+    Schema.Array(Schema.Struct({ PartitionId: Id, AggregatedHealthState: HealthState }))
   )
 }).annotate({ identifier: "FabricServiceHealth" })
 /** The health of a service with that of its partitions. */
 export type ServiceHealth = typeof ServiceHealth.Type
 
+/** How a replica or an instance stands, in the health of its partition. */
+export const ReplicaHealthState = Schema.Struct({
+  ServiceKind,
+  PartitionId: Schema.optionalKey(Id),
+  ReplicaId: Schema.optionalKey(Int64),
+  InstanceId: Schema.optionalKey(Int64),
+  AggregatedHealthState: HealthState
+})
+
 /** The health of a partition with that of its replicas or instances. */
 export const PartitionHealth = Schema.Struct({
   ...healthOfAny,
-  PartitionId: Guid,
-  ReplicaHealthStates: Schema.optionalKey(
-    Schema.Array(
-      Schema.Struct({
-        ServiceKind,
-        PartitionId: Schema.optionalKey(Guid),
-        ReplicaId: Schema.optionalKey(Int64),
-        InstanceId: Schema.optionalKey(Int64),
-        AggregatedHealthState: HealthState
-      })
-    )
-  )
+  PartitionId: Id,
+  ReplicaHealthStates: Schema.optionalKey(Schema.Array(ReplicaHealthState))
 }).annotate({ identifier: "FabricPartitionHealth" })
 /** The health of a partition with that of its replicas or instances. */
 export type PartitionHealth = typeof PartitionHealth.Type
@@ -308,7 +344,7 @@ export type PartitionHealth = typeof PartitionHealth.Type
 export const ReplicaHealth = Schema.Struct({
   ...healthOfAny,
   ServiceKind,
-  PartitionId: Guid,
+  PartitionId: Id,
   ReplicaId: Schema.optionalKey(Int64),
   InstanceId: Schema.optionalKey(Int64)
 }).annotate({ identifier: "FabricReplicaHealth" })

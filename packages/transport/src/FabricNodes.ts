@@ -36,7 +36,7 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
       NodeDeactivationTask: [],
       PendingSafetyChecks: []
     },
-    IsStopped: facts?.stopped ?? (!up && world.stopped.has(node.name)),
+    IsStopped: World.isStopped(world, node),
     NodeDownTimeInSeconds: up ? "0" : since(facts?.downAt),
     NodeUpAt: formatTime(facts?.upAt ?? null),
     NodeDownAt: formatTime(facts?.downAt ?? null),

@@ -242,16 +242,13 @@ const scopeOf = (call: RecoverCall): RecoverScope => {
   }
 }
 
-/** Among how many of the newest operations the stops of nodes are looked for. */
-const stopsAmong = 1000
-
 // What is asked about is looked at now; nothing that a query answers is remembered.
 const query = (operations: Port, call: Queries.QueryCall, version: number): Answer =>
   Effect.gen(function* () {
     const clusters = yield* operations.clusters
     const holders = yield* operations.holders
-    const seen = World.make(clusters, holders, { now: yield* Clock.currentTimeMillis, version })
-    const world = World.wondersAboutStops(seen) ? World.withStops(seen, yield* operations.list(stopsAmong)) : seen
+    const aftermath = yield* operations.aftermath
+    const world = World.make(clusters, holders, aftermath, { now: yield* Clock.currentTimeMillis, version })
     const answered = Queries.answer(world, call)
     switch (answered._tag) {
       case "Found":

@@ -5,8 +5,8 @@
  */
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
-import type { ClusterView } from "@inquorate/core/Operations"
-import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
+import type { Aftermath, ClusterView } from "@inquorate/core/Operations"
+import { isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ServiceFacts } from "@inquorate/core/Topology"
@@ -51,9 +51,11 @@ export interface World {
   readonly system: Application
   /** In the order of their ids. */
   readonly nodes: ReadonlyArray<Node>
-  readonly losses: ReadonlyMap<Guid.Guid, Loss>
-  /** The nodes that a stop of ours holds, where their cluster does not tell so itself. */
+  /** The names of the nodes that a stop of ours holds, unless they are up again. */
   readonly stopped: ReadonlySet<string>
+  readonly losses: ReadonlyMap<Guid.Guid, Loss>
+  /** How long the last loss that has ended was. */
+  readonly lastLosses: ReadonlyMap<Guid.Guid, Millis>
 }
 
 // --- make ---
@@ -61,10 +63,11 @@ export interface World {
 /** The version of the runtime that we announce. */
 export const runtimeVersion = "8.2.0.0"
 
-/** The world that the clusters and the operations which hold partitions make. */
+/** The world that the clusters, the operations which hold partitions, and what ended ones have left make. */
 export const make = (
   clusters: ReadonlyArray<ClusterView>,
   holders: ReadonlyArray<Operation>,
+  { lastLosses, stoppedNodes }: Aftermath,
   moment: { readonly now: Instant; readonly version: number }
 ): World => {
   const nodes = nodesOf(clusters)
@@ -74,23 +77,10 @@ export const make = (
     applications: applications.sort((a, b) => (a.name < b.name ? -1 : 1)),
     system: systemOf(nodes, moment.now),
     nodes,
+    stopped: new Set(stoppedNodes),
     losses: lossesOf(holders),
-    stopped: new Set()
+    lastLosses: new Map(lastLosses.map(({ lasted, partitionId }) => [partitionId, lasted]))
   }
-}
-
-/** True where a node is down and its cluster does not tell why: whether we stopped it is ours to know. */
-export const wondersAboutStops = ({ nodes }: World): boolean => nodes.some((node) => node.facts === null && !isUp(node))
-
-/** The world with the nodes that stops among these operations hold: of each node the last one that Completed counts. */
-export const withStops = (world: World, operations: ReadonlyArray<Operation>): World => {
-  const stopped = new Set<string>()
-  for (const { request, stage } of operations) {
-    if (!isNodeRequest(request) || stage._tag !== "Completed") continue
-    if (stage.standing !== undefined && stage.standing.deadline > world.now) stopped.add(request.nodeName)
-    else stopped.delete(request.nodeName)
-  }
-  return { ...world, stopped }
 }
 
 /** The application with this name, the system application among them. */
@@ -153,12 +143,19 @@ export const statusOf = (world: World, topology: Topology): ServiceFacts["status
 
 /** How long the present loss of a partition's quorum has lasted, or the last one lasted. */
 export const lossOf = (world: World, topology: Topology): Millis => {
-  const loss = topology.service === undefined ? world.losses.get(topology.partitionId) : undefined
-  return loss === undefined ? factsOf(topology).lastQuorumLoss : Math.max(0, (loss.until ?? world.now) - loss.since)
+  const { partitionId, service } = topology
+  if (service !== undefined) return service.lastQuorumLoss
+  const loss = world.losses.get(partitionId)
+  if (loss !== undefined) return Math.max(0, (loss.until ?? world.now) - loss.since)
+  return world.lastLosses.get(partitionId) ?? 0
 }
 
 /** True for a node that is up, by its cluster's word or because a member on it is. */
 export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.some((member) => member.up)
+
+/** True for a node that was stopped by us or by its cluster's word, and is not up. */
+export const isStopped = (world: World, node: Node): boolean =>
+  node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node))
 
 /** The id of the replica that stands for a member: positive, 63 bits, in decimal. */
 export const replicaId = (partitionId: Guid.Guid, member: Member): string =>

@@ -21,7 +21,7 @@ import {
   RequestRefused
 } from "@inquorate/core/Operations"
 import { describeRefusal, explain, type PlannedFence, Refusal, refusalCode, smallestCut } from "@inquorate/core/Plan"
-import { durationOf, type FaultRequest, isNodeRequest, subjectOf } from "@inquorate/core/Request"
+import { durationOf, type FaultRequest, isNodeRequest, isQuorumLoss, subjectOf } from "@inquorate/core/Request"
 import { type Member, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
@@ -170,6 +170,14 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
       [...all.values()].find(
         ({ operation }) => holdsPartition(operation) && subjectOf(operation.request) === subjectOf(request)
       )
+    const touched = (request: FaultRequest): ReadonlyArray<Member> => {
+      if (!isNodeRequest(request)) {
+        return etcd.members.filter(({ role }) => request.mode === "AllReplicasOrInstances" || role !== "Primary")
+      }
+      return clusters
+        .flatMap((cluster) => cluster.groups)
+        .flatMap(({ members }) => members.filter((member) => member.node === request.nodeName))
+    }
     const guardNode = (nodeName: string, asked: string): Refusal | null => {
       const members = clusters.flatMap((cluster) => cluster.groups).flatMap((group) => group.members)
       if (!members.some((member) => member.node === nodeName)) return Refusal.cases.UnknownNode.make({ nodeName })
@@ -224,7 +232,11 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
       plan: (request) =>
         Effect.sync(() => {
           const refusal = guard(request)
-          if (refusal !== null) return { topology: null, plan: null, refusal }
+          if (refusal !== null) return { topology: null, plan: null, fences: [], notes: [], refusal }
+          if (!isQuorumLoss(request)) {
+            const fences = touched(request).map(({ name, node }) => ({ ...fence, member: name, node }))
+            return { topology: isNodeRequest(request) ? null : etcd, plan: null, fences, notes: ["as asked"], refusal }
+          }
           const cut = Result.getOrThrow(smallestCut(etcd, request.mode))
           const plan = {
             mode: request.mode,
@@ -236,7 +248,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
             fences: cut.map((member) => ({ ...fence, member: member.name, node: member.node })),
             arithmetic: explain(etcd, cut)
           }
-          return { topology: etcd, plan, refusal: null }
+          return { topology: etcd, plan, fences: plan.fences, notes: [], refusal }
         }),
       watch: (id) =>
         Stream.unwrap(
@@ -267,6 +279,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
           return Effect.void
         }),
       clusters: Effect.succeed(clusters),
+      aftermath: Effect.succeed({ stoppedNodes: [], lastLosses: [] }),
       unready: Effect.sync(() => (broken ? ["the store lies"] : [])),
       holders: Effect.sync(() => [...all.values()].map(({ operation }) => operation).filter(holdsPartition))
     })

@@ -106,25 +106,22 @@ describe("a start", () => {
 })
 
 describe("a plan", () => {
-  it.live("says which members a fault would act on, and what refuses it, without storing anything", () =>
+  it.live("is the answer of the worker for every kind: its fences, its notes or its refusal, with nothing stored", () =>
     served((client) =>
       Effect.gen(function* () {
         const members = (asked: FaultRequest) =>
-          Effect.map(client.plan(asked), ({ refusal, touches }) =>
-            refusal === null ? touches?.map(({ member }) => member) : refusal._tag
-          )
-        assert.deepStrictEqual(yield* members(loss), ["m0", "m1", "m2"])
+          Effect.map(client.plan(asked), ({ fences, notes, refusal }) => {
+            assert.deepStrictEqual(notes, refusal === null ? ["as asked"] : [])
+            return refusal === null ? fences.map(({ member }) => member) : refusal._tag
+          })
         assert.deepStrictEqual(yield* members({ ...restart, mode: "AllReplicasOrInstances" }), ["m0", "m1", "m2"])
         assert.deepStrictEqual(yield* members(restart), ["m1", "m2"])
         assert.deepStrictEqual(yield* members(stop), ["m1"])
-        assert.strictEqual(yield* members(begin), "NodeUp")
+        assert.deepStrictEqual(yield* members(begin), ["m1"])
         assert.strictEqual(yield* members({ ...stop, nodeName: "nowhere" }), "UnknownNode")
         assert.strictEqual(yield* members({ ...stop, instanceId: "1" }), "InstanceMismatch")
         assert.strictEqual(yield* members({ ...loss, serviceName: "fabric:/no/such" }), "UnknownService")
         assert.strictEqual(yield* members({ ...loss, partitionId: postgres.partitionId }), "UnknownPartition")
-        const down = { kind: "NodeTransition", nodeName: "orders-s2", instanceId: nodeInstanceId("orders-s2") } as const
-        assert.strictEqual(yield* members({ ...down, transition: "Stop", duration: 1 }), "NodeDown")
-        assert.deepStrictEqual(yield* members({ ...down, transition: "Start" }), ["s2"])
         assert.deepStrictEqual(yield* client.list(), [])
         yield* client.start(O, restart)
         assert.strictEqual(yield* members(loss), "Busy")
@@ -163,8 +160,8 @@ it.live("the OpenAPI document has every kind", () =>
         "RestartRequest",
         "NodeStopRequest",
         "NodeStartRequest",
-        "FaultPreview",
-        "Touched"
+        "PlanPreview",
+        "PlannedFence"
       ])
     })
   )

@@ -1,0 +1,61 @@
+/**
+ * What ended operations have left for those who browse: which nodes a stop of ours holds, and how long the last loss of
+ * each partition was. Read from the newest ended operations at most once a second; an ended loss is read once.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { collect } from "@inquorate/core/Evidence"
+import type { Guid } from "@inquorate/core/Guid"
+import { grace } from "@inquorate/core/Operation"
+import type { Aftermath } from "@inquorate/core/Operations"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
+import type { Instant, Millis } from "@inquorate/core/Time"
+
+/** Tells what ended operations have left. */
+export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath, StoreError> => {
+  let last: { readonly at: Instant; readonly found: Aftermath } | undefined
+  let held = new Map<Guid, Millis | null>()
+
+  const holdOf = (id: Guid): Effect.Effect<Millis | null, StoreError> => {
+    const known = held.get(id)
+    return known !== undefined
+      ? Effect.succeed(known)
+      : Effect.map(store.evidence(id, 0), (entries) => collect(entries).hold?.measured ?? null)
+  }
+
+  return Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    if (last !== undefined && now >= last.at && now - last.at < freshFor) return last.found
+    const ended = yield* store.list({ states: endedStates, limit: pageSize, newestFirst: true, after: null })
+    const nodes = new Map<string, boolean>()
+    const losses = new Map<Guid, Millis>()
+    const read = new Map<Guid, Millis | null>()
+    for (const { operation } of ended) {
+      const { id, request, stage } = operation
+      if (isNodeRequest(request)) {
+        // The newest that was carried out tells; only the hosts know whether its fences have not been ended otherwise.
+        if (stage._tag !== "Completed" || nodes.has(request.nodeName)) continue
+        const until = stage.standing === undefined ? 0 : stage.standing.deadline + grace
+        nodes.set(request.nodeName, request.transition === "Stop" && now < until)
+      } else if (isQuorumLoss(request) && !losses.has(request.partitionId)) {
+        const hold = yield* holdOf(id)
+        read.set(id, hold)
+        if (hold !== null) losses.set(request.partitionId, hold)
+      }
+    }
+    held = read
+    const found: Aftermath = {
+      stoppedNodes: [...nodes].filter(([, stopped]) => stopped).map(([name]) => name),
+      lastLosses: [...losses].map(([partitionId, lasted]) => ({ partitionId, lasted }))
+    }
+    last = { at: now, found }
+    return found
+  })
+}
+
+// --- internal ---
+
+const endedStates = ["Completed", "Faulted", "Cancelled", "ForceCancelled"] as const
+const pageSize = 200
+const freshFor: Millis = 1000

@@ -1,0 +1,57 @@
+/**
+ * What every configured member of every system has: a name, the `host:port` that clients reach it on, where an IPv6
+ * address stands in brackets, and, where it may be taken out, the host it runs on.
+ */
+import type { Host } from "@inquorate/core/Host"
+import { TargetError } from "@inquorate/core/Target"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** The fields of a member. `example` is an address such as the system's own; a message names it. */
+export const fields = (example: string) => ({
+  /** The name we give it, unless the system asks for its own. */
+  name: Schema.String.check(Schema.isMinLength(1, { expected: "a member's name" })),
+  /** The client address. */
+  address: Schema.String.check(
+    Schema.isPattern(/^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/, { expected: `an address such as ${example}` })
+  ),
+  /** The label of the host it runs on; a member without one can be watched but not taken out. */
+  host: Schema.optionalKey(Schema.String),
+  /** Its data directory on that host, where it has to be told or is to be checked. */
+  dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
+})
+
+/** A configured member as far as its place is told. */
+export interface Placed {
+  readonly name: string
+  readonly address: string
+  readonly host?: string
+}
+
+/**
+ * The host of a member, and the node that it stands on: its host's label, or a name of its own where it shares its host
+ * or its address with another member. Fails for a host that is not configured.
+ */
+export const place = (
+  cluster: string,
+  members: ReadonlyArray<Placed>,
+  member: Placed,
+  hosts: ReadonlyMap<string, Host>
+): Effect.Effect<{ readonly host: Host | null; readonly node: string }, TargetError> => {
+  const host = member.host === undefined ? null : hosts.get(member.host)
+  if (host === undefined) {
+    const detail = `${member.name} runs on host "${member.host}", which is not configured`
+    return Effect.fail(new TargetError({ cluster, endpoint: member.address, reason: "Misconfigured", detail }))
+  }
+  const own = split(member.address).host
+  const shares = members.some(
+    (other) => other !== member && (other.host === member.host || split(other.address).host === own)
+  )
+  return Effect.succeed({ host, node: host === null || shares ? `${cluster}-${member.name}` : host.label })
+}
+
+/** The two parts of an address, the host without brackets. */
+export const split = (address: string): { readonly host: string; readonly port: number } => {
+  const colon = address.lastIndexOf(":")
+  return { host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port: Number(address.slice(colon + 1)) }
+}
