@@ -1,10 +1,11 @@
 import { defineConfig } from "vitest/config"
 
-// Suites that break a real system take turns: two of them on two cores would measure each other.
+// What breaks a real system comes last and takes turns: two of them on two cores would measure each other. Their projects
+// say so with a group of their own; everything before it runs side by side.
 export default defineConfig({
   test: {
     projects: ["packages/*", "apps/*", "stories"],
-    fileParallelism: false,
+    maxWorkers: 2,
     passWithNoTests: false
   }
 })

@@ -1,6 +1,13 @@
 import { defineConfig } from "vitest/config"
 
-// One file after the other: on two cores the stories would measure each other.
+// One file after the other, when everything else is done: on two cores these stories would measure each other.
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false }
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 1,
+    fileParallelism: false,
+    sequence: { groupOrder: 1 }
+  }
 })

@@ -7,7 +7,7 @@ import * as Lane from "../campaign/Lane.ts"
 import { report } from "../campaign/Report.ts"
 import type { Seen } from "../campaign/Run.ts"
 
-const runs = Number(process.env.INQUORATE_CAMPAIGN_RUNS ?? 4)
+const runs = Number(process.env.INQUORATE_CAMPAIGN_RUNS ?? 2)
 
 describe("the killing campaign", () => {
   it("breaks no promise, and sees members stopped", async () => {
