@@ -125,7 +125,7 @@ export class Operations extends Context.Service<
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
-    /** What ended operations have left, not older than a second. */
+    /** What ended operations have left. */
     readonly aftermath: Effect.Effect<Aftermath, RequestRefused>
     /**
      * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it

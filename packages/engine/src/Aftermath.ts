@@ -1,6 +1,7 @@
 /**
  * What ended operations have left for those who browse: which nodes a stop of ours holds, and how long the last loss of
- * each partition was. Read from the newest ended operations at most once a second; an ended loss is read once.
+ * each partition was. The newest ended operations are listed each time, so that a stop is told the moment it has Completed;
+ * the evidence of an ended loss is read once.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,11 +11,10 @@ import { grace } from "@inquorate/core/Operation"
 import type { Aftermath } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
-import type { Instant, Millis } from "@inquorate/core/Time"
+import type { Millis } from "@inquorate/core/Time"
 
 /** Tells what ended operations have left. */
 export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath, StoreError> => {
-  let last: { readonly at: Instant; readonly found: Aftermath } | undefined
   let held = new Map<Guid, Millis | null>()
 
   const holdOf = (id: Guid): Effect.Effect<Millis | null, StoreError> => {
@@ -26,7 +26,6 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath,
 
   return Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    if (last !== undefined && now >= last.at && now - last.at < freshFor) return last.found
     const ended = yield* store.list({ states: endedStates, limit: pageSize, newestFirst: true, after: null })
     const nodes = new Map<string, boolean>()
     const losses = new Map<Guid, Millis>()
@@ -45,17 +44,14 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath,
       }
     }
     held = read
-    const found: Aftermath = {
+    return {
       stoppedNodes: [...nodes].filter(([, stopped]) => stopped).map(([name]) => name),
       lastLosses: [...losses].map(([partitionId, lasted]) => ({ partitionId, lasted }))
     }
-    last = { at: now, found }
-    return found
   })
 }
 
 // --- internal ---
 
 const endedStates = ["Completed", "Faulted", "Cancelled", "ForceCancelled"] as const
-const pageSize = 200
-const freshFor: Millis = 1000
+const pageSize = 500
