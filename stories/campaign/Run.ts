@@ -117,17 +117,24 @@ const start = async (
 ): Promise<void> => {
   const all = [...workers.all.values()]
   const worker = all[Math.floor(Math.random() * all.length)]!
-  const response = await fetch(`${worker.endpoint}/v1/operations/${id}`, {
-    method: "PUT",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      serviceName: `fabric:/${world.lab.name}/${Harness.groupOf(world)}`,
-      partitionId: partition,
-      mode: "QuorumReplicas",
-      hold
+  // A guard may say no for a moment after a blow, while a member is still coming back or a busy host answers late.
+  let refused = ""
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const response = await fetch(`${worker.endpoint}/v1/operations/${id}`, {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        serviceName: `fabric:/${world.lab.name}/${Harness.groupOf(world)}`,
+        partitionId: partition,
+        mode: "QuorumReplicas",
+        hold
+      })
     })
-  })
-  if (!response.ok) throw new Error(`the start was refused: ${response.status} ${await response.text()}`)
+    if (response.ok) return
+    refused = `${response.status} ${await response.text()}`
+    await pause(1000)
+  }
+  throw new Error(`the start was refused: ${refused}`)
 }
 
 const ownerOf = async (workers: Workers, id: string): Promise<string | null> => {
