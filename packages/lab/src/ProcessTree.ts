@@ -6,6 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
+import * as path from "node:path"
 import type { ProcessName } from "./LabModule.ts"
 
 /** One line of the process table. `state` is the letter of `/proc/<pid>/stat`, such as S, R or T (stopped). */
@@ -69,7 +70,7 @@ export const within = (
 
 /**
  * The process that serves a data directory: it runs one of these executables, and works in the directory or names it among
- * its arguments; of a parent and its children the parent. `undefined` where there is none.
+ * its arguments, under the name of its executable; of a parent and its children the parent. `undefined` where there is none.
  */
 export const serving = (
   entries: ReadonlyMap<number, ProcessEntry>,
@@ -77,8 +78,11 @@ export const serving = (
   executables: ReadonlySet<string>
 ): ProcessEntry | undefined => {
   const found = [...entries.values()].filter(({ pid }) => {
-    if (!executables.has(executableOf(pid))) return false
+    const executable = executableOf(pid)
+    if (!executables.has(executable)) return false
     const words = wordsOf(pid)
+    // PostgreSQL's children call themselves by what they do; one whose parent was killed is no server.
+    if (path.basename(words[0] ?? "") !== path.basename(executable)) return false
     // A keeper of a fault names the directory too, and a lab may have run its shell as well.
     if (words[3] === keeperWord) return false
     return words.includes(dataDirectory) || readLink(`/proc/${pid}/cwd`) === dataDirectory
@@ -199,9 +203,9 @@ const executableOf = (pid: number): string => readLink(`/proc/${pid}/exe`).repla
 
 const wordsOf = (pid: number): ReadonlyArray<string> => readText(`/proc/${pid}/cmdline`).split("\0")
 
-const readLink = (path: string): string => {
+const readLink = (link: string): string => {
   try {
-    return fs.readlinkSync(path)
+    return fs.readlinkSync(link)
   } catch {
     return ""
   }
