@@ -1,6 +1,6 @@
 /**
  * Goal: a store whose disk is full refuses what is new, loses nothing of what it took, and goes on when there is space
- * again. Method: a file system of one megabyte under the store, filled while an operation holds. Needs the right to mount.
+ * again. Method: a file system of four megabytes under the store, filled while an operation holds. Needs the right to mount.
  */
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
@@ -11,7 +11,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
 const small = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-small-"))
-const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", small]).status === 0
+const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", small]).status === 0
 
 afterAll(() => {
   if (mounted) assert.strictEqual(spawnSync("umount", [small]).status, 0)
