@@ -21,6 +21,7 @@ const libraries = [
     name: "transport",
     browser: ["FabricPath", "FabricModel", "FabricAnswers", "FabricRefusal", "FabricClient", "Api", "Client", "Access"]
   },
+  { name: "stores", browser: [] },
   { name: "engine", browser: [] },
   { name: "injectors", browser: [] },
   { name: "targets", browser: [] },
@@ -113,7 +114,7 @@ const inspect = ({ files, folder, manifest, name, subpaths }) => {
   need(manifest.dependencies?.effect === undefined, "effect must be a peer, or two copies of it may meet")
   for (const file of ["LICENSE", "README.md"]) need(files.includes(file), `${file} is not in the tarball`)
   const foreign = files.filter(
-    (file) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|(dist|src)\/[^/]+)$/.test(file)
+    (file) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|(dist|src)\/([^/]+\/)?[^/]+)$/.test(file)
   )
   need(foreign.length === 0, `holds what nobody needs: ${foreign.join(", ")}`)
   for (const subpath of subpaths) {

@@ -20,7 +20,7 @@ import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
 import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
 import * as Engine from "@inquorate/engine/Engine"
-import * as SqliteStore from "@inquorate/engine/SqliteStore"
+import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
 
 const member = (cluster: string, index: number, up = true): Member => ({

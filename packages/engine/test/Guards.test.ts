@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { Override } from "@inquorate/core/Plan"
-import * as Figures from "../src/Figures.ts"
-import { crowdRefusals, unguarded } from "../src/Guards.ts"
-import { lookAtFences } from "../src/Survey.ts"
+import * as Figures from "../src/watch/Figures.ts"
+import { crowdRefusals, unguarded } from "../src/plan/Guards.ts"
+import { lookAtFences } from "../src/watch/Survey.ts"
 import {
   armings,
   assertNothingLeft,

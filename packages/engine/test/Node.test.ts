@@ -8,8 +8,8 @@ import * as Result from "effect/Result"
 import { advance, make, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { FaultRequest, NodeStartRequest, NodeStopRequest } from "@inquorate/core/Request"
 import { nodeInstanceId } from "@inquorate/core/Topology"
-import { cameFirst } from "../src/LookUp.ts"
-import { lookAtFences } from "../src/Survey.ts"
+import { cameFirst } from "../src/plan/LookUp.ts"
+import { lookAtFences } from "../src/watch/Survey.ts"
 import type { SimulatedCluster, SimulatedClusterOptions } from "@inquorate/testkit/SimulatedCluster"
 import {
   armings,

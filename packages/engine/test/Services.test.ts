@@ -11,7 +11,7 @@ import type { Operations } from "@inquorate/core/Operations"
 import { OperationStore } from "@inquorate/core/OperationStore"
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Engine from "@inquorate/engine/Engine"
-import * as SqliteStore from "@inquorate/engine/SqliteStore"
+import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
 import { endOf, meanwhile, operationId, passUntil, where } from "./World.ts"
 

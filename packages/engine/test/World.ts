@@ -22,7 +22,7 @@ import { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { FaultRequest } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 import * as Engine from "@inquorate/engine/Engine"
-import * as SqliteStore from "@inquorate/engine/SqliteStore"
+import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
 
 export type Service = OperationStore["Service"]

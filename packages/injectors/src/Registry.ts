@@ -5,10 +5,10 @@
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
 import * as Schema from "effect/Schema"
-import * as Command from "./Command.ts"
-import * as Kill from "./Kill.ts"
-import * as Netfilter from "./Netfilter.ts"
-import * as Pause from "./Pause.ts"
+import * as Command from "./mechanisms/Command.ts"
+import * as Kill from "./mechanisms/Kill.ts"
+import * as Netfilter from "./mechanisms/Netfilter.ts"
+import * as Pause from "./mechanisms/Pause.ts"
 
 /** What a mechanism is told of the worker that uses it. */
 export interface WorkerFacts {

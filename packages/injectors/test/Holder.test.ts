@@ -14,8 +14,8 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Holder from "../src/Holder.ts"
-import * as LocalHost from "../src/LocalHost.ts"
-import * as Pause from "../src/Pause.ts"
+import * as LocalHost from "../src/hosts/LocalHost.ts"
+import * as Pause from "../src/mechanisms/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 const here = LocalHost.make("here")

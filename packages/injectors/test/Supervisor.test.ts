@@ -1,8 +1,8 @@
 /** What is told of a process's supervisor: what systemd says in its own words, and nothing where nobody can be asked. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as LocalHost from "../src/LocalHost.ts"
-import * as Machine from "../src/Machine.ts"
+import * as LocalHost from "../src/hosts/LocalHost.ts"
+import * as Machine from "../src/hosts/Machine.ts"
 import * as Supervisor from "../src/Supervisor.ts"
 
 const said = (watchdog: string, restart: string) =>

@@ -4,8 +4,8 @@
  */
 import type { FenceOrder } from "@inquorate/core/Injector"
 import * as Effect from "effect/Effect"
-import * as LocalHost from "../src/LocalHost.ts"
-import * as Netfilter from "../src/Netfilter.ts"
+import * as LocalHost from "../src/hosts/LocalHost.ts"
+import * as Netfilter from "../src/mechanisms/Netfilter.ts"
 
 const orders = JSON.parse(process.argv[2]!) as ReadonlyArray<FenceOrder>
 const netfilter = Netfilter.make(new Map([["here", LocalHost.make("here")]]))

@@ -4,8 +4,8 @@
 import type { FenceOrder } from "@inquorate/core/Injector"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as LocalHost from "../src/LocalHost.ts"
-import * as Pause from "../src/Pause.ts"
+import * as LocalHost from "../src/hosts/LocalHost.ts"
+import * as Pause from "../src/mechanisms/Pause.ts"
 
 const order = JSON.parse(process.argv[2]!) as FenceOrder
 

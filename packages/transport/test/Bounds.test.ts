@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import * as NodeServer from "../src/NodeServer.ts"
+import * as NodeServer from "../src/server/NodeServer.ts"
 import { layer } from "./FakeOperations.ts"
 import { exchange, parse, request } from "./http.ts"
 

@@ -1,7 +1,7 @@
 /** Which headers are ours: laws and corners of the check that runs before anything else. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import * as Defences from "../src/Defences.ts"
+import * as Defences from "../src/server/Defences.ts"
 
 const check = Defences.make({ port: 19080, names: ["db.example", "proxy.example:8443", "[fd00::1]"] })
 const host = "127.0.0.1:19080"

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exchanges from "./Exchanges.ts"
 import { Control, layer } from "./FakeOperations.ts"
 import { request } from "./http.ts"
-import * as NodeServer from "../src/NodeServer.ts"
+import * as NodeServer from "../src/server/NodeServer.ts"
 
 const recorded = Exchanges.recorded()
 

@@ -2,7 +2,7 @@
 /** The URL grammar: the requests of the official clients, the contract's odd corners, and laws over any URL. */
 import { assert, describe, it } from "@effect/vitest"
 import { table } from "@inquorate/core/FabricError"
-import * as FabricPath from "../src/FabricPath.ts"
+import * as FabricPath from "../src/fabric/FabricPath.ts"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 

@@ -5,7 +5,7 @@
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
-import * as NodeServer from "../src/NodeServer.ts"
+import * as NodeServer from "../src/server/NodeServer.ts"
 import { etcd, layer } from "./FakeOperations.ts"
 import { request } from "./http.ts"
 

@@ -6,7 +6,7 @@ import type { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import { execFile, spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import * as NodeServer from "../src/NodeServer.ts"
+import * as NodeServer from "../src/server/NodeServer.ts"
 import { Control, etcd, fence, finish, hold, layer } from "./FakeOperations.ts"
 
 const python = "/usr/bin/python3"

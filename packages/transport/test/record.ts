@@ -12,7 +12,7 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import * as Exchanges from "./Exchanges.ts"
 import { Control, layer } from "./FakeOperations.ts"
-import * as NodeServer from "../src/NodeServer.ts"
+import * as NodeServer from "../src/server/NodeServer.ts"
 
 const python = "/usr/bin/python3"
 const script = fileURLToPath(new URL("sdk_calls.py", import.meta.url))

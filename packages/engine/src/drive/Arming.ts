@@ -1,0 +1,154 @@
+/**
+ * Arming: every fence of an order is sent to its host once, by the drive that ordered it. A drive that took the order
+ * over sends nothing; it reads the hosts' own records.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Fact } from "@inquorate/core/Evidence"
+import { type FenceState, InjectorError } from "@inquorate/core/Injector"
+import type { Operation, Order } from "@inquorate/core/Operation"
+import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
+import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
+import type { Millis } from "@inquorate/core/Time"
+import { busy } from "../plan/Guards.ts"
+import { cameFirst } from "../plan/LookUp.ts"
+import { failed, refusedBy } from "./Outcomes.ts"
+import { bounded, fenceId, injectorOf, inspect, inspectAll, type Outcome, type Session } from "./Session.ts"
+
+/** Arms every fence of the order, or looks how an earlier owner's fences stand. */
+export const arm = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const { prober, timeline } = session
+    const fresh = session.orderedAttempt === operation.attempt
+    session.orderedAttempt = null
+    // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
+    if (prober !== null && isQuorumLoss(operation.request)) yield* Effect.ignore(prober.watch)
+    if (!fresh) return yield* confirmArmed(session, operation, order)
+    const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
+    if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
+    if (first.success !== null) return refusedBy(session, busy(first.success))
+    // For a restart a host first writes down how the server is started again; it has no hold to begin on the moment.
+    const { permit, permitWhileLive } = session.ground.lease
+    const startBy = yield* isQuorumLoss(operation.request) ? permit : permitWhileLive
+    const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
+      concurrency: "unbounded"
+    })
+    const facts: Array<Fact> = []
+    const problems: Array<readonly [PlannedFence, InjectorError]> = []
+    answers.forEach((answer, index) => {
+      const fence = order.fences[index]!
+      if (Result.isFailure(answer)) problems.push([fence, answer.failure])
+      else facts.push(armedFact(fence.member, answer.success))
+    })
+    if (problems.length > 0) return yield* armFailed(session, problems, facts)
+    const at = timeline.now()
+    session.confirmed = { attempt: operation.attempt, at }
+    return { event: { _tag: "FencesArmed", at }, facts }
+  })
+
+/**
+ * Looks how the fences of an earlier owner's order stand. Never arms: the order may have been carried out, and only the
+ * hosts know.
+ */
+export const confirmArmed = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const looked = yield* inspectAll(session, order)
+    const facts: Array<Fact> = []
+    for (const [{ member }, state] of looked) {
+      if (state !== null && isOver(operation, state)) continue
+      if (state?._tag !== "Armed" || (state.broken && kindOf(operation.request) !== "PartitionRestart")) {
+        const found =
+          state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
+        return failed(
+          session,
+          "FABRIC_E_COMMUNICATION_ERROR",
+          true,
+          `The fence on ${member} was ordered by an earlier owner, and ${found}`
+        )
+      }
+      facts.push(armedFact(member, state))
+    }
+    const at = session.timeline.now()
+    session.confirmed = { attempt: operation.attempt, at }
+    return { event: { _tag: "FencesArmed", at }, facts }
+  })
+
+// --- internal ---
+
+const armedFact = (member: string, { grade, processes }: typeof FenceState.cases.Armed.Type): Fact => ({
+  _tag: "FenceArmed",
+  member,
+  processes,
+  ...(grade === undefined ? {} : { grade })
+})
+
+const noInjector = ({ injector, member, process }: PlannedFence): InjectorError =>
+  new InjectorError({
+    host: process.host,
+    member,
+    reason: "Unreachable",
+    detail: `no configured cluster has the mechanism ${injector} on host ${process.host}`
+  })
+
+// What ends the process is done once it was armed: where a keeper has started the member again meanwhile, so much the
+// better. A loss of the quorum is another matter, since it has to be held.
+const isOver = ({ request }: Operation, state: FenceState): boolean =>
+  !isQuorumLoss(request) && state._tag === "Lifted" && state.by !== "Worker"
+
+const armOne = (
+  session: Session,
+  operation: Operation,
+  order: Order,
+  fence: PlannedFence,
+  startByMonotonic: Millis
+): Effect.Effect<Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>> => {
+  const { epoch, timeline } = session
+  const injector = injectorOf(session, fence)
+  if (injector === null) return Effect.succeed(Result.fail(noInjector(fence)))
+  const armed = bounded(
+    fence,
+    injector.arm({
+      fence: fenceId(operation, order, fence),
+      process: fence.process,
+      epoch,
+      deadline: timeline.toWall(order.deadline),
+      startByMonotonic,
+      ...(fence.named === undefined ? {} : { member: fence.named })
+    })
+  )
+  return Effect.result(
+    Effect.catchTag(armed, "InjectorError", (problem) =>
+      problem.reason !== "Unknown"
+        ? Effect.fail(problem)
+        : // The answer was lost: the host's record tells whether the fence stands.
+          Effect.filterOrFail(
+            inspect(session, order, fence),
+            (state) => state?._tag === "Armed" && !state.broken,
+            () => problem
+          ).pipe(Effect.map((state) => state as typeof FenceState.cases.Armed.Type))
+    )
+  )
+}
+
+const armFailed = (
+  session: Session,
+  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>,
+  facts: ReadonlyArray<Fact>
+): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const text = problems
+      .map(([{ member }, { detail, reason }]) => `${member} was not fenced (${reason}): ${detail}`)
+      .join("; ")
+    // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
+    for (const [fence, { reason }] of problems) {
+      const injector = injectorOf(session, fence)
+      if (reason !== "OrderRefused" || injector === null) continue
+      const said = yield* Effect.option(injector.preflight(fence.process, fence.named ?? fence.member))
+      if (said._tag === "Some" && said.value._tag === "Mistaken") {
+        const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
+        return refusedBy(session, refusal, [...facts, { _tag: "Noted", text }])
+      }
+    }
+    const unreachable = problems.some(([, { reason }]) => reason === "Unreachable" || reason === "Unknown")
+    return failed(session, unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT", true, text, facts)
+  })

@@ -1,0 +1,174 @@
+/**
+ * One drive: carries one owned operation from where it stands to its end. The stored operation names the next action;
+ * the action says what happened; the journal stores the move; only then comes the next action. A change by somebody
+ * else, a cancel above all, interrupts an action that it makes void, and a lost ownership ends the drive at once.
+ */
+import * as Effect from "effect/Effect"
+import type * as Latch from "effect/Latch"
+import { isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
+import type { StoreError, Stored } from "@inquorate/core/OperationStore"
+import { kindOf, subjectOf } from "@inquorate/core/Request"
+import { stateOf } from "@inquorate/core/Wire"
+import { arm } from "./Arming.ts"
+import { destroy } from "./Destroying.ts"
+import * as Figures from "../watch/Figures.ts"
+import * as Looking from "../plan/Looking.ts"
+import { busy } from "../plan/Guards.ts"
+import { refusedBy } from "./Outcomes.ts"
+import * as Performing from "./Performing.ts"
+import { recover } from "./Recovering.ts"
+import { open, type Ground, type Outcome, type Session } from "./Session.ts"
+import * as Undoing from "./Undoing.ts"
+
+/** What is to be done next; `None` where nothing is left. */
+export type Action =
+  | { readonly _tag: "Take" }
+  | { readonly _tag: "LookUp" }
+  | { readonly _tag: "Perform"; readonly order: Order; readonly phase: Phase }
+  | { readonly _tag: "UndoLift"; readonly order: Order }
+  | { readonly _tag: "UndoProbe"; readonly order: Order }
+  | { readonly _tag: "Sweep"; readonly order: Order }
+  | { readonly _tag: "None" }
+
+/** The next action of an operation: total and pure, by its stage alone. */
+export const nextAction = ({ stage }: Operation): Action => {
+  switch (stage._tag) {
+    case "Advancing":
+      return stage.step._tag === "IntentSaved"
+        ? { _tag: "Take" }
+        : stage.step._tag === "LookingUpState"
+          ? { _tag: "LookUp" }
+          : { _tag: "Perform", order: stage.step.order, phase: stage.step.phase }
+    case "Undoing":
+      return stage.phase === "Lifting"
+        ? { _tag: "UndoLift", order: stage.order }
+        : { _tag: "UndoProbe", order: stage.order }
+    case "Completed":
+      return { _tag: "None" }
+    case "Failed":
+      return stage.residue._tag === "Unknown" ? { _tag: "Sweep", order: stage.residue.order } : { _tag: "None" }
+  }
+}
+
+/**
+ * Drives a claimed operation until nothing is left to do. `nudged` is open while somebody may have changed it; `ended`
+ * hears once that the operation has reached its end, residue or not. Fails with `Fenced` when another worker owns it.
+ */
+export const drive = (
+  ground: Ground,
+  claimed: Stored,
+  nudged: Latch.Latch,
+  ended: Effect.Effect<void>
+): Effect.Effect<void, StoreError> =>
+  Effect.gen(function* () {
+    const session = yield* open(ground, claimed)
+    const { journal } = session
+    let toldEnd = false
+    while (true) {
+      const { operation } = journal.stored()
+      if (isTerminal(operation) && !toldEnd) {
+        toldEnd = true
+        if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
+        yield* Effect.logInfo(`Operation ended as ${stateOf(operation.stage)}`)
+        yield* ended
+      }
+      const action = nextAction(operation)
+      if (action._tag === "None") return
+      const outcome = yield* Effect.raceAllFirst([
+        Effect.andThen(session.timeline.sleepUntil(operation.notBefore), perform(session, operation, action)),
+        Effect.as(changed(session, nudged), null),
+        journal.halted
+      ])
+      if (outcome === null) continue
+      yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
+      const moved = yield* journal.move(outcome.event, outcome.facts)
+      if (moved === "Occupied") yield* giveWay(session)
+    }
+  }).pipe(Effect.scoped, Effect.annotateLogs(annotationsOf(ground, claimed)))
+
+// --- internal ---
+
+const annotationsOf = ({ worker }: Ground, { operation }: Stored) => ({
+  operationId: operation.id,
+  kind: kindOf(operation.request),
+  worker
+})
+
+const perform = (session: Session, operation: Operation, action: Action): Effect.Effect<Outcome, StoreError> => {
+  const { timeline } = session
+  switch (action._tag) {
+    case "Take":
+      return Effect.sync(() => ({ event: { _tag: "Taken", at: timeline.now() }, facts: [] }))
+    case "LookUp":
+      return retryStore(Looking.lookUp(session, operation))
+    case "Perform":
+      return performPhase(session, operation, action.order, action.phase)
+    case "UndoLift":
+      return Undoing.undoLift(session, action.order)
+    case "UndoProbe":
+      return Undoing.undoProbe(session, action.order)
+    case "Sweep":
+      return Undoing.sweep(session, action.order)
+    case "None":
+      return Effect.never
+  }
+}
+
+const performPhase = (session: Session, operation: Operation, order: Order, phase: Phase): Effect.Effect<Outcome> => {
+  switch (phase._tag) {
+    case "Arming":
+      return arm(session, operation, order)
+    case "Destroying":
+      return destroy(session, operation)
+    case "Verifying":
+      return Performing.verify(session, operation, order)
+    case "Holding":
+      return Performing.hold(session, operation, order, phase)
+    case "Lifting":
+      return Performing.lift(session, operation, order, phase)
+    case "Recovering":
+      return recover(session, order, phase)
+  }
+}
+
+// Nothing was touched yet while looking up, so a store that cannot be read is simply asked again.
+const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+  Effect.catchTag(looking, "StoreError", (error) =>
+    error.reason === "Unavailable"
+      ? Effect.andThen(
+          Effect.andThen(Effect.logWarning(error.detail), Effect.sleep(storeRetry)),
+          Effect.suspend(() => retryStore(looking))
+        )
+      : Effect.fail(error)
+  )
+
+const storeRetry = 500
+
+/** Ends when somebody else's change asks for another action than the one that runs. */
+const changed = (session: Session, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
+  Effect.gen(function* () {
+    const running = sameAction(session.journal.stored().operation)
+    while (true) {
+      yield* nudged.await
+      nudged.closeUnsafe()
+      const fresh = yield* Effect.result(session.journal.refresh)
+      if (fresh._tag === "Failure" && fresh.failure.reason === "Fenced") return yield* fresh.failure
+      if (sameAction(session.journal.stored().operation) !== running) return
+    }
+  })
+
+// A change of the reason alone, as when an undo becomes a cancel, leaves the running action what it was.
+const sameAction = (operation: Operation): string => JSON.stringify([nextAction(operation), operation.attempt])
+
+// The store keeps two operations from standing on one partition; the one that came second is told whom it met.
+const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
+  Effect.gen(function* () {
+    const { operation } = session.journal.stored()
+    const holding = yield* retryStore(session.ground.store.holding)
+    const other = holding.find(
+      (stored) =>
+        stored.operation.id !== operation.id && subjectOf(stored.operation.request) === subjectOf(operation.request)
+    )
+    const { event, facts } = refusedBy(session, busy(other?.operation ?? operation))
+    yield* session.journal.move(event, facts)
+  })

@@ -1,0 +1,199 @@
+/**
+ * The one way an operation's drive writes: every move goes through core's `advance` and one compare-and-set, evidence in
+ * between is gathered and appended at most every half second with one write in flight, and what another worker owns is
+ * never written again.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { EvidenceEntry, Fact, PhaseName, ProbeSample } from "@inquorate/core/Evidence"
+import { advance, type Event, type Operation } from "@inquorate/core/Operation"
+import { type OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { kindOf } from "@inquorate/core/Request"
+import type { Instant } from "@inquorate/core/Time"
+import * as Figures from "../watch/Figures.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** What became of an event: stored, refused by the rules as they stand now, or kept out by another operation's fences. */
+export type Moved = "Moved" | "Refused" | "Occupied"
+
+/** The one way an operation's drive writes. */
+export interface Journal {
+  /** The operation as this drive last saw it. */
+  readonly stored: () => Stored
+  /** Reads the operation again. Fails with `Fenced` where another owns it; a store that cannot be asked changes nothing. */
+  readonly refresh: Effect.Effect<Stored, StoreError>
+  /** Stores what an event makes of the operation, with its facts. A changed operation is read again and judged anew. */
+  readonly move: (event: Event, facts: ReadonlyArray<Fact>) => Effect.Effect<Moved, StoreError>
+  /** Adds facts, to be stored with the next write. */
+  readonly note: (...facts: ReadonlyArray<Fact>) => void
+  /** Adds a sample, to be stored with the next write; a later form of the same sample replaces an earlier one. */
+  readonly sample: (sample: ProbeSample) => void
+  /** Stores what was gathered now. */
+  readonly flush: Effect.Effect<void, StoreError>
+  /** Never succeeds; fails with `Fenced` once a write showed that another worker owns the operation. */
+  readonly halted: Effect.Effect<never, StoreError>
+}
+
+/** Opens the journal of an operation that this worker owns; what was gathered is stored when the scope closes. */
+export const make = (
+  store: OperationStore["Service"],
+  claimed: Stored,
+  worker: string,
+  timeline: Timeline
+): Effect.Effect<Journal, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    let current = claimed
+    let gathered: Array<EvidenceEntry> = []
+    const samples = new Map<number, ProbeSample>()
+    // A hold is mostly silence: what has nothing to store sets no timer, for thousands may be held at once.
+    const something = Latch.makeUnsafe(false)
+    const writing = yield* Semaphore.make(1)
+    const halt = yield* Deferred.make<never, StoreError>()
+    let phaseBegan: number | null = null
+    const { id } = claimed.operation
+    const as = { worker, epoch: claimed.epoch }
+    const halting = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+      Effect.tapError(effect, (error) => (error.reason === "Fenced" ? Deferred.fail(halt, error) : Effect.void))
+
+    const entry = (fact: Fact, at: Instant): EvidenceEntry => ({
+      at,
+      monotonic: Math.max(0, timeline.monotonic() - (timeline.now() - at)),
+      worker,
+      fact
+    })
+    const drain = (): ReadonlyArray<EvidenceEntry> => {
+      if (samples.size > 0) gathered.push(entry({ _tag: "Sampled", samples: [...samples.values()] }, timeline.now()))
+      samples.clear()
+      const taken = gathered
+      gathered = []
+      return taken
+    }
+    const giveBack = (entries: ReadonlyArray<EvidenceEntry>): void => {
+      gathered = [...entries, ...gathered].slice(-gatheredMost)
+      if (gathered.length > 0) something.openUnsafe()
+    }
+
+    const refresh = Effect.gen(function* () {
+      const fresh = yield* store.get(id)
+      if (fresh === null || fresh.owner !== worker || fresh.epoch !== as.epoch) {
+        return yield* new StoreError({
+          reason: "Fenced",
+          detail: `operation ${id} belongs to another worker or epoch now`
+        })
+      }
+      if (fresh.version > current.version) current = fresh
+      return current
+    }).pipe(halting)
+
+    const move = (event: Event, facts: ReadonlyArray<Fact>): Effect.Effect<Moved, StoreError> =>
+      Effect.gen(function* () {
+        const own = facts.map((fact) => entry(fact, timeline.now()))
+        // An order that was not stored was never given; all other facts stand whatever becomes of the move.
+        const orders = own.filter(({ fact }) => fact._tag === "FenceOrdered")
+        gathered.push(...own.filter(({ fact }) => fact._tag !== "FenceOrdered"))
+        while (true) {
+          const before = current
+          const next = advance(before.operation, event)
+          if (Result.isFailure(next)) return "Refused"
+          const told = drain()
+          const began = phaseFacts(before.operation, next.success, event.at).map(({ at, fact }) => entry(fact, at))
+          const saved = yield* Effect.result(store.save(before, next.success, [...told, ...orders, ...began], as))
+          if (Result.isSuccess(saved)) {
+            current = saved.success
+            const kind = kindOf(before.operation.request)
+            yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind), { discard: true })
+            if (began.length > 0) {
+              const now = timeline.monotonic()
+              if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before.operation), now - phaseBegan)
+              phaseBegan = now
+            }
+            return "Moved"
+          }
+          giveBack(told)
+          if (saved.failure.reason === "Fenced") return yield* saved.failure
+          if (saved.failure.reason === "Conflict") {
+            const fresh = yield* Effect.result(refresh)
+            if (Result.isSuccess(fresh) && fresh.success.version === before.version) return "Occupied"
+            if (Result.isSuccess(fresh)) continue
+            if (fresh.failure.reason === "Fenced") return yield* fresh.failure
+          }
+          yield* Effect.logWarning(`The store did not take a move: ${saved.failure.detail}`)
+          yield* Effect.sleep(storeRetry)
+        }
+      }).pipe(halting, writing.withPermits(1))
+
+    const flush = Effect.suspend(() => {
+      const entries = drain()
+      if (entries.length === 0) return Effect.void
+      return store.append(id, entries, as).pipe(Effect.onError(() => Effect.sync(() => giveBack(entries))))
+    }).pipe(halting, writing.withPermits(1))
+
+    yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(flush, lastFlush)))
+    yield* Effect.forkScoped(
+      Effect.forever(
+        something.await.pipe(
+          Effect.andThen(Effect.sleep(flushEvery)),
+          Effect.andThen(Effect.sync(() => something.closeUnsafe())),
+          Effect.andThen(Effect.catchTag(flush, "StoreError", () => Effect.void))
+        )
+      )
+    )
+    return {
+      stored: () => current,
+      refresh,
+      move,
+      note: (...facts) => {
+        gathered.push(...facts.map((fact) => entry(fact, timeline.now())))
+        something.openUnsafe()
+      },
+      sample: (sample) => {
+        samples.set(sample.sequence, sample)
+        something.openUnsafe()
+      },
+      flush,
+      halted: Deferred.await(halt)
+    }
+  })
+
+/** The name of the visible phase that an operation is in. */
+export const phaseOf = ({ stage }: Operation): PhaseName => {
+  switch (stage._tag) {
+    case "Advancing":
+      return stage.step._tag === "IntentSaved"
+        ? "Queued"
+        : stage.step._tag === "LookingUpState"
+          ? "LookingUpState"
+          : stage.step.phase._tag
+    case "Undoing":
+      return "Undoing"
+    case "Completed":
+    case "Failed":
+      return "Ended"
+  }
+}
+
+/** The facts of the phases that a move began, each with its moment. */
+export const phaseFacts = (
+  before: Operation,
+  after: Operation,
+  at: Instant
+): ReadonlyArray<{ readonly at: Instant; readonly fact: Fact }> => {
+  const phase = phaseOf(after)
+  if (phase === phaseOf(before) && after.attempt === before.attempt) return []
+  const began = { at, fact: { _tag: "PhaseBegan", phase, attempt: after.attempt } } as const
+  return phaseOf(before) === "Queued"
+    ? [{ at: before.receivedAt, fact: { _tag: "PhaseBegan", phase: "Queued", attempt: before.attempt } }, began]
+    : [began]
+}
+
+// --- internal ---
+
+const flushEvery = 500
+const lastFlush = 1000
+const storeRetry = 200
+/** The most entries that wait for a store that cannot be written; the oldest give way. */
+const gatheredMost = 2000

@@ -1,0 +1,250 @@
+/**
+ * The proof that what a fault took has come back: a write sent after the lift was acknowledged wherever the group can be
+ * written, the members are back, and nothing of ours stands on a host. A node's return is proven in every group on it.
+ */
+import * as Effect from "effect/Effect"
+import type { Cluster } from "@inquorate/core/Cluster"
+import type { Fact, ProbeSample, Verdict } from "@inquorate/core/Evidence"
+import type { Order, Phase } from "@inquorate/core/Operation"
+import { isNodeRequest, isQuorumLoss, type NodeRequest, subjectOf } from "@inquorate/core/Request"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import { health, type Topology } from "@inquorate/core/Topology"
+import { judgeRecovery } from "@inquorate/core/Verdict"
+import { writeUntilAcknowledged } from "./Lifting.ts"
+import { discover, discoverNodes, overrides } from "../plan/LookUp.ts"
+import { failed, unwatchable } from "./Outcomes.ts"
+import type { Prober } from "./Prober.ts"
+import { inspectAll, type Outcome, type Session } from "./Session.ts"
+
+/** One group whose return is to be proven, and how far the proof is. */
+export interface Place {
+  readonly cluster: Cluster
+  readonly prober: Prober
+  /** The group as it was before the fault, or when the proof of a node's return began. */
+  readonly topology: Topology | null
+  /** False for a group that takes no writes, or took none before the fault. */
+  readonly writable: boolean
+  acknowledged: ProbeSample | null
+  healthy: boolean
+  words: string
+}
+
+/** True for a group that should take writes as it stands: it keeps state and has its quorum. */
+export const takesWrites = (topology: Topology): boolean =>
+  topology.service?.kind !== "Stateless" && health(topology) !== "Lost"
+
+/** Proves the recovery: a write sent after the lift, every voter back, one leader, nothing of ours left. */
+export const recover = (
+  session: Session,
+  order: Order,
+  phase: typeof Phase.cases.Recovering.Type
+): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const { request } = session.journal.stored().operation
+    if (session.cluster === null && !isNodeRequest(request)) return unwatchable(session)
+    let places: ReadonlyArray<Place> | null = null
+    let clean = false
+    const proof = Effect.gen(function* () {
+      places = yield* placesOf(session, order)
+      yield* Effect.forEach(places, (place) => prove(session, place, phase.liftedAt), {
+        concurrency: "unbounded",
+        discard: true
+      })
+      while (true) {
+        yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
+        const healthy = places.every((one) => one.healthy)
+        if (healthy) clean = yield* allOff(session, order)
+        if (healthy && clean) return
+        yield* Effect.sleep(healthEvery)
+      }
+    })
+    // A keeper may have lifted long before anybody of ours came back: the budget runs from when we could first look.
+    const budgetEnds = Math.max(phase.liftedAt, session.began) + budgetOf(session, order)
+    yield* Effect.raceFirst(proof, session.timeline.sleepUntil(budgetEnds))
+    const verdict = judge(places, phase.liftedAt, clean)
+    const facts: ReadonlyArray<Fact> = [...measured(places ?? [], phase.liftedAt), { _tag: "Judged", verdict }]
+    if (verdict.outcome === "Confirmed") return { event: { _tag: "RecoveryProven", at: session.timeline.now() }, facts }
+    return failed(session, "FABRIC_E_TIMEOUT", false, `The recovery was not proven: ${verdict.facts.join("; ")}`, facts)
+  })
+
+/**
+ * Sees whether writes come back after an undo, and the members where they were ended, until `within` is over. Gives back
+ * the last of the first acknowledged writes; `back` is false where something stayed away.
+ */
+export const seeReturn = (
+  session: Session,
+  order: Order,
+  liftedAt: Instant,
+  within: Millis
+): Effect.Effect<{ readonly back: boolean; readonly acknowledged: ProbeSample | null }> =>
+  Effect.gen(function* () {
+    const { request } = session.journal.stored().operation
+    let places: ReadonlyArray<Place> = []
+    const whole = Effect.gen(function* () {
+      places = yield* placesOf(session, order)
+      yield* Effect.forEach(places, (place) => prove(session, place, liftedAt), {
+        concurrency: "unbounded",
+        discard: true
+      })
+      while (!isQuorumLoss(request)) {
+        yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
+        if (places.every(({ healthy }) => healthy)) return
+        yield* Effect.sleep(healthEvery)
+      }
+    })
+    const ended = yield* Effect.timeoutOption(whole, within)
+    return { back: ended._tag === "Some", acknowledged: lastOf(places) }
+  })
+
+// --- internal ---
+
+const healthEvery = 100
+const defaultBudget: Millis = 60_000
+
+const place = (cluster: Cluster, prober: Prober, topology: Topology | null, writable: boolean): Place => ({
+  cluster,
+  prober,
+  topology,
+  writable,
+  acknowledged: null,
+  healthy: false,
+  words: "the group was not seen"
+})
+
+const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<Place>> =>
+  Effect.suspend(() => {
+    const { cluster, prober, topology } = session
+    const { request } = session.journal.stored().operation
+    if (isNodeRequest(request)) return nodePlaces(session, request, order)
+    if (cluster === null || prober === null) return Effect.never
+    const writable = isQuorumLoss(request) || topology === null || takesWrites(topology)
+    return Effect.succeed([place(cluster, prober, topology, writable)])
+  })
+
+// The groups on a node are found again, since a drive may have been taken over; a cluster that does not answer is asked
+// until it does, and the budget of whoever waits for it ends that.
+const nodePlaces = (session: Session, { nodeName }: NodeRequest, order: Order): Effect.Effect<ReadonlyArray<Place>> =>
+  Effect.forEach(
+    clustersOf(session, order),
+    (cluster) =>
+      Effect.gen(function* () {
+        const seen = yield* untilSeen(discover(cluster.target))
+        const there = seen.filter(({ members }) => members.some(({ node }) => node === nodeName))
+        return yield* Effect.forEach(there, (topology) =>
+          Effect.map(session.probe(cluster.target, topology.group), (prober) =>
+            place(cluster, prober, topology, takesWrites(withNode(topology, nodeName)))
+          )
+        )
+      }),
+    { concurrency: "unbounded" }
+  ).pipe(Effect.map((places) => places.flat()))
+
+const clustersOf = (session: Session, { fences }: Order): ReadonlyArray<Cluster> =>
+  session.ground.clusters.filter(({ name }) => fences.some(({ cluster }) => cluster === name))
+
+const untilSeen = <A, E>(asked: Effect.Effect<A, E>): Effect.Effect<A> =>
+  Effect.matchEffect(asked, {
+    onSuccess: Effect.succeed,
+    onFailure: () =>
+      Effect.andThen(
+        Effect.sleep(healthEvery),
+        Effect.suspend(() => untilSeen(asked))
+      )
+  })
+
+// As it will stand with the node's members back; which of them leads is the system's business.
+const withNode = (topology: Topology, nodeName: string): Topology => {
+  const members = topology.members.map((member) => (member.node === nodeName ? { ...member, up: true } : member))
+  const [first, ...others] = members
+  const led = members.some(({ role, up }) => role === "Primary" && up)
+  return { ...topology, members: led || first === undefined ? members : [{ ...first, role: "Primary" }, ...others] }
+}
+
+const prove = (session: Session, one: Place, since: Instant): Effect.Effect<void> =>
+  one.writable
+    ? Effect.map(writeUntilAcknowledged(one, session.timeline, since), (sample) => {
+        one.acknowledged = sample
+      })
+    : Effect.void
+
+const lookAtHealth = (session: Session, one: Place): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { operation } = session.journal.stored()
+    const partitionId = one.topology?.partitionId ?? subjectOf(operation.request)
+    const seen = yield* Effect.option(discover(one.cluster.target))
+    const topology = seen._tag === "Some" ? seen.value.find((group) => group.partitionId === partitionId) : undefined
+    if (topology === undefined) {
+      Object.assign(one, { healthy: false, words: "the group could not be seen" })
+      return
+    }
+    const leaders = topology.members.filter(({ role, up }) => role === "Primary" && up).length
+    const voters = topology.members.filter(({ role }) => role !== "IdleSecondary")
+    const up = voters.filter((member) => member.up).length
+    one.words = `${up} of ${voters.length} voters up, ${leaders} leader${leaders === 1 ? "" : "s"}`
+    one.healthy = (yield* isBack(session, one, topology)) && (leaders === 1 || !one.writable)
+  })
+
+const isBack = (session: Session, one: Place, topology: Topology): Effect.Effect<boolean> => {
+  const { request } = session.journal.stored().operation
+  if (isNodeRequest(request)) return isNodeBack(one, topology, request.nodeName)
+  const before = one.topology
+  if (!isQuorumLoss(request) && request.kind === "PartitionRestart" && before !== null) {
+    return Effect.succeed(everybodyBack(before, topology))
+  }
+  // A group that was broken while degraded is back when everybody is back who was there. Lost data is built up anew, by
+  // whatever replicas the system chooses.
+  const wasWhole = before === null || health(before) === "Healthy"
+  if (!isQuorumLoss(request)) {
+    return Effect.succeed(!one.writable || (wasWhole ? health(topology) === "Healthy" : health(topology) !== "Lost"))
+  }
+  return Effect.succeed(
+    before !== null && overrides(request, "degraded")
+      ? health(topology) !== "Lost" && everybodyBack(before, topology)
+      : health(topology) === "Healthy"
+  )
+}
+
+// A service of a simulated cluster may have another replica built in the place of one that went.
+const everybodyBack = (before: Topology, { members, service }: Topology): boolean =>
+  before.members.every(({ name, up }) => !up || members.some((now) => now.name === name && now.up)) ||
+  (service !== undefined && upOf(members) >= upOf(before.members))
+
+const upOf = (members: Topology["members"]): number => members.filter(({ up }) => up).length
+
+const isNodeBack = ({ cluster }: Place, { members }: Topology, nodeName: string): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    if (!members.every(({ node, up }) => node !== nodeName || up)) return false
+    const nodes = yield* Effect.option(discoverNodes(cluster.target))
+    return nodes._tag === "Some" && nodes.value.every(({ name, up }) => name !== nodeName || up)
+  })
+
+const allOff = (session: Session, order: Order): Effect.Effect<boolean> =>
+  Effect.map(inspectAll(session, order), (looked) => looked.every(([, state]) => state?._tag === "Lifted"))
+
+const budgetOf = (session: Session, order: Order): Millis => {
+  const clusters = session.cluster === null ? clustersOf(session, order) : [session.cluster]
+  const budgets = clusters.map(({ target }) => target.recoveryBudget)
+  return budgets.length === 0 ? defaultBudget : Math.max(...budgets)
+}
+
+const lastOf = (places: ReadonlyArray<Place>): ProbeSample | null =>
+  places
+    .map(({ acknowledged }) => acknowledged)
+    .reduce((last, one) => (one !== null && (one.endedAt ?? 0) >= (last?.endedAt ?? 0) ? one : last), null)
+
+const measured = (places: ReadonlyArray<Place>, liftedAt: Instant): ReadonlyArray<Fact> => {
+  const endedAt = lastOf(places)?.endedAt
+  return endedAt == null ? [] : [{ _tag: "RecoveryMeasured", recovery: Math.max(0, endedAt - liftedAt) }]
+}
+
+const judge = (places: ReadonlyArray<Place> | null, liftedAt: Instant, clean: boolean): Verdict => {
+  const written = (places ?? []).filter(({ writable }) => writable)
+  const healthy = places?.every((one) => one.healthy) ?? false
+  const words = [...new Set((places ?? []).map((one) => one.words))].join("; ") || "no group has members there"
+  if (written.length > 0 || places === null) {
+    const acknowledged = written.some((one) => one.acknowledged === null) ? null : lastOf(written)
+    return judgeRecovery({ acknowledged, liftedAt, healthy, health: words, clean })
+  }
+  const left = clean ? "nothing of ours is left on any host" : "something of ours may still stand on a host"
+  return { about: "Recovery", outcome: healthy && clean ? "Confirmed" : "Inconclusive", facts: [words, left] }
+}

@@ -1,0 +1,394 @@
+/**
+ * Group commit on the shared store: what is written while a commit is on its way shares the next one. Within a batch
+ * each write is judged by itself, and where PostgreSQL refuses a batch for one of them, each is tried alone. A commit
+ * whose answer was lost is unknown: every write carries a name of its own, so that the next try finds out under the
+ * row's lock whether the first one stands.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as crypto from "node:crypto"
+import type { EvidenceEntry } from "@inquorate/core/Evidence"
+import type { Guid } from "@inquorate/core/Guid"
+import type { Operation } from "@inquorate/core/Operation"
+import { StoreError, type Stored } from "@inquorate/core/OperationStore"
+import type { Millis } from "@inquorate/core/Time"
+import { type Connection, passes, PostgresFailure, type Site, transaction, unavailable } from "./StoreConnection.ts"
+import { type Line, noAnswer } from "./PostgresLine.ts"
+import { columnsOf, type Row, writeEntry } from "./PostgresRows.ts"
+
+/** Who writes; null for a write that any worker may do. */
+export type Guard = { readonly worker: string; readonly epoch: number } | null
+
+/** Writes that share commits. */
+export interface Batch {
+  readonly create: (operation: Operation) => Effect.Effect<"Created" | "Duplicate", StoreError>
+  readonly save: (
+    stored: Stored,
+    operation: Operation,
+    entries: ReadonlyArray<EvidenceEntry>,
+    as: Guard
+  ) => Effect.Effect<Stored, StoreError>
+  readonly append: (id: Guid, entries: ReadonlyArray<EvidenceEntry>, as: Guard) => Effect.Effect<void, StoreError>
+}
+
+/** How batches are made. */
+export interface BatchOptions {
+  /** How many live operations there may be. */
+  readonly queueBound: number
+  /** How long a writer waits. */
+  readonly within: Millis
+  /** The most writes of one commit. */
+  readonly writesMost: number
+  /** Hears of each commit. */
+  readonly onCommit: () => void
+}
+
+/** Makes the queue of writes over a line of its own; what waits when the scope closes is not written. */
+export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effect<Batch, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    let queue: Array<Pending> = []
+    const waiting = Latch.makeUnsafe(false)
+    const statements = statementsOf(site.schema)
+
+    const write = (id: Guid, change: Change): Effect.Effect<unknown, StoreError> =>
+      Effect.gen(function* () {
+        if (queue.length >= waitingMost) return yield* noAnswer(site, options.within)
+        const deadline = (yield* Clock.currentTimeMillis) + options.within
+        const pending: Pending = {
+          id,
+          change,
+          name: crypto.randomUUID(),
+          deadline,
+          doubtful: false,
+          answer: Deferred.makeUnsafe()
+        }
+        queue.push(pending)
+        waiting.openUnsafe()
+        // One whose turn has not come is taken back; after that it stands, or its outcome is unknown.
+        const takeBack = Effect.sync(() => void (queue = queue.filter((other) => other !== pending)))
+        return yield* Deferred.await(pending.answer).pipe(
+          Effect.timeoutOrElse({
+            duration: options.within,
+            orElse: () => Effect.andThen(takeBack, Effect.fail(noAnswer(site, options.within)))
+          }),
+          Effect.onInterrupt(() => takeBack)
+        )
+      })
+
+    // At most one write of an operation in a batch, so that no write has to see what another one of its batch did.
+    const take = (): ReadonlyArray<Pending> => {
+      const taken = new Map<Guid, Pending>()
+      const left: Array<Pending> = []
+      for (const pending of queue) {
+        if (taken.size < options.writesMost && !taken.has(pending.id)) taken.set(pending.id, pending)
+        else left.push(pending)
+      }
+      queue = left
+      return [...taken.values()]
+    }
+
+    const run = (batch: ReadonlyArray<Pending>, pause: Millis): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const outcome = yield* Effect.result(
+          line
+            .attempt((connection) =>
+              transaction(connection, carryOut(connection, statements, batch, options.queueBound))
+            )
+            .pipe(
+              // A broken invariant is the writers' to die of; the queue goes on.
+              Effect.catchDefect((defect) => Effect.succeed(batch.map((): Answer => Effect.die(defect))))
+            )
+        )
+        if (Result.isSuccess(outcome)) {
+          options.onCommit()
+          batch.forEach((pending, index) => void Deferred.doneUnsafe(pending.answer, outcome.success[index]!))
+          return
+        }
+        const { failure } = outcome
+        if (failure._tag === "StoreError") return answerAll(batch, failure)
+        if (failure.committing) for (const pending of batch) pending.doubtful = true
+        if (refusesOne.test(failure.code)) {
+          if (batch.length === 1) return answerAll(batch, refusalOf(site, batch[0]!, failure))
+          return yield* Effect.forEach(batch, (pending) => run([pending], pause), { discard: true })
+        }
+        if (!passes(failure)) return answerAll(batch, unavailable(site, failure))
+        const now = yield* Clock.currentTimeMillis
+        answerAll(
+          batch.filter(({ deadline }) => deadline <= now + pause),
+          unavailable(site, failure)
+        )
+        const left = batch.filter(({ deadline }) => deadline > now + pause)
+        if (left.length === 0) return
+        yield* Effect.sleep(pause)
+        return yield* run(left, Math.min(2 * pause, pauseMost))
+      })
+
+    yield* Effect.forkScoped(
+      Effect.forever(
+        Effect.gen(function* () {
+          yield* waiting.await
+          const batch = take()
+          if (batch.length === 0) waiting.closeUnsafe()
+          else yield* run(batch, pauseFirst)
+        })
+      )
+    )
+    return {
+      create: (operation) =>
+        write(operation.id, { _tag: "Create", operation }) as Effect.Effect<"Created" | "Duplicate", StoreError>,
+      save: (stored, operation, entries, as) =>
+        write(operation.id, { _tag: "Save", stored, operation, entries, as }) as Effect.Effect<Stored, StoreError>,
+      append: (id, entries, as) => Effect.asVoid(write(id, { _tag: "Append", entries, as }))
+    }
+  })
+
+// --- internal ---
+
+const waitingMost = 20_000
+const pauseFirst: Millis = 50
+const pauseMost: Millis = 1000
+/** Data that cannot be stored, or a constraint: some write of the batch is at fault, and hears of it alone. */
+const refusesOne = /^(22|23|54)/
+const uniqueViolation = "23505"
+
+type Change =
+  | { readonly _tag: "Create"; readonly operation: Operation }
+  | {
+      readonly _tag: "Save"
+      readonly stored: Stored
+      readonly operation: Operation
+      readonly entries: ReadonlyArray<EvidenceEntry>
+      readonly as: Guard
+    }
+  | { readonly _tag: "Append"; readonly entries: ReadonlyArray<EvidenceEntry>; readonly as: Guard }
+
+interface Pending {
+  readonly id: Guid
+  readonly change: Change
+  /** The write's own name, stored with it. */
+  readonly name: string
+  readonly deadline: number
+  /** A commit of it was sent and not answered. */
+  doubtful: boolean
+  readonly answer: Deferred.Deferred<unknown, StoreError>
+}
+
+type Answer = Effect.Effect<unknown, StoreError>
+
+const answerAll = (batch: ReadonlyArray<Pending>, error: StoreError): void => {
+  for (const { answer, doubtful } of batch) {
+    const told = doubtful
+      ? new StoreError({ reason: error.reason, detail: `${error.detail} Whether the write was stored is not known.` })
+      : error
+    Deferred.doneUnsafe(answer, Effect.fail(told))
+  }
+}
+
+const fenced = (id: Guid): StoreError =>
+  new StoreError({ reason: "Fenced", detail: `operation ${id} belongs to another worker or epoch now` })
+
+const conflict = (detail: string): StoreError => new StoreError({ reason: "Conflict", detail })
+
+const refusalOf = (site: Site, { change }: Pending, failure: PostgresFailure): StoreError =>
+  failure.code === uniqueViolation && change._tag === "Save"
+    ? conflict("another operation's fences stand on the partition")
+    : unavailable(site, failure)
+
+/** Everything a batch does between BEGIN and COMMIT; the answers are in the order of its writes. */
+const carryOut = (
+  connection: Connection,
+  statements: Statements,
+  batch: ReadonlyArray<Pending>,
+  queueBound: number
+): Effect.Effect<ReadonlyArray<Answer>, PostgresFailure> =>
+  Effect.gen(function* () {
+    const answers = new Map<Pending, Answer>()
+    const creates = batch.filter(({ change }) => change._tag === "Create")
+    if (creates.length > 0) yield* createAll(connection, statements, creates, queueBound, answers)
+    const others = batch.filter(({ change }) => change._tag !== "Create")
+    if (others.length > 0) yield* changeAll(connection, statements, others, answers)
+    return batch.map((pending) => answers.get(pending)!)
+  })
+
+const createAll = Effect.fnUntraced(function* (
+  connection: Connection,
+  statements: Statements,
+  creates: ReadonlyArray<Pending>,
+  queueBound: number,
+  answers: Map<Pending, Answer>
+) {
+  const rows = creates.map(({ change, name }) => ({
+    ...columnsOf((change as Extract<Change, { _tag: "Create" }>).operation),
+    written: name
+  }))
+  const { rows: made } = yield* connection.query<Placed>(statements.create, [...transposed(rows), queueBound])
+  const placed = new Map(made.map((one) => [one.id, one]))
+  // Not there when the statement began and not made either: another one made it meanwhile.
+  const raced = creates.filter(({ id }) => placed.get(id)!.made === null && placed.get(id)!.room)
+  const known = new Map(made.map(({ id, written }) => [id, written]))
+  if (raced.length > 0) {
+    const { rows } = yield* connection.query<{ readonly id: Guid; readonly written: string }>(statements.written, [
+      raced.map(({ id }) => id)
+    ])
+    for (const { id, written } of rows) known.set(id, written)
+  }
+  // Found again after its answer was lost, it may not have reached the standbys yet. To lock it is a write of its own,
+  // whose commit waits for them; without it this transaction would have nothing to wait for.
+  const found = creates.filter(({ doubtful, id, name }) => doubtful && known.get(id) === name).map(({ id }) => id)
+  if (found.length > 0) yield* connection.query(statements.lock, [found])
+  for (const pending of creates) {
+    const { made, room } = placed.get(pending.id)!
+    const written = known.get(pending.id) ?? null
+    const full = written === null && made === null && !room
+    answers.set(
+      pending,
+      full
+        ? Effect.fail(new StoreError({ reason: "Full", detail: `no more than ${queueBound} operations may be live` }))
+        : Effect.succeed(made !== null || written === pending.name ? "Created" : "Duplicate")
+    )
+  }
+})
+
+const changeAll = Effect.fnUntraced(function* (
+  connection: Connection,
+  statements: Statements,
+  changes: ReadonlyArray<Pending>,
+  answers: Map<Pending, Answer>
+) {
+  const { rows } = yield* connection.query<Omit<Row, "operation" | "sequence">>(statements.lock, [
+    changes.map(({ id }) => id)
+  ])
+  const found = new Map(rows.map((row) => [row.id, row]))
+  const settled = yield* settledOf(connection, statements, changes, found)
+  const saves: Array<Pending> = []
+  const writing: Array<Pending> = []
+  for (const pending of changes) {
+    const { change, id } = pending
+    const row = found.get(id)
+    const refusal = settled.has(pending.name) ? null : refusalFor(pending, row)
+    if (refusal !== null) answers.set(pending, Effect.fail(refusal))
+    else {
+      const saved = change._tag === "Save"
+      const { epoch, owner } = row!
+      answers.set(
+        pending,
+        Effect.succeed(
+          saved ? { operation: change.operation, version: change.stored.version + 1, owner, epoch } : undefined
+        )
+      )
+      if (settled.has(pending.name)) continue
+      if (saved) saves.push(pending)
+      writing.push(pending)
+    }
+  }
+  if (saves.length > 0) {
+    const updates = saves.map(({ change, name }) => {
+      const { as, operation, stored } = change as Extract<Change, { _tag: "Save" }>
+      const { partition_id: _, received_at: __, ...rest } = columnsOf(operation)
+      return { ...rest, written: name, version: stored.version, owner: as?.worker ?? null, epoch: as?.epoch ?? null }
+    })
+    const { changed } = yield* connection.query(statements.save, transposed(updates))
+    // The rows are locked and were just judged by the very same guard.
+    if (changed !== saves.length) return yield* Effect.die(new Error(`${changed} of ${saves.length} saves were taken`))
+  }
+  const entries = writing.flatMap(({ change, id, name }) =>
+    change._tag === "Create"
+      ? []
+      : change.entries.map((entry, index) => ({ id, written: name, place: index + 1, entry: writeEntry(entry) }))
+  )
+  if (entries.length > 0) yield* connection.query(statements.append, transposed(entries))
+})
+
+/** The names of doubtful writes that do stand. Their rows are locked, so an earlier try has ended by now. */
+const settledOf = Effect.fnUntraced(function* (
+  connection: Connection,
+  statements: Statements,
+  changes: ReadonlyArray<Pending>,
+  found: ReadonlyMap<Guid, { readonly written: string }>
+) {
+  const doubtful = changes.filter((pending) => pending.doubtful && found.has(pending.id))
+  const names = new Set(doubtful.filter(({ id, name }) => found.get(id)!.written === name).map(({ name }) => name))
+  if (doubtful.length === 0) return names
+  const { rows } = yield* connection.query<{ readonly written: string }>(statements.told, [
+    doubtful.map(({ id }) => id),
+    doubtful.map(({ name }) => name)
+  ])
+  for (const { written } of rows) names.add(written)
+  return names
+})
+
+const refusalFor = (
+  { change, id }: Pending,
+  row: { readonly version: number; readonly owner: string | null; readonly epoch: number } | undefined
+): StoreError | null => {
+  const as = change._tag === "Create" ? null : change.as
+  if (row === undefined) return as === null ? conflict(`operation ${id} is gone`) : fenced(id)
+  if (as !== null && (row.owner !== as.worker || row.epoch !== as.epoch)) return fenced(id)
+  return change._tag === "Save" && row.version !== change.stored.version
+    ? conflict(`operation ${id} changed since it was read`)
+    : null
+}
+
+interface Placed {
+  readonly id: Guid
+  /** The name of the write that made it before this statement, if one did. */
+  readonly written: string | null
+  readonly made: string | null
+  /** Whether there was room for it. */
+  readonly room: boolean
+}
+
+/** Rows as one array for each column, in the order of the first row's keys. */
+const transposed = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>): ReadonlyArray<ReadonlyArray<unknown>> =>
+  Object.keys(rows[0]!).map((key) => rows.map((row) => row[key]))
+
+const statementsOf = (schema: string) => {
+  const operation = `"${schema}".operation`
+  const evidence = `"${schema}".evidence`
+  return {
+    // The bound is counted without a lock: workers that create at the same moment may pass it by one batch each.
+    create: `
+      WITH given AS (
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+          $8::boolean[], $9::boolean[], $10::smallint[], $11::uuid[]) WITH ORDINALITY
+          AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, written, n)
+      ), room AS (
+        SELECT $12::int - count(*) AS places
+        FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $12::int) live
+      ), placed AS (
+        SELECT g.*, k.written AS known, count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room) AS room
+        FROM given g LEFT JOIN ${operation} k ON k.id = g.id
+      ), made AS (
+        INSERT INTO ${operation} (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
+          not_before, holds, standing, urgency)
+        SELECT id, operation, state, partition_id, 1, written, 0, received_at, ended_at, not_before, holds, standing,
+          urgency
+        FROM placed WHERE known IS NULL AND room ORDER BY n
+        ON CONFLICT (id) DO NOTHING RETURNING id
+      )
+      SELECT p.id, p.known AS written, m.id AS made, p.room FROM placed p LEFT JOIN made m ON m.id = p.id`,
+    written: `SELECT id, written FROM ${operation} WHERE id = ANY($1::text[])`,
+    // In the order of ids, so that two batches never wait for each other.
+    lock: `SELECT id, version, written, owner, epoch FROM ${operation} WHERE id = ANY($1::text[])
+      ORDER BY id FOR NO KEY UPDATE`,
+    told: `SELECT DISTINCT written FROM ${evidence} WHERE operation_id = ANY($1::text[]) AND written = ANY($2::uuid[])`,
+    save: `
+      UPDATE ${operation} o SET operation = d.operation, state = d.state, version = o.version + 1, written = d.written,
+        ended_at = d.ended_at, not_before = d.not_before, holds = d.holds, standing = d.standing, urgency = d.urgency
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::boolean[],
+        $8::smallint[], $9::uuid[], $10::bigint[], $11::text[], $12::bigint[])
+        AS d(id, operation, state, ended_at, not_before, holds, standing, urgency, written, version, owner, epoch)
+      WHERE o.id = d.id AND o.version = d.version AND (d.owner IS NULL OR (o.owner = d.owner AND o.epoch = d.epoch))`,
+    append: `
+      INSERT INTO ${evidence} (operation_id, seq, written, entry)
+      SELECT d.id, coalesce(l.last, 0) + d.place, d.written, d.entry
+      FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[]) AS d(id, written, place, entry)
+      LEFT JOIN LATERAL (SELECT max(seq) AS last FROM ${evidence} e WHERE e.operation_id = d.id) l ON true`
+  }
+}
+
+type Statements = ReturnType<typeof statementsOf>

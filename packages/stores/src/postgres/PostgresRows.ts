@@ -1,0 +1,184 @@
+/**
+ * Operations and evidence as rows of the shared store, and every read of them. What still holds a partition is decoded
+ * once per content: `written` names the content of a row for good, which its version does not after a failover that lost
+ * a write.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { EvidenceEntry } from "@inquorate/core/Evidence"
+import type { Guid } from "@inquorate/core/Guid"
+import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
+import { type ListQuery, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
+import { subjectOf } from "@inquorate/core/Request"
+import { OperationState, stateOf } from "@inquorate/core/Wire"
+import type { Connection, PostgresFailure, Site } from "./StoreConnection.ts"
+
+/** A row of an operation as it is read. */
+export interface Row {
+  readonly sequence: number
+  readonly id: Guid
+  readonly operation: string
+  readonly version: number
+  readonly written: string
+  readonly owner: string | null
+  readonly epoch: number
+}
+
+/** The columns of a `Row`. */
+export const columns = "sequence, id, operation, version, written, owner, epoch"
+
+/** The database's own clock in whole milliseconds; moves within a transaction. */
+export const databaseNow = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+/** The columns that an operation decides, by name. */
+export const columnsOf = (operation: Operation) => ({
+  id: operation.id,
+  operation: writeOperation(operation),
+  state: stateOf(operation.stage),
+  partition_id: subjectOf(operation.request),
+  received_at: operation.receivedAt,
+  ended_at: operation.endedAt,
+  // A fresh operation is due at once whatever the worker's clock says: only delays are counted by the database's.
+  not_before: operation.notBefore <= operation.receivedAt ? 0 : operation.notBefore,
+  holds: holdsPartition(operation),
+  standing: standingOrder(operation) !== null,
+  urgency: urgencyOf(operation)
+})
+
+/** An entry of evidence as it is stored. */
+export const writeEntry = Schema.encodeSync(Schema.fromJsonString(EvidenceEntry))
+
+/** Reads of rows over a connection, and how a row becomes an operation. */
+export interface Rows {
+  readonly decode: (row: Row) => Result.Result<Stored, StoreError>
+  readonly get: (connection: Connection, id: Guid) => Effect.Effect<Stored | null, StoreError | PostgresFailure>
+  readonly list: (
+    connection: Connection,
+    query: ListQuery
+  ) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
+  readonly holding: (connection: Connection) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
+  readonly census: (connection: Connection) => Effect.Effect<ReadonlyArray<Tally>, PostgresFailure>
+  readonly evidence: (
+    connection: Connection,
+    id: Guid,
+    from: number
+  ) => Effect.Effect<ReadonlyArray<EvidenceEntry>, StoreError | PostgresFailure>
+  /** What a hint may have been missed about: all that holds a partition, and what ended within the last minute. */
+  readonly lively: (
+    connection: Connection
+  ) => Effect.Effect<ReadonlyArray<{ readonly id: Guid; readonly version: number }>, PostgresFailure>
+}
+
+/** Makes the reads of one store. */
+export const make = (site: Site): Rows => {
+  const operation = `"${site.schema}".operation`
+  const remembered = new Map<Guid, { readonly written: string; readonly operation: Operation }>()
+
+  const unreadable = (what: string, problem: string): StoreError =>
+    new StoreError({
+      reason: "Unavailable",
+      detail: `The store ${site.where} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
+    })
+  const decode = (row: Row): Result.Result<Stored, StoreError> => {
+    const { epoch, owner, version } = row
+    const known = remembered.get(row.id)
+    if (known?.written === row.written) return Result.succeed({ operation: known.operation, version, owner, epoch })
+    return Result.mapBoth(readOperation(row.operation), {
+      onSuccess: (operation): Stored => {
+        if (holdsPartition(operation)) remembered.set(row.id, { written: row.written, operation })
+        else remembered.delete(row.id)
+        return { operation, version, owner, epoch }
+      },
+      onFailure: (problem) => unreadable(`operation ${row.id}`, problem.message)
+    })
+  }
+  const decodeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Stored>, StoreError> =>
+    Effect.forEach(rows, (row) => Effect.fromResult(decode(row)))
+
+  return {
+    decode,
+    get: (connection, id) =>
+      connection.query<Row>(`SELECT ${columns} FROM ${operation} WHERE id = $1`, [id]).pipe(
+        Effect.flatMap(({ rows }) => decodeAll(rows)),
+        Effect.map((found) => found[0] ?? null)
+      ),
+    list: (connection, query) =>
+      Effect.flatMap(connection.query<Row>(...listStatement(operation, query)), ({ rows }) => decodeAll(rows)),
+    holding: (connection) =>
+      connection.query<Row>(`SELECT ${columns} FROM ${operation} WHERE holds ORDER BY sequence`).pipe(
+        Effect.tap(({ rows }) => Effect.sync(() => forget(remembered, rows))),
+        Effect.flatMap(({ rows }) => decodeAll(rows))
+      ),
+    census: (connection) =>
+      Effect.map(
+        connection.query<Tally>(
+          `SELECT state, urgency = ${waitingUrgency} AS waiting, count(*)::int AS count FROM ${operation} WHERE holds
+           GROUP BY 1, 2`
+        ),
+        ({ rows }) => rows
+      ),
+    evidence: (connection, id, from) =>
+      connection
+        .query<{ readonly seq: number; readonly entry: string }>(
+          `SELECT seq, entry FROM "${site.schema}".evidence WHERE operation_id = $1 AND seq > $2 ORDER BY seq`,
+          [id, from]
+        )
+        .pipe(
+          Effect.flatMap(({ rows }) =>
+            Effect.forEach(rows, ({ entry, seq }) =>
+              Effect.mapError(Effect.fromResult(readEntry(entry)), (problem) =>
+                unreadable(`entry ${seq} of operation ${id}'s evidence`, problem.message)
+              )
+            )
+          )
+        ),
+    lively: (connection) =>
+      Effect.map(
+        connection.query<{ readonly id: Guid; readonly version: number }>(
+          `SELECT id, version FROM ${operation} WHERE holds
+           UNION ALL SELECT id, version FROM ${operation}
+             WHERE ended_at IS NOT NULL AND NOT holds AND ended_at > (SELECT ${databaseNow}) - 60000`
+        ),
+        ({ rows }) => rows
+      )
+  }
+}
+
+// --- internal ---
+
+const OperationJson = Schema.fromJsonString(Operation)
+const readOperation = Schema.decodeUnknownResult(OperationJson)
+const readEntry = Schema.decodeUnknownResult(Schema.fromJsonString(EvidenceEntry))
+const writeOperation = Schema.encodeSync(OperationJson)
+
+/** The urgency of what no worker has begun. */
+const waitingUrgency = 2
+
+/** Undoing and sweeping first, then what was begun, then what waits. */
+const urgencyOf = (operation: Operation): number =>
+  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
+
+// What another worker ended is never read here again; it must not be remembered for ever.
+const forget = (remembered: Map<Guid, unknown>, holding: ReadonlyArray<Row>): void => {
+  if (remembered.size <= holding.length) return
+  const kept = new Set(holding.map(({ id }) => id))
+  for (const id of remembered.keys()) if (!kept.has(id)) remembered.delete(id)
+}
+
+// A cursor that was pruned stood among the oldest: nothing comes after it backward, everything does forward.
+const listStatement = (table: string, query: ListQuery): readonly [string, ReadonlyArray<unknown>] => {
+  const { after, limit, newestFirst } = query
+  const [beyond, order, end] = newestFirst ? ["<", "DESC", "-1"] : [">", "ASC", "0"]
+  const start = newestFirst ? "9223372036854775807" : "0"
+  const cursor = after === null ? start : `coalesce((SELECT sequence FROM ${table} WHERE id = $2), ${end})`
+  const page = (where: string): string =>
+    `SELECT ${columns} FROM ${table} WHERE ${where}sequence ${beyond} ${cursor} ORDER BY sequence ${order} LIMIT $1`
+  const wanted = [...new Set(query.states)]
+  const values = after === null ? [limit] : [limit, after]
+  if (wanted.length === 0 || wanted.length >= OperationState.literals.length) return [page(""), values]
+  // One walk of the index for each state and a merge: a filter over several states never sorts the whole table.
+  const pages = wanted.map((_, index) => `(${page(`state = $${values.length + 1 + index} AND `)})`)
+  const merged = `SELECT * FROM (${pages.join(" UNION ALL ")}) pages ORDER BY sequence ${order} LIMIT $1`
+  return [merged, [...values, ...wanted]]
+}

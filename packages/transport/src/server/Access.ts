@@ -1,0 +1,86 @@
+/**
+ * Who may do what: the role that each call asks of its caller, on both surfaces. The Service Fabric column is the
+ * gateway's own default (`Security/ClientAccess`); on ours reading asks for User and everything else for Admin. A call
+ * without an entry does not compile, and a request that no entry knows asks for Admin.
+ */
+import type { FabricCall } from "../fabric/FabricPath.ts"
+
+// --- models ---
+
+/** What a caller may be: an Admin may do everything, a User may look. */
+export type Role = "Admin" | "User"
+
+/** What a call asks for: nobody in particular, or at least this role. */
+export type Access = "Anonymous" | Role
+
+// --- make ---
+
+/** True where a caller of this role may make a call that asks for `access`. */
+export const permits = (role: Role, access: Access): boolean => access !== "Admin" || role === "Admin"
+
+/** The role that a call of the Service Fabric surface asks for. */
+export const ofFabric = (call: FabricCall): Access => fabricAccess[call._tag]
+
+/**
+ * The role that a request to our own surface asks for: what balancers ask is anonymous, reading and the dry run take a
+ * User, and whatever else there is or will be an Admin.
+ */
+export const ofApi = (method: string, target: string): Access => {
+  const path = (target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?#]*/i, "")).replace(/[?#].*$/s, "")
+  const reads = method === "GET" || method === "HEAD" || method === "OPTIONS"
+  if (reads && (path === "/healthz" || path === "/readyz")) return "Anonymous"
+  return reads || (method === "POST" && path === "/v1/plan") ? "User" : "Admin"
+}
+
+/**
+ * The roles of the calls by name, those included that this server does not have yet. Every entry is the reference's; what
+ * looks odd is so there: chaos has no entry of its own but for its report, so the default of Admin applies even to reading.
+ */
+export const fabricAccess = {
+  GetRootPage: "User",
+  GetAadMetadata: "Anonymous",
+  StartQuorumLoss: "Admin",
+  StartDataLoss: "Admin",
+  StartPartitionRestart: "Admin",
+  StartNodeTransition: "Admin",
+  CancelOperation: "Admin",
+  GetQuorumLossProgress: "User",
+  GetDataLossProgress: "User",
+  GetPartitionRestartProgress: "User",
+  GetNodeTransitionProgress: "User",
+  GetFaultOperationList: "User",
+  StartChaos: "Admin",
+  StopChaos: "Admin",
+  GetChaosReport: "User",
+  GetChaos: "Admin",
+  GetChaosEvents: "Admin",
+  GetChaosSchedule: "Admin",
+  PostChaosSchedule: "Admin",
+  RecoverPartition: "Admin",
+  RecoverServicePartitions: "Admin",
+  RecoverSystemPartitions: "Admin",
+  RecoverAllPartitions: "Admin",
+  ResetPartitionLoad: "User",
+  ResolveService: "User",
+  GetClusterVersion: "User",
+  GetClusterManifest: "User",
+  GetClusterHealth: "User",
+  GetNodeList: "User",
+  GetNode: "User",
+  GetNodeHealth: "User",
+  GetApplicationList: "User",
+  GetApplication: "User",
+  GetApplicationHealth: "User",
+  GetServiceList: "User",
+  GetService: "User",
+  GetServiceHealth: "User",
+  GetServiceDescription: "User",
+  GetApplicationName: "User",
+  GetPartitionList: "User",
+  GetPartition: "User",
+  GetPartitionHealth: "User",
+  GetServiceName: "User",
+  GetReplicaList: "User",
+  GetReplica: "User",
+  GetReplicaHealth: "User"
+} as const satisfies Readonly<Record<FabricCall["_tag"], Access>> & Readonly<Record<string, Access>>

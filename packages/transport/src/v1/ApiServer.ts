@@ -1,0 +1,302 @@
+/**
+ * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
+ * page to read and try it at `/v1/docs` that loads nothing from elsewhere. Every error that leaves here is JSON.
+ */
+import { table } from "@inquorate/core/FabricError"
+import type { Guid } from "@inquorate/core/Guid"
+import { type Operation } from "@inquorate/core/Operation"
+import { OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
+import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
+import { FaultRequest } from "@inquorate/core/Request"
+import * as Wire from "@inquorate/core/Wire"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerError from "effect/http/HttpServerError"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type { HttpApiSchemaError } from "effect/http-api/HttpApiError"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
+import * as MetricsText from "../server/MetricsText.ts"
+
+// --- models ---
+
+/** The whole surface as one effect: the request in its context, a response out; it fails only by interruption. */
+export type ApiHandler = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  never,
+  Scope.Scope | HttpServerRequest.HttpServerRequest
+>
+
+// --- make ---
+
+/** The surface over `Operations`. `heartbeat` is how often a silent event stream says that it still lives. */
+export const make = (options: {
+  readonly heartbeat: Duration.Input
+}): Effect.Effect<ApiHandler, never, Operations | Scope.Scope> => {
+  const routes = Layer.mergeAll(
+    HttpApiBuilder.layer(Api, { openapiPath: "/v1/openapi.json" }).pipe(
+      Layer.provide(handlers(options.heartbeat)),
+      Layer.provide(schemaErrors),
+      Layer.provide(HttpServer.layerServices)
+    ),
+    docs,
+    watching
+  )
+  return HttpRouter.toHttpEffect(routes).pipe(
+    Effect.provideService(HttpRouter.RouterConfig, routerConfig),
+    Effect.map((handler) => handler.pipe(Effect.map(asJsonError), Effect.catchCause(answerCause)))
+  )
+}
+
+/** The error that a refused request becomes: 409 where the state of things says no, 422 where the request does. */
+export const toApiError = (refused: RequestRefused): ApiError => {
+  const { code, refusal } = refused
+  const sentence = refusal === null ? table[code].message : describeRefusal(refusal)
+  const status = refusal === null ? (conflicts.get(code) ?? table[code].status) : refusalStatus[refusal._tag]
+  return new ApiError({
+    status: errorStatuses.find((known) => known === status) ?? 500,
+    code,
+    detail: refused.detail === "" ? sentence : refused.detail,
+    refusal
+  })
+}
+
+// --- internal ---
+
+const routerConfig = { caseSensitive: true, ignoreTrailingSlash: false, ignoreDuplicateSlashes: false }
+
+const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
+  UnknownService: 422,
+  UnknownPartition: 422,
+  Degraded: 409,
+  AlreadyLost: 409,
+  NotSteady: 409,
+  CannotLoseQuorum: 422,
+  NotTheServer: 422,
+  NotSupported: 422,
+  Protected: 422,
+  TooLong: 422,
+  Busy: 409,
+  StoreInside: 422,
+  ClockSkew: 409,
+  TooMany: 409,
+  HostBusy: 409,
+  Stateless: 422,
+  Volatile: 422,
+  NoSecondaries: 422,
+  UnknownNode: 422,
+  NodeUp: 409,
+  NodeDown: 409,
+  NodeStopped: 409,
+  InstanceMismatch: 409,
+  CannotRestart: 422,
+  DataProtected: 422
+}
+
+// The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
+const conflicts: ReadonlyMap<string, number> = new Map([["FABRIC_E_INVALID_TEST_COMMAND_STATE", 409]])
+
+const view = (operation: Operation): OperationView => ({ operation, state: Wire.stateOf(operation.stage) })
+
+const sameRequest = Schema.toEquivalence(FaultRequest)
+
+const handlers = (heartbeat: Duration.Input) =>
+  HttpApiBuilder.group(
+    Api,
+    "worker",
+    Effect.fnUntraced(function* (handlers) {
+      const operations = yield* Operations
+      return handlers.handleAll({
+        health: () => Effect.succeed({ status: "ok" as const }),
+        clusters: () => operations.clusters,
+        plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
+        start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
+        list: ({ query }) =>
+          operations.list(query.limit ?? listLimit.usual).pipe(
+            Effect.map((list) => list.map(view)),
+            Effect.mapError(toApiError)
+          ),
+        detail: ({ params }) => Effect.mapError(operations.detail(params.id), toApiError),
+        cancel: ({ params, query }) =>
+          Effect.mapError(Effect.map(operations.cancel(params.id, query.force === "true"), view), toApiError),
+        // Looked up first, so that an unknown id is a 404 and not a stream that breaks.
+        events: ({ params }) =>
+          operations.get(params.id).pipe(
+            Effect.map(() => eventStream(operations, params.id, heartbeat)),
+            Effect.mapError(toApiError)
+          )
+      })
+    })
+  )
+
+type Port = Operations["Service"]
+
+const replay = (existing: Operation, request: FaultRequest) =>
+  sameRequest(existing.request, request)
+    ? Effect.succeed({ ...view(existing), replayed: true })
+    : Effect.fail(
+        new RequestRefused({
+          code: duplicate,
+          detail: `OperationId '${existing.id}' already exists with another request`,
+          refusal: null
+        })
+      )
+
+const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
+
+// Looked up first, because the guards would refuse the repeated start for the operation's own hold on the partition.
+const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: FaultRequest) {
+  const find = Effect.catchIf(
+    operations.get(id),
+    (refused) => refused.code === "FABRIC_E_KEY_NOT_FOUND",
+    () => Effect.undefined
+  )
+  const existing = yield* find
+  if (existing !== undefined) return yield* replay(existing, request)
+  return yield* operations.start(id, request, { guard: true, maxHold: "configured" }).pipe(
+    Effect.map((operation) => ({ ...view(operation), replayed: false })),
+    Effect.catchIf(
+      (refused) => refused.code === duplicate,
+      (refused) =>
+        Effect.flatMap(find, (winner) => (winner === undefined ? Effect.fail(refused) : replay(winner, request)))
+    )
+  )
+})
+
+const encodeChange = Schema.encodeSync(Schema.fromJsonString(OperationChange))
+
+const eventStream = (operations: Port, id: Guid, heartbeat: Duration.Input): HttpServerResponse.HttpServerResponse => {
+  const changes = operations.watch(id).pipe(
+    Stream.map((change) => `event: change\ndata: ${encodeChange(change)}\n\n`),
+    Stream.catch((refused) =>
+      Stream.succeed(`event: error\ndata: ${JSON.stringify(errorBody(toApiError(refused)))}\n\n`)
+    )
+  )
+  const beats = Stream.map(Stream.tick(heartbeat), () => ": alive\n\n")
+  return HttpServerResponse.stream(Stream.encodeText(Stream.merge(changes, beats, { haltStrategy: "left" })), {
+    contentType: "text/event-stream",
+    headers: { "cache-control": "no-store", "x-accel-buffering": "no" }
+  })
+}
+
+const schemaErrors = HttpApiMiddleware.layerSchemaErrorTransform(SchemaErrors, (error) => {
+  // What we would have sent is wrong: a defect of ours, not the caller's.
+  if (error.kind === "Body" || error.kind === "ResponseHeaders") return Effect.die(error.cause)
+  return Effect.fail(new ApiError({ status: 400, code: "E_INVALIDARG", detail: fieldsOf(error), refusal: null }))
+})
+
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const slots: Readonly<Record<string, string>> = { Params: "path", Query: "query", Payload: "body", Headers: "headers" }
+
+const fieldsOf = (error: HttpApiSchemaError): string => {
+  const fields = formatIssues(error.cause.issue).issues.map(({ message, path }) => {
+    const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
+    return { field: [slots[error.kind] ?? error.kind, ...keys].join("."), message }
+  })
+  // A fault of another kind is also told that it is no quorum loss, which helps nobody where something else is wrong.
+  const told = fields.filter(({ field }) => field !== "body.kind")
+  return told.length > 0 || fields.length === 0
+    ? [...new Set(told.map(({ field, message }) => `${field}: ${message}`))].join("; ")
+    : `body.kind: ${kinds}`
+}
+
+const kinds =
+  'Expected "PartitionQuorumLoss", "PartitionDataLoss", "PartitionRestart" or "NodeTransition", ' +
+  'the last with a "transition" of "Stop" or "Start"'
+
+// The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
+const docs = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const scope = yield* Effect.scope
+    const page = yield* HttpRouter.toHttpEffect(
+      HttpApiScalar.layer(Api, { path: "/v1/docs", scalar: { theme: "default" } })
+    ).pipe(
+      Effect.provideService(HttpRouter.RouterConfig, routerConfig),
+      Effect.provideService(Scope.Scope, scope),
+      Effect.cached
+    )
+    yield* router.add("GET", "/v1/docs", Effect.map(Effect.flatten(page), HttpServerResponse.setHeaders(docsHeaders)))
+  })
+)
+
+/** The one figure that must be zero for ever: a fence of ours that stands past its deadline. */
+const firstMetric = "inquorate_fault_past_deadline"
+
+// For balancers and monitoring, which want plain text and a status rather than our errors.
+const watching = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const operations = yield* Operations
+    const ready = Effect.map(operations.unready, (problems) =>
+      problems.length === 0
+        ? HttpServerResponse.jsonUnsafe({ status: "ready" })
+        : HttpServerResponse.jsonUnsafe({ status: "not ready", problems }, { status: 503 })
+    )
+    const metrics = Effect.map(MetricsText.write(firstMetric), (text) =>
+      HttpServerResponse.text(text, { contentType: MetricsText.contentType })
+    )
+    yield* router.add("GET", "/readyz", Effect.map(ready, HttpServerResponse.setHeaders(watchingHeaders)))
+    yield* router.add("GET", "/metrics", Effect.map(metrics, HttpServerResponse.setHeaders(watchingHeaders)))
+  })
+)
+
+const watchingHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
+const docsHeaders = {
+  "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
+  "x-content-type-options": "nosniff"
+}
+
+const errorResponse = (error: ApiError): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.jsonUnsafe(errorBody(error), {
+    status: error.status,
+    headers: { "x-content-type-options": "nosniff" }
+  })
+
+const plain = (status: number, code: ApiError["code"], detail: string): HttpServerResponse.HttpServerResponse =>
+  errorResponse(new ApiError({ status, code, detail, refusal: null }))
+
+// The router answers a few things by itself (415, for one) in plain text; a client gets the same JSON for all of them.
+const asJsonError = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
+  if (response.status < 400 || response.headers["content-type"]?.startsWith("application/json") === true) {
+    return HttpServerResponse.setHeader(response, "x-content-type-options", "nosniff")
+  }
+  const sentence =
+    response.status === 415 ? "Send the body as application/json." : `The request failed with ${response.status}.`
+  return plain(response.status, response.status < 500 ? "E_INVALIDARG" : "E_FAIL", sentence)
+}
+
+const answerCause = (
+  cause: Cause.Cause<HttpServerError.HttpServerError>
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+  for (const reason of cause.reasons) {
+    const error = reason._tag === "Fail" ? reason.error : reason._tag === "Die" ? reason.defect : undefined
+    if (!HttpServerError.isHttpServerError(error)) continue
+    if (error.reason._tag === "RouteNotFound") {
+      return Effect.succeed(plain(404, "E_INVALIDARG", "No such path. /v1/docs lists the ones there are."))
+    }
+    if (error.reason._tag === "RequestParseError") {
+      return Effect.succeed(
+        error.reason.reason === "BodyTooLarge"
+          ? plain(413, "FABRIC_E_MESSAGE_TOO_LARGE", table.FABRIC_E_MESSAGE_TOO_LARGE.message)
+          : plain(400, "E_INVALIDARG", "The body could not be read to its end.")
+      )
+    }
+  }
+  return Effect.as(
+    Effect.logError("A request to /v1 died", cause),
+    plain(500, "E_FAIL", "The worker failed on this request; its log says why.")
+  )
+}

@@ -1,0 +1,205 @@
+/**
+ * The typed client of `/v1`, made from the same declaration as the server. `watch` follows an operation over server-sent
+ * events and falls back to asking again when the stream breaks or a proxy does not let it through.
+ */
+import type { Guid } from "@inquorate/core/Guid"
+import { isTerminal } from "@inquorate/core/Operation"
+import { type ClusterView, OperationChange, type OperationDetail, type PlanPreview } from "@inquorate/core/Operations"
+import type { FabricErrorCode } from "@inquorate/core/FabricError"
+import type { FaultRequest } from "@inquorate/core/Request"
+import * as Effect from "effect/Effect"
+import * as Sse from "effect/encoding/Sse"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import type * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
+import * as TransportCause from "../client/TransportCause.ts"
+
+// --- errors ---
+
+/**
+ * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
+ * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
+ * certificate; nothing was taken. `BadAnswer`: an answer of another shape.
+ */
+export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
+  reason: Schema.Literals(["Unreachable", "Untrusted", "BadAnswer"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.reason}: ${this.detail}`
+  }
+}
+
+type Call<A> = Effect.Effect<A, ApiError | ClientError>
+
+/** The calls of `/v1`. */
+export interface Client {
+  readonly clusters: Call<ReadonlyArray<ClusterView>>
+  readonly plan: (request: FaultRequest) => Call<PlanPreview>
+  /** Starts, or gives back the operation that the same start began before. */
+  readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
+  /** The newest operations, in the order they were received. */
+  readonly list: (limit?: number) => Call<ReadonlyArray<OperationView>>
+  readonly detail: (id: Guid) => Call<OperationDetail>
+  readonly cancel: (id: Guid, force: boolean) => Call<OperationView>
+  readonly health: Call<void>
+  /**
+   * How the operation stands now and every change until it has ended. While it has to ask again instead of listening,
+   * changes carry no entries: the evidence is in `detail`.
+   */
+  readonly watch: (id: Guid) => Stream.Stream<OperationChange, ApiError | ClientError>
+}
+
+// --- make ---
+
+/**
+ * A client of the worker at `endpoint`, such as `http://127.0.0.1:19080`, over whatever `HttpClient` there is; with client
+ * certificates over `NodeClient`'s.
+ */
+export const make = (options: {
+  readonly endpoint: string
+  readonly token?: Redacted.Redacted
+}): Effect.Effect<Client, never, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const http = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
+    const endpoint = options.endpoint.replace(/\/+$/, "")
+    const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
+    const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
+    return {
+      clusters: again(answered(api.clusters())),
+      plan: (payload) => again(answered(api.plan({ payload }))),
+      start: (id, payload) => again(answered(api.start({ params: { id }, payload }))),
+      list: (limit) => again(answered(api.list({ query: limit === undefined ? {} : { limit } }))),
+      detail,
+      cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
+      health: Effect.asVoid(answered(api.health())),
+      watch: (id) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id))
+    }
+  })
+
+/** An error of one code, as `/v1` answers it. */
+export type ApiErrorOf<Code extends FabricErrorCode> = ApiError & { readonly code: Code }
+
+/**
+ * Handles the errors of one code and leaves all others: the counterpart, for `/v1`, of catching an error of
+ * `FabricClient` by its tag.
+ */
+export const catchCode =
+  <const Code extends FabricErrorCode, B, E2, R2>(
+    code: Code,
+    handle: (error: ApiErrorOf<Code>) => Effect.Effect<B, E2, R2>
+  ) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | B, E | E2, R | R2> =>
+    Effect.catchIf(
+      self,
+      (error: E): boolean => error instanceof ApiError && error.code === code,
+      (error) => handle(error as unknown as ApiErrorOf<Code>)
+    )
+
+// --- internal ---
+
+/** How often a call that may be repeated is repeated when nothing was answered. */
+const repeats = 3
+
+/** How long to wait before asking again for an operation whose stream broke. */
+const pollInterval = "1 second"
+
+/** How often that is tried in vain, one interval apart, before the worker counts as gone. */
+const pollsInVain = 30
+
+// Everything but a cancel may be repeated: a start carries its id, and a repeated one is recognised.
+const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.retry(call, {
+    times: repeats,
+    schedule: Schedule.exponential("100 millis"),
+    while: (error) =>
+      error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
+  })
+
+const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
+
+const badAnswer = (error: { readonly message: string }) =>
+  new ClientError({ reason: "BadAnswer", detail: error.message })
+
+const answered = <A, E extends { readonly _tag: string; readonly message: string }>(
+  call: Effect.Effect<A, E>
+): Call<A> =>
+  Effect.mapError(call, (error) =>
+    error instanceof ApiError
+      ? error
+      : error._tag === "HttpClientError" && isTransport(error)
+        ? unreachable(error)
+        : badAnswer(error)
+  )
+
+const isTransport = (error: unknown): boolean =>
+  (error as { readonly reason?: { readonly _tag?: string } }).reason?._tag === "TransportError"
+
+const decodeChange = Schema.decodeUnknownEffect(Schema.fromJsonString(OperationChange))
+const decodeError = Schema.decodeUnknownEffect(Schema.fromJsonString(ApiErrorBody))
+
+const toApiError = (body: ApiErrorBody, status: number): ApiError =>
+  new ApiError({ status, code: body.Error.Code, detail: body.Error.Message, refusal: body.Refusal ?? null })
+
+const failed = (text: string, status: number): Effect.Effect<never, ApiError | ClientError> =>
+  Effect.matchEffect(decodeError(text), {
+    onFailure: badAnswer,
+    onSuccess: (body) => toApiError(body, status)
+  })
+
+const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<OperationChange, ApiError | ClientError> =>
+  http.execute(HttpClientRequest.accept(HttpClientRequest.get(url), "text/event-stream")).pipe(
+    Effect.mapError(unreachable),
+    Effect.map((response) =>
+      response.status !== 200
+        ? Stream.fromEffect(
+            Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
+          )
+        : response.stream.pipe(
+            Stream.decodeText,
+            Stream.pipeThroughChannel(Sse.decode()),
+            Stream.mapError((error) =>
+              unreachable("message" in error ? error : { message: "told to come back later" })
+            ),
+            Stream.mapEffect((event) =>
+              event.event === "error" ? failed(event.data, 500) : Effect.mapError(decodeChange(event.data), badAnswer)
+            )
+          )
+    ),
+    Stream.unwrap
+  )
+
+// A stream that ends while the operation lives was cut off, like one that fails: ask again until it has ended.
+const watch = (
+  changes: Stream.Stream<OperationChange, ApiError | ClientError>,
+  detail: Call<OperationDetail>
+): Stream.Stream<OperationChange, ApiError | ClientError> =>
+  Stream.suspend(() => {
+    let seen = ""
+    let ended = false
+    const remember = (change: OperationChange): void => {
+      seen = JSON.stringify(change.operation)
+      ended = isTerminal(change.operation)
+    }
+    const patiently = Effect.retry(detail, {
+      times: pollsInVain,
+      schedule: Schedule.spaced(pollInterval),
+      while: (error) => (error._tag === "ClientError" ? error.reason === "Unreachable" : error.status >= 500)
+    })
+    const asked = Stream.fromEffectRepeat(Effect.delay(patiently, pollInterval)).pipe(
+      Stream.map(({ operation, state }): OperationChange => ({ operation, state, entries: [] })),
+      Stream.filter((change) => JSON.stringify(change.operation) !== seen)
+    )
+    const rest = Stream.suspend(() => (ended ? Stream.empty : asked))
+    return changes.pipe(
+      Stream.catch((error) => (error._tag === "ApiError" && error.status < 500 ? Stream.fail(error) : Stream.empty)),
+      Stream.concat(rest),
+      Stream.tap((change) => Effect.sync(() => remember(change))),
+      Stream.takeUntil((change) => isTerminal(change.operation))
+    )
+  })
