@@ -7,6 +7,7 @@ import type { Host } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
+import * as Programs from "./Programs.ts"
 
 /** What supervises a process: its systemd unit, how long it may be silent (0 for ever), and when it is started again. */
 export interface Supervision {
@@ -59,33 +60,12 @@ export const describeKill = (supervision: Supervision | null): ReadonlyArray<str
 // --- internal ---
 
 const ask = (host: Host, pid: number): Effect.Effect<Supervision | null> =>
-  host.run(program, [String(pid)], { timeout: askTimeout }).pipe(
+  host.run(Programs.supervisor, [String(pid)], { timeout: askTimeout }).pipe(
     Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? parse(stdout) : null)),
     Effect.catchTag("HostError", () => Effect.succeed(null))
   )
 
 const askTimeout: Millis = 3000
-
-// The innermost unit of the process's control group; `systemctl show` asks systemd and needs no rights.
-const program = `
-pid=$1
-command -v systemctl >/dev/null 2>&1 || exit 0
-[ -d /run/systemd/system ] || exit 0
-unit=
-while IFS= read -r line; do
-  path=\${line#*:*:}
-  case $path in
-    */*.service | */*.scope | */*.service/* | */*.scope/*) ;;
-    *) continue ;;
-  esac
-  found=$(printf '%s\\n' "$path" | tr '/' '\\n' | grep -E '\\.(service|scope)$' | tail -n 1)
-  [ -n "$found" ] && unit=$found
-done <"/proc/$pid/cgroup"
-[ -n "$unit" ] || exit 0
-printf '%s\\n' "$unit"
-systemctl show --property=WatchdogUSec,Restart -- "$unit" 2>/dev/null
-exit 0
-`
 
 // systemd writes lengths as 0, infinity, 500ms, 30s, 1min 30s or 1h.
 const lengthOf = (text: string): Millis => {

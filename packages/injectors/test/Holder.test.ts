@@ -13,7 +13,7 @@ import type { Grade } from "@inquorate/core/Plan"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Holder from "../src/Holder.ts"
+import * as Programs from "../src/Programs.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -313,7 +313,7 @@ describe("where it cannot be had", () => {
   )
 
   it("the text of the holder fits between single quotes of a shell", () => {
-    assert.notInclude(Holder.program, "'")
+    assert.notInclude(Programs.tracer, "'")
   })
 })
 

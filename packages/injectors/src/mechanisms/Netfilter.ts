@@ -7,7 +7,7 @@ import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as HostProgram from "../HostProgram.ts"
-import { program } from "../NetfilterProgram.ts"
+import * as Programs from "../Programs.ts"
 
 /** What a cut may not touch. */
 export interface NetfilterOptions {
@@ -30,7 +30,7 @@ export interface NetfilterOptions {
 export const make = (hosts: ReadonlyMap<string, Host>, options: NetfilterOptions = {}): Injector => {
   const keepPorts = [22, 53, ...(options.keepPorts ?? [])].join(",")
   return HostProgram.make(
-    { name: "netfilter", program, wordsOf: (process) => [...peerWords(process), keepPorts] },
+    { name: "netfilter", program: Programs.netfilter, wordsOf: (process) => [...peerWords(process), keepPorts] },
     hosts
   )
 }

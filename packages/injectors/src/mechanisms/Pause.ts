@@ -6,10 +6,8 @@ import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import * as HostProgram from "../HostProgram.ts"
-import * as Keeper from "../Keeper.ts"
-import * as StoppedTree from "../StoppedTree.ts"
+import * as Programs from "../Programs.ts"
 import * as Supervisor from "../Supervisor.ts"
-import * as TracedTree from "../TracedTree.ts"
 
 /**
  * The pause on these hosts, by label. Of kernel grade where the host lets us trace the process: then the kernel ends the
@@ -20,65 +18,7 @@ export const make = (
   hosts: ReadonlyMap<string, Host>,
   { prefer = "Kernel" }: { readonly prefer?: Grade } = {}
 ): Injector =>
-  HostProgram.make({ name: "pause", program, wordsOf: () => [prefer], warningsOf: Supervisor.warningsOfPause }, hosts)
-
-// --- internal ---
-
-/** What the keeper's program needs to be a pause. */
-const mechanism = `${StoppedTree.shell}${TracedTree.shell}
-mechanism=pause
-patience=1000
-stuck='the processes could not be continued'
-
-# $1 is the grade that is wished for.
-fits() {
-  [ "$1" = Keeper ] || can_trace "$pid"
-}
-
-keep_settings() {
-  fits "$@"
-}
-
-take_out() {
-  if [ "$grade" = Kernel ]; then hold_tree; else halt_tree; fi
-  count_stopped
-}
-
-free() {
-  if holding; then free_traced "$1"; else free_stopped "$1"; fi
-}
-
-# True where a process that ought to be stopped is not. One that was killed runs for a moment, to its end.
-astray() {
-  looks=5
-  while same "\${1%:*}" "\${1#*:}"; do
-    case $state in [TtZXx]) return 1 ;; esac
-    looks=$((looks - 1))
-    [ "$looks" -gt 0 ] || return 0
-    sleep 0.02
-  done
-  return 1
-}
-
-watch() {
-  [ -e "$fence/broken" ] && return 0
-  for token in $list; do
-    astray "$token" || continue
-    # A lift says so before it lets anything go.
-    [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
-  done
-}
-
-escaped() {
-  for token in $list; do
-    same "\${token%:*}" "\${token#*:}" && case $state in [TtZXx]) ;; *) return 0 ;; esac
-  done
-  return 1
-}
-
-last_word() {
-  if holding; then end_holder; else release; fi
-}
-`
-
-const program = Keeper.program(mechanism)
+  HostProgram.make(
+    { name: "pause", program: Programs.pause, wordsOf: () => [prefer], warningsOf: Supervisor.warningsOfPause },
+    hosts
+  )

@@ -1,28 +1,25 @@
-/**
- * Starting a killed server again as it was: before the kill everything that makes it this server is read from /proc and
- * written down as a script, which is removed once the server is back, for it holds its environment. Shell text.
- *
- * Kept are the exact arguments and environment, working directory, user and groups, umask, limits, out-of-memory score,
- * control groups where they may be joined, and the files that output goes to. Output to a pipe, socket or terminal goes
- * to /dev/null; capabilities, a namespace or a supervisor's interest are not kept: such servers want a command or unit.
- */
+# Starting a killed server again as it was: before the kill everything that makes it this server is read from /proc and
+# written down as a script, which is removed once the server is back, for it holds its environment. Shell text.
+#
+# Kept are the exact arguments and environment, working directory, user and groups, umask, limits, out-of-memory score,
+# control groups where they may be joined, and the files that output goes to. Output to a pipe, socket or terminal goes
+# to /dev/null; capabilities, a namespace or a supervisor's interest are not kept: such servers want a command or unit.
+# shellcheck shell=sh
 
-/** The shell functions `recall_user` and `recall_arguments`, `recollect`, which writes the script, and `find_server`. */
-export const shell = `
 # --- the server as it was ---
 
 # A file of words that end in NUL, one a line; a line end within a word becomes byte 1.
 words_of() {
-  tr '\\000\\012' '\\012\\001' <"$1" 2>/dev/null
+  tr '\000\012' '\012\001' <"$1" 2>/dev/null
 }
 
 # The same lines quoted for a shell, to be continued.
 quoted() {
-  sed "s/'/'\\\\\\\\''/g; s/^/'/; s/\\$/' \\\\\\\\/" | tr '\\001' '\\012'
+  sed "s/'/'\\\\''/g; s/^/'/; s/\$/' \\\\/" | tr '\001' '\012'
 }
 
 quote() {
-  printf '%s\\n' "$1" | sed "s/'/'\\\\\\\\''/g; 1s/^/'/; \\$s/\\$/'/"
+  printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/"
 }
 
 # Sets runs_as to how the process is to be called again: its own first argument where that still leads to its executable.
@@ -42,8 +39,8 @@ recall_name() {
       [ "$folder/$first" -ef "/proc/$pid/exe" ] && runs_as=$first
       ;;
   esac
-  name=\${first##*/}
-  [ -n "$runs_as" ] || [ "\${name#-}" != "\${exe##*/}" ] || runs_as=$exe
+  name=${first##*/}
+  [ -n "$runs_as" ] || [ "${name#-}" != "${exe##*/}" ] || runs_as=$exe
   [ -n "$runs_as" ]
 }
 
@@ -52,7 +49,7 @@ recall_user() {
   problem="the environment of process $pid cannot be read"
   cat "/proc/$pid/environ" >/dev/null 2>&1 || return 1
   problem="an argument or variable of process $pid holds a byte that cannot be kept: configure its unit"
-  [ "$(cat "/proc/$pid/cmdline" "/proc/$pid/environ" 2>/dev/null | tr -dc '\\001' | wc -c)" -eq 0 ] || return 1
+  [ "$(cat "/proc/$pid/cmdline" "/proc/$pid/environ" 2>/dev/null | tr -dc '\001' | wc -c)" -eq 0 ] || return 1
   mask=0022
   while read -r key a b c d; do
     case $key in
@@ -93,7 +90,7 @@ limits() {
       'Max address space '*) key=as ;;
       *) continue ;;
     esac
-    set -- \${row#Max }
+    set -- ${row#Max }
     while ! is_number "$1" && [ "$1" != unlimited ]; do shift; done
     printf -- '--%s=%s:%s ' $key "$1" "$2"
   done <"/proc/$pid/limits"
@@ -111,26 +108,26 @@ recollect() {
   problem="the state directory cannot be written"
   cwd=$(readlink "/proc/$pid/cwd")
   {
-    printf 'cd -- %s || exit 1\\n' "$(quote "$cwd")"
-    printf 'umask %s\\n' "$mask"
-    printf 'echo %s 2>/dev/null >/proc/self/oom_score_adj\\n' "$(cat "/proc/$pid/oom_score_adj" 2>/dev/null || echo 0)"
+    printf 'cd -- %s || exit 1\n' "$(quote "$cwd")"
+    printf 'umask %s\n' "$mask"
+    printf 'echo %s 2>/dev/null >/proc/self/oom_score_adj\n' "$(cat "/proc/$pid/oom_score_adj" 2>/dev/null || echo 0)"
     while IFS= read -r row; do
-      path=\${row#*:} path=\${path#*:} row=\${row#*:} row=\${row%%:*} row=\${row#name=}
-      printf 'join %s %s\\n' "$(quote "$row")" "$(quote "$path")"
+      path=${row#*:} path=${path#*:} row=${row#*:} row=${row%%:*} row=${row#name=}
+      printf 'join %s %s\n' "$(quote "$row")" "$(quote "$path")"
     done <"/proc/$pid/cgroup"
-    printf 'prlimit --pid $$ %s 2>/dev/null\\n' "$(limits)"
+    printf 'prlimit --pid $$ %s 2>/dev/null\n' "$(limits)"
     for number in 1 2; do
       output_of $number
-      printf 'write_to %s %s %s\\n' $number "$(quote "$output")" "$(stat -Lc %d.%i "$output" 2>/dev/null || echo none)"
+      printf 'write_to %s %s %s\n' $number "$(quote "$output")" "$(stat -Lc %d.%i "$output" 2>/dev/null || echo none)"
     done
-    printf 'exec %s %s -- \\\\\\n' "$drop" 'env -i $signals'
+    printf 'exec %s %s -- \\\n' "$drop" 'env -i $signals'
     words_of "/proc/$pid/environ" | sed '/^[^-=][^=]*=/!d' | quoted
     if [ -z "$1" ]; then
-      printf '%s\\n' "$runs_as" | quoted
+      printf '%s\n' "$runs_as" | quoted
       words_of "/proc/$pid/cmdline" | sed 1d | quoted
       echo
     else
-      printf 'sh -c %s inquorate\\n' "$(quote "$1")"
+      printf 'sh -c %s inquorate\n' "$(quote "$1")"
     fi
   } >"$fence/restart"
 }
@@ -161,7 +158,7 @@ write_to() {
 # True for a program of ours, which names a data directory among its arguments too.
 ours() {
   [ "$1" = $$ ] && return 0
-  case $(tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 4p) in inquorate | inquorate-keeper) return 0 ;; esac
+  case $(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 4p) in inquorate | inquorate-keeper) return 0 ;; esac
   return 1
 }
 
@@ -170,7 +167,7 @@ find_server() {
   server=
   for task in /proc/[0-9]*; do
     [ "$task/exe" -ef "$exe" ] || continue
-    task=\${task#/proc/}
+    task=${task#/proc/}
     look "$task" || continue
     case $state in Z | X | x) continue ;; esac
     # A child of another such process stands and falls with it.
@@ -182,4 +179,3 @@ find_server() {
   done
   return 1
 }
-`

@@ -1,13 +1,7 @@
-/**
- * Stopping a process with all its descendants, checked thread by thread, and letting them go again: shell text for the
- * keepers of those mechanisms that stop before they do anything else. What is stopped is on record before it is.
- */
+# Stopping a process with all its descendants, checked thread by thread, and letting them go again: shell text for the
+# keepers of those mechanisms that stop before they do anything else. What is stopped is on record before it is.
+# shellcheck shell=sh
 
-/**
- * The shell functions `halt_tree`, which sets `stopped`, `count_stopped` and `free_stopped`. They use those of the keeper's
- * program.
- */
-export const shell = `
 # --- a stopped tree ---
 
 # Continues all that the fence stopped. The main process goes last: while it is stopped the list of its children is whole.
@@ -15,14 +9,14 @@ release() {
   recorded
   roots=
   for token in $list; do
-    same "\${token%:*}" "\${token#*:}" && roots="$roots $token"
+    same "${token%:*}" "${token#*:}" && roots="$roots $token"
   done
   family $roots
   first=
   for token in $kin; do
-    if [ -z "$first" ]; then first=$token; else kill -CONT "\${token%:*}" 2>/dev/null; fi
+    if [ -z "$first" ]; then first=$token; else kill -CONT "${token%:*}" 2>/dev/null; fi
   done
-  [ -z "$first" ] || kill -CONT "\${first%:*}" 2>/dev/null
+  [ -z "$first" ] || kill -CONT "${first%:*}" 2>/dev/null
 }
 
 # Releases, looks, and does it again until nothing of it is stopped; gives up after $1 turns.
@@ -32,7 +26,7 @@ free_stopped() {
     release
     held=
     for token in $kin; do
-      same "\${token%:*}" "\${token#*:}" && [ "$state" = T ] && held=1
+      same "${token%:*}" "${token#*:}" && [ "$state" = T ] && held=1
     done
     [ -z "$held" ] && return 0
     turns=$((turns - 1))
@@ -42,8 +36,8 @@ free_stopped() {
 }
 
 stop() {
-  printf '%s %s\\n' "\${1%:*}" "\${1#*:}" >>"$fence/processes" || return 1
-  kill -STOP "\${1%:*}" 2>/dev/null
+  printf '%s %s\n' "${1%:*}" "${1#*:}" >>"$fence/processes" || return 1
+  kill -STOP "${1%:*}" 2>/dev/null
   stopped="$stopped $1"
 }
 
@@ -57,7 +51,7 @@ nudge() {
   [ -n "$nudged" ] || return 0
   sleep 0.001
   for kid in $nudged; do
-    same "\${kid%:*}" "\${kid#*:}" && kill -STOP "\${kid%:*}" 2>/dev/null
+    same "${kid%:*}" "${kid#*:}" && kill -STOP "${kid%:*}" 2>/dev/null
   done
 }
 
@@ -71,9 +65,9 @@ halt_tree() {
     # Looked at before the children are listed: what is stopped cannot fork, so a list made after that is whole.
     quiet=1
     for token in $stopped; do
-      halted "\${token%:*}" && continue
+      halted "${token%:*}" && continue
       quiet=
-      case $line in D' '*) nudge "\${token%:*}" ;; esac
+      case $line in D' '*) nudge "${token%:*}" ;; esac
     done
     family $stopped
     for token in $kin; do
@@ -93,7 +87,6 @@ count_stopped() {
   alive "$pid" "$start" || undo "process $pid ended"
   count=0
   for token in $stopped; do
-    alive "\${token%:*}" "\${token#*:}" && count=$((count + 1))
+    alive "${token%:*}" "${token#*:}" && count=$((count + 1))
   done
 }
-`

@@ -1,25 +1,18 @@
-/**
- * The holder: a short Perl program that stops a tree of processes with ptrace. What it traces is let go by the kernel
- * when the holder ends, however it ends; that is the kernel grade of a pause.
- *
- * - It never waits for a living tracee: the kernel keeps the signal a stopped thread was about to take only while
- *   nobody has collected the stop, so whoever kills the holder at any moment loses no signal. It never detaches.
- * - PTRACE_O_EXITKILL is not set, and no signal is sent to what is traced: a group stop of somebody else stays as it is.
- * - A process is stopped whole before its children are listed, so it needs no events of fork or clone, and a parent in
- *   vfork gets its turn. The list is whole when all were seen stopped before it was made, twice.
- * - Nothing is touched before the holder is on record in the fence, by the keeper that started it and still lives.
- * - It ends by itself shortly after the deadline, for the case that the keepers died and it did not.
- * - Requests and states: ptrace(2); PTRACE_SEIZE and PTRACE_INTERRUPT are in Linux since 3.4.
- *
- * Perl without any module but `strict`. The text stands between single quotes of a shell and so holds none.
- */
+# The holder: a short Perl program that stops a tree of processes with ptrace. What it traces is let go by the kernel
+# when the holder ends, however it ends; that is the kernel grade of a pause.
+#
+# - It never waits for a living tracee: the kernel keeps the signal a stopped thread was about to take only while
+#   nobody has collected the stop, so whoever kills the holder at any moment loses no signal. It never detaches.
+# - PTRACE_O_EXITKILL is not set, and no signal is sent to what is traced: a group stop of somebody else stays as it is.
+# - A process is stopped whole before its children are listed, so it needs no events of fork or clone, and a parent in
+#   vfork gets its turn. The list is whole when all were seen stopped before it was made, twice.
+# - Nothing is touched before the holder is on record in the fence, by the keeper that started it and still lives.
+# - It ends by itself shortly after the deadline, for the case that the keepers died and it did not.
+# - Requests and states: ptrace(2); PTRACE_SEIZE and PTRACE_INTERRUPT are in Linux since 3.4.
+#
+# Perl without any module but `strict`. The text stands between single quotes of a shell and so holds none.
 
-/**
- * The program. `try <pid>` answers in one line what would become of a hold: `Kernel`, `Keeper`, or
- * `traced <pid> <tracer>`. `hold <fence> <keeper> <pid> <start>` holds until it dies; it says so by the file `held`, or
- * why not by the file `failed`.
- */
-export const program = String.raw`# inquorate-holder
+# inquorate-holder
 use strict;
 
 my %wait = (NOHANG => 1, ALL => 0x40000000);
@@ -288,4 +281,3 @@ sub settle {
 my $verb = shift @ARGV;
 if ($verb eq "try") { try_out(@ARGV) }
 if ($verb eq "hold") { hold(@ARGV) }
-`

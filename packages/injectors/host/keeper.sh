@@ -1,50 +1,19 @@
-/**
- * The keeper: one POSIX-shell program that applies a fence on its host, watches it and ends it, whoever else dies. What
- * it does to the processes is the mechanism's; orders, epochs, deadlines and records are the same for all.
- *
- * - Nothing is touched before two keepers stand, each in a session of its own; either alone ends the fence at its
- *   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
- * - An order is taken as `FenceRecords` tells. The same pattern (say first, look after) joins applying and lifting, two
- *   orders for one process, and two lifts.
- * - A fence is over when its end is on record, written once by `link`, and everybody who could still send a signal
- *   for it is gone: a late one would cut into the next hold. Until then neither the process nor its data directory can
- *   be taken again, by any mechanism.
- * - No process is signalled but by pid and start time.
- *
- * Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `FenceRecords` tells,
- * and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`.
- */
-import * as FenceRecords from "./FenceRecords.ts"
-import * as ProcessFacts from "./ProcessFacts.ts"
+# The keeper: one POSIX-shell program that applies a fence on its host, watches it and ends it, whoever else dies. What
+# it does to the processes is the mechanism's; orders, epochs, deadlines and records are the same for all.
+#
+# - Nothing is touched before two keepers stand, each in a session of its own; either alone ends the fence at its
+#   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
+# - An order is taken as `FenceRecords` tells. The same pattern (say first, look after) joins applying and lifting, two
+#   orders for one process, and two lifts.
+# - A fence is over when its end is on record, written once by `link`, and everybody who could still send a signal
+#   for it is gone: a late one would cut into the next hold. Until then neither the process nor its data directory can
+#   be taken again, by any mechanism.
+# - No process is signalled but by pid and start time.
+#
+# Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `FenceRecords` tells,
+# and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`.
+# shellcheck shell=sh
 
-/**
- * The program of one mechanism. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints
- * its answer in lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
- *
- * `mechanism` is shell text that sets `mechanism` (its name), `patience` (ms its keeper may take to apply) and
- * `stuck` (what is said where a fence cannot be ended), perhaps `tools` (programs it needs), and defines:
- *
- * - `take_out` takes the member out and checks it, sets `count`; or ends with `decline` (untouched) or `undo`.
- * - `free TURNS` puts it back and is true once that is done; may run in several processes at once, any time again.
- * - `watch` marks the fence `broken` where the member is back though nobody ended it; `escaped` is true where it is.
- *
- * and, where there is something to do:
- *
- * - `fits WORDS` looks in preflight, after `judge`, whether it can act on the process; else sets `verdict` and `problem`.
- *   Sets `grade` to Kernel where it would be that.
- * - `keep_settings WORDS` looks again in an order and puts what keepers and sweeps need into the fence, before a keeper
- *   starts; else sets `problem`. Sets `grade` likewise. An order soon counts as late, so this is to be quick.
- * - `last_word` is the rest that a keeper does when it cannot fork; `forget` follows the record of the end.
- * - `settle_orphan` records the end of a fence that ended without anybody of ours.
- */
-export const program = (mechanism: string): string => `${ProcessFacts.shell}
-${FenceRecords.shell}
-tools=
-fits() { :; }
-keep_settings() { :; }
-last_word() { :; }
-settle_orphan() { :; }
-${mechanism}
 # --- state ---
 
 open_state() {
@@ -55,7 +24,7 @@ open_state() {
 maker() {
   made_by=pause
   for file in "$fence"/by.*; do
-    [ -e "$file" ] && made_by=\${file##*/by.}
+    [ -e "$file" ] && made_by=${file##*/by.}
   done
 }
 
@@ -111,8 +80,8 @@ claim() {
 lifters() {
   rivals=
   for file in "$fence"/lifter.*; do
-    file=\${file##*/lifter.}
-    is_number "\${file%.*}" && is_number "\${file#*.}" && ! [ -e "$fence/done.$file" ] && rivals="$rivals $file"
+    file=${file##*/lifter.}
+    is_number "${file%.*}" && is_number "${file#*.}" && ! [ -e "$fence/done.$file" ] && rivals="$rivals $file"
   done
 }
 
@@ -121,7 +90,7 @@ retire_all() {
   keepers && { retire "$k1" "$b1" || return 1; retire "$k2" "$b2" || return 1; }
   lifters
   for file in $rivals; do
-    retire "\${file%.*}" "\${file#*.}" || return 1
+    retire "${file%.*}" "${file#*.}" || return 1
   done
   return 0
 }
@@ -186,7 +155,7 @@ apply() {
   [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
   judge "$pid" "$start" "$exe" "$directory" || decline "$problem"
   deadlines || decline "the order has no deadline"
-  printf '%s %s\\n' "$pid" "$start" >>"$fence/processes" || decline "the state directory cannot be written"
+  printf '%s %s\n' "$pid" "$start" >>"$fence/processes" || decline "the state directory cannot be written"
   clock
   [ "$now" -le "$start_by" ] || decline "the order came late"
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
@@ -311,20 +280,20 @@ is_over() {
   holding && alive "$h1" "$hb" && return 1
   lifters
   for file in $rivals; do
-    alive "\${file%.*}" "\${file#*.}" && return 1
+    alive "${file%.*}" "${file#*.}" && return 1
   done
   return 0
 }
 
 # By what a fence holds: the process, and its data directory, which a server that is started again keeps.
 held_as() {
-  printf '%s\\n' "$pid.$start"
+  printf '%s\n' "$pid.$start"
   stat -Lc 'on.%d.%i' "$directory" 2>/dev/null
 }
 
 # True where the other fence means the same, and not a directory that had this inode before it was removed.
 is_same_place() {
-  case \${hold##*/} in on.*) ;; *) return 0 ;; esac
+  case ${hold##*/} in on.*) ;; *) return 0 ;; esac
   place=
   { read -r _ && read -r _ && IFS= read -r _ && IFS= read -r place; } 2>/dev/null <"$fence/order"
   [ -z "$place" ] || [ "$place" -ef "$directory" ]
@@ -338,9 +307,9 @@ reserve() {
     [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
     true >"$hold/$mark" || refuse "the state directory cannot be written"
     for other in "$hold"/*; do
-      name=\${other##*/}
+      name=${other##*/}
       [ "$name" = "$mark" ] && continue
-      fence=$state_root/fences/\${name%%.*}/\${name#*.}
+      fence=$state_root/fences/${name%%.*}/${name#*.}
       if is_over; then
         rm -f "$other"
       elif is_same_place; then
@@ -353,7 +322,7 @@ reserve() {
 }
 
 arm() {
-  is_number "$9" && is_number "\${10}" && is_number "\${11}" && well_formed "$5" "$6" "$7" "$8" ||
+  is_number "$9" && is_number "${10}" && is_number "${11}" && well_formed "$5" "$6" "$7" "$8" ||
     answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
   pid=$5 start=$6 exe=$7 directory=$8 start_by=$9
@@ -362,26 +331,26 @@ arm() {
     answer refused "the state directory $state_root cannot be written"
   fi
   mark_maker
-  printf '%s\\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
-    true >"$fence/deadline.\${10}.\${11}" || refuse "the state directory cannot be written"
+  printf '%s\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
+    true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  [ "\${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
+  [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
   clock
   [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
-  [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
+  [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
   grade=Keeper
   shift 12
   reserve
   keep_settings "$@" || refuse "$problem"
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \
     </dev/null >/dev/null 2>&1 &
   k1=$!
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \\
+  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \
     </dev/null >/dev/null 2>&1 &
   k2=$!
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
-  printf '%s %s %s %s .\\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
+  printf '%s %s %s %s .\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
   clock
   limit=$((now + patience + 5000))
   until is_armed; do
@@ -410,14 +379,14 @@ describe() {
     text_of back
     read -r _ when by <"$fence/lifted"
     standing="lifted $by $when $broken $text"
-    standing=\${standing% }
+    standing=${standing% }
   elif [ -e "$fence/refused" ]; then
     text_of refused
     standing="refused $text"
   elif is_armed; then
-    file=\${file##*/armed.}
-    count=\${file##*.} file=\${file%.*}
-    armed_utc=\${file##*.}
+    file=${file##*/armed.}
+    count=${file##*.} file=${file%.*}
+    armed_utc=${file##*.}
     alone=0
     keepers && alive "$k1" "$b1" && alone=$((alone + 1))
     [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
@@ -433,7 +402,7 @@ describe() {
   else
     standing=arming
   fi
-  [ -n "$quietly" ] || printf '%s\\n' "$standing"
+  [ -n "$quietly" ] || printf '%s\n' "$standing"
 }
 
 lift() {
@@ -450,7 +419,7 @@ lift() {
     [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
     if ! take_off Worker; then
       text_of trouble
-      answer unknown "$stuck, or a keeper not be ended\${text:+: $text}"
+      answer unknown "$stuck, or a keeper not be ended${text:+: $text}"
     fi
   fi
   describe
@@ -475,7 +444,7 @@ sweep_fence() {
   case $standing in
     arming | armed*)
       grace=0
-      [ "\${standing#armed}" = "$standing" ] && alone=0 && keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && alone=1
+      [ "${standing#armed}" = "$standing" ] && alone=0 && keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && alone=1
       [ "$alone" = 0 ] || grace=2000
       if [ "$clear" = clear ] && deadlines && [ "$now" -ge $((deadline + grace)) ]; then
         true >"$fence/dismissed"
@@ -484,7 +453,7 @@ sweep_fence() {
       fi
       ;;
   esac
-  printf '%s\\n' "fence $operation_id $attempt $member $standing"
+  printf '%s\n' "fence $operation_id $attempt $member $standing"
 }
 
 sweep() {
@@ -495,12 +464,12 @@ sweep() {
   utc
   today=$utc
   for operation in "$state_root"/fences/*; do
-    operation_id=\${operation##*/}
+    operation_id=${operation##*/}
     is_name "$operation_id" || continue
     emptied=
     for fence in "$operation"/[0-9]*.*; do
       [ -d "$fence" ] || continue
-      member=\${fence##*.} attempt=\${fence##*/} attempt=\${attempt%%.*}
+      member=${fence##*.} attempt=${fence##*/} attempt=${attempt%%.*}
       is_number "$attempt" && is_name "$member" || continue
       maker
       [ "$made_by" = "$mechanism" ] || continue
@@ -519,8 +488,8 @@ forget_holds() {
     busy=
     for other in "$hold"/*; do
       [ -e "$other" ] || continue
-      name=\${other##*/}
-      fence=$state_root/fences/\${name%%.*}/\${name#*.}
+      name=${other##*/}
+      fence=$state_root/fences/${name%%.*}/${name#*.}
       if is_over; then rm -f "$other"; else busy=1; fi
     done
     [ -n "$busy" ] || rmdir "$hold" 2>/dev/null
@@ -535,4 +504,3 @@ case $verb in
   preflight | arm | tighten | lift | inspect | sweep | keep | revive | perform) "$verb" "$@" ;;
   *) answer refused "there is no verb $verb" ;;
 esac
-`

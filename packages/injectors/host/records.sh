@@ -1,17 +1,15 @@
-/**
- * The records of fences on their host, and the words that every program sent there knows. Shell text.
- *
- * - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
- *   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
- * - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
- * - The end of a fence is written once, by `link`, in uptime and UTC. A record of another boot is void.
- *
- * State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else `$XDG_STATE_HOME/inquorate` or
- * `~/.local/state/inquorate`; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
- */
+# The records of fences on their host, and the words that every program sent there knows. Shell text.
+#
+# - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
+#   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
+# - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
+# - The end of a fence is written once, by `link`, in uptime and UTC. A record of another boot is void.
+#
+# State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else `$XDG_STATE_HOME/inquorate` or
+# `~/.local/state/inquorate`; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
+# shellcheck shell=sh
 
-/** Shell functions that keep the records of fences; they stand on those of `ProcessFacts`. */
-export const shell = `# --- records ---
+# --- records ---
 
 # Sets state_root, with these folders in it, and effective to the user.
 open_root() {
@@ -21,7 +19,7 @@ open_root() {
     if [ "$effective" = 0 ]; then
       state_root=/var/lib/inquorate
     else
-      state_root=\${XDG_STATE_HOME:-$HOME/.local/state}/inquorate
+      state_root=${XDG_STATE_HOME:-$HOME/.local/state}/inquorate
     fi
   fi
   problem="the state directory $state_root cannot be written"
@@ -65,7 +63,7 @@ open_to_tighten() {
 
 outranked() {
   for seen in "$operation"/epoch.*; do
-    seen=\${seen##*.}
+    seen=${seen##*.}
     is_number "$seen" && [ "$seen" -gt "$epoch" ] && return 0
   done
   return 1
@@ -82,10 +80,10 @@ void() {
 deadlines() {
   deadline= deadline_utc=
   for file in "$fence"/deadline.*; do
-    file=\${file##*/deadline.}
-    is_number "\${file%.*}" && is_number "\${file#*.}" || continue
-    [ -n "$deadline" ] && [ "$deadline" -le "\${file%.*}" ] || deadline=\${file%.*}
-    [ -n "$deadline_utc" ] && [ "$deadline_utc" -le "\${file#*.}" ] || deadline_utc=\${file#*.}
+    file=${file##*/deadline.}
+    is_number "${file%.*}" && is_number "${file#*.}" || continue
+    [ -n "$deadline" ] && [ "$deadline" -le "${file%.*}" ] || deadline=${file%.*}
+    [ -n "$deadline_utc" ] && [ "$deadline_utc" -le "${file#*.}" ] || deadline_utc=${file#*.}
   done
   [ -n "$deadline" ]
 }
@@ -102,7 +100,7 @@ settle() {
   [ -e "$fence/lifted" ] && return 0
   clock
   utc
-  printf '%s %s %s\\n' "\${2:-$now}" "\${3:-$utc}" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
+  printf '%s %s %s\n' "${2:-$now}" "${3:-$utc}" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
   [ -e "$fence/lifted" ] || return 1
   forget
 }
@@ -118,7 +116,7 @@ settle_void() {
 
 note() {
   utc
-  printf '%s %s\\n' "$utc" "$2" >"$fence/$1.$$" && mv "$fence/$1.$$" "$fence/$1"
+  printf '%s %s\n' "$utc" "$2" >"$fence/$1.$$" && mv "$fence/$1.$$" "$fence/$1"
 }
 
 text_of() {
@@ -152,6 +150,5 @@ hello() {
   read -r machine 2>/dev/null </etc/machine-id
   clock
   utc
-  printf '%s\\n' "hello \${machine:-unknown} $boot $now $utc $state_root"
+  printf '%s\n' "hello ${machine:-unknown} $boot $now $utc $state_root"
 }
-`

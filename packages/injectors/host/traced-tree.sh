@@ -1,18 +1,11 @@
-/**
- * Stopping a process with all its descendants by tracing them, through the holder, and letting them go again: shell text
- * for the keepers of the pause. What is traced runs on when its holder is gone, whoever of ours is left.
- */
-import * as Holder from "./Holder.ts"
+# Stopping a process with all its descendants by tracing them, through the holder, and letting them go again: shell text
+# for the keepers of the pause. What is traced runs on when its holder is gone, whoever of ours is left.
+# shellcheck shell=sh
 
-/**
- * The shell functions `can_trace`, `hold_tree`, which sets `stopped`, `free_traced` and `settle_orphan`. They use those of
- * the keeper's program.
- */
-export const shell = `
 # --- a traced tree ---
 
 unset PERL5OPT PERL5LIB PERL5DB
-holder='${Holder.program}'
+holder='@embed tracer.pl'
 
 # True unless one of the processes is traced; sets grade to Kernel where ptrace is sure to hold them all.
 can_trace() {
@@ -22,8 +15,8 @@ can_trace() {
   case $word in
     Kernel) grade=Kernel ;;
     'traced '*)
-      word=\${word#traced }
-      traced "\${word% *}" "\${word#* }"
+      word=${word#traced }
+      traced "${word% *}" "${word#* }"
       verdict=impossible
       return 1
       ;;
@@ -35,7 +28,7 @@ hold_tree() {
   setsid perl -e "$holder" hold "$fence" $$ "$pid" "$start" </dev/null >/dev/null 2>&1 &
   h1=$!
   look "$h1" || decline "the holder did not start"
-  printf '%s %s .\\n' "$h1" "$born" >"$fence/holder" || undo "the state directory cannot be written"
+  printf '%s %s .\n' "$h1" "$born" >"$fence/holder" || undo "the state directory cannot be written"
   hb=$born
   limit=$((now + 2000))
   until [ -e "$fence/held" ]; do
@@ -49,8 +42,8 @@ hold_tree() {
   recorded
   family $list
   for token in $kin; do
-    same "\${token%:*}" "\${token#*:}" || continue
-    halted "\${token%:*}" || undo "process \${token%:*} was not stopped"
+    same "${token%:*}" "${token#*:}" || continue
+    halted "${token%:*}" || undo "process ${token%:*} was not stopped"
   done
   stopped=$kin
 }
@@ -74,8 +67,8 @@ free_traced() {
     recorded
     held=
     for token in $list; do
-      same "\${token%:*}" "\${token#*:}" && [ "$state" = t ] || continue
-      tracer_of "\${token%:*}"
+      same "${token%:*}" "${token#*:}" && [ "$state" = t ] || continue
+      tracer_of "${token%:*}"
       [ "$tracer" = "$h1" ] && held=1
     done
     [ -z "$held" ] && return 0
@@ -95,4 +88,3 @@ settle_orphan() {
   [ -e "$fence/released" ] || true >"$fence/broken"
   settle Kernel $((deadline + 150)) $((deadline_utc + 150))
 }
-`

@@ -1,15 +1,9 @@
-/**
- * Putting a member back by something that must never run twice at once, such as the start of a server: whoever wants to
- * takes the next turn by a link that can be made once, and only when the owner of the last turn is done or dead.
- * What a turn starts says so before it looks whether a later turn was taken, and a later turn looks for it after it was
- * taken: so of an owner that was killed halfway, either its start is seen or it comes to nothing.
- */
+# Putting a member back by something that must never run twice at once, such as the start of a server: whoever wants to
+# takes the next turn by a link that can be made once, and only when the owner of the last turn is done or dead.
+# What a turn starts says so before it looks whether a later turn was taken, and a later turn looks for it after it was
+# taken: so of an owner that was killed halfway, either its start is seen or it comes to nothing.
+# shellcheck shell=sh
 
-/**
- * The shell function `free`. A mechanism defines `put_back`, which runs in a turn and says what came of it in `outcome`
- * or, where it failed, in `problem`; and sets `turn_patience`, the ms after which an owner counts as frozen.
- */
-export const shell = `
 # --- turns ---
 
 # Takes the next turn where it is free, and sets turn.
@@ -26,7 +20,7 @@ take_turn() {
     fi
   fi
   look $$
-  printf '%s %s\\n' $$ "$born" >"$fence/taking.$$" || return 1
+  printf '%s %s\n' $$ "$born" >"$fence/taking.$$" || return 1
   turn=$((turn + 1))
   ln "$fence/taking.$$" "$fence/turn.$turn" 2>/dev/null
 }
@@ -49,9 +43,9 @@ still_counts() {
 # Sets child and child_born to what an earlier turn started and left running.
 earlier_child() {
   for file in "$fence"/child.*; do
-    file=\${file##*/child.}
-    file=\${file#*.}
-    child=\${file%.*} child_born=\${file#*.}
+    file=${file##*/child.}
+    file=${file#*.}
+    child=${file%.*} child_born=${file#*.}
     is_number "$child" && is_number "$child_born" && alive "$child" "$child_born" && return 0
   done
   return 1
@@ -82,6 +76,5 @@ free() {
 
 # The last lines of a file, in one.
 tail_of() {
-  tail -c 400 "$1" 2>/dev/null | tr '\\n\\r\\t' '   ' | tr -dc ' -~'
+  tail -c 400 "$1" 2>/dev/null | tr '\n\r\t' '   ' | tr -dc ' -~'
 }
-`

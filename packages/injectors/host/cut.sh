@@ -1,27 +1,25 @@
-/**
- * The second part of the netfilter program: network namespaces, what to cut for one member, and the rules that cut it.
- *
- * - Members that meet on one host's loopback have one address, so ports are cut, on `lo` only: those the member listens
- *   on for its peers, the connections it holds to theirs, and new connections to theirs (by anybody, for nothing tells
- *   them apart; what the others have open with each other stays). A port that clients use as well is never cut.
- * - A member in a network namespace of its own is cut off by the addresses of its peers, in all protocols.
- * - Every element has a timeout on the kernel's own clock, every rule a limit on the wall clock: either ends the cut.
- */
+# The second part of the netfilter program: network namespaces, what to cut for one member, and the rules that cut it.
+#
+# - Members that meet on one host's loopback have one address, so ports are cut, on `lo` only: those the member listens
+#   on for its peers, the connections it holds to theirs, and new connections to theirs (by anybody, for nothing tells
+#   them apart; what the others have open with each other stays). A port that clients use as well is never cut.
+# - A member in a network namespace of its own is cut off by the addresses of its peers, in all protocols.
+# - Every element has a timeout on the kernel's own clock, every rule a limit on the wall clock: either ends the cut.
+# shellcheck shell=sh
 
-/** Shell functions that find what to cut for a process and write the rules. */
-export const cut = `# --- namespaces and nft ---
+# --- namespaces and nft ---
 
 may() {
   mask=
   while read -r key value; do [ "$key" = CapEff: ] && mask=$value; done </proc/self/status
-  [ -n "$mask" ] && [ $(((0x\${mask#????????} >> $1) & 1)) = 1 ]
+  [ -n "$mask" ] && [ $(((0x${mask#????????} >> $1) & 1)) = 1 ]
 }
 
 # Holds the network namespace with this inode as descriptor 9, or none where it is this program's own.
 # A name is looked at again once it is held: a pid may have become another's meanwhile.
 enter() {
   inside=
-  here=\${here:-$(stat -Lc %i /proc/self/ns/net)}
+  here=${here:-$(stat -Lc %i /proc/self/ns/net)}
   [ "$here" = "$1" ] && return 0
   hold_namespace "$1" "$2" && return 0
   for place in $(every_place | awk -v wanted="$1" '$1 == wanted { print $2 }' | head -n 3); do
@@ -48,13 +46,13 @@ nft_here() {
 standing_elements() {
   nft_here -n list table inet "$table" 2>/dev/null | awk '
     $1 == "set" { set = $2 }
-    /elements = \\{/ { open = 1; sub(/.*elements = \\{/, "") }
+    /elements = \{/ { open = 1; sub(/.*elements = \{/, "") }
     open {
-      last = sub(/\\}.*/, "")
+      last = sub(/\}.*/, "")
       count = split($0, element, ",")
       for (i = 1; i <= count; i++) {
         sub(/ timeout .*/, "", element[i])
-        gsub(/^[ \\t]+|[ \\t]+$/, "", element[i])
+        gsub(/^[ \t]+|[ \t]+$/, "", element[i])
         if (element[i] != "") print set, element[i]
       }
       if (last) open = 0
@@ -120,8 +118,8 @@ split_endpoints() {
   addresses= ports=
   [ "$1" = - ] && return 0
   for endpoint in $(printf '%s' "$1" | tr ',' ' '); do
-    port=\${endpoint##*:} address=\${endpoint%:*}
-    address=\${address#[} address=\${address%]}
+    port=${endpoint##*:} address=${endpoint%:*}
+    address=${address#[} address=${address%]}
     is_number "$port" && [ "$port" -ge 1 ] && [ "$port" -le 65535 ] || return 1
     case $address in '' | *[!0-9a-fA-F.:]*) return 1 ;; esac
     addresses="$addresses $address" ports="$ports $port"
@@ -130,7 +128,7 @@ split_endpoints() {
 
 # The IPv4 addresses that belong to the namespace of a process.
 locals_of() {
-  locals=" $(awk '/\\|--/ { a = $2 } /host LOCAL/ { print a }' "/proc/$1/net/fib_trie" 2>/dev/null | tr '\\n' ' ')"
+  locals=" $(awk '/\|--/ { a = $2 } /host LOCAL/ { print a }' "/proc/$1/net/fib_trie" 2>/dev/null | tr '\n' ' ')"
 }
 
 is_local() {
@@ -144,17 +142,17 @@ find_fellows() {
   neighbours= strangers=
   for fellow in /proc/[0-9]*; do
     [ "$fellow/exe" -ef "/proc/$pid/exe" ] || continue
-    case "$kin$elders" in *" \${fellow#/proc/}:"* | *" \${fellow#/proc/} "*) continue ;; esac
+    case "$kin$elders" in *" ${fellow#/proc/}:"* | *" ${fellow#/proc/} "*) continue ;; esac
     if [ "$fellow/ns/net" -ef "/proc/$pid/ns/net" ]; then
-      neighbours="$neighbours \${fellow#/proc/}"
+      neighbours="$neighbours ${fellow#/proc/}"
     else
-      strangers="$strangers \${fellow#/proc/}"
+      strangers="$strangers ${fellow#/proc/}"
     fi
   done
 }
 
 descriptors() {
-  for each in $1; do ls -ln "/proc/\${each%:*}/fd" 2>/dev/null; done
+  for each in $1; do ls -ln "/proc/${each%:*}/fd" 2>/dev/null; done
 }
 
 # Reads the sockets of the namespace and prints "listens p", "own p", "other p" and "dialled p:q": where the process
@@ -178,7 +176,7 @@ read_sockets() {
     }
     $0 == "=" { part++; next }
     part < 2 {
-      if (match($0, /socket:\\[[0-9]+\\]/)) holds[part + 0, substr($0, RSTART + 8, RLENGTH - 9)] = 1
+      if (match($0, /socket:\[[0-9]+\]/)) holds[part + 0, substr($0, RSTART + 8, RLENGTH - 9)] = 1
       next
     }
     $2 !~ /:/ { next }
@@ -320,9 +318,9 @@ check_addresses() {
   problem="process $pid shares this host's network namespace and no peers of it were found on loopback: real addresses can be cut only in a network namespace of the member's own"
   [ /proc/self/ns/net -ef "/proc/$pid/ns/net" ] && return 1
   way=Addresses
-  [ -n "$given" ] || peers=$(read_addresses | tr '\\n' ' ')
+  [ -n "$given" ] || peers=$(read_addresses | tr '\n' ' ')
   problem="it cannot be told who the peers of process $pid are: it is connected to no other process of its program on this host, and the target names none"
-  [ -n "\${peers# }" ] || return 1
+  [ -n "${peers# }" ] || return 1
   locals_of self
   for address in $peers; do
     problem="the peer address $address is not IPv4, which is all that is cut in a namespace so far"
@@ -339,10 +337,10 @@ check_addresses() {
 timed() {
   listing=
   for key in $2; do
-    case $key in *:*) key="\${key%:*} . \${key#*:}" ;; esac
-    listing="$listing\${listing:+, }$key timeout \${left}ms"
+    case $key in *:*) key="${key%:*} . ${key#*:}" ;; esac
+    listing="$listing${listing:+, }$key timeout ${left}ms"
   done
-  [ -z "$listing" ] || printf 'create element inet %s %s { %s }\\n' "$table" "$1" "$listing"
+  [ -z "$listing" ] || printf 'create element inet %s %s { %s }\n' "$table" "$1" "$listing"
 }
 
 # meta time is the second fence: the host's wall clock, in whole seconds (finer nft cannot say), never before the deadline.
@@ -366,7 +364,7 @@ END
 
 # One transaction: all of it stands or nothing. create answers "File exists" where the table was made before.
 print_table() {
-  printf 'create table inet %s\\n' "$table"
+  printf 'create table inet %s\n' "$table"
   if [ "$way" = Ports ]; then
     cat <<END
 add set inet $table own { type inet_service; flags timeout; }
@@ -392,16 +390,15 @@ END
 # Each element that stands is taken out and made anew with less time, and the limit with it. One that has ended makes
 # the deletion fail and with it the whole transaction, so nothing that is over can be begun again.
 print_tightening() {
-  printf '%s\\n' "$standing" | while read -r set key; do
-    printf 'delete element inet %s %s { %s }\\n' "$table" "$set" "$key"
-    printf 'create element inet %s %s { %s timeout %sms }\\n' "$table" "$set" "$key" "$left"
+  printf '%s\n' "$standing" | while read -r set key; do
+    printf 'delete element inet %s %s { %s }\n' "$table" "$set" "$key"
+    printf 'create element inet %s %s { %s timeout %sms }\n' "$table" "$set" "$key" "$left"
   done
-  printf 'flush chain inet %s input\\n' "$table"
-  [ "$way" = Ports ] || printf 'flush chain inet %s output\\n' "$table"
+  printf 'flush chain inet %s input\n' "$table"
+  [ "$way" = Ports ] || printf 'flush chain inet %s output\n' "$table"
   print_limits
 }
 
 print_late_comers() {
   timed dialled "$dialled"
 }
-`

@@ -1,20 +1,16 @@
-/**
- * The netfilter program: one POSIX-shell program that stands a cut in the kernel of its host and then ends. No process
- * of ours remains; the kernel ends the cut.
- *
- * - A fence is one nftables table, made in one transaction with `create`, so a repeated order is refused by the kernel
- *   as well as by the records. Its name carries operation, attempt and member; no other table is ever touched.
- * - Whoever may change the kernel writes its pid first and looks after whether the fence was lifted; a lift says so
- *   first, then ends those it finds, then deletes the table and looks whether it is gone.
- * - The kernel tells no end of its own: a fence whose deadline passed and whose elements are gone ended at the deadline.
- *
- * Uses sh, awk, /proc, coreutils and `nft`, and `nsenter` of util-linux for members in a network namespace of their own.
- */
-import * as FenceRecords from "./FenceRecords.ts"
-import { cut } from "./NetfilterCut.ts"
-import * as ProcessFacts from "./ProcessFacts.ts"
+# The netfilter program: one POSIX-shell program that stands a cut in the kernel of its host and then ends. No process
+# of ours remains; the kernel ends the cut.
+#
+# - A fence is one nftables table, made in one transaction with `create`, so a repeated order is refused by the kernel
+#   as well as by the records. Its name carries operation, attempt and member; no other table is ever touched.
+# - Whoever may change the kernel writes its pid first and looks after whether the fence was lifted; a lift says so
+#   first, then ends those it finds, then deletes the table and looks whether it is gone.
+# - The kernel tells no end of its own: a fence whose deadline passed and whose elements are gone ended at the deadline.
+#
+# Uses sh, awk, /proc, coreutils and `nft`, and `nsenter` of util-linux for members in a network namespace of their own.
+# shellcheck shell=sh
 
-const verbs = `# --- the fence ---
+# --- the fence ---
 
 open_state() {
   open_root netfilter
@@ -29,13 +25,13 @@ name_table() {
 
 sum_root() {
   root_sum=$(printf '%s' "$state_root" | cksum)
-  root_sum=\${root_sum%% *}
+  root_sum=${root_sum%% *}
 }
 
 # Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
 open_fence() {
   case $1 in
-    ????????-????-????-????-????????????) [ \${#3} -le 200 ] || answer refused "the fence's name is too long" ;;
+    ????????-????-????-????-????????????) [ ${#3} -le 200 ] || answer refused "the fence's name is too long" ;;
     *) answer refused "the order is malformed" ;;
   esac
   open_record netfilter "$@"
@@ -77,7 +73,7 @@ act() {
     *)
       complaint=
       read -r complaint 2>/dev/null <"$fence/complaint"
-      problem=\${complaint:-nft was ended}
+      problem=${complaint:-nft was ended}
       ;;
   esac
   [ -z "$problem" ]
@@ -86,10 +82,10 @@ act() {
 # Ends everybody who might still change the kernel for this fence, and waits until they are gone.
 retire_appliers() {
   for file in "$fence"/applier.*; do
-    file=\${file##*/applier.}
-    is_number "\${file%.*}" && is_number "\${file#*.}" || continue
-    retire "\${file%.*}" "\${file#*.}" && continue
-    problem="process \${file%.*} of ours could not be ended"
+    file=${file##*/applier.}
+    is_number "${file%.*}" && is_number "${file#*.}" || continue
+    retire "${file%.*}" "${file#*.}" && continue
+    problem="process ${file%.*} of ours could not be ended"
     return 1
   done
   return 0
@@ -144,7 +140,7 @@ undo() {
 }
 
 arm() {
-  is_number "$9" && is_number "\${10}" && is_number "\${11}" && well_formed "$5" "$6" "$7" "$8" ||
+  is_number "$9" && is_number "${10}" && is_number "${11}" && well_formed "$5" "$6" "$7" "$8" ||
     answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
   pid=$5 start_by=$9
@@ -152,19 +148,19 @@ arm() {
     [ -d "$fence" ] && answer refused "this order was given before"
     answer refused "the state directory $state_root cannot be written"
   fi
-  printf '%s\\n' "$boot" "$5 $6 $epoch $start_by" "$7" "$8" >"$fence/order" &&
-    true >"$fence/deadline.\${10}.\${11}" || refuse "the state directory cannot be written"
+  printf '%s\n' "$boot" "$5 $6 $epoch $start_by" "$7" "$8" >"$fence/order" &&
+    true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  [ "\${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
+  [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
   clock
   [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
-  [ "$now" -lt "\${10}" ] || refuse "the deadline had passed"
+  [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge_reachable "$5" "$6" "$7" "$8" || refuse "$problem"
   shift 12
   find_cut "$1" "$2" "$3" || refuse "$problem"
   namespace=$(stat -Lc %i "/proc/$pid/ns/net")
   enter "$namespace" "/proc/$pid/ns/net" || refuse "this user may not enter the network namespace of process $pid"
-  printf '%s\\n' "$namespace $pid" >"$fence/namespace" && printf '%s\\n' "$way" >"$fence/way" ||
+  printf '%s\n' "$namespace $pid" >"$fence/namespace" && printf '%s\n' "$way" >"$fence/way" ||
     refuse "the state directory cannot be written"
   deadlines || refuse "the order has no deadline"
   if ! act print_table; then
@@ -220,13 +216,13 @@ describe() {
     text_of refused
     standing="refused $text"
   elif is_armed; then
-    file=\${file##*/armed.}
-    count=\${file##*.} file=\${file%.*}
-    standing="armed $count \${file##*.} $deadline_utc 0 $broken Kernel"
+    file=${file##*/armed.}
+    count=${file##*.} file=${file%.*}
+    standing="armed $count ${file##*.} $deadline_utc 0 $broken Kernel"
   else
     standing=arming
   fi
-  [ -n "$quietly" ] || printf '%s\\n' "$standing"
+  [ -n "$quietly" ] || printf '%s\n' "$standing"
 }
 
 lift() {
@@ -240,7 +236,7 @@ lift() {
     settle_void || answer unknown "the state directory cannot be written"
   elif ! void; then
     [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "\${problem:-the state directory cannot be written}"
+    take_off Worker || answer unknown "${problem:-the state directory cannot be written}"
   fi
   describe
 }
@@ -259,7 +255,7 @@ tighten() {
   start_by=
   clock
   if [ "$now" -ge "$deadline" ]; then
-    retire_appliers && remove_table && settle_expired || answer unknown "\${problem:-the state directory cannot be written}"
+    retire_appliers && remove_table && settle_expired || answer unknown "${problem:-the state directory cannot be written}"
     answer tightened
   fi
   act print_tightening && answer tightened
@@ -285,23 +281,23 @@ sweep_fence() {
       fi
       ;;
   esac
-  printf '%s\\n' "fence $operation_id $attempt $member $standing"
+  printf '%s\n' "fence $operation_id $attempt $member $standing"
 }
 
 # Looks at the tables of one namespace. One of ours that no standing fence accounts for is removed, and only such a one;
 # one of another state directory, whose records cannot be asked, only if nothing stands in it any more.
 sweep_tables() {
   for table in $(nft_here list tables inet 2>/dev/null | awk '$3 ~ /^inq_[0-9a-f]*_[0-9]*_[0-9a-f]*_[0-9]*$/ { print $3 }'); do
-    rest=\${table#inq_} hex=\${table#inq_}
-    hex=\${hex%%_*} rest=\${rest#*_}
-    sum=\${rest##*_} rest=\${rest%_*}
-    attempt=\${rest%_*} member=\${rest#*_}
-    [ \${#hex} = 32 ] && is_number "$attempt" && is_name "$member" || continue
+    rest=${table#inq_} hex=${table#inq_}
+    hex=${hex%%_*} rest=${rest#*_}
+    sum=${rest##*_} rest=${rest%_*}
+    attempt=${rest%_*} member=${rest#*_}
+    [ ${#hex} = 32 ] && is_number "$attempt" && is_name "$member" || continue
     if [ "$sum" != "$root_sum" ]; then
       [ "$clear" = clear ] && [ -z "$(standing_elements)" ] && remove_table
       continue
     fi
-    operation_id=$(printf '%s' "$hex" | sed 's/^\\(.\\{8\\}\\)\\(.\\{4\\}\\)\\(.\\{4\\}\\)\\(.\\{4\\}\\)/\\1-\\2-\\3-\\4-/')
+    operation_id=$(printf '%s' "$hex" | sed 's/^\(.\{8\}\)\(.\{4\}\)\(.\{4\}\)\(.\{4\}\)/\1-\2-\3-\4-/')
     operation=$state_root/netfilter/$operation_id
     fence=$operation/$attempt.$member
     known=
@@ -314,7 +310,7 @@ sweep_tables() {
       describe
       left_over=$standing
     fi
-    [ -n "$known" ] && [ "$clear" = clear ] || printf '%s\\n' "fence $operation_id $attempt $member $left_over"
+    [ -n "$known" ] && [ "$clear" = clear ] || printf '%s\n' "fence $operation_id $attempt $member $left_over"
   done
 }
 
@@ -331,12 +327,12 @@ sweep() {
   today=$utc
   sum_root
   for operation in "$state_root"/netfilter/*; do
-    operation_id=\${operation##*/}
+    operation_id=${operation##*/}
     is_name "$operation_id" || continue
     emptied=
     for fence in "$operation"/[0-9]*.*; do
       [ -d "$fence" ] || continue
-      member=\${fence##*.} attempt=\${fence##*/} attempt=\${attempt%%.*}
+      member=${fence##*.} attempt=${fence##*/} attempt=${attempt%%.*}
       is_number "$attempt" && is_name "$member" || continue
       name_table "$operation_id" "$attempt" "$member"
       sweep_fence
@@ -364,10 +360,3 @@ case $verb in
   preflight | arm | tighten | lift | inspect | sweep) "$verb" "$@" ;;
   *) answer refused "there is no verb $verb" ;;
 esac
-`
-
-/**
- * The program. Verbs: `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect`, `sweep`; each prints its answer in
- * lines and exits with 0. Times are milliseconds, of the host's uptime or of UTC; members are hex.
- */
-export const program: string = `${ProcessFacts.shell}\n${FenceRecords.shell}\n${cut}\n${verbs}`

@@ -1,12 +1,10 @@
-/**
- * What a host's shell can tell of its processes from /proc, with no program but its own built-ins where it matters:
- * state and start time, threads, descendants, and whether a process is the server it is said to be. Text of a POSIX
- * shell, the first part of every program that is sent to a host.
- */
+# What a host's shell can tell of its processes from /proc, with no program but its own built-ins where it matters:
+# state and start time, threads, descendants, and whether a process is the server it is said to be. Text of a POSIX
+# shell, the first part of every program that is sent to a host.
+# shellcheck shell=sh
 
-/** The shell functions; they keep their answers in variables, since a command substitution would fork. */
-export const shell = `LC_ALL=C
-PATH=\${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 launch='program=$1; shift; eval "$program"'
@@ -14,7 +12,7 @@ launch='program=$1; shift; eval "$program"'
 # --- answers and reading ---
 
 answer() {
-  printf '%s\\n' "$*"
+  printf '%s\n' "$*"
   exit 0
 }
 
@@ -30,9 +28,9 @@ is_name() {
 # Uptime in whole milliseconds, without a leading zero (which would read as octal).
 clock() {
   read -r now _ </proc/uptime
-  now=\${now%.*}\${now#*.}0
+  now=${now%.*}${now#*.}0
   while :; do
-    case $now in 0?*) now=\${now#0} ;; *) return 0 ;; esac
+    case $now in 0?*) now=${now#0} ;; *) return 0 ;; esac
   done
 }
 
@@ -41,8 +39,8 @@ utc() {
   utc=$(date -u +%s%N)
   case $utc in
     *[!0-9]* | '') utc=$(date -u +%s)000 ;;
-    ???????????????????) utc=\${utc%??????} ;;
-    *) utc=\${utc}000 ;;
+    ???????????????????) utc=${utc%??????} ;;
+    *) utc=${utc}000 ;;
   esac
 }
 
@@ -50,7 +48,7 @@ utc() {
 fields() {
   line=
   while IFS= read -r part; do line="$line$part "; done 2>/dev/null <"$1"
-  case $line in *') '*) line=\${line##*) } ;; *) line= ;; esac
+  case $line in *') '*) line=${line##*) } ;; *) line= ;; esac
   [ -n "$line" ]
 }
 
@@ -58,7 +56,7 @@ fields() {
 look() {
   fields "/proc/$1/stat" || return 1
   set -- $line
-  state=$1 parent=$2 born=\${20}
+  state=$1 parent=$2 born=${20}
 }
 
 same() {
@@ -116,7 +114,7 @@ children() {
     done
   else
     for task in /proc/[0-9]*; do
-      look "\${task#/proc/}" && [ "$parent" = "$1" ] && kids="$kids \${task#/proc/}"
+      look "${task#/proc/}" && [ "$parent" = "$1" ] && kids="$kids ${task#/proc/}"
     done
   fi
 }
@@ -128,7 +126,7 @@ family() {
   while [ -n "$queue" ]; do
     following=
     for elder in $queue; do
-      children "\${elder%:*}"
+      children "${elder%:*}"
       for kid in $kids; do
         case $kin in *" $kid:"*) continue ;; esac
         look "$kid" || continue
@@ -159,9 +157,9 @@ in_container() {
 serves() {
   [ "/proc/$1/cwd" -ef "$2" ] && return 0
   [ "$(readlink "/proc/$1/cwd")" = "$2" ] && return 0
-  tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null | {
+  tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | {
     while IFS= read -r word; do
-      for word in "$word" "\${word#*=}"; do
+      for word in "$word" "${word#*=}"; do
         case $word in
           '') ;;
           /*) [ "$word" -ef "$2" ] && exit 0 ;;
@@ -232,4 +230,3 @@ well_formed() {
   case $3 in /*) ;; *) return 1 ;; esac
   case $4 in /*) ;; *) return 1 ;; esac
 }
-`

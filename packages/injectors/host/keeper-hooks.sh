@@ -1,0 +1,8 @@
+# What a mechanism may define again after this file, and need not. The mechanism's own file comes next.
+# shellcheck shell=sh
+
+tools=
+fits() { :; }
+keep_settings() { :; }
+last_word() { :; }
+settle_orphan() { :; }

@@ -1,0 +1,155 @@
+# The kill: takes a member's processes out by SIGKILL and keeps them out until the keepers start the server again, as it
+# was, by a command or by its systemd unit. Back means: a process with the same executable serves the data directory and
+# stays. There is never a second start while one may still come to life; a server that somebody else starts during the
+# hold breaks the fence.
+# shellcheck shell=sh
+
+mechanism=kill
+tools='env sed cat wc tail timeout'
+patience=8000
+turn_patience=15000
+stuck='the server could not be started again'
+
+fits() {
+  verdict=impossible
+  case $1 in
+    unit)
+      problem="the host has no systemctl to start the unit $2 with"
+      command -v systemctl >/dev/null || return 1
+      ;;
+    *)
+      recall_user || return 1
+      [ "$1" = command ] || recall_arguments || return 1
+      ;;
+  esac
+  verdict=ready problem=
+}
+
+keep_settings() {
+  problem="the order is malformed"
+  case $1 in
+    itself) recollect '' ;;
+    command) [ -n "$2" ] && true >"$fence/lasting" && recollect "$2" ;;
+    unit)
+      case $2 in '' | -*) return 1 ;; esac
+      printf 'exec systemctl start %s\n' "$(quote "$2")" >"$fence/restart" &&
+        true >"$fence/lasting" && printf '%s\n' "$2" >"$fence/unit"
+      ;;
+    *) return 1 ;;
+  esac
+}
+
+take_out() {
+  halt_tree
+  count_stopped
+  true >"$fence/applying" || undo "the state directory cannot be written"
+  slay 2000 || undo "not every process ended within 2 s of SIGKILL"
+  if [ -e "$fence/unit" ]; then
+    # A unit that restarts its service by itself is told not to.
+    read -r unit <"$fence/unit"
+    timeout 4 systemctl stop "$unit" </dev/null >/dev/null 2>&1 || undo "systemctl could not stop the unit $unit"
+  fi
+  find_server && undo "process $server serves the data directory again already"
+  true
+}
+
+# Kills all on record and waits until they are gone, at most $1 ms.
+slay() {
+  recorded
+  clock
+  limit=$((now + $1))
+  while :; do
+    left=
+    for token in $list; do
+      alive "${token%:*}" "${token#*:}" && left=1 && kill -KILL "${token%:*}" 2>/dev/null
+    done
+    [ -n "$left" ] || return 0
+    clock
+    [ "$now" -le "$limit" ] || return 1
+    sleep 0.002
+  done
+}
+
+# A process that nobody has collected yet still lives for a server that looks after its predecessor, as PostgreSQL does
+# before it takes over the data directory.
+await_burial() {
+  clock
+  limit=$((now + 3000))
+  while same "$pid" "$start"; do
+    clock
+    [ "$now" -le "$limit" ] || return 0
+    sleep 0.005
+  done
+}
+
+put_back() {
+  problem="a killed process did not end"
+  slay 2000 || return 1
+  await_burial
+  how="runs again as process"
+  clock
+  limit=$((now + 10000))
+  if find_server; then
+    how="was started by somebody else as process"
+  elif ! earlier_child; then
+    start_child revive
+  fi
+  seen= child_over=
+  while :; do
+    clock
+    if find_server; then
+      [ "$seen" = "$server.$server_born" ] || seen=$server.$server_born seen_at=$now
+      if [ $((now - seen_at)) -ge 100 ]; then
+        outcome="$how $server"
+        return 0
+      fi
+    else
+      seen=
+      # A command may have gone before its server shows itself.
+      if ! alive "$child" "$child_born" && [ -z "$child_over" ]; then
+        child_over=1
+        grace=200
+        [ -e "$fence/lasting" ] && grace=2000
+        [ "$limit" -lt $((now + grace)) ] || limit=$((now + grace))
+      fi
+    fi
+    if [ "$now" -gt "$limit" ]; then
+      problem="no process of $exe serves $directory: $(tail_of "$fence/restart.log")"
+      return 1
+    fi
+    sleep 0.02
+  done
+}
+
+# The child that becomes the server.
+revive() {
+  fence=$1 turn=$2
+  still_counts || exit 0
+  exec >"$fence/restart.log" 2>&1
+  # A child in the background of a shell has these ignored, which would outlive exec.
+  signals=
+  env --default-signal=INT true 2>/dev/null && signals=--default-signal=HUP,INT,QUIT,PIPE
+  . "$fence/restart"
+}
+
+free_untaken() {
+  free_stopped "$1"
+}
+
+watch() {
+  [ -e "$fence/broken" ] && return 0
+  looks_out && find_server || return 0
+  # Whoever ends the fence says so before the server is started.
+  for file in dismissed turn.1 back lifted; do
+    [ -e "$fence/$file" ] && return 0
+  done
+  true >"$fence/broken"
+}
+
+escaped() {
+  find_server
+}
+
+forget() {
+  rm -f "$fence/restart"
+}
