@@ -1,10 +1,41 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
-// What breaks a real system comes last and takes turns: two of them on two cores would measure each other. Their projects
-// say so with a group of their own; everything before it runs side by side.
+// Which tests run: `*.long.test.ts` by `npm run verify` (INQUORATE_SUITE=verify), all others by `npm test`. Limits of
+// time follow the factor by which this machine starts processes more slowly than a quick one; scripts/test.mjs measures it.
+const suite = process.env.INQUORATE_SUITE ?? "test"
+const factor = Number(process.env.INQUORATE_FACTOR ?? "1")
+if (!["test", "verify", "all"].includes(suite)) throw new Error(`INQUORATE_SUITE is test, verify or all, not ${suite}`)
+
+const long = "test/**/*.long.test.ts"
+
+const settings = {
+  include: suite === "verify" ? [long] : ["test/**/*.test.ts"],
+  exclude: suite === "test" ? [long] : [],
+  testTimeout: 60_000 * factor,
+  hookTimeout: 60_000 * factor
+}
+
+// What breaks real processes comes last and takes turns: two of them on two cores would measure each other.
+const alone = { ...settings, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } }
+const breaking = new Set(["packages/injectors", "packages/lab", "packages/targets", "stories"])
+
+const root = import.meta.dirname
+const manifestOf = (folder: string): string => join(root, folder, "package.json")
+const folders = ["packages", "apps"]
+  .flatMap((group) => readdirSync(join(root, group)).map((name) => `${group}/${name}`))
+  .filter((folder) => existsSync(manifestOf(folder)))
+
+const nameOf = (folder: string): string =>
+  (JSON.parse(readFileSync(manifestOf(folder), "utf8")) as { name: string }).name
+
 export default defineConfig({
   test: {
-    projects: ["packages/*", "apps/*", "stories"],
+    projects: [...folders, "stories"].map((folder) => ({
+      root: join(root, folder),
+      test: { name: nameOf(folder), ...(breaking.has(folder) ? alone : settings) }
+    })),
     maxWorkers: 2,
     passWithNoTests: false
   }

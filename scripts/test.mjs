@@ -1,14 +1,19 @@
-// Everything that must hold: layering, lint, format, types, builds, then every test of every package, and at the end
-// that nothing of ours is left on the machine. The closing line counts all of it: "N passed, N failed[, N skipped]".
+// What must hold after every change: layering, lint, format, types, builds, then the tests of every package, and at the
+// end that nothing of ours is left on the machine. The closing line counts all of it: "N passed, N failed[, N skipped]".
+// What takes long (`*.long.test.ts`, packing every package) runs by `npm run verify`, which is this script with
+// INQUORATE_SUITE=verify.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { endChildren, root, start } from "./process.mjs"
 import { leftovers, snapshot } from "./leftovers.mjs"
+import { describeMachine, measureFactor } from "./machine.mjs"
+import { checks } from "./check.mjs"
+import { endChildren, root, start } from "./process.mjs"
 
 const bin = { PATH: `${root}/node_modules/.bin:${process.env.PATH}` }
 const forbidSkips = process.env.INQUORATE_FORBID_SKIPS === "1"
 const scratch = mkdtempSync(join(tmpdir(), "inquorate-test-"))
+const verifying = process.env.INQUORATE_SUITE === "verify"
 const failures = []
 let passed = 0
 
@@ -25,19 +30,17 @@ const check = async (name, program, arguments_) => {
 }
 
 const before = snapshot()
-await check("layering", "turbo", ["boundaries"])
-await check("lint", "oxlint", ["--deny-warnings", "packages", "apps", "scripts", "bench", "stories"])
-await check("format", "oxfmt", ["--check", "packages", "apps", "scripts", "bench", "stories"])
-await check("types", "turbo", ["run", "typecheck", "--output-logs=errors-only"])
+if (!verifying) for (const [name, program, arguments_] of checks) await check(name, program, arguments_)
 await check("build", "turbo", ["run", "build", "--output-logs=errors-only"])
-await check("publishing", "node", ["scripts/publish-check.mjs"])
+if (verifying) await check("publishing", "node", ["scripts/publish-check.mjs"])
 
-process.stdout.write("\n— tests\n")
+const factor = measureFactor()
+process.stdout.write(`\n— tests (${describeMachine()}; limits of time are multiplied by ${factor})\n`)
 const results = join(scratch, "results.json")
 const tests = await start(
   "vitest",
   ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)],
-  { env: bin }
+  { env: { ...bin, INQUORATE_FACTOR: String(factor) } }
 ).done
 let skipped = 0
 try {
@@ -66,6 +69,10 @@ if (left.length === 0) passed++
 else failures.push(...left.map((what) => `left behind: ${what}`))
 
 rmSync(scratch, { recursive: true, force: true })
-if (failures.length > 0) process.stdout.write(`\n${failures.map((failure) => `FAILED ${failure}`).join("\n")}\n`)
+if (failures.length > 0) {
+  process.stdout.write(`\n${failures.map((failure) => `FAILED ${failure}`).join("\n")}\n`)
+  process.stdout.write(`\nThe machine at the end: ${describeMachine()}\n`)
+}
+if (!verifying) process.stdout.write("\nThe long tests are left to: npm run verify")
 process.stdout.write(`\n${passed} passed, ${failures.length} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`)
 process.exit(failures.length === 0 ? 0 : 1)

@@ -1,2 +1,4 @@
-// Everything that must hold before a release is everything that must hold: the same checks as the tests.
+// What `npm test` leaves out because it takes long: the `*.long.test.ts` of every package, and every package packed and
+// tried as a stranger would.
+process.env.INQUORATE_SUITE = "verify"
 await import("./test.mjs")

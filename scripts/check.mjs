@@ -1,0 +1,28 @@
+// The checks that run nothing: layering, lint, format and types. `check` does all; `lint`, `typecheck` and `format` one,
+// `format` writes.
+import { pathToFileURL } from "node:url"
+import { root, run } from "./process.mjs"
+
+const folders = ["packages", "apps", "scripts", "bench", "stories"]
+
+/** Name, program and arguments of each check. */
+export const checks = [
+  ["layering", "turbo", ["boundaries"]],
+  ["lint", "oxlint", ["--deny-warnings", ...folders]],
+  ["format", "oxfmt", ["--check", ...folders]],
+  ["types", "turbo", ["run", "typecheck", "--output-logs=errors-only"]]
+]
+
+/** Runs the named checks and ends the process with the first one's exit code that fails. */
+export const runChecks = async (names) => {
+  for (const [name, program, arguments_] of checks) {
+    if (!names.includes(name)) continue
+    try {
+      await run(program, arguments_, { env: { PATH: `${root}/node_modules/.bin:${process.env.PATH}` } })
+    } catch (error) {
+      process.exit(error.code ?? 1)
+    }
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await runChecks(checks.map(([name]) => name))

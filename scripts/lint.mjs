@@ -1,0 +1,4 @@
+// Lints all code.
+import { runChecks } from "./check.mjs"
+
+await runChecks(["lint"])

@@ -1,0 +1,4 @@
+// Checks the types of all packages.
+import { runChecks } from "./check.mjs"
+
+await runChecks(["types"])
