@@ -1,7 +1,7 @@
 /**
  * The worker a command talks to, and the two forms its answer may take.
  */
-import type { ClusterView } from "@inquorate/core/Operations"
+import { type ClusterView, isUnknown } from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
@@ -117,7 +117,10 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
     const topology = found[0]!
     return { topology, serviceName: serviceNameOf(topology) } satisfies Chosen
   }
-  const unseen = clusters.find((cluster) => cluster.name === name.split("/")[0] && cluster.groups.length === 0)
+  const first = name.replace(/^fabric:\//, "").split("/")[0]
+  const named = clusters.find((cluster) => cluster.name === first && cluster.groups.length === 0)
+  // A partition's id may be that of a cluster which nobody has seen.
+  const unseen = named ?? (groups.length === 0 ? clusters.find(isUnknown) : undefined)
   const detail =
     found.length > 1
       ? `${name} has ${found.length} groups; name one: ${found.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
@@ -125,7 +128,7 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
         ? `The groups of ${unseen.name} are not known: ${unseen.problem}`
         : `There is no partition ${name}. ${
             groups.length === 0
-              ? "No cluster is configured, or none answered."
+              ? "No cluster is configured, or none has a group."
               : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
           }`
   return yield* new Failure({ exit: "refused", detail })

@@ -70,6 +70,8 @@ const reachTimeout = 8000
 
 /** How often hosts are looked at for fences past their deadline, in milliseconds. */
 const surveyEvery = 5000
+/** How long the start waits for a first look at the clusters, in milliseconds. */
+const lookFirst = 5000
 /** How often hosts are asked again which machines they are, in milliseconds. */
 const identifyEvery = 30_000
 
@@ -173,6 +175,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulate
       return hosts.has(process.host) && (machineId === undefined || known === undefined || known === machineId)
     },
     surveyEvery,
+    lookFirst,
     onLost
   })
   const worker = serving(config, secured).pipe(

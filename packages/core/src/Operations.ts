@@ -77,11 +77,19 @@ export const ClusterView = Schema.Struct({
     })
   ),
   nodes: Schema.optionalKey(Schema.Array(NodeFacts)),
+  /**
+   * When the groups were seen: `Now`; `Before`, where the cluster does not answer any more; `Never`, where it was looked
+   * at in vain; `NotLookedAt`, where the first look has not ended. A worker before 0.2 leaves it out.
+   */
+  seen: Schema.optionalKey(Schema.Literals(["Now", "Before", "Never", "NotLookedAt"])),
   /** Empty when the groups were seen just now. */
   problem: Schema.String
 }).annotate({ identifier: "ClusterView" })
 /** A configured cluster as a front shows it. */
 export type ClusterView = typeof ClusterView.Type
+
+/** True where nobody knows which groups the cluster has: that it shows none means nothing. */
+export const isUnknown = ({ seen }: ClusterView): boolean => seen === "Never" || seen === "NotLookedAt"
 
 /** What the newest ended operations have left for those who browse. */
 export interface Aftermath {

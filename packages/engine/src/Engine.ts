@@ -52,6 +52,11 @@ export interface EngineOptions {
   readonly reaches?: (fence: PlannedFence) => boolean
   /** How often hosts are looked at for fences past their deadline, and operations are counted; never unless given. */
   readonly surveyEvery?: Millis
+  /**
+   * How long the start waits for a first look at every cluster, so that the first caller is told what there is; nobody is
+   * waited for unless given. A cluster that has not answered by then is shown as not looked at yet.
+   */
+  readonly lookFirst?: Millis
   /** Hears, at most once, that a newer start took this worker's id: it must end. */
   readonly onLost?: (detail: string) => void
 }
@@ -86,8 +91,9 @@ export const make = (
     )
     yield* Effect.forkScoped(prune(store, options))
     if (options.surveyEvery !== undefined) yield* Effect.forkScoped(Survey.run(clusters, store, options.surveyEvery))
-    const views = yield* Browse.make(clusters)
-    return Requests.make(ground, views, options.defaultMaxHold ?? defaultMaxHold)
+    const browse = yield* Browse.make(clusters)
+    if (options.lookFirst !== undefined) yield* browse.lookFirst(options.lookFirst)
+    return Requests.make(ground, browse.views, options.defaultMaxHold ?? defaultMaxHold)
   })
 
 // --- internal ---

@@ -243,7 +243,41 @@ describe("a front", () => {
       yield* world.sim.set({ unreachable: true })
       const [again] = yield* look
       assert.strictEqual(again?.groups[0]?.members.length, 3)
-      assert.notStrictEqual(again?.problem, "")
+      assert.match(again!.problem, /; this was last seen 1\.\d s ago$/)
+      assert.deepStrictEqual([fast?.seen, slow?.seen, again?.seen], ["Now", "NotLookedAt", "Before"])
+    })
+  )
+
+  it.effect("is never told of something last seen where nothing was, and at its first question of what there is", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({}, [
+        { name: "slow", latency: 2000 },
+        { name: "away", latency: 600_000 }
+      ])
+      const starting = yield* Effect.forkChild(world.engine("w1", { lookFirst: 5000 }))
+      yield* pass(4900)
+      assert.isUndefined(starting.pollUnsafe(), "it waits for who has not answered yet")
+      yield* pass(200)
+      const { operations } = yield* Fiber.join(starting)
+      const asked = yield* Effect.forkChild(operations.clusters)
+      yield* pass(1000)
+      const [fast, slow, away] = yield* Fiber.join(asked)
+      assert.deepStrictEqual([fast?.seen, slow?.seen, away?.seen], ["Now", "Before", "NotLookedAt"])
+      assert.strictEqual(slow?.groups[0]?.members.length, 3)
+      assert.strictEqual(away?.problem, "not looked at yet")
+      const lost = { _tag: "Service", serviceName: "fabric:/away/group" } as const
+      const recovering = yield* Effect.forkChild(Effect.flip(operations.recover(lost)))
+      yield* pass(1000)
+      assert.strictEqual((yield* Fiber.join(recovering)).code, "FABRIC_E_NOT_READY")
+      yield* pass(10_000)
+      const later = yield* Effect.forkChild(operations.clusters)
+      yield* pass(1000)
+      assert.deepStrictEqual(
+        (yield* Fiber.join(later)).map(({ problem, seen }) =>
+          seen === "Never" ? problem.startsWith("away did not answer") : seen
+        ),
+        ["Now", "Before", true]
+      )
     })
   )
 

@@ -70,6 +70,68 @@ const decodes = (schema: Schema.Codec<unknown, unknown>, json: unknown) =>
 const P = Simulated.lost.partitionId
 const nil = "00000000-0000-0000-0000-000000000000"
 
+describe("a cluster that was not seen", () => {
+  const unseen = (seen: "Never" | "NotLookedAt") => [
+    clusterOf(postgres),
+    { ...clusterOf(etcd, { seen, problem: "not looked at yet" }), groups: [] }
+  ]
+  const say = (seen: "Never" | "NotLookedAt", target: string): string => {
+    const { call, version } = Result.getOrThrow(parse("GET", `${target}?api-version=6.0`))
+    const world = World.make(unseen(seen), [], nothing, { now: Simulated.at, version })
+    const answered = Queries.answer(world, call as Queries.QueryCall)
+    return answered._tag === "Refused" ? answered.code : answered._tag
+  }
+  const app = `/Applications/${etcd.cluster}`
+  const inIt = `/Services/${etcd.cluster}~${etcd.group}`
+  const ofIt = `/Partitions/${etcd.partitionId}`
+  const never = [
+    `${app}/$/GetServices`,
+    `${app}${inIt.replace("/Services", "/$/GetServices")}`,
+    `${inIt}/$/GetDescription`,
+    `${inIt}/$/GetApplicationName`,
+    `${inIt}/$/GetPartitions`,
+    `${inIt}/$/GetHealth`,
+    ofIt,
+    `${ofIt}/$/GetServiceName`,
+    `${ofIt}/$/GetReplicas`,
+    `${ofIt}/$/GetReplicas/1`,
+    `${ofIt}/$/GetHealth`,
+    `${ofIt}/$/GetReplicas/1/$/GetHealth`,
+    `/Nodes/${etcd.members[0]!.node}`,
+    `/Nodes/${etcd.members[0]!.node}/$/GetHealth`
+  ]
+
+  it("is not ready to be asked, whatever is asked of it: never an empty list, and never not there", () => {
+    for (const target of never) {
+      assert.strictEqual(say("NotLookedAt", target), "FABRIC_E_NOT_READY", target)
+      assert.strictEqual(say("Never", target), "FABRIC_E_NOT_READY", target)
+    }
+  })
+
+  it("keeps every list and sum that it would be missing from until it was looked at, and no longer", () => {
+    for (const target of ["/Nodes", "/$/GetClusterHealth", `${app}/$/GetHealth`]) {
+      assert.strictEqual(say("NotLookedAt", target), "FABRIC_E_NOT_READY", target)
+      assert.strictEqual(say("Never", target), "Found", target)
+    }
+  })
+
+  it("keeps nobody from what is known: the applications, and what is in the others", () => {
+    const known = `/Partitions/${postgres.partitionId}`
+    const others = [
+      "/Applications",
+      app,
+      `/Applications/${postgres.cluster}/$/GetServices`,
+      known,
+      `${known}/$/GetReplicas`
+    ]
+    for (const target of others) assert.strictEqual(say("NotLookedAt", target), "Found", target)
+    assert.strictEqual(
+      say("NotLookedAt", `/Services/${postgres.cluster}~none/$/GetPartitions`),
+      "FABRIC_E_SERVICE_DOES_NOT_EXIST"
+    )
+  })
+})
+
 describe("what ended operations have left", () => {
   const of = (target: string, aftermath: Aftermath) => {
     const answered = ask(target, "6.0", aftermath)

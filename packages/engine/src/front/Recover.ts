@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
-import { type ClusterView, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
+import { type ClusterView, isUnknown, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 
 /** Passes the wish on to every partition of the scope; the code of one that is not there is its own. */
@@ -15,6 +15,12 @@ export const recover = (
 ): Effect.Effect<void, RequestRefused> =>
   Effect.gen(function* () {
     const groups = views.flatMap((view) => view.groups)
+    const unlooked = views.find(({ seen }) => seen === "NotLookedAt")
+    // What is asked for may be there, and "all" would leave its part out without a word.
+    if (unlooked !== undefined && scope._tag !== "System" && !groups.some((group) => isNamed(group, scope))) {
+      const detail = `The cluster ${unlooked.name} is not looked at yet. Ask again in a moment.`
+      return yield* new RequestRefused({ code: "FABRIC_E_NOT_READY", detail, refusal: null })
+    }
     const meant = scope._tag === "System" ? [] : groups.filter((topology) => isMeant(topology, scope))
     if (meant.length === 0) yield* refuseNobody(views, scope)
     yield* Effect.forEach(
@@ -30,6 +36,8 @@ export const recover = (
 
 // --- internal ---
 
+const isNamed = (topology: Topology, scope: RecoverScope): boolean => scope._tag !== "All" && isMeant(topology, scope)
+
 const isMeant = (topology: Topology, scope: RecoverScope): boolean =>
   scope._tag === "Partition"
     ? topology.partitionId === scope.partitionId
@@ -39,9 +47,9 @@ const isMeant = (topology: Topology, scope: RecoverScope): boolean =>
 
 const refuseNobody = (views: ReadonlyArray<ClusterView>, scope: RecoverScope): Effect.Effect<void, RequestRefused> => {
   if (scope._tag === "All" || scope._tag === "System") return Effect.void
-  const unseen = views.find(({ groups, problem }) => groups.length === 0 && problem !== "")
+  const unseen = views.find(isUnknown)
   if (unseen !== undefined) {
-    const detail = `The cluster ${unseen.name} has not been seen yet: ${unseen.problem}`
+    const detail = `The cluster ${unseen.name} was never seen: ${unseen.problem}`
     return Effect.fail(new RequestRefused({ code: "FABRIC_E_COMMUNICATION_ERROR", detail, refusal: null }))
   }
   return Effect.fail(

@@ -1,6 +1,7 @@
 /**
  * What the configured clusters look like, as last seen. Discovery runs in the background, once at a time for each
- * cluster, so that a front is answered within a second even while members of a cluster are stopped.
+ * cluster, so that a front is answered within a second even while members of a cluster are stopped. A cluster that was
+ * never seen says so: its empty list of groups means nothing.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -9,18 +10,30 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { ClusterView } from "@inquorate/core/Operations"
+import { formatMillis, type Millis } from "@inquorate/core/Time"
 import type { NodeFacts, Topology } from "@inquorate/core/Topology"
 import { discover, discoverNodes } from "../plan/LookUp.ts"
 
-/** Gives every cluster with its groups within a second; a cluster that did not answer says so and shows what was last seen. */
-export const make = (
-  clusters: ReadonlyArray<Cluster>
-): Effect.Effect<Effect.Effect<ReadonlyArray<ClusterView>>, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const views = clusters.map((cluster) => makeView(cluster, scope))
-    // The effect is the answer: each time it is run it looks again.
-    return Effect.forEach(views, (view) => view, { concurrency: "unbounded" })
+/** What the clusters look like. */
+export interface Browse {
+  /** Every cluster with its groups, within a second; each run looks again. */
+  readonly views: Effect.Effect<ReadonlyArray<ClusterView>>
+  /** Ends once every cluster was looked at, whatever came of it; `within` is over at the latest. */
+  readonly lookFirst: (within: Millis) => Effect.Effect<void>
+}
+
+/** Looks at clusters; a cluster that did not answer says so and shows what was last seen. */
+export const make = (clusters: ReadonlyArray<Cluster>): Effect.Effect<Browse, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    const watched = clusters.map((cluster) => makeView(cluster, scope))
+    return {
+      views: Effect.forEach(watched, ({ view }) => view, { concurrency: "unbounded" }),
+      lookFirst: (within) =>
+        Effect.forEach(watched, ({ looked }) => looked, { concurrency: "unbounded", discard: true }).pipe(
+          Effect.timeoutOption(within),
+          Effect.asVoid
+        )
+    }
   })
 
 // --- internal ---
@@ -28,19 +41,28 @@ export const make = (
 const answerWithin = 800
 const answerAtLeast = 50
 
-const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterView> => {
+interface Looking {
+  readonly done: Deferred.Deferred<void>
+  readonly since: Millis
+}
+
+const makeView = (cluster: Cluster, scope: Scope.Scope) => {
   let groups: ReadonlyArray<Topology> = []
   let nodes: ReadonlyArray<NodeFacts> = []
-  let problem = "it has not been seen yet"
-  let looking: { readonly done: Deferred.Deferred<void>; readonly since: number } | undefined
+  let seenAt: Millis | null = null
+  let failure: string | null = null
+  let looking: Looking | undefined
 
   const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
     Effect.gen(function* () {
       const seen = yield* Effect.result(
         Effect.all([discover(cluster.target), discoverNodes(cluster.target)], { concurrency: "unbounded" })
       )
-      if (Result.isSuccess(seen)) [groups, nodes] = seen.success
-      problem = Result.isSuccess(seen) ? "" : seen.failure.detail
+      if (Result.isSuccess(seen)) {
+        ;[groups, nodes] = seen.success
+        seenAt = yield* monotonic
+      }
+      failure = Result.isSuccess(seen) ? null : seen.failure.detail
     }).pipe(
       Effect.ensuring(
         Effect.suspend(() => {
@@ -50,15 +72,28 @@ const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterVi
       )
     )
 
-  return Effect.gen(function* () {
-    let current = looking
-    const now = yield* Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
-    if (current === undefined) {
-      current = looking = { done: Deferred.makeUnsafe<void>(), since: now }
-      yield* Effect.forkIn(look(current.done), scope)
+  const begin = Effect.gen(function* () {
+    if (looking !== undefined) return looking
+    const begun = (looking = { done: Deferred.makeUnsafe<void>(), since: yield* monotonic })
+    yield* Effect.forkIn(look(begun.done), scope)
+    return begun
+  })
+
+  const standing = (answered: boolean, now: Millis): Pick<Required<ClusterView>, "seen" | "problem"> => {
+    if (seenAt === null) {
+      return failure === null
+        ? { seen: "NotLookedAt", problem: "not looked at yet" }
+        : { seen: "Never", problem: failure }
     }
+    if (answered && failure === null) return { seen: "Now", problem: "" }
+    const why = answered && failure !== null ? failure : "it does not answer now"
+    return { seen: "Before", problem: `${why}; this was last seen ${formatMillis(Math.max(0, now - seenAt))} ago` }
+  }
+
+  const view: Effect.Effect<ClusterView> = Effect.gen(function* () {
+    const current = yield* begin
     // Who comes late to a look that gets no answer need not wait as long as the first.
-    const patience = Math.max(answerAtLeast, answerWithin - (now - current.since))
+    const patience = Math.max(answerAtLeast, answerWithin - ((yield* monotonic) - current.since))
     const answered = yield* Effect.timeoutOption(Deferred.await(current.done), patience)
     return {
       name: cluster.name,
@@ -69,7 +104,11 @@ const makeView = (cluster: Cluster, scope: Scope.Scope): Effect.Effect<ClusterVi
       groups,
       ...(cluster.target.application === undefined ? {} : { application: cluster.target.application }),
       ...(cluster.target.nodes === undefined ? {} : { nodes }),
-      problem: answered._tag === "Some" ? problem : "it does not answer now; this is what was last seen"
+      ...standing(answered._tag === "Some", yield* monotonic)
     }
   })
+
+  return { view, looked: Effect.flatMap(begin, ({ done }) => Deferred.await(done)) }
 }
+
+const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos): Millis => Number(nanos / 1_000_000n))

@@ -45,8 +45,57 @@ export type QueryAnswer =
 /** How many items a page has at most when the caller sets no limit. */
 export const pageMax = 1000
 
-/** The answer to a query call. */
+/**
+ * The answer to a query call. What is not there is told so only where every cluster that may have it was seen: else it is
+ * `FABRIC_E_NOT_READY`, which asks the caller to come again.
+ */
 export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
+  if (isUnlooked(world, call)) return notReady
+  const answered = answerSeen(world, call)
+  return answered._tag !== "Found" && mayBeUnseen(world, call) ? notReady : answered
+}
+
+// --- internal ---
+
+const notReady: QueryAnswer = { _tag: "Refused", code: "FABRIC_E_NOT_READY" }
+
+/** True for a list, or a health that sums up, which would leave out a cluster that was not looked at or never seen. */
+const isUnlooked = (world: World.World, call: QueryCall): boolean => {
+  switch (call._tag) {
+    case "GetNodeList":
+      return World.isUnlooked(world) || (world.nodes.length === 0 && World.unknown(world).length > 0)
+    case "GetClusterHealth":
+      return World.isUnlooked(world)
+    case "GetApplicationHealth":
+      // One that was looked at in vain is there, and its health says why it shows no service.
+      return World.findApplication(world, call.applicationName)?.view.seen === "NotLookedAt"
+    case "GetServiceList":
+      return World.unknown(world).some(({ name }) => name === call.applicationName)
+    default:
+      return false
+  }
+}
+
+/** True where what was not found may be in a cluster that nobody has seen. */
+const mayBeUnseen = (world: World.World, call: QueryCall): boolean => {
+  const unknown = World.unknown(world)
+  switch (call._tag) {
+    case "GetApplication":
+    case "GetApplicationHealth":
+    case "GetServiceList":
+      return false
+    case "GetService":
+    case "GetServiceDescription":
+    case "GetApplicationName":
+    case "GetPartitionList":
+    case "GetServiceHealth":
+      return unknown.some(({ name }) => call.serviceName.startsWith(`${name}/`))
+    default:
+      return unknown.length > 0
+  }
+}
+
+const answerSeen = (world: World.World, call: QueryCall): QueryAnswer => {
   switch (call._tag) {
     case "GetClusterVersion":
       return found({ Version: World.runtimeVersion } satisfies typeof Model.ClusterVersion.Type)
@@ -81,8 +130,6 @@ export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
       return healthOf(world, call)
   }
 }
-
-// --- internal ---
 
 type CallOf<Tag extends FabricCall["_tag"]> = Extract<FabricCall, { readonly _tag: Tag }>
 

@@ -5,7 +5,7 @@
  */
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
-import type { Aftermath, ClusterView } from "@inquorate/core/Operations"
+import { type Aftermath, type ClusterView, isUnknown } from "@inquorate/core/Operations"
 import { isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
@@ -82,6 +82,14 @@ export const make = (
     lastLosses: new Map(lastLosses.map(({ lasted, partitionId }) => [partitionId, lasted]))
   }
 }
+
+/** The applications of which nobody knows what is in them. */
+export const unknown = ({ applications }: World): ReadonlyArray<Application> =>
+  applications.filter(({ view }) => isUnknown(view))
+
+/** True while the first look at some cluster has not ended. */
+export const isUnlooked = ({ applications }: World): boolean =>
+  applications.some(({ view }) => view.seen === "NotLookedAt")
 
 /** The application with this name, the system application among them. */
 export const findApplication = (world: World, name: string): Application | undefined =>
