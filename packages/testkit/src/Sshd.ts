@@ -78,7 +78,9 @@ export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.acquireRele
     })
     let log = ""
     await new Promise<void>((listening, failed) => {
-      child.stderr.on("data", (data: Buffer) => {
+      // Heard first: where no file is free there is no `stderr` to listen to.
+      child.on("error", (error) => failed(new Error(`sshd could not be started: ${error.message}`)))
+      child.stderr?.on("data", (data: Buffer) => {
         log += data.toString()
         if (log.includes("Server listening")) listening()
       })

@@ -2,9 +2,9 @@
  * This machine as a `Host`: one `sh` per call, spawned directly, with bounded time and output.
  * What a program leaves running in a session of its own outlives the call; only the `sh` itself is killed when late.
  */
-import { spawn } from "node:child_process"
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
+import * as Child from "./Child.ts"
 
 /** This machine under a label. Anything but Linux answers `NotThisPlatform`, since there is no /proc to rely on. */
 export const make = (label: string): Host => ({
@@ -24,9 +24,6 @@ export const make = (label: string): Host => ({
 
 // --- internal ---
 
-/** More than any answer of ours; a program that says more is stopped. */
-const outputLimit = 4 * 1024 * 1024
-
 const lost = (host: string, detail: string): HostError => new HostError({ host, reason: "LostAnswer", detail })
 
 const start = (
@@ -34,38 +31,13 @@ const start = (
   program: string,
   arguments_: ReadonlyArray<string>
 ): Effect.Effect<HostOutput, HostError> =>
-  Effect.callback((resume) => {
-    const child = spawn("sh", ["-c", program, "inquorate", ...arguments_], {
-      cwd: "/",
-      stdio: ["ignore", "pipe", "pipe"]
-    })
-    const chunks: { readonly stdout: Array<Buffer>; readonly stderr: Array<Buffer> } = { stdout: [], stderr: [] }
-    let length = 0
-    const collect =
-      (into: Array<Buffer>) =>
-      (chunk: Buffer): void => {
-        length += chunk.length
-        if (length <= outputLimit) into.push(chunk)
-        else child.kill("SIGKILL")
-      }
-    child.stdout.on("data", collect(chunks.stdout))
-    child.stderr.on("data", collect(chunks.stderr))
-    child.on("error", (error) => {
-      // An error after the start would be about a signal of ours, which `close` tells.
-      if (child.pid === undefined) {
-        resume(Effect.fail(new HostError({ host: label, reason: "Unreachable", detail: error.message })))
-      }
-    })
-    child.on("close", (exitCode, signal) => {
-      if (length > outputLimit) return resume(Effect.fail(lost(label, `more than ${outputLimit} bytes of output`)))
-      if (exitCode === null) return resume(Effect.fail(lost(label, `ended by ${signal}`)))
-      resume(
-        Effect.succeed({
-          stdout: Buffer.concat(chunks.stdout).toString("utf8"),
-          stderr: Buffer.concat(chunks.stderr).toString("utf8"),
-          exitCode
-        })
-      )
-    })
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
+  Child.run("sh", ["-c", program, "inquorate", ...arguments_], { collects: true }).pipe(
+    Effect.mapError(({ detail }) => new HostError({ host: label, reason: "Unreachable", detail })),
+    Effect.flatMap(({ exitCode, isCut, signal, stderr, stdout }) =>
+      isCut
+        ? Effect.fail(lost(label, `more than ${Child.outputLimit} bytes of output`))
+        : exitCode === null
+          ? Effect.fail(lost(label, `ended by ${signal}`))
+          : Effect.succeed({ stdout, stderr, exitCode })
+    )
+  )

@@ -6,8 +6,7 @@
  * Nothing was sent is only said where it is certain: the connection could not be made. Whatever breaks after that is a
  * lost answer, for an answer is whole only with the mark that the far side prints after it.
  */
-import { spawn } from "node:child_process"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -16,6 +15,8 @@ import type { Millis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Child from "./Child.ts"
+import * as PrivateFolder from "./PrivateFolder.ts"
 
 // --- models ---
 
@@ -47,30 +48,30 @@ export interface SshTarget {
 /** A machine over ssh. Connects when it is first asked; the connection is closed with the scope. */
 export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const connection = connectionOf(target)
     const connecting = yield* Semaphore.make(1)
+    let connection: Connection | undefined
     let isUp = false
 
     const connect = connecting.withPermit(
-      Effect.suspend(() =>
-        isUp
-          ? Effect.void
-          : Effect.tap(open(target, connection), () =>
-              Effect.sync(() => {
-                isUp = true
-              })
-            )
-      )
+      Effect.gen(function* () {
+        if (isUp && connection !== undefined) return connection
+        if (connection !== undefined) yield* close(connection)
+        // A new socket each time: whoever saw the old one cannot wait for it to come back.
+        const next = (connection = yield* connectionOf(target))
+        yield* open(target, next)
+        isUp = true
+        return next
+      })
     )
 
-    yield* Effect.addFinalizer(() => (isUp ? close(connection) : Effect.void))
+    yield* Effect.addFinalizer(() => (connection === undefined ? Effect.void : close(connection)))
 
     const attempt = Effect.fnUntraced(function* (
       command: string,
       nonce: string
     ): Effect.fn.Return<HostOutput, HostError> {
-      yield* connect
-      const ended = yield* collect(target.label, [...connection.shared, "--", target.destination, command])
+      const { shared } = yield* connect
+      const ended = yield* collect(target.label, [...shared, "--", target.destination, command])
       const answer = answerOf(ended.stdout, nonce)
       if (answer !== undefined) return { ...answer, stderr: ended.stderr }
       isUp = false
@@ -104,8 +105,8 @@ export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)
 
 // --- internal ---
 
-/** More than any answer of ours; a program that says more is cut off. */
-const outputLimit = 4 * 1024 * 1024
+/** A socket's path has 107 bytes, of which ssh takes 18 for a name of the moment, and ours has 17 with its stroke. */
+const folderBytes = 70
 /** How long an idle connection stays when the worker is gone. */
 const persistSeconds = 60
 
@@ -121,19 +122,27 @@ const neverSent = (stderr: string): boolean => /^kex_exchange_identification: /m
 
 interface Connection {
   readonly socket: string
+  /** The folder that goes with the connection, where it was made for it. */
+  readonly leaves: string | undefined
   readonly log: string
   readonly master: ReadonlyArray<string>
   readonly shared: ReadonlyArray<string>
   readonly exit: ReadonlyArray<string>
 }
 
-const connectionOf = ({ destination, options = {}, socketDirectory }: SshTarget): Connection => {
-  const folder = socketDirectory ?? path.join(stateDirectory(), "ssh")
-  // Of this process alone: two masters on one socket would leave one of them without an end.
-  const name = createHash("sha256").update(`${destination} ${process.pid} ${randomBytes(8).toString("hex")}`)
-  const file = name.digest("hex").slice(0, 16)
-  // The path of a socket has 107 bytes, of which ssh takes 18 for a name of the moment.
-  const socket = path.join(Buffer.byteLength(folder) > 70 ? os.tmpdir() : folder, file)
+const connectionOf = (target: SshTarget): Effect.Effect<Connection, HostError> =>
+  Effect.suspend(() => {
+    const opened = PrivateFolder.open(target.socketDirectory ?? path.join(stateDirectory(), "ssh"), folderBytes)
+    return "problem" in opened
+      ? unreachable(target.label, `no place for the connection's socket: ${opened.problem}`)
+      : Effect.succeed(connectionIn(opened, target))
+  })
+
+const connectionIn = (
+  { folder, made }: { readonly folder: string; readonly made: boolean },
+  { destination, options = {} }: SshTarget
+): Connection => {
+  const socket = path.join(folder, randomBytes(8).toString("hex"))
   const seconds = Math.max(1, Math.ceil((options.connectTimeout ?? 5000) / 1000))
   const common = [
     ...(options.configFile === undefined ? [] : ["-F", options.configFile]),
@@ -161,6 +170,7 @@ const connectionOf = ({ destination, options = {}, socketDirectory }: SshTarget)
   ]
   return {
     socket,
+    leaves: made ? folder : undefined,
     log: `${socket}.log`,
     master: [...common, ...option("ControlMaster=yes", `ControlPersist=${persistSeconds}`), "-f", "-N"],
     // There is no way but the master, so that a lost one is seen.
@@ -181,11 +191,6 @@ const stateDirectory = (): string => {
 // The master goes to the background once it is connected, and would hold a pipe open for its whole life: so a file.
 const open = ({ destination, label, options }: SshTarget, connection: Connection): Effect.Effect<void, HostError> =>
   Effect.gen(function* () {
-    yield* Effect.try({
-      try: () => fs.mkdirSync(path.dirname(connection.socket), { recursive: true, mode: 0o700 }),
-      catch: (cause) => unreachable(label, `no place for the socket: ${(cause as Error).message}`)
-    })
-    yield* close(connection)
     const code = yield* ended([...connection.master, "-E", connection.log, "--", destination]).pipe(
       Effect.mapError((detail) => unreachable(label, detail)),
       Effect.timeoutOrElse({
@@ -200,56 +205,32 @@ const open = ({ destination, label, options }: SshTarget, connection: Connection
 
 const close = (connection: Connection): Effect.Effect<void> =>
   Effect.suspend(() =>
-    fs.existsSync(connection.socket)
-      ? ended(connection.exit).pipe(
-          Effect.timeout(2000),
-          Effect.ignore,
-          Effect.andThen(Effect.sync(() => fs.rmSync(connection.socket, { force: true })))
-        )
-      : Effect.void
+    fs.existsSync(connection.socket) ? Effect.ignore(Effect.timeout(ended(connection.exit), 2000)) : Effect.void
+  ).pipe(
+    Effect.andThen(
+      Effect.sync(() => {
+        fs.rmSync(connection.socket, { force: true })
+        if (connection.leaves !== undefined) fs.rmSync(connection.leaves, { recursive: true, force: true })
+      })
+    )
   )
 
 const ended = (arguments_: ReadonlyArray<string>): Effect.Effect<number | null, string> =>
-  Effect.callback((resume) => {
-    const child = spawn("ssh", arguments_, { stdio: "ignore" })
-    child.on("error", (error) => resume(Effect.fail(error.message)))
-    child.on("exit", (code) => resume(Effect.succeed(code)))
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
+  Child.run("ssh", arguments_, { collects: false }).pipe(
+    Effect.mapBoth({ onFailure: ({ detail }) => detail, onSuccess: ({ exitCode }) => exitCode })
+  )
 
 const collect = (
   label: string,
   arguments_: ReadonlyArray<string>
 ): Effect.Effect<{ readonly stdout: string; readonly stderr: string }, HostError> =>
-  Effect.callback((resume) => {
-    const child = spawn("ssh", arguments_, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] })
-    const stdout: Array<Buffer> = []
-    const stderr: Array<Buffer> = []
-    let length = 0
-    const into =
-      (chunks: Array<Buffer>) =>
-      (chunk: Buffer): void => {
-        length += chunk.length
-        if (length <= outputLimit) chunks.push(chunk)
-        else child.kill("SIGKILL")
-      }
-    child.stdout.on("data", into(stdout))
-    child.stderr.on("data", into(stderr))
-    child.on("error", (error) => {
-      if (child.pid === undefined) resume(Effect.fail(unreachable(label, error.message)))
-    })
-    child.on("close", () =>
-      resume(
-        length > outputLimit
-          ? Effect.fail(lost(label, `more than ${outputLimit} bytes of output`))
-          : Effect.succeed({
-              stdout: Buffer.concat(stdout).toString("utf8"),
-              stderr: Buffer.concat(stderr).toString("utf8")
-            })
-      )
+  Child.run("ssh", arguments_, { collects: true }).pipe(
+    Effect.mapError(({ detail }) => unreachable(label, detail)),
+    Effect.filterOrFail(
+      ({ isCut }) => !isCut,
+      () => lost(label, `more than ${Child.outputLimit} bytes of output`)
     )
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
+  )
 
 /** The far login shell, whichever it is, hands everything to `sh`; the mark after the answer carries the exit code. */
 const remoteCommand = (program: string, arguments_: ReadonlyArray<string>, nonce: string): string => {
