@@ -63,6 +63,8 @@ export const Refusal = Schema.TaggedUnion({
   AlreadyLost: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** Writes do not commit before the fault, so its effect could not be told. */
   NotSteady: { detail: Schema.String },
+  /** The group takes writes, but a loss of its quorum could not be planned truly or proven; `why` says what is in the way. */
+  Unfit: { why: Schema.Array(Schema.String) },
   /** Too few members may be cut to lose the quorum. */
   CannotLoseQuorum: { cuttable: Schema.Int, required: Schema.Int },
   /** The process found for a member is not the server itself, or none was found. */
@@ -150,6 +152,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
   NotSteady: ({ detail }) =>
     `Writes do not commit before the fault (${detail}), so its effect could not be told. Repair the group first.`,
+  Unfit: ({ why }) => `A loss of this quorum could not be proven: ${why.join("; ")}.`,
   CannotLoseQuorum: ({ cuttable, required }) =>
     `${required} members must go to lose the quorum, but only ${cuttable} may be cut. Check which members the cluster's configuration names.`,
   NotTheServer: ({ member, problem }) =>
@@ -201,7 +204,9 @@ export const chooseCut = (topology: Topology, mode: QuorumLossMode): Result.Resu
   const standing = health(topology)
   const down = topology.members.filter((member) => !member.up && member.role !== "IdleSecondary")
   // What keeps a member from being seen is what a person has to mend: one that is not configured is not down.
-  const told = down.flatMap(({ processProblem }) => (processProblem === "" ? [] : [processProblem]))
+  const told = down.flatMap(({ downBecause, name, processProblem }) =>
+    downBecause !== undefined ? [`${name} ${downBecause}`] : processProblem === "" ? [] : [processProblem]
+  )
   const why = told.length === 0 ? {} : { why: told }
   if (standing === "Lost") return Result.fail(Refusal.cases.AlreadyLost.make({ up, needed: topology.needed, ...why }))
   if (standing === "Degraded") {

@@ -10,11 +10,14 @@ import type { DataLossMode } from "./Request.ts"
 import type { Millis } from "./Time.ts"
 import type { Member, NodeFacts, Topology } from "./Topology.ts"
 
-/** The system could not be asked, or answered nonsense. */
+/**
+ * The system could not be asked, or answered nonsense. `Unfit`: it answers, but what a proof of its loss needs, such as a
+ * connection of its own, cannot be had now.
+ */
 export class TargetError extends Schema.TaggedError<TargetError>()("TargetError", {
   cluster: Schema.String,
   endpoint: Schema.String,
-  reason: Schema.Literals(["Unreachable", "TimedOut", "Misconfigured", "Unsupported"]),
+  reason: Schema.Literals(["Unreachable", "TimedOut", "Misconfigured", "Unsupported", "Unfit"]),
   detail: Schema.String
 }) {
   override get message(): string {

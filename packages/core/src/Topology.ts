@@ -70,6 +70,8 @@ export const Member = Schema.Struct({
   /** True for a member whose acknowledgement counts towards the quorum. */
   counts: Schema.Boolean,
   up: Schema.Boolean,
+  /** Why it is not up, in words for a person; left out where it is, or where the target tells no reason. */
+  downBecause: Schema.optionalKey(Schema.String),
   cuttable: Cuttable,
   /** The server process, where it was found and checked. */
   process: Schema.NullOr(ProcessRef),
@@ -149,6 +151,10 @@ export const Topology = Schema.Struct({
   /** The system's own words for the rule, such as `ANY 1 (s1, s2)` or `majority of 3`. */
   rule: Schema.String,
   members: Schema.Array(Member),
+  /** What a person should know before a loss of this quorum and nothing refuses, each in a sentence. */
+  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Why a loss of this quorum could not be planned truly or proven as things stand, each in words for a person. */
+  unfit: Schema.optionalKey(Schema.Array(Schema.String)),
   /** What a simulated cluster adds. */
   service: Schema.optionalKey(ServiceFacts)
 }).annotate({ identifier: "Topology" })

@@ -128,6 +128,13 @@ describe("a plan is refused", () => {
     }
   })
 
+  it("with the reason of each member that is down, by its name", () => {
+    const whole = majority(5, 1)
+    const members = whole.members.map((each) => (each.up ? each : { ...each, downBecause: "takes no queries" }))
+    const refusal = Result.getOrThrow(Result.flip(chooseCut({ ...whole, members }, "QuorumReplicas")))
+    assert.include(describeRefusal(refusal), "m4 down (m4 takes no queries)")
+  })
+
   it("on a group whose quorum or primary is gone", () => {
     assert.strictEqual(health(majority(3, 2)), "Lost")
     assert.isTrue(Result.isFailure(chooseCut(majority(3, 2), "QuorumReplicas")))

@@ -46,7 +46,8 @@ const codes = {
   Unreachable: "FABRIC_E_COMMUNICATION_ERROR",
   TimedOut: "FABRIC_E_TIMEOUT",
   Misconfigured: "FABRIC_E_INVALID_OPERATION",
-  Unsupported: "FABRIC_E_INVALID_OPERATION"
+  Unsupported: "FABRIC_E_INVALID_OPERATION",
+  Unfit: "FABRIC_E_INVALID_OPERATION"
 } as const
 
 const tooLate = (cluster: string): TargetError =>

@@ -125,6 +125,8 @@ export const planCut = (
     if (cluster.protected) return yield* refuse(Refusal.cases.Protected.make({ cluster: cluster.name }))
     const inside = yield* storeRefusal(ground.guards, topology)
     if (inside !== null) return yield* refuse(inside)
+    const { unfit = [] } = topology
+    if (unfit.length > 0) return yield* refuse(Refusal.cases.Unfit.make({ why: unfit }))
     let cut = chooseCut(topology, request.mode)
     if (Result.isFailure(cut)) {
       yield* insist(cut.failure)
@@ -142,7 +144,7 @@ export const planCut = (
       { concurrency: "unbounded" }
     )
     const fences = prepared.map(({ fence }) => fence)
-    const warnings = prepared.flatMap(({ warnings }) => warnings)
+    const warnings = [...(topology.warnings ?? []), ...prepared.flatMap(({ warnings }) => warnings)]
     const of = { ...asked, clusters: [cluster.name] }
     const crowd = yield* crowdRefusals(ground.guards, ground.store, of, fences, options)
     yield* Effect.forEach(crowd, insist, { discard: true })

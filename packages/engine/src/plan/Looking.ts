@@ -119,7 +119,11 @@ export const steady = (
     return yield* notSteady(topology, last)
   }).pipe(
     Effect.catchTag("TargetError", ({ detail, reason }) =>
-      Effect.fail(new Unreachable({ detail, retryable: reason === "Unreachable" || reason === "TimedOut" }))
+      Effect.fail(
+        reason === "Unfit"
+          ? new GuardRefused({ refusal: Refusal.cases.Unfit.make({ why: [detail] }), topology })
+          : new Unreachable({ detail, retryable: reason === "Unreachable" || reason === "TimedOut" })
+      )
     )
   )
 
@@ -174,7 +178,7 @@ const heldMeanwhile = (
   { _tag }: Refusal
 ): Effect.Effect<Operation | null, StoreError> =>
   Effect.gen(function* () {
-    if (_tag !== "AlreadyLost" && _tag !== "Degraded" && _tag !== "NotSteady") return null
+    if (_tag !== "AlreadyLost" && _tag !== "Degraded" && _tag !== "NotSteady" && _tag !== "Unfit") return null
     for (const id of beside) {
       const other = yield* store.get(id)
       if (other !== null && other.operation.firstDeadline !== null) return other.operation

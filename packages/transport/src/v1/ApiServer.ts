@@ -82,6 +82,7 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   Degraded: 409,
   AlreadyLost: 409,
   NotSteady: 409,
+  Unfit: 409,
   CannotLoseQuorum: 422,
   NotTheServer: 422,
   NotSupported: 422,
