@@ -283,7 +283,7 @@ describe("every reachable state of an operation", () => {
 })
 
 describe("the stored forms of earlier versions", () => {
-  const directory = new URL("./stored", import.meta.url)
+  const directory = new URL("./stored/", import.meta.url)
   const names = fs.readdirSync(directory)
 
   it("are there", () => assert.isAbove(names.length, 0))
