@@ -146,7 +146,7 @@ const events = Command.make(
       ...(to === undefined ? {} : { to })
     })
     const { output } = yield* root
-    if (output === "json") return yield* screen.lines([JSON.stringify(found, null, 2)])
+    if (output === "json") return yield* screen.json(found, 2)
     yield* screen.lines(found.length === 0 ? ["Chaos has told nothing yet."] : found.flatMap(eventLines))
   })
 ).pipe(Command.withDescription("Tell what chaos has done"))

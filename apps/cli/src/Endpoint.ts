@@ -77,7 +77,7 @@ export const connectFabric = Effect.gen(function* () {
 /** Prints a value as JSON, or its lines where a table is wanted. */
 export const print = Effect.fnUntraced(function* (value: unknown, lines: () => ReadonlyArray<string>) {
   const { output } = yield* root
-  yield* screen.lines(output === "json" ? [JSON.stringify(value, null, 2)] : lines())
+  yield* output === "json" ? screen.json(value, 2) : screen.lines(lines())
 })
 
 /** The failure that a client's error means to a person. */

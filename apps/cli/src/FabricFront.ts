@@ -143,11 +143,8 @@ const follow = Effect.fnUntraced(function* (fabric: Fabric, id: string) {
     Effect.gen(function* () {
       yield* Ref.set(last, progress.State)
       const elapsed = ((yield* Clock.currentTimeMillis) - began) / 1000
-      yield* screen.lines([
-        output === "json"
-          ? JSON.stringify({ ...found, ...progress })
-          : `${elapsed.toFixed(2).padStart(7)} s  ${progress.State}${errorOf(progress)}`
-      ])
+      const line = `${elapsed.toFixed(2).padStart(7)} s  ${progress.State}${errorOf(progress)}`
+      yield* output === "json" ? screen.json({ ...found, ...progress }) : screen.lines([line])
     })
   ).pipe(explainFabric("watch"))
   return yield* Ref.get(last)

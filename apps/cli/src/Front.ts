@@ -127,7 +127,7 @@ const followWorker = Effect.fnUntraced(function* (client: Client.Client, id: str
   const last = yield* Ref.make<OperationChange | undefined>(undefined)
   const show = (change: OperationChange) =>
     Ref.set(last, change).pipe(
-      Effect.andThen(output === "json" ? screen.lines([JSON.stringify(change)]) : screen.lines(changeLines(change)))
+      Effect.andThen(output === "json" ? screen.json(change) : screen.lines(changeLines(change)))
     )
   const paint = Effect.gen(function* () {
     const change = yield* Ref.get(last)

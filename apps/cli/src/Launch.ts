@@ -4,6 +4,7 @@
  */
 import { parse as parseGuid } from "@inquorate/core/Guid"
 import { durationOf, type FaultRequest, isQuorumLoss, kindOf, placeOf } from "@inquorate/core/Request"
+import { printable } from "@inquorate/core/Printable"
 import { formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
 import type { OperationState } from "@inquorate/core/Wire"
 import * as Effect from "effect/Effect"
@@ -157,7 +158,7 @@ const askToCancel = Effect.fnUntraced(function* (signals: Queue.Dequeue<SignalNa
 const ask = (question: string, interrupted: boolean): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     const lines = createInterface({ input: process.stdin, output: process.stdout })
-    lines.question(question, (text) => {
+    lines.question(printable(question), (text) => {
       lines.close()
       resume(Effect.succeed(/^\s*y/i.test(text)))
     })

@@ -10,6 +10,7 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { clusters, healthCommand, partitions } from "./Browse.ts"
@@ -19,8 +20,10 @@ import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import { dataLoss, node, recover, restart } from "./Faults.ts"
+import * as Help from "./Help.ts"
 import { lab } from "./Labs.ts"
 import { cancel, list, plan, show, start, watch } from "./Operate.ts"
+import { complain } from "./Screen.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 const inq = root.pipe(
@@ -62,7 +65,7 @@ const signals = Signals.of({
 
 const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(process.argv.slice(2)).pipe(
   Effect.provideService(Signals, signals),
-  Effect.provide(NodeServices.layer)
+  Effect.provide(Layer.merge(Help.layer, NodeServices.layer))
 )
 
 const codeOf = (exit: Exit.Exit<void, unknown>): number => {
@@ -70,12 +73,12 @@ const codeOf = (exit: Exit.Exit<void, unknown>): number => {
   if (Cause.hasInterruptsOnly(exit.cause)) return exitCodes.interrupted
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error instanceof Failure) {
-    if (error.detail !== "") process.stderr.write(`inq: ${error.detail}\n`)
+    if (error.detail !== "") complain(error.detail)
     return exitCodes[error.exit]
   }
   // The command line's own mistakes have been told by the parser already.
   if (CliError.isCliError(error)) return exitCodes.usage
-  process.stderr.write(`inq: this should not have happened; please report it.\n${Cause.pretty(exit.cause)}\n`)
+  complain("this should not have happened; please report it.", Cause.pretty(exit.cause).split("\n"))
   return exitCodes.internal
 }
 

@@ -19,12 +19,10 @@ import { sweepers } from "@inquorate/injectors/Registry"
 import * as SshHost from "@inquorate/injectors/SshHost"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
@@ -34,6 +32,7 @@ import * as OS from "node:os"
 import * as Path from "node:path"
 import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import * as Emulation from "./Emulation.ts"
+import * as Log from "./Log.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
@@ -41,7 +40,12 @@ import * as StorePlace from "./StorePlace.ts"
 // --- errors ---
 
 /** The worker cannot run; the message is for a person and the exit code for a program. */
-class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", { exit: Schema.Int, detail: Schema.String }) {
+class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", {
+  exit: Schema.Int,
+  detail: Schema.String,
+  /** What more there is to say, in lines of their own. */
+  more: Schema.optionalKey(Schema.Array(Schema.String))
+}) {
   override get [Runtime.errorExitCode](): number {
     return this.exit
   }
@@ -114,7 +118,7 @@ const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { url } = yield* NodeServer.serve({ ...config.listen, ...secured })
-      yield* Console.log(`inquorate worker ${config.workerId} listening on ${url}`)
+      yield* Log.say(`inquorate worker ${config.workerId} listening on ${url}`)
     })
   )
 
@@ -198,11 +202,10 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulate
 const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
   const config = yield* configOf(asked)
   const json = config.logFormat === "json"
-  const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
   return yield* run(config, asked.emulator).pipe(
-    Effect.tapError(({ detail }) => (json ? Effect.logFatal(detail) : Effect.void)),
+    Effect.tapError(({ detail, more = [] }) => (json ? Effect.logFatal([detail, ...more].join("\n")) : Effect.void)),
     Effect.annotateLogs({ worker: config.workerId }),
-    Effect.provide(logger)
+    Effect.provide(Log.layer(config.logFormat))
   )
 })
 
@@ -211,13 +214,18 @@ const main = Effect.gen(function* () {
   if (Result.isFailure(asked)) return yield* new CannotRun({ exit: exitCodes.usage, detail: asked.failure })
   switch (asked.success._tag) {
     case "Help":
-      return yield* Console.log(help.trimEnd())
+      return yield* Log.say(help.trimEnd())
     case "Version":
-      return yield* Console.log(process.env.INQUORATE_VERSION ?? "0.0.0")
+      return yield* Log.say(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Run":
       return yield* Effect.scoped(runLogged(asked.success))
   }
-}).pipe(Effect.tapError((error) => Console.error(`worker: ${error.detail}`)))
+}).pipe(
+  Effect.tapError((error) => Log.complain(error.detail, error.more)),
+  Effect.tapDefect((defect) =>
+    Log.complain("this should not have happened; please report it.", Cause.pretty(Cause.die(defect)).split("\n"))
+  )
+)
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
@@ -249,7 +257,11 @@ function readConfig({
       Result.mapError(
         parse(text, config ?? "configuration", overrides, defaults),
         (error: ConfigError) =>
-          new CannotRun({ exit: exitCodes.usage, detail: `the configuration is wrong\n${error.message}` })
+          new CannotRun({
+            exit: exitCodes.usage,
+            detail: "the configuration is wrong",
+            more: error.message.split("\n")
+          })
       )
     )
   })
