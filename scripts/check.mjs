@@ -1,4 +1,4 @@
-// The checks that run nothing: layering, lint, format and types. `check` does all; `lint`, `typecheck` and `format` one,
+// The checks that run nothing: layering, lint, format, exports that nobody imports, and types. `check` does all; `lint`, `typecheck` and `format` one,
 // `format` writes.
 import { pathToFileURL } from "node:url"
 import { root, run } from "./process.mjs"
@@ -10,6 +10,7 @@ export const checks = [
   ["layering", "turbo", ["boundaries"]],
   ["lint", "oxlint", ["--deny-warnings", ...folders]],
   ["format", "oxfmt", ["--check", ...folders]],
+  ["dead exports", "knip", ["--no-progress", "--no-config-hints"]],
   ["types", "turbo", ["run", "typecheck", "--output-logs=errors-only"]]
 ]
 

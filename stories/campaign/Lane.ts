@@ -3,6 +3,7 @@
  * What is random comes from the seed, so that the same command strikes in the same order; what the machine makes of it
  * is its own.
  */
+import * as Seed from "@inquorate/testkit/Seed"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as Effect from "effect/Effect"
@@ -31,7 +32,7 @@ export const run = async ({ runs, seed, system, told }: LaneOptions): Promise<vo
   const world = await Harness.open(apart ? "etcd" : system, `campaign-${system}`, undefined, { namespaces: apart })
   const storeLab = await Effect.runPromise(Lab.up({ system: "postgres", name: `store-${system}` }))
   try {
-    const random = randomFrom(seed)
+    const random = Seed.make(seed)
     // One grade after the other: the workers are told at their start whether they may trace.
     for (const grade of apart ? (["Kernel"] as const) : (["Kernel", "Keeper"] as const)) {
       const share = apart ? runs : grade === "Kernel" ? Math.ceil(runs / 2) : Math.floor(runs / 2)
@@ -54,23 +55,12 @@ export const run = async ({ runs, seed, system, told }: LaneOptions): Promise<vo
 
 // --- internal ---
 
-const randomFrom = (seed: number): (() => number) => {
-  // Mulberry32: 32 bits of state are plenty for the order of a few hundred runs.
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-const draw = (random: () => number, system: LaneName, grade: Grade, turn: number): Plan => {
+const draw = (random: Seed.Seed, system: LaneName, grade: Grade, turn: number): Plan => {
   // Every blow in turn, so that a short campaign strikes each way too. Nobody keeps a cut but the kernel.
   const possible = blows.filter((blow) => system !== "namespaces" || !["keeper", "holder", "keepers"].includes(blow))
   const blow: Blow = possible[turn % possible.length]!
-  const hold = 800 + Math.floor(random() * 2200)
-  return { system, grade, blow, hold, after: Math.floor(random() * (hold + 900)) }
+  const hold = random.between(800, 2999)
+  return { system, grade, blow, hold, after: random.below(hold + 900), asks: random.below(2) }
 }
 
 const startWorkers = async (world: Harness.World, storeLab: LabRecord, grade: Grade): Promise<Workers> => {

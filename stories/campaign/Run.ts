@@ -33,6 +33,8 @@ export interface Plan {
   readonly hold: number
   /** Milliseconds after the start was accepted. */
   readonly after: number
+  /** Which of the workers is asked to start the operation. */
+  readonly asks: number
 }
 
 /** What one run saw. Times are milliseconds; null where there was nothing to see. */
@@ -78,7 +80,7 @@ export const carryOut = async (
   const broken: Array<string> = []
   const id = randomUUID()
   try {
-    await start(workers, world, partition, id, plan.hold)
+    await start(workers, world, partition, id, plan)
     await pause(plan.after)
     const struck = await strike(world, workers, id, plan)
     await settle(world, workers, id, struck, broken, eye)
@@ -113,10 +115,10 @@ const start = async (
   world: Harness.World,
   partition: string,
   id: string,
-  hold: number
+  { asks, hold }: Plan
 ): Promise<void> => {
   const all = [...workers.all.values()]
-  const worker = all[Math.floor(Math.random() * all.length)]!
+  const worker = all[asks % all.length]!
   // A guard may say no for a moment after a blow, while a member is still coming back or a busy host answers late.
   let refused = ""
   for (let attempt = 0; attempt < 5; attempt++) {

@@ -6,6 +6,7 @@
  *
  * INQUORATE_CONTRACT_SEQUENCES says how many; a failure names its seed, and INQUORATE_CONTRACT_SEED plays that one alone.
  */
+import * as Seed from "@inquorate/testkit/Seed"
 import { assert, describe, it } from "@effect/vitest"
 import { Clusters } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
@@ -116,21 +117,11 @@ const makeWorld = Effect.gen(function* () {
 
 // --- the play ---
 
-const randomFrom = (seed: number): ((below: number) => number) => {
-  let state = (seed * 0x9e3779b1) >>> 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
-  }
-}
-
 const answers = new Map<string, number>()
 
 const play = (world: World, seed: number, known: Map<Guid, Known>) =>
   Effect.gen(function* () {
-    const random = randomFrom(seed)
+    const random = Seed.make(seed * 0x9e3779b1).below
     const ids = Array.from(
       { length: 3 },
       (_, index) => `${seed.toString(16).padStart(8, "0")}-0000-4000-8000-00000000000${index}`

@@ -2,6 +2,7 @@
  * Random lives of engines that carry every kind of fault at once, from a seed: crashes, cancels, forces, hosts and answers
  * that go wrong. Whatever happens, every operation ends, no process has two fences, and every process runs in the end.
  */
+import * as Seed from "@inquorate/testkit/Seed"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { grace, isTerminal } from "@inquorate/core/Operation"
@@ -52,7 +53,7 @@ const live = (seed: number) =>
     const world = yield* makeWorld(options, [{ ...options, name: "stock" }])
     const engine = yield* world.engine("w0", { surveyEvery: 1000 })
     const sims = [world.sim, ...world.others]
-    const life: Life = { world, sims, random: randomFrom(seed), engine, born: 1, started: 0 }
+    const life: Life = { world, sims, random: Seed.make(seed).below, engine, born: 1, started: 0 }
     for (let step = 0; step < steps; step++) {
       yield* happen(life)
       yield* pass(1 + life.random(life.random(2) === 0 ? 40 : 2000))
@@ -151,16 +152,5 @@ const check = ({ sims }: Life): void => {
     for (const { at, deadline, what } of sim.history()) {
       if (what === "Lifted") assert.isAtMost(at, deadline + grace, "a fence stood past its deadline and the grace")
     }
-  }
-}
-
-/** Mulberry32: small, and the same everywhere. */
-const randomFrom = (seed: number): Random => {
-  let state = seed >>> 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
   }
 }

@@ -5,6 +5,7 @@
  *
  * `INQUORATE_SEED` and `INQUORATE_RUNS` choose other runs; a failing run names its seed in its title.
  */
+import * as Seed from "@inquorate/testkit/Seed"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { grace, isTerminal } from "@inquorate/core/Operation"
@@ -53,7 +54,7 @@ const live = (seed: number) =>
     const world = yield* makeWorld({ hostLatency: 8, latency: 3 }, [
       { name: "ledger", members: 5, everyEndpoint: true }
     ])
-    const random = randomFrom(seed)
+    const random = Seed.make(seed).below
     const life: Life = { world, sims: [world.sim, ...world.others], random, engines: [], seen: new Map(), started: 0 }
     yield* bear(life)
     for (let step = 0; step < steps; step++) {
@@ -188,14 +189,3 @@ const judge = ({ engines, started }: Life): Effect.Effect<void, Failure> =>
       assert.isAtMost(evidence.hold?.measured ?? Infinity, durationOf(operation.request) + 2000 + grace)
     }
   })
-
-/** Mulberry32: small, and the same everywhere. */
-const randomFrom = (seed: number): ((below: number) => number) => {
-  let state = seed >>> 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}

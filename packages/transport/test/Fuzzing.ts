@@ -2,6 +2,7 @@
  * Requests that nobody would send, from a seed: what the official clients were seen to send, bent out of shape, and what
  * no client ever sent. Pure; the same seed and number give the same bytes.
  */
+import * as Seed from "@inquorate/testkit/Seed"
 import { recorded } from "./Exchanges.ts"
 import { etcd } from "./FakeOperations.ts"
 
@@ -17,16 +18,10 @@ export interface Dice {
 
 // --- make ---
 
-/** Dice that fall as the seed says (mulberry32). */
+/** Dice that fall as the seed says. */
 export const dice = (seed: number): Dice => {
-  let state = seed >>> 0
-  const below = (bound: number): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296) * bound)
-  }
-  return { below, of: (all) => all[below(all.length)]!, once: (inSoMany) => below(inSoMany) === 0 }
+  const { below, pick } = Seed.make(seed)
+  return { below, of: pick, once: (inSoMany) => below(inSoMany) === 0 }
 }
 
 /** The bytes of connection number `index` of a run: one request, or a few in a row. */
