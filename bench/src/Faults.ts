@@ -218,7 +218,7 @@ const provenBySilence = ({ evidence }: OperationDetail): number => {
       .map((sample) =>
         sample.endedAt !== null && sample.endedAt > now ? { ...sample, endedAt: null, outcome: null } : sample
       )
-    const judged = judgeLoss({ samples, armedAt, independentFact: null, now, budgetEnds: until })
+    const judged = judgeLoss({ samples, armedAt, independentFact: null, now, budgetEnds: until, deadline: until })
     if (judged._tag === "LossConfirmed") return now
   }
   throw new Error("the hold was too short to be proven by silence alone")

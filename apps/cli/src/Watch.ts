@@ -55,6 +55,7 @@ const factLines = ({ fact }: EvidenceEntry): ReadonlyArray<string> => {
     case "FenceTightened":
       return []
     case "FenceLifted":
+      if (fact.overrun === null) return [`  ${fact.member} was never out; its order is void`]
       return [
         `  ${fact.member} is back, lifted by the ${fact.by.toLowerCase()}${
           fact.overrun > 0 ? `, ${formatMillis(fact.overrun)} late` : ""

@@ -155,7 +155,12 @@ interface Candidate {
   readonly subjects: ReadonlyArray<Guid>
 }
 
-const words: Readonly<Record<Health, string>> = { Healthy: "Ok", Degraded: "in Warning", Lost: "in Error" }
+const words: Readonly<Record<Health, string>> = {
+  Healthy: "Ok",
+  Degraded: "in Warning",
+  Reconfiguring: "in Warning",
+  Lost: "in Error"
+}
 
 const listed = (names: ReadonlyArray<string>): string => (names.length === 0 ? "none" : names.join(", "))
 
@@ -198,8 +203,11 @@ const applicationHealth = (cluster: ClusterView): readonly [Health, string] => {
   const lost = states.find(([state]) => state === "Lost")
   if (lost !== undefined) return ["Lost", `${lost[1]} has no quorum`]
   if (cluster.problem !== "") return ["Degraded", cluster.problem.replace(/\.$/, "")]
-  const degraded = states.find(([state]) => state === "Degraded")
-  return degraded === undefined ? ["Healthy", ""] : ["Degraded", `${degraded[1]} is degraded`]
+  const unwell = states.find(([state]) => state !== "Healthy")
+  if (unwell === undefined) return ["Healthy", ""]
+  return unwell[0] === "Reconfiguring"
+    ? ["Degraded", `${unwell[1]} has no primary now`]
+    : ["Degraded", `${unwell[1]} is degraded`]
 }
 
 // Shares are rounded up, as the reference does, so that one of a few may be sick under a small percentage.

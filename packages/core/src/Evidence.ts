@@ -80,12 +80,15 @@ export const Fact = Schema.TaggedUnion({
   FenceArmed: { member: Schema.String, processes: Schema.Int, grade: Schema.optionalKey(Grade) },
   /** The deadline on the host was brought forward. */
   FenceTightened: { member: Schema.String, deadline: Instant },
-  /** The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored. */
+  /**
+   * The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored, and is null
+   * for a fence that never stood.
+   */
   FenceLifted: {
     member: Schema.String,
     by: Schema.Literals(["Worker", "Keeper", "Kernel", "Sweep", "Unknown"]),
     offAt: Instant,
-    overrun: Millis
+    overrun: Schema.NullOr(Millis)
   },
   /** Something of ours may still stand on this host. */
   FenceUnknown: { member: Schema.String, detail: Schema.String },
@@ -241,7 +244,9 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         break
       case "FenceLifted":
         amend(fact.member, { liftedBy: fact.by, offAt: fact.offAt, overrun: fact.overrun, problem: "" })
-        evidence = { ...evidence, overrun: Math.max(evidence.overrun ?? 0, fact.overrun) }
+        if (fact.overrun !== null) {
+          evidence = { ...evidence, overrun: Math.max(evidence.overrun ?? 0, fact.overrun) }
+        }
         break
       case "FenceUnknown":
         amend(fact.member, { problem: fact.detail })

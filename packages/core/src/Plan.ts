@@ -61,6 +61,8 @@ export const Refusal = Schema.TaggedUnion({
   Degraded: { down: Schema.Array(Schema.String), why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** The quorum is gone already, or cannot be seen; `why` as for `Degraded`. */
   AlreadyLost: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
+  /** Enough members are up, and none of them is the primary; `why` as for `Degraded`. */
+  NoPrimary: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** Writes do not commit before the fault, so its effect could not be told. */
   NotSteady: { detail: Schema.String },
   /** The group takes writes, but a loss of its quorum could not be planned truly or proven; `why` says what is in the way. */
@@ -150,6 +152,8 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first, or start with the override "degraded".`,
   AlreadyLost: ({ needed, up, why }) =>
     `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
+  NoPrimary: ({ needed, up, why }) =>
+    `The group has no primary now: ${up} up, ${needed} needed${reasons(why)}. It takes no writes until it has elected one or somebody promotes one; start again then.`,
   NotSteady: ({ detail }) =>
     `Writes do not commit before the fault (${detail}), so its effect could not be told. Repair the group first.`,
   Unfit: ({ why }) => `A loss of this quorum could not be proven: ${why.join("; ")}.`,
@@ -209,6 +213,9 @@ export const chooseCut = (topology: Topology, mode: QuorumLossMode): Result.Resu
   )
   const why = told.length === 0 ? {} : { why: told }
   if (standing === "Lost") return Result.fail(Refusal.cases.AlreadyLost.make({ up, needed: topology.needed, ...why }))
+  if (standing === "Reconfiguring") {
+    return Result.fail(Refusal.cases.NoPrimary.make({ up, needed: topology.needed, ...why }))
+  }
   if (standing === "Degraded") {
     return Result.fail(Refusal.cases.Degraded.make({ down: down.map((member) => member.name), ...why }))
   }

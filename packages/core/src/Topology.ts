@@ -179,18 +179,22 @@ export const nodeId = (nodeName: string): string => Guid.v5(nodeNamespace, `node
 export const serviceName = (cluster: string, group: string): string => `fabric:/${cluster}/${group}`
 
 /**
- * How the group stands: `Lost` has fewer counting members up than a write needs, or no primary up; `Degraded` can take
- * writes with some member down, learners (IdleSecondary) aside.
+ * How the group stands: `Lost` has fewer counting members up than a write needs; `Reconfiguring` has enough, and no
+ * primary up, as while it elects one; `Degraded` can take writes with some member down, learners (IdleSecondary) aside.
  */
-export type Health = "Healthy" | "Degraded" | "Lost"
+export type Health = "Healthy" | "Degraded" | "Reconfiguring" | "Lost"
 
 /** How a group stands, by the members that are up and nothing else: it asks nobody. */
 export const health = (topology: Topology): Health => {
   const counting = topology.members.filter((member) => member.counts)
   const up = counting.filter((member) => member.up).length
-  if (up < topology.needed || !topology.members.some((member) => member.role === "Primary" && member.up)) return "Lost"
+  if (up < topology.needed) return "Lost"
+  if (!topology.members.some((member) => member.role === "Primary" && member.up)) return "Reconfiguring"
   return topology.members.every((member) => member.up || member.role === "IdleSecondary") ? "Healthy" : "Degraded"
 }
+
+/** True for a group that can take writes as it stands: it has its quorum and a primary. */
+export const isServing = (topology: Topology): boolean => ["Healthy", "Degraded"].includes(health(topology))
 
 // --- internal ---
 

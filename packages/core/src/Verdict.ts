@@ -35,7 +35,8 @@ export interface LossDenied {
 export type LossJudgement = Pending | LossConfirmed | LossDenied
 
 /**
- * Judges whether the quorum is gone after the fences were armed.
+ * Judges whether the quorum is gone after the fences were armed. By `deadline` the fences end by themselves: what was
+ * acknowledged after it says nothing of the loss, and a loss that nobody could judge before it is Inconclusive.
  *
  * `independentFact` is a sentence such as "2 of 2 standbys have no running thread", or null where there is none.
  * `budgetEnds` closes the question: acknowledgements to the end are a Mismatch, anything else is Inconclusive.
@@ -46,10 +47,13 @@ export const judgeLoss = (input: {
   readonly independentFact: string | null
   readonly now: Instant
   readonly budgetEnds: Instant
+  readonly deadline: Instant
 }): LossJudgement => {
-  const lossBegan = firstUnacknowledged(input.samples, input.armedAt)
-  const lastAcknowledged = lastAcknowledgement(input.samples)
-  if (lossBegan !== null) {
+  const samples = input.samples.flatMap((sample) => asOf(sample, input.deadline))
+  const lossBegan = firstUnacknowledged(samples, input.armedAt)
+  const lastAcknowledged = lastAcknowledgement(samples)
+  const over = input.now >= input.deadline
+  if (lossBegan !== null && !over) {
     const silence = input.now - Math.max(lossBegan, lastAcknowledged)
     const enough = input.independentFact === null ? proofSilence : hintSilence
     if (silence >= enough) {
@@ -59,22 +63,15 @@ export const judgeLoss = (input: {
     }
   }
   if (input.now < input.budgetEnds) return { _tag: "Pending" }
-  const acknowledged = input.samples.filter(
+  const acknowledged = samples.filter(
     (sample) => sample.sentAt > input.armedAt && sample.outcome?._tag === "Acknowledged"
   ).length
+  if (over && (lossBegan !== null || acknowledged === 0)) {
+    return denied("Inconclusive", "the fences ended before it could be judged")
+  }
   return acknowledged > 0
-    ? {
-        _tag: "LossDenied",
-        verdict: {
-          about: "Loss",
-          outcome: "Mismatch",
-          facts: [`${acknowledged} writes sent after the fences were armed were acknowledged`]
-        }
-      }
-    : {
-        _tag: "LossDenied",
-        verdict: { about: "Loss", outcome: "Inconclusive", facts: ["no probe write gave an answer to judge by"] }
-      }
+    ? denied("Mismatch", `${acknowledged} writes sent after the fences were armed were acknowledged`)
+    : denied("Inconclusive", "no probe write gave an answer to judge by")
 }
 
 /** The write that breaks a hold: the first acknowledgement that came after the loss began and before the lift was sent. */
@@ -138,26 +135,50 @@ export const judgeHold = (input: {
   return { about: "Hold", outcome: "Confirmed", facts }
 }
 
-/** Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged. */
+/** What the hosts say of what is left of ours. */
+export const describeLeft = (left: ReadonlyArray<string> | null): ReadonlyArray<string> =>
+  left === null
+    ? ["no host was asked whether anything of ours is left on it"]
+    : left.length === 0
+      ? ["nothing of ours is left on any host"]
+      : left
+
+/**
+ * Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged; `left` names what of
+ * ours may stand on a host by its own word, and is null where no host was asked.
+ */
 export const judgeRecovery = (input: {
   readonly acknowledged: ProbeSample | null
   readonly liftedAt: Instant
   readonly healthy: boolean
   readonly health: string
-  readonly clean: boolean
+  readonly left: ReadonlyArray<string> | null
 }): Verdict => {
   const facts = [
     input.acknowledged?.endedAt == null
       ? "no write sent after the lift was acknowledged"
       : `a write sent after the lift was acknowledged ${formatMillis(input.acknowledged.endedAt - input.liftedAt)} after it`,
     input.health,
-    input.clean ? "nothing of ours is left on any host" : "something of ours may still stand on a host"
+    ...describeLeft(input.left)
   ]
-  const proven = input.acknowledged !== null && input.healthy && input.clean
+  const proven = input.acknowledged !== null && input.healthy && input.left?.length === 0
   return { about: "Recovery", outcome: proven ? "Confirmed" : "Inconclusive", facts }
 }
 
 // --- internal ---
+
+const denied = (outcome: "Mismatch" | "Inconclusive", fact: string): LossDenied => ({
+  _tag: "LossDenied",
+  verdict: { about: "Loss", outcome, facts: [fact] }
+})
+
+/** The sample as it stood at a moment: not there yet, or without the answer that came later. */
+const asOf = (sample: ProbeSample, moment: Instant): ReadonlyArray<ProbeSample> =>
+  sample.sentAt >= moment
+    ? []
+    : sample.endedAt !== null && sample.endedAt >= moment
+      ? [{ ...sample, endedAt: null, outcome: null }]
+      : [sample]
 
 const lastAcknowledgement = (samples: ReadonlyArray<ProbeSample>): Instant =>
   samples.reduce(

@@ -10,7 +10,7 @@ import {
   refusalCode,
   smallestCut
 } from "@inquorate/core/Plan"
-import { health, type Member, type Topology } from "@inquorate/core/Topology"
+import { health, isServing, type Member, type Topology } from "@inquorate/core/Topology"
 
 const member = (name: string, change: Partial<Member> = {}): Member => ({
   name,
@@ -135,7 +135,7 @@ describe("a plan is refused", () => {
     assert.include(describeRefusal(refusal), "m4 down (m4 takes no queries)")
   })
 
-  it("on a group whose quorum or primary is gone", () => {
+  it("on a group whose quorum is gone, or that has no primary while its quorum is there: two things", () => {
     assert.strictEqual(health(majority(3, 2)), "Lost")
     assert.isTrue(Result.isFailure(chooseCut(majority(3, 2), "QuorumReplicas")))
     const headless = postgres(1, 2)
@@ -143,7 +143,23 @@ describe("a plan is refused", () => {
       ...headless,
       members: headless.members.map((each) => (each.name === "p" ? { ...each, up: false } : each))
     }
-    assert.strictEqual(health(gone), "Lost")
+    assert.strictEqual(health(gone), "Reconfiguring")
+    assert.deepStrictEqual(Result.getOrThrow(Result.flip(chooseCut(gone, "AllReplicas"))), {
+      _tag: "NoPrimary",
+      up: 2,
+      needed: 1
+    })
+    // An election of three that are all up: nobody leads yet, and nothing is lost.
+    const whole = majority(3, 0)
+    const electing = { ...whole, members: whole.members.map((each) => ({ ...each, role: "ActiveSecondary" as const })) }
+    assert.strictEqual(health(electing), "Reconfiguring")
+    assert.isFalse(isServing(electing))
+    // The leader is down, and the two others are a quorum.
+    const leader = whole.members.find(({ role }) => role === "Primary")!.name
+    const led = { ...whole, members: whole.members.map((each) => ({ ...each, up: each.name !== leader })) }
+    assert.strictEqual(health(led), "Reconfiguring")
+    // Without a quorum it is lost, whoever leads.
+    assert.strictEqual(health({ ...electing, needed: 4 }), "Lost")
   })
 
   it("when too few members may be cut", () => {

@@ -25,7 +25,7 @@ const unknown = (sentAt: number, endedAt: number): ProbeSample => ({
   outcome: { _tag: "Unknown", detail: "timed out" }
 })
 
-const base = { armedAt: 1000, independentFact: null, budgetEnds: 3000 }
+const base = { armedAt: 1000, independentFact: null, budgetEnds: 3000, deadline: 6000 }
 
 describe("a loss", () => {
   it("is not proven by one silence of 50 ms", () => {
@@ -62,6 +62,30 @@ describe("a loss", () => {
     assert.isTrue(mismatch._tag === "LossDenied" && mismatch.verdict.outcome === "Mismatch")
     const nothing = judgeLoss({ ...base, samples: [], now: 3000 })
     assert.isTrue(nothing._tag === "LossDenied" && nothing.verdict.outcome === "Inconclusive")
+  })
+
+  it("that nobody could judge before the fences ended is Inconclusive, whatever was acknowledged after it", () => {
+    const after = Array.from({ length: 68 }, (_, index) => acknowledged(6100 + index * 10, 6105 + index * 10))
+    const words = {
+      about: "Loss",
+      outcome: "Inconclusive",
+      facts: ["the fences ended before it could be judged"]
+    } as const
+    for (const samples of [
+      [pending(1005), ...after],
+      // It hung through the whole loss, and was acknowledged when the fences had ended.
+      [acknowledged(1005, 6080), ...after],
+      [acknowledged(1001, 1003), acknowledged(1005, 6080), ...after],
+      after
+    ]) {
+      assert.deepStrictEqual(judgeLoss({ ...base, samples, now: 7000 }), { _tag: "LossDenied", verdict: words })
+    }
+  })
+
+  it("is a Mismatch by writes that were acknowledged while the fences stood, also when it is judged after them", () => {
+    const samples = [...Array.from({ length: 90 }, (_, index) => acknowledged(1001 + index * 50, 1003 + index * 50))]
+    const judged = judgeLoss({ ...base, samples: [...samples, acknowledged(6100, 6105)], now: 7000 })
+    assert.isTrue(judged._tag === "LossDenied" && judged.verdict.facts[0]!.startsWith("90 writes"))
   })
 })
 
@@ -109,13 +133,24 @@ describe("a recovery", () => {
     liftedAt: 6005,
     healthy: true,
     health: "all voters up",
-    clean: true
+    left: []
   }
 
   it("is proven by a write sent after the lift, a healthy group and clean hosts, and by nothing less", () => {
     assert.strictEqual(judgeRecovery(recovered).outcome, "Confirmed")
     assert.strictEqual(judgeRecovery({ ...recovered, acknowledged: null }).outcome, "Inconclusive")
     assert.strictEqual(judgeRecovery({ ...recovered, healthy: false }).outcome, "Inconclusive")
-    assert.strictEqual(judgeRecovery({ ...recovered, clean: false }).outcome, "Inconclusive")
+    assert.strictEqual(judgeRecovery({ ...recovered, left: null }).outcome, "Inconclusive")
+    assert.strictEqual(
+      judgeRecovery({ ...recovered, left: ["host a says that the fence of m1 is Armed"] }).outcome,
+      "Inconclusive"
+    )
+  })
+
+  it("tells of the hosts what they said, and that nobody asked them where nobody did", () => {
+    const of = (left: ReadonlyArray<string> | null) => judgeRecovery({ ...recovered, healthy: false, left }).facts
+    assert.include(of([]), "nothing of ours is left on any host")
+    assert.include(of(["host a says that the fence of m1 is Armed"]), "host a says that the fence of m1 is Armed")
+    assert.include(of(null), "no host was asked whether anything of ours is left on it")
   })
 })

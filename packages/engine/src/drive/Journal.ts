@@ -105,7 +105,8 @@ export const make = (
           if (Result.isSuccess(saved)) {
             current = saved.success
             const kind = kindOf(before.operation.request)
-            yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind), { discard: true })
+            const undone = before.operation.stage._tag === "Undoing"
+            yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind, undone), { discard: true })
             if (began.length > 0) {
               const now = timeline.monotonic()
               if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before.operation), now - phaseBegan)

@@ -3,13 +3,14 @@
  * A lift is repeated every second until each host has said "off"; a host's own record tells who ended a fence, and when.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import type { Ender, FenceState, Injector } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
-import type { Instant } from "@inquorate/core/Time"
+import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Prober } from "./Prober.ts"
 import { bounded, epochOf, fenceId, injectorOf, inspect, type Session } from "./Session.ts"
 import type { Timeline } from "./Timeline.ts"
@@ -21,6 +22,8 @@ export interface Off {
   readonly offAt: Instant
   readonly broken: boolean
   readonly detail: string
+  /** False for a fence that was ordered and never stood: there was nothing to take off. */
+  readonly stood: boolean
 }
 
 /** What a lift came to: everything is off, or these may still stand though every expiry on record is over. */
@@ -62,12 +65,12 @@ export const liftAll = (
 
 /** The facts of a lift: each fence that is off with its overrun, each that may stand. */
 export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => [
-  ...lifted.off.map(({ by, fence, offAt }): Fact => ({
+  ...lifted.off.map(({ by, fence, offAt, stood }): Fact => ({
     _tag: "FenceLifted",
     member: fence.member,
     by,
     offAt,
-    overrun: Math.max(0, offAt - order.deadline)
+    overrun: stood ? Math.max(0, offAt - order.deadline) : null
   })),
   ...lifted.off.flatMap(({ detail, fence }): ReadonlyArray<Fact> =>
     detail === "" ? [] : [{ _tag: "Noted", text: `${fence.member}: ${detail}` }]
@@ -128,7 +131,10 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     const injector = injectorOf(session, fence)
     if (injector === null) return null
     const { host } = fence.process
-    const id = fenceId(session.journal.stored().operation, order, fence)
+    const { operation } = session.journal.stored()
+    const id = fenceId(operation, order, fence)
+    const sure = session.confirmed?.attempt === operation.attempt
+    const before = sure ? null : yield* standsBefore(session, order, fence)
     const lifted = yield* bounded(fence, injector.lift(host, id, epochOf(session, order))).pipe(
       Effect.map((state): FenceState | null => state),
       Effect.catchTag("InjectorError", (problem) =>
@@ -141,8 +147,19 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     )
     if (lifted?._tag !== "Lifted") return null
     const offAt = yield* ownTime(session, order, fence, lifted)
-    return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "" }
+    const stood = before?._tag !== "Absent" && before?._tag !== "Refused"
+    return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "", stood }
   })
+
+/** How long a lift waits for the word of a host that was not heard to have armed the fence. */
+const askBefore: Millis = 1000
+
+// A fence that nobody saw armed may never have stood, and only before the lift does the host's record tell.
+const standsBefore = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<FenceState | null> =>
+  Effect.map(
+    Effect.timeoutOption(inspect(session, order, fence), askBefore),
+    Option.getOrElse(() => null)
+  )
 
 // A host's moment in our time, which may differ by the skew of its clock. A moment between our sending and the answer is
 // believed as it is. One before our sending is looked at again with the skew: what remains earlier was ended by somebody

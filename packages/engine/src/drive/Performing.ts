@@ -46,7 +46,8 @@ export const verify = (session: Session, operation: Operation, order: Order): Ef
         armedAt,
         independentFact: independentFact(session.topology, order),
         now,
-        budgetEnds: order.armedAt + verifyBudget
+        budgetEnds: order.armedAt + verifyBudget,
+        deadline: order.deadline
       })
       if (judgement._tag === "LossConfirmed") {
         prober.noteUnanswered()

@@ -8,8 +8,8 @@ import type { Fact, ProbeSample, Verdict } from "@inquorate/core/Evidence"
 import type { Order, Phase } from "@inquorate/core/Operation"
 import { isNodeRequest, isQuorumLoss, type NodeRequest, subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { health, type Topology } from "@inquorate/core/Topology"
-import { judgeRecovery } from "@inquorate/core/Verdict"
+import { health, isServing, type Topology } from "@inquorate/core/Topology"
+import { describeLeft, judgeRecovery } from "@inquorate/core/Verdict"
 import { writeUntilAcknowledged } from "./Lifting.ts"
 import { discover, discoverNodes, overrides } from "../plan/LookUp.ts"
 import { failed, unwatchable } from "./Outcomes.ts"
@@ -31,7 +31,7 @@ export interface Place {
 
 /** True for a group that should take writes as it stands: it keeps state and has its quorum. */
 export const takesWrites = (topology: Topology): boolean =>
-  topology.service?.kind !== "Stateless" && health(topology) !== "Lost"
+  topology.service?.kind !== "Stateless" && isServing(topology)
 
 /** Proves the recovery: a write sent after the lift, every voter back, one leader, nothing of ours left. */
 export const recover = (
@@ -43,8 +43,8 @@ export const recover = (
     const { request } = session.journal.stored().operation
     if (session.cluster === null && !isNodeRequest(request)) return unwatchable(session)
     let places: ReadonlyArray<Place> | null = null
-    let clean = false
-    const proof = Effect.gen(function* () {
+    let left: ReadonlyArray<string> | null = null
+    const returned = Effect.gen(function* () {
       places = yield* placesOf(session, order)
       yield* Effect.forEach(places, (place) => prove(session, place, phase.liftedAt), {
         concurrency: "unbounded",
@@ -52,16 +52,23 @@ export const recover = (
       })
       while (true) {
         yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
-        const healthy = places.every((one) => one.healthy)
-        if (healthy) clean = yield* allOff(session, order)
-        if (healthy && clean) return
+        if (places.every((one) => one.healthy)) return
         yield* Effect.sleep(healthEvery)
       }
     })
+    // Beside the group and not after it: what our fences left is told of a group that never gets well, too.
+    const hosts = Effect.gen(function* () {
+      while (true) {
+        left = yield* leftOn(session, order)
+        if (left.length === 0) return
+        yield* Effect.sleep(hostsEvery)
+      }
+    })
+    const proof = Effect.all([returned, hosts], { concurrency: "unbounded", discard: true })
     // A keeper may have lifted long before anybody of ours came back: the budget runs from when we could first look.
     const budgetEnds = Math.max(phase.liftedAt, session.began) + budgetOf(session, order)
     yield* Effect.raceFirst(proof, session.timeline.sleepUntil(budgetEnds))
-    const verdict = judge(places, phase.liftedAt, clean)
+    const verdict = judge(places, phase.liftedAt, left)
     const facts: ReadonlyArray<Fact> = [...measured(places ?? [], phase.liftedAt), { _tag: "Judged", verdict }]
     if (verdict.outcome === "Confirmed") return { event: { _tag: "RecoveryProven", at: session.timeline.now() }, facts }
     return failed(session, "FABRIC_E_TIMEOUT", false, `The recovery was not proven: ${verdict.facts.join("; ")}`, facts)
@@ -99,6 +106,7 @@ export const seeReturn = (
 // --- internal ---
 
 const healthEvery = 100
+const hostsEvery = 250
 const defaultBudget: Millis = 60_000
 
 const place = (cluster: Cluster, prober: Prober, topology: Topology | null, writable: boolean): Place => ({
@@ -195,11 +203,11 @@ const isBack = (session: Session, one: Place, topology: Topology): Effect.Effect
   // whatever replicas the system chooses.
   const wasWhole = before === null || health(before) === "Healthy"
   if (!isQuorumLoss(request)) {
-    return Effect.succeed(!one.writable || (wasWhole ? health(topology) === "Healthy" : health(topology) !== "Lost"))
+    return Effect.succeed(!one.writable || (wasWhole ? health(topology) === "Healthy" : isServing(topology)))
   }
   return Effect.succeed(
     before !== null && overrides(request, "degraded")
-      ? health(topology) !== "Lost" && everybodyBack(before, topology)
+      ? isServing(topology) && everybodyBack(before, topology)
       : health(topology) === "Healthy"
   )
 }
@@ -218,8 +226,19 @@ const isNodeBack = ({ cluster }: Place, { members }: Topology, nodeName: string)
     return nodes._tag === "Some" && nodes.value.every(({ name, up }) => name !== nodeName || up)
   })
 
-const allOff = (session: Session, order: Order): Effect.Effect<boolean> =>
-  Effect.map(inspectAll(session, order), (looked) => looked.every(([, state]) => state?._tag === "Lifted"))
+/** What of ours may stand, by the hosts' own word. */
+const leftOn = (session: Session, order: Order): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(inspectAll(session, order), (looked) =>
+    looked.flatMap(([{ member, process }, state]) =>
+      state?._tag === "Lifted"
+        ? []
+        : [
+            state === null
+              ? `host ${process.host} does not say whether the fence of ${member} is off`
+              : `host ${process.host} says that the fence of ${member} is ${state._tag}`
+          ]
+    )
+  )
 
 const budgetOf = (session: Session, order: Order): Millis => {
   const clusters = session.cluster === null ? clustersOf(session, order) : [session.cluster]
@@ -237,14 +256,14 @@ const measured = (places: ReadonlyArray<Place>, liftedAt: Instant): ReadonlyArra
   return endedAt == null ? [] : [{ _tag: "RecoveryMeasured", recovery: Math.max(0, endedAt - liftedAt) }]
 }
 
-const judge = (places: ReadonlyArray<Place> | null, liftedAt: Instant, clean: boolean): Verdict => {
+const judge = (places: ReadonlyArray<Place> | null, liftedAt: Instant, left: ReadonlyArray<string> | null): Verdict => {
   const written = (places ?? []).filter(({ writable }) => writable)
   const healthy = places?.every((one) => one.healthy) ?? false
   const words = [...new Set((places ?? []).map((one) => one.words))].join("; ") || "no group has members there"
   if (written.length > 0 || places === null) {
     const acknowledged = written.some((one) => one.acknowledged === null) ? null : lastOf(written)
-    return judgeRecovery({ acknowledged, liftedAt, healthy, health: words, clean })
+    return judgeRecovery({ acknowledged, liftedAt, healthy, health: words, left })
   }
-  const left = clean ? "nothing of ours is left on any host" : "something of ours may still stand on a host"
-  return { about: "Recovery", outcome: healthy && clean ? "Confirmed" : "Inconclusive", facts: [words, left] }
+  const outcome = healthy && left?.length === 0 ? "Confirmed" : "Inconclusive"
+  return { about: "Recovery", outcome, facts: [words, ...describeLeft(left)] }
 }

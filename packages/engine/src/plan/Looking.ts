@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
@@ -91,7 +92,8 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
   Effect.gen(function* () {
     const { ground } = session
     const beside = yield* besides(ground.store, operation)
-    return yield* Effect.catchTag(chooseFences(session, operation), "GuardRefused", (refused) =>
+    const chosen = chooseOnceBack(session, operation, session.timeline.now())
+    return yield* Effect.catchTag(chosen, "GuardRefused", (refused) =>
       Effect.flatMap(heldMeanwhile(ground.store, beside, refused.refusal), (holder) =>
         Effect.succeed(refusedBy(session, holder === null ? refused.refusal : busy(holder)))
       )
@@ -129,12 +131,43 @@ export const steady = (
 
 // --- internal ---
 
-const chooseFences = (
+const lookAgainEvery: Millis = 500
+/** How long an attempt waits for the group at most, where no fence was ordered before it. */
+const slowAtMost: Millis = 2000
+
+/**
+ * The same, with patience from the second attempt on: a group that is not back yet from the attempt before, or a member
+ * that was only slow, is no group that was found degraded. It is looked at again until the first deadline, after which no
+ * attempt begins, and no longer than the system may take to recover.
+ */
+const chooseOnceBack = (
   session: Session,
-  operation: Operation
+  operation: Operation,
+  began: Instant
 ): Effect.Effect<Outcome, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
-    const { ground, journal } = session
+    const { journal, timeline } = session
+    const facts: Array<Fact> = []
+    const chosen = yield* Effect.result(chooseFences(session, operation, (...more) => void facts.push(...more)))
+    if (Result.isFailure(chosen) && chosen.failure._tag === "GuardRefused" && operation.attempt > 1) {
+      const budget = session.cluster?.target.recoveryBudget ?? slowAtMost
+      const until = Math.min(operation.firstDeadline ?? began + slowAtMost, began + budget)
+      if (beforehand.has(chosen.failure.refusal._tag) && timeline.now() + lookAgainEvery < until) {
+        yield* Effect.sleep(lookAgainEvery)
+        return yield* chooseOnceBack(session, operation, began)
+      }
+    }
+    journal.note(...facts)
+    return yield* Effect.fromResult(chosen)
+  })
+
+const chooseFences = (
+  session: Session,
+  operation: Operation,
+  note: (...facts: ReadonlyArray<Fact>) => void
+): Effect.Effect<Outcome, GuardRefused | Unreachable | StoreError> =>
+  Effect.gen(function* () {
+    const { ground } = session
     const { id, receivedAt, request } = operation
     const asked: Asked = { id, request, receivedAt }
     const notQueued = { queuedCount: false }
@@ -143,11 +176,11 @@ const chooseFences = (
       yield* refuseBusy(ground.store, id, request, notQueued)
     }
     const found = yield* find(ground, request)
-    journal.note(...topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
+    note(...topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
     if (found._tag === "Group") yield* settleOn(session, found.cluster, found.topology)
     yield* refuseBusy(ground.store, id, request, notQueued)
     const planned = yield* plan(ground, found, asked, notQueued)
-    journal.note(...planned.facts)
+    note(...planned.facts)
     if (found._tag === "Group" && session.prober !== null && needsSteady(request, found.topology)) {
       yield* steady(session.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
     }
@@ -178,13 +211,16 @@ const heldMeanwhile = (
   { _tag }: Refusal
 ): Effect.Effect<Operation | null, StoreError> =>
   Effect.gen(function* () {
-    if (_tag !== "AlreadyLost" && _tag !== "Degraded" && _tag !== "NotSteady" && _tag !== "Unfit") return null
+    if (!beforehand.has(_tag)) return null
     for (const id of beside) {
       const other = yield* store.get(id)
       if (other !== null && other.operation.firstDeadline !== null) return other.operation
     }
     return null
   })
+
+/** The refusals that another operation's own fault can be the reason of. */
+const beforehand: ReadonlySet<Refusal["_tag"]> = new Set(["AlreadyLost", "NoPrimary", "Degraded", "NotSteady", "Unfit"])
 
 const topologiesOf = (found: Found): ReadonlyArray<Topology> =>
   found._tag === "Group" ? [found.topology] : found.seen.groups.map(({ topology }) => topology)

@@ -53,15 +53,18 @@ export const begin: Effect.Effect<void> = Effect.suspend(() =>
   )
 )
 
-/** Takes what a stored fact measures, of a fault of this kind. */
-export const observe = (fact: Fact, kind: FaultKind): Effect.Effect<void> => {
+/**
+ * Takes what a stored fact measures, of a fault of this kind. `undone` tells that it was cut short: by a caller, or because
+ * the hold was broken. Such a hold was not meant to be as long as asked.
+ */
+export const observe = (fact: Fact, kind: FaultKind, undone: boolean): Effect.Effect<void> => {
   switch (fact._tag) {
     case "HoldMeasured":
-      return Metric.update(holdError, (fact.measured - fact.asked) / 1000)
+      return undone ? Effect.void : Metric.update(holdError, (fact.measured - fact.asked) / 1000)
     case "RecoveryMeasured":
       return Metric.update(Metric.withAttributes(recovery, { kind }), fact.recovery / 1000)
     case "FenceLifted":
-      return Metric.update(overrun, fact.overrun / 1000)
+      return fact.overrun === null ? Effect.void : Metric.update(overrun, fact.overrun / 1000)
     default:
       return Effect.void
   }
@@ -148,12 +151,14 @@ const phaseSeconds = Metric.histogram("inquorate_phase_seconds", {
   boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
 })
 
-const holdError = Metric.histogram("inquorate_hold_error_seconds", {
+/** How much longer than asked each hold was that came to its own end. */
+export const holdError = Metric.histogram("inquorate_hold_error_seconds", {
   description: "Measured hold minus asked hold",
   boundaries: [-1, -0.1, 0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
 })
 
-const overrun = Metric.histogram("inquorate_fence_overrun_seconds", {
+/** How long after its tightest deadline each fence was off that stood. */
+export const overrun = Metric.histogram("inquorate_fence_overrun_seconds", {
   description: "How long a fence stood past its tightest deadline",
   boundaries: [0, 0.1, 0.25, 0.5, 1, 2, 5, 30]
 })

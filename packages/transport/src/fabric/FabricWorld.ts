@@ -137,7 +137,7 @@ export const factsOf = (topology: Topology): ServiceFacts =>
     targetSize: targetSize(topology),
     minSize: minimumSize(topology),
     key: { _tag: "Singleton" },
-    status: health(topology) === "Lost" ? "InQuorumLoss" : "Ready",
+    status: statuses[health(topology)],
     // Systems count their terms each in their own way, and a client that compares epochs looks for data loss: none of ours.
     configurationVersion: "1",
     dataLossVersion: "1",
@@ -170,6 +170,13 @@ export const replicaId = (partitionId: Guid.Guid, member: Member): string =>
   member.replica?.id ?? Guid.number63(partitionId, `replica/${member.name}`)
 
 // --- internal ---
+
+const statuses = {
+  Healthy: "Ready",
+  Degraded: "Ready",
+  Reconfiguring: "Reconfiguring",
+  Lost: "InQuorumLoss"
+} as const satisfies Record<ReturnType<typeof health>, ServiceFacts["status"]>
 
 const applicationName = (cluster: string): string => `fabric:/${cluster}`
 

@@ -81,6 +81,7 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   UnknownPartition: 422,
   Degraded: 409,
   AlreadyLost: 409,
+  NoPrimary: 409,
   NotSteady: 409,
   Unfit: 409,
   CannotLoseQuorum: 422,
