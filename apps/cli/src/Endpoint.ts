@@ -145,6 +145,7 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
   const sentence = {
     Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
     Untrusted: `${endpoint} is not trusted: ${detail}.`,
+    TimedOut: `what answers at ${endpoint} does not come to an end (${detail}). Ask again, or name another with --endpoint.`,
     BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
   }[reason]
   return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })

@@ -5,10 +5,14 @@
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
+import { BeyondBounds } from "./Bounded.ts"
 
-/** Nothing was answered: `Untrusted` where TLS refused the other side or was refused by it, so that asking again is vain. */
+/**
+ * Nothing was answered: `Untrusted` where TLS refused the other side or was refused by it, so that asking again is vain. Or
+ * too much was: `TimedOut` where the answer was not whole in time, `BadAnswer` where it has no end.
+ */
 export interface TransportCause {
-  readonly reason: "Unreachable" | "Untrusted"
+  readonly reason: "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer"
   readonly detail: string
 }
 
@@ -20,6 +24,9 @@ export const of = (error: { readonly message: string }): TransportCause => {
     const next = reason ?? cause ?? errors?.[0]
     if (typeof next !== "object" || next === null) break
     deepest = next
+  }
+  if (deepest instanceof BeyondBounds) {
+    return { reason: deepest.code === "TOO_LATE" ? "TimedOut" : "BadAnswer", detail: deepest.message }
   }
   const { code, message } = deepest as { readonly code?: unknown; readonly message?: unknown }
   const said = typeof message === "string" && message !== "" ? message : error.message

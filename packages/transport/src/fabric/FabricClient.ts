@@ -21,6 +21,7 @@ import * as ChaosClient from "./ChaosClient.ts"
 import * as Model from "./FabricModel.ts"
 import type { FabricApiError } from "./FabricRefusal.ts"
 import * as FabricRefusal from "./FabricRefusal.ts"
+import * as Bounded from "../client/Bounded.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
 // --- models ---
@@ -181,7 +182,8 @@ export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError>
 /** A client of one endpoint over whatever `HttpClient` there is. */
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
-    const wire = makeWire(TransportCause.withToken(http, options.token), options)
+    const answerTime = 1000 * ((options.timeout ?? 60) + patience)
+    const wire = makeWire(Bounded.make(TransportCause.withToken(http, options.token), { answerTime }), options)
     return { ...faults(wire), ...queries(wire), ...ChaosClient.make(wire) }
   })
 
@@ -200,6 +202,9 @@ const pollsInVain = 30
 
 /** How many pages of a list are read before it counts as endless. */
 const pagesMax = 1000
+
+/** How many items of a list are taken before it counts as endless: ten times what the largest clusters have. */
+const itemsMax = 1_000_000
 
 /** How much longer than the server's own time an answer is waited for, in seconds. */
 const patience = 5
@@ -392,7 +397,8 @@ const makeWire = (http: HttpClient.HttpClient, options: Options) => {
         let token = ""
         for (let pages = 0; pages < pagesMax; pages++) {
           const answer = yield* get(target, version, token === "" ? {} : { ContinuationToken: token }, schema)
-          items.push(...answer.Items)
+          for (const one of answer.Items) items.push(one)
+          if (items.length > itemsMax) break
           token = answer.ContinuationToken ?? ""
           if (token === "") return items
         }
@@ -407,8 +413,14 @@ const isRepeatable = (error: FabricClientError): boolean =>
 const transportError = (error: HttpClientError.HttpClientError): FabricTransportError =>
   new FabricTransportError(TransportCause.of(error))
 
-const badAnswer = (error: { readonly message: string }): FabricTransportError =>
-  new FabricTransportError({ reason: "BadAnswer", detail: error.message })
+const badAnswer = (error: { readonly message: string }): FabricTransportError => {
+  const { detail, reason } = TransportCause.of(error)
+  return new FabricTransportError(
+    reason === "TimedOut" || reason === "BadAnswer"
+      ? { reason, detail }
+      : { reason: "BadAnswer", detail: error.message }
+  )
+}
 
 const decode = <S extends Schema.Codec<unknown, unknown>>(
   response: HttpClientResponse.HttpClientResponse,

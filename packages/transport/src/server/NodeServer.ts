@@ -32,6 +32,8 @@ import * as Defences from "./Defences.ts"
 import * as FabricChaos from "../fabric/FabricChaos.ts"
 import * as FabricPath from "../fabric/FabricPath.ts"
 import * as FabricServer from "../fabric/FabricServer.ts"
+import * as OpenFiles from "./OpenFiles.ts"
+import * as Turns from "./Turns.ts"
 
 // --- models ---
 
@@ -108,7 +110,7 @@ export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", {
 
 /** The bounds that hold unless others are given. */
 export const limits: Limits = {
-  // Far more than clients and monitoring of one worker; a process may usually open as many files and has stores to keep.
+  // Far more than clients and monitoring of one worker. Fewer where the process may not open twice as many files.
   connections: 1024,
   // The gateway's own limit.
   bodyBytes: 4 * 1024 * 1024,
@@ -132,7 +134,7 @@ export const portUsual = 19080
 
 /** Listens until the scope ends; then no new request is taken, event streams end, and what runs may finish. */
 export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) {
-  const bounds: Limits = { ...limits, ...options.limits }
+  const bounds: Limits = { ...limits, connections: OpenFiles.connections(limits.connections), ...options.limits }
   // Nobody takes the traces of requests yet, and a span for each would cost more than parsing one.
   const services = Context.add(yield* Effect.context<Operations>(), References.TracerEnabled, false)
   const fabric = yield* Effect.provideService(FabricServer.make, FabricServer.AadSettings, options.aad ?? null)
@@ -158,18 +160,35 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     openRoot: options.aad !== undefined,
     denied: options.authentication?.certificates ? "Client certificate required" : undefined
   }
-  const open = openRequests(server, bounds.stillTime)
+  const turns = Turns.make(bounds.pipelined)
+  endStill(server, turns, bounds.stillTime)
   const sockets = allSockets(server)
-  server.on("request", (request, response) => {
+  // Of one connection that could not be taken; the next one may be.
+  server.on("error", (error) =>
+    Effect.runForkWith(services)(Effect.logWarning(`a connection could not be taken: ${error.message}`))
+  )
+  const inTurn = (go: Http.RequestListener) => (request: Http.IncomingMessage, response: Http.ServerResponse) => {
     const target = request.url!
     response.once("finish", () => countAnswer(services, isApi(target), response.statusCode))
-    if (open(request.socket, response) > bounds.pipelined) return refuse(response, tooMany, true)
-    const problem = defences(request.headers) ?? foreignTarget(target, defences)
-    if (problem !== undefined) return refuse(response, { code: "E_ACCESSDENIED", message: problem }, true)
-    if (Number(request.headers["content-length"]) > bounds.bodyBytes) return refuse(response, tooLarge, true)
-    if (!isApi(target)) return serveFabric(surface, request, response)
-    admit(surface, Access.ofApi(request.method!, target), request, response, () => serveApi(request, response))
-  })
+    const crowded = () => refuse(response, tooMany, true)
+    turns.take(request, response, () => go(request as never, response as never), crowded)
+  }
+  // An Expect that is not 100-continue, which Node would answer with an empty body.
+  server.on(
+    "checkExpectation",
+    inTurn((_request, response) => refuse(response, unexpected, true))
+  )
+  server.on(
+    "request",
+    inTurn((request, response) => {
+      const target = request.url!
+      const problem = defences(request.headers) ?? foreignTarget(target, defences)
+      if (problem !== undefined) return refuse(response, { code: "E_ACCESSDENIED", message: problem }, true)
+      if (Number(request.headers["content-length"]) > bounds.bodyBytes) return refuse(response, tooLarge, true)
+      if (!isApi(target)) return serveFabric(surface, request, response)
+      admit(surface, Access.ofApi(request.method!, target), request, response, () => serveApi(request, response))
+    })
+  )
   yield* Scope.addFinalizer(scope, close(server, sockets, apiScope, bounds.closingTime))
   return serving
 })
@@ -236,27 +255,18 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
   server.maxConnections = bounds.connections
   server.on("secureConnection", (socket: TLSSocket) => agreed.add(socket))
   server.on("clientError", answerClientError)
-  // So with an Expect that is not 100-continue.
-  server.on("checkExpectation", (_request, response) => refuse(response, unexpected, true))
   return server
 }
 
 /**
- * Counts the unanswered requests of each connection, and ends connections that stand still: those with nothing asked, and
- * those whose answer nobody reads. One that waits for us may wait.
+ * Ends connections that stand still: those with nothing asked, and those whose answer nobody reads. One that waits for us
+ * may wait.
  */
-const openRequests = (server: Http.Server | Https.Server, stillTime: number) => {
-  const open = new WeakMap<Socket, number>()
+const endStill = (server: Http.Server | Https.Server, turns: Turns.Turns, stillTime: number): void => {
   server.setTimeout(stillTime, (socket: Socket) => {
-    if ((open.get(socket) ?? 0) === 0 || socket.writableLength > 0) socket.destroy()
+    if (turns.open(socket) === 0 || socket.writableLength > 0) socket.destroy()
     else socket.setTimeout(stillTime)
   })
-  return (socket: Socket, response: Http.ServerResponse): number => {
-    const now = (open.get(socket) ?? 0) + 1
-    open.set(socket, now)
-    response.once("close", () => open.set(socket, open.get(socket)! - 1))
-    return now
-  }
 }
 
 /** Every connection, those included that Node's HTTP does not count yet: silent ones, and handshakes under way. */

@@ -16,6 +16,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Bounded from "../client/Bounded.ts"
 import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
@@ -24,10 +25,11 @@ import * as TransportCause from "../client/TransportCause.ts"
 /**
  * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
  * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
- * certificate; nothing was taken. `BadAnswer`: an answer of another shape.
+ * certificate; nothing was taken. `TimedOut`: its answer was not whole in time. `BadAnswer`: an answer of another shape, or
+ * one without an end.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
-  reason: Schema.Literals(["Unreachable", "Untrusted", "BadAnswer"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -64,9 +66,12 @@ export interface Client {
 export const make = (options: {
   readonly endpoint: string
   readonly token?: Redacted.Redacted
+  /** How many bytes an answer may have and how long it may take, where the usual bounds do not do. */
+  readonly bounds?: Partial<Bounded.Bounds>
 }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const http = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
+    const unbounded = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
+    const http = Bounded.make(unbounded, options.bounds)
     const endpoint = options.endpoint.replace(/\/+$/, "")
     const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))

@@ -1,0 +1,80 @@
+/**
+ * The requests of one connection, taken one after the other: a request is begun when the answer to the one before it has
+ * been written. What was sent behind a request that ended its connection is not carried out, for nobody could be told.
+ */
+import type * as Http from "node:http"
+import type { Socket } from "node:net"
+
+// --- models ---
+
+/** Takes requests in their turn. */
+export interface Turns {
+  /** Begins `go` in the request's turn; `crowded` in its place where too many wait. */
+  readonly take: (
+    request: Http.IncomingMessage,
+    response: Http.ServerResponse,
+    go: () => void,
+    crowded: () => void
+  ) => void
+  /** How many requests of a connection are unanswered. */
+  readonly open: (socket: Socket) => number
+}
+
+// --- make ---
+
+/** Turns for all connections of a server, of which each may have so many requests unanswered. */
+export const make = (pipelined: number): Turns => {
+  const lines = new WeakMap<Socket, Line>()
+  const lineOf = (socket: Socket): Line => {
+    const known = lines.get(socket)
+    if (known !== undefined) return known
+    const line: Line = { waiting: [], running: false, ended: false, behind: 0 }
+    lines.set(socket, line)
+    return line
+  }
+  return {
+    open: (socket) => {
+      const line = lines.get(socket)
+      return line === undefined ? 0 : line.waiting.length + (line.running ? 1 : 0)
+    },
+    take: (request, response, go, crowded) => {
+      const { socket } = request
+      const line = lineOf(socket)
+      // The last one's answer closes the connection, and this request with it; who keeps sending is not waited for.
+      if (line.ended) return ++line.behind > behindMost ? void socket.destroy() : undefined
+      const isCrowded = line.waiting.length + (line.running ? 1 : 0) >= pipelined
+      if (isCrowded) line.ended = true
+      const begin = (): void => {
+        line.running = true
+        response.once("close", () => next(line, socket, response))
+        if (isCrowded) crowded()
+        else go()
+      }
+      if (line.running) line.waiting.push(begin)
+      else begin()
+    }
+  }
+}
+
+// --- internal ---
+
+interface Line {
+  readonly waiting: Array<() => void>
+  running: boolean
+  /** True once nothing more is taken from this connection. */
+  ended: boolean
+  /** How many requests came after that. */
+  behind: number
+}
+
+/** Node keeps every request that it has read until its turn to be answered. */
+const behindMost = 1000
+
+const next = (line: Line, socket: Socket, { shouldKeepAlive }: Http.ServerResponse): void => {
+  line.running = false
+  if (!shouldKeepAlive || socket.destroyed) {
+    line.ended = true
+    line.waiting.length = 0
+  }
+  line.waiting.shift()?.()
+}
