@@ -221,7 +221,10 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
       case "Refused":
         refusals.push(fact.refusal)
         break
-      case "FenceOrdered":
+      case "FenceOrdered": {
+        // Ordered anew within one attempt means that its host refused the order before as late and touched nothing.
+        const before = fences.findIndex((fence) => fence.member === fact.member && fence.attempt === attempt)
+        if (before >= 0) fences.splice(before, 1)
         fences.push({
           member: fact.member,
           host: fact.host,
@@ -236,6 +239,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
           problem: ""
         })
         break
+      }
       case "FenceArmed":
         amend(fact.member, { processes: fact.processes, ...(fact.grade === undefined ? {} : { grade: fact.grade }) })
         break

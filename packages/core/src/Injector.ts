@@ -91,13 +91,14 @@ export type FenceReport = typeof FenceReport.Type
 
 /**
  * An injector could not do what it was told.
- * `OrderRefused`: the host said no and nothing was touched. `NotApplied`: it was tried, undone, and did not hold.
+ * `OrderRefused`: the host said no and nothing was touched. `Late`: the same, for no other reason than that the order came
+ * after its start-by; it may be given again with another. `NotApplied`: it was tried, undone, and did not hold.
  * `Unknown`: the answer was lost, the fence may stand; ask `inspect`. `Unreachable`: nothing was sent.
  */
 export class InjectorError extends Schema.TaggedError<InjectorError>()("InjectorError", {
   host: Schema.String,
   member: Schema.String,
-  reason: Schema.Literals(["OrderRefused", "NotApplied", "Unknown", "Unreachable"]),
+  reason: Schema.Literals(["OrderRefused", "Late", "NotApplied", "Unknown", "Unreachable"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -109,12 +110,13 @@ export class InjectorError extends Schema.TaggedError<InjectorError>()("Injector
 export const Preflight = Schema.TaggedUnion({
   /**
    * It can be taken out; `skew` is the host's clock minus ours in milliseconds. `machineId` names the machine where it
-   * has an id, `warnings` tells what a person should know, such as a supervisor that would restart the process.
+   * has an id, `took` how long the host needed for the answer, `warnings` tells what a person should know, such as a supervisor that would restart the process.
    */
   Ready: {
     grade: Grade,
     skew: Schema.Int,
     machineId: Schema.optionalKey(Schema.String),
+    took: Schema.optionalKey(Millis),
     warnings: Schema.optionalKey(Schema.Array(Schema.String))
   },
   /** It cannot; `problem` says why in words for a person. */

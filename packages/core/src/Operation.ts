@@ -8,7 +8,7 @@ import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "
 import { Guid } from "./Guid.ts"
 import { PlannedFence } from "./Plan.ts"
 import { durationOf, FaultRequest, isQuorumLoss } from "./Request.ts"
-import { Instant, type Millis } from "./Time.ts"
+import { Instant, Millis } from "./Time.ts"
 
 // --- models ---
 
@@ -108,12 +108,15 @@ export const Event = Schema.TaggedUnion({
   /** An engine took it from the queue. */
   Taken: { at: Instant },
   /**
-   * The look-up chose the fences; storing this is the write-ahead order. `standing` is given by the start of a node: the
-   * fences are another operation's and stand until then.
+   * The look-up chose the fences; storing this is the write-ahead order. It is ordered anew, with a deadline of its own,
+   * where every host refused the order as late and so touched nothing. `verifyWithin` is how long the loss may take to
+   * show, where its hosts were seen to be slow. `standing` is given by the start of a node: the fences are another
+   * operation's and stand until then.
    */
   FencesOrdered: {
     at: Instant,
     fences: Schema.Array(PlannedFence),
+    verifyWithin: Schema.optionalKey(Millis),
     standing: Schema.optionalKey(
       Schema.Struct({ operationId: Guid, attempt: Schema.Int, deadline: Instant, armedAt: Instant })
     )
@@ -153,8 +156,10 @@ export class EventRefused extends Schema.TaggedError<EventRefused>()("EventRefus
 
 // --- make ---
 
-/** How long a loss may take to show after the fences were ordered, before the hold begins to count. */
+/** How long a loss may take to show after the fences were ordered, before the hold begins to count: the least. */
 export const verifyBudget: Millis = 2000
+/** The most that a slow host makes of it. */
+export const verifyBudgetMost: Millis = 10_000
 /** How long after the asked hold a fence ends by itself when nobody lifts it. */
 export const lossSlack: Millis = 500
 /** How long after its deadline a fence may at most be found standing. */
@@ -163,6 +168,13 @@ export const grace: Millis = 2000
 export const restartBudget: Millis = 10_000
 /** How many times an operation goes forward at most, the first included. */
 export const attemptsMax = 3
+
+/** How long a loss may take to show on hosts of which the slowest needed `took` for its last look. */
+export const verifyBudgetOn = (took: Millis): Millis =>
+  Math.min(verifyBudgetMost, Math.max(verifyBudget, 1000 + 4 * Math.ceil(took)))
+
+/** The moment by which the loss has to be proven, while nothing has tightened the order's deadline yet. */
+export const provenBy = ({ request }: Operation, order: Order): Instant => order.deadline - durationOf(request)
 
 /** A fresh operation as it is stored before its start is acknowledged. */
 export const make = (id: Guid, request: FaultRequest, receivedAt: Instant): Operation => ({
@@ -266,13 +278,16 @@ const moveForward = (operation: Operation, step: Step, event: Event): Result.Res
   }
 }
 
-const budgetOf = (request: FaultRequest): Millis => {
-  if (isQuorumLoss(request)) return verifyBudget + request.hold
+const budgetOf = (request: FaultRequest, verifyWithin: Millis): Millis => {
+  if (isQuorumLoss(request)) return verifyWithin + request.hold
   return request.kind === "NodeTransition" && request.transition === "Stop" ? request.duration : restartBudget
 }
 
-const orderOf = (request: FaultRequest, { at, fences, standing }: typeof Event.cases.FencesOrdered.Type): Order => {
-  if (standing === undefined) return { fences, armedAt: at, deadline: at + budgetOf(request) }
+const orderOf = (
+  request: FaultRequest,
+  { at, fences, standing, verifyWithin = verifyBudget }: typeof Event.cases.FencesOrdered.Type
+): Order => {
+  if (standing === undefined) return { fences, armedAt: at, deadline: at + budgetOf(request, verifyWithin) }
   const { armedAt, attempt, deadline, operationId } = standing
   return { fences, armedAt, deadline, of: { operationId, attempt } }
 }
@@ -285,6 +300,17 @@ const firstPhase = (request: FaultRequest, at: Instant): Phase =>
       : request.transition === "Stop"
         ? { _tag: "Arming" }
         : { _tag: "Lifting", lossBegan: at }
+
+// The order before it touched nothing, so its deadline bound nothing either.
+const orderAnew = (
+  operation: Operation,
+  before: Order,
+  event: typeof Event.cases.FencesOrdered.Type
+): Result.Result<Operation, EventRefused> => {
+  const order = orderOf(operation.request, event)
+  const firstDeadline = operation.firstDeadline === before.deadline ? order.deadline : operation.firstDeadline
+  return performing({ ...operation, firstDeadline }, order, { _tag: "Arming" })
+}
 
 const armed = (operation: Operation, order: Order, at: Instant): Result.Result<Operation, EventRefused> => {
   const { request } = operation
@@ -303,6 +329,7 @@ const movePhase = (
 ): Result.Result<Operation, EventRefused> => {
   switch (phase._tag) {
     case "Arming":
+      if (event._tag === "FencesOrdered" && event.standing === undefined) return orderAnew(operation, order, event)
       return event._tag === "FencesArmed" ? armed(operation, order, event.at) : refused(operation, event)
     case "Destroying":
       return event._tag === "DataDestroyed"

@@ -11,7 +11,10 @@ import {
   isTerminal,
   make,
   Operation,
-  standingOrder
+  standingOrder,
+  verifyBudget,
+  verifyBudgetMost,
+  verifyBudgetOn
 } from "@inquorate/core/Operation"
 import { progressOf, stateOf } from "@inquorate/core/Wire"
 import type { PlannedFence } from "@inquorate/core/Plan"
@@ -126,6 +129,9 @@ const reachable = (): ReadonlyMap<string, { readonly node: Node; readonly next: 
 }
 
 const states = reachable()
+
+const phaseOf = ({ stage }: Operation): string =>
+  stage._tag === "Advancing" && stage.step._tag === "PerformingActions" ? stage.step.phase._tag : stage._tag
 
 const resultOf = {
   PartitionQuorumLoss: "InvokeQuorumLossResult",
@@ -256,13 +262,17 @@ describe("every reachable state of an operation", () => {
     assert.isAbove(ends, 0)
   })
 
-  it("tries no more than the attempts it has, and never moves a deadline back", () => {
+  it("tries no more than the attempts it has, and moves a deadline back only where an order that touched nothing is given anew", () => {
     for (const { node, next } of states.values()) {
       assert.isAtMost(node.operation.attempt, attemptsMax)
       const order = standingOrder(node.operation)
       for (const event of eventsAt(node.now + 1)) {
         const moved = advance(node.operation, event)
         if (Result.isFailure(moved) || order === null) continue
+        if (event._tag === "FencesOrdered") {
+          assert.strictEqual(node.operation.stage._tag === "Advancing" && phaseOf(node.operation), "Arming")
+          continue
+        }
         const after = standingOrder(moved.success)
         if (after !== null) assert.isAtMost(after.deadline, order.deadline)
         if (node.operation.firstDeadline !== null) {
@@ -279,6 +289,27 @@ describe("every reachable state of an operation", () => {
       const stored = Schema.encodeSync(codec)(node.operation)
       assert.deepStrictEqual(Schema.decodeSync(codec)(stored), node.operation)
     }
+  })
+})
+
+describe("an order that every host refused as late", () => {
+  it("is given anew with its whole time, and the budget of the attempts goes with it", () => {
+    const ordered = play(fresh, { _tag: "Taken", at: 1 }, { _tag: "FencesOrdered", at: 1000, fences: [fence] })
+    const anew = play(ordered, { _tag: "FencesOrdered", at: 9000, fences: [fence], verifyWithin: 3000 })
+    const order = standingOrder(anew)!
+    assert.strictEqual(order.deadline, 9000 + 3000 + loss.hold)
+    assert.strictEqual(order.armedAt, 9000)
+    assert.strictEqual(anew.firstDeadline, order.deadline)
+    assert.strictEqual(anew.attempt, ordered.attempt)
+    const armed = play(anew, { _tag: "FencesArmed", at: 9100 })
+    assert.isTrue(Result.isFailure(advance(armed, { _tag: "FencesOrdered", at: 9200, fences: [fence] })))
+  })
+
+  it("gives the loss more time to show on a slow host, between a floor and a ceiling", () => {
+    assert.strictEqual(verifyBudgetOn(0), verifyBudget)
+    assert.strictEqual(verifyBudgetOn(100), verifyBudget)
+    assert.isAbove(verifyBudgetOn(1000), verifyBudget)
+    assert.strictEqual(verifyBudgetOn(60_000), verifyBudgetMost)
   })
 })
 

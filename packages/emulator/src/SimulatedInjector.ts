@@ -63,8 +63,8 @@ const makeHosts = (simulation: Simulation) => {
   const leastOf = (fence: FenceId): number => least.get(fence.operationId) ?? 0
   const raise = (fence: FenceId, epoch: number): void =>
     void least.set(fence.operationId, Math.max(leastOf(fence), epoch))
-  const refuse = (host: string, fence: FenceId, detail: string) =>
-    Effect.fail(new InjectorError({ host, member: fence.member, reason: "OrderRefused", detail }))
+  const refuse = (host: string, fence: FenceId, detail: string, reason: InjectorError["reason"] = "OrderRefused") =>
+    Effect.fail(new InjectorError({ host, member: fence.member, reason, detail }))
   const outranked = (fence: FenceId, epoch: number): boolean => epoch < leastOf(fence)
 
   const mistaken = (process: ProcessRef): string | null => {
@@ -84,9 +84,10 @@ const makeHosts = (simulation: Simulation) => {
         (simulation.places.get(fence.member)?.pid === process.pid ? null : `${fence.member} is another process`) ??
         (simulation.records.has(keyOf(fence)) ? "it was ordered before" : null) ??
         (outranked(fence, epoch) ? "an order of an earlier owner" : null) ??
-        (late || remaining <= 0 ? "it came too late" : null)
+        (remaining <= 0 ? "its deadline had passed" : null)
       raise(fence, epoch)
       if (problem !== null) return refuse(process.host, fence, problem)
+      if (late) return refuse(process.host, fence, "it came too late", "Late")
       const armedAt = simulation.now()
       const deadline: Instant = armedAt + remaining
       const state = { _tag: "Armed", processes: 1, armedAt, deadline, keepers: 0, broken: false } as const

@@ -273,6 +273,49 @@ describe("a lost answer", () => {
     )
   }
 
+  it.effect("an order that comes late everywhere waits without being counted, says so, and holds the asked time", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ hostLatency: 40 })
+      const engine = yield* world.engine()
+      yield* world.sim.set({ arm: { m1: "Late", m2: "Late", m3: "Late" } })
+      const hold = 3000
+      yield* start(engine, world.sim, 1, hold)
+      yield* passUntilIn(world, "Arming", 1, 1)
+      yield* pass(20_000)
+      const waiting = yield* evidenceOf(engine)
+      assert.isTrue(waiting.notes.some(({ text }) => text.startsWith("Waits for hosts that are slow to begin")))
+      assert.strictEqual(waiting.phases.at(-1)?.phase, "Arming")
+      yield* world.sim.set({ arm: {} })
+      const ended = yield* passUntilEnded(world)
+      assert.strictEqual(where(ended), "Completed")
+      assert.strictEqual(ended.attempt, 1)
+      const evidence = yield* evidenceOf(engine)
+      assert.deepStrictEqual(
+        evidence.fences.map(({ attempt, member }) => [member, attempt]),
+        [
+          ["m1", 1],
+          ["m2", 1]
+        ]
+      )
+      assert.isAtLeast(evidence.hold!.measured, hold)
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("an order that comes late everywhere is given up after 30 s, and nothing was touched", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ hostLatency: 40 })
+      const engine = yield* world.engine()
+      yield* world.sim.set({ arm: { m1: "Late", m2: "Late", m3: "Late" } })
+      const before = yield* start(engine, world.sim, 1, 1000)
+      const ended = yield* passUntilEnded(world)
+      assert.strictEqual(where(ended), "Faulted")
+      assert.isAtLeast(ended.endedAt! - before.receivedAt, 30_000)
+      assert.isFalse(world.sim.history().some(({ what }) => what === "Armed"))
+      assertNothingLeft(world.sim)
+    })
+  )
+
   it.effect("an order for a process that is not the server is not tried again", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ hostLatency: 40 })

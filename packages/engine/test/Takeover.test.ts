@@ -322,7 +322,7 @@ describe("a worker that is frozen past its lease", () => {
     })
   )
 
-  it.effect("before its order was sent sends it too late: the host refuses it", () =>
+  it.effect("before its order was sent sends it too late: the host refuses it, and it is given again", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ hostLatency: 20 })
       const first = yield* world.engine("w1")
@@ -330,12 +330,17 @@ describe("a worker that is frozen past its lease", () => {
       yield* passUntilIn(world, "Arming", 1, 1)
       // Frozen between the check of the lease and the host: the order is under way for longer than it may be.
       yield* first.freeze
-      yield* pass(1500)
+      yield* pass(3000)
+      assert.deepStrictEqual(world.sim.standing(), [])
+      const thawed = yield* Clock.currentTimeMillis
       yield* first.thaw
       const ended = yield* passUntilEnded(world)
       assert.strictEqual(where(ended), "Completed")
-      assert.strictEqual(ended.attempt, 2)
-      assert.isTrue(world.sim.history().every(({ fence, what }) => what !== "Armed" || fence.attempt === 2))
+      assert.strictEqual(ended.attempt, 1)
+      assert.isTrue(world.sim.history().every(({ at, what }) => what !== "Armed" || at >= thawed))
+      const { hold, notes } = yield* evidenceOf(yield* world.engine("w2"))
+      assert.isTrue(notes.some(({ text }) => text.startsWith("Waits for hosts that are slow to begin")))
+      assert.isAtLeast(hold!.measured, 20_000)
       assertNothingLeft(world.sim)
     })
   )

@@ -128,6 +128,11 @@ decline() {
   leave
 }
 
+decline_late() {
+  note_late
+  decline "the order came late by $((now - start_by)) ms"
+}
+
 undo() {
   if free 50; then
     note undone "$1"
@@ -157,7 +162,7 @@ apply() {
   deadlines || decline "the order has no deadline"
   printf '%s %s\n' "$pid" "$start" >>"$fence/processes" || decline "the state directory cannot be written"
   clock
-  [ "$now" -le "$start_by" ] || decline "the order came late"
+  [ "$now" -le "$start_by" ] || decline_late
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
   take_out
   utc
@@ -169,7 +174,7 @@ apply() {
 await_outcome() {
   true >"$fence/ready"
   clock
-  limit=$((now + patience + 3000))
+  limit=$((now + patience + 10000))
   while ! is_armed; do
     [ -e "$fence/refused" ] && leave
     [ -e "$fence/lifted" ] && leave
@@ -230,7 +235,7 @@ keep() {
   trap collapse EXIT
   echo -1000 2>/dev/null >/proc/self/oom_score_adj
   clock
-  limit=$((now + 1500))
+  limit=$((now + 10000))
   until keepers; do
     clock
     [ "$now" -le "$limit" ] || leave
@@ -269,6 +274,12 @@ refuse() {
   for hold in $(held_as); do rm -f "$state_root/holds/$hold/$mark"; done
   note refused "$1"
   answer refused "$1"
+}
+
+refuse_late() {
+  note_late
+  note refused "the order came late by $((now - start_by)) ms"
+  answer late "the order came late by $((now - start_by)) ms"
 }
 
 # A fence is over when its end is on record and nobody is left who could send a signal for it.
@@ -326,17 +337,14 @@ arm() {
     answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
   pid=$5 start=$6 exe=$7 directory=$8 start_by=$9
-  if ! mkdir "$fence" 2>/dev/null; then
-    [ -d "$fence" ] && answer refused "this order was given before"
-    answer refused "the state directory $state_root cannot be written"
-  fi
+  take_order
   mark_maker
   printf '%s\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
     true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
   [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
   clock
-  [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
+  [ "$now" -le "$start_by" ] || refuse_late
   [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
   grade=Keeper
@@ -352,9 +360,9 @@ arm() {
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
   printf '%s %s %s %s .\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
   clock
-  limit=$((now + patience + 5000))
+  limit=$((now + patience + 12000))
   until is_armed; do
-    if [ -e "$fence/refused" ]; then text_of refused; answer refused "$text"; fi
+    if [ -e "$fence/refused" ]; then answer_refused; fi
     if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
     [ -e "$fence/lifted" ] && answer undone "it was lifted while it was applied"
     clock
@@ -366,6 +374,15 @@ arm() {
     sleep 0.003
   done
   describe
+}
+
+# An order may come again only once the keepers of the late one are gone.
+answer_refused() {
+  text_of refused
+  times_late
+  case $text in 'the order came late'*) ;; *) answer refused "$text" ;; esac
+  retire "$k1" "$b1" && retire "$k2" "$b2" || answer refused "$text"
+  answer late "$text"
 }
 
 describe() {

@@ -131,6 +131,17 @@ refuse() {
   answer refused "$1"
 }
 
+# The kernel has taken nothing yet.
+refuse_late() {
+  note_late
+  note refused "$1"
+  answer late "$1"
+}
+
+is_over() {
+  [ -e "$fence/refused" ]
+}
+
 undo() {
   why=$1
   note undone "$why"
@@ -144,16 +155,13 @@ arm() {
     answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
   pid=$5 start_by=$9
-  if ! mkdir "$fence" 2>/dev/null; then
-    [ -d "$fence" ] && answer refused "this order was given before"
-    answer refused "the state directory $state_root cannot be written"
-  fi
+  take_order
   printf '%s\n' "$boot" "$5 $6 $epoch $start_by" "$7" "$8" >"$fence/order" &&
     true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
   [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
   clock
-  [ "$now" -le "$start_by" ] || refuse "the order came late by $((now - start_by)) ms"
+  [ "$now" -le "$start_by" ] || refuse_late "the order came late by $((now - start_by)) ms"
   [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge_reachable "$5" "$6" "$7" "$8" || refuse "$problem"
   shift 12
@@ -165,7 +173,8 @@ arm() {
   deadlines || refuse "the order has no deadline"
   if ! act print_table; then
     case $problem in
-      'the state directory'* | 'it was lifted'* | 'a higher epoch'* | 'the deadline had'* | 'the order came'*) refuse "$problem" ;;
+      'the order came'*) refuse_late "$problem" ;;
+      'the state directory'* | 'it was lifted'* | 'a higher epoch'* | 'the deadline had'*) refuse "$problem" ;;
       *) undo "$problem" ;;
     esac
   fi

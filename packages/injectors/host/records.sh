@@ -61,6 +61,29 @@ open_to_tighten() {
   [ "$7" = "$boot" ] && ! void || answer refused "the host was restarted since it was last asked"
 }
 
+# Takes the order whose folder the fence is, once. An order that came late touched nothing: it may be taken again, once
+# for each time that it was late.
+take_order() {
+  mkdir "$fence" 2>/dev/null && return 0
+  [ -d "$fence" ] || answer refused "the state directory $state_root cannot be written"
+  times_late
+  [ "$late" -gt 0 ] && ! [ -e "$fence/lifted" ] && ! is_armed && is_over || answer refused "this order was given before"
+  mkdir "$fence/again.$late" 2>/dev/null || answer refused "this order was given before"
+  rm -f "$fence"/deadline.* "$fence/order" "$fence/keepers" "$fence/ready" "$fence/processes" "$fence/refused"
+}
+
+# Sets late to how often this order was refused for no other reason than that it came late.
+times_late() {
+  late=0
+  while [ -e "$fence/late.$((late + 1))" ]; do late=$((late + 1)); done
+}
+
+# Says that the order came late, before it says that it was refused.
+note_late() {
+  times_late
+  true >"$fence/late.$((late + 1))"
+}
+
 outranked() {
   for seen in "$operation"/epoch.*; do
     seen=${seen##*.}

@@ -75,6 +75,7 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
         return Preflight.cases.Ready.make({
           grade: rest,
           skew,
+          took: Math.round(handshake.latestOffset - handshake.earliestOffset),
           ...(machine === "unknown" ? {} : { machineId: machine }),
           ...(warnings.length === 0 ? {} : { warnings })
         })
@@ -152,8 +153,8 @@ interface Handshake {
 /** Two clocks that are both slewed drift apart by 1 ms in 1 s at the very most; a suspended machine, by far more. */
 const handshakeLife: Millis = 10_000
 const askTimeout: Millis = 10_000
-/** The keepers give up after 1 s, the program waits for them up to 6 s. */
-const actTimeout: Millis = 12_000
+/** The program waits for its keepers up to 13 s. */
+const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
 
 /** Carries orders to hosts and knows what uptime each host has; one per injector. */
@@ -227,6 +228,7 @@ const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
       handshakes.delete(host)
       return yield* fail(host, fence.member, "OrderRefused", rest)
     }
+    if (word === "late") return yield* fail(host, fence.member, "Late", rest)
     if (word === "undone") return yield* fail(host, fence.member, "NotApplied", rest)
     if (word === "unknown") return yield* fail(host, fence.member, "Unknown", rest)
     return answer

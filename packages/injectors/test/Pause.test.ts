@@ -176,6 +176,7 @@ describe("who ends it", () => {
       // A frozen holder holds on, where a dead one would let go and a live one ends it by itself.
       if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGSTOP")
       for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
       const early = yield* sweepOf(order, true)
       assert.strictEqual(early?._tag === "Armed" && early.keepers, 0)
       yield* Effect.sleep(1500)

@@ -171,11 +171,19 @@ const laws: ReadonlyArray<
     })
   ],
   [
-    "refuses an order that comes late and touches nothing",
+    "refuses an order that comes late and touches nothing, and takes it when it comes again in time",
     Effect.fnUntraced(function* (scene) {
-      yield* refused(scene.injector.arm(yield* scene.order({ late: 1000 })))
+      yield* refused(scene.injector.arm(yield* scene.order({ late: 1000 })), "Late")
+      yield* refused(scene.injector.arm(yield* scene.order({ late: 500 })), "Late")
       assert.isTrue(yield* scene.runs)
       assert.notStrictEqual((yield* scene.injector.inspect(scene.host, scene.fence(1), 1))._tag, "Armed")
+      const order = yield* scene.order()
+      yield* scene.injector.arm(order)
+      assert.isFalse(yield* scene.runs)
+      yield* refused(scene.injector.arm(order))
+      yield* scene.injector.lift(scene.host, order.fence, 1)
+      yield* refused(scene.injector.arm(order))
+      assert.isTrue(yield* scene.runs)
     })
   ],
   [

@@ -586,11 +586,12 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
           ? "ordered before"
           : order.epoch < leastEpoch(fence)
             ? "an order of an earlier owner"
-            : fault === "Late" || world.now() > startBy || world.now() >= deadline
-              ? "it came too late"
+            : world.now() >= deadline
+              ? "its deadline had passed"
               : null
     raise(fence, order.epoch)
     if (refusal !== null) return yield* failure(host, "OrderRefused", refusal)
+    if (fault === "Late" || world.now() > startBy) return yield* failure(host, "Late", "the order came late")
     const armed = { _tag: "Armed", processes: 1, armedAt: world.now(), deadline, keepers: 2, broken: false } as const
     const record: FenceRecord = { fence, mechanism, member, host, deadline, state: armed }
     world.change(() => {

@@ -338,9 +338,9 @@ const makeDesk = (room: Room): Desk => {
       if (record.keepers > 0 || grade === "Kernel") end(record, "Keeper")
     })
   }
-  const refuse = (fence: FenceId, problem: string): Answer<never> => {
+  const refuse = (fence: FenceId, problem: string, reason: InjectorError["reason"] = "OrderRefused"): Answer<never> => {
     observe({ _tag: "Refused", host: label, fence, problem })
-    return Result.fail(failure(label, fence.member, "OrderRefused", problem))
+    return Result.fail(failure(label, fence.member, reason, problem))
   }
 
   return {
@@ -352,7 +352,6 @@ const makeDesk = (room: Room): Desk => {
       ),
 
     arm: ({ asker, deadline, epoch, fence, process, said, startBy }) => {
-      const late = time.now() > startBy || time.now() >= deadline
       const problem =
         inhabitant(process) === undefined
           ? "not the process it was"
@@ -360,11 +359,12 @@ const makeDesk = (room: Room): Desk => {
             ? "ordered before"
             : isOld(fence, epoch)
               ? "an order of an earlier owner"
-              : late && defects.obeysLateOrders !== true
-                ? "it came too late"
+              : time.now() >= deadline && defects.obeysLateOrders !== true
+                ? "its deadline had passed"
                 : null
       raise(fence, epoch)
       if (problem !== null) return refuse(fence, problem)
+      if (time.now() > startBy && defects.obeysLateOrders !== true) return refuse(fence, "it came too late", "Late")
       const state: Armed = {
         _tag: "Armed",
         processes: 1,

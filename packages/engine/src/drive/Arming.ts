@@ -9,11 +9,20 @@ import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
-import type { Millis } from "@inquorate/core/Time"
+import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy } from "../plan/Guards.ts"
 import { cameFirst } from "../plan/LookUp.ts"
-import { failed, refusedBy } from "./Outcomes.ts"
-import { bounded, fenceId, injectorOf, inspect, inspectAll, type Outcome, type Session } from "./Session.ts"
+import { failed, ordering, refusedBy } from "./Outcomes.ts"
+import {
+  armingWithin,
+  bounded,
+  fenceId,
+  injectorOf,
+  inspect,
+  inspectAll,
+  type Outcome,
+  type Session
+} from "./Session.ts"
 
 /** Arms every fence of the order, or looks how an earlier owner's fences stand. */
 export const arm = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
@@ -27,9 +36,7 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
     if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
     if (first.success !== null) return refusedBy(session, busy(first.success))
-    // For a restart a host first writes down how the server is started again; it has no hold to begin on the moment.
-    const { permit, permitWhileLive } = session.ground.lease
-    const startBy = yield* isQuorumLoss(operation.request) ? permit : permitWhileLive
+    const startBy = yield* session.ground.lease.permit
     const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
       concurrency: "unbounded"
     })
@@ -40,7 +47,13 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
       if (Result.isFailure(answer)) problems.push([fence, answer.failure])
       else facts.push(armedFact(fence.member, answer.success))
     })
-    if (problems.length > 0) return yield* armFailed(session, problems, facts)
+    if (problems.length > 0) {
+      if (!lateEverywhere(problems, order) || !mayWait(session, operation)) {
+        return yield* armFailed(session, problems, facts)
+      }
+      yield* Effect.sleep(waitEvery)
+      return orderAgain(session, operation, order, problems)
+    }
     const at = timeline.now()
     session.confirmed = { attempt: operation.attempt, at }
     return { event: { _tag: "FencesArmed", at }, facts }
@@ -114,7 +127,8 @@ const armOne = (
       deadline: timeline.toWall(order.deadline),
       startByMonotonic,
       ...(fence.named === undefined ? {} : { member: fence.named })
-    })
+    }),
+    armingWithin(session)
   )
   return Effect.result(
     Effect.catchTag(armed, "InjectorError", (problem) =>
@@ -128,6 +142,33 @@ const armOne = (
           ).pipe(Effect.map((state) => state as typeof FenceState.cases.Armed.Type))
     )
   )
+}
+
+/** For how long in all an order that comes late everywhere is given again, without being counted as an attempt. */
+const waitAtMost: Millis = 30_000
+const waitEvery: Millis = 100
+
+const lateEverywhere = (problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>, order: Order): boolean =>
+  problems.length === order.fences.length && problems.every(([, { reason }]) => reason === "Late")
+
+const mayWait = (session: Session, operation: Operation): boolean => {
+  const now = session.timeline.monotonic()
+  if (session.waiting?.attempt !== operation.attempt) session.waiting = { attempt: operation.attempt, since: now }
+  return now - session.waiting.since < waitAtMost
+}
+
+// Nothing was touched anywhere, so the order is no attempt: it is stored anew, with its deadline reckoned from now, and
+// then given with another start-by.
+const orderAgain = (
+  session: Session,
+  operation: Operation,
+  order: Order,
+  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>
+): Outcome => {
+  const late = problems.map(([{ member, process }, { detail }]) => `${member} on host ${process.host}: ${detail}`)
+  const text = `Waits for hosts that are slow to begin, ${formatMillis(waitAtMost)} at most: ${late.join("; ")}`
+  const outcome = ordering(session, operation, order.fences)
+  return { ...outcome, facts: [{ _tag: "Noted", text }, ...outcome.facts] }
 }
 
 const armFailed = (

@@ -8,18 +8,13 @@ import * as Latch from "effect/Latch"
 import type { Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "./Timeline.ts"
 
-/** How late an order may begin after the reading that allowed it. */
-export const startWithin: Millis = 1000
-
 /** What this process may assume of its own lease. */
 export interface LocalLease {
   /**
-   * Waits until the lease is live and gives the last moment at which what it allows may begin, on the monotonic clock.
-   * Both come from one reading, so that whatever freezes us in between only makes the order late.
+   * Waits until the lease is live and gives the last moment at which what it allows may begin, on the monotonic clock: the
+   * end of the lease. Both come from one reading, so that whatever freezes us in between only makes the order late.
    */
   readonly permit: Effect.Effect<Millis>
-  /** The same for what may begin at any moment while the lease lives. */
-  readonly permitWhileLive: Effect.Effect<Millis>
   /** True while the lease is live. */
   readonly isLive: Effect.Effect<boolean>
   /** Extends the lease; called only after the store has named what is still owned and the rest was let go. */
@@ -31,16 +26,13 @@ export const make: Effect.Effect<LocalLease> = Clock.clockWith((clock) =>
   Effect.sync(() => {
     let expires: Millis = 0
     const renewed = Latch.makeUnsafe(false)
-    const permitWithin = (within: Millis): Effect.Effect<Millis> =>
-      Effect.suspend(() => {
-        const now = monotonicMillis(clock)
-        if (now < expires) return Effect.succeed(Math.min(now + within, expires))
-        renewed.closeUnsafe()
-        return Effect.andThen(renewed.await, permitWithin(within))
-      })
+    const permit: Effect.Effect<Millis> = Effect.suspend(() => {
+      if (monotonicMillis(clock) < expires) return Effect.succeed(expires)
+      renewed.closeUnsafe()
+      return Effect.andThen(renewed.await, permit)
+    })
     return {
-      permit: permitWithin(startWithin),
-      permitWhileLive: permitWithin(Infinity),
+      permit,
       isLive: Effect.sync(() => monotonicMillis(clock) < expires),
       renew: (until) => {
         expires = until

@@ -3,8 +3,11 @@
  */
 import type { Fact } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
-import { describeRefusal, type Refusal, refusalCode } from "@inquorate/core/Plan"
+import { describeRefusal, type PlannedFence, type Refusal, refusalCode } from "@inquorate/core/Plan"
 import type { Outcome, Session } from "./Session.ts"
+import { type Operation, restartBudget } from "@inquorate/core/Operation"
+import { durationOf, type FaultRequest, isQuorumLoss } from "@inquorate/core/Request"
+import type { Millis } from "@inquorate/core/Time"
 
 /** The failure of a step, with the sentence that says why. */
 export const failed = (
@@ -18,6 +21,23 @@ export const failed = (
   facts: [...facts, { _tag: "Noted", text }]
 })
 
+/** The order of these fences, by the drive that is to arm them. */
+export const ordering = (session: Session, operation: Operation, fences: ReadonlyArray<PlannedFence>): Outcome => {
+  const at = session.timeline.now()
+  const { verifyWithin } = session
+  session.orderedAttempt = operation.attempt
+  const deadline = at + budgetOf(operation.request, verifyWithin)
+  const facts = fences.map(({ grade, member, process }): Fact => ({
+    _tag: "FenceOrdered",
+    member,
+    host: process.host,
+    grade,
+    epoch: session.epoch,
+    deadline
+  }))
+  return { event: { _tag: "FencesOrdered", at, fences, verifyWithin }, facts }
+}
+
 /** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
 export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
   failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
@@ -25,3 +45,8 @@ export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArr
 /** The outcome of a cluster that is not configured any more. */
 export const unwatchable = (session: Session): Outcome =>
   failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")
+
+// --- internal ---
+
+const budgetOf = (request: FaultRequest, verifyWithin: Millis): Millis =>
+  isQuorumLoss(request) ? verifyWithin + request.hold : "duration" in request ? durationOf(request) : restartBudget

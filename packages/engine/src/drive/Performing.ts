@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
-import { type Operation, type Order, type Phase, verifyBudget } from "@inquorate/core/Operation"
+import { type Operation, type Order, type Phase, provenBy } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
@@ -46,7 +46,7 @@ export const verify = (session: Session, operation: Operation, order: Order): Ef
         armedAt,
         independentFact: independentFact(session.topology, order),
         now,
-        budgetEnds: order.armedAt + verifyBudget,
+        budgetEnds: provenBy(operation, order),
         deadline: order.deadline
       })
       if (judgement._tag === "LossConfirmed") {

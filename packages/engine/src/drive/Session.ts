@@ -8,7 +8,7 @@ import * as Scope from "effect/Scope"
 import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import { collect, type EvidenceEntry, type Fact, type SurvivorsWord } from "@inquorate/core/Evidence"
 import { type FenceId, type FenceState, type Injector, InjectorError } from "@inquorate/core/Injector"
-import { type Event, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
+import { type Event, type Operation, type Order, standingOrder, verifyBudget } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError, Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import { type FaultRequest, isPartitionRequest, isQuorumLoss } from "@inquorate/core/Request"
@@ -56,6 +56,10 @@ export interface Session {
   topology: Topology | null
   /** The attempt whose fences this drive ordered itself; arming is never begun for an order of another drive. */
   orderedAttempt: number | null
+  /** How long the loss may take to show, by what the hosts were last seen to need. */
+  verifyWithin: Millis
+  /** Since when, on the monotonic clock, the order of an attempt has come late everywhere. */
+  waiting: { readonly attempt: number; readonly since: Millis } | null
   /** The attempt whose fences this drive knows to be armed, by their hosts' own reports, and since when. */
   confirmed: { readonly attempt: number; readonly at: Instant } | null
   /** When the lift of the present attempt was first sent, by this drive or as stored by an earlier one. */
@@ -111,6 +115,8 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
       began: timeline.now(),
       topology: evidence.topology,
       orderedAttempt: null,
+      verifyWithin: verifyBudget,
+      waiting: null,
       confirmed: null,
       liftSentAt: lifting !== undefined && lifting.attempt === operation.attempt ? lifting.began : null,
       lossBegan: lossBeganOf(operation),
@@ -180,17 +186,18 @@ export const inspect = (session: Session, order: Order, fence: PlannedFence): Ef
 /** An answer of a host, or `Unknown` where it took too long. */
 export const bounded = <A>(
   fence: PlannedFence,
-  asked: Effect.Effect<A, InjectorError>
+  asked: Effect.Effect<A, InjectorError>,
+  within: Millis = hostTimeout
 ): Effect.Effect<A, InjectorError> =>
   Effect.timeoutOrElse(asked, {
-    duration: hostTimeout,
+    duration: within,
     orElse: () =>
       Effect.fail(
         new InjectorError({
           host: fence.process.host,
           member: fence.member,
           reason: "Unknown",
-          detail: `no answer within ${hostTimeout} ms`
+          detail: `no answer within ${within} ms`
         })
       )
   })
@@ -234,6 +241,9 @@ export const keepWatching = (session: Session): Effect.Effect<void> => {
     Effect.matchEffect({ onFailure: () => again, onSuccess: () => Effect.void })
   )
 }
+
+/** How long a host may take to arm a fence before its answer counts as lost: the more, the slower it was seen to be. */
+export const armingWithin = ({ verifyWithin }: Session): Millis => hostTimeout + 2 * (verifyWithin - verifyBudget)
 
 // --- internal ---
 

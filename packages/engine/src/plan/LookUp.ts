@@ -9,7 +9,14 @@ import * as Schema from "effect/Schema"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import type { Injector } from "@inquorate/core/Injector"
-import { holdsPartition, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
+import {
+  holdsPartition,
+  type Operation,
+  type Order,
+  standingOrder,
+  verifyBudget,
+  verifyBudgetOn
+} from "@inquorate/core/Operation"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
   chooseCut,
@@ -30,7 +37,7 @@ import {
   subjectOf
 } from "@inquorate/core/Request"
 import type { Target, TargetError } from "@inquorate/core/Target"
-import type { Millis } from "@inquorate/core/Time"
+import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { type Member, type NodeFacts, type ProcessRef, serviceNameOf, Topology } from "@inquorate/core/Topology"
 import { busy, crowdRefusals, type Guards, storeRefusal } from "./Guards.ts"
 
@@ -105,14 +112,18 @@ export const discoverNodes = (target: Target): Effect.Effect<ReadonlyArray<NodeF
 
 /**
  * The plan of a cut on a group, after every guard: the cluster's own, the group's, its processes' and hosts', our store's
- * place and what else runs. A refusal that the request overrides by name stands in the plan instead.
+ * place and what else runs. A refusal that the request overrides by name stands in the plan instead. `took` is how long
+ * the slowest host needed for its look.
  */
-export const planCut = (
+export const cutOf = (
   ground: { readonly store: OperationStore["Service"]; readonly guards: Guards },
   { cluster, topology }: { readonly cluster: Cluster; readonly topology: Topology },
   asked: { readonly id: Guid; readonly request: QuorumLossRequest; readonly receivedAt: number },
   options: { readonly queuedCount: boolean }
-): Effect.Effect<Plan, GuardRefused | Unreachable | StoreError> =>
+): Effect.Effect<
+  { readonly plan: Plan; readonly fences: Plan["fences"]; readonly took: Millis },
+  GuardRefused | Unreachable | StoreError
+> =>
   Effect.gen(function* () {
     const { request } = asked
     const overridden: Array<{ readonly override: Override; readonly refusal: Refusal }> = []
@@ -144,12 +155,17 @@ export const planCut = (
       { concurrency: "unbounded" }
     )
     const fences = prepared.map(({ fence }) => fence)
-    const warnings = [...(topology.warnings ?? []), ...prepared.flatMap(({ warnings }) => warnings)]
+    const took = Math.max(0, ...prepared.map((one) => one.took))
+    const warnings = [
+      ...(topology.warnings ?? []),
+      ...prepared.flatMap((one) => one.warnings),
+      ...slowness(prepared)
+    ]
     const of = { ...asked, clusters: [cluster.name] }
     const crowd = yield* crowdRefusals(ground.guards, ground.store, of, fences, options)
     yield* Effect.forEach(crowd, insist, { discard: true })
     const counting = topology.members.filter((member) => member.counts)
-    return {
+    const plan: Plan = {
       mode: request.mode,
       hold: request.hold,
       configured: counting.length,
@@ -161,6 +177,7 @@ export const planCut = (
       ...(warnings.length === 0 ? {} : { warnings }),
       ...(overridden.length === 0 ? {} : { overridden })
     }
+    return { plan, fences, took }
   })
 
 /**
@@ -226,6 +243,8 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
 export interface PreparedFence {
   readonly fence: PlannedFence
   readonly warnings: ReadonlyArray<string>
+  /** How long its host needed for the look; 0 where it does not say. */
+  readonly took: Millis
 }
 
 /** The process of one member cannot be fenced. */
@@ -268,6 +287,7 @@ export const planFence = (
             process,
             ...(preflight.machineId === undefined ? {} : { machineId: preflight.machineId })
           },
+          took: preflight.took ?? 0,
           warnings: (preflight.warnings ?? []).map((warning) => `${member.name}: ${warning}`)
         }
     }
@@ -278,6 +298,20 @@ export const fenceProblem = (problem: FenceRefused | Unreachable, topology: Topo
   problem._tag === "FenceRefused" ? new GuardRefused({ refusal: problem.refusal, topology }) : problem
 
 // --- internal ---
+
+// What a slow host makes of the plan is said before anything is touched.
+const slowness = (prepared: ReadonlyArray<PreparedFence>): ReadonlyArray<string> => {
+  const slowest = prepared.reduce<PreparedFence | null>(
+    (most, one) => (most === null || one.took > most.took ? one : most),
+    null
+  )
+  const within = verifyBudgetOn(slowest?.took ?? 0)
+  if (slowest === null || within === verifyBudget) return []
+  const { host } = slowest.fence.process
+  return [
+    `host ${host} is slow: it took ${formatMillis(Math.round(slowest.took))} to look at ${slowest.fence.member}, so the loss may take ${formatMillis(within)} to show instead of ${formatMillis(verifyBudget)}`
+  ]
+}
 
 // Two losses of a quorum may share a server process; what ends a process may share it with nobody.
 const meets = (operation: Operation, request: FaultRequest, fences: ReadonlyArray<PlannedFence>): boolean => {

@@ -8,11 +8,10 @@ import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
-import { grace, type Operation, restartBudget, verifyBudget } from "@inquorate/core/Operation"
+import { grace, type Operation, verifyBudgetOn } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, type Override, overrideOf, type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import {
-  durationOf,
   type FaultRequest,
   isNodeRequest,
   isQuorumLoss,
@@ -29,13 +28,13 @@ import {
   GuardRefused,
   notSteady,
   overrides,
-  planCut,
+  cutOf,
   type PreparedFence,
   refuseBusy,
   Unreachable
 } from "./LookUp.ts"
 import { discoverNode, newestStop, type NodeSeen, planStop, startRefusal, stopRefusal } from "./Nodes.ts"
-import { failed, refusedBy } from "../drive/Outcomes.ts"
+import { failed, ordering, refusedBy } from "../drive/Outcomes.ts"
 import type { Prober } from "../drive/Prober.ts"
 import { takesWrites } from "../drive/Recovering.ts"
 import { planRestart } from "./Restarting.ts"
@@ -63,6 +62,8 @@ export interface Planned {
     readonly armedAt: Instant
     readonly epoch: number
   }
+  /** How long the slowest host needed for its last look, where the loss has to show within a time. */
+  readonly took?: Millis
   readonly facts: ReadonlyArray<Fact>
 }
 
@@ -225,12 +226,9 @@ const beforehand: ReadonlySet<Refusal["_tag"]> = new Set(["AlreadyLost", "NoPrim
 const topologiesOf = (found: Found): ReadonlyArray<Topology> =>
   found._tag === "Group" ? [found.topology] : found.seen.groups.map(({ topology }) => topology)
 
-const budgetOf = (request: FaultRequest): Millis =>
-  isQuorumLoss(request) ? verifyBudget + request.hold : "duration" in request ? durationOf(request) : restartBudget
-
-const ordered = (session: Session, operation: Operation, { fences, standing }: Planned): Outcome => {
-  const at = session.timeline.now()
+const ordered = (session: Session, operation: Operation, { fences, standing, took }: Planned): Outcome => {
   session.orderedAttempt = operation.attempt
+  session.verifyWithin = verifyBudgetOn(took ?? 0)
   session.confirmed = null
   session.liftSentAt = null
   session.lossBegan = null
@@ -239,18 +237,9 @@ const ordered = (session: Session, operation: Operation, { fences, standing }: P
   if (standing !== undefined) {
     const { epoch, ...of } = standing
     session.standingEpoch = epoch
-    return { event: { _tag: "FencesOrdered", at, fences, standing: of }, facts: [] }
+    return { event: { _tag: "FencesOrdered", at: session.timeline.now(), fences, standing: of }, facts: [] }
   }
-  const deadline = at + budgetOf(operation.request)
-  const facts = fences.map(({ grade, member, process }): Fact => ({
-    _tag: "FenceOrdered",
-    member,
-    host: process.host,
-    grade,
-    epoch: session.epoch,
-    deadline
-  }))
-  return { event: { _tag: "FencesOrdered", at, fences }, facts }
+  return ordering(session, operation, fences)
 }
 
 const crowdOf = (
@@ -300,8 +289,8 @@ const planForGroup = (
     const request = asked.request as PartitionRequest
     const found: Found = { _tag: "Group", cluster, topology }
     if (isQuorumLoss(request)) {
-      const cut = yield* planCut(ground, { cluster, topology }, { ...asked, request }, options)
-      return { fences: cut.fences, facts: [{ _tag: "Planned", plan: cut }] }
+      const cut = yield* cutOf(ground, { cluster, topology }, { ...asked, request }, options)
+      return { fences: cut.fences, took: cut.took, facts: [{ _tag: "Planned", plan: cut.plan }] }
     }
     if (request.kind === "PartitionDataLoss") {
       yield* mayLoseData(ground, cluster, topology)

@@ -297,6 +297,13 @@ const judgeOrder = (watched: Watched, before: Operation, after: Operation, ahead
   const key = `${after.id}/${after.attempt}`
   const earlier = orderOf(before)
   if (earlier !== null && before.attempt === after.attempt) {
+    // Ordered anew, which may only be where every host refused the order before as late.
+    if (where(after) === "Arming" && order.armedAt > earlier.armedAt) {
+      const given = [...watched.armed.keys()].filter((armed) => armed.startsWith(`${key}/`))
+      watched.count("an order that was late everywhere was given again")
+      if (ahead !== null) watched.deadlines.set(key, order.deadline - began - ahead)
+      return expect(watched, given.length === 0, () => `${nameOf(after.id)} was ordered anew though a fence was armed`)
+    }
     return expect(
       watched,
       order.deadline <= earlier.deadline,

@@ -38,7 +38,8 @@ const ends = ["Faulted", "Cancelled", "ForceCancelled"]
 const moves: Readonly<Record<string, ReadonlyArray<string>>> = {
   IntentSaved: ["LookingUpState", "Cancelled"],
   LookingUpState: ["Arming", "Faulted", "Cancelled"],
-  Arming: ["Verifying", "UndoingLifting"],
+  // Ordered anew where every host refused the order as late.
+  Arming: ["Arming", "Verifying", "UndoingLifting"],
   Verifying: ["Holding", "UndoingLifting"],
   Holding: ["Lifting", "UndoingLifting"],
   Lifting: ["Recovering", "UndoingLifting"],
