@@ -1,11 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
+// @ts-expect-error A script without types.
+import { describeMachine, measureFactor } from "./scripts/machine.mjs"
 
 // Which tests run: `*.long.test.ts` by `npm run verify` (INQUORATE_SUITE=verify), all others by `npm test`. Limits of
 // time follow the factor by which this machine starts processes more slowly than a quick one; scripts/test.mjs measures it.
 const suite = process.env.INQUORATE_SUITE ?? "test"
-const factor = Number(process.env.INQUORATE_FACTOR ?? "1")
+const measured = process.env.INQUORATE_FACTOR
+const factor = measured === undefined ? measureFactor() : Number(measured)
+if (measured === undefined) process.stdout.write(`${describeMachine()}; limits of time are multiplied by ${factor}\n`)
+process.env.INQUORATE_FACTOR = String(factor)
 if (!["test", "verify", "all"].includes(suite)) throw new Error(`INQUORATE_SUITE is test, verify or all, not ${suite}`)
 
 const long = "test/**/*.long.test.ts"
@@ -13,6 +18,7 @@ const long = "test/**/*.long.test.ts"
 const settings = {
   include: suite === "verify" ? [long] : ["test/**/*.test.ts"],
   exclude: suite === "test" ? [long] : [],
+  setupFiles: [join(import.meta.dirname, "packages/testkit/src/RedTest.ts")],
   testTimeout: 60_000 * factor,
   hookTimeout: 60_000 * factor
 }

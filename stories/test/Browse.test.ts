@@ -19,9 +19,9 @@ for (const system of ["postgres", "etcd"] as const) {
       world = await Harness.open(system, "seen")
       worker = await Harness.startWorker(world, "browse.db")
       partition = await Harness.partitionOf(worker, world)
-    }, 120_000)
+    }, Harness.within(120_000))
 
-    afterAll(() => Harness.close(world), 60_000)
+    afterAll(() => Harness.close(world), Harness.within(60_000))
 
     const calls = () => {
       const service = `seen~${Harness.groupOf(world)}`
@@ -63,21 +63,25 @@ for (const system of ["postgres", "etcd"] as const) {
     }
 
     for (const mode of ["QuorumReplicas", "AllReplicas"] as const) {
-      it(`during ${mode} answers at once, tells the loss, and that it is over`, async () => {
-        assert.strictEqual(await statusOf(), "Ready")
-        await browse()
-        const id = randomUUID()
-        await Harness.startLoss(worker, world, { id, partition, seconds: 60, mode })
-        await Harness.holding(worker, id)
-        assert.strictEqual(await statusOf(), "InQuorumLoss")
-        await browse()
-        assert.notStrictEqual(Harness.stoppedMembers(world).length, 0, "it was browsed during the hold")
-        assert.strictEqual((await Harness.cancel(worker, id, false)).status, 200)
-        await Harness.ended(worker, id)
-        await Harness.until("Ready", 20_000, async () => (await statusOf()) === "Ready")
-        await browse()
-        await Harness.until("writes are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
-      }, 90_000)
+      it(
+        `during ${mode} answers at once, tells the loss, and that it is over`,
+        async () => {
+          assert.strictEqual(await statusOf(), "Ready")
+          await browse()
+          const id = randomUUID()
+          await Harness.startLoss(worker, world, { id, partition, seconds: 60, mode })
+          await Harness.holding(worker, id)
+          assert.strictEqual(await statusOf(), "InQuorumLoss")
+          await browse()
+          assert.notStrictEqual(Harness.stoppedMembers(world).length, 0, "it was browsed during the hold")
+          assert.strictEqual((await Harness.cancel(worker, id, false)).status, 200)
+          await Harness.ended(worker, id)
+          await Harness.until("Ready", 20_000, async () => (await statusOf()) === "Ready")
+          await browse()
+          await Harness.until("writes are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+        },
+        Harness.within(90_000)
+      )
     }
   })
 }

@@ -16,11 +16,11 @@ let worker: Harness.Worker
 beforeAll(async () => {
   world = await Harness.open("postgres", "shop")
   worker = await Harness.startWorker(world, "cli.db")
-}, 120_000)
+}, Harness.within(120_000))
 
 afterAll(async () => {
   await Harness.close(world)
-}, 60_000)
+}, Harness.within(60_000))
 
 const inq = (...arguments_: ReadonlyArray<string>): Promise<Harness.Ran> =>
   Harness.inq("--endpoint", worker.endpoint, ...arguments_)
@@ -28,53 +28,61 @@ const inq = (...arguments_: ReadonlyArray<string>): Promise<Harness.Ran> =>
 const nowhere = "--endpoint=http://127.0.0.1:1"
 
 describe("inq", () => {
-  it("tells from the bundle what the same command says that has to be evaluated", async () => {
-    const source = path.resolve(import.meta.dirname, "../../apps/cli/src/main.ts")
-    const evaluated = (...arguments_: ReadonlyArray<string>) =>
-      spawnSync(process.execPath, [source, ...arguments_], { encoding: "utf8" })
-    for (const arguments_ of [[], ["--help"], ["-h"], ["--version"], ["-v"]]) {
-      const told = await Harness.inq(...arguments_)
-      const asked = evaluated(...arguments_)
-      const version = told.stdout.trim().split("v").at(-1)!
-      assert.strictEqual(told.stdout, asked.stdout.replace("0.0.0", version), arguments_.join(" "))
-      assert.strictEqual(told.stderr, asked.stderr, arguments_.join(" "))
-      assert.strictEqual(told.code, asked.status, arguments_.join(" "))
-    }
-    assert.match((await Harness.inq("list", "--help")).stdout, /inq list/)
-  }, 60_000)
+  it(
+    "tells from the bundle what the same command says that has to be evaluated",
+    async () => {
+      const source = path.resolve(import.meta.dirname, "../../apps/cli/src/main.ts")
+      const evaluated = (...arguments_: ReadonlyArray<string>) =>
+        spawnSync(process.execPath, [source, ...arguments_], { encoding: "utf8" })
+      for (const arguments_ of [[], ["--help"], ["-h"], ["--version"], ["-v"]]) {
+        const told = await Harness.inq(...arguments_)
+        const asked = evaluated(...arguments_)
+        const version = told.stdout.trim().split("v").at(-1)!
+        assert.strictEqual(told.stdout, asked.stdout.replace("0.0.0", version), arguments_.join(" "))
+        assert.strictEqual(told.stderr, asked.stderr, arguments_.join(" "))
+        assert.strictEqual(told.code, asked.status, arguments_.join(" "))
+      }
+      assert.match((await Harness.inq("list", "--help")).stdout, /inq list/)
+    },
+    Harness.within(60_000)
+  )
 
-  it("keeps what was compiled for the next start, where and from where nobody else can write", () => {
-    const caches = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-caches-"))
-    const folder = path.join(caches, "inquorate")
-    const help = () => {
-      const env = { PATH: process.env.PATH, XDG_CACHE_HOME: caches }
-      const { status, stderr, stdout } = spawnSync(Harness.inqBundle, ["list", "--help"], { encoding: "utf8", env })
-      assert.strictEqual(status, 0, stderr)
-      assert.match(stdout, /inq list/)
-    }
-    const kept = () => fs.readdirSync(folder).map((name) => path.join(folder, name))
-    try {
-      help()
-      const [file] = kept()
-      assert.strictEqual(kept().length, 1)
-      assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600)
-      const { mtimeMs } = fs.statSync(file!)
-      help()
-      assert.strictEqual(fs.statSync(file!).mtimeMs, mtimeMs, "taken, not written again")
-      fs.writeFileSync(file!, "not what V8 made")
-      help()
-      assert.notStrictEqual(fs.statSync(file!).size, "not what V8 made".length, "refused, and written anew")
-      fs.chmodSync(file!, 0o666)
-      help()
-      assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600, "not believed, and written anew")
-      fs.rmSync(file!)
-      fs.chmodSync(folder, 0o777)
-      help()
-      assert.deepStrictEqual(kept(), [], "nor is a folder where others could put it")
-    } finally {
-      fs.rmSync(caches, { recursive: true, force: true })
-    }
-  }, 60_000)
+  it(
+    "keeps what was compiled for the next start, where and from where nobody else can write",
+    () => {
+      const caches = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-caches-"))
+      const folder = path.join(caches, "inquorate")
+      const help = () => {
+        const env = { PATH: process.env.PATH, XDG_CACHE_HOME: caches }
+        const { status, stderr, stdout } = spawnSync(Harness.inqBundle, ["list", "--help"], { encoding: "utf8", env })
+        assert.strictEqual(status, 0, stderr)
+        assert.match(stdout, /inq list/)
+      }
+      const kept = () => fs.readdirSync(folder).map((name) => path.join(folder, name))
+      try {
+        help()
+        const [file] = kept()
+        assert.strictEqual(kept().length, 1)
+        assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600)
+        const { mtimeMs } = fs.statSync(file!)
+        help()
+        assert.strictEqual(fs.statSync(file!).mtimeMs, mtimeMs, "taken, not written again")
+        fs.writeFileSync(file!, "not what V8 made")
+        help()
+        assert.notStrictEqual(fs.statSync(file!).size, "not what V8 made".length, "refused, and written anew")
+        fs.chmodSync(file!, 0o666)
+        help()
+        assert.strictEqual(fs.statSync(file!).mode & 0o777, 0o600, "not believed, and written anew")
+        fs.rmSync(file!)
+        fs.chmodSync(folder, 0o777)
+        help()
+        assert.deepStrictEqual(kept(), [], "nor is a folder where others could put it")
+      } finally {
+        fs.rmSync(caches, { recursive: true, force: true })
+      }
+    },
+    Harness.within(60_000)
+  )
 
   it("plans without touching anything, by id, by name and by cluster", async () => {
     for (const name of ["shop", "shop/quorum", "fabric:/shop/quorum", await Harness.partitionOf(worker, world)]) {
@@ -85,53 +93,61 @@ describe("inq", () => {
     assert.isTrue(Harness.nothingStopped(world))
   })
 
-  it("starts, watches with plain lines, and shows the evidence", async () => {
-    const id = randomUUID()
-    const { code, stderr, stdout } = await inq("start", "shop", "--duration", "1s", "--watch", "--id", id)
-    assert.strictEqual(code, 0, stderr)
-    for (const line of [
-      /Arming/,
-      /Loss: Confirmed/,
-      /Holding/,
-      /Lifting/,
-      /Recovery: Confirmed/,
-      /ended Completed\./
-    ]) {
-      assert.match(stdout, line)
-    }
-    assert.notInclude(stdout, "\u001B", "no terminal, no escapes")
-    const shown = await inq("show", id)
-    assert.match(shown.stdout, /Verdicts\n\s+Loss\s+Confirmed/)
-    const json = JSON.parse((await inq("show", id, "--output", "json")).stdout) as { state: string }
-    assert.strictEqual(json.state, "Completed")
-    assert.include((await inq("list")).stdout, id)
-    const again = await inq("start", "shop", "--duration", "1s", "--id", id)
-    assert.strictEqual(again.code, 0)
-    assert.match(again.stdout, /it was started before/)
-    const other = await inq("start", "shop", "--duration", "2s", "--id", id)
-    assert.strictEqual(other.code, 3)
-    assert.include(other.stderr, id)
-  }, 30_000)
+  it(
+    "starts, watches with plain lines, and shows the evidence",
+    async () => {
+      const id = randomUUID()
+      const { code, stderr, stdout } = await inq("start", "shop", "--duration", "1s", "--watch", "--id", id)
+      assert.strictEqual(code, 0, stderr)
+      for (const line of [
+        /Arming/,
+        /Loss: Confirmed/,
+        /Holding/,
+        /Lifting/,
+        /Recovery: Confirmed/,
+        /ended Completed\./
+      ]) {
+        assert.match(stdout, line)
+      }
+      assert.notInclude(stdout, "\u001B", "no terminal, no escapes")
+      const shown = await inq("show", id)
+      assert.match(shown.stdout, /Verdicts\n\s+Loss\s+Confirmed/)
+      const json = JSON.parse((await inq("show", id, "--output", "json")).stdout) as { state: string }
+      assert.strictEqual(json.state, "Completed")
+      assert.include((await inq("list")).stdout, id)
+      const again = await inq("start", "shop", "--duration", "1s", "--id", id)
+      assert.strictEqual(again.code, 0)
+      assert.match(again.stdout, /it was started before/)
+      const other = await inq("start", "shop", "--duration", "2s", "--id", id)
+      assert.strictEqual(other.code, 3)
+      assert.include(other.stderr, id)
+    },
+    Harness.within(30_000)
+  )
 
-  it("says what was wrong with the command line, and exits with 2", async () => {
-    const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
-      [["start", "shop", "--duration", "5 parsecs"], /--duration: expected a length such as 5s/],
-      [["start", "shop"], /duration/],
-      [["start", "shop", "--duration", "1s", "--id", "nope"], /GUID/],
-      [["start", "shop", "--duration", "1s", "--mode", "Some"], /QuorumReplicas/],
-      [["show", "nope"], /GUID/],
-      [["list", "--limit", "0"], /1 to 10000/],
-      [["frobnicate"], /frobnicate/]
-    ]
-    for (const [arguments_, expected] of wrong) {
-      const { code, stderr, stdout } = await inq(...arguments_)
-      assert.strictEqual(code, 2, arguments_.join(" "))
-      assert.match(stderr + stdout, expected, arguments_.join(" "))
-    }
-    const elsewhere = await Harness.inq("--endpoint", "ftp://x", "list")
-    assert.strictEqual(elsewhere.code, 2)
-    assert.match(elsewhere.stderr, /--endpoint: expected http/)
-  }, 30_000)
+  it(
+    "says what was wrong with the command line, and exits with 2",
+    async () => {
+      const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
+        [["start", "shop", "--duration", "5 parsecs"], /--duration: expected a length such as 5s/],
+        [["start", "shop"], /duration/],
+        [["start", "shop", "--duration", "1s", "--id", "nope"], /GUID/],
+        [["start", "shop", "--duration", "1s", "--mode", "Some"], /QuorumReplicas/],
+        [["show", "nope"], /GUID/],
+        [["list", "--limit", "0"], /1 to 10000/],
+        [["frobnicate"], /frobnicate/]
+      ]
+      for (const [arguments_, expected] of wrong) {
+        const { code, stderr, stdout } = await inq(...arguments_)
+        assert.strictEqual(code, 2, arguments_.join(" "))
+        assert.match(stderr + stdout, expected, arguments_.join(" "))
+      }
+      const elsewhere = await Harness.inq("--endpoint", "ftp://x", "list")
+      assert.strictEqual(elsewhere.code, 2)
+      assert.match(elsewhere.stderr, /--endpoint: expected http/)
+    },
+    Harness.within(30_000)
+  )
 
   it("says what a rule refused, and exits with 3", async () => {
     const unknown = await inq("start", "warehouse", "--duration", "1s")
@@ -145,65 +161,81 @@ describe("inq", () => {
     assert.match(missing.stderr, /was not found.*FABRIC_E_KEY_NOT_FOUND/)
   })
 
-  it("says that no worker answers, and exits with 6", async () => {
-    for (const command of [["list"], ["partitions"], ["start", "shop", "--duration", "1s"], ["show", randomUUID()]]) {
-      const { code, stderr } = await Harness.inq(nowhere, ...command)
-      assert.strictEqual(code, 6, command.join(" "))
-      assert.match(stderr, /no worker answers at http:\/\/127\.0\.0\.1:1 .*ECONNREFUSED.*--endpoint/)
-    }
-  }, 30_000)
+  it(
+    "says that no worker answers, and exits with 6",
+    async () => {
+      for (const command of [["list"], ["partitions"], ["start", "shop", "--duration", "1s"], ["show", randomUUID()]]) {
+        const { code, stderr } = await Harness.inq(nowhere, ...command)
+        assert.strictEqual(code, 6, command.join(" "))
+        assert.match(stderr, /no worker answers at http:\/\/127\.0\.0\.1:1 .*ECONNREFUSED.*--endpoint/)
+      }
+    },
+    Harness.within(30_000)
+  )
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`cancels and waits for the lift on ${signal}, and exits with 130`, async () => {
-      const id = randomUUID()
-      const started = Harness.startInq([
-        "--endpoint",
-        worker.endpoint,
-        "start",
-        "shop",
-        "--duration",
-        "60s",
-        "--watch",
-        "--id",
-        id
-      ])
-      await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
-      await Harness.until("the hold", 10_000, () => started.stdout().includes("Holding"))
-      started.child.kill(signal)
-      const { code, stdout } = await started.done
-      assert.strictEqual(code, 130)
-      assert.match(stdout, /Cancelling .* waiting for the lift/)
-      assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
-      assert.deepStrictEqual(await Harness.progress(worker, id), { State: "Cancelled" })
-      await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
-    }, 30_000)
+    it(
+      `cancels and waits for the lift on ${signal}, and exits with 130`,
+      async () => {
+        const id = randomUUID()
+        const started = Harness.startInq([
+          "--endpoint",
+          worker.endpoint,
+          "start",
+          "shop",
+          "--duration",
+          "60s",
+          "--watch",
+          "--id",
+          id
+        ])
+        await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
+        await Harness.until("the hold", 10_000, () => started.stdout().includes("Holding"))
+        started.child.kill(signal)
+        const { code, stdout } = await started.done
+        assert.strictEqual(code, 130)
+        assert.match(stdout, /Cancelling .* waiting for the lift/)
+        assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
+        assert.deepStrictEqual(await Harness.progress(worker, id), { State: "Cancelled" })
+        await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+      },
+      Harness.within(30_000)
+    )
   }
 
-  it("leaves an operation alone when only the watching is stopped", async () => {
-    const id = randomUUID()
-    assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
-    const watching = Harness.startInq(["--endpoint", worker.endpoint, "watch", id])
-    await Harness.until("the hold", 10_000, () => watching.stdout().includes("Holding"))
-    watching.child.kill("SIGTERM")
-    assert.strictEqual((await watching.done).code, 130)
-    assert.strictEqual((await Harness.progress(worker, id)).State, "Running")
-    assert.match((await inq("cancel", id)).stdout, /RollingBack|Cancelled/)
-    const end = await inq("watch", id)
-    assert.strictEqual(end.code, 5)
-    await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
-  }, 30_000)
+  it(
+    "leaves an operation alone when only the watching is stopped",
+    async () => {
+      const id = randomUUID()
+      assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
+      const watching = Harness.startInq(["--endpoint", worker.endpoint, "watch", id])
+      await Harness.until("the hold", 10_000, () => watching.stdout().includes("Holding"))
+      watching.child.kill("SIGTERM")
+      assert.strictEqual((await watching.done).code, 130)
+      assert.strictEqual((await Harness.progress(worker, id)).State, "Running")
+      assert.match((await inq("cancel", id)).stdout, /RollingBack|Cancelled/)
+      const end = await inq("watch", id)
+      assert.strictEqual(end.code, 5)
+      await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+    },
+    Harness.within(30_000)
+  )
 
-  it("tells by doctor what stands, and what is past its time", async () => {
-    const id = randomUUID()
-    assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
-    await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
-    const standing = await Harness.inq("doctor")
-    assert.strictEqual(standing.code, 0)
-    assert.match(standing.stdout, new RegExp(`${id}.*standing`))
-    await inq("cancel", id)
-    await Harness.ended(worker, id)
-    assert.match((await Harness.inq("doctor", "--sweep")).stdout, new RegExp(`${id}.*off, by the worker`))
-  }, 30_000)
+  it(
+    "tells by doctor what stands, and what is past its time",
+    async () => {
+      const id = randomUUID()
+      assert.strictEqual((await inq("start", "shop", "--duration", "60s", "--id", id)).code, 0)
+      await Harness.until("both standbys stopped", 10_000, () => Harness.stoppedMembers(world).length === 2)
+      const standing = await Harness.inq("doctor")
+      assert.strictEqual(standing.code, 0)
+      assert.match(standing.stdout, new RegExp(`${id}.*standing`))
+      await inq("cancel", id)
+      await Harness.ended(worker, id)
+      assert.match((await Harness.inq("doctor", "--sweep")).stdout, new RegExp(`${id}.*off, by the worker`))
+    },
+    Harness.within(30_000)
+  )
 })
 
 describe("a bundle", () => {

@@ -51,33 +51,41 @@ describe.skipIf(missing)("Service Fabric's clients (skipped without the Python p
       const world = await Harness.open(system, "books")
       real.set(system, { world, endpoint: (await Harness.startWorker(world, "sdk.db")).endpoint })
     }
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     emulator?.kill("SIGKILL")
     await emulator?.ended
     for (const { world } of real.values()) await Harness.close(world)
-  }, 120_000)
+  }, Harness.within(120_000))
 
   // At once, for most of the time goes by in waiting for holds and recoveries.
-  it.concurrent("find in a simulated cluster what they know", async () => {
-    const { endpoint } = emulator!
-    const service = "Bank~Accounts"
-    const partition = await Harness.partitionAt(endpoint, service)
-    await conforms("simulated", { endpoint, service, partition, kind: "simulated" }, ["sdk_emulator.py", endpoint])
-  }, 180_000)
+  it.concurrent(
+    "find in a simulated cluster what they know",
+    async () => {
+      const { endpoint } = emulator!
+      const service = "Bank~Accounts"
+      const partition = await Harness.partitionAt(endpoint, service)
+      await conforms("simulated", { endpoint, service, partition, kind: "simulated" }, ["sdk_emulator.py", endpoint])
+    },
+    Harness.within(180_000)
+  )
 
   for (const system of systems) {
-    it.concurrent(`find in a real ${system} cluster what they know`, async () => {
-      const { endpoint, world } = real.get(system)!
-      const service = `books~${Harness.groupOf(world)}`
-      const partition = await Harness.partitionAt(endpoint, service)
-      const first = ["sdk_life.py", endpoint, service, partition]
-      await conforms(system, { endpoint, service, partition, kind: "real" }, first)
-      assert.isTrue(Harness.nothingStopped(world))
-      assert.isTrue(await Harness.writeCommits(world, 3000))
-      await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
-    }, 180_000)
+    it.concurrent(
+      `find in a real ${system} cluster what they know`,
+      async () => {
+        const { endpoint, world } = real.get(system)!
+        const service = `books~${Harness.groupOf(world)}`
+        const partition = await Harness.partitionAt(endpoint, service)
+        const first = ["sdk_life.py", endpoint, service, partition]
+        await conforms(system, { endpoint, service, partition, kind: "real" }, first)
+        assert.isTrue(Harness.nothingStopped(world))
+        assert.isTrue(await Harness.writeCommits(world, 3000))
+        await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
+      },
+      Harness.within(180_000)
+    )
   }
 })
 

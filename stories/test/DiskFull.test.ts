@@ -29,13 +29,13 @@ describe.skipIf(!mounted)("a full disk under the store, skipped where mounting i
       arguments: ["--store", `sqlite:${path.join(small, "worker.db")}`]
     })
     partition = await Harness.partitionOf(worker, world)
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     worker.kill("SIGKILL")
     await worker.ended
     await Harness.close(world)
-  }, 60_000)
+  }, Harness.within(60_000))
 
   const start = (id: string, seconds: number) => Harness.startLoss(worker, world, { id, partition, seconds })
 
@@ -54,60 +54,64 @@ describe.skipIf(!mounted)("a full disk under the store, skipped where mounting i
     fs.closeSync(file)
   }
 
-  it("refuses starts with 503 and a sentence, lets the hold end, and goes on when there is space", async () => {
-    const before = randomUUID()
-    assert.strictEqual((await start(before, 1)).status, 202)
-    assert.strictEqual((await Harness.ended(worker, before)).State, "Completed")
+  it(
+    "refuses starts with 503 and a sentence, lets the hold end, and goes on when there is space",
+    async () => {
+      const before = randomUUID()
+      assert.strictEqual((await start(before, 1)).status, 202)
+      assert.strictEqual((await Harness.ended(worker, before)).State, "Completed")
 
-    fill()
-    const own = await Harness.call(worker, "PUT", `/v1/operations/${randomUUID()}`, {
-      serviceName: "fabric:/full/raft",
-      partitionId: partition,
-      mode: "QuorumReplicas",
-      hold: 1000
-    })
-    assert.strictEqual(own.status, 503, own.message)
-    assert.match(own.message, told)
-    const inq = await Harness.inq("--endpoint", worker.endpoint, "start", "full", "--duration", "1s")
-    assert.strictEqual(inq.code, 3)
-    assert.match(inq.stderr, told)
-    fs.rmSync(path.join(small, "filler"))
+      fill()
+      const own = await Harness.call(worker, "PUT", `/v1/operations/${randomUUID()}`, {
+        serviceName: "fabric:/full/raft",
+        partitionId: partition,
+        mode: "QuorumReplicas",
+        hold: 1000
+      })
+      assert.strictEqual(own.status, 503, own.message)
+      assert.match(own.message, told)
+      const inq = await Harness.inq("--endpoint", worker.endpoint, "start", "full", "--duration", "1s")
+      assert.strictEqual(inq.code, 3)
+      assert.match(inq.stderr, told)
+      fs.rmSync(path.join(small, "filler"))
 
-    const during = randomUUID()
-    assert.strictEqual((await start(during, 6)).status, 202)
-    await Harness.holding(worker, during)
-    fill()
-    const refused: Array<string> = []
-    // What the log has room for in itself is still taken; it is soon at its end.
-    const accepted: Array<string> = []
-    await Harness.until("a start is refused", 20_000, async () => {
-      const id = randomUUID()
-      const { body, status } = await start(id, 0)
-      if (status === 202) accepted.push(id)
-      else {
-        assert.strictEqual(status, 503, body)
-        assert.match(body, told)
-        refused.push(id)
-      }
-      return status === 503
-    })
-    assert.strictEqual((await Harness.call(worker, "GET", "/healthz")).status, 200)
-    assert.strictEqual((await Harness.progress(worker, before)).State, "Completed", "reading goes on")
-    await Harness.until("every fence off", 20_000, () => Harness.nothingStopped(world))
-    await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+      const during = randomUUID()
+      assert.strictEqual((await start(during, 6)).status, 202)
+      await Harness.holding(worker, during)
+      fill()
+      const refused: Array<string> = []
+      // What the log has room for in itself is still taken; it is soon at its end.
+      const accepted: Array<string> = []
+      await Harness.until("a start is refused", 20_000, async () => {
+        const id = randomUUID()
+        const { body, status } = await start(id, 0)
+        if (status === 202) accepted.push(id)
+        else {
+          assert.strictEqual(status, 503, body)
+          assert.match(body, told)
+          refused.push(id)
+        }
+        return status === 503
+      })
+      assert.strictEqual((await Harness.call(worker, "GET", "/healthz")).status, 200)
+      assert.strictEqual((await Harness.progress(worker, before)).State, "Completed", "reading goes on")
+      await Harness.until("every fence off", 20_000, () => Harness.nothingStopped(world))
+      await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
 
-    fs.rmSync(path.join(small, "filler"))
-    const end = await Harness.ended(worker, during, 30_000)
-    assert.include(["Completed", "Faulted"], end.State, JSON.stringify(end))
-    for (const id of accepted) await Harness.ended(worker, id)
-    const after = randomUUID()
-    assert.strictEqual((await start(after, 1)).status, 202)
-    const last = await Harness.ended(worker, after)
-    assert.strictEqual(last.State, "Completed", JSON.stringify((await Harness.detail(worker, after)).evidence.notes))
-    assert.deepStrictEqual(
-      (await Harness.operations(worker)).map(({ OperationId }) => OperationId),
-      [before, during, ...accepted, after]
-    )
-    assert.isTrue(Harness.nothingStopped(world))
-  }, 120_000)
+      fs.rmSync(path.join(small, "filler"))
+      const end = await Harness.ended(worker, during, 30_000)
+      assert.include(["Completed", "Faulted"], end.State, JSON.stringify(end))
+      for (const id of accepted) await Harness.ended(worker, id)
+      const after = randomUUID()
+      assert.strictEqual((await start(after, 1)).status, 202)
+      const last = await Harness.ended(worker, after)
+      assert.strictEqual(last.State, "Completed", JSON.stringify((await Harness.detail(worker, after)).evidence.notes))
+      assert.deepStrictEqual(
+        (await Harness.operations(worker)).map(({ OperationId }) => OperationId),
+        [before, during, ...accepted, after]
+      )
+      assert.isTrue(Harness.nothingStopped(world))
+    },
+    Harness.within(120_000)
+  )
 })

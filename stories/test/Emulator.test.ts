@@ -54,80 +54,93 @@ describe("a worker that serves a simulated cluster", () => {
 
   beforeAll(async () => {
     emulator = await start(["--speed", "10", "--seed", "7"])
-  }, 30_000)
+  }, Harness.within(30_000))
 
   afterAll(async () => {
     emulator.child.kill("SIGKILL")
     await emulator.ended
   })
 
-  it("is browsed and broken by inq like any cluster, one partition of several too", async () => {
-    const listed = await Harness.startInq(["partitions", "--endpoint", emulator.endpoint]).done
-    assert.match(listed.stdout, /Shop\/Ledger\.3 /)
-    const started = await Harness.startInq([
-      "start",
-      "Shop/Ledger.3",
-      "--duration",
-      "1s",
-      "--watch",
-      "--endpoint",
-      emulator.endpoint
-    ]).done
-    assert.strictEqual(started.code, 0, started.stdout + started.stderr)
-    assert.match(started.stdout, /Hold: Confirmed[^]*Recovery: Confirmed[^]*ended Completed/)
-  }, 60_000)
+  it(
+    "is browsed and broken by inq like any cluster, one partition of several too",
+    async () => {
+      const listed = await Harness.startInq(["partitions", "--endpoint", emulator.endpoint]).done
+      assert.match(listed.stdout, /Shop\/Ledger\.3 /)
+      const started = await Harness.startInq([
+        "start",
+        "Shop/Ledger.3",
+        "--duration",
+        "1s",
+        "--watch",
+        "--endpoint",
+        emulator.endpoint
+      ]).done
+      assert.strictEqual(started.code, 0, started.stdout + started.stderr)
+      assert.match(started.stdout, /Hold: Confirmed[^]*Recovery: Confirmed[^]*ended Completed/)
+    },
+    Harness.within(60_000)
+  )
 
-  it("has the same ids for the same seed, others for another, and leaves nothing when it ends", async () => {
-    const again = await start(["--seed", "7"])
-    const other = await start(["--seed", "8"])
-    const strip = (value: unknown) => JSON.stringify(value).match(/"Id":"[^"]*"/g)
-    try {
-      assert.deepStrictEqual(strip(await ids(again)), strip(await ids(emulator)))
-      assert.notDeepEqual(strip(await ids(other)), strip(await ids(emulator)))
-      assert.strictEqual(readdirSync(temporary).length, 3)
-    } finally {
-      again.child.kill("SIGTERM")
-      other.child.kill("SIGTERM")
-    }
-    assert.deepStrictEqual(await Promise.all([again.ended, other.ended]), [0, 0])
-    assert.strictEqual(readdirSync(temporary).length, 1)
-  }, 60_000)
+  it(
+    "has the same ids for the same seed, others for another, and leaves nothing when it ends",
+    async () => {
+      const again = await start(["--seed", "7"])
+      const other = await start(["--seed", "8"])
+      const strip = (value: unknown) => JSON.stringify(value).match(/"Id":"[^"]*"/g)
+      try {
+        assert.deepStrictEqual(strip(await ids(again)), strip(await ids(emulator)))
+        assert.notDeepEqual(strip(await ids(other)), strip(await ids(emulator)))
+        assert.strictEqual(readdirSync(temporary).length, 3)
+      } finally {
+        again.child.kill("SIGTERM")
+        other.child.kill("SIGTERM")
+      }
+      assert.deepStrictEqual(await Promise.all([again.ended, other.ended]), [0, 0])
+      assert.strictEqual(readdirSync(temporary).length, 1)
+    },
+    Harness.within(60_000)
+  )
 
-  it("takes a hold as long as the wire can say, and a store that outlives it knows the old operation", async () => {
-    const store = `sqlite:${path.join(temporary, "kept.db")}`
-    const first = await start(["--store", store])
-    const page = (await get(first, "/Services/Bank~Accounts/$/GetPartitions?api-version=6.4")) as {
-      readonly Items: ReadonlyArray<{ readonly PartitionInformation: { readonly Id: string } }>
-    }
-    const of = `/Faults/Services/Bank~Accounts/$/GetPartitions/${page.Items[0]!.PartitionInformation.Id}/$`
-    const id = "11111111-1111-4111-8111-111111111111"
-    const asked = await fetch(
-      `${first.endpoint}${of}/StartQuorumLoss?api-version=6.0&OperationId=${id}&QuorumLossMode=AllReplicas&QuorumLossDuration=2147483`,
-      { method: "POST" }
-    )
-    assert.strictEqual(asked.status, 202)
-    const state = async (emulator: Emulator) =>
-      (
-        (await get(emulator, `${of}/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`)) as {
-          readonly State: string
-        }
-      ).State
-    const phase = async () => JSON.stringify(await get(first, `/v1/operations/${id}`))
-    for (let turn = 0; turn < 200 && !(await phase()).includes('"_tag":"Holding"'); turn++) await pause(50)
-    assert.include(await phase(), '"_tag":"Holding"')
-    assert.strictEqual(await state(first), "Running")
-    first.child.kill("SIGKILL")
-    await first.ended
-    // The cluster starts afresh: of the fence there is no trace, and the operation ends as one whose hold was broken.
-    const second = await start(["--store", store])
-    try {
-      for (let turn = 0; turn < 200 && ["Running", "RollingBack"].includes(await state(second)); turn++) await pause(50)
-      assert.strictEqual(await state(second), "Faulted")
-    } finally {
-      second.child.kill("SIGTERM")
-      await second.ended
-    }
-  }, 60_000)
+  it(
+    "takes a hold as long as the wire can say, and a store that outlives it knows the old operation",
+    async () => {
+      const store = `sqlite:${path.join(temporary, "kept.db")}`
+      const first = await start(["--store", store])
+      const page = (await get(first, "/Services/Bank~Accounts/$/GetPartitions?api-version=6.4")) as {
+        readonly Items: ReadonlyArray<{ readonly PartitionInformation: { readonly Id: string } }>
+      }
+      const of = `/Faults/Services/Bank~Accounts/$/GetPartitions/${page.Items[0]!.PartitionInformation.Id}/$`
+      const id = "11111111-1111-4111-8111-111111111111"
+      const asked = await fetch(
+        `${first.endpoint}${of}/StartQuorumLoss?api-version=6.0&OperationId=${id}&QuorumLossMode=AllReplicas&QuorumLossDuration=2147483`,
+        { method: "POST" }
+      )
+      assert.strictEqual(asked.status, 202)
+      const state = async (emulator: Emulator) =>
+        (
+          (await get(emulator, `${of}/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`)) as {
+            readonly State: string
+          }
+        ).State
+      const phase = async () => JSON.stringify(await get(first, `/v1/operations/${id}`))
+      for (let turn = 0; turn < 200 && !(await phase()).includes('"_tag":"Holding"'); turn++) await pause(50)
+      assert.include(await phase(), '"_tag":"Holding"')
+      assert.strictEqual(await state(first), "Running")
+      first.child.kill("SIGKILL")
+      await first.ended
+      // The cluster starts afresh: of the fence there is no trace, and the operation ends as one whose hold was broken.
+      const second = await start(["--store", store])
+      try {
+        for (let turn = 0; turn < 200 && ["Running", "RollingBack"].includes(await state(second)); turn++)
+          await pause(50)
+        assert.strictEqual(await state(second), "Faulted")
+      } finally {
+        second.child.kill("SIGTERM")
+        await second.ended
+      }
+    },
+    Harness.within(60_000)
+  )
 
   it("says what is wrong with what it was asked", () => {
     const ask = (...arguments_: ReadonlyArray<string>) =>

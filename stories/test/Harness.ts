@@ -7,6 +7,7 @@ import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import type { OperationDetail } from "@inquorate/core/Operations"
 import type { PartitionQuorumLossProgress } from "@inquorate/core/Wire"
+import { within as patience } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -168,9 +169,13 @@ export const startInq = (
 /** Runs `inq` to its end. */
 export const inq = (...arguments_: ReadonlyArray<string>): Promise<Ran> => startInq(arguments_).done
 
+/** A bound of time on this machine, from what it is on a quick quiet one. */
+export const within = patience
+
 /** Waits until something holds, and fails with its name when it does not in time. */
-export const until = async (what: string, within: number, holds: () => boolean | Promise<boolean>): Promise<number> => {
+export const until = async (what: string, quick: number, holds: () => boolean | Promise<boolean>): Promise<number> => {
   const began = Date.now()
+  const within = patience(quick)
   for (;;) {
     if (await holds()) return Date.now() - began
     if (Date.now() - began > within) throw new Error(`waited ${within} ms in vain for: ${what}`)

@@ -22,7 +22,7 @@ describe.skipIf(lacking !== "")(`etcd in namespaces${lacking === "" ? "" : ` (sk
     world = await Harness.open("etcd", "apart", 3, { namespaces: true })
     worker = await Harness.startWorker(world, "apart.db")
     partition = await Harness.partitionOf(worker, world)
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     await Harness.close(world)
@@ -31,7 +31,7 @@ describe.skipIf(lacking !== "")(`etcd in namespaces${lacking === "" ? "" : ` (sk
       assert.isFalse(fs.existsSync(`/run/netns/${name}`), `the namespace ${name} is left`)
     }
     assert.isFalse(fs.existsSync(`/sys/class/net/${link}`), `the link ${link} is left`)
-  }, 60_000)
+  }, Harness.within(60_000))
 
   /** The members in whose namespace a table of ours stands. */
   const cutOff = (): ReadonlyArray<string> =>
@@ -55,47 +55,55 @@ describe.skipIf(lacking !== "")(`etcd in namespaces${lacking === "" ? "" : ` (sk
     }
   }
 
-  it("lose their quorum when two are cut off, hold it lost and give it back, all three proven", async () => {
-    const leader = await Harness.leaderOf(world)
-    const id = await begin(4)
-    const followers = world.lab.members.map(({ name }) => name).filter((name) => name !== leader)
-    assert.deepStrictEqual(cutOff(), followers, "others are cut off than the plan says")
-    assert.isTrue(Harness.nothingStopped(world))
-    assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
-    await allAnswer()
-    const end = await Harness.ended(worker, id)
-    const { evidence } = await Harness.detail(worker, id)
-    assert.strictEqual(end.State, "Completed", JSON.stringify([evidence.verdicts, evidence.notes]))
-    assert.deepStrictEqual(
-      evidence.verdicts.map(({ about, outcome }) => `${about} ${outcome}`),
-      ["Loss Confirmed", "Hold Confirmed", "Recovery Confirmed"]
-    )
-    assert.deepStrictEqual(
-      evidence.fences.map(({ grade, liftedBy, member }) => [member, grade, liftedBy]),
-      followers.map((member) => [member, "Kernel", "Worker"])
-    )
-    assert.deepStrictEqual(cutOff(), [])
-  }, 60_000)
+  it(
+    "lose their quorum when two are cut off, hold it lost and give it back, all three proven",
+    async () => {
+      const leader = await Harness.leaderOf(world)
+      const id = await begin(4)
+      const followers = world.lab.members.map(({ name }) => name).filter((name) => name !== leader)
+      assert.deepStrictEqual(cutOff(), followers, "others are cut off than the plan says")
+      assert.isTrue(Harness.nothingStopped(world))
+      assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
+      await allAnswer()
+      const end = await Harness.ended(worker, id)
+      const { evidence } = await Harness.detail(worker, id)
+      assert.strictEqual(end.State, "Completed", JSON.stringify([evidence.verdicts, evidence.notes]))
+      assert.deepStrictEqual(
+        evidence.verdicts.map(({ about, outcome }) => `${about} ${outcome}`),
+        ["Loss Confirmed", "Hold Confirmed", "Recovery Confirmed"]
+      )
+      assert.deepStrictEqual(
+        evidence.fences.map(({ grade, liftedBy, member }) => [member, grade, liftedBy]),
+        followers.map((member) => [member, "Kernel", "Worker"])
+      )
+      assert.deepStrictEqual(cutOff(), [])
+    },
+    Harness.within(60_000)
+  )
 
-  it("are joined again by the kernel when the worker is killed and stays dead", async () => {
-    const id = await begin(3)
-    worker.kill("SIGKILL")
-    await worker.ended
-    assert.isFalse(await Harness.writeCommits(world, 500), "a dead worker must not end the hold")
-    await Harness.until("writes commit again", 20_000, () => Harness.writeCommits(world, 1000))
-    const doctor = Harness.startInq(["doctor", "--output", "json"])
-    assert.strictEqual((await doctor.done).code, 0, doctor.stdout())
-    const { fences } = JSON.parse(doctor.stdout()) as {
-      readonly fences: ReadonlyArray<{
-        readonly fence: { readonly operationId: string }
-        readonly state: { readonly by?: string }
-      }>
-    }
-    const own = fences.filter(({ fence }) => fence.operationId === id)
-    assert.deepStrictEqual(
-      own.map(({ state }) => state.by),
-      ["Kernel", "Kernel"]
-    )
-    assert.deepStrictEqual(cutOff(), [])
-  }, 60_000)
+  it(
+    "are joined again by the kernel when the worker is killed and stays dead",
+    async () => {
+      const id = await begin(3)
+      worker.kill("SIGKILL")
+      await worker.ended
+      assert.isFalse(await Harness.writeCommits(world, 500), "a dead worker must not end the hold")
+      await Harness.until("writes commit again", 20_000, () => Harness.writeCommits(world, 1000))
+      const doctor = Harness.startInq(["doctor", "--output", "json"])
+      assert.strictEqual((await doctor.done).code, 0, doctor.stdout())
+      const { fences } = JSON.parse(doctor.stdout()) as {
+        readonly fences: ReadonlyArray<{
+          readonly fence: { readonly operationId: string }
+          readonly state: { readonly by?: string }
+        }>
+      }
+      const own = fences.filter(({ fence }) => fence.operationId === id)
+      assert.deepStrictEqual(
+        own.map(({ state }) => state.by),
+        ["Kernel", "Kernel"]
+      )
+      assert.deepStrictEqual(cutOff(), [])
+    },
+    Harness.within(60_000)
+  )
 })

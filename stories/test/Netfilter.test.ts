@@ -23,12 +23,12 @@ describe.skipIf(!allowed)(`a cut by netfilter${allowed ? "" : " (skipped: needs 
     world = await Harness.open("etcd", "cut")
     const clusters = { cut: { ...(world.lab.configuration as object), injector: "netfilter" } }
     config = Harness.writeConfig(world, "netfilter.yaml", { clusters })
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     await Harness.close(world)
     assert.deepStrictEqual(tables(), [])
-  }, 60_000)
+  }, Harness.within(60_000))
 
   const begin = async (worker: Harness.Worker, seconds: number): Promise<string> => {
     const id = randomUUID()
@@ -37,33 +37,41 @@ describe.skipIf(!allowed)(`a cut by netfilter${allowed ? "" : " (skipped: needs 
     return id
   }
 
-  it("loses the quorum, holds it, gives it back, and proves all three, with no process stopped", async () => {
-    const worker = await Harness.startWorker(world, "netfilter.db", { config })
-    const id = await begin(worker, 4)
-    await Harness.holding(worker, id)
-    assert.isAbove(tables().length, 0)
-    assert.isTrue(Harness.nothingStopped(world))
-    assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
-    const end = await Harness.ended(worker, id)
-    const { evidence } = await Harness.detail(worker, id)
-    assert.strictEqual(end.State, "Completed", JSON.stringify([evidence.verdicts, evidence.notes]))
-    assert.deepStrictEqual([...new Set(evidence.fences.map(({ grade }) => grade))], ["Kernel"])
-    assert.deepStrictEqual(tables(), [])
-    worker.kill("SIGTERM")
-    await worker.ended
-  }, 60_000)
+  it(
+    "loses the quorum, holds it, gives it back, and proves all three, with no process stopped",
+    async () => {
+      const worker = await Harness.startWorker(world, "netfilter.db", { config })
+      const id = await begin(worker, 4)
+      await Harness.holding(worker, id)
+      assert.isAbove(tables().length, 0)
+      assert.isTrue(Harness.nothingStopped(world))
+      assert.isFalse(await Harness.writeCommits(world, 700), "a write committed without its quorum")
+      const end = await Harness.ended(worker, id)
+      const { evidence } = await Harness.detail(worker, id)
+      assert.strictEqual(end.State, "Completed", JSON.stringify([evidence.verdicts, evidence.notes]))
+      assert.deepStrictEqual([...new Set(evidence.fences.map(({ grade }) => grade))], ["Kernel"])
+      assert.deepStrictEqual(tables(), [])
+      worker.kill("SIGTERM")
+      await worker.ended
+    },
+    Harness.within(60_000)
+  )
 
-  it("is ended by the kernel when the worker is killed and stays dead", async () => {
-    const worker = await Harness.startWorker(world, "netfilter-dead.db", { config })
-    const id = await begin(worker, 3)
-    await Harness.holding(worker, id)
-    worker.kill("SIGKILL")
-    await worker.ended
-    assert.isFalse(await Harness.writeCommits(world, 500), "a dead worker must not end the hold")
-    await Harness.until("writes commit again", 20_000, () => Harness.writeCommits(world, 1000))
-    const after = Harness.startInq(["doctor", "--sweep"])
-    assert.strictEqual((await after.done).code, 0, after.stdout())
-    assert.deepStrictEqual(tables(), [])
-    assert.isTrue(fs.existsSync(world.fences))
-  }, 60_000)
+  it(
+    "is ended by the kernel when the worker is killed and stays dead",
+    async () => {
+      const worker = await Harness.startWorker(world, "netfilter-dead.db", { config })
+      const id = await begin(worker, 3)
+      await Harness.holding(worker, id)
+      worker.kill("SIGKILL")
+      await worker.ended
+      assert.isFalse(await Harness.writeCommits(world, 500), "a dead worker must not end the hold")
+      await Harness.until("writes commit again", 20_000, () => Harness.writeCommits(world, 1000))
+      const after = Harness.startInq(["doctor", "--sweep"])
+      assert.strictEqual((await after.done).code, 0, after.stdout())
+      assert.deepStrictEqual(tables(), [])
+      assert.isTrue(fs.existsSync(world.fences))
+    },
+    Harness.within(60_000)
+  )
 })

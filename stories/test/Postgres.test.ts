@@ -19,11 +19,11 @@ beforeAll(async () => {
   partition = await Harness.partitionOf(worker, world)
   worker.kill("SIGTERM")
   assert.strictEqual(await worker.ended, 0)
-}, 120_000)
+}, Harness.within(120_000))
 
 afterAll(async () => {
   await Harness.close(world)
-}, 60_000)
+}, Harness.within(60_000))
 
 /** Runs a story with a worker of its own and ends it politely. */
 const withWorker = async (story: (worker: Harness.Worker) => Promise<void>): Promise<void> => {
@@ -154,101 +154,121 @@ describe("a quorum loss on PostgreSQL", () => {
 })
 
 describe("when the worker is killed during the hold", () => {
-  it("and stays dead, every fence is off by the deadline and the group takes writes again", async () => {
-    const worker = await Harness.startWorker(world, fresh())
-    const id = await takeQuorum(worker, 3)
-    await Harness.holding(worker, id)
-    const deadline = await deadlineOf(worker, id)
-    worker.kill("SIGKILL")
-    await worker.ended
-    assert.isFalse(Harness.nothingStopped(world), "a dead worker must not end the hold")
-    await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
-    await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
-    await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
-  }, 60_000)
+  it(
+    "and stays dead, every fence is off by the deadline and the group takes writes again",
+    async () => {
+      const worker = await Harness.startWorker(world, fresh())
+      const id = await takeQuorum(worker, 3)
+      await Harness.holding(worker, id)
+      const deadline = await deadlineOf(worker, id)
+      worker.kill("SIGKILL")
+      await worker.ended
+      assert.isFalse(Harness.nothingStopped(world), "a dead worker must not end the hold")
+      await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
+      await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+      await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
+    },
+    Harness.within(60_000)
+  )
 
-  it("together with one keeper of each fence, the other keeper ends it", async () => {
-    const worker = await Harness.startWorker(world, fresh())
-    const id = await takeQuorum(worker, 3)
-    await Harness.holding(worker, id)
-    const deadline = await deadlineOf(worker, id)
-    worker.kill("SIGKILL")
-    await worker.ended
-    const all = Harness.keepers(world)
-    assert.isAtLeast(all.length, 4)
-    const before = all.length
-    const doomed = oneOfEachFence(world)
-    assert.strictEqual(doomed.length, 2)
-    for (const pid of doomed) process.kill(pid, "SIGKILL")
-    await Harness.until("two keepers left", 2000, () => Harness.keepers(world).length <= before - 2)
-    await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
-    await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
-  }, 60_000)
+  it(
+    "together with one keeper of each fence, the other keeper ends it",
+    async () => {
+      const worker = await Harness.startWorker(world, fresh())
+      const id = await takeQuorum(worker, 3)
+      await Harness.holding(worker, id)
+      const deadline = await deadlineOf(worker, id)
+      worker.kill("SIGKILL")
+      await worker.ended
+      const all = Harness.keepers(world)
+      assert.isAtLeast(all.length, 4)
+      const before = all.length
+      const doomed = oneOfEachFence(world)
+      assert.strictEqual(doomed.length, 2)
+      for (const pid of doomed) process.kill(pid, "SIGKILL")
+      await Harness.until("two keepers left", 2000, () => Harness.keepers(world).length <= before - 2)
+      await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
+      await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
+    },
+    Harness.within(60_000)
+  )
 
-  it("and started again, the operation goes on with the time that remains", async () => {
-    const name = fresh()
-    const first = await Harness.startWorker(world, name)
-    const id = await takeQuorum(first, 8)
-    await Harness.holding(first, id)
-    const deadline = await deadlineOf(first, id)
-    first.kill("SIGKILL")
-    await first.ended
-    const second = await Harness.startWorker(world, name)
-    assert.strictEqual((await Harness.progress(second, id)).State, "Running")
-    const end = await Harness.ended(second, id)
-    assert.strictEqual(end.State, "Completed", JSON.stringify((await Harness.detail(second, id)).evidence.notes))
-    const { evidence } = await Harness.detail(second, id)
-    assert.isAbove(evidence.unobserved, 0)
-    assert.isAtLeast(evidence.hold!.measured, 8000)
-    assert.isTrue(evidence.fences.every(({ offAt }) => offAt! <= deadline))
-    assert.isAtLeast(evidence.owners.length, 2)
-    second.kill("SIGTERM")
-    await second.ended
-  }, 60_000)
+  it(
+    "and started again, the operation goes on with the time that remains",
+    async () => {
+      const name = fresh()
+      const first = await Harness.startWorker(world, name)
+      const id = await takeQuorum(first, 8)
+      await Harness.holding(first, id)
+      const deadline = await deadlineOf(first, id)
+      first.kill("SIGKILL")
+      await first.ended
+      const second = await Harness.startWorker(world, name)
+      assert.strictEqual((await Harness.progress(second, id)).State, "Running")
+      const end = await Harness.ended(second, id)
+      assert.strictEqual(end.State, "Completed", JSON.stringify((await Harness.detail(second, id)).evidence.notes))
+      const { evidence } = await Harness.detail(second, id)
+      assert.isAbove(evidence.unobserved, 0)
+      assert.isAtLeast(evidence.hold!.measured, 8000)
+      assert.isTrue(evidence.fences.every(({ offAt }) => offAt! <= deadline))
+      assert.isAtLeast(evidence.owners.length, 2)
+      second.kill("SIGTERM")
+      await second.ended
+    },
+    Harness.within(60_000)
+  )
 
-  it("and started again after the keepers ended it, the operation ends and nothing is stopped again", async () => {
-    const name = fresh()
-    const first = await Harness.startWorker(world, name)
-    const id = await takeQuorum(first, 2)
-    await Harness.holding(first, id)
-    first.kill("SIGKILL")
-    await first.ended
-    await Harness.until("every fence off", 10_000, () => Harness.nothingStopped(world))
-    const second = await Harness.startWorker(world, name)
-    const end = await Harness.ended(second, id)
-    // The keepers' record shows that the hold was kept and nothing was acknowledged while somebody watched.
-    assert.strictEqual(end.State, "Completed")
-    assert.isAbove((await Harness.detail(second, id)).evidence.unobserved, 0)
-    assert.isTrue(Harness.nothingStopped(world))
-    second.kill("SIGTERM")
-    await second.ended
-  }, 60_000)
+  it(
+    "and started again after the keepers ended it, the operation ends and nothing is stopped again",
+    async () => {
+      const name = fresh()
+      const first = await Harness.startWorker(world, name)
+      const id = await takeQuorum(first, 2)
+      await Harness.holding(first, id)
+      first.kill("SIGKILL")
+      await first.ended
+      await Harness.until("every fence off", 10_000, () => Harness.nothingStopped(world))
+      const second = await Harness.startWorker(world, name)
+      const end = await Harness.ended(second, id)
+      // The keepers' record shows that the hold was kept and nothing was acknowledged while somebody watched.
+      assert.strictEqual(end.State, "Completed")
+      assert.isAbove((await Harness.detail(second, id)).evidence.unobserved, 0)
+      assert.isTrue(Harness.nothingStopped(world))
+      second.kill("SIGTERM")
+      await second.ended
+    },
+    Harness.within(60_000)
+  )
 })
 
 describe("when the worker is frozen past its lease", () => {
-  it("another instance finishes, and the thawed one stops nothing and writes nothing", async () => {
-    const name = fresh()
-    const frozen = await Harness.startWorker(world, name)
-    const id = await takeQuorum(frozen, 6)
-    await Harness.holding(frozen, id)
-    frozen.kill("SIGSTOP")
-    const other = await startSoon(name)
-    assert.strictEqual((await Harness.ended(other, id)).State, "Completed")
-    const before = await Harness.detail(other, id)
-    frozen.kill("SIGCONT")
-    const began = Date.now()
-    await Harness.until("the thawed worker to stay harmless", 5000, () => {
-      assert.isTrue(Harness.nothingStopped(world), "the thawed worker stopped something again")
-      return Date.now() - began > 3000
-    })
-    const after = await Harness.detail(other, id)
-    assert.deepStrictEqual(after.operation, before.operation)
-    assert.strictEqual(after.evidence.phases.length, before.evidence.phases.length)
-    other.kill("SIGTERM")
-    await other.ended
-    frozen.kill("SIGKILL")
-    await frozen.ended
-  }, 60_000)
+  it(
+    "another instance finishes, and the thawed one stops nothing and writes nothing",
+    async () => {
+      const name = fresh()
+      const frozen = await Harness.startWorker(world, name)
+      const id = await takeQuorum(frozen, 6)
+      await Harness.holding(frozen, id)
+      frozen.kill("SIGSTOP")
+      const other = await startSoon(name)
+      assert.strictEqual((await Harness.ended(other, id)).State, "Completed")
+      const before = await Harness.detail(other, id)
+      frozen.kill("SIGCONT")
+      const began = Date.now()
+      await Harness.until("the thawed worker to stay harmless", 5000, () => {
+        assert.isTrue(Harness.nothingStopped(world), "the thawed worker stopped something again")
+        return Date.now() - began > 3000
+      })
+      const after = await Harness.detail(other, id)
+      assert.deepStrictEqual(after.operation, before.operation)
+      assert.strictEqual(after.evidence.phases.length, before.evidence.phases.length)
+      other.kill("SIGTERM")
+      await other.ended
+      frozen.kill("SIGKILL")
+      await frozen.ended
+    },
+    Harness.within(60_000)
+  )
 })
 
 /** Starts another instance on a store whose holder is frozen, again and again until its lease has run out. */

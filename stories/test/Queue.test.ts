@@ -18,9 +18,9 @@ beforeAll(async () => {
   partition = await Harness.partitionOf(worker, world)
   worker.kill("SIGTERM")
   await worker.ended
-}, 120_000)
+}, Harness.within(120_000))
 
-afterAll(() => Harness.close(world), 60_000)
+afterAll(() => Harness.close(world), Harness.within(60_000))
 
 interface Asked {
   readonly id: string
@@ -68,54 +68,62 @@ const assertNoneLost = async (worker: Harness.Worker, asked: ReadonlyArray<Asked
 }
 
 describe("five hundred operations", () => {
-  it("at once, fifty of them on the partition that one holds: one Completed, the others Faulted", async () => {
-    const worker = await Harness.startWorker(world, "wide.db")
-    const first: Asked = { id: randomUUID(), seconds: 6, service: "queue~raft", partition }
-    const rest = Array.from({ length: many - 1 }, (_, index): Asked => {
-      const here = index % 10 === 0
-      return { id: randomUUID(), seconds: 1, service: here ? "queue~raft" : `nowhere-${index}~raft`, partition }
-    })
-    const asked = [first, ...rest]
-    await startAll(worker, [first])
-    await Harness.holding(worker, first.id)
-    await startAll(worker, rest)
-    await untilAllEnded(worker, asked)
-    await assertNoneLost(worker, asked)
-    assert.strictEqual((await Harness.progress(worker, first.id)).State, "Completed")
-    for (const { id, service } of rest.filter((_, index) => index % 5 === 0)) {
-      const { InvokeQuorumLossResult, State } = await Harness.progress(worker, id)
-      // One that was looked up only after the first had ended finds the partition free.
-      if (State === "Completed") continue
-      assert.strictEqual(State, "Faulted")
-      const { refusals } = (await Harness.detail(worker, id)).evidence
-      const onIt = service === "queue~raft"
-      assert.strictEqual(refusals[0]!._tag, onIt ? "Busy" : "UnknownService")
-      assert.strictEqual(InvokeQuorumLossResult!.ErrorCode, onIt ? -2147017731 : -2147017779)
-    }
-    worker.kill("SIGTERM")
-    assert.strictEqual(await worker.ended, 0)
-    assert.isTrue(Harness.nothingStopped(world))
-  }, 120_000)
+  it(
+    "at once, fifty of them on the partition that one holds: one Completed, the others Faulted",
+    async () => {
+      const worker = await Harness.startWorker(world, "wide.db")
+      const first: Asked = { id: randomUUID(), seconds: 6, service: "queue~raft", partition }
+      const rest = Array.from({ length: many - 1 }, (_, index): Asked => {
+        const here = index % 10 === 0
+        return { id: randomUUID(), seconds: 1, service: here ? "queue~raft" : `nowhere-${index}~raft`, partition }
+      })
+      const asked = [first, ...rest]
+      await startAll(worker, [first])
+      await Harness.holding(worker, first.id)
+      await startAll(worker, rest)
+      await untilAllEnded(worker, asked)
+      await assertNoneLost(worker, asked)
+      assert.strictEqual((await Harness.progress(worker, first.id)).State, "Completed")
+      for (const { id, service } of rest.filter((_, index) => index % 5 === 0)) {
+        const { InvokeQuorumLossResult, State } = await Harness.progress(worker, id)
+        // One that was looked up only after the first had ended finds the partition free.
+        if (State === "Completed") continue
+        assert.strictEqual(State, "Faulted")
+        const { refusals } = (await Harness.detail(worker, id)).evidence
+        const onIt = service === "queue~raft"
+        assert.strictEqual(refusals[0]!._tag, onIt ? "Busy" : "UnknownService")
+        assert.strictEqual(InvokeQuorumLossResult!.ErrorCode, onIt ? -2147017731 : -2147017779)
+      }
+      worker.kill("SIGTERM")
+      assert.strictEqual(await worker.ended, 0)
+      assert.isTrue(Harness.nothingStopped(world))
+    },
+    Harness.within(120_000)
+  )
 
-  it("one at a time wait their turn in the order they came, and show Running until then", async () => {
-    const config = Harness.writeConfig(world, "narrow.yaml", {
-      limits: { concurrency: 1 },
-      clusters: { queue: world.lab.configuration }
-    })
-    const worker = await Harness.startWorker(world, "narrow.db", { config })
-    const asked = Array.from({ length: many }, (_, index): Asked => {
-      const here = index === 0 || index === 250 || index === many - 1
-      return { id: randomUUID(), seconds: here ? 1 : 0, service: here ? "queue~raft" : "nowhere~raft", partition }
-    })
-    await startAll(worker, asked)
-    assert.strictEqual((await Harness.progress(worker, asked[many - 1]!.id)).State, "Running")
-    await untilAllEnded(worker, asked)
-    await assertNoneLost(worker, asked)
-    for (const index of [0, 250, many - 1]) {
-      assert.strictEqual((await Harness.progress(worker, asked[index]!.id)).State, "Completed")
-    }
-    assert.lengthOf(await idsOf(worker, "&StateFilter=16"), many - 3)
-    worker.kill("SIGTERM")
-    assert.strictEqual(await worker.ended, 0)
-  }, 120_000)
+  it(
+    "one at a time wait their turn in the order they came, and show Running until then",
+    async () => {
+      const config = Harness.writeConfig(world, "narrow.yaml", {
+        limits: { concurrency: 1 },
+        clusters: { queue: world.lab.configuration }
+      })
+      const worker = await Harness.startWorker(world, "narrow.db", { config })
+      const asked = Array.from({ length: many }, (_, index): Asked => {
+        const here = index === 0 || index === 250 || index === many - 1
+        return { id: randomUUID(), seconds: here ? 1 : 0, service: here ? "queue~raft" : "nowhere~raft", partition }
+      })
+      await startAll(worker, asked)
+      assert.strictEqual((await Harness.progress(worker, asked[many - 1]!.id)).State, "Running")
+      await untilAllEnded(worker, asked)
+      await assertNoneLost(worker, asked)
+      for (const index of [0, 250, many - 1]) {
+        assert.strictEqual((await Harness.progress(worker, asked[index]!.id)).State, "Completed")
+      }
+      assert.lengthOf(await idsOf(worker, "&StateFilter=16"), many - 3)
+      worker.kill("SIGTERM")
+      assert.strictEqual(await worker.ended, 0)
+    },
+    Harness.within(120_000)
+  )
 })

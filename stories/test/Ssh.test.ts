@@ -36,50 +36,62 @@ suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd
       const plan = await Harness.inq("--endpoint", worker.endpoint, "plan", "far")
       return plan.code === 0
     })
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
     await Harness.close(world)
-  }, 60_000)
+  }, Harness.within(60_000))
 
-  it("lose their quorum and get it back, by keepers on that host", async () => {
-    const id = randomUUID()
-    const partition = await Harness.partitionOf(worker, world)
-    await Harness.startLoss(worker, world, { id, partition, seconds: 4 })
-    await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
-    const end = await Harness.ended(worker, id)
-    const { evidence } = await Harness.detail(worker, id)
-    assert.strictEqual(end.State, "Completed", JSON.stringify(evidence.notes))
-    assert.isTrue(evidence.fences.every(({ host }) => host === "node-1"))
-    assert.isTrue(Harness.nothingStopped(world))
-    assert.isTrue(fs.existsSync(path.join(sshd.state, "fences", id)), "the record is not on the far side")
-  }, 60_000)
+  it(
+    "lose their quorum and get it back, by keepers on that host",
+    async () => {
+      const id = randomUUID()
+      const partition = await Harness.partitionOf(worker, world)
+      await Harness.startLoss(worker, world, { id, partition, seconds: 4 })
+      await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
+      const end = await Harness.ended(worker, id)
+      const { evidence } = await Harness.detail(worker, id)
+      assert.strictEqual(end.State, "Completed", JSON.stringify(evidence.notes))
+      assert.isTrue(evidence.fences.every(({ host }) => host === "node-1"))
+      assert.isTrue(Harness.nothingStopped(world))
+      assert.isTrue(fs.existsSync(path.join(sshd.state, "fences", id)), "the record is not on the far side")
+    },
+    Harness.within(60_000)
+  )
 
-  it("are given back by their keepers when the connection and the worker are both gone", async () => {
-    const id = randomUUID()
-    const partition = await Harness.partitionOf(worker, world)
-    await Harness.startLoss(worker, world, { id, partition, seconds: 3 })
-    await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
-    Sshd.cut(sshd)
-    worker.kill("SIGKILL")
-    await worker.ended
-    assert.strictEqual(Harness.stoppedMembers(world).length, 2, "the end of a connection is no lift")
-    await Harness.until("nothing stopped", 15_000, () => Harness.nothingStopped(world))
-    worker = await Harness.startWorker(world, "far.db", { config })
-    await Harness.ended(worker, id, 60_000)
-  }, 90_000)
+  it(
+    "are given back by their keepers when the connection and the worker are both gone",
+    async () => {
+      const id = randomUUID()
+      const partition = await Harness.partitionOf(worker, world)
+      await Harness.startLoss(worker, world, { id, partition, seconds: 3 })
+      await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
+      Sshd.cut(sshd)
+      worker.kill("SIGKILL")
+      await worker.ended
+      assert.strictEqual(Harness.stoppedMembers(world).length, 2, "the end of a connection is no lift")
+      await Harness.until("nothing stopped", 15_000, () => Harness.nothingStopped(world))
+      worker = await Harness.startWorker(world, "far.db", { config })
+      await Harness.ended(worker, id, 60_000)
+    },
+    Harness.within(90_000)
+  )
 
-  it("are not touched while the host is away, which is what the operation then says", async () => {
-    const partition = await Harness.partitionOf(worker, world)
-    await Effect.runPromise(Scope.close(scope, Exit.void))
-    const id = randomUUID()
-    await Harness.startLoss(worker, world, { id, partition, seconds: 2 })
-    const end = await Harness.ended(worker, id, 60_000)
-    assert.strictEqual(end.State, "Faulted")
-    assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017796)
-    assert.isTrue(Harness.nothingStopped(world))
-    worker.kill("SIGTERM")
-    assert.strictEqual(await worker.ended, 0)
-  }, 90_000)
+  it(
+    "are not touched while the host is away, which is what the operation then says",
+    async () => {
+      const partition = await Harness.partitionOf(worker, world)
+      await Effect.runPromise(Scope.close(scope, Exit.void))
+      const id = randomUUID()
+      await Harness.startLoss(worker, world, { id, partition, seconds: 2 })
+      const end = await Harness.ended(worker, id, 60_000)
+      assert.strictEqual(end.State, "Faulted")
+      assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, -2147017796)
+      assert.isTrue(Harness.nothingStopped(world))
+      worker.kill("SIGTERM")
+      assert.strictEqual(await worker.ended, 0)
+    },
+    Harness.within(90_000)
+  )
 })

@@ -23,12 +23,12 @@ describe.skipIf(missing)("inq on a terminal, skipped where there is no Python to
   beforeAll(async () => {
     world = await Harness.open("etcd", "person")
     worker = await Harness.startWorker(world, "terminal.db")
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterAll(async () => {
     for (const child of typed) child.kill("SIGKILL")
     await Harness.close(world)
-  }, 60_000)
+  }, Harness.within(60_000))
 
   /** A hold that a person watches: what is shown so far, what to type, and how it ended. */
   const watch = async (seconds: number, environment: Readonly<Record<string, string>> = {}) => {
@@ -66,48 +66,60 @@ describe.skipIf(missing)("inq on a terminal, skipped where there is no Python to
     return { id, ended, shown: () => shown, asked, type: (text: string) => void child.stdin.write(text) }
   }
 
-  it("asks at the first Ctrl-C and goes on after `n`; the second one in a row cancels", async () => {
-    const person = await watch(60)
-    assert.include(person.shown(), "\r\u001B[K", "the live line is painted over")
-    assert.include(person.shown(), `${bold}Running`)
-    person.type(controlC)
-    await Harness.until("the question", 5000, () => person.asked() === 1)
-    assert.isFalse(Harness.nothingStopped(world), "asking must not end the hold")
-    person.type("n\r")
-    const before = person.shown().length
-    await Harness.until("the live line again", 5000, () => person.shown().slice(before).includes("Holding, "))
-    assert.strictEqual((await Harness.progress(worker, person.id)).State, "Running")
-    assert.isFalse(Harness.nothingStopped(world))
-    person.type(controlC)
-    await Harness.until("the question again", 5000, () => person.asked() === 2)
-    person.type(controlC)
-    assert.strictEqual(await person.ended, 130)
-    assert.match(person.shown(), /Cancelling .* waiting for the lift/)
-    assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
-    assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
-    await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
-  }, 60_000)
+  it(
+    "asks at the first Ctrl-C and goes on after `n`; the second one in a row cancels",
+    async () => {
+      const person = await watch(60)
+      assert.include(person.shown(), "\r\u001B[K", "the live line is painted over")
+      assert.include(person.shown(), `${bold}Running`)
+      person.type(controlC)
+      await Harness.until("the question", 5000, () => person.asked() === 1)
+      assert.isFalse(Harness.nothingStopped(world), "asking must not end the hold")
+      person.type("n\r")
+      const before = person.shown().length
+      await Harness.until("the live line again", 5000, () => person.shown().slice(before).includes("Holding, "))
+      assert.strictEqual((await Harness.progress(worker, person.id)).State, "Running")
+      assert.isFalse(Harness.nothingStopped(world))
+      person.type(controlC)
+      await Harness.until("the question again", 5000, () => person.asked() === 2)
+      person.type(controlC)
+      assert.strictEqual(await person.ended, 130)
+      assert.match(person.shown(), /Cancelling .* waiting for the lift/)
+      assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
+      assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
+      await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+    },
+    Harness.within(60_000)
+  )
 
-  it("cancels when the answer is yes", async () => {
-    const person = await watch(60)
-    person.type(controlC)
-    await Harness.until("the question", 5000, () => person.asked() === 1)
-    person.type("y\r")
-    assert.strictEqual(await person.ended, 130)
-    assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
-    assert.isTrue(Harness.nothingStopped(world))
-    await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
-  }, 60_000)
+  it(
+    "cancels when the answer is yes",
+    async () => {
+      const person = await watch(60)
+      person.type(controlC)
+      await Harness.until("the question", 5000, () => person.asked() === 1)
+      person.type("y\r")
+      assert.strictEqual(await person.ended, 130)
+      assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
+      assert.isTrue(Harness.nothingStopped(world))
+      await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+    },
+    Harness.within(60_000)
+  )
 
-  it("shows no colour where NO_COLOR is set, and ends as the operation does", async () => {
-    const person = await watch(2, { NO_COLOR: "1" })
-    assert.strictEqual(await person.ended, 0)
-    assert.include(person.shown(), "\r\u001B[K")
-    const escapes = person.shown().split("\u001B").slice(1)
-    assert.isTrue(
-      escapes.every((escape) => escape.startsWith("[K")),
-      "nothing but the painting over"
-    )
-    assert.match(person.shown(), new RegExp(`${person.id} ended Completed\\.`))
-  }, 60_000)
+  it(
+    "shows no colour where NO_COLOR is set, and ends as the operation does",
+    async () => {
+      const person = await watch(2, { NO_COLOR: "1" })
+      assert.strictEqual(await person.ended, 0)
+      assert.include(person.shown(), "\r\u001B[K")
+      const escapes = person.shown().split("\u001B").slice(1)
+      assert.isTrue(
+        escapes.every((escape) => escape.startsWith("[K")),
+        "nothing but the painting over"
+      )
+      assert.match(person.shown(), new RegExp(`${person.id} ended Completed\\.`))
+    },
+    Harness.within(60_000)
+  )
 })

@@ -65,14 +65,14 @@ export const suite = (system: System): void => {
     world = await Harness.open(system.system, system.lab)
     worker = await Harness.startWorker(world, "wrong.db", { config: await writeClusters(world) })
     partition = await Harness.partitionOf(worker, world)
-  }, 120_000)
+  }, Harness.within(120_000))
 
   afterEach(async () => {
     await Harness.until("nothing stopped", 20_000, () => Harness.nothingStopped(world))
     await Harness.until("writes are acknowledged", 30_000, () => Harness.writeCommits(world, 1000))
-  }, 60_000)
+  }, Harness.within(60_000))
 
-  afterAll(() => Harness.close(world), 60_000)
+  afterAll(() => Harness.close(world), Harness.within(60_000))
 
   const fill = (ask: Ask): Required<Ask> => ({
     cluster: system.lab,
@@ -237,29 +237,37 @@ export const suite = (system: System): void => {
       { what: "a cluster of which one member is not configured", ask: { cluster: "partial" }, ...system.partial }
     ]
 
-    for (const row of rows) it(`(${row.what}) is refused by every front`, () => refusedEverywhere(row), 60_000)
+    for (const row of rows)
+      it(`(${row.what}) is refused by every front`, () => refusedEverywhere(row), Harness.within(60_000))
 
-    it("about an operation that is not there is answered 404 by every front", async () => {
-      const id = randomUUID()
-      const asked = [
-        ["GET", `/Faults/Services/a~b/$/GetPartitions/${id}/$/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`],
-        ["POST", `/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=false`],
-        ["POST", `/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=true`],
-        ["GET", `/v1/operations/${id}`],
-        ["GET", `/v1/operations/${id}/events`],
-        ["POST", `/v1/operations/${id}/cancel`]
-      ] as const
-      for (const [method, at] of asked) {
-        const answer = await Harness.call(worker, method, at)
-        assert.deepStrictEqual([answer.status, answer.code], [404, "FABRIC_E_KEY_NOT_FOUND"], at)
-        assert.include(answer.message, id)
-      }
-      for (const command of [["show"], ["watch"], ["cancel"], ["cancel", "--force"]]) {
-        const { code, stderr } = await inq(...command, id)
-        assert.strictEqual(code, 3, command.join(" "))
-        assert.include(stderr, id)
-      }
-    }, 30_000)
+    it(
+      "about an operation that is not there is answered 404 by every front",
+      async () => {
+        const id = randomUUID()
+        const asked = [
+          [
+            "GET",
+            `/Faults/Services/a~b/$/GetPartitions/${id}/$/GetQuorumLossProgress?api-version=6.0&OperationId=${id}`
+          ],
+          ["POST", `/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=false`],
+          ["POST", `/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=true`],
+          ["GET", `/v1/operations/${id}`],
+          ["GET", `/v1/operations/${id}/events`],
+          ["POST", `/v1/operations/${id}/cancel`]
+        ] as const
+        for (const [method, at] of asked) {
+          const answer = await Harness.call(worker, method, at)
+          assert.deepStrictEqual([answer.status, answer.code], [404, "FABRIC_E_KEY_NOT_FOUND"], at)
+          assert.include(answer.message, id)
+        }
+        for (const command of [["show"], ["watch"], ["cancel"], ["cancel", "--force"]]) {
+          const { code, stderr } = await inq(...command, id)
+          assert.strictEqual(code, 3, command.join(" "))
+          assert.include(stderr, id)
+        }
+      },
+      Harness.within(30_000)
+    )
   })
 
   describe(`on ${system.system}, while an operation holds the partition`, () => {
@@ -269,73 +277,81 @@ export const suite = (system: System): void => {
     const ownCancel = (id: string, force: boolean) =>
       Harness.call(worker, "POST", `/v1/operations/${id}/cancel?force=${force}`)
 
-    it("others are Busy, its id is taken, force comes too early, and its end refuses a cancel", async () => {
-      const ask: Ask = { id: first, duration: 60 }
-      assert.strictEqual((await onFabric(ask)).status, 202)
-      await Harness.holding(worker, first)
-      const held = Harness.stoppedMembers(world)
+    it(
+      "others are Busy, its id is taken, force comes too early, and its end refuses a cancel",
+      async () => {
+        const ask: Ask = { id: first, duration: 60 }
+        assert.strictEqual((await onFabric(ask)).status, 202)
+        await Harness.holding(worker, first)
+        const held = Harness.stoppedMembers(world)
 
-      const second = randomUUID()
-      assert.strictEqual((await onFabric({ id: second })).status, 202)
-      const end = await Harness.ended(worker, second)
-      assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, hresult.invalidOperation)
-      assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
-      const own = await onV1({})
-      assert.deepStrictEqual([own.status, own.code, own.refusal], [409, invalid, "Busy"])
-      assert.match(own.message, new RegExp(`busy with operation ${first}.*wait for its end or cancel it`))
-      const told = await withInq({})
-      assert.strictEqual(told.code, 3)
-      assert.include(told.stderr, first)
+        const second = randomUUID()
+        assert.strictEqual((await onFabric({ id: second })).status, 202)
+        const end = await Harness.ended(worker, second)
+        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, hresult.invalidOperation)
+        assert.strictEqual((await Harness.detail(worker, second)).evidence.refusals[0]!._tag, "Busy")
+        const own = await onV1({})
+        assert.deepStrictEqual([own.status, own.code, own.refusal], [409, invalid, "Busy"])
+        assert.match(own.message, new RegExp(`busy with operation ${first}.*wait for its end or cancel it`))
+        const told = await withInq({})
+        assert.strictEqual(told.code, 3)
+        assert.include(told.stderr, first)
 
-      const taken = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
-      for (const again of [ask, { ...ask, duration: 7 }]) {
-        const answer = await onFabric(again)
-        assert.deepStrictEqual([answer.status, answer.code], [409, taken])
-        assert.include(answer.message, first)
-      }
-      const replayed = await onV1(ask)
-      assert.strictEqual(replayed.status, 200)
-      assert.isTrue((replayed.body as { readonly replayed: boolean }).replayed)
-      const other = await onV1({ ...ask, duration: 7 })
-      assert.deepStrictEqual([other.status, other.code], [409, taken])
-      assert.match((await withInq(ask)).stdout, /started before/)
-      assert.strictEqual((await withInq({ ...ask, duration: 7 })).code, 3)
-
-      const early = "FABRIC_E_INVALID_TEST_COMMAND_STATE"
-      const forced = await cancel(first, true)
-      assert.deepStrictEqual([forced.status, forced.code], [400, early])
-      assert.match(forced.message, /force needs a graceful cancel first/)
-      const ownForced = await ownCancel(first, true)
-      assert.deepStrictEqual([ownForced.status, ownForced.code], [409, early])
-      const inqForced = await inq("cancel", "--force", first)
-      assert.strictEqual(inqForced.code, 3)
-      assert.match(inqForced.stderr, /force needs a graceful cancel first/)
-
-      assert.deepStrictEqual(Harness.stoppedMembers(world), held, "none of that touched the hold")
-      assert.deepStrictEqual(await Harness.progress(worker, first), { State: "Running" })
-      assert.strictEqual((await cancel(first, false)).status, 200)
-      assert.deepStrictEqual(await Harness.ended(worker, first), { State: "Cancelled" })
-      for (const force of [false, true]) {
-        for (const answer of [await cancel(first, force), await ownCancel(first, force)]) {
-          assert.deepStrictEqual([answer.status, answer.code], [404, "FABRIC_E_KEY_NOT_FOUND"])
+        const taken = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
+        for (const again of [ask, { ...ask, duration: 7 }]) {
+          const answer = await onFabric(again)
+          assert.deepStrictEqual([answer.status, answer.code], [409, taken])
+          assert.include(answer.message, first)
         }
-      }
-      assert.strictEqual((await inq("cancel", first)).code, 3)
-      assert.deepStrictEqual(await Harness.progress(worker, first), { State: "Cancelled" })
-    }, 90_000)
+        const replayed = await onV1(ask)
+        assert.strictEqual(replayed.status, 200)
+        assert.isTrue((replayed.body as { readonly replayed: boolean }).replayed)
+        const other = await onV1({ ...ask, duration: 7 })
+        assert.deepStrictEqual([other.status, other.code], [409, taken])
+        assert.match((await withInq(ask)).stdout, /started before/)
+        assert.strictEqual((await withInq({ ...ask, duration: 7 })).code, 3)
 
-    it("a voter that goes on ends it as a Mismatch, told by every front", async () => {
-      const id = randomUUID()
-      assert.strictEqual((await onFabric({ id, duration: 60 })).status, 202)
-      await Harness.holding(worker, id)
-      const [stopped] = Harness.stoppedMembers(world)
-      Harness.wake(world.lab.members.find(({ name }) => name === stopped)!.pid)
-      assert.strictEqual((await Harness.ended(worker, id)).InvokeQuorumLossResult!.ErrorCode, -2147467260)
-      const { evidence } = await Harness.detail(worker, id)
-      assert.isTrue(evidence.verdicts.some(({ about, outcome }) => about === "Hold" && outcome === "Mismatch"))
-      assert.match((await inq("show", id)).stdout, /Hold\s+Mismatch/)
-      assert.strictEqual((await inq("watch", id)).code, 4)
-    }, 60_000)
+        const early = "FABRIC_E_INVALID_TEST_COMMAND_STATE"
+        const forced = await cancel(first, true)
+        assert.deepStrictEqual([forced.status, forced.code], [400, early])
+        assert.match(forced.message, /force needs a graceful cancel first/)
+        const ownForced = await ownCancel(first, true)
+        assert.deepStrictEqual([ownForced.status, ownForced.code], [409, early])
+        const inqForced = await inq("cancel", "--force", first)
+        assert.strictEqual(inqForced.code, 3)
+        assert.match(inqForced.stderr, /force needs a graceful cancel first/)
+
+        assert.deepStrictEqual(Harness.stoppedMembers(world), held, "none of that touched the hold")
+        assert.deepStrictEqual(await Harness.progress(worker, first), { State: "Running" })
+        assert.strictEqual((await cancel(first, false)).status, 200)
+        assert.deepStrictEqual(await Harness.ended(worker, first), { State: "Cancelled" })
+        for (const force of [false, true]) {
+          for (const answer of [await cancel(first, force), await ownCancel(first, force)]) {
+            assert.deepStrictEqual([answer.status, answer.code], [404, "FABRIC_E_KEY_NOT_FOUND"])
+          }
+        }
+        assert.strictEqual((await inq("cancel", first)).code, 3)
+        assert.deepStrictEqual(await Harness.progress(worker, first), { State: "Cancelled" })
+      },
+      Harness.within(90_000)
+    )
+
+    it(
+      "a voter that goes on ends it as a Mismatch, told by every front",
+      async () => {
+        const id = randomUUID()
+        assert.strictEqual((await onFabric({ id, duration: 60 })).status, 202)
+        await Harness.holding(worker, id)
+        const [stopped] = Harness.stoppedMembers(world)
+        Harness.wake(world.lab.members.find(({ name }) => name === stopped)!.pid)
+        assert.strictEqual((await Harness.ended(worker, id)).InvokeQuorumLossResult!.ErrorCode, -2147467260)
+        const { evidence } = await Harness.detail(worker, id)
+        assert.isTrue(evidence.verdicts.some(({ about, outcome }) => about === "Hold" && outcome === "Mismatch"))
+        assert.match((await inq("show", id)).stdout, /Hold\s+Mismatch/)
+        assert.strictEqual((await inq("watch", id)).code, 4)
+      },
+      Harness.within(60_000)
+    )
   })
 
   describe(`on ${system.system}, a group that is not whole`, () => {
@@ -367,15 +383,23 @@ export const suite = (system: System): void => {
       }
     }
 
-    it("because a member is down is refused as degraded, naming it", () => {
-      const says = /degraded already: \w+ down.*Bring every member back first/
-      return without(1, { ...guardRow("", "Degraded", says, 409) })
-    }, 60_000)
+    it(
+      "because a member is down is refused as degraded, naming it",
+      () => {
+        const says = /degraded already: \w+ down.*Bring every member back first/
+        return without(1, { ...guardRow("", "Degraded", says, 409) })
+      },
+      Harness.within(60_000)
+    )
 
-    it("because its quorum is gone is refused as lost", () => {
-      const says = /quorum is lost already: \d up, \d needed.*repair the group first/
-      return without(2, { ...guardRow("", "AlreadyLost", says, 409) })
-    }, 60_000)
+    it(
+      "because its quorum is gone is refused as lost",
+      () => {
+        const says = /quorum is lost already: \d up, \d needed.*repair the group first/
+        return without(2, { ...guardRow("", "AlreadyLost", says, 409) })
+      },
+      Harness.within(60_000)
+    )
   })
 
   describe(`a worker for ${system.system}`, () => {
@@ -391,71 +415,87 @@ export const suite = (system: System): void => {
       }
     }
 
-    it("with broken YAML, or a wrong key of the system's own, tells file, line and key", async () => {
-      const broken = path.join(world.folder, "broken.yaml")
-      fs.writeFileSync(broken, "listen: 127.0.0.1:0\nclusters:\n  a: [\n")
-      assert.match(await refusedToRun(broken), /ended with 2 .*broken\.yaml:\d+: /s)
-      const [cluster, told] = system.broken
-      const wrong = Harness.writeConfig(world, "wrong.yaml", { clusters: { a: cluster } })
-      const message = await refusedToRun(wrong)
-      assert.match(message, /ended with 2 .*wrong\.yaml:\d+: clusters\.a\./s)
-      assert.include(message, told)
-    }, 30_000)
+    it(
+      "with broken YAML, or a wrong key of the system's own, tells file, line and key",
+      async () => {
+        const broken = path.join(world.folder, "broken.yaml")
+        fs.writeFileSync(broken, "listen: 127.0.0.1:0\nclusters:\n  a: [\n")
+        assert.match(await refusedToRun(broken), /ended with 2 .*broken\.yaml:\d+: /s)
+        const [cluster, told] = system.broken
+        const wrong = Harness.writeConfig(world, "wrong.yaml", { clusters: { a: cluster } })
+        const message = await refusedToRun(wrong)
+        assert.match(message, /ended with 2 .*wrong\.yaml:\d+: clusters\.a\./s)
+        assert.include(message, told)
+      },
+      Harness.within(30_000)
+    )
 
-    it("whose port is in use, whose store cannot be written or is held by another, ends and says so", async () => {
-      const port = new URL(worker.endpoint).port
-      assert.match(await refusedToRun(world.config, "--listen", `127.0.0.1:${port}`), /ended with 4 .*in use/s)
-      assert.match(
-        await refusedToRun(world.config, "--store", "sqlite:/proc/nowhere/worker.db"),
-        /ended with 3 .*\/proc\/nowhere.*Check that its directory exists and that the worker may write there/s
-      )
-      const store = path.join(world.folder, "wrong.db")
-      const second = await refusedToRun(world.config, "--store", `sqlite:${store}`)
-      assert.match(second, /ended with 3 .*held by another worker\. Stop that worker, or give this one a store/s)
-      assert.include(second, store)
-      assert.strictEqual((await Harness.call(worker, "GET", "/healthz")).status, 200)
-    }, 30_000)
+    it(
+      "whose port is in use, whose store cannot be written or is held by another, ends and says so",
+      async () => {
+        const port = new URL(worker.endpoint).port
+        assert.match(await refusedToRun(world.config, "--listen", `127.0.0.1:${port}`), /ended with 4 .*in use/s)
+        assert.match(
+          await refusedToRun(world.config, "--store", "sqlite:/proc/nowhere/worker.db"),
+          /ended with 3 .*\/proc\/nowhere.*Check that its directory exists and that the worker may write there/s
+        )
+        const store = path.join(world.folder, "wrong.db")
+        const second = await refusedToRun(world.config, "--store", `sqlite:${store}`)
+        assert.match(second, /ended with 3 .*held by another worker\. Stop that worker, or give this one a store/s)
+        assert.include(second, store)
+        assert.strictEqual((await Harness.call(worker, "GET", "/healthz")).status, 200)
+      },
+      Harness.within(30_000)
+    )
 
-    it("whose store lies within what would be cut refuses the plan", async () => {
-      const { fences } = (
-        (await Harness.call(worker, "POST", "/v1/plan", requestFor(system.lab, 1000))).body as Preview
-      ).plan!
-      const { dataDirectory } = world.lab.members.find(({ name }) => name === fences[0]!.member)!
-      // Through a link, which must not hide where the store really is.
-      const link = path.join(world.folder, "elsewhere")
-      fs.symlinkSync(dataDirectory, link)
-      const store = path.join(link, "inquorate", "worker.db")
-      const inside = await Harness.startWorker(world, "unused.db", { arguments: ["--store", `sqlite:${store}`] })
-      try {
-        const own = await Harness.call(inside, "PUT", `/v1/operations/${randomUUID()}`, requestFor(system.lab, 1000))
-        assert.deepStrictEqual([own.status, own.code, own.refusal], [422, invalid, "StoreInside"], own.message)
-        assert.match(own.message, new RegExp(`store lies on ${fences[0]!.member}, inside the cut\\. Keep the store`))
-        const told = await Harness.inq("--endpoint", inside.endpoint, "start", system.lab, "--duration", "1s")
-        assert.strictEqual(told.code, 3)
-        const id = randomUUID()
-        const asked = await Harness.startLoss(inside, world, { id, partition, seconds: 1 })
-        assert.strictEqual(asked.status, 202)
-        const end = await Harness.ended(inside, id)
-        assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, hresult.invalidOperation)
-        assert.strictEqual((await Harness.detail(inside, id)).evidence.refusals[0]!._tag, "StoreInside")
-      } finally {
-        inside.kill("SIGTERM")
-        await inside.ended
-        fs.rmSync(path.join(dataDirectory, "inquorate"), { recursive: true, force: true })
-      }
-    }, 60_000)
+    it(
+      "whose store lies within what would be cut refuses the plan",
+      async () => {
+        const { fences } = (
+          (await Harness.call(worker, "POST", "/v1/plan", requestFor(system.lab, 1000))).body as Preview
+        ).plan!
+        const { dataDirectory } = world.lab.members.find(({ name }) => name === fences[0]!.member)!
+        // Through a link, which must not hide where the store really is.
+        const link = path.join(world.folder, "elsewhere")
+        fs.symlinkSync(dataDirectory, link)
+        const store = path.join(link, "inquorate", "worker.db")
+        const inside = await Harness.startWorker(world, "unused.db", { arguments: ["--store", `sqlite:${store}`] })
+        try {
+          const own = await Harness.call(inside, "PUT", `/v1/operations/${randomUUID()}`, requestFor(system.lab, 1000))
+          assert.deepStrictEqual([own.status, own.code, own.refusal], [422, invalid, "StoreInside"], own.message)
+          assert.match(own.message, new RegExp(`store lies on ${fences[0]!.member}, inside the cut\\. Keep the store`))
+          const told = await Harness.inq("--endpoint", inside.endpoint, "start", system.lab, "--duration", "1s")
+          assert.strictEqual(told.code, 3)
+          const id = randomUUID()
+          const asked = await Harness.startLoss(inside, world, { id, partition, seconds: 1 })
+          assert.strictEqual(asked.status, 202)
+          const end = await Harness.ended(inside, id)
+          assert.strictEqual(end.InvokeQuorumLossResult!.ErrorCode, hresult.invalidOperation)
+          assert.strictEqual((await Harness.detail(inside, id)).evidence.refusals[0]!._tag, "StoreInside")
+        } finally {
+          inside.kill("SIGTERM")
+          await inside.ended
+          fs.rmSync(path.join(dataDirectory, "inquorate"), { recursive: true, force: true })
+        }
+      },
+      Harness.within(60_000)
+    )
 
-    it("has lost nothing of what it accepted, and still does its work", async () => {
-      const before = await Harness.operations(worker)
-      assert.isAtLeast(before.length, 10)
-      assert.isTrue(before.every(({ State }) => State === "Faulted" || State === "Cancelled"))
-      const { code, stderr } = await inq("start", system.lab, "--duration", "1s", "--watch")
-      assert.strictEqual(code, 0, stderr)
-      const after = await Harness.operations(worker)
-      assert.deepStrictEqual(after.slice(0, -1), before)
-      assert.strictEqual(after.at(-1)!.State, "Completed")
-      assert.notMatch(worker.log(), /level=(ERROR|FATAL)/i)
-    }, 60_000)
+    it(
+      "has lost nothing of what it accepted, and still does its work",
+      async () => {
+        const before = await Harness.operations(worker)
+        assert.isAtLeast(before.length, 10)
+        assert.isTrue(before.every(({ State }) => State === "Faulted" || State === "Cancelled"))
+        const { code, stderr } = await inq("start", system.lab, "--duration", "1s", "--watch")
+        assert.strictEqual(code, 0, stderr)
+        const after = await Harness.operations(worker)
+        assert.deepStrictEqual(after.slice(0, -1), before)
+        assert.strictEqual(after.at(-1)!.State, "Completed")
+        assert.notMatch(worker.log(), /level=(ERROR|FATAL)/i)
+      },
+      Harness.within(60_000)
+    )
   })
 
   const requestFor = (cluster: string, hold: number) => ({

@@ -3,6 +3,7 @@
  * begins with a look, never arms what another ordered, and never makes a hold longer.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { grace } from "@inquorate/core/Operation"

@@ -5,6 +5,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
+import { factor } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -18,7 +19,8 @@ export const useState = (): void => {
     process.env.INQUORATE_STATE = state
   })
   afterAll(async () => {
-    for (let turn = 0; turn < 200 && ours().length > 0; turn++) await new Promise((resume) => setTimeout(resume, 50))
+    for (let turn = 0; turn < 200 * factor && ours().length > 0; turn++)
+      await new Promise((resume) => setTimeout(resume, 50))
     assert.deepStrictEqual(ours(), [], "a keeper is left")
     fs.rmSync(state, { recursive: true, force: true })
   })
@@ -37,14 +39,14 @@ export const orderFor = Effect.fnUntraced(function* (
     process,
     epoch: 1,
     deadline: (yield* Clock.currentTimeMillis) + (changes.hold ?? 20_000),
-    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000
+    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000 * factor
   }
   return order
 })
 
 /** The state of a fence once it is off. */
 export const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector) {
-  for (let turn = 0; turn < 200; turn++) {
+  for (let turn = 0; turn < 200 * factor; turn++) {
     const state = yield* (
       injector
         .inspect(order.process.host, order.fence, 1)
@@ -54,13 +56,13 @@ export const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: I
     if (state._tag === "Lifted") return state
     yield* Effect.sleep(100)
   }
-  return assert.fail("nobody ended the fence within 20 s")
+  return assert.fail("nobody ended the fence in time")
 })
 
 /** Waits until something is so, 15 s at most. */
 export const until = Effect.fnUntraced(function* (what: string, condition: () => boolean) {
-  for (let turn = 0; turn < 1500 && !condition(); turn++) yield* Effect.sleep(10)
-  assert.isTrue(condition(), `it did not come to be within 15 s: ${what}`)
+  for (let turn = 0; turn < 1500 * factor && !condition(); turn++) yield* Effect.sleep(10)
+  assert.isTrue(condition(), `it did not come to be in time: ${what}`)
 })
 
 /** The host's own record of a fence. */

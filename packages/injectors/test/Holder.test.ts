@@ -11,6 +11,7 @@ import type { Host } from "@inquorate/core/Host"
 import type { FenceId, FenceOrder, FenceState } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { factor } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Programs from "../src/Programs.ts"
@@ -380,7 +381,7 @@ const ended = Effect.fnUntraced(function* (order: FenceOrder) {
 })
 
 const until = Effect.fnUntraced(function* (condition: () => boolean) {
-  for (let turn = 0; turn < 2000 && !condition(); turn++) yield* Effect.sleep(5)
+  for (let turn = 0; turn < 2000 * factor && !condition(); turn++) yield* Effect.sleep(5)
   assert.isTrue(condition(), "it did not come to be within 10 s")
 })
 

@@ -14,6 +14,7 @@ import type { Grade } from "@inquorate/core/Plan"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { factor } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -489,7 +490,7 @@ const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector
 })
 
 const until = Effect.fnUntraced(function* (condition: () => boolean) {
-  for (let turn = 0; turn < 1000 && !condition(); turn++) yield* Effect.sleep(10)
+  for (let turn = 0; turn < 1000 * factor && !condition(); turn++) yield* Effect.sleep(10)
   assert.isTrue(condition(), "it did not come to be within 10 s")
 })
 

@@ -156,11 +156,7 @@ export const cutOf = (
     )
     const fences = prepared.map(({ fence }) => fence)
     const took = Math.max(0, ...prepared.map((one) => one.took))
-    const warnings = [
-      ...(topology.warnings ?? []),
-      ...prepared.flatMap((one) => one.warnings),
-      ...slowness(prepared)
-    ]
+    const warnings = [...(topology.warnings ?? []), ...prepared.flatMap((one) => one.warnings), ...slowness(prepared)]
     const of = { ...asked, clusters: [cluster.name] }
     const crowd = yield* crowdRefusals(ground.guards, ground.store, of, fences, options)
     yield* Effect.forEach(crowd, insist, { discard: true })

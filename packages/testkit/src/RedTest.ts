@@ -1,0 +1,23 @@
+/**
+ * Before every test: one that fails prints what the machine was doing, since on a machine that is busy or slow that is
+ * half of the answer. Vitest loads this file into every test file.
+ */
+import { spawnSync } from "node:child_process"
+import { cpus, loadavg } from "node:os"
+import { beforeEach } from "vitest"
+import { factor } from "./Pace.ts"
+
+const timeToStart = (program: string, arguments_: ReadonlyArray<string>): string => {
+  const began = performance.now()
+  spawnSync(program, arguments_, { stdio: "ignore" })
+  return `${Math.round(performance.now() - began)} ms`
+}
+
+beforeEach(({ onTestFailed }) => {
+  onTestFailed(({ task }) => {
+    const load = loadavg().map((value) => value.toFixed(1))
+    process.stderr.write(
+      `while "${task.name}" failed: load ${load.join(", ")} on ${cpus().length} cores, a shell started in ${timeToStart("sh", ["-c", ":"])}, Node in ${timeToStart(process.execPath, ["-e", "0"])}, bounds were multiplied by ${factor}\n`
+    )
+  })
+})
