@@ -1,8 +1,10 @@
-// Writes docs/schema/worker.schema.json from the schemas that a worker reads its configuration with.
+// Writes docs/schema from the schemas that a worker reads its configuration and the answers of look commands with.
 // Usage: node scripts/config-schema.mjs
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { workerSchema } from "../apps/worker/src/ConfigSchema.ts"
+import { lookSchema, workerSchema } from "../apps/worker/src/ConfigSchema.ts"
 import { root } from "./process.mjs"
 
-writeFileSync(join(root, "docs/schema/worker.schema.json"), `${JSON.stringify(workerSchema(), null, 2)}\n`)
+for (const [name, schema] of Object.entries({ worker: workerSchema(), "command-look": lookSchema() })) {
+  writeFileSync(join(root, `docs/schema/${name}.schema.json`), `${JSON.stringify(schema, null, 2)}\n`)
+}

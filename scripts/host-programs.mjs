@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** The packages that have programs for hosts. */
-export const packages = ["injectors"]
+export const packages = ["injectors", "targets"]
 
 /** The text of one file without its head. */
 const bodyOf = (folder, file) => {

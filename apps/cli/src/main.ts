@@ -24,6 +24,7 @@ import * as Help from "./Help.ts"
 import { lab } from "./Labs.ts"
 import { cancel, list, plan, show, start, watch } from "./Operate.ts"
 import { complain } from "./Screen.ts"
+import { target } from "./TargetCheck.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 const inq = root.pipe(
@@ -42,6 +43,7 @@ const inq = root.pipe(
     partitions,
     clusters,
     healthCommand,
+    target,
     lab,
     doctor
   ])

@@ -206,3 +206,48 @@ describe("against a Service Fabric gateway", () => {
     })
   )
 })
+
+describe("a cluster's configuration on trial", () => {
+  const check = (name: string, text: string) => {
+    fs.writeFileSync(path.join(folder, name), text)
+    return inq("http://127.0.0.1:1", "target", "check", path.join(folder, name))
+  }
+  const looked = (up: boolean) =>
+    JSON.stringify({
+      id: "x",
+      members: ["a", "b", "c"].map((name) => ({ name, role: name === "a" ? "leader" : "follower", up }))
+    })
+  const configured = (up: boolean, write: string) =>
+    JSON.stringify({ system: "command", look: `echo '${looked(up)}'`, write, members: [{ name: "a" }] })
+
+  it.live("tells members, writes and what is missing", () =>
+    Effect.gen(function* () {
+      const { code, out } = yield* check("unplaced.yaml", configured(true, "true"))
+      assert.strictEqual(code, exitCodes.refused, out)
+      assert.include(out, "majority of 3, Healthy")
+      assert.include(out, "write: acknowledged")
+      assert.include(out, "a cannot be taken out: no host is configured for this member")
+    })
+  )
+
+  it.live("says which part does not work", () =>
+    Effect.gen(function* () {
+      const lost = yield* check("lost.yaml", configured(false, "echo refused no leader"))
+      assert.strictEqual(lost.code, exitCodes.refused)
+      assert.include(lost.out, "write: refused")
+      assert.include(lost.out, "not every write was acknowledged")
+      const dead = yield* check(
+        "dead.yaml",
+        '{ system: command, look: "exit 1", write: "true", members: [{ name: a }] }'
+      )
+      assert.strictEqual(dead.code, exitCodes.unreachable)
+      assert.include(dead.error, "it ended with 1")
+      const wrong = yield* check("wrong.yaml", '{ system: command, look: "true", members: [] }')
+      assert.strictEqual(wrong.code, exitCodes.usage)
+      assert.include(wrong.error, "write")
+      const absent = yield* inq("http://127.0.0.1:1", "target", "check", path.join(folder, "absent.yaml"))
+      assert.strictEqual(absent.code, exitCodes.usage)
+      assert.include(absent.error, "no such file")
+    })
+  )
+})

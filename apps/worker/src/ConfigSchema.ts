@@ -2,6 +2,7 @@
  * The JSON Schema of a worker's configuration file, for editors and for programs that write one. Made from the very
  * schemas that `Config.ts` reads the file with; `docs/schema/worker.schema.json` is this value, written down.
  */
+import { Looked } from "@inquorate/targets/Command"
 import { modules } from "@inquorate/targets/Registry"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
@@ -30,6 +31,21 @@ export const workerSchema = (): JsonSchema.JsonSchema => {
       { ...file.definitions },
       ...systems.map(({ definitions, schema, system }) => ({ ...definitions, [system]: schema }))
     )
+  }
+}
+
+/** The JSON Schema (draft 2020-12) of what the look command of a `system: command` cluster prints. */
+export const lookSchema = (): JsonSchema.JsonSchema => {
+  const { definitions, properties, required } = read(Looked)
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: location.replace("worker.schema", "command-look.schema"),
+    title: "What the look command of a cluster prints",
+    type: "object",
+    properties,
+    required,
+    additionalProperties: false,
+    ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions })
   }
 }
 

@@ -1,0 +1,25 @@
+# Which process a number names: $1 its data directory, $2 a file that holds the number or nothing, $3 the number or
+# nothing. Prints `process PID START`, then the directory and the executable with their links resolved, a line each; else
+# the word `folder` or `file` for what could not be read, or nothing where there is no such process.
+# shellcheck shell=sh
+
+directory=$(cd -P -- "$1" 2>/dev/null && pwd -P) || {
+  echo folder
+  exit 0
+}
+pid=$3
+[ -n "$pid" ] || [ -z "$2" ] || read -r pid 2>/dev/null <"$2"
+case $pid in
+  '' | *[!0-9]* | ???????????*)
+    echo file
+    exit 0
+    ;;
+esac
+# The process's own name may hold anything, line ends too; what follows the last ") " is the kernel's.
+stat=
+while IFS= read -r part; do stat="$stat$part "; done 2>/dev/null <"/proc/$pid/stat"
+case $stat in *') '*) ;; *) exit 0 ;; esac
+# shellcheck disable=SC2086 # the kernel's own numbers are to be split
+set -- ${stat##*) }
+executable=$(readlink "/proc/$pid/exe" 2>/dev/null) || exit 0
+printf 'process %s %s\n%s\n%s\n' "$pid" "${20}" "$directory" "$executable"

@@ -1,0 +1,52 @@
+/**
+ * The process that a number or a file with a number names on a host, with what makes it that process and no other. That it
+ * serves the data directory is proved by the host again before it is touched.
+ */
+import type { Host } from "@inquorate/core/Host"
+import type { ProcessRef } from "@inquorate/core/Topology"
+import * as Effect from "effect/Effect"
+import * as Programs from "./Programs.ts"
+
+/** What names the process. */
+export interface Named {
+  readonly dataDirectory: string
+  /** The number, where it is known. */
+  readonly pid: number | undefined
+  /** The absolute path of a file whose first line is the number. */
+  readonly pidFile: string | undefined
+}
+
+/** The process, or in words for a person why it was not found. */
+export type Located =
+  | { readonly process: ProcessRef; readonly problem: "" }
+  | { readonly process: null; readonly problem: string }
+
+/** Looks on the host; bounded by `timeout` ms. */
+export const locate = (host: Host, named: Named, timeout: number): Effect.Effect<Located> => {
+  const { dataDirectory, pid, pidFile } = named
+  if (pid === undefined && pidFile === undefined) {
+    return Effect.succeed(problem("neither the look command tells its pid nor is a pidFile configured"))
+  }
+  return host.run(Programs.namedProcess, [dataDirectory, pidFile ?? "", String(pid ?? "")], { timeout }).pipe(
+    Effect.map(({ stdout }) => judge(host.label, named, stdout)),
+    Effect.catch(({ detail, reason }) => Effect.succeed(problem(`host ${host.label}: ${reason}, ${detail}`)))
+  )
+}
+
+// --- internal ---
+
+const problem = (text: string): Located => ({ process: null, problem: text })
+
+const judge = (host: string, { dataDirectory, pid, pidFile }: Named, output: string): Located => {
+  const lines = output.split("\n")
+  const [word = "", number = "", startTime = ""] = (lines[0] ?? "").split(" ")
+  const told = pid ?? (number === "" ? pidFile : number)
+  if (word === "folder") return problem(`${dataDirectory} is no folder on host ${host} that our user may see`)
+  if (word === "file") return problem(`${pidFile} on host ${host} holds no process number, or cannot be read`)
+  if (word !== "process") return problem(`process ${told} is not there on host ${host}, or cannot be looked at`)
+  const [, directory = "", executable = "", ...rest] = lines
+  if (!executable.startsWith("/") || !directory.startsWith("/") || rest.join("") !== "") {
+    return problem(`process ${told} runs a file whose name cannot be taken`)
+  }
+  return { process: { host, pid: Number(number), startTime, executable, dataDirectory: directory }, problem: "" }
+}

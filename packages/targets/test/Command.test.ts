@@ -1,0 +1,326 @@
+/**
+ * Goal: any system can be a target by two commands of the user's, and what they say wrongly is told. Method: commands that
+ * print what a test wants; then the recipes of the documentation, taken from their pages, on real servers.
+ */
+import * as LocalHost from "@inquorate/injectors/LocalHost"
+import { targetContract, type TargetLab } from "@inquorate/testkit/TargetContract"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import { command, CommandSettings } from "../src/Command.ts"
+import { outcomeWord, read } from "../src/CommandAnswer.ts"
+
+const hosts = new Map([["local", LocalHost.make("local")]])
+const decode = Schema.decodeUnknownSync(CommandSettings)
+const open = (settings: unknown) => command.make("any", decode(settings), hosts)
+
+const member = (name: string, role: string, up = true) => ({ name, role, up })
+const three = { id: "x", members: [member("a", "leader"), member("b", "follower"), member("c", "follower")] }
+const printing = (value: unknown) => `printf '%s' '${JSON.stringify(value)}'`
+const members = ["a", "b", "c"].map((name) => ({ name }))
+
+const describeTarget = (look: string, write = "true", more: object = {}) => ({ look, write, members, ...more })
+
+const discovered = (settings: unknown) =>
+  Effect.scoped(Effect.flatMap(open(settings), ({ discover }) => Effect.result(discover)))
+
+describe("the look command", () => {
+  it.live("tells the members, and a majority of those that count is needed", () =>
+    Effect.gen(function* () {
+      const told = { ...three, members: [...three.members, member("d", "learner"), member("e", "follower", false)] }
+      const [topology] = yield* Effect.scoped(
+        Effect.flatMap(open(describeTarget(printing(told))), ({ discover }) => discover)
+      )
+      assert.strictEqual(topology!.needed, 3)
+      assert.strictEqual(topology!.rule, "majority of 4")
+      assert.deepStrictEqual(
+        topology!.members.map(({ counts, cuttable, name, role, up }) => [name, role, counts, up, cuttable]),
+        [
+          ["a", "Primary", true, true, "Always"],
+          ["b", "ActiveSecondary", true, true, "Always"],
+          ["c", "ActiveSecondary", true, true, "Always"],
+          ["d", "IdleSecondary", false, true, "Never"],
+          ["e", "ActiveSecondary", true, false, "Never"]
+        ]
+      )
+    })
+  )
+
+  it.live("may fail, print nonsense or hang, and says so", () =>
+    Effect.gen(function* () {
+      const cases = [
+        ["echo no way >&2; exit 3", "Unreachable", "it ended with 3: no way"],
+        ["true", "Misconfigured", "it printed nothing"],
+        ["echo hello", "Misconfigured", "it printed no JSON"],
+        [printing({ id: "x", members: [member("a", "boss")] }), "Misconfigured", "role"],
+        [printing({ ...three, nedeed: 2 }), "Misconfigured", "nedeed"],
+        [printing({ ...three, members: [member("a", "leader"), member("a", "follower")] }), "Misconfigured", "name"],
+        ["/no/such/program", "Unreachable", "127"],
+        ["sleep 60", "TimedOut", "did not end within 1000 ms"],
+        ["yes", "Unreachable", "more than 1048576 bytes"]
+      ] as const
+      for (const [look, reason, words] of cases) {
+        const found = yield* discovered(describeTarget(look, "true", { lookSeconds: 1 }))
+        assert.strictEqual(found._tag, "Failure", look)
+        if (found._tag !== "Failure") continue
+        assert.strictEqual(found.failure.reason, reason, look)
+        assert.include(found.failure.detail, words, look)
+      }
+    })
+  )
+})
+
+describe("the write command", () => {
+  const outcome = (write: string) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const target = yield* open(describeTarget(printing(three), write))
+        const probe = yield* target.probe("quorum")
+        return yield* probe.write(probe.endpoints[0]!)
+      })
+    )
+
+  it.live("says acknowledged, refused or unknown, and what is not said is unknown", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* outcome("true"))._tag, "Acknowledged")
+      assert.strictEqual((yield* outcome("echo acknowledged"))._tag, "Acknowledged")
+      assert.strictEqual((yield* outcome("echo refused no leader; exit 1"))._tag, "Refused")
+      assert.strictEqual((yield* outcome("false"))._tag, "Unknown")
+      assert.strictEqual((yield* outcome("echo acknowledged; exit 1"))._tag, "Unknown")
+      assert.strictEqual((yield* outcome("kill -9 $$"))._tag, "Unknown")
+    })
+  )
+
+  it.live("has a new number each time", () =>
+    Effect.gen(function* () {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-command-"))
+      const write = `echo "$INQUORATE_WRITE" >>'${folder}/numbers'`
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const probe = yield* Effect.flatMap(open(describeTarget(printing(three), write)), (target) =>
+            target.probe("quorum")
+          )
+          for (let count = 0; count < 5; count++) yield* probe.write("any")
+        })
+      )
+      const numbers = fs.readFileSync(`${folder}/numbers`, "utf8").trim().split("\n")
+      fs.rmSync(folder, { recursive: true })
+      assert.strictEqual(new Set(numbers).size, 5)
+    })
+  )
+
+  it.live("is ended with everything it started once nobody waits for it", () =>
+    Effect.gen(function* () {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-command-"))
+      const write = `sleep 300 & echo $! >'${folder}/child'; wait`
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const probe = yield* Effect.flatMap(open(describeTarget(printing(three), write)), (target) =>
+            target.probe("quorum")
+          )
+          const writing = yield* Effect.forkChild(probe.write("any"))
+          yield* Effect.repeat(
+            Effect.sync(() => fs.existsSync(`${folder}/child`) && fs.statSync(`${folder}/child`).size > 0),
+            { until: (there) => there, schedule: Schedule.spaced(10) }
+          )
+          yield* Fiber.interrupt(writing)
+        })
+      )
+      const child = Number(fs.readFileSync(`${folder}/child`, "utf8"))
+      fs.rmSync(folder, { recursive: true })
+      yield* Effect.repeat(
+        Effect.sync(() => isRunning(child)),
+        { until: (running) => !running, schedule: Schedule.spaced(10) }
+      )
+    })
+  )
+
+  it("takes a word only at the start of the first line", () => {
+    assert.deepStrictEqual(outcomeWord(0, "refused: no leader\nacknowledged"), { word: "refused", detail: "no leader" })
+    assert.strictEqual(outcomeWord(0, "it was refused").word, "acknowledged")
+    assert.strictEqual(outcomeWord(2, "it was acknowledged").word, "unknown")
+    assert.strictEqual(read('{"id":"x","members":[]}')._tag, "Failure")
+  })
+})
+
+// --- the recipes, from their pages ---
+
+const recipes = path.resolve(import.meta.dirname, "../../../docs/recipes")
+
+/** The blocks of a page that carry a file's name, written into a folder as executables. */
+const unpack = (page: string, folder: string): void => {
+  const text = fs.readFileSync(path.join(recipes, page), "utf8")
+  for (const [, name, body] of text.matchAll(/```sh file=(\w+)\n([\s\S]*?)```/g)) {
+    fs.writeFileSync(path.join(folder, name!), body!, { mode: 0o755 })
+  }
+}
+
+const isRunning = (pid: number): boolean => {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
+    return !/\) [ZX]/.test(stat)
+  } catch {
+    return false
+  }
+}
+
+const isStopped = (pid: number): boolean => /\) T/.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))
+
+const untilTrue = (what: string, holds: () => boolean): Effect.Effect<void> =>
+  Effect.repeat(Effect.sync(holds), { until: (held) => held, schedule: Schedule.spaced(20) }).pipe(
+    Effect.timeoutOrElse({ duration: 30_000, orElse: () => Effect.die(new Error(`waited in vain for ${what}`)) }),
+    Effect.asVoid
+  )
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as net.AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+const runHere = (program: string, ...words: ReadonlyArray<string>): void => {
+  const { status, stderr } = spawnSync(program, words, { encoding: "utf8" })
+  if (status !== 0) throw new Error(`${program} ${words.join(" ")}: ${stderr}`)
+}
+
+/** A lab of three servers in folders of their own; `start` starts one and gives its pid. */
+const labOf = (
+  page: string,
+  group: string,
+  names: ReadonlyArray<string>,
+  prepare: (folder: string) => Promise<{
+    readonly environment: Readonly<Record<string, string>>
+    readonly start: (name: string) => ReadonlyArray<string>
+    readonly settings: object
+  }>
+): Effect.Effect<TargetLab, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-recipe-"))
+    yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
+    unpack(page, folder)
+    const { environment, settings, start } = yield* Effect.promise(() => prepare(folder))
+    const pids = new Map<string, number>()
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        for (const pid of pids.values()) {
+          if (isRunning(pid)) process.kill(pid, "SIGKILL")
+          yield* untilTrue(`process ${pid} to end`, () => !isRunning(pid))
+        }
+      })
+    )
+    for (const name of names) {
+      const [program, ...words] = start(name)
+      const child = spawn(program!, words, { cwd: path.join(folder, name), stdio: "ignore" })
+      pids.set(name, child.pid!)
+      fs.writeFileSync(path.join(folder, name, "pid"), String(child.pid))
+    }
+    const set = Object.entries({ ...environment, PATH: `${process.env["PATH"]}:/usr/sbin` })
+      .map(([key, value]) => `${key}='${value}'`)
+      .join(" ")
+    const target = yield* Effect.orDie(
+      open({
+        look: `${set} ${folder}/look`,
+        write: `${set} ${folder}/write`,
+        group,
+        members: names.map((name) => ({ name, host: "local", dataDirectory: path.join(folder, name) })),
+        ...settings
+      })
+    )
+    yield* Effect.repeat(Effect.option(target.discover), {
+      until: (found) => Option.exists(found, ([topology]) => topology!.members.every(({ up }) => up)),
+      schedule: Schedule.spaced(100)
+    })
+    const probe = yield* Effect.orDie(target.probe(group))
+    yield* Effect.repeat(
+      Effect.suspend(() => probe.write(probe.endpoints[0]!)),
+      {
+        until: ({ _tag }) => _tag === "Acknowledged",
+        schedule: Schedule.spaced(100)
+      }
+    )
+    return {
+      target,
+      group,
+      pause: (members) =>
+        Effect.gen(function* () {
+          for (const { name } of members) {
+            process.kill(pids.get(name)!, "SIGSTOP")
+            yield* untilTrue(`${name} to stand still`, () => isStopped(pids.get(name)!))
+          }
+        }),
+      resume: Effect.sync(() => {
+        for (const pid of pids.values()) process.kill(pid, "SIGCONT")
+      })
+    }
+  })
+
+const there = (...programs: ReadonlyArray<string>): boolean =>
+  programs.every((program) =>
+    `${process.env["PATH"]}:/usr/sbin`.split(":").some((folder) => fs.existsSync(path.join(folder, program)))
+  )
+
+const schema = {
+  name: "Inquorate",
+  version: "1.0.0",
+  tables: {
+    Probe: { columns: { name: { type: "string" }, value: { type: "string" } }, indexes: [["name"]], isRoot: true }
+  }
+}
+
+targetContract(
+  "the recipe for OVSDB",
+  labOf("ovsdb.md", "ovsdb", ["d1", "d2", "d3"], async (folder) => {
+    const ports = await Promise.all(Array.from({ length: 6 }, freePort))
+    const raft = (index: number) => `tcp:127.0.0.1:${ports[index]}`
+    fs.writeFileSync(`${folder}/schema`, JSON.stringify(schema))
+    for (const [index, name] of ["d1", "d2", "d3"].entries()) {
+      fs.mkdirSync(`${folder}/${name}`)
+      if (index === 0) runHere("ovsdb-tool", "create-cluster", `${folder}/d1/db`, `${folder}/schema`, raft(0))
+      else runHere("ovsdb-tool", "join-cluster", `${folder}/${name}/db`, "Inquorate", raft(index), raft(0))
+    }
+    const remotes = [3, 4, 5].map((index) => `tcp:127.0.0.1:${ports[index]}`)
+    return {
+      environment: { OVSDB_FOLDER: `${folder}/members`, OVSDB_REMOTES: remotes.join(",") },
+      settings: { speaksAfterSeconds: 5 },
+      start: (name) => {
+        const index = Number(name.slice(1)) - 1
+        fs.mkdirSync(`${folder}/members`, { recursive: true })
+        fs.symlinkSync(`${folder}/${name}`, `${folder}/members/${name}`)
+        const remote = `--remote=ptcp:${ports[3 + index]}:127.0.0.1`
+        return ["/usr/sbin/ovsdb-server", `--unixctl=${folder}/${name}/ctl`, remote, "db"]
+      }
+    }
+  }),
+  { skip: there("ovsdb-server", "ovsdb-client", "ovs-appctl") ? undefined : "apt-get install openvswitch-common" }
+)
+
+targetContract(
+  "the recipe for Redis Sentinel",
+  labOf("redis-sentinel.md", "sentinels", ["s1", "s2", "s3"], async (folder) => {
+    const ports = await Promise.all(Array.from({ length: 4 }, freePort))
+    for (const [index, name] of ["s1", "s2", "s3"].entries()) {
+      fs.mkdirSync(`${folder}/${name}`)
+      fs.writeFileSync(
+        `${folder}/${name}/conf`,
+        `port ${ports[index]}\nbind 127.0.0.1\ndir ${folder}/${name}\nsentinel monitor mymaster 127.0.0.1 ${ports[3]} 2\n`
+      )
+    }
+    return {
+      environment: { SENTINELS: ["s1", "s2", "s3"].map((name, index) => `${name}=${ports[index]}`).join(" ") },
+      settings: { speaksAfterSeconds: 2 },
+      start: (name) => ["redis-server", `${folder}/${name}/conf`, "--sentinel"]
+    }
+  }),
+  { skip: there("redis-server", "redis-cli") ? undefined : "apt-get install redis-server" }
+)
