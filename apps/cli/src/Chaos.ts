@@ -20,7 +20,6 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { readFileSync } from "node:fs"
 import { connectFabric, explainFabric, print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import { screen } from "./Screen.ts"
@@ -171,8 +170,9 @@ const scheduleSet = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ file }) {
+    const { read } = yield* Effect.promise(() => import("@inquorate/transport/TextFile"))
     const value = yield* Effect.try({
-      try: (): unknown => JSON.parse(readFileSync(file === "-" ? 0 : file, "utf8")),
+      try: (): unknown => JSON.parse(read(file === "-" ? 0 : file)),
       catch: (cause) =>
         new Failure({
           exit: "usage",

@@ -18,6 +18,7 @@ import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
 import * as SshHost from "@inquorate/injectors/SshHost"
 import * as NodeServer from "@inquorate/transport/NodeServer"
+import * as TextFile from "@inquorate/transport/TextFile"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -27,7 +28,6 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
 import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
@@ -246,7 +246,7 @@ function readConfig({
       config === undefined
         ? ""
         : yield* Effect.try({
-            try: () => FileSystem.readFileSync(config, "utf8"),
+            try: () => TextFile.read(config),
             catch: (error) =>
               new CannotRun({
                 exit: exitCodes.usage,
@@ -363,7 +363,7 @@ function urlOf(
       : Effect.succeed(make(secret))
   }
   return Effect.try({
-    try: () => make(FileSystem.readFileSync(password.file, "utf8").replace(/\r?\n$/, "")),
+    try: () => make(TextFile.read(password.file).replace(/\r?\n$/, "")),
     catch: (cause) => missing(`the file cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
   })
 }

@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function* (address: string): Effect.fn.Ret
         Effect.flatMap(({ status, text }) => (status === 200 ? Effect.succeed(text) : refusal(address, status, text))),
         Effect.flatMap((text) =>
           Effect.mapError(Effect.fromResult(read(text)), (problem) =>
-            failure("Nonsense", `${address} answered nonsense: ${problem}`)
+            failure("Nonsense", `${address} answered nonsense: ${problem.slice(0, 300)}`)
           )
         )
       )

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import { Client, DatabaseError } from "pg"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
+import * as PostgresBounds from "./PostgresBounds.ts"
 
 /** Where and as whom to connect. */
 export interface ConnectionSettings {
@@ -68,6 +69,7 @@ export const open = (settings: ConnectionSettings): Effect.Effect<Connection, Co
       keepAlive: true,
       ssl: false
     })
+    PostgresBounds.bound(client)
     let isOpen = true
     const destroy = (): void => {
       isOpen = false
@@ -124,7 +126,8 @@ const connectionOf = (client: Client, isOpen: () => boolean, destroy: () => void
   let warnings: Array<string> = []
   client.on("notice", ({ code, message }) => {
     // Class 00 is success, its notices and infos; above it something did not go as asked.
-    if (code?.startsWith("00") !== true) warnings.push(`${code}: ${message}`)
+    if (code?.startsWith("00") === true || warnings.length >= PostgresBounds.warningLimit) return
+    warnings.push(PostgresBounds.shorten(`${code}: ${message}`))
   })
   return {
     backend: backendOf(client),
@@ -145,7 +148,8 @@ const detailOf = (cause: unknown): { readonly code: string; readonly detail: str
   const error = cause as Partial<NodeJS.ErrnoException>
   return {
     code: error.code ?? "",
-    detail: error.message === undefined || error.message === "" ? String(error.code) : error.message
+    detail:
+      error.message === undefined || error.message === "" ? String(error.code) : PostgresBounds.shorten(error.message)
   }
 }
 

@@ -11,6 +11,7 @@ import * as net from "node:net"
 import { Client, DatabaseError, types } from "pg"
 import { StoreError } from "@inquorate/core/OperationStore"
 import type { Millis } from "@inquorate/core/Time"
+import { bound, shorten, warningLimit } from "./StoreBounds.ts"
 
 /** Where the shared store is, and how long it may take. */
 export interface Site {
@@ -102,6 +103,7 @@ export const open = (site: Site, listener: Listener = {}): Effect.Effect<Connect
       keepAlive: true,
       types: { getTypeParser: parserOf } as never
     })
+    bound(client)
     let isOpen = true
     const ended = (): void => {
       if (!isOpen) return
@@ -116,7 +118,8 @@ export const open = (site: Site, listener: Listener = {}): Effect.Effect<Connect
     client.on("error", ended)
     client.on("end", ended)
     client.on("notice", ({ code, message, severity }) => {
-      if (severity === "WARNING") state.warnings = [...state.warnings, `${message ?? ""} (${code ?? ""})`]
+      if (severity !== "WARNING" || state.warnings.length >= warningLimit) return
+      state.warnings = [...state.warnings, `${shorten(message ?? "")} (${code ?? ""})`]
     })
     client.on("notification", ({ payload }) => listener.onNotification?.(payload ?? ""))
     client.connect().then(
@@ -195,7 +198,7 @@ interface SessionState {
 }
 
 const failureOf = (cause: unknown, otherwise: "Unreachable" | "Lost"): PostgresFailure => {
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const message = shorten(cause instanceof Error ? cause.message : String(cause))
   const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
   if (cause instanceof DatabaseError) {
     // After these the server closes the connection; the statement itself was answered.

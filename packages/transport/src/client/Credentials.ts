@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { createSecureContext } from "node:tls"
+import * as TextFile from "./TextFile.ts"
 
 // --- models ---
 
@@ -47,7 +47,7 @@ export class CredentialError extends Schema.TaggedError<CredentialError>()("Cred
 /** The text of a file. */
 export const readText = (file: string): Effect.Effect<string, CredentialError> =>
   Effect.try({
-    try: () => readFileSync(file, "utf8"),
+    try: () => TextFile.read(file),
     catch: (error) => unreadable(file, error)
   })
 
