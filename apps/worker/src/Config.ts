@@ -312,7 +312,10 @@ export const parse = (
     ...(Result.isFailure(file) ? file.failure : []),
     ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
     ...overrideMistakes(overrides),
-    ...hostMistakes(Result.isSuccess(file) ? (file.success.hosts ?? {}) : {}, locate)
+    ...hostMistakes(Result.isSuccess(file) ? (file.success.hosts ?? {}) : {}, locate),
+    ...(Result.isSuccess(file)
+      ? placeMistakes([localHost, ...Object.keys(file.success.hosts ?? {})], named.clusters ?? {}, clusters, locate)
+      : [])
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
   const { hosts = {}, limits, log, security = {}, worker } = file.success
@@ -490,6 +493,24 @@ const hostMistakes = (hosts: Readonly<Record<string, unknown>>, locate: Locate):
           ? `Expected another name: ${localHost} is the worker's own machine`
           : "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
     }))
+
+/** The members whose host the file does not name, told with their lines. */
+const placeMistakes = (
+  hosts: ReadonlyArray<string>,
+  raw: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  clusters: ReadonlyArray<Result.Result<ClusterConfig, ReadonlyArray<Mistake>>>,
+  locate: Locate
+): ReadonlyArray<Mistake> =>
+  clusters.flatMap((cluster) =>
+    Result.isFailure(cluster)
+      ? []
+      : membersOf(raw[cluster.success.name]!).flatMap(({ host }, index) => {
+          if (host === undefined || hosts.includes(host)) return []
+          const path = ["clusters", cluster.success.name, "members", index, "host"]
+          const problem = `Expected a host of this configuration: ${hosts.join(", ")}, got ${JSON.stringify(host)}`
+          return [{ line: locate(path), key: path.join("."), problem }]
+        })
+  )
 
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
   ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined

@@ -53,6 +53,34 @@ describe("a configuration", () => {
     )
   })
 
+  it("is refused for whatever would be found out only when members are out already", () => {
+    const members = (...lines: ReadonlyArray<string>) =>
+      `clusters:\n  locks:\n    system: etcd\n    members:\n${lines.map((line) => `      - ${line}\n`).join("")}`
+    const ok = '{ name: m0, address: "127.0.0.1:2379", host: local }'
+    const one = (line: string) => mistakes(members(ok, line))
+    assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:2380", host: local }'), [])
+    const at = (key: string) => [`6 clusters.locks.members.1.${key}`]
+    // 101 bytes, of letters that have two: no host could keep a record under it.
+    const long = `${"ä".repeat(50)}n`
+    assert.deepStrictEqual(one(`{ name: "${long}", address: "127.0.0.1:2380" }`), at("name"))
+    assert.deepStrictEqual(one(`{ name: "${long.slice(1)}", address: "127.0.0.1:2380" }`), [])
+    assert.deepStrictEqual(one('{ name: "m\\n1", address: "127.0.0.1:2380" }'), at("name"))
+    assert.deepStrictEqual(one('{ name: "", address: "127.0.0.1:2380" }'), at("name"))
+    assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:65536" }'), at("address"))
+    assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:0" }'), at("address"))
+    assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:2380", host: far }'), at("host"))
+    assert.deepStrictEqual(
+      mistakes(
+        `hosts: { far: { ssh: far } }\n${members(ok, ok.replace("m0", "m1").replace("2379", "2380").replace("local", "far"))}`
+      ),
+      []
+    )
+    // An application_name ends after 63 bytes, so this standby would never be found again.
+    const standby = (name: string) => `clusters:\n  orders:${postgres.replace("s1", name)}`
+    assert.deepStrictEqual(mistakes(standby("s".repeat(64))), ["8 clusters.orders.members.1.name"])
+    assert.deepStrictEqual(mistakes(standby("s".repeat(63))), [])
+  })
+
   it("tells every mistake with its line and key, all at once", () => {
     const text = [
       "listen: nowhere",

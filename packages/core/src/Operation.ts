@@ -133,8 +133,16 @@ export const Event = Schema.TaggedUnion({
   FencesLifted: { at: Instant },
   /** A write was acknowledged again, one leader, all voters back, nothing of ours left. */
   RecoveryProven: { at: Instant },
-  /** The step could not be done. `retryable` asks for another attempt where one is left. */
-  StepFailed: { at: Instant, error: FabricErrorCodeSchema, retryable: Schema.Boolean },
+  /**
+   * The step could not be done. `retryable` asks for another attempt where one is left. `unsent` names the members whose
+   * order never left us: their fences cannot stand, and nobody has to take them off.
+   */
+  StepFailed: {
+    at: Instant,
+    error: FabricErrorCodeSchema,
+    retryable: Schema.Boolean,
+    unsent: Schema.optionalKey(Schema.Array(Schema.String))
+  },
   /** The undo ended: nothing of ours is left, or the fences have expired by themselves and no host could say so. */
   UndoEnded: { at: Instant, clean: Schema.Boolean },
   /** A caller asked to stop. */
@@ -393,11 +401,16 @@ const failStep = (
     operation.attempt < attemptsMax &&
     (operation.firstDeadline === null || event.at < operation.firstDeadline)
   if (step._tag === "PerformingActions") {
+    const order = sentOf(step, event.unsent ?? [])
+    // An order of which nothing was ever sent leaves nothing to undo, and nothing that could block the partition.
+    if (order.fences.length === 0 && step.order.fences.length > 0) {
+      return retry ? tryAgain(operation, event.at) : end(operation, failed("fail", event.error, none), event.at)
+    }
     return Result.succeed({
       ...operation,
       stage: {
         _tag: "Undoing",
-        order: step.order,
+        order,
         // A failed recovery lifts once more: a lift is idempotent, and a host is asked again whether anything stands.
         phase: "Lifting",
         reason: retry ? "retry" : "fail",
@@ -407,6 +420,11 @@ const failStep = (
   }
   return retry ? tryAgain(operation, event.at) : end(operation, failed("fail", event.error, none), event.at)
 }
+
+const sentOf = ({ order, phase }: typeof Step.cases.PerformingActions.Type, unsent: ReadonlyArray<string>): Order =>
+  phase._tag === "Arming" && unsent.length > 0
+    ? { ...order, fences: order.fences.filter(({ member }) => !unsent.includes(member)) }
+    : order
 
 const tryAgain = (operation: Operation, at: Instant): Result.Result<Operation, EventRefused> =>
   Result.succeed({

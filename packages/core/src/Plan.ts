@@ -51,6 +51,15 @@ export const PlannedFence = Schema.Struct({
 /** One fence of a plan. */
 export type PlannedFence = typeof PlannedFence.Type
 
+/** How many bytes a fence's member may have, so that every host can keep its record under its name. */
+export const fenceNameMost = 100
+
+/** True for a name that every host can keep a fence's record under. */
+export const isFenceName = (name: string): boolean => {
+  const { length } = new TextEncoder().encode(name)
+  return length > 0 && length <= fenceNameMost
+}
+
 /** Why a fault is not allowed now. A refusal is a rule's "no", not a failure; each says what to do. */
 export const Refusal = Schema.TaggedUnion({
   /** No configured cluster has this service. */

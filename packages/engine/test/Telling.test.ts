@@ -6,15 +6,19 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Figures from "../src/watch/Figures.ts"
+import { holdsPartition, make as makeOperation } from "@inquorate/core/Operation"
+import { planFence } from "../src/plan/LookUp.ts"
 import {
   endOf,
   evidenceOf,
   makeWorld,
+  meanwhile,
   operationId,
   pass,
   passUntil,
   passUntilEnded,
   passUntilIn,
+  request,
   start,
   stored,
   where
@@ -59,6 +63,81 @@ describe("a fence that never stood", () => {
       yield* world.sim.set({ hostsUnreachable: false })
       yield* passUntilEnded(world)
       assert.isAbove((yield* evidenceOf(engine)).overrun!, 500)
+    })
+  )
+})
+
+describe("an order that was never sent", () => {
+  it.effect("leaves no residue and blocks nobody, though no host can be asked until long after its deadline", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const engine = yield* world.engine()
+      yield* world.sim.set({ arm: { m1: "Unreachable", m2: "Unreachable" }, liftFails: 100_000 })
+      yield* start(engine, world.sim, 1, 30_000)
+      const ended = yield* passUntilEnded(world)
+      assert.strictEqual(endOf(ended), "Faulted FABRIC_E_COMMUNICATION_ERROR")
+      assert.deepInclude(ended.stage, { residue: { _tag: "None" } })
+      const { fences } = yield* evidenceOf(engine)
+      assert.isTrue(fences.every(({ offAt, overrun }) => offAt !== null && overrun === null))
+      yield* world.sim.set({ arm: {}, liftFails: 0 })
+      yield* start(engine, world.sim, 2, 1000)
+      assert.strictEqual(endOf(yield* passUntilEnded(world, 2)), "Completed")
+    })
+  )
+
+  it.effect("to one host of two is not waited for, and the other one is", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const engine = yield* world.engine()
+      yield* world.sim.set({ arm: { m1: "Unreachable" }, liftFails: 100_000 })
+      yield* start(engine, world.sim, 1, 1000)
+      const ended = yield* passUntilEnded(world)
+      const { stage } = ended
+      const residue = stage._tag === "Failed" && stage.residue._tag === "Unknown" ? stage.residue.order.fences : []
+      assert.isFalse(residue.some(({ member }) => member === "m1"))
+      yield* world.sim.set({ liftFails: 0 })
+      yield* passUntil(
+        "the sweep",
+        Effect.map(stored(world), (operation) => !holdsPartition(operation))
+      )
+    })
+  )
+
+  it.effect("cannot be, under a name that no host could keep a record under: the plan refuses it", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const [topology] = yield* meanwhile(world.sim.cluster.target.discover)
+      const member = { ...topology!.members[1]!, name: "n".repeat(101) }
+      const refused = yield* Effect.flip(planFence(world.sim.cluster.injector, member))
+      assert.strictEqual(refused._tag === "FenceRefused" ? refused.refusal._tag : refused._tag, "NotSupported")
+    })
+  )
+
+  it.effect("under such a name, of an operation that an earlier version stored, is swept all the same", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const { sim } = world
+      const now = yield* world.store().now
+      const [topology] = yield* meanwhile(sim.cluster.target.discover)
+      const { node, process } = topology!.members[1]!
+      const fence = { member: "n".repeat(101), node, injector: "pause", grade: "Keeper", process: process! } as const
+      const order = { fences: [fence], armedAt: now, deadline: now + 10 }
+      yield* world.store().create({
+        ...makeOperation(operationId(1), request(sim), now),
+        stage: {
+          _tag: "Failed",
+          reason: "fail",
+          error: "E_ABORT",
+          residue: { _tag: "Unknown", order, until: now + 2010 }
+        },
+        firstDeadline: now + 10,
+        endedAt: now + 10
+      })
+      yield* world.engine()
+      yield* passUntil(
+        "the sweep",
+        Effect.map(stored(world), (operation) => !holdsPartition(operation))
+      )
     })
   )
 })

@@ -3,23 +3,40 @@
  * address stands in brackets, and, where it may be taken out, the host it runs on.
  */
 import type { Host } from "@inquorate/core/Host"
+import { fenceNameMost } from "@inquorate/core/Plan"
 import { TargetError } from "@inquorate/core/Target"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** The fields of a member. `example` is an address such as the system's own; a message names it. */
-export const fields = (example: string) => ({
+/**
+ * The fields of a member. `example` is an address such as the system's own; a message names it. A name has `nameMost` bytes
+ * at most: hosts keep no record under a longer one than `fenceNameMost`, and some systems know no longer one themselves.
+ */
+export const fields = (example: string, nameMost = fenceNameMost) => ({
   /** The name we give it, unless the system asks for its own. */
-  name: Schema.String.check(Schema.isMinLength(1, { expected: "a member's name" })),
+  name: Schema.String.check(
+    Schema.isMinLength(1, { expected: "a member's name" }),
+    Schema.makeFilter((name) => isShort(name, nameMost) || `Expected a member's name of at most ${nameMost} bytes`, {
+      toJsonSchema: () => ({ maxLength: nameMost })
+    }),
+    Schema.isPattern(/^[^\p{Cc}\p{Cs}]*$/u, { expected: "a member's name without control characters" })
+  ),
   /** The client address. */
   address: Schema.String.check(
-    Schema.isPattern(/^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/, { expected: `an address such as ${example}` })
+    Schema.isPattern(/^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/, { expected: `an address such as ${example}` }),
+    Schema.makeFilter((address) => isPort(split(address).port) || "Expected a port from 1 to 65535", {
+      toJsonSchema: () => ({})
+    })
   ),
   /** The label of the host it runs on; a member without one can be watched but not taken out. */
   host: Schema.optionalKey(Schema.String),
   /** Its data directory on that host, where it has to be told or is to be checked. */
   dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
 })
+
+const isShort = (name: string, most: number): boolean => new TextEncoder().encode(name).length <= most
+
+const isPort = (port: number): boolean => port >= 1 && port <= 65_535
 
 /** A configured member as far as its place is told. */
 export interface Placed {

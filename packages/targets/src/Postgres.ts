@@ -28,8 +28,11 @@ export const Secret = Schema.Union([
   Schema.Struct({ file: Schema.String })
 ]).annotate({ expected: "a secret, { env: name } or { file: path }" })
 
+/** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
+const nameMost = 63
+
 /** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
-export const PostgresMember = Schema.Struct(MemberAddress.fields("127.0.0.1:5432")).annotate({
+export const PostgresMember = Schema.Struct(MemberAddress.fields("127.0.0.1:5432", nameMost)).annotate({
   identifier: "PostgresMember"
 })
 /** One member of a PostgreSQL cluster. */

@@ -12,7 +12,7 @@ import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy } from "../plan/Guards.ts"
 import { cameFirst } from "../plan/LookUp.ts"
-import { failed, ordering, refusedBy } from "./Outcomes.ts"
+import { failed, ordering, refusedBy, unsent } from "./Outcomes.ts"
 import {
   armingWithin,
   bounded,
@@ -34,8 +34,11 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     if (prober !== null && isQuorumLoss(operation.request)) yield* Effect.ignore(prober.watch)
     if (!fresh) return yield* confirmArmed(session, operation, order)
     const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
-    if (Result.isFailure(first)) return failed(session, "E_ABORT", true, first.failure.detail)
-    if (first.success !== null) return refusedBy(session, busy(first.success))
+    const everybody = order.fences.map(({ member }) => member)
+    if (Result.isFailure(first)) {
+      return unsent(session, failed(session, "E_ABORT", true, first.failure.detail), everybody)
+    }
+    if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
     const startBy = yield* session.ground.lease.permit
     const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
       concurrency: "unbounded"
@@ -180,6 +183,9 @@ const armFailed = (
     const text = problems
       .map(([{ member }, { detail, reason }]) => `${member} was not fenced (${reason}): ${detail}`)
       .join("; ")
+    const never = problems
+      .filter(([, { reason }]) => reason === "Unreachable" || reason === "Late")
+      .map(([{ member }]) => member)
     // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
     for (const [fence, { reason }] of problems) {
       const injector = injectorOf(session, fence)
@@ -187,9 +193,10 @@ const armFailed = (
       const said = yield* Effect.option(injector.preflight(fence.process, fence.named ?? fence.member))
       if (said._tag === "Some" && said.value._tag === "Mistaken") {
         const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
-        return refusedBy(session, refusal, [...facts, { _tag: "Noted", text }])
+        return unsent(session, refusedBy(session, refusal, [...facts, { _tag: "Noted", text }]), never)
       }
     }
     const unreachable = problems.some(([, { reason }]) => reason === "Unreachable" || reason === "Unknown")
-    return failed(session, unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT", true, text, facts)
+    const error = unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT"
+    return unsent(session, failed(session, error, true, text, facts), never)
   })

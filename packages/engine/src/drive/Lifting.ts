@@ -8,7 +8,7 @@ import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import type { Ender, FenceState, Injector } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
-import type { PlannedFence } from "@inquorate/core/Plan"
+import { isFenceName, type PlannedFence } from "@inquorate/core/Plan"
 import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Prober } from "./Prober.ts"
@@ -128,6 +128,8 @@ const clockError = 100
 
 const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
+    // No host can have taken an order under a name that it cannot keep: such an order was never sent.
+    if (!isFenceName(fence.member)) return neverSent(session, fence)
     const injector = injectorOf(session, fence)
     if (injector === null) return null
     const { host } = fence.process
@@ -150,6 +152,15 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     const stood = before?._tag !== "Absent" && before?._tag !== "Refused"
     return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "", stood }
   })
+
+const neverSent = (session: Session, fence: PlannedFence): Off => ({
+  fence,
+  by: "Worker",
+  offAt: session.timeline.now(),
+  broken: false,
+  detail: "its order was never sent",
+  stood: false
+})
 
 /** How long a lift waits for the word of a host that was not heard to have armed the fence. */
 const askBefore: Millis = 1000

@@ -38,6 +38,20 @@ export const ordering = (session: Session, operation: Operation, fences: Readonl
   return { event: { _tag: "FencesOrdered", at, fences, verifyWithin }, facts }
 }
 
+/** The same failure of an order that never left us for these members: their fences cannot stand. */
+export const unsent = (session: Session, outcome: Outcome, members: ReadonlyArray<string>): Outcome => {
+  const { event, facts } = outcome
+  if (event._tag !== "StepFailed" || members.length === 0) return outcome
+  const offAt = session.timeline.now()
+  return {
+    event: { ...event, unsent: members },
+    facts: [
+      ...facts,
+      ...members.map((member): Fact => ({ _tag: "FenceLifted", member, by: "Unknown", offAt, overrun: null }))
+    ]
+  }
+}
+
 /** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
 export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
   failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])

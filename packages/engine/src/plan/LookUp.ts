@@ -21,6 +21,8 @@ import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
   chooseCut,
   explain,
+  fenceNameMost,
+  isFenceName,
   type Override,
   overrideOf,
   type Plan,
@@ -256,6 +258,10 @@ export const planFence = (
       new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
     const { process } = member
     if (process === null) return yield* mistaken(member.processProblem)
+    if (!isFenceName(member.name)) {
+      const problem = `its name is empty or longer than ${fenceNameMost} bytes, which no host could keep a record under`
+      return yield* new FenceRefused({ refusal: Refusal.cases.NotSupported.make({ member: member.name, problem }) })
+    }
     const preflight = yield* injector
       .preflight(process, member.name)
       .pipe(

@@ -6,10 +6,10 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
-import type { Guid } from "@inquorate/core/Guid"
+import { type Guid, v5 } from "@inquorate/core/Guid"
 import { type Operation, type Order } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
-import { Refusal } from "@inquorate/core/Plan"
+import { isFenceName, Refusal } from "@inquorate/core/Plan"
 import { nodeSubject, subjectOf, type NodeRequest } from "@inquorate/core/Request"
 import { type Member, type NodeFacts, nodeInstanceId, type Topology } from "@inquorate/core/Topology"
 import {
@@ -167,6 +167,8 @@ export const startRefusal = (request: NodeRequest, seen: NodeSeen, stopped: bool
 // --- internal ---
 
 const pageSize = 500
+/** Drawn once for Inquorate; the short names of fences whose full ones are too long follow from it. */
+const longNames: Guid = "5c0f6f0e-8a53-4c0c-9a3e-5f8f4f0b7d21"
 
 const refuse = (refusal: Refusal): GuardRefused => new GuardRefused({ refusal, topology: null })
 
@@ -185,6 +187,8 @@ const namesOf = (groups: ReadonlyArray<GroupThere>): ((there: GroupThere, member
   const all = groups.flatMap((there) => there.members.flatMap((member) => forms(there, member)))
   return (there, member) => {
     const own = forms(there, member)
-    return own.find((form) => all.filter((other) => other === form).length === 1) ?? own.at(-1)!
+    const found = own.find((form) => all.filter((other) => other === form).length === 1) ?? own.at(-1)!
+    // With the cluster and the group before it a name may grow longer than a host can keep.
+    return isFenceName(found) ? found : `${member.name.slice(0, 12)} ${v5(longNames, found)}`
   }
 }

@@ -12,7 +12,10 @@ export const where = ({ stage }: Operation): string => {
   return stage.step._tag === "PerformingActions" ? stage.step.phase._tag : stage.step._tag
 }
 
-/** True for a move that there is. An attempt begins again only from a look-up that failed or an undo that is done. */
+/**
+ * True for a move that there is. An attempt begins again only from a look-up that failed, an undo that is done, or an order
+ * that never left us: then nothing is there to undo, and such an attempt may also end at once.
+ */
 export const isMove = (before: Operation, after: Operation): boolean => {
   const from = where(before)
   const to = where(after)
@@ -21,7 +24,7 @@ export const isMove = (before: Operation, after: Operation): boolean => {
     return (
       after.attempt === before.attempt + 1 &&
       to === "LookingUpState" &&
-      (from === "LookingUpState" || from === "UndoingProbing")
+      ["LookingUpState", "Arming", "UndoingProbing"].includes(from)
     )
   }
   return moves[from]?.includes(to) ?? false
@@ -39,7 +42,7 @@ const moves: Readonly<Record<string, ReadonlyArray<string>>> = {
   IntentSaved: ["LookingUpState", "Cancelled"],
   LookingUpState: ["Arming", "Faulted", "Cancelled"],
   // Ordered anew where every host refused the order as late.
-  Arming: ["Arming", "Verifying", "UndoingLifting"],
+  Arming: ["Arming", "Verifying", "UndoingLifting", "Faulted"],
   Verifying: ["Holding", "UndoingLifting"],
   Holding: ["Lifting", "UndoingLifting"],
   Lifting: ["Recovering", "UndoingLifting"],
