@@ -8,6 +8,14 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 
+/**
+ * Makes the worker outlive whoever reads what it prints: a terminal that was closed or a pipe that nobody reads any longer
+ * loses the lines, and not the operations.
+ */
+export const outliveReaders = (): void => {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
+}
+
 /** The log in one of its two forms, one line for each message, to standard error. */
 export const layer = (format: "text" | "json"): Layer.Layer<never> =>
   Logger.layer([

@@ -227,6 +227,8 @@ const main = Effect.gen(function* () {
   )
 )
 
+Log.outliveReaders()
+
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
   // A worker that ends because it was asked to has done nothing wrong.

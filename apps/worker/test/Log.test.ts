@@ -3,6 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as TestConsole from "effect/testing/TestConsole"
+import { spawn } from "node:child_process"
+import * as path from "node:path"
 import * as Log from "../src/Log.ts"
 
 const evil = "\u001B[2J\u202E\u009B1m\r\nFORGED=line\u2028\u007F"
@@ -36,6 +38,19 @@ describe("the log", () => {
     })
   )
 })
+
+it.live("a reader that goes away loses the lines, and does not end the worker", () =>
+  Effect.gen(function* () {
+    const code = yield* Effect.callback<number | null>((resume) => {
+      const child = spawn(process.execPath, ["--no-warnings", path.join(import.meta.dirname, "lost-reader.ts")], {
+        stdio: ["ignore", "pipe", "pipe"]
+      })
+      for (const stream of [child.stdout, child.stderr]) stream.once("data", () => stream.destroy())
+      child.once("exit", (ended) => resume(Effect.succeed(ended)))
+    })
+    assert.strictEqual(code, 7)
+  })
+)
 
 it.effect("what the worker says at its start and end is harmless, and may have lines", () =>
   Effect.gen(function* () {

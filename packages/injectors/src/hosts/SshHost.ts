@@ -131,12 +131,16 @@ interface Connection {
 }
 
 const connectionOf = (target: SshTarget): Effect.Effect<Connection, HostError> =>
-  Effect.suspend(() => {
-    const opened = PrivateFolder.open(target.socketDirectory ?? path.join(stateDirectory(), "ssh"), folderBytes)
-    return "problem" in opened
-      ? unreachable(target.label, `no place for the connection's socket: ${opened.problem}`)
-      : Effect.succeed(connectionIn(opened, target))
-  })
+  Effect.try({
+    try: () => PrivateFolder.open(target.socketDirectory ?? path.join(stateDirectory(), "ssh"), folderBytes),
+    catch: (cause) => unreachable(target.label, `no place for the connection's socket: ${(cause as Error).message}`)
+  }).pipe(
+    Effect.flatMap((opened) =>
+      "problem" in opened
+        ? Effect.fail(unreachable(target.label, `no place for the connection's socket: ${opened.problem}`))
+        : Effect.succeed(connectionIn(opened, target))
+    )
+  )
 
 const connectionIn = (
   { folder, made }: { readonly folder: string; readonly made: boolean },

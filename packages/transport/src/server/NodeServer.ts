@@ -164,9 +164,13 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   endStill(server, turns, bounds.stillTime)
   const sockets = allSockets(server)
   // Of one connection that could not be taken; the next one may be.
-  server.on("error", (error) =>
+  let toldAt = -tellEvery
+  server.on("error", (error) => {
+    // Who has no file left is asked for one again and again.
+    if (performance.now() - toldAt < tellEvery) return
+    toldAt = performance.now()
     Effect.runForkWith(services)(Effect.logWarning(`a connection could not be taken: ${error.message}`))
-  )
+  })
   const inTurn = (go: Http.RequestListener) => (request: Http.IncomingMessage, response: Http.ServerResponse) => {
     const target = request.url!
     response.once("finish", () => countAnswer(services, isApi(target), response.statusCode))
@@ -220,6 +224,9 @@ const broken: FabricPath.WireError = {
   code: "E_FAIL",
   message: "The worker failed on this request; its log says why."
 }
+
+/** How often the log is told that connections cannot be taken, in milliseconds. */
+const tellEvery = 10_000
 
 /** The longest time a Node timer can take, in milliseconds. */
 const timerMax = 2_147_483_647
