@@ -10,7 +10,10 @@ import { formatMillis, type Instant, type Millis } from "./Time.ts"
 export const hintSilence: Millis = 50
 /** The silence that is proof by itself. */
 export const proofSilence: Millis = 500
-/** From this hold on, Confirmed also needs the survivors' own word where they have one, unless they need longer to speak. */
+/**
+ * From this hold on the survivors' own word counts where they have one: that they hold a quorum refutes, and their silence
+ * does once they had the time that they need to notice.
+ */
 export const survivorsWordFrom: Millis = 2000
 
 /** The samples are all there is to know so far; the verdict is open. */
@@ -120,19 +123,13 @@ export const judgeHold = (input: {
   ]
   if (input.unobserved > 0) facts.push(`unobserved ${(input.unobserved / 1000).toFixed(1)} s`)
   const word = input.survivors.findLast((survivors) => survivors.word !== "Silent")
+  const silence = input.survivors.at(-1)
   if (word !== undefined) facts.push(`survivors: ${word.detail}`)
-  const wordNeeded = input.mayAsk && input.asked >= Math.max(survivorsWordFrom, input.speakAfter ?? 0)
-  if (unanswered === 0 || (wordNeeded && word?.word !== "QuorumLost")) {
-    return {
-      about: "Hold",
-      outcome: "Inconclusive",
-      facts: [
-        ...facts,
-        unanswered === 0 ? "no write was in flight" : "the survivors did not say that the quorum was lost"
-      ]
-    }
-  }
-  return { about: "Hold", outcome: "Confirmed", facts }
+  else if (input.mayAsk && silence !== undefined) facts.push(`survivors, silent so far: ${silence.detail}`)
+  const doubt = unanswered === 0 ? "no write was in flight" : doubtOfSurvivors(input, word)
+  return doubt === null
+    ? { about: "Hold", outcome: "Confirmed", facts }
+    : { about: "Hold", outcome: "Inconclusive", facts: [...facts, doubt] }
 }
 
 /** What the hosts say of what is left of ours. */
@@ -179,6 +176,17 @@ const asOf = (sample: ProbeSample, moment: Instant): ReadonlyArray<ProbeSample> 
     : sample.endedAt !== null && sample.endedAt >= moment
       ? [{ ...sample, endedAt: null, outcome: null }]
       : [sample]
+
+// Who has not noticed yet that the quorum is gone is silent, and speaks against nothing while he may still be so; who
+// says that he has one does, however long he may take to notice a loss.
+const doubtOfSurvivors = (
+  { asked, mayAsk, speakAfter = 0 }: { readonly asked: Millis; readonly mayAsk: boolean; readonly speakAfter?: Millis },
+  word: SurvivorsWord | undefined
+): string | null => {
+  if (!mayAsk || asked < survivorsWordFrom || word?.word === "QuorumLost") return null
+  if (word !== undefined) return "the survivors say that they hold a quorum"
+  return asked < speakAfter ? null : "the survivors did not say that the quorum was lost"
+}
 
 const lastAcknowledgement = (samples: ReadonlyArray<ProbeSample>): Instant =>
   samples.reduce(

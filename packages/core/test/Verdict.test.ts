@@ -113,6 +113,21 @@ describe("a hold", () => {
     assert.strictEqual(judgeHold({ ...held, survivors: [], asked: 1999, speakAfter: 0 }).outcome, "Confirmed")
   })
 
+  it("is refuted by survivors who hold a quorum, and not by those who have not noticed yet that it is gone", () => {
+    const hold = { word: "QuorumHeld" as const, detail: "m0: a quorum confirmed the leader" }
+    const unaware = { word: "Silent" as const, detail: "m0: leader m0" }
+    const patient = { ...held, asked: 4000, speakAfter: 11_000 }
+    assert.strictEqual(judgeHold({ ...patient, survivors: [unaware] }).outcome, "Confirmed")
+    assert.include(judgeHold({ ...patient, survivors: [unaware] }).facts, "survivors, silent so far: m0: leader m0")
+    assert.strictEqual(judgeHold({ ...patient, survivors: [hold, unaware] }).outcome, "Inconclusive")
+    assert.strictEqual(judgeHold({ ...patient, survivors: [hold] }).outcome, "Inconclusive")
+    assert.strictEqual(judgeHold({ ...patient, survivors: [unaware], asked: 11_000 }).outcome, "Inconclusive")
+    assert.strictEqual(
+      judgeHold({ ...patient, survivors: [unaware], asked: 600_000, speakAfter: Number.POSITIVE_INFINITY }).outcome,
+      "Confirmed"
+    )
+  })
+
   it("is a Mismatch when a write was acknowledged before the lift, also one that hung for long", () => {
     assert.strictEqual(judgeHold({ ...held, samples: [acknowledged(1005, 4000)] }).outcome, "Mismatch")
     assert.isUndefined(acknowledgedDuring([acknowledged(1005, 6010)], 1005, 6005))

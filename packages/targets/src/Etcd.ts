@@ -1,10 +1,11 @@
 /**
- * etcd 3.4 and later as a target: one group, `raft`, whose voters are the cluster's members that are no learners. All
- * members and their hosts are asked at once and none is waited for longer than 800 ms, so that discovery ends within a
- * second while members are stopped. Plain HTTP without authentication; TLS is not supported yet.
+ * etcd 3.4 and later as a target, spoken to by gRPC as its own clients do: one group, `raft`, whose voters are the
+ * cluster's members that are no learners. All members and their hosts are asked at once and none is waited for longer
+ * than 800 ms, so that discovery ends within a second while members are stopped.
  */
 import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
+import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -12,18 +13,54 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import * as EtcdGateway from "./EtcdGateway.ts"
+import * as Scope from "effect/Scope"
+import * as EtcdClient from "./EtcdClient.ts"
+import { EtcdError } from "./EtcdError.ts"
+import * as EtcdFacts from "./EtcdFacts.ts"
 import * as EtcdProbe from "./EtcdProbe.ts"
 import * as EtcdProcess from "./EtcdProcess.ts"
 import * as EtcdTopology from "./EtcdTopology.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
+import { Secret } from "./Secret.ts"
 import * as TargetModule from "./TargetModule.ts"
 
+const file = (description: string) =>
+  Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" }))).annotateKey({
+    description
+  })
+
+/** How the members are spoken to over TLS; files are PEM, and read again for each connection. */
+export const EtcdTls = Schema.Struct({
+  ca: file("The file of the authorities that members' certificates may come from; the system's own unless given."),
+  certificate: file("The file of our certificate, its chain after it, where the members ask for a client's."),
+  key: file("The file of the private key that belongs to it."),
+  serverName: Schema.optionalKey(Schema.String.check(Schema.isMinLength(1, { expected: "a name" }))).annotateKey({
+    description: "The name that members' certificates are for, where it is not the one in their address."
+  })
+})
+  .check(
+    Schema.makeFilter(({ certificate, key }) => (certificate === undefined) === (key === undefined), {
+      expected: "certificate and key together"
+    })
+  )
+  .annotate({ identifier: "EtcdTls" })
+/** How the members are spoken to over TLS. */
+export type EtcdTls = typeof EtcdTls.Type
+
 /** One member of an etcd cluster. */
-export const EtcdMember = Schema.Struct(MemberAddress.fields("127.0.0.1:2379")).annotate({ identifier: "EtcdMember" })
+export const EtcdMember = Schema.Struct({
+  ...MemberAddress.fields("127.0.0.1:2379"),
+  /** Where its metrics are, if not at its client address: what `listen-metrics-urls` says. */
+  metrics: Schema.optionalKey(
+    Schema.String.check(
+      Schema.isPattern(/^https?:\/\/([^:\s/[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}\/?$/, {
+        expected: "a place such as http://127.0.0.1:2381"
+      })
+    )
+  )
+}).annotate({ identifier: "EtcdMember" })
 /** One member of an etcd cluster. */
 export type EtcdMember = typeof EtcdMember.Type
 
@@ -35,9 +72,20 @@ const areDistinct = (key: "name" | "address") =>
 
 /** What an etcd cluster holds in a configuration file. */
 export const EtcdSettings = Schema.Struct({
+  /** TLS to the members; plain without it. */
+  tls: Schema.optionalKey(EtcdTls),
+  /** The user that looks and probes, where authentication is on and it is not the certificate's common name. */
+  user: Schema.optionalKey(Schema.String.check(Schema.isMinLength(1, { expected: "a user's name" }))),
+  password: Schema.optionalKey(Secret),
   /** All members, in any order. */
   members: Schema.NonEmptyArray(EtcdMember).check(areDistinct("name"), areDistinct("address"))
-}).annotate({ identifier: "EtcdSettings" })
+})
+  .check(
+    Schema.makeFilter(({ password, user }) => (password === undefined) === (user === undefined), {
+      expected: "user and password together"
+    })
+  )
+  .annotate({ identifier: "EtcdSettings" })
 /** What an etcd cluster holds in a configuration file. */
 export type EtcdSettings = typeof EtcdSettings.Type
 
@@ -50,7 +98,10 @@ export const etcd = TargetModule.make({
     TargetError,
     Scope.Scope
   > {
-    const members = yield* Effect.forEach(settings.members, (member) => memberOf(cluster, settings, member, hosts))
+    const credentials = { tls: settings.tls ?? null, user: settings.user ?? null, password: settings.password ?? null }
+    const members = yield* Effect.forEach(settings.members, (member) =>
+      memberOf(cluster, settings, member, hosts, credentials)
+    )
     let known: EtcdTopology.Known | null = null
 
     const discover = Effect.gen(function* () {
@@ -61,7 +112,7 @@ export const etcd = TargetModule.make({
       known = read.success
       return [EtcdTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
     })
-    const survivors = Effect.map(statuses(members), (heard) => EtcdTopology.survivorsWord(heard, known))
+    const survivors = survivorsOf(members, () => known)
     return {
       system: "etcd",
       cluster,
@@ -73,13 +124,17 @@ export const etcd = TargetModule.make({
         }
         // To know the leader. While nobody answers a probe is wanted too, to see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
-        return yield* EtcdProbe.make(() => EtcdTopology.writable(settings.members, known), survivors)
+        const endpoints = () => EtcdTopology.writable(settings.members, known)
+        return yield* EtcdProbe.make(cluster, endpoints, credentials, survivors)
       }),
       survivorsSpeak: true,
       // One that is not configured is never asked.
       canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
-      // A leader without its quorum steps down after one to two election timeouts, of 1 s each by etcd's own default.
-      survivorsSpeakAfter: 3000,
+      // Where one does not tell how patient it is, their word is heard and not waited for.
+      get survivorsSpeakAfter() {
+        const told = members.map(({ believed, electionTimeout }) => (believed === null ? null : electionTimeout))
+        return EtcdFacts.speakAfter(told) ?? Number.POSITIVE_INFINITY
+      },
       recoveryBudget: 60_000,
       recoveryWriteTimeout: 1000
     }
@@ -96,44 +151,120 @@ const survivorsGrace = 100
 const giveUp = 2000
 /** What discovery may take in all, the look at processes included, in milliseconds. */
 const discoveryTimeout = 950
+/** What the look at one process may take, which nothing waits for that is bounded to a second. */
+const factsTimeout = 5000
 
 /** A member with what is kept between two discoveries. */
 interface OpenMember {
   readonly member: EtcdMember
   readonly node: string
   readonly host: Host | null
-  readonly askStatus: OpenQuestion.Ask<EtcdGateway.Status, EtcdGateway.GatewayError>
-  readonly askList: OpenQuestion.Ask<EtcdGateway.MemberList, EtcdGateway.GatewayError>
-  readonly askBegan: OpenQuestion.Ask<number, EtcdGateway.GatewayError>
-  /** The process that was once found to be the member's. */
+  readonly askStatus: OpenQuestion.Ask<EtcdClient.Status, EtcdError>
+  readonly askList: OpenQuestion.Ask<ReadonlyArray<EtcdClient.Entry>, EtcdError>
+  readonly askEntrance: OpenQuestion.Ask<void, EtcdError>
+  readonly askQuorum: OpenQuestion.Ask<void, EtcdError>
+  readonly askBegan: OpenQuestion.Ask<number, EtcdError>
+  readonly askFacts: (process: ProcessRef, patience: Millis) => Effect.Effect<EtcdFacts.Facts | null>
+  /** The process that was once found to be the member's, and how patient it is. */
   believed: ProcessRef | null
+  electionTimeout: Millis | null
 }
 
 const memberOf = Effect.fnUntraced(function* (
   cluster: string,
   { members }: EtcdSettings,
   member: EtcdMember,
-  hosts: ReadonlyMap<string, Host>
+  hosts: ReadonlyMap<string, Host>,
+  credentials: EtcdClient.Credentials
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
   const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
-  const gateway = yield* EtcdGateway.make(member.address)
+  const { address } = member
+  const client = yield* EtcdClient.make(address, credentials)
   const late = (after: number) =>
-    new EtcdGateway.GatewayError({ reason: "TimedOut", detail: `${member.address} did not answer within ${after} ms` })
+    new EtcdError({ reason: "TimedOut", detail: `${address} did not answer within ${after} ms` })
+  const question = <A>(exchange: Effect.Effect<A, EtcdError>) => OpenQuestion.make(exchange, { giveUp, late })
+  const metrics = member.metrics ?? `${credentials.tls === null ? "http" : "https"}://${address}`
   return {
     member,
     node,
     host,
-    askStatus: yield* OpenQuestion.make(gateway.call(EtcdGateway.status), { giveUp, late }),
-    askList: yield* OpenQuestion.make(gateway.call(EtcdGateway.memberList), { giveUp, late }),
-    askBegan: yield* OpenQuestion.make(gateway.call(EtcdGateway.processBegan), { giveUp, late }),
-    believed: null
+    askStatus: yield* question(client.status),
+    askList: yield* question(client.memberList),
+    askEntrance: yield* question(client.enter),
+    askQuorum: yield* question(client.confirmQuorum),
+    askBegan: yield* question(EtcdClient.processBegan(metrics, credentials.tls)),
+    askFacts: yield* factsOf(host),
+    believed: null,
+    electionTimeout: null
   }
 })
 
+/** Looks at each process once, for as long as that takes; who asks waits no longer than he wants to. */
+const factsOf = Effect.fnUntraced(function* (
+  host: Host | null
+): Effect.fn.Return<OpenMember["askFacts"], never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  let looked: { readonly key: string; readonly facts: Deferred.Deferred<EtcdFacts.Facts | null> } | undefined
+  return ({ pid, startTime }, patience) =>
+    Effect.gen(function* () {
+      if (host === null) return null
+      const key = `${pid}/${startTime}`
+      if (looked?.key !== key) {
+        const begun = { key, facts: yield* Deferred.make<EtcdFacts.Facts | null>() }
+        looked = begun
+        yield* EtcdFacts.find(host, pid, factsTimeout).pipe(
+          Effect.tap((facts) => Effect.sync(() => void (facts === null && looked === begun && (looked = undefined)))),
+          Effect.flatMap((facts) => Deferred.succeed(begun.facts, facts)),
+          Effect.forkIn(scope)
+        )
+      }
+      const { facts } = looked
+      return Option.getOrNull(yield* Effect.timeoutOption(Deferred.await(facts), patience))
+    })
+})
+
+// A quorum's confirmation ends the wait. Else those who answer are heard, and, where they do not all but say that it is
+// gone, a confirmation is waited for a little longer.
+const survivorsOf = (members: ReadonlyArray<OpenMember>, known: () => EtcdTopology.Known | null) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const confirmed = new Set<string>()
+      const anybody = yield* Deferred.make<void>()
+      yield* Effect.forkScoped(
+        Effect.forEach(
+          members,
+          ({ askQuorum, member: { name } }) =>
+            Effect.ignore(
+              Effect.tap(askQuorum(survivorsTimeout), () => {
+                confirmed.add(name)
+                return Deferred.succeed(anybody, undefined)
+              })
+            ),
+          { concurrency: "unbounded", discard: true }
+        )
+      )
+      const began = yield* Clock.currentTimeMillis
+      const statuses = yield* Effect.raceFirst(heardOf(members), Effect.as(Deferred.await(anybody), []))
+      const word = () =>
+        EtcdTopology.survivorsWord(
+          members.map(({ member: { name } }) => ({
+            name,
+            status: statuses.find((one) => one.name === name)?.status ?? Option.none(),
+            confirmed: confirmed.has(name)
+          })),
+          known()
+        )
+      if (word().word !== "Silent") return word()
+      const left = survivorsTimeout - ((yield* Clock.currentTimeMillis) - began)
+      yield* Effect.timeoutOption(Deferred.await(anybody), Math.max(0, left))
+      return word()
+    })
+  )
+
 // Members that stand still would else cost each question its whole time, and a short hold has time for few questions.
-const statuses = Effect.fnUntraced(function* (
+const heardOf = Effect.fnUntraced(function* (
   members: ReadonlyArray<OpenMember>
-): Effect.fn.Return<ReadonlyArray<EtcdTopology.Heard>> {
+): Effect.fn.Return<ReadonlyArray<Omit<EtcdTopology.Heard, "confirmed">>> {
   const heard = yield* Deferred.make<void>()
   const enough = Effect.as(Effect.andThen(Deferred.await(heard), Effect.sleep(survivorsGrace)), Option.none())
   return yield* Effect.forEach(
@@ -176,18 +307,37 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
 
 const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdTopology.Asked> {
   const { address, name } = open.member
-  const [status, list, located] = yield* Effect.all(
-    [Effect.result(open.askStatus(answerTimeout)), Effect.result(open.askList(answerTimeout)), locate(open, look)],
+  const told = yield* Deferred.make<Result.Result<EtcdClient.Status, EtcdError>>()
+  const [status, list, entered, located] = yield* Effect.all(
+    [
+      Effect.tap(Effect.result(open.askStatus(answerTimeout)), (status) => Deferred.succeed(told, status)),
+      Effect.result(open.askList(answerTimeout)),
+      Effect.result(open.askEntrance(answerTimeout)),
+      locate(open, look, Deferred.await(told))
+    ],
     { concurrency: "unbounded" }
   )
-  return { name, node: open.node, address, status, list, process: located.process, processProblem: located.problem }
+  return {
+    name,
+    node: open.node,
+    address,
+    status,
+    list,
+    entered,
+    process: located.process,
+    processProblem: located.problem
+  }
 })
 
 const problem = (text: string): EtcdProcess.Located => ({ process: null, problem: text })
 
-// A process is asked for its beginning once. It is still the same while its number and start time are, also while the
-// member is silent, and while its host cannot be asked.
-const locate = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdProcess.Located> {
+// A process is proven once. It is still the same while its number and start time are, also while the member is silent,
+// and while its host cannot be asked.
+const locate = Effect.fnUntraced(function* (
+  open: OpenMember,
+  look: Look,
+  told: Effect.Effect<Result.Result<EtcdClient.Status, EtcdError>>
+): Effect.fn.Return<EtcdProcess.Located> {
   const { believed, host, member } = open
   if (host === null) return problem("no host is configured for this member")
   const seen = yield* look.on(host)
@@ -197,13 +347,46 @@ const locate = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effec
   if (typeof found === "string") return problem(found)
   const isKnown = believed?.pid === found.process.pid && believed.startTime === found.process.startTime
   if (!isKnown) {
-    const left = look.endsAt - (yield* Clock.currentTimeMillis)
-    const word = yield* Effect.result(open.askBegan(Math.max(0, Math.min(answerTimeout, left))))
-    if (Result.isFailure(word)) return problem(`the member did not say when it began: ${word.failure.detail}`)
-    if (!EtcdProcess.fits(found, word.success)) {
-      return problem(`process ${found.process.pid} on host ${host.label} is not the server that answers on ${address}`)
-    }
+    const doubt = yield* doubtOf(open, found, look, yield* told)
+    if (doubt !== "") return problem(doubt)
   }
   open.believed = found.process
   return { process: found.process, problem: "" }
+})
+
+// The socket and the open database say which process it is on this host. That it is the one which answers to us, and no
+// other machine's, is said by the id in its log; when it began, where its metrics tell it, must not speak against that.
+const doubtOf = Effect.fnUntraced(function* (
+  open: OpenMember,
+  found: EtcdProcess.Candidate,
+  look: Look,
+  told: Result.Result<EtcdClient.Status, EtcdError>
+): Effect.fn.Return<string> {
+  const { address } = open.member
+  const { host, pid } = found.process
+  if (Result.isFailure(told)) return `the member did not say who it is: ${told.failure.detail}`
+  const left = Effect.map(Clock.currentTimeMillis, (now) => Math.max(0, Math.min(answerTimeout, look.endsAt - now)))
+  const [facts, began] = yield* Effect.all(
+    [
+      Effect.flatMap(left, (patience) => open.askFacts(found.process, patience)),
+      Effect.flatMap(left, (patience) => Effect.result(open.askBegan(patience)))
+    ],
+    { concurrency: "unbounded" }
+  )
+  const { clusterId, memberId } = told.success
+  const serves = facts?.serves ?? null
+  const isOther =
+    (serves !== null && (serves.memberId !== memberId || serves.clusterId !== clusterId)) ||
+    (Result.isSuccess(began) && !EtcdProcess.fits(found, began.success))
+  if (isOther) {
+    const whose =
+      serves === null || serves.memberId === memberId ? "" : `: it serves the data of member ${serves.memberId}`
+    return `process ${pid} on host ${host} is not the server that answers on ${address}${whose}`
+  }
+  if (serves === null && Result.isFailure(began)) {
+    const why = facts === null ? `host ${host} did not answer in time` : "its log cannot be read"
+    return `that process ${pid} on host ${host} is the server that answers on ${address} could not be checked: ${why}, and ${began.failure.detail}`
+  }
+  open.electionTimeout = facts?.electionTimeout ?? null
+  return ""
 })

@@ -1,32 +1,50 @@
 /**
- * The probe of an etcd group: the PUT of one fixed key, which etcd answers when a quorum has it. Without a quorum a PUT
- * hangs for 7 s and ends in an error, yet may be carried out later; so nothing but a refusal of the call itself says that
- * it was not. A write that nobody waits for any more is dropped with its connection, by which a member that runs gives
- * it up.
+ * The probe of an etcd group: the PUT of one fixed key, which makes a new revision each time, and which etcd answers when
+ * a quorum has it. Without a quorum a PUT hangs for 7 s and ends in an error, yet may be carried out later; so nothing but
+ * a refusal of the call itself says that it was not.
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
-import type { Probe } from "@inquorate/core/Target"
+import { type Probe, TargetError } from "@inquorate/core/Target"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import * as EtcdGateway from "./EtcdGateway.ts"
+import * as EtcdClient from "./EtcdClient.ts"
+import type { EtcdError } from "./EtcdError.ts"
 
 /** How many writes may be unanswered at once at one endpoint. */
 export const unansweredMax = 4
 
-/** Opens a probe. `endpoints` tells where writes go now; its connections are its own and end with the scope. */
+/**
+ * Opens a probe. `endpoints` tells where writes go now; its connections are its own and end with the scope. A first write
+ * shows whether our user may write at all, and is `Unfit` where not; a group without a quorum keeps nobody.
+ */
 export const make = Effect.fn("EtcdProbe.make")(function* (
+  cluster: string,
   endpoints: () => ReadonlyArray<string>,
+  credentials: EtcdClient.Credentials,
   survivors: Effect.Effect<SurvivorsWord>
-): Effect.fn.Return<Probe, never, Scope.Scope> {
+): Effect.fn.Return<Probe, TargetError, Scope.Scope> {
   const scope = yield* Effect.scope
   const ways = new Map<string, Way>()
   const wayTo = Effect.fnUntraced(function* (endpoint: string) {
     const known = ways.get(endpoint)
     if (known !== undefined) return known
-    const way: Way = { gateway: yield* Scope.provide(EtcdGateway.make(endpoint), scope), unanswered: 0 }
+    const client = yield* Scope.provide(EtcdClient.make(endpoint, credentials), scope)
+    const way: Way = { client, unanswered: 0 }
     ways.set(endpoint, way)
     return way
   })
+  const [first] = endpoints()
+  if (first !== undefined) {
+    const { client } = yield* wayTo(first)
+    const written = yield* Effect.timeoutOption(Effect.result(client.put), firstWriteTimeout)
+    if (Option.isSome(written) && Result.isFailure(written.value)) {
+      const { detail, reason } = written.value.failure
+      if (reason === "Unauthorized")
+        return yield* new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
+    }
+  }
   return {
     get endpoints() {
       return endpoints()
@@ -35,12 +53,10 @@ export const make = Effect.fn("EtcdProbe.make")(function* (
       const way = yield* wayTo(endpoint)
       if (way.unanswered >= unansweredMax) return unknown(`${way.unanswered} writes still unanswered`)
       way.unanswered++
-      return yield* way.gateway
-        .call(EtcdGateway.putProbe)
-        .pipe(
-          Effect.match({ onFailure: outcomeOf, onSuccess: () => ProbeOutcome.cases.Acknowledged.make({}) }),
-          Effect.ensuring(Effect.sync(() => way.unanswered--))
-        )
+      return yield* way.client.put.pipe(
+        Effect.match({ onFailure: outcomeOf, onSuccess: () => ProbeOutcome.cases.Acknowledged.make({}) }),
+        Effect.ensuring(Effect.sync(() => way.unanswered--))
+      )
     }),
     survivors
   }
@@ -48,13 +64,16 @@ export const make = Effect.fn("EtcdProbe.make")(function* (
 
 // --- internal ---
 
+/** How long the write that shows our rights may take, in milliseconds. */
+const firstWriteTimeout = 500
+
 /** How one endpoint is reached, and how many writes to it are unanswered. */
 interface Way {
-  readonly gateway: EtcdGateway.Gateway
+  readonly client: EtcdClient.Client
   unanswered: number
 }
 
 const unknown = (detail: string): ProbeOutcome => ProbeOutcome.cases.Unknown.make({ detail })
 
-const outcomeOf = ({ detail, reason }: EtcdGateway.GatewayError): ProbeOutcome =>
-  reason === "Refused" ? ProbeOutcome.cases.Refused.make({ detail }) : unknown(detail)
+const outcomeOf = ({ detail, reason }: EtcdError): ProbeOutcome =>
+  reason === "Refused" || reason === "Unauthorized" ? ProbeOutcome.cases.Refused.make({ detail }) : unknown(detail)

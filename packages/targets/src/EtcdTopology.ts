@@ -1,7 +1,9 @@
 /**
  * From what the members of an etcd cluster answered to the topology of its one raft group. The voters are those of the
- * cluster's own list that are no learners, configured or not; a member is up if it answered just now, without errors and
- * with a leader. What is known once is kept while nobody answers.
+ * cluster's own list that are no learners, configured or not. A member is up if it answered just now and, where a quorum
+ * follows one leader, follows it too: without an established leader all that answer can vote for one. An alarm, or a want
+ * of rights, is nothing that makes a member down; it makes the group unfit for a loss. What is known once is kept while
+ * nobody answers.
  */
 import type { SurvivorsWord } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
@@ -9,7 +11,8 @@ import { TargetError } from "@inquorate/core/Target"
 import type { Member, ProcessRef, Topology } from "@inquorate/core/Topology"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { GatewayError, MemberList, Status } from "./EtcdGateway.ts"
+import type { Entry, Status } from "./EtcdClient.ts"
+import { alarms, type EtcdError } from "./EtcdError.ts"
 
 /** The name of the one group that an etcd cluster has. */
 export const group = "raft"
@@ -19,26 +22,33 @@ export interface Asked {
   readonly name: string
   readonly node: string
   readonly address: string
-  readonly status: Result.Result<Status, GatewayError>
-  readonly list: Result.Result<MemberList, GatewayError>
+  readonly status: Result.Result<Status, EtcdError>
+  readonly list: Result.Result<ReadonlyArray<Entry>, EtcdError>
+  /** Whether it lets us in. */
+  readonly entered: Result.Result<void, EtcdError>
   readonly process: ProcessRef | null
   readonly processProblem: string
 }
 
-/** What a configured member said of itself within the time it had. */
+/** What a configured member said within the time it had: of itself, and whether a quorum confirmed its leader to it. */
 export interface Heard {
   readonly name: string
   readonly status: Option.Option<Status>
+  readonly confirmed: boolean
 }
 
-/** What is kept between two looks. Ids are etcd's own 64-bit numbers, as decimal digits. */
+/** What is kept between two looks. Ids are etcd's own 64-bit numbers in hexadecimal digits. */
 export interface Known {
   readonly clusterId: string
-  readonly roster: MemberList["members"]
-  /** The id of each configured member that was ever told, by its name in the configuration. */
+  readonly roster: ReadonlyArray<Entry>
+  /** The id of each configured member that ever told it, by its name in the configuration. */
+  readonly told: ReadonlyMap<string, string>
+  /** The same, with those that follow from the rest: whose address or name it is, or that no other is left. */
   readonly ids: ReadonlyMap<string, string>
-  /** The id of the leader; null where the members that answered know of none. */
+  /** The id of the leader that was last told of; null where the members that answered know of none. */
   readonly leader: string | null
+  /** Whether a quorum follows that leader, or none although a quorum answered; `Unseen` where too few answered. */
+  readonly lead: "Established" | "None" | "Unseen"
 }
 
 /** What is known now: from the answers, or from before where there are none. */
@@ -49,88 +59,114 @@ export const interpret = (
 ): Result.Result<Known, TargetError> => {
   const fail = (endpoint: string, reason: TargetError["reason"], detail: string) =>
     Result.fail(new TargetError({ cluster, endpoint, reason, detail }))
-  const foreign = asked.find(({ status }) => Result.isFailure(status) && isForeign(status.failure))
+  const foreign = asked.find(({ status }) => Result.isFailure(status) && status.failure.reason === "Nonsense")
   if (foreign !== undefined) {
-    const detail = `${problemOf(foreign)} (needed: etcd 3.4 or later over plain HTTP)`
+    const detail = `${problemOf(foreign)} (needed: etcd 3.4 or later)`
     return fail(foreign.address, "Unsupported", detail)
   }
   const answered = answers(asked)
-  const other = answered.find(({ status }) => status.header.cluster_id !== answered[0]!.status.header.cluster_id)
+  const other = answered.find(({ status }) => status.clusterId !== answered[0]!.status.clusterId)
   if (other !== undefined) {
     return fail(other.address, "Misconfigured", `${other.name} is not of the same cluster as ${answered[0]!.name}`)
   }
   for (const [index, { address, name, status }] of answered.entries()) {
-    const twin = answered.slice(0, index).find(({ status: { header } }) => header.member_id === status.header.member_id)
+    const twin = answered.slice(0, index).find((earlier) => earlier.status.memberId === status.memberId)
     if (twin !== undefined) {
       return fail(address, "Misconfigured", `${twin.name} and ${name} are the same member under two addresses`)
     }
   }
-  const clusterId = answered[0]?.status.header.cluster_id ?? before?.clusterId
+  const clusterId = answered[0]?.status.clusterId ?? before?.clusterId
   const known = before?.clusterId === clusterId ? before : null
   const roster = latestList(answered) ?? known?.roster
   if (clusterId === undefined || roster === undefined) {
     const untold = asked.filter(({ list }) => Result.isFailure(list))
+    // What stands in everybody's way is mended in the configuration, and waiting does not help.
+    const barred = untold.length > 0 && untold.every(isBarred)
     const detail = `no member told who is in the cluster (${untold.map(problemOf).join("; ")})`
-    return fail(untold.map(({ address }) => address).join(", "), "Unreachable", detail)
+    return fail(untold.map(({ address }) => address).join(", "), barred ? "Misconfigured" : "Unreachable", detail)
   }
+  const told = new Map(known?.told)
+  for (const { name, status } of answered) told.set(name, status.memberId)
+  const leader = answered.length === 0 ? (known?.leader ?? null) : leaderOf(answered)
+  const voters = roster.filter(isVoter)
+  const voting = answered.filter(({ status }) => voters.some(({ id }) => id === status.memberId))
+  const following = voting.filter(({ status }) => leader !== null && status.leader === leader)
+  const quorum = majority(voters.length)
   return Result.succeed({
     clusterId,
     roster,
-    ids: identities(asked, roster, known?.ids ?? new Map()),
-    leader: answered.length === 0 ? (known?.leader ?? null) : leaderOf(answered)
+    told,
+    ids: identities(asked, roster, told),
+    leader,
+    lead: following.length >= quorum ? "Established" : voting.length >= quorum ? "None" : "Unseen"
   })
 }
 
 /** The topology from what is known and what was answered now. */
 export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Known, observedAt: number): Topology => {
-  const { clusterId, leader, roster } = known
+  const { clusterId, lead, roster } = known
+  const leader = lead === "None" ? null : known.leader
+  const established = lead === "Established" ? leader : null
   const voters = roster.filter(isVoter).length
-  const members = asked.map(({ address, name, node, process, processProblem, status }): Member => {
+  const members = asked.map((one): Member => {
+    const { address, name, node, process, processProblem, status } = one
     const entry = entryOf(known, name)
     const identity = { name, node, address, ...partOf(entry, leader) }
-    return entry === undefined
-      ? { ...identity, up: false, process: null, processProblem: "it is not in the cluster's list of members" }
-      : {
-          ...identity,
-          up: Result.isSuccess(status) && isWell(status.success),
-          process: process === null ? null : withPeers(process, entry, roster),
-          processProblem
-        }
+    if (entry === undefined) {
+      const id = known.told.get(name)
+      const problem =
+        id === undefined
+          ? "it is not in the cluster's list of members"
+          : `its id ${id} is not in the cluster's list of members: it was removed, or is of another cluster`
+      return { ...identity, up: false, downBecause: problem, process: null, processProblem: problem }
+    }
+    const downBecause = whyDown(status, entry, established, known)
+    return {
+      ...identity,
+      up: downBecause === "",
+      ...(downBecause === "" ? {} : { downBecause }),
+      process: process === null ? null : withPeers(process, entry, roster),
+      processProblem
+    }
   })
-  const strangers = roster.filter(({ ID }) => !asked.some(({ name }) => known.ids.get(name) === ID))
+  const strangers = roster.filter(({ id }) => !asked.some(({ name }) => known.ids.get(name) === id))
+  const unfit = [...new Set([...alarmsOf(asked, known), ...barriersOf(asked)])]
   return {
     cluster,
     system: "etcd",
     group,
-    partitionId: Guid.forPartition(clusterId, group),
+    partitionId: Guid.forPartition(BigInt(`0x${clusterId}`).toString(), group),
     observedAt,
     needed: majority(voters),
     rule: `majority of ${voters}`,
-    members: [...members, ...strangers.map((entry) => strangerOf(cluster, entry, leader, members))]
+    members: [...members, ...strangers.map((entry) => strangerOf(cluster, entry, leader, members))],
+    ...(unfit.length === 0 ? {} : { unfit })
   }
 }
 
-/** What the members say of the quorum: held if a majority of the voters follows one leader, lost if one has none. */
-export const survivorsWord = (statuses: ReadonlyArray<Heard>, known: Known | null): SurvivorsWord => {
-  const heard = statuses.flatMap(({ name, status }) =>
+/**
+ * What the members say of the quorum. Only a member to which a quorum confirmed its leader says that it is held: to
+ * follow a leader is a belief that lasts for one to two election timeouts after the quorum is gone. It is lost where a
+ * voter says that it has no leader, unless a quorum of them still follows the same.
+ */
+export const survivorsWord = (said: ReadonlyArray<Heard>, known: Known | null): SurvivorsWord => {
+  const confirmed = said.filter((one) => one.confirmed).map(({ name }) => name)
+  if (confirmed.length > 0) {
+    return { word: "QuorumHeld", detail: `${confirmed.join(", ")}: a quorum confirmed the leader just now` }
+  }
+  const heard = said.flatMap(({ name, status }) =>
     Option.isSome(status) && entryOf(known, name)?.isLearner !== true ? [{ name, status: status.value }] : []
   )
   if (heard.length === 0) return { word: "Silent", detail: "no member answered" }
-  const needed = majority(known === null ? statuses.length : known.roster.filter(isVoter).length)
-  for (const leader of new Set(heard.flatMap(({ status }) => leaderIn(status) ?? []))) {
-    const following = heard.filter(({ status }) => leaderIn(status) === leader && isWell(status))
-    if (following.length >= needed) {
-      const names = following.map(({ name }) => name).join(", ")
-      return { word: "QuorumHeld", detail: `${names}: leader ${nameOf(leader, known)}` }
-    }
-  }
-  const leaderless = heard.filter(({ status }) => leaderIn(status) === null).map(({ name }) => `${name}: no leader`)
-  if (leaderless.length > 0) return { word: "QuorumLost", detail: leaderless.join("; ") }
-  const words = heard.map(({ name, status }) => {
-    const leader = nameOf(leaderIn(status)!, known)
-    return [`${name}: leader ${leader}`, ...(status.errors ?? [])].join(", ")
-  })
-  return { word: "Silent", detail: `${words.join("; ")}; ${needed} must agree` }
+  const needed = majority(known === null ? said.length : known.roster.filter(isVoter).length)
+  const led = heard.flatMap(({ status }) => status.leader ?? [])
+  const established = led.some((leader) => led.filter((other) => other === leader).length >= needed)
+  const leaderless = heard.filter(({ status }) => status.leader === null).map(({ name }) => `${name}: no leader`)
+  if (leaderless.length > 0 && !established) return { word: "QuorumLost", detail: leaderless.join("; ") }
+  const words = heard.map(({ name, status }) =>
+    status.leader === null ? `${name}: no leader` : `${name}: leader ${nameOf(status.leader, known)}`
+  )
+  return { word: "Silent", detail: `${words.join("; ")}; no quorum confirmed it` }
 }
 
 /** The addresses a write can be sent to: the leader's first, then those of the other voters. */
@@ -145,8 +181,6 @@ export const writable = (
 
 // --- internal ---
 
-type Entry = Known["roster"][number]
-
 interface Answered extends Pick<Asked, "name" | "address" | "list"> {
   readonly status: Status
 }
@@ -156,77 +190,113 @@ const answers = (asked: ReadonlyArray<Asked>): ReadonlyArray<Answered> =>
     Result.isSuccess(status) ? [{ address, list, name, status: status.success }] : []
   )
 
-// What answers so will answer so again.
-const isForeign = ({ reason }: GatewayError): boolean => reason === "Refused" || reason === "Nonsense"
+const failureOf = ({ list, status }: Asked): EtcdError | undefined =>
+  Result.isFailure(status) ? status.failure : Result.isFailure(list) ? list.failure : undefined
 
-const problemOf = ({ list, name, status }: Asked): string => {
-  const failed = Result.isFailure(status) ? status : list
-  return Result.isFailure(failed) ? `${name}: ${failed.failure.detail}` : name
+const problemOf = (asked: Asked): string => {
+  const failure = failureOf(asked)
+  return failure === undefined ? asked.name : `${asked.name}: ${failure.detail}`
 }
+
+const isBarred = (asked: Asked): boolean => ["Distrusted", "Unauthorized"].includes(failureOf(asked)?.reason ?? "")
 
 const entryOf = (known: Known | null, name: string): Entry | undefined => {
   const id = known?.ids.get(name)
-  return known?.roster.find(({ ID }) => ID === id)
+  return known?.roster.find((entry) => entry.id === id)
 }
 
 const majority = (voters: number): number => Math.floor(voters / 2) + 1
 
-const isVoter = ({ isLearner }: Entry): boolean => isLearner !== true
+const isVoter = ({ isLearner }: Entry): boolean => !isLearner
 
-const leaderIn = ({ leader }: Status): string | null => (leader === undefined || /^0+$/.test(leader) ? null : leader)
+// Empty for a member that is up.
+const whyDown = (status: Asked["status"], entry: Entry, established: string | null, known: Known): string => {
+  if (Result.isFailure(status)) {
+    if (entry.name === "") return `was added to the cluster and never started: ${start(entry)}`
+    const { detail, reason } = status.failure
+    return reason === "Distrusted" || reason === "Unauthorized"
+      ? `cannot be asked: ${detail}`
+      : `does not answer: ${detail}`
+  }
+  const { leader } = status.success
+  if (established === null || leader === established) return ""
+  const others = `the others follow ${nameOf(established, known)}`
+  return leader === null ? `has no leader, while ${others}` : `follows ${nameOf(leader, known)}, while ${others}`
+}
 
-const isWell = (status: Status): boolean => (status.errors ?? []).length === 0 && leaderIn(status) !== null
+// `memberID:10276657743932975437 alarm:NOSPACE ` in etcd's own form, of whichever member raised it.
+const alarmsOf = (asked: ReadonlyArray<Asked>, known: Known): ReadonlyArray<string> =>
+  answers(asked).flatMap(({ name, status }) =>
+    status.errors
+      .filter((error) => error !== "etcdserver: no leader")
+      .map((error) => {
+        const [, id, alarm] = /^memberID:(\d+)\s+alarm:(\w+)\s*$/.exec(error) ?? []
+        if (id === undefined || alarm === undefined) return `${name} reports: ${error.trim()}`
+        const raiser = nameOf(BigInt(id).toString(16), known)
+        return `the alarm ${alarm} is raised by ${raiser}${alarms[alarm] === undefined ? "" : `: ${alarms[alarm]}`}`
+      })
+  )
 
-const newest = (answered: ReadonlyArray<Answered>, by: (status: Status) => string | undefined): Answered | undefined =>
+const barriersOf = (asked: ReadonlyArray<Asked>): ReadonlyArray<string> =>
+  asked.flatMap(({ entered }) =>
+    Result.isFailure(entered) && entered.failure.reason === "Unauthorized" ? [entered.failure.detail] : []
+  )
+
+const newest = (answered: ReadonlyArray<Answered>, by: (status: Status) => bigint): Answered | undefined =>
   answered.reduce<Answered | undefined>(
-    (best, next) => (best === undefined || BigInt(by(next.status) ?? 0) > BigInt(by(best.status) ?? 0) ? next : best),
+    (best, next) => (best === undefined || by(next.status) > by(best.status) ? next : best),
     undefined
   )
 
 // A member that lags has an older list.
-const latestList = (answered: ReadonlyArray<Answered>): Known["roster"] | undefined => {
+const latestList = (answered: ReadonlyArray<Answered>): ReadonlyArray<Entry> | undefined => {
   const told = answered.filter(({ list }) => Result.isSuccess(list))
-  const list = newest(told, ({ raftAppliedIndex }) => raftAppliedIndex)?.list
-  return list === undefined ? undefined : Result.getOrUndefined(list)?.members
+  const list = newest(told, ({ applied }) => applied)?.list
+  return list === undefined ? undefined : Result.getOrUndefined(list)
 }
 
-const leaderOf = (answered: ReadonlyArray<Answered>): string | null => {
-  const led = answered.filter(({ status }) => leaderIn(status) !== null)
-  const told = newest(led, ({ raftTerm }) => raftTerm)
-  return told === undefined ? null : leaderIn(told.status)
-}
+const leaderOf = (answered: ReadonlyArray<Answered>): string | null =>
+  newest(
+    answered.filter(({ status }) => status.leader !== null),
+    ({ term }) => term
+  )?.status.leader ?? null
 
-// A member is who it says it is; one that never answered is known by the address that the cluster has of it, or its name.
+// A member is who it once said it is. One that never did is known by the address that the cluster has of it alone, then
+// by its name, then because as many are left in the cluster as in the configuration: which of them it is then does not
+// matter, for nothing was seen of any.
 const identities = (
   asked: ReadonlyArray<Asked>,
-  roster: Known["roster"],
-  before: Known["ids"]
+  roster: ReadonlyArray<Entry>,
+  told: ReadonlyMap<string, string>
 ): ReadonlyMap<string, string> => {
-  const told = new Map<string, string>()
-  for (const { name, status } of asked) {
-    const id = Result.isSuccess(status) ? status.success.header.member_id : before.get(name)
-    if (id !== undefined) told.set(name, id)
+  const ids = new Map<string, string>()
+  for (const { name } of asked) {
+    const id = told.get(name)
+    if (id !== undefined) ids.set(name, id)
   }
-  const taken = new Set(told.values())
-  for (const { address, name } of asked) {
-    if (told.has(name)) continue
-    const free = roster.filter(({ ID }) => !taken.has(ID))
-    const entry =
-      free.find(({ clientURLs = [] }) => clientURLs.some((url) => hostOf(url) === address)) ??
-      free.find((entry) => entry.name === name)
-    if (entry === undefined) continue
-    told.set(name, entry.ID)
-    taken.add(entry.ID)
+  const unseen = () => asked.filter(({ name }) => !ids.has(name))
+  const free = () => roster.filter(({ id }) => ![...ids.values()].includes(id))
+  const claim = (fits: (member: Asked, entry: Entry) => boolean): void => {
+    for (const member of unseen()) {
+      const fitting = free().filter((entry) => fits(member, entry))
+      if (fitting.length === 1) ids.set(member.name, fitting[0]!.id)
+    }
   }
-  return told
+  claim(({ address }, { clientUrls }) => clientUrls.some((url) => hostOf(url) === address))
+  claim(({ name }, entry) => entry.name === name)
+  for (const left of [free().filter(({ name }) => name !== ""), free()]) {
+    if (left.length !== unseen().length) continue
+    for (const [index, { name }] of unseen().entries()) ids.set(name, left[index]!.id)
+  }
+  return ids
 }
 
 const hostOf = (url: string): string => url.replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "")
 
 // As the cluster has them. Where one is a name, or not told, nobody is told: a cut by a part of them would be none.
-const withPeers = (process: ProcessRef, entry: Entry, roster: Known["roster"]): ProcessRef => {
-  const own = (entry.peerURLs ?? []).map(hostOf)
-  const others = roster.filter(({ ID }) => ID !== entry.ID).map(({ peerURLs = [] }) => peerURLs.map(hostOf))
+const withPeers = (process: ProcessRef, entry: Entry, roster: ReadonlyArray<Entry>): ProcessRef => {
+  const own = entry.peerUrls.map(hostOf)
+  const others = roster.filter(({ id }) => id !== entry.id).map(({ peerUrls }) => peerUrls.map(hostOf))
   const all = [own, ...others]
   return all.every((endpoints) => endpoints.length > 0 && endpoints.every(isNumeric))
     ? { ...process, peers: { own, others: others.flat() } }
@@ -237,27 +307,34 @@ const isNumeric = (endpoint: string): boolean => /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9
 
 const nameOf = (id: string, known: Known | null): string => {
   for (const [name, other] of known?.ids ?? []) if (other === id) return name
-  return known?.roster.find(({ ID }) => ID === id)?.name ?? id
+  return known?.roster.find((entry) => entry.id === id)?.name || id
 }
 
 const partOf = (entry: Entry | undefined, leader: string | null): Pick<Member, "role" | "counts" | "cuttable"> =>
   entry === undefined || !isVoter(entry)
     ? { role: "IdleSecondary", counts: false, cuttable: "Never" }
-    : { role: entry.ID === leader ? "Primary" : "ActiveSecondary", counts: true, cuttable: "Always" }
+    : { role: entry.id === leader ? "Primary" : "ActiveSecondary", counts: true, cuttable: "Always" }
+
+const start = ({ id, peerUrls }: Entry): string => `start it for ${peerUrls.join(", ")}, or etcdctl member remove ${id}`
 
 // In the cluster's list but not in the configuration: it counts, but we cannot ask it or take it out. That it is up is
 // known only of a leader, by the members that follow it.
 const strangerOf = (cluster: string, entry: Entry, leader: string | null, members: ReadonlyArray<Member>): Member => {
-  const own = entry.name === undefined || entry.name === "" ? entry.ID : entry.name
-  const name = members.some((member) => member.name === own) ? `${own}-${entry.ID}` : own
+  const own = entry.name === "" ? entry.id : entry.name
+  const name = members.some((member) => member.name === own) ? `${own}-${entry.id}` : own
+  const up = entry.id === leader && members.some((member) => member.up)
+  const problem =
+    entry.name === ""
+      ? `${name} was added and never started: ${start(entry)}`
+      : `${name} is a member of the cluster but not configured: add it with its address`
   return {
     name,
     node: `${cluster}-${name}`,
-    address: hostOf(entry.clientURLs?.[0] ?? ""),
+    address: hostOf(entry.clientUrls[0] ?? ""),
     ...partOf(entry, leader),
-    up: entry.ID === leader && members.some(({ up }) => up),
+    up,
     cuttable: "Never",
     process: null,
-    processProblem: `${name} is a member of the cluster but not configured: add it with its address`
+    processProblem: problem
   }
 }

@@ -6,5 +6,11 @@
 const namedProcessText =
   "directory=$(cd -P -- \"$1\" 2>/dev/null && pwd -P) || {\n  echo folder\n  exit 0\n}\npid=$3\n[ -n \"$pid\" ] || [ -z \"$2\" ] || read -r pid 2>/dev/null <\"$2\"\ncase $pid in\n  '' | *[!0-9]* | ???????????*)\n    echo file\n    exit 0\n    ;;\nesac\n# The process's own name may hold anything, line ends too; what follows the last \") \" is the kernel's.\nstat=\nwhile IFS= read -r part; do stat=\"$stat$part \"; done 2>/dev/null <\"/proc/$pid/stat\"\ncase $stat in *') '*) ;; *) exit 0 ;; esac\n# shellcheck disable=SC2086 # the kernel's own numbers are to be split\nset -- ${stat##*) }\nexecutable=$(readlink \"/proc/$pid/exe\" 2>/dev/null) || exit 0\nprintf 'process %s %s\\n%s\\n%s\\n' \"$pid\" \"${20}\" \"$directory\" \"$executable\"\n"
 
+const etcdFactsText =
+  "PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nexport PATH LC_ALL\nwords=$(base64 -w0 <\"/proc/$1/cmdline\" 2>/dev/null) || exit 1\nlog=$(find \"/proc/$1/fd/\" -lname '*/member/wal/*.wal' -print -quit 2>/dev/null)\n[ -z \"$log\" ] || echo \"log $(head -c 256 <\"$log\" | base64 -w0)\"\n[ -r \"/proc/$1/environ\" ] || exit 0\necho \"environment $(tr '\\n\\0' ' \\n' <\"/proc/$1/environ\" | grep -E '^ETCD_(CONFIG_FILE|ELECTION_TIMEOUT)=' | base64 -w0)\"\necho \"words $words\"\n"
+
 /** Which process a number or a file with a number names. */
 export const namedProcess: string = [namedProcessText].join("\n")
+
+/** Tells what a process of etcd was started with, and the head of the log that it writes. */
+export const etcdFacts: string = [etcdFactsText].join("\n")
