@@ -13,7 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as http from "node:http"
 import * as https from "node:https"
 import * as EtcdConnection from "./EtcdConnection.ts"
-import { EtcdError, probeKey } from "./EtcdError.ts"
+import { EtcdError, probeKey, shorten } from "./EtcdError.ts"
 import { Auth, Cluster, KV, Maintenance, type ResponseHeader } from "./EtcdMessages.ts"
 import * as Secret from "./Secret.ts"
 
@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
           leader: leader === 0n ? null : leader.toString(16),
           term: raftTerm,
           applied: raftAppliedIndex,
-          errors
+          errors: errors.slice(0, errorsMost).map(shorten)
         }))
     ),
     memberList: Effect.map(call(Cluster.method.memberList, {}), ({ members }) =>
@@ -161,6 +161,9 @@ export const processBegan = (url: string, files: EtcdConnection.TlsFiles | null)
 
 const key = new TextEncoder().encode(probeKey)
 const value = new TextEncoder().encode("probe")
+
+/** How many errors of one answer are kept. */
+const errorsMost = 20
 
 /** For how long a password that was refused is not tried again, in milliseconds. */
 const refusedFor = 5000

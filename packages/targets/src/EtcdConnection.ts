@@ -9,11 +9,11 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as crypto from "node:crypto"
-import * as fs from "node:fs"
 import * as net from "node:net"
 import * as tls from "node:tls"
-import { EtcdError, ofAnswer } from "./EtcdError.ts"
+import { EtcdError, ofAnswer, shorten } from "./EtcdError.ts"
 import * as MemberAddress from "./MemberAddress.ts"
+import * as NamedFile from "./NamedFile.ts"
 
 /** What TLS needs, as paths of PEM files. */
 export interface TlsFiles {
@@ -168,7 +168,7 @@ const secure = (address: string, files: TlsFiles): tls.TLSSocket => {
 
 const read = (what: string, file: string): Buffer => {
   try {
-    return fs.readFileSync(file)
+    return NamedFile.read(file)
   } catch (cause) {
     const named = what === "cert" ? "certificate" : what
     const detail = `the file of tls.${named} cannot be read: ${(cause as Error).message}`
@@ -180,14 +180,15 @@ const read = (what: string, file: string): Buffer => {
 const commonNameOf = (files: TlsFiles | null): string | null => {
   if (files?.certificate === undefined) return null
   try {
-    const { subject } = new crypto.X509Certificate(fs.readFileSync(files.certificate))
+    const { subject } = new crypto.X509Certificate(NamedFile.read(files.certificate))
     return /^CN=(.*)$/m.exec(subject)?.[1] ?? null
   } catch {
     return null
   }
 }
 
-const failed = (reason: EtcdError["reason"], detail: string): EtcdError => new EtcdError({ reason, detail })
+const failed = (reason: EtcdError["reason"], detail: string): EtcdError =>
+  new EtcdError({ reason, detail: shorten(detail) })
 
 const causesOf = (cause: unknown): ReadonlyArray<Error> => {
   const chain: Array<Error> = []

@@ -27,6 +27,9 @@ export class EtcdError extends Schema.TaggedError<EtcdError>()("EtcdError", {
   detail: Schema.String
 }) {}
 
+/** As much of what a member says as is kept for a person. */
+export const shorten = (text: string): string => (text.length <= textLimit ? text : `${text.slice(0, textLimit)}…`)
+
 /** The one key of the probe. */
 export const probeKey = "inquorate/probe"
 
@@ -39,7 +42,8 @@ export interface Named {
 }
 
 /** The meaning of an error that a member answered, by its text as etcd has it in every release from 3.4 on. */
-export const ofAnswer = (address: string, text: string, named: Named): EtcdError => {
+export const ofAnswer = (address: string, answer: string, named: Named): EtcdError => {
+  const text = shorten(answer)
   const said = (reason: EtcdError["reason"], detail: string) => new EtcdError({ reason, detail })
   const is = (known: string): boolean => text.startsWith(known)
   const whoever =
@@ -94,3 +98,7 @@ export const alarms: Readonly<Record<string, string>> = {
   CORRUPT:
     "the members' data differ and the cluster takes no requests; replace the corrupt member, then etcdctl alarm disarm"
 }
+
+// --- internal ---
+
+const textLimit = 300

@@ -6,7 +6,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as fs from "node:fs"
+import * as NamedFile from "./NamedFile.ts"
 
 /** A secret, or where it is: an environment variable, or a file whose last line break is not part of it. */
 export const Secret = Schema.Union([
@@ -26,7 +26,12 @@ export const read = (what: string, secret: Secret): Effect.Effect<Redacted.Redac
         () => `the environment variable ${secret.env} of the ${what} is not set`
       )
     : Effect.try({
-        try: () => Redacted.make(fs.readFileSync(secret.file, "utf8").replace(/\r?\n$/, "")),
+        try: () =>
+          Redacted.make(
+            NamedFile.read(secret.file)
+              .toString("utf8")
+              .replace(/\r?\n$/, "")
+          ),
         catch: (cause) => `the file of the ${what} cannot be read: ${(cause as Error).message}`
       })
 }

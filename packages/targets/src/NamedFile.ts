@@ -1,0 +1,27 @@
+/**
+ * A file that a person named in the configuration: a certificate, a key, a password. It is read when it is used, and has
+ * an end, whatever it is.
+ */
+import * as fs from "node:fs"
+
+/** The bytes of the file. Throws what a person can read where there are too many of them or none can be had. */
+export const read = (path: string): Buffer => {
+  const descriptor = fs.openSync(path, "r")
+  try {
+    const bytes = Buffer.alloc(limit + 1)
+    let length = 0
+    while (length < bytes.length) {
+      const count = fs.readSync(descriptor, bytes, length, bytes.length - length, null)
+      if (count === 0) return bytes.subarray(0, length)
+      length += count
+    }
+    throw new Error(`${path} has more than ${limit} bytes`)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+// --- internal ---
+
+/** More than any bundle of certificates. */
+const limit = 1024 * 1024
