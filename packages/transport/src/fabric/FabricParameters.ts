@@ -5,7 +5,8 @@
 import { type ChaosEventQuery, fromFileTime } from "@inquorate/core/Chaos"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import * as Guid from "@inquorate/core/Guid"
-import type { NodeStatusFilter, Paging, WireError } from "./FabricPath.ts"
+import type { Instant } from "@inquorate/core/Time"
+import type { EventWindow, NodeStatusFilter, Paging, ResolveKey, WireError } from "./FabricPath.ts"
 
 // --- models ---
 
@@ -43,7 +44,9 @@ export class Reader {
       ? version
       : this.refuse(
           "E_INVALIDARG",
-          `The api-version ${quote(raw)} is not one of ${minimum.toFixed(1)} to ${maximum}.`,
+          Number.isFinite(maximum)
+            ? `The api-version ${quote(raw)} is not one of ${minimum.toFixed(1)} to ${maximum}.`
+            : `The api-version ${quote(raw)} is not a number of at least ${minimum.toFixed(1)}.`,
           0
         )
   }
@@ -167,6 +170,51 @@ export class Reader {
     return text !== null && text.length > stringLengthMax ? this.tooLarge(parameter) : text
   }
 
+  /** A required query parameter that is plain text. */
+  requiredText(parameter: string): string {
+    const text = this.required(parameter)
+    if (text === undefined) return ""
+    return text.length > stringLengthMax ? this.tooLarge(parameter) : text
+  }
+
+  /** An optional query parameter that is a GUID. */
+  optionalGuid(parameter: string): Guid.Guid | null {
+    const text = this.optional(parameter)
+    return text === null ? null : this.toGuid(parameter, text)
+  }
+
+  /** Which key a partition is looked for by: the kinds are 1 none, 2 a number of 64 bits, 3 a name. */
+  partitionKey(): ResolveKey | null {
+    const kind = this.optional("PartitionKeyType")
+    const value = this.optional("PartitionKeyValue")
+    if (kind === null || kind === "1") return null
+    if (value === null) {
+      return this.refuse("E_INVALIDARG", `The PartitionKeyType ${quote(kind)} needs a PartitionKeyValue.`, null)
+    }
+    if (kind === "3") return { _tag: "Named", value }
+    const number = /^-?[0-9]{1,19}$/.test(value) ? BigInt(value) : null
+    if (kind !== "2" || number === null || number < -int64Max - 1n || number > int64Max) {
+      const problem = kind === "2" ? `PartitionKeyValue ${quote(value)} is not a number of 64 bits` : ""
+      return this.refuse(
+        "E_INVALIDARG",
+        problem === "" ? `The PartitionKeyType ${quote(kind)} is not one of 1, 2, 3.` : `The ${problem}.`,
+        null
+      )
+    }
+    return { _tag: "Int64Range", value: number.toString() }
+  }
+
+  /** From when to when events are asked for, and of which kinds. The event store takes its names in any case. */
+  eventWindow(): EventWindow {
+    const from = this.eventTime("StartTimeUtc")
+    const to = this.eventTime("EndTimeUtc")
+    const kinds = this.anyCase("EventsTypesFilter")
+    if (from > to && this.failure === undefined) {
+      this.refuse("E_INVALIDARG", "The StartTimeUtc is after the EndTimeUtc.", 0)
+    }
+    return { from, to, kinds: kinds === null ? [] : kinds.split(",").filter((kind) => kind !== "") }
+  }
+
   nodeStatus(parameter: string): NodeStatusFilter {
     const text = this.optional(parameter)?.toLowerCase()
     if (text === undefined) return "default"
@@ -239,6 +287,24 @@ export class Reader {
         null
       )
     )
+  }
+
+  private eventTime(parameter: string): Instant {
+    const text = this.anyCase(parameter)
+    if (text === null) return this.refuse("E_INVALIDARG", `The query parameter ${parameter} is missing.`, 0)
+    const moment = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(?:Z|[+-][0-9]{2}:[0-9]{2})$/.test(text)
+      ? Date.parse(text)
+      : Number.NaN
+    if (Number.isNaN(moment)) {
+      return this.refuse("E_INVALIDARG", `The ${parameter} ${quote(text)} is not a time such as 2026-01-31T12:00:00Z.`, 0)
+    }
+    return Math.max(0, moment)
+  }
+
+  private anyCase(parameter: string): string | null {
+    const wanted = parameter.toLowerCase()
+    for (const name of this.parameters.keys()) if (name.toLowerCase() === wanted) return this.optional(name)
+    return null
   }
 
   private optional(parameter: string): string | null {

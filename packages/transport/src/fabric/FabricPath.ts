@@ -1,8 +1,8 @@
 /**
  * The URL grammar of Service Fabric's HTTP gateway as one pure parser: method and request target in, one tagged call or
  * one error out. Ids may hold raw `/` or `~`, literal segments are compared with case, the first query value wins, and
- * whatever matches no template is 400 `E_INVALIDARG`, never 404 or 405. One row of `rows` is one call; the fields of
- * a row are read in the order in which the gateway checks them, and the first failure is the answer.
+ * whatever matches no template is 400 `E_INVALIDARG`, never 404 or 405. The calls are the rows of `FabricRoutes.ts`; their
+ * fields are read in the order in which the gateway checks them, and the first failure is the answer.
  * Source of the rules: the gateway's own parser (MIT, 6.4 era) and its 8.2 specification.
  */
 import type { ChaosEventQuery } from "@inquorate/core/Chaos"
@@ -10,8 +10,10 @@ import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import * as Guid from "@inquorate/core/Guid"
 import type { QuorumLossMode } from "@inquorate/core/Plan"
 import type { DataLossMode, RestartMode } from "@inquorate/core/Request"
+import type { Instant } from "@inquorate/core/Time"
 import * as Result from "effect/Result"
-import { parseQuery, quote, Reader, type Versions } from "./FabricParameters.ts"
+import { parseQuery, quote, Reader } from "./FabricParameters.ts"
+import { type Row, rows } from "./FabricRoutes.ts"
 
 // --- models ---
 
@@ -161,6 +163,128 @@ export type FabricCall =
       readonly paging: Paging
     }
   | { readonly _tag: "GetReplica"; readonly partitionId: Guid.Guid; readonly replicaId: string }
+  | ExplorerCall
+  | OneCallFault
+
+/** What Service Fabric Explorer and others ask besides: upgrades, loads, types, what stands on a node, events, backups. */
+export type ExplorerCall =
+  | { readonly _tag: "GetClusterHealthChunk" }
+  | { readonly _tag: "GetClusterUpgradeProgress" }
+  | { readonly _tag: "GetClusterLoad" }
+  | { readonly _tag: "GetRepairTaskList" }
+  | { readonly _tag: "GetFailoverManagerManager" }
+  | {
+      readonly _tag: "GetApplicationTypeList"
+      readonly typeName: string | null
+      readonly typeVersion: string | null
+      readonly excludeParameters: boolean
+      readonly paging: Paging
+    }
+  | {
+      readonly _tag: "GetServiceTypeList"
+      readonly typeName: string
+      readonly typeVersion: string
+      readonly serviceTypeName: string | null
+    }
+  | { readonly _tag: "GetApplicationManifest"; readonly typeName: string; readonly typeVersion: string }
+  | {
+      readonly _tag: "GetServiceManifest"
+      readonly typeName: string
+      readonly typeVersion: string
+      readonly manifestName: string
+    }
+  | { readonly _tag: "GetApplicationUpgradeProgress"; readonly applicationName: string }
+  | { readonly _tag: "GetApplicationLoad"; readonly applicationName: string }
+  | { readonly _tag: "GetNodeLoad"; readonly nodeName: string }
+  | { readonly _tag: "GetPartitionLoad"; readonly partitionId: Guid.Guid }
+  | { readonly _tag: "GetDeployedApplicationList"; readonly nodeName: string; readonly paging: Paging }
+  | (OnNode & { readonly _tag: "GetDeployedApplication" })
+  | (OnNode & {
+      readonly _tag: "GetDeployedApplicationHealth"
+      readonly events: number
+      readonly packagesFilter: number
+      readonly excludeStatistics: boolean
+    })
+  | (OnNode & { readonly _tag: "GetDeployedServicePackageList"; readonly packageName: string | null })
+  | (OnNode & {
+      readonly _tag: "GetDeployedServicePackageHealth"
+      readonly packageName: string
+      readonly events: number
+      readonly excludeStatistics: true
+    })
+  | (OnNode & { readonly _tag: "GetDeployedServiceTypeList"; readonly packageName: string | null })
+  | (OnNode & {
+      readonly _tag: "GetDeployedCodePackageList"
+      readonly packageName: string | null
+      readonly codePackageName: string | null
+    })
+  | (OnNode & {
+      readonly _tag: "GetDeployedReplicaList"
+      readonly packageName: string | null
+      readonly partitionId: Guid.Guid | null
+    })
+  | (ReplicaOnNode & { readonly _tag: "GetDeployedReplicaDetail" })
+  | {
+      readonly _tag: "ResolvePartition"
+      readonly serviceName: string
+      /** The key that is looked for; null for the one partition of a service that has no keys. */
+      readonly key: ResolveKey | null
+    }
+  | { readonly _tag: "GetBackupPolicyList"; readonly paging: Paging }
+  | { readonly _tag: "GetBackupPolicy"; readonly policyName: string }
+  | { readonly _tag: "GetBackupList"; readonly of: BackupSubject }
+  | { readonly _tag: "GetPartitionBackup"; readonly partitionId: Guid.Guid }
+  | (EventWindow & { readonly _tag: "GetEvents"; readonly of: EventSubject })
+  | { readonly _tag: "GetCorrelatedEvents"; readonly eventId: Guid.Guid }
+
+/** A fault that is begun by one call without an operation id, as the buttons of Service Fabric Explorer do. */
+export type OneCallFault =
+  | { readonly _tag: "RestartNode"; readonly nodeName: string }
+  | { readonly _tag: "DeactivateNode"; readonly nodeName: string }
+  | { readonly _tag: "ActivateNode"; readonly nodeName: string }
+  | (ReplicaOnNode & { readonly _tag: "RestartReplica" })
+  | (ReplicaOnNode & { readonly _tag: "RemoveReplica" })
+
+/** An application on a node. */
+export interface OnNode {
+  readonly nodeName: string
+  readonly applicationName: string
+}
+
+/** A replica on a node. */
+export interface ReplicaOnNode {
+  readonly nodeName: string
+  readonly partitionId: Guid.Guid
+  readonly replicaId: string
+}
+
+/** A key of a partition: a number of 64 bits in decimal, or a name. */
+export type ResolveKey =
+  | { readonly _tag: "Int64Range"; readonly value: string }
+  | { readonly _tag: "Named"; readonly value: string }
+
+/** Whose backups are asked for. */
+export type BackupSubject =
+  | { readonly _tag: "Application"; readonly name: string }
+  | { readonly _tag: "Service"; readonly name: string }
+  | { readonly _tag: "Partition"; readonly partitionId: Guid.Guid }
+
+/** Whose events are asked for; null for those of all of the kind. */
+export type EventSubject =
+  | { readonly _tag: "Cluster" }
+  | { readonly _tag: "Containers" }
+  | { readonly _tag: "Nodes"; readonly nodeName: string | null }
+  | { readonly _tag: "Applications"; readonly applicationName: string | null }
+  | { readonly _tag: "Services"; readonly serviceName: string | null }
+  | { readonly _tag: "Partitions"; readonly partitionId: Guid.Guid | null }
+  | { readonly _tag: "Replicas"; readonly partitionId: Guid.Guid; readonly replicaId: string | null }
+
+/** From when to when, both included, and of which kinds; none means all. */
+export interface EventWindow {
+  readonly from: Instant
+  readonly to: Instant
+  readonly kinds: ReadonlyArray<string>
+}
 
 /** A call with what every call carries: `version` decides the spelling of ids, `timeout` (seconds) bounds the request. */
 export interface FabricRequest {
@@ -177,11 +301,11 @@ export interface WireError {
 
 // --- make ---
 
-/** The newest api-version that is accepted, which is the version of the runtime that we announce. */
+/**
+ * The newest api-version whose forms are known here, which is the version of the runtime that we announce. What a newer
+ * client asks is taken and answered in this one's forms.
+ */
 export const apiVersionMax = 8.2
-
-/** The longest `QuorumLossDuration` in seconds: the reference keeps it as signed 32-bit milliseconds. */
-export const quorumLossDurationMax = 2147483
 
 /** The call that a method and a request target (`/path?query`, or absolute) mean, or why they mean none. Never throws. */
 export const parse = (method: string, target: string): Result.Result<FabricRequest, WireError> => {
@@ -192,7 +316,7 @@ export const parse = (method: string, target: string): Result.Result<FabricReque
     if (keys === undefined) continue
     const parameters = parseQuery(query)
     const reader = new Reader(keys, parameters)
-    const version = row.versioned ? reader.version(row.versions) : apiVersionMax
+    const version = row.versioned ? Math.min(reader.version(row.versions), apiVersionMax) : apiVersionMax
     const timeout = reader.timeout()
     const call = row.read(reader)
     return reader.failure === undefined ? Result.succeed({ call, version, timeout }) : Result.fail(reader.failure)
@@ -211,252 +335,6 @@ export const nameToken = (name: string): string =>
   `fabric:/${withoutScheme(name).split("/").map(encodeURIComponent).join("/")}`
 
 // --- internal ---
-
-interface Row {
-  readonly method: string
-  readonly template: ReadonlyArray<string>
-  readonly versioned: boolean
-  /** The api-versions that know the call, both ends included. */
-  readonly versions: Versions
-  readonly read: (reader: Reader) => FabricCall
-}
-
-const row = (
-  method: string,
-  template: string,
-  read: (reader: Reader) => FabricCall,
-  versions: Partial<Versions> = {}
-): Row => ({
-  method,
-  template: template.split("/").filter((segment) => segment !== ""),
-  versioned: template !== "/",
-  versions: { minimum: 1, maximum: apiVersionMax, ...versions },
-  read
-})
-
-const quorumLossModes: Readonly<Record<string, QuorumLossMode>> = {
-  QuorumReplicas: "QuorumReplicas",
-  // The word the open-source gateway compares with; the published one is the line above.
-  QuorumLossReplicas: "QuorumReplicas",
-  AllReplicas: "AllReplicas"
-}
-
-// Words of the wire that need no translation, each mapped to itself.
-const words = <Word extends string>(...all: ReadonlyArray<Word>): Readonly<Record<string, Word>> =>
-  Object.fromEntries(all.map((word) => [word, word]))
-
-const dataLossModes = words<DataLossMode>("PartialDataLoss", "FullDataLoss")
-const restartModes = words<RestartMode>("AllReplicasOrInstances", "OnlyActiveSecondaries")
-const transitions = words<"Start" | "Stop">("Start", "Stop")
-
-const ofNode = "/Faults/Nodes/{NodeName}/$"
-const ofPartition = "/Faults/Services/{ServiceId}/$/GetPartitions/{PartitionId}/$"
-
-const chaosVersions: Partial<Versions> = { minimum: 6.2 }
-const chaosReportPage = 100
-
-const recoverService = (read: Reader): FabricCall => ({
-  _tag: "RecoverServicePartitions",
-  serviceName: read.name("ServiceId")
-})
-
-const rows: ReadonlyArray<Row> = [
-  row("GET", "/", () => ({ _tag: "GetRootPage" })),
-  row("POST", `${ofPartition}/StartQuorumLoss`, (read) => ({
-    _tag: "StartQuorumLoss",
-    serviceName: read.name("ServiceId"),
-    partitionId: read.keyGuid("PartitionId"),
-    operationId: read.guid("OperationId"),
-    mode: read.word("QuorumLossMode", quorumLossModes, "QuorumReplicas"),
-    duration: read.uint32("QuorumLossDuration", quorumLossDurationMax)
-  })),
-  // Only OperationId selects the operation: the rest of a progress path is matched for shape and not looked at.
-  row("GET", `${ofPartition}/GetQuorumLossProgress`, (read) => ({
-    _tag: "GetQuorumLossProgress",
-    operationId: read.guid("OperationId")
-  })),
-  row("POST", `${ofPartition}/StartDataLoss`, (read) => ({
-    _tag: "StartDataLoss",
-    serviceName: read.name("ServiceId"),
-    partitionId: read.keyGuid("PartitionId"),
-    operationId: read.guid("OperationId"),
-    mode: read.word("DataLossMode", dataLossModes, "PartialDataLoss")
-  })),
-  row("GET", `${ofPartition}/GetDataLossProgress`, (read) => ({
-    _tag: "GetDataLossProgress",
-    operationId: read.guid("OperationId")
-  })),
-  row("POST", `${ofPartition}/StartRestart`, (read) => ({
-    _tag: "StartPartitionRestart",
-    serviceName: read.name("ServiceId"),
-    partitionId: read.keyGuid("PartitionId"),
-    operationId: read.guid("OperationId"),
-    mode: read.word("RestartPartitionMode", restartModes, "AllReplicasOrInstances")
-  })),
-  row("GET", `${ofPartition}/GetRestartProgress`, (read) => ({
-    _tag: "GetPartitionRestartProgress",
-    operationId: read.guid("OperationId")
-  })),
-  row("POST", `${ofNode}/StartTransition`, (read) => {
-    const nodeName = read.text("NodeName")
-    const operationId = read.guid("OperationId")
-    const instanceId = read.instanceId("NodeInstanceId")
-    const transition = read.word("NodeTransitionType", transitions, "Start")
-    const duration = transition === "Stop" ? read.stopDuration("StopDurationInSeconds") : 0
-    return { _tag: "StartNodeTransition", nodeName, operationId, instanceId, transition, duration }
-  }),
-  row("GET", `${ofNode}/GetTransitionProgress`, (read) => ({
-    _tag: "GetNodeTransitionProgress",
-    operationId: read.guid("OperationId")
-  })),
-  row("GET", "/Faults", (read) => ({
-    _tag: "GetFaultOperationList",
-    typeFilter: read.filter("TypeFilter"),
-    stateFilter: read.filter("StateFilter")
-  })),
-  row("POST", "/Faults/$/Cancel", (read) => ({
-    _tag: "CancelOperation",
-    operationId: read.guid("OperationId"),
-    force: read.flag("Force")
-  })),
-  row("GET", "/$/GetAadMetadata", () => ({ _tag: "GetAadMetadata" })),
-  row("GET", "/$/GetClusterVersion", () => ({ _tag: "GetClusterVersion" })),
-  row("GET", "/$/GetClusterManifest", () => ({ _tag: "GetClusterManifest" })),
-  row("GET", "/$/GetClusterHealth", (read) => {
-    const nodesFilter = read.filter("NodesHealthStateFilter")
-    const applicationsFilter = read.filter("ApplicationsHealthStateFilter")
-    const events = read.filter("EventsHealthStateFilter")
-    const excludeStatistics = read.flag("ExcludeHealthStatistics")
-    // The system application is this worker, which answers: it is in no statistics. Checked, not used.
-    read.flag("IncludeSystemApplicationHealthStatistics")
-    return { _tag: "GetClusterHealth", nodesFilter, applicationsFilter, events, excludeStatistics }
-  }),
-  row("GET", "/Nodes", (read) => ({
-    _tag: "GetNodeList",
-    filter: read.nodeStatus("NodeStatusFilter"),
-    paging: read.paging(/^[0-9a-f]{1,32}$/)
-  })),
-  row("GET", "/Nodes/{NodeName}", (read) => ({ _tag: "GetNode", nodeName: read.text("NodeName") })),
-  row("GET", "/Nodes/{NodeName}/$/GetHealth", (read) => ({
-    _tag: "GetNodeHealth",
-    nodeName: read.text("NodeName"),
-    events: read.filter("EventsHealthStateFilter"),
-    excludeStatistics: true
-  })),
-  row("GET", "/Applications", (read) => {
-    const kindFilter = read.filter("ApplicationDefinitionKindFilter")
-    return {
-      _tag: "GetApplicationList",
-      typeName: read.optionalText("ApplicationTypeName"),
-      kindFilter,
-      excludeParameters: read.flag("ExcludeApplicationParameters"),
-      paging: read.paging(nameTokenPattern)
-    }
-  }),
-  row("GET", "/Applications/{ApplicationId}", (read) => ({
-    _tag: "GetApplication",
-    applicationName: read.name("ApplicationId"),
-    excludeParameters: read.flag("ExcludeApplicationParameters")
-  })),
-  row("GET", "/Applications/{ApplicationId}/$/GetHealth", (read) => {
-    const applicationName = read.name("ApplicationId")
-    const events = read.filter("EventsHealthStateFilter")
-    // No application of ours is deployed as packages: checked, not used.
-    read.filter("DeployedApplicationsHealthStateFilter")
-    const servicesFilter = read.filter("ServicesHealthStateFilter")
-    const excludeStatistics = read.flag("ExcludeHealthStatistics")
-    return { _tag: "GetApplicationHealth", applicationName, events, servicesFilter, excludeStatistics }
-  }),
-  row("GET", "/Applications/{ApplicationId}/$/GetServices", (read) => ({
-    _tag: "GetServiceList",
-    applicationName: read.name("ApplicationId"),
-    typeName: read.optionalText("ServiceTypeName"),
-    paging: read.paging(nameTokenPattern)
-  })),
-  row("GET", "/Applications/{ApplicationId}/$/GetServices/{ServiceId}", (read) => ({
-    _tag: "GetService",
-    applicationName: read.name("ApplicationId"),
-    serviceName: read.name("ServiceId")
-  })),
-  row("GET", "/Services/{ServiceId}/$/GetDescription", (read) => ({
-    _tag: "GetServiceDescription",
-    serviceName: read.name("ServiceId")
-  })),
-  row("GET", "/Services/{ServiceId}/$/GetApplicationName", (read) => ({
-    _tag: "GetApplicationName",
-    serviceName: read.name("ServiceId")
-  })),
-  row("GET", "/Services/{ServiceId}/$/GetHealth", (read) => ({
-    _tag: "GetServiceHealth",
-    serviceName: read.name("ServiceId"),
-    events: read.filter("EventsHealthStateFilter"),
-    partitionsFilter: read.filter("PartitionsHealthStateFilter"),
-    excludeStatistics: read.flag("ExcludeHealthStatistics")
-  })),
-  row("GET", "/Services/{ServiceId}/$/GetPartitions", (read) => ({
-    _tag: "GetPartitionList",
-    serviceName: read.name("ServiceId"),
-    paging: read.paging(guidPattern)
-  })),
-  row("GET", "/Partitions/{PartitionId}", (read) => ({
-    _tag: "GetPartition",
-    partitionId: read.keyGuid("PartitionId")
-  })),
-  row("GET", "/Partitions/{PartitionId}/$/GetHealth", (read) => ({
-    _tag: "GetPartitionHealth",
-    partitionId: read.keyGuid("PartitionId"),
-    events: read.filter("EventsHealthStateFilter"),
-    replicasFilter: read.filter("ReplicasHealthStateFilter"),
-    excludeStatistics: read.flag("ExcludeHealthStatistics")
-  })),
-  row("GET", "/Partitions/{PartitionId}/$/GetReplicas/{ReplicaId}/$/GetHealth", (read) => ({
-    _tag: "GetReplicaHealth",
-    partitionId: read.keyGuid("PartitionId"),
-    replicaId: read.replicaId("ReplicaId"),
-    events: read.filter("EventsHealthStateFilter"),
-    excludeStatistics: true
-  })),
-  row("GET", "/Partitions/{PartitionId}/$/GetServiceName", (read) => ({
-    _tag: "GetServiceName",
-    partitionId: read.keyGuid("PartitionId")
-  })),
-  row("GET", "/Partitions/{PartitionId}/$/GetReplicas", (read) => ({
-    _tag: "GetReplicaList",
-    partitionId: read.keyGuid("PartitionId"),
-    statusFilter: read.filter("ReplicaStatusFilter"),
-    paging: read.paging(/^[0-9]{1,19}$/)
-  })),
-  row("GET", "/Partitions/{PartitionId}/$/GetReplicas/{ReplicaId}", (read) => ({
-    _tag: "GetReplica",
-    partitionId: read.keyGuid("PartitionId"),
-    replicaId: read.replicaId("ReplicaId")
-  })),
-  row("POST", "/Partitions/{PartitionId}/$/Recover", (read) => ({
-    _tag: "RecoverPartition",
-    partitionId: read.keyGuid("PartitionId")
-  })),
-  // The extra `$` is a slip of the specification that every generated client copies; the gateway itself has the other.
-  row("POST", "/Services/$/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
-  row("POST", "/Services/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
-  row("POST", "/$/RecoverSystemPartitions", () => ({ _tag: "RecoverSystemPartitions" })),
-  row("POST", "/$/RecoverAllPartitions", () => ({ _tag: "RecoverAllPartitions" })),
-  row("POST", "/Tools/Chaos/$/Start", () => ({ _tag: "StartChaos" })),
-  row("POST", "/Tools/Chaos/$/Stop", () => ({ _tag: "StopChaos" })),
-  row("GET", "/Tools/Chaos", () => ({ _tag: "GetChaos" }), chaosVersions),
-  row("GET", "/Tools/Chaos/Events", (read) => ({ _tag: "GetChaosEvents", events: read.chaosEvents(0) }), chaosVersions),
-  row("GET", "/Tools/Chaos/Schedule", () => ({ _tag: "GetChaosSchedule" }), chaosVersions),
-  row("POST", "/Tools/Chaos/Schedule", () => ({ _tag: "PostChaosSchedule" }), chaosVersions),
-  // What the calls above took the place of; it pages by 100.
-  row(
-    "GET",
-    "/Tools/Chaos/$/Report",
-    (read) => ({ _tag: "GetChaosReport", events: read.chaosEvents(chaosReportPage) }),
-    { maximum: 6.1 }
-  )
-]
-
-const nameTokenPattern = /^fabric:\/.+$/
-const guidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 // Rows by method and first segment, so that a request is compared with a few templates and not with all.
 const index: ReadonlyMap<string, ReadonlyArray<Row>> = (() => {
