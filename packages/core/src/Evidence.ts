@@ -137,6 +137,8 @@ export const FenceRecord = Schema.Struct({
   epoch: Schema.Int,
   deadline: Instant,
   processes: Schema.NullOr(Schema.Int),
+  /** When the host reported it applied; a worker before 0.2 leaves it out. */
+  armedAt: Schema.optionalKey(Instant),
   liftedBy: Schema.NullOr(Schema.String),
   offAt: Schema.NullOr(Instant),
   overrun: Schema.NullOr(Millis),
@@ -241,7 +243,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         break
       }
       case "FenceArmed":
-        amend(fact.member, { processes: fact.processes, ...(fact.grade === undefined ? {} : { grade: fact.grade }) })
+        amend(fact.member, { processes: fact.processes, armedAt: at, ...(fact.grade === undefined ? {} : { grade: fact.grade }) })
         break
       case "FenceTightened":
         amend(fact.member, { deadline: fact.deadline })

@@ -57,6 +57,7 @@ export const table = {
     message: "The specified replica does not exist."
   },
   FABRIC_E_NODE_NOT_FOUND: { hresult: -2147017789, status: 404, message: "Node not found." },
+  FABRIC_E_APPLICATION_TYPE_NOT_FOUND: { hresult: -2147017766, status: 404, message: "Application type not found" },
   FABRIC_E_APPLICATION_NOT_FOUND: { hresult: -2147017763, status: 404, message: "Application not found" },
   FABRIC_E_INVALID_FOR_STATELESS_SERVICES: {
     hresult: -2147017616,

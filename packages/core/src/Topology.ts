@@ -52,9 +52,12 @@ export const ReplicaStatus = Schema.Literals(["InBuild", "Standby", "Ready", "Do
 export type ReplicaStatus = typeof ReplicaStatus.Type
 
 /** What a simulated cluster knows of a replica beyond what every system tells: its id (63 bits, decimal) and status. */
-export const ReplicaFacts = Schema.Struct({ id: Schema.String, status: ReplicaStatus }).annotate({
-  identifier: "ReplicaFacts"
-})
+export const ReplicaFacts = Schema.Struct({
+  id: Schema.String,
+  status: ReplicaStatus,
+  /** Since when it is in that status. */
+  since: Schema.optionalKey(Instant)
+}).annotate({ identifier: "ReplicaFacts" })
 /** What a simulated cluster knows of a replica beyond what every system tells. */
 export type ReplicaFacts = typeof ReplicaFacts.Type
 
@@ -111,6 +114,8 @@ export const ServiceFacts = Schema.Struct({
   minSize: Schema.Int,
   key: PartitionKey,
   status: PartitionStatus,
+  /** Since when the partition is in that status. */
+  statusSince: Schema.optionalKey(Instant),
   configurationVersion: Schema.String,
   dataLossVersion: Schema.String,
   /** How long the last loss of the quorum lasted, or the present one so far. */

@@ -127,6 +127,7 @@ const topologyOf = (simulation: Simulation, partition: Partition): Topology => {
       minSize: service.minSize,
       key: placed.key,
       status: PartitionState.statusOf(state),
+      statusSince: partition.since.at,
       configurationVersion: String(state.configurationVersion),
       dataLossVersion: String(state.dataLossVersion),
       lastQuorumLoss: since === null ? state.lastLoss : Math.max(0, simulation.now() - since)
@@ -151,7 +152,8 @@ const memberOf = (simulation: Simulation, place: Place): Member => {
     processProblem: "",
     replica: {
       id: numberOf(simulation.seed, `replica/${partition.placed.partitionId}/${index}`, replica.generation),
-      status: replica.status
+      status: replica.status,
+      since: partition.since.replicas[index]!.at
     }
   }
 }

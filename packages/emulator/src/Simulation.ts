@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type { FenceId, FenceState } from "@inquorate/core/Injector"
 import type { Instant } from "@inquorate/core/Time"
-import type { NodeFacts, ProcessRef } from "@inquorate/core/Topology"
+import type { NodeFacts, PartitionStatus, ProcessRef, ReplicaStatus } from "@inquorate/core/Topology"
 import { type Layout, type NodeLayout, numberOf, type PlacedPartition } from "./Layout.ts"
 import * as PartitionState from "./PartitionState.ts"
 
@@ -29,6 +29,15 @@ export interface Partition {
   readonly placed: PlacedPartition
   readonly places: ReadonlyArray<Place>
   state: PartitionState.PartitionState
+  /** Since when it and its replicas stand as they do. */
+  since: Since
+}
+
+/** Since when a partition and each of its replicas are in their status. */
+export interface Since {
+  readonly status: PartitionStatus
+  readonly at: Instant
+  readonly replicas: ReadonlyArray<{ readonly status: ReplicaStatus; readonly generation: number; readonly at: Instant }>
 }
 
 /** The host's record of one fence. */
@@ -97,7 +106,7 @@ const build = (
 ): Simulation => {
   const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
   const nodes = new Map(layout.nodes.map((one) => [one.name, startedNode(one, now())]))
-  const partitions = makePartitions(placed)
+  const partitions = makePartitions(placed, now())
   const places = new Map(partitions.flatMap(({ places }) => places.map((place) => [place.member, place])))
   const records = new Map<string, FenceRecord>()
   let changed = Latch.makeUnsafe(false)
@@ -113,6 +122,7 @@ const build = (
         const move = held ? PartitionState.takeDown : PartitionState.bringBack
         partition.state = move(partition.state, index, at, timing)
       }
+      partition.since = sinceOf(partition.state, partition.since, at)
     }
   }
   const due = (): Instant => {
@@ -231,7 +241,7 @@ const factsOf = (node: Node, seed: number): NodeFacts => ({
   downAt: node.downAt
 })
 
-const makePartitions = (placed: ReadonlyArray<PlacedPartition>): ReadonlyArray<Partition> => {
+const makePartitions = (placed: ReadonlyArray<PlacedPartition>, at: Instant): ReadonlyArray<Partition> => {
   const named = new Map<string, number>()
   for (const { group } of placed) named.set(group, (named.get(group) ?? 0) + 1)
   let pid = 1000
@@ -239,15 +249,24 @@ const makePartitions = (placed: ReadonlyArray<PlacedPartition>): ReadonlyArray<P
     const { application, group, nodes, service } = one
     const prefix = named.get(group) === 1 ? group : `${application}.${group}`
     const places: Array<Place> = []
-    const partition: Partition = {
-      placed: one,
-      places,
-      state: PartitionState.make(service.keeps, nodes, service.minSize)
-    }
+    const state = PartitionState.make(service.keeps, nodes, service.minSize)
+    const partition: Partition = { placed: one, places, state, since: sinceOf(state, undefined, at) }
     // One operation may take replicas of many partitions on one node, so a member's name is its own in the whole cluster.
     for (const [index, node] of nodes.entries()) {
       places.push({ member: `${prefix}@${node}`, node, partition, index, pid: pid++ })
     }
     return partition
   })
+}
+
+const sinceOf = (state: PartitionState.PartitionState, before: Since | undefined, at: Instant): Since => {
+  const status = PartitionState.statusOf(state)
+  return {
+    status,
+    at: before?.status === status ? before.at : at,
+    replicas: state.replicas.map(({ generation, status }, index) => {
+      const was = before?.replicas[index]
+      return { status, generation, at: was?.status === status && was.generation === generation ? was.at : at }
+    })
+  }
 }

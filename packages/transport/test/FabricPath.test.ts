@@ -180,8 +180,17 @@ describe("the api-version", () => {
       assert.strictEqual(withVersion(version), "parsed GetNodeList", version)
     }
   })
+  it("of a newer client is taken, and answered in the newest form that is known", () => {
+    for (const version of ["8.2", "8.3", "9", "11.4", "999.9-preview"]) {
+      const parsed = FabricPath.parse("GET", `/Nodes?api-version=${version}`)
+      assert(Result.isSuccess(parsed), version)
+      assert.strictEqual(parsed.success.version, 8.2, version)
+    }
+    // What ended with an old version is not there for a newer one.
+    assert.strictEqual(code("GET", "/Tools/Chaos/$/Report?api-version=11.4"), "E_INVALIDARG")
+  })
   it("is required, a number and in range", () => {
-    for (const version of ["", "0.9", "8.3", "9", "six", "6.0.0", "-6", "6-Preview"]) {
+    for (const version of ["", "0.9", "six", "6.0.0", "-6", "6-Preview", "Infinity", "1e3"]) {
       assert.strictEqual(withVersion(version), "E_INVALIDARG", version)
     }
     assert.strictEqual(code("GET", "/Nodes"), "E_INVALIDARG")

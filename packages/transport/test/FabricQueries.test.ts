@@ -10,6 +10,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Model from "../src/fabric/FabricModel.ts"
 import { parse } from "../src/fabric/FabricPath.ts"
+import type { QueryAnswer } from "../src/fabric/FabricPaging.ts"
 import * as Queries from "../src/fabric/FabricQueries.ts"
 import * as World from "../src/fabric/FabricWorld.ts"
 import { clusterOf, etcd, postgres } from "./FakeOperations.ts"
@@ -23,7 +24,7 @@ const clusters = [
 
 const nothing: Aftermath = { stoppedNodes: [], lastLosses: [] }
 
-const ask = (target: string, version = "6.0", aftermath = nothing): Queries.QueryAnswer => {
+const ask = (target: string, version = "6.0", aftermath = nothing): QueryAnswer => {
   const mark = target.includes("?") ? "&" : "?"
   const { call, version: read } = Result.getOrThrow(parse("GET", `${target}${mark}api-version=${version}`))
   return Queries.answer(
@@ -315,7 +316,9 @@ describe("applications and services", () => {
   it("of the system are this worker, and its application is not listed", () => {
     assert.deepStrictEqual(
       items("/Applications/System/$/GetServices").map((one) => one["Id"]),
-      ["System~FaultAnalysisService"]
+      ["ClusterManagerService", "FailoverManagerService", "FaultAnalysisService", "NamingService"].map(
+        (name) => `System~${name}`
+      )
     )
     const [partition] = items("/Services/System~FaultAnalysisService/$/GetPartitions", "6.4")
     const { Id } = partition!["PartitionInformation"] as { readonly Id: string }
@@ -413,6 +416,7 @@ describe("partitions and replicas", () => {
       ServiceKind: "Stateful",
       ReplicaId: "10",
       ReplicaRole: "ActiveSecondary",
+      PreviousReplicaRole: "None",
       ReplicaStatus: "Down",
       HealthState: "Warning",
       NodeName: "_Node_1",

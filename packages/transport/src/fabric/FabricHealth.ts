@@ -3,6 +3,7 @@
  * as bad as the worst of them; the evaluations say which those are. Pure, from the world as it is now; the reports are
  * those that Service Fabric's own components make.
  */
+import { toFileTime } from "@inquorate/core/Chaos"
 import type { Instant } from "@inquorate/core/Time"
 import { health, type Member, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type * as Model from "./FabricModel.ts"
@@ -17,11 +18,19 @@ export interface HealthFilters {
   readonly excludeStatistics: boolean
 }
 
-type Kind = "Cluster" | "Node" | "Application" | "Service" | "Partition" | "Replica"
+type Kind =
+  | "Cluster"
+  | "Node"
+  | "Application"
+  | "Service"
+  | "Partition"
+  | "Replica"
+  | "DeployedApplication"
+  | "DeployedServicePackage"
 
 /** The entities of one kind below an entity. */
 interface Below {
-  readonly kind: "Nodes" | "Applications" | "Services" | "Partitions" | "Replicas"
+  readonly kind: "Nodes" | "Applications" | "Services" | "Partitions" | "Replicas" | "DeployedServicePackages"
   /** The name of the policy's limit in the evaluation. */
   readonly limit: string
   readonly entities: ReadonlyArray<Entity>
@@ -69,12 +78,12 @@ export const ofNode = (world: World.World, node: World.Node): Entity => {
     : partly
       ? ["Warning", "Some members on the node are down."]
       : ["Ok", "Fabric node is up."]
-  const at = (up ? node.facts?.upAt : node.facts?.downAt) ?? world.now
+  const known = (up ? node.facts?.upAt : node.facts?.downAt) ?? null
   return entity(
     "Node",
     { NodeName: node.name },
     `node ${node.name}`,
-    [event("System.FM", "State", state, text, at)],
+    [event(world, `node/${node.name}`, { source: "System.FM", property: "State", state, words: text, known })],
     []
   )
 }
@@ -87,8 +96,18 @@ export const ofApplication = (world: World.World, application: World.Application
     { ApplicationName: application.name },
     `application ${application.name}`,
     [
-      event("System.CM", "State", "Ok", "Application has been created.", world.now),
-      ...(problem === "" ? [] : [event("Inquorate", "Discovery", "Warning", problem, world.now)])
+      event(world, application.name, created("System.CM", "Application has been created.")),
+      ...(problem === ""
+        ? []
+        : [
+            event(world, application.name, {
+              source: "Inquorate",
+              property: "Discovery",
+              state: "Warning",
+              words: problem,
+              known: null
+            })
+          ])
     ],
     [
       below(
@@ -106,7 +125,7 @@ export const ofService = (world: World.World, service: World.Service): Entity =>
     "Service",
     { ServiceName: service.name },
     `service ${service.name}`,
-    [event("System.FM", "State", "Ok", "Service has been created.", world.now)],
+    [event(world, service.name, created("System.FM", "Service has been created."))],
     [
       below(
         "Partitions",
@@ -128,41 +147,92 @@ export const ofPartition = (world: World.World, topology: Topology): Entity => {
         : status === "Reconfiguring" || degraded
           ? ["Warning", status === "Reconfiguring" ? "Partition is reconfiguring." : "A replica of it is not up."]
           : ["Ok", "Partition is healthy."]
-  const since = status === "InQuorumLoss" ? world.now - World.lossOf(world, topology) : topology.observedAt
   return entity(
     "Partition",
     { PartitionId: topology.partitionId },
     `partition ${topology.partitionId} of ${serviceNameOf(topology)}`,
-    [event("System.FM", "State", state, text, since)],
+    [
+      event(world, topology.partitionId, {
+        source: "System.FM",
+        property: "State",
+        state,
+        words: text,
+        known: World.statusSince(world, topology)
+      })
+    ],
     [
       below(
         "Replicas",
         "MaxPercentUnhealthyReplicasPerPartition",
-        topology.members.filter(isShown).map((member) => ofReplica(topology, member))
+        topology.members.filter(isShown).map((member) => ofReplica(world, topology, member))
       )
     ]
   )
 }
 
 /** A replica or an instance: Warning while it is down, since one alone takes nothing from anybody. */
-export const ofReplica = (topology: Topology, member: Member): Entity => {
+export const ofReplica = (world: World.World, topology: Topology, member: Member): Entity => {
   const down = !member.up && (member.replica === undefined || member.replica.status === "Down")
   const id = World.replicaId(topology.partitionId, member)
+  const known = member.replica?.since ?? null
   return entity(
     "Replica",
     { PartitionId: topology.partitionId, ReplicaOrInstanceId: id },
     `replica ${id} on ${member.node}`,
     [
-      down
-        ? event("System.FM", "State", "Warning", "Replica is down.", topology.observedAt)
-        : event("System.RA", "State", "Ok", "Replica has been created.", topology.observedAt)
+      event(
+        world,
+        `${topology.partitionId}/${id}`,
+        down
+          ? { source: "System.FM", property: "State", state: "Warning", words: "Replica is down.", known }
+          : { ...created("System.RA", "Replica has been created."), known }
+      )
     ],
     []
   )
 }
 
+/** An application on a node, whose one package and replicas are as well as the node is. */
+export const ofDeployed = (world: World.World, application: World.Application, node: World.Node): Entity => {
+  const packageName = packageOf(application)
+  const about = { ApplicationName: application.name, NodeName: node.name }
+  const at = `${application.name} on ${node.name}`
+  return entity(
+    "DeployedApplication",
+    about,
+    `application ${at}`,
+    [event(world, at, created("System.Hosting", "The application was activated successfully."))],
+    [
+      below("DeployedServicePackages", "", [
+        entity(
+          "DeployedServicePackage",
+          { ...about, ServiceManifestName: packageName },
+          `service package ${packageName} of ${at}`,
+          [event(world, `${packageName} of ${at}`, created("System.Hosting", "The ServicePackage was activated successfully."))],
+          []
+        )
+      ])
+    ]
+  )
+}
+
+/** The name of the one service package that every application has. */
+export const packageOf = ({ view }: World.Application): string => `${view.application?.typeName ?? view.system}Pkg`
+
+/** The nodes that an application has something on, in the order of their ids. */
+export const nodesOf = (world: World.World, application: World.Application): ReadonlyArray<World.Node> => {
+  const names = new Set(
+    application.view.groups.flatMap(({ members }) => members.filter(isShown).map(({ node }) => node))
+  )
+  return world.nodes.filter(({ name }) => names.has(name))
+}
+
 /** True for a replica that is there; a dropped one is history. */
 export const isShown = ({ replica }: Member): boolean => replica?.status !== "Dropped"
+
+/** True where a filter of health states takes this one: 0 takes all, else bits: 1 none, 2 Ok, 4 Warning, 8 Error. */
+export const takes = (filter: number, state: Model.HealthState): boolean =>
+  filter === 0 || (filter & (state === "Ok" ? 2 : state === "Warning" ? 4 : 8)) !== 0
 
 /** What the health calls of all entities say alike. */
 export const common = (of: Entity, filters: HealthFilters) => ({
@@ -208,30 +278,43 @@ const below = (kind: Below["kind"], limit: string, entities: ReadonlyArray<Entit
 /** The wire's "never expires". */
 const forEver = "P10675199DT2H48M5.4775807S"
 
-const event = (
-  source: string,
-  property: string,
-  state: Model.HealthState,
-  description: string,
-  at: Instant
-): Model.HealthEvent => ({
-  SourceId: source,
-  Property: property,
-  HealthState: state,
-  TimeToLiveInMilliSeconds: forEver,
-  Description: description,
-  SequenceNumber: String(Math.floor(at)),
-  RemoveWhenExpired: false,
-  IsExpired: false,
-  SourceUtcTimestamp: formatTime(at),
-  LastModifiedUtcTimestamp: formatTime(at),
-  LastOkTransitionAt: formatTime(state === "Ok" ? at : null),
-  LastWarningTransitionAt: formatTime(state === "Warning" ? at : null),
-  LastErrorTransitionAt: formatTime(state === "Error" ? at : null)
+interface Report {
+  readonly source: string
+  readonly property: string
+  readonly state: Model.HealthState
+  readonly words: string
+  /** The moment of the transition, where anybody tells it. */
+  readonly known: Instant | null
+}
+
+const created = (source: string, words: string): Report => ({
+  source,
+  property: "State",
+  state: "Ok",
+  words,
+  known: null
 })
 
-const takes = (filter: number, state: Model.HealthState): boolean =>
-  filter === 0 || (filter & (state === "Ok" ? 2 : state === "Warning" ? 4 : 8)) !== 0
+// The times are those of the transition, and the number follows from it: both stand still until the next one.
+const event = (world: World.World, entity: string, report: Report): Model.HealthEvent => {
+  const { property, source, state, words } = report
+  const { since, transitions } = world.history.note(`${entity}/${property}`, report, world.now)
+  return {
+    SourceId: source,
+    Property: property,
+    HealthState: state,
+    TimeToLiveInMilliSeconds: forEver,
+    Description: words,
+    SequenceNumber: toFileTime(since),
+    RemoveWhenExpired: false,
+    IsExpired: false,
+    SourceUtcTimestamp: formatTime(since),
+    LastModifiedUtcTimestamp: formatTime(since),
+    LastOkTransitionAt: formatTime(transitions.Ok ?? null),
+    LastWarningTransitionAt: formatTime(transitions.Warning ?? null),
+    LastErrorTransitionAt: formatTime(transitions.Error ?? null)
+  }
+}
 
 const evaluations = (of: Entity): ReadonlyArray<Model.HealthEvaluation> => [
   ...of.events
@@ -240,7 +323,8 @@ const evaluations = (of: Entity): ReadonlyArray<Model.HealthEvaluation> => [
       HealthEvaluation: {
         Kind: "Event",
         AggregatedHealthState: unhealthy.HealthState,
-        Description: `${unhealthy.SourceId} reported ${unhealthy.HealthState} for property ${unhealthy.Property}. ${unhealthy.Description ?? ""}`,
+        // The event's own words stand in the event: who shows both would read them twice.
+        Description: `'${unhealthy.SourceId}' reported ${unhealthy.HealthState} for property '${unhealthy.Property}'.`,
         ConsiderWarningAsError: false,
         UnhealthyEvent: unhealthy
       }
@@ -279,7 +363,9 @@ const countedBelow: Readonly<Record<Kind, ReadonlyArray<Kind>>> = {
   Service: ["Replica", "Partition"],
   Partition: ["Replica"],
   Node: [],
-  Replica: []
+  Replica: [],
+  DeployedApplication: ["DeployedServicePackage"],
+  DeployedServicePackage: []
 }
 
 const statistics = (of: Entity) => {

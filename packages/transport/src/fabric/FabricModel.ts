@@ -190,25 +190,28 @@ export const Partition = Schema.Struct({
 /** A partition. */
 export type Partition = typeof Partition.Type
 
+/** The part of a replica in its partition. */
+const ReplicaRole = word(
+  [
+    "Unknown",
+    "None",
+    "Primary",
+    "IdleSecondary",
+    "ActiveSecondary",
+    "IdleAuxiliary",
+    "ActiveAuxiliary",
+    "PrimaryAuxiliary"
+  ],
+  "Unknown"
+)
+
 /** A replica, which stands for a member of a group. */
 export const Replica = Schema.Struct({
   ServiceKind,
   ReplicaId: Schema.optionalKey(Int64),
-  ReplicaRole: Schema.optionalKey(
-    word(
-      [
-        "Unknown",
-        "None",
-        "Primary",
-        "IdleSecondary",
-        "ActiveSecondary",
-        "IdleAuxiliary",
-        "ActiveAuxiliary",
-        "PrimaryAuxiliary"
-      ],
-      "Unknown"
-    )
-  ),
+  ReplicaRole: Schema.optionalKey(ReplicaRole),
+  /** The part that it had before the reconfiguration that is under way; `None` where none is. */
+  PreviousReplicaRole: Schema.optionalKey(ReplicaRole),
   InstanceId: Schema.optionalKey(Int64),
   ReplicaStatus: word(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"], "Invalid"),
   HealthState,

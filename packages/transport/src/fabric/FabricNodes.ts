@@ -1,5 +1,6 @@
 /**
- * Nodes as the wire shows them, and the manifest that lists them. Times of which nothing is known are zero or "never".
+ * Nodes as the wire shows them, and the manifest that lists them. A node of a real cluster is up since this worker first
+ * saw it so; times of which nothing is known are "never".
  */
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
@@ -14,8 +15,8 @@ import * as World from "./FabricWorld.ts"
 export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo => {
   const { facts } = node
   const up = World.isUp(node)
-  const since = (moment: number | null | undefined): string =>
-    moment == null ? "0" : String(Math.max(0, Math.floor((world.now - moment) / 1000)))
+  const since = World.upSince(world, node)
+  const seconds = String(Math.max(0, Math.floor((world.now - since) / 1000)))
   return {
     Name: node.name,
     IpAddressOrFQDN: facts?.address ?? node.members[0]?.address.replace(/:[0-9]+$/, "") ?? "",
@@ -23,11 +24,11 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
     CodeVersion: World.runtimeVersion,
     ConfigVersion: "1.0",
     NodeStatus: up ? "Up" : "Down",
-    NodeUpTimeInSeconds: up ? since(facts?.upAt) : "0",
+    NodeUpTimeInSeconds: up ? seconds : "0",
     HealthState: Health.ofNode(world, node).state,
-    IsSeedNode: facts?.seed ?? false,
+    IsSeedNode: World.isSeed(node),
     UpgradeDomain: facts?.upgradeDomain ?? node.name,
-    FaultDomain: facts?.faultDomain ?? "fd:/0",
+    FaultDomain: World.faultDomain(node),
     Id: { Id: node.id },
     InstanceId: nodeInstanceId(node.name, facts ?? undefined),
     NodeDeactivationInfo: {
@@ -37,9 +38,9 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
       PendingSafetyChecks: []
     },
     IsStopped: World.isStopped(world, node),
-    NodeDownTimeInSeconds: up ? "0" : since(facts?.downAt),
-    NodeUpAt: formatTime(facts?.upAt ?? null),
-    NodeDownAt: formatTime(facts?.downAt ?? null),
+    NodeDownTimeInSeconds: up ? "0" : seconds,
+    NodeUpAt: formatTime(up ? since : (facts?.upAt ?? null)),
+    NodeDownAt: formatTime(up ? (facts?.downAt ?? null) : since),
     NodeTags: [],
     IsNodeByNodeUpgradeInProgress: false,
     InfrastructurePlacementID: ""
@@ -65,13 +66,18 @@ export const clusterManifest = (world: World.World): string => {
     '<ClusterManifest xmlns="http://schemas.microsoft.com/2011/01/fabric" Name="Inquorate" Version="1.0">' +
     `<NodeTypes>${types.map((type) => `<NodeType Name="${xml(type)}" />`).join("")}</NodeTypes>` +
     `<Infrastructure><Linux IsScaleMin="false"><NodeList>${list.join("")}</NodeList></Linux></Infrastructure>` +
+    `<FabricSettings>${settings.map((name) => `<Section Name="${name}" />`).join("")}</FabricSettings>` +
     "</ClusterManifest>"
   )
 }
+
+/** Text as it stands in XML. */
+export const xml = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
 // --- internal ---
 
 const nodeType = "InquorateNode"
 
-const xml = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
+/** The services that are there by the manifest; a tool shows the pages of those alone: no backups, no repairs. */
+const settings = ["EventStoreService", "FaultAnalysisService", "Management"]

@@ -1,7 +1,7 @@
 /**
  * Partitions and their replicas or instances as the wire shows them.
  */
-import type { Topology } from "@inquorate/core/Topology"
+import type { Member, Topology } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"
 import { formatDuration } from "./FabricTime.ts"
@@ -39,14 +39,14 @@ export interface ReplicaInfo {
 }
 
 /** The replicas or instances of a partition in the order of their ids. */
-export const replicas = (topology: Topology): ReadonlyArray<ReplicaInfo> => {
+export const replicas = (world: World.World, topology: Topology): ReadonlyArray<ReplicaInfo> => {
   const { kind } = World.factsOf(topology)
   return topology.members
     .map((member): ReplicaInfo => {
       const id = World.replicaId(topology.partitionId, member)
       const common = {
-        ReplicaStatus: member.replica?.status ?? (member.up ? ("Ready" as const) : ("Down" as const)),
-        HealthState: Health.ofReplica(topology, member).state,
+        ReplicaStatus: replicaStatus(member),
+        HealthState: Health.ofReplica(world, topology, member).state,
         NodeName: member.node,
         Address: member.address,
         LastInBuildDurationInSeconds: "0"
@@ -56,11 +56,15 @@ export const replicas = (topology: Topology): ReadonlyArray<ReplicaInfo> => {
         info:
           kind === "Stateless"
             ? { ServiceKind: kind, InstanceId: id, ...common }
-            : { ServiceKind: kind, ReplicaId: id, ReplicaRole: member.role, ...common }
+            : { ServiceKind: kind, ReplicaId: id, ReplicaRole: member.role, PreviousReplicaRole: "None", ...common }
       }
     })
     .sort((a, b) => (BigInt(a.id) < BigInt(b.id) ? -1 : 1))
 }
+
+/** The status of a replica: its cluster's word, else what can be seen of it. */
+export const replicaStatus = (member: Member): Model.Replica["ReplicaStatus"] =>
+  member.replica?.status ?? (member.up ? "Ready" : "Down")
 
 /** True where the filter takes the status: 0 is all but Dropped, else the bits InBuild 1, Standby 2, Ready 4, Down 8, Dropped 16. */
 export const takesReplica = (filter: number, status: Model.Replica["ReplicaStatus"]): boolean =>

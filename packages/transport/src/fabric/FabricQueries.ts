@@ -2,13 +2,15 @@
  * The query calls: a parsed call and the world as it is now in, what the wire answers out. Pure. What is not there is
  * `None` (204) where the gateway says nothing, and an error's code where it says one.
  */
-import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { serviceNameOf } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"
 import * as Nodes from "./FabricNodes.ts"
 import * as Partitions from "./FabricPartitions.ts"
-import { type FabricCall, nameToken, type Paging } from "./FabricPath.ts"
+import * as Chunk from "./FabricChunk.ts"
+import * as Explorer from "./FabricExplorer.ts"
+import { found, oneOr, oneOrNone, page, type QueryAnswer } from "./FabricPaging.ts"
+import { type FabricCall, nameToken } from "./FabricPath.ts"
 import * as Services from "./FabricServices.ts"
 import * as World from "./FabricWorld.ts"
 
@@ -32,18 +34,10 @@ export type QueryCall = CallOf<
   | "GetReplicaList"
   | "GetReplica"
   | HealthCall["_tag"]
+  | Explorer.PageCall["_tag"]
 >
 
-/** What a query call is answered with: an object, nothing, or an error. */
-export type QueryAnswer =
-  | { readonly _tag: "Found"; readonly value: unknown }
-  | { readonly _tag: "None" }
-  | { readonly _tag: "Refused"; readonly code: FabricErrorCode }
-
 // --- make ---
-
-/** How many items a page has at most when the caller sets no limit. */
-export const pageMax = 1000
 
 /**
  * The answer to a query call. What is not there is told so only where every cluster that may have it was seen: else it is
@@ -55,6 +49,10 @@ export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
   return answered._tag !== "Found" && mayBeUnseen(world, call) ? notReady : answered
 }
 
+/** The health of what a description names; a cluster that was not looked at would be left out of it. */
+export const chunk = (world: World.World, description: Chunk.Description): QueryAnswer =>
+  World.isUnlooked(world) ? notReady : found(Chunk.chunkOf(world, description))
+
 // --- internal ---
 
 const notReady: QueryAnswer = { _tag: "Refused", code: "FABRIC_E_NOT_READY" }
@@ -65,6 +63,7 @@ const isUnlooked = (world: World.World, call: QueryCall): boolean => {
     case "GetNodeList":
       return World.isUnlooked(world) || (world.nodes.length === 0 && World.unknown(world).length > 0)
     case "GetClusterHealth":
+    case "GetApplicationTypeList":
       return World.isUnlooked(world)
     case "GetApplicationHealth":
       // One that was looked at in vain is there, and its health says why it shows no service.
@@ -83,12 +82,16 @@ const mayBeUnseen = (world: World.World, call: QueryCall): boolean => {
     case "GetApplication":
     case "GetApplicationHealth":
     case "GetServiceList":
+    case "GetApplicationUpgradeProgress":
+    case "GetApplicationLoad":
+    case "GetBackupPolicy":
       return false
     case "GetService":
     case "GetServiceDescription":
     case "GetApplicationName":
     case "GetPartitionList":
     case "GetServiceHealth":
+    case "ResolvePartition":
       return unknown.some(({ name }) => call.serviceName.startsWith(`${name}/`))
     default:
       return unknown.length > 0
@@ -126,8 +129,15 @@ const answerSeen = (world: World.World, call: QueryCall): QueryAnswer => {
     case "GetReplicaList":
     case "GetReplica":
       return partitions(world, call)
-    default:
+    case "GetClusterHealth":
+    case "GetNodeHealth":
+    case "GetApplicationHealth":
+    case "GetServiceHealth":
+    case "GetPartitionHealth":
+    case "GetReplicaHealth":
       return healthOf(world, call)
+    default:
+      return Explorer.answer(world, call)
   }
 }
 
@@ -141,14 +151,6 @@ type HealthCall = CallOf<
   | "GetPartitionHealth"
   | "GetReplicaHealth"
 >
-
-const found = (value: unknown): QueryAnswer => ({ _tag: "Found", value })
-
-const oneOrNone = <A>(one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
-  one === undefined ? { _tag: "None" } : found(info(one))
-
-const oneOr = <A>(code: FabricErrorCode, one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
-  one === undefined ? { _tag: "Refused", code } : found(info(one))
 
 const findNode = (world: World.World, name: string): World.Node | undefined =>
   world.nodes.find((node) => node.name === name)
@@ -220,14 +222,14 @@ const partitions = (
       )
     case "GetReplica":
       return oneOrNone(
-        partition === undefined ? undefined : Partitions.replicas(partition).find(({ id }) => id === call.replicaId),
+        partition === undefined ? undefined : Partitions.replicas(world, partition).find(({ id }) => id === call.replicaId),
         ({ info }) => info
       )
     case "GetReplicaList": {
       if (partition === undefined) return { _tag: "Refused", code: "FABRIC_E_PARTITION_NOT_FOUND" }
       // The keys are numbers of any length: what is after the token is chosen here.
       const after = call.paging.after === null ? -1n : BigInt(call.paging.after)
-      const all = Partitions.replicas(partition).filter(
+      const all = Partitions.replicas(world, partition).filter(
         ({ id, info }) => Partitions.takesReplica(call.statusFilter, info.ReplicaStatus) && BigInt(id) > after
       )
       return page(
@@ -262,7 +264,11 @@ const healthOf = (world: World.World, call: HealthCall): QueryAnswer => {
           ServiceName: identity["ServiceName"]!,
           AggregatedHealthState: state
         })),
-        DeployedApplicationHealthStates: []
+        DeployedApplicationHealthStates: Health.nodesOf(world, application).flatMap((node) => {
+          const { state } = Health.ofDeployed(world, application, node)
+          if (!Health.takes(call.deployedFilter, state)) return []
+          return [{ ApplicationName: application.name, NodeName: node.name, AggregatedHealthState: state }]
+        })
       } satisfies Model.ApplicationHealth)
     }
     case "GetServiceHealth": {
@@ -285,6 +291,7 @@ const healthOf = (world: World.World, call: HealthCall): QueryAnswer => {
 const clusterHealth = (world: World.World, call: CallOf<"GetClusterHealth">): Model.ClusterHealth => {
   const entity = Health.ofCluster(world)
   const ids = new Map(world.nodes.map(({ id, name }) => [name, id]))
+  const system = Health.ofApplication(world, world.system).state
   return {
     ...Health.common(entity, call),
     NodeHealthStates: Health.children(entity, "Nodes", call.nodesFilter).map(({ identity, state }) => ({
@@ -292,9 +299,15 @@ const clusterHealth = (world: World.World, call: CallOf<"GetClusterHealth">): Mo
       Id: { Id: ids.get(identity["NodeName"]!)! },
       AggregatedHealthState: state
     })),
-    ApplicationHealthStates: Health.children(entity, "Applications", call.applicationsFilter).map(
-      ({ identity, state }) => ({ Name: identity["ApplicationName"]!, AggregatedHealthState: state })
-    )
+    ApplicationHealthStates: [
+      ...Health.children(entity, "Applications", call.applicationsFilter).map(({ identity, state }) => ({
+        Name: identity["ApplicationName"]!,
+        AggregatedHealthState: state
+      })),
+      ...(Health.takes(call.applicationsFilter, system)
+        ? [{ Name: world.system.name, AggregatedHealthState: system }]
+        : [])
+    ]
   }
 }
 
@@ -315,7 +328,7 @@ const partitionHealth = (
     return found({
       PartitionId: partition.partitionId,
       ...named(call.replicaId),
-      ...Health.common(Health.ofReplica(partition, member), call)
+      ...Health.common(Health.ofReplica(world, partition, member), call)
     } satisfies Model.ReplicaHealth)
   }
   const entity = Health.ofPartition(world, partition)
@@ -330,22 +343,4 @@ const partitionHealth = (
       AggregatedHealthState: state
     }))
   } satisfies Model.PartitionHealth)
-}
-
-// Items come in the order of their keys; a page holds those strictly after the token.
-const page = <A>(
-  items: ReadonlyArray<A>,
-  paging: Paging,
-  key: (item: A) => string,
-  info: (item: A) => unknown,
-  token: (key: string) => string = (key) => key
-): QueryAnswer => {
-  const { after } = paging
-  const rest = after === null ? items : items.filter((item) => key(item) > after)
-  const shown = rest.slice(0, paging.limit === 0 ? pageMax : Math.min(paging.limit, pageMax))
-  const last = shown.at(-1)
-  return found({
-    ContinuationToken: shown.length < rest.length && last !== undefined ? token(key(last)) : "",
-    Items: shown.map(info)
-  })
 }

@@ -214,11 +214,10 @@ export const rows: ReadonlyArray<Row> = [
   row("GET", "/Applications/{ApplicationId}/$/GetHealth", (read) => {
     const applicationName = read.name("ApplicationId")
     const events = read.filter("EventsHealthStateFilter")
-    // No application of ours is deployed as packages: checked, not used.
-    read.filter("DeployedApplicationsHealthStateFilter")
+    const deployedFilter = read.filter("DeployedApplicationsHealthStateFilter")
     const servicesFilter = read.filter("ServicesHealthStateFilter")
     const excludeStatistics = read.flag("ExcludeHealthStatistics")
-    return { _tag: "GetApplicationHealth", applicationName, events, servicesFilter, excludeStatistics }
+    return { _tag: "GetApplicationHealth", applicationName, events, servicesFilter, deployedFilter, excludeStatistics }
   }),
   row("GET", "/Applications/{ApplicationId}/$/GetServices", (read) => ({
     _tag: "GetServiceList",
@@ -488,15 +487,5 @@ export const rows: ReadonlyArray<Row> = [
   row("GET", "/EventsStore/CorrelatedEvents/{EventInstanceId}/$/Events", (read) => ({
     _tag: "GetCorrelatedEvents",
     eventId: read.keyGuid("EventInstanceId")
-  })),
-  // The faults of one call: no operation id is given, and the answer tells whether it was begun.
-  row("POST", `${node}/$/Restart`, (read) => ({ _tag: "RestartNode", nodeName: read.text("NodeName") })),
-  row("POST", `${node}/$/Deactivate`, (read) => ({ _tag: "DeactivateNode", nodeName: read.text("NodeName") })),
-  row("POST", `${node}/$/Activate`, (read) => ({ _tag: "ActivateNode", nodeName: read.text("NodeName") })),
-  row("POST", `${ofReplica}/$/Restart`, (read) => ({ _tag: "RestartReplica", ...placed(read) })),
-  row("POST", `${ofReplica}/$/Delete`, (read) => {
-    const about = placed(read)
-    read.flag("ForceRemove")
-    return { _tag: "RemoveReplica", ...about }
-  })
+  }))
 ]

@@ -11,7 +11,13 @@ import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as FabricChaos from "./FabricChaos.ts"
+import * as Chunk from "./FabricChunk.ts"
+import * as EventStore from "./FabricEventStore.ts"
+import * as History from "./FabricHistory.ts"
+import type { QueryAnswer } from "./FabricPaging.ts"
 import type { FabricCall, FabricRequest, WireError } from "./FabricPath.ts"
 import * as Queries from "./FabricQueries.ts"
 import * as World from "./FabricWorld.ts"
@@ -63,6 +69,7 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
   const operations = yield* Operations
   const chaos = yield* Effect.serviceOption(Chaos)
   const aad = yield* AadSettings
+  const worker: Worker = { operations, chaos, aad, history: History.make(), events: EventStore.make(operations, chaos) }
   return {
     // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
     handle: (request, body = "") =>
@@ -70,13 +77,17 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
         Effect.suspend(() =>
           FabricChaos.isChaosCall(request.call)
             ? Effect.map(FabricChaos.answer(chaos, request.call, body), chaosReply)
-            : answer(operations, request.call, request.version, aad)
+            : answer(worker, request.call, request.version, body)
         ),
         "RequestRefused",
         (refused) => Effect.succeed(refusalReply(refused))
       )
   }
 })
+
+/** True for a call whose body is read; every other call's body is dropped. */
+export const readsBody = (call: FabricCall): boolean =>
+  FabricChaos.readsBody(call) || call._tag === "GetClusterHealthChunk"
 
 /** The reply that says an error, with its default text where it has none of its own. */
 export const errorReply = (error: WireError): FabricReply => {
@@ -92,6 +103,15 @@ export const errorReply = (error: WireError): FabricReply => {
 // --- internal ---
 
 type Port = Operations["Service"]
+
+/** What the calls of one server are answered from. */
+interface Worker {
+  readonly operations: Port
+  readonly chaos: Option.Option<Chaos["Service"]>
+  readonly aad: AadMetadata | null
+  readonly history: History.History
+  readonly events: EventStore.EventStore
+}
 type Answer = Effect.Effect<FabricReply, RequestRefused>
 
 const jsonHeaders: FabricHeaders = [
@@ -140,11 +160,12 @@ const chaosReply = (answered: FabricChaos.ChaosAnswer): FabricReply =>
   answered._tag === "Done" ? done : json(answered.value)
 
 const answer = (
-  operations: Port,
+  worker: Worker,
   call: Exclude<FabricCall, FabricChaos.ChaosCall>,
   version: number,
-  aad: AadMetadata | null
+  body: string
 ): Answer => {
+  const { aad, operations } = worker
   switch (call._tag) {
     case "GetRootPage":
       return Effect.succeed(rootPage)
@@ -174,8 +195,18 @@ const answer = (
     case "RecoverSystemPartitions":
     case "RecoverAllPartitions":
       return Effect.as(operations.recover(scopeOf(call)), done)
+    case "GetClusterHealthChunk": {
+      const read = Chunk.read(body)
+      if (Result.isFailure(read)) {
+        return Effect.succeed(errorReply({ code: "E_INVALIDARG", message: read.failure }))
+      }
+      return Effect.map(worldOf(worker, version), (world) => queryReply(Queries.chunk(world, read.success)))
+    }
+    case "GetEvents":
+    case "GetCorrelatedEvents":
+      return Effect.flatMap(worldOf(worker, version), (world) => Effect.map(worker.events.answer(world, call), json))
     default:
-      return query(operations, call, version)
+      return Effect.map(worldOf(worker, version), (world) => queryReply(Queries.answer(world, call)))
   }
 }
 
@@ -242,20 +273,22 @@ const scopeOf = (call: RecoverCall): RecoverScope => {
   }
 }
 
-// What is asked about is looked at now; nothing that a query answers is remembered.
-const query = (operations: Port, call: Queries.QueryCall, version: number): Answer =>
+// What is asked about is looked at now; nothing that a query answers is remembered but since when it is so.
+const worldOf = ({ history, operations }: Worker, version: number): Effect.Effect<World.World, RequestRefused> =>
   Effect.gen(function* () {
     const clusters = yield* operations.clusters
     const holders = yield* operations.holders
     const aftermath = yield* operations.aftermath
-    const world = World.make(clusters, holders, aftermath, { now: yield* Clock.currentTimeMillis, version })
-    const answered = Queries.answer(world, call)
-    switch (answered._tag) {
-      case "Found":
-        return json(answered.value)
-      case "None":
-        return noContent
-      case "Refused":
-        return errorReply({ code: answered.code, message: "" })
-    }
+    return World.make(clusters, holders, aftermath, { now: yield* Clock.currentTimeMillis, version, history })
   })
+
+const queryReply = (answered: QueryAnswer): FabricReply => {
+  switch (answered._tag) {
+    case "Found":
+      return json(answered.value)
+    case "None":
+      return noContent
+    case "Refused":
+      return errorReply({ code: answered.code, message: "" })
+  }
+}

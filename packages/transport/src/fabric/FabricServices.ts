@@ -12,23 +12,28 @@ import * as World from "./FabricWorld.ts"
 /** The type of an application: its own, or the system's. */
 export const applicationType = ({ view }: World.Application): string => view.application?.typeName ?? view.system
 
+/** The version of the type of an application. */
+export const applicationVersion = ({ view }: World.Application): string => view.application?.typeVersion ?? "1.0"
+
+/** The parameters of an application: its own, or how its cluster is configured. */
+export const parametersOf = ({ view }: World.Application) =>
+  view.application?.parameters.map(({ key, value }) => ({ Key: key, Value: value })) ?? [
+    { Key: "Injector", Value: view.injector },
+    { Key: "Protected", Value: String(view.protected) }
+  ]
+
 /** An application. */
 export const applicationInfo = (
   world: World.World,
   application: World.Application,
   options: { readonly excludeParameters: boolean }
 ): Model.ApplicationInfo => {
-  const { view } = application
-  const parameters = view.application?.parameters.map(({ key, value }) => ({ Key: key, Value: value })) ?? [
-    { Key: "Injector", Value: view.injector },
-    { Key: "Protected", Value: String(view.protected) }
-  ]
   return {
     ...nameInfo(application.name, world.version),
     TypeName: applicationType(application),
-    TypeVersion: view.application?.typeVersion ?? "1.0",
+    TypeVersion: applicationVersion(application),
     Status: "Ready",
-    Parameters: options.excludeParameters ? [] : parameters,
+    Parameters: options.excludeParameters ? [] : parametersOf(application),
     HealthState: Health.ofApplication(world, application).state,
     ApplicationDefinitionKind: "ServiceFabricApplicationDescription"
   }
@@ -42,7 +47,7 @@ export const serviceInfo = (world: World.World, service: World.Service): Model.S
   ...nameInfo(service.name, world.version),
   ServiceKind: service.facts.kind,
   TypeName: service.facts.typeName,
-  ManifestVersion: service.application.view.application?.typeVersion ?? "1.0",
+  ManifestVersion: applicationVersion(service.application),
   HealthState: Health.ofService(world, service).state,
   ServiceStatus: "Active",
   IsServiceGroup: false,

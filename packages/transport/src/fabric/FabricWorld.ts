@@ -10,6 +10,7 @@ import { isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ServiceFacts } from "@inquorate/core/Topology"
+import * as History from "./FabricHistory.ts"
 
 // --- models ---
 
@@ -56,6 +57,8 @@ export interface World {
   readonly losses: ReadonlyMap<Guid.Guid, Loss>
   /** How long the last loss that has ended was. */
   readonly lastLosses: ReadonlyMap<Guid.Guid, Millis>
+  /** Since when each entity stands as it does. */
+  readonly history: History.History
 }
 
 // --- make ---
@@ -68,11 +71,12 @@ export const make = (
   clusters: ReadonlyArray<ClusterView>,
   holders: ReadonlyArray<Operation>,
   { lastLosses, stoppedNodes }: Aftermath,
-  moment: { readonly now: Instant; readonly version: number }
+  moment: { readonly now: Instant; readonly version: number; readonly history?: History.History }
 ): World => {
   const nodes = nodesOf(clusters)
   const applications = clusters.map((view) => ({ name: applicationName(view.name), view }))
   return {
+    history: History.make(),
     ...moment,
     applications: applications.sort((a, b) => (a.name < b.name ? -1 : 1)),
     system: systemOf(nodes, moment.now),
@@ -149,6 +153,13 @@ export const statusOf = (world: World, topology: Topology): ServiceFacts["status
   topology.service?.status ??
   (world.losses.get(topology.partitionId)?.until === null ? "InQuorumLoss" : factsOf(topology).status)
 
+/** Since when a partition stands as it does, where its cluster or a loss of ours tells; else null. */
+export const statusSince = (world: World, { partitionId, service }: Topology): Instant | null => {
+  if (service !== undefined) return service.statusSince ?? null
+  const loss = world.losses.get(partitionId)
+  return loss?.until === null ? loss.since : null
+}
+
 /** How long the present loss of a partition's quorum has lasted, or the last one lasted. */
 export const lossOf = (world: World, topology: Topology): Millis => {
   const { partitionId, service } = topology
@@ -164,6 +175,20 @@ export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.
 /** True for a node that was stopped by us or by its cluster's word, and is not up. */
 export const isStopped = (world: World, node: Node): boolean =>
   node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node))
+
+/** Since when a node is up or down. */
+export const upSince = (world: World, node: Node): Instant => {
+  const up = isUp(node)
+  const known = (up ? node.facts?.upAt : node.facts?.downAt) ?? null
+  return world.history.note(`up/${node.name}`, { state: up ? "Ok" : "Error", words: "", known }, world.now).since
+}
+
+/** True for a node whose loss takes a vote: by its cluster's word, or because a member on it is no learner. */
+export const isSeed = ({ facts, members }: Node): boolean =>
+  facts?.seed ?? members.some(({ role }) => role !== "IdleSecondary")
+
+/** The fault domain of a node: its cluster's word, or one of its own, since nobody says that nodes fail together. */
+export const faultDomain = ({ facts, name }: Node): string => facts?.faultDomain ?? `fd:/${encodeURIComponent(name)}`
 
 /** The id of the replica that stands for a member: positive, 63 bits, in decimal. */
 export const replicaId = (partitionId: Guid.Guid, member: Member): string =>
@@ -212,16 +237,45 @@ const nodesOf = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node> => {
   return [...found].map(([name, node]) => ({ name, id: nodeId(name), ...node })).sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-// This worker is the fault analysis service. Its one replica is shown on a node of the cluster, as clients expect it.
+// This worker is all of the system's services. Their one replica is shown on a node of the cluster, as clients expect it.
 const systemOf = (nodes: ReadonlyArray<Node>, now: Instant): Application => {
   const node = nodes.find(isUp) ?? nodes[0]
-  const partitionId = Guid.forPartition("System", "FaultAnalysisService")
-  const member: ReadonlyArray<Member> =
+  return {
+    name: "fabric:/System",
+    view: {
+      name: "System",
+      system: "System",
+      injector: "",
+      protected: true,
+      maxHold: null,
+      groups: systemServices.map(({ id, name }) => systemGroup(name, id, node, now)),
+      problem: ""
+    }
+  }
+}
+
+/** The services that every cluster has, with the ids of their partitions: the gateway's own but for the fault service's. */
+const systemServices = [
+  { name: "ClusterManagerService", id: "00000000-0000-0000-0000-000000002000" },
+  { name: "FailoverManagerService", id: "00000000-0000-0000-0000-000000000001" },
+  { name: "FaultAnalysisService", id: Guid.forPartition("System", "FaultAnalysisService") },
+  { name: "NamingService", id: "00000000-0000-0000-0000-000000001000" }
+]
+
+const systemGroup = (name: string, partitionId: Guid.Guid, node: Node | undefined, now: Instant): Topology => ({
+  cluster: "System",
+  system: "inquorate",
+  group: name,
+  partitionId,
+  observedAt: now,
+  needed: 1,
+  rule: "one",
+  members:
     node === undefined
       ? []
       : [
           {
-            name: "FaultAnalysisService",
+            name,
             node: node.name,
             address: node.facts?.address ?? node.members[0]?.address ?? "",
             role: "Primary",
@@ -231,43 +285,21 @@ const systemOf = (nodes: ReadonlyArray<Node>, now: Instant): Application => {
             process: null,
             processProblem: ""
           }
-        ]
-  const group: Topology = {
-    cluster: "System",
-    system: "inquorate",
-    group: "FaultAnalysisService",
-    partitionId,
-    observedAt: now,
-    needed: 1,
-    rule: "one",
-    members: member,
-    service: {
-      name: "fabric:/System/FaultAnalysisService",
-      typeName: "FaultAnalysisServiceType",
-      kind: "Stateful",
-      persisted: true,
-      targetSize: 1,
-      minSize: 1,
-      key: { _tag: "Singleton" },
-      status: "Ready",
-      configurationVersion: "1",
-      dataLossVersion: "1",
-      lastQuorumLoss: 0
-    }
+        ],
+  service: {
+    name: `fabric:/System/${name}`,
+    typeName: `${name}Type`,
+    kind: "Stateful",
+    persisted: true,
+    targetSize: 1,
+    minSize: 1,
+    key: { _tag: "Singleton" },
+    status: "Ready",
+    configurationVersion: "1",
+    dataLossVersion: "1",
+    lastQuorumLoss: 0
   }
-  return {
-    name: "fabric:/System",
-    view: {
-      name: "System",
-      system: "inquorate",
-      injector: "",
-      protected: true,
-      maxHold: null,
-      groups: [group],
-      problem: ""
-    }
-  }
-}
+})
 
 const targetSize = (topology: Topology): number =>
   Math.max(1, topology.members.filter((member) => member.role !== "IdleSecondary").length)

@@ -29,7 +29,6 @@ import * as Access from "./Access.ts"
 import * as ApiServer from "../v1/ApiServer.ts"
 import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
-import * as FabricChaos from "../fabric/FabricChaos.ts"
 import * as FabricPath from "../fabric/FabricPath.ts"
 import * as FabricServer from "../fabric/FabricServer.ts"
 import * as OpenFiles from "./OpenFiles.ts"
@@ -394,7 +393,7 @@ const afterBody = (
 ): void => {
   const { headers } = request
   // Few calls of this surface read a body; one that comes all the same is counted and dropped.
-  const readsBody = FabricChaos.readsBody(call.call)
+  const readsBody = FabricServer.readsBody(call.call)
   const chunks: Array<Buffer> = []
   if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") {
     return run(surface, call, request, response)

@@ -1,0 +1,200 @@
+/**
+ * What stands on a node as the wire shows it: applications with their one package, code packages, and replicas with what
+ * their process is doing. An application is on a node as long as a replica of it is.
+ */
+import type { Guid } from "@inquorate/core/Guid"
+import { type Member, serviceNameOf, type Topology } from "@inquorate/core/Topology"
+import * as Health from "./FabricHealth.ts"
+import * as Partitions from "./FabricPartitions.ts"
+import * as Services from "./FabricServices.ts"
+import { formatTime } from "./FabricTime.ts"
+import * as Types from "./FabricTypes.ts"
+import * as World from "./FabricWorld.ts"
+
+// --- models ---
+
+/** An application on a node, with the replicas of it that stand there. */
+export interface Deployed {
+  readonly application: World.Application
+  readonly node: World.Node
+  readonly replicas: ReadonlyArray<Placed>
+}
+
+/** A replica at its place. */
+export interface Placed {
+  readonly topology: Topology
+  readonly member: Member
+}
+
+// --- make ---
+
+/** The applications on a node in the order of their names, without the system's. */
+export const onNode = (world: World.World, node: World.Node): ReadonlyArray<Deployed> =>
+  world.applications.flatMap((application) => {
+    const replicas = replicasThere(application, node)
+    return replicas.length === 0 ? [] : [{ application, node, replicas }]
+  })
+
+/** An application on a node, or `undefined`. */
+export const find = (world: World.World, node: World.Node, applicationName: string): Deployed | undefined => {
+  const application = World.findApplication(world, applicationName)
+  if (application === undefined) return undefined
+  const replicas = replicasThere(application, node)
+  return replicas.length === 0 ? undefined : { application, node, replicas }
+}
+
+/** An application on a node. */
+export const applicationInfo = (world: World.World, { application, node }: Deployed) => ({
+  ...Services.nameInfo(application.name, world.version),
+  TypeName: Services.applicationType(application),
+  TypeVersion: Services.applicationVersion(application),
+  Status: "Active",
+  WorkDirectory: "",
+  LogDirectory: "",
+  TempDirectory: "",
+  HealthState: Health.ofDeployed(world, application, node).state
+})
+
+/** The one package of an application on a node. */
+export const packageInfo = ({ application }: Deployed) => ({
+  Name: Health.packageOf(application),
+  Version: Services.applicationVersion(application),
+  Status: "Active",
+  ServicePackageActivationId: ""
+})
+
+/** The types of the services that have a replica there. */
+export const serviceTypes = ({ application, replicas }: Deployed) => {
+  const names = [...new Set(replicas.map(({ topology }) => World.factsOf(topology).typeName))].sort()
+  return names.map((ServiceTypeName) => ({
+    ServiceTypeName,
+    ServiceManifestName: Health.packageOf(application),
+    CodePackageName: Types.codePackage,
+    Status: "Registered",
+    ServicePackageActivationId: ""
+  }))
+}
+
+/** The code package of an application on a node: one process stands for all, the first of its replicas'. */
+export const codePackage = ({ application, replicas }: Deployed) => {
+  const process = replicas.find(({ member }) => member.process !== null)?.member.process ?? null
+  return {
+    Name: Types.codePackage,
+    Version: Services.applicationVersion(application),
+    ServiceManifestName: Health.packageOf(application),
+    ServicePackageActivationId: "",
+    HostType: "ExeHost",
+    HostIsolationMode: "None",
+    Status: "Active",
+    RunFrequencyInterval: "0",
+    HasSetupEntryPoint: false,
+    MainEntryPoint: {
+      EntryPointLocation: process?.executable ?? "",
+      ProcessId: String(process?.pid ?? 0),
+      RunAsUserName: "",
+      CodePackageEntryPointStatistics: {
+        LastExitCode: "0",
+        LastActivationTime: formatTime(null),
+        LastExitTime: formatTime(null),
+        LastSuccessfulActivationTime: formatTime(null),
+        LastSuccessfulExitTime: formatTime(null),
+        ActivationCount: "1",
+        ActivationFailureCount: "0",
+        ContinuousActivationFailureCount: "0",
+        ExitCount: "0",
+        ExitFailureCount: "0",
+        ContinuousExitFailureCount: "0"
+      },
+      Status: process === null ? "Pending" : "Started",
+      NextActivationTime: formatTime(null),
+      InstanceId: "1"
+    }
+  }
+}
+
+/** A replica of an application on a node. */
+export const replicaInfo = (application: World.Application, { member, topology }: Placed) => {
+  const facts = World.factsOf(topology)
+  const id = World.replicaId(topology.partitionId, member)
+  return {
+    ServiceKind: facts.kind,
+    ServiceName: serviceNameOf(topology),
+    ServiceTypeName: facts.typeName,
+    ServiceManifestName: Health.packageOf(application),
+    ServiceManifestVersion: Services.applicationVersion(application),
+    CodePackageName: Types.codePackage,
+    PartitionId: topology.partitionId,
+    ReplicaStatus: Partitions.replicaStatus(member),
+    Address: member.address,
+    ServicePackageActivationId: "",
+    HostProcessId: String(member.process?.pid ?? 0),
+    LastInBuildDurationInSeconds: "0",
+    ...(facts.kind === "Stateless"
+      ? { InstanceId: id }
+      : {
+          ReplicaId: id,
+          ReplicaRole: member.role,
+          ReconfigurationInformation: {
+            PreviousConfigurationRole: "None",
+            ReconfigurationPhase: "None",
+            ReconfigurationType: "None",
+            ReconfigurationStartTimeUtc: formatTime(null)
+          }
+        })
+  }
+}
+
+/** What the process of a replica is doing. The replica itself stands under every name that clients read it by. */
+export const replicaDetail = (world: World.World, application: World.Application, placed: Placed) => {
+  const { member, topology } = placed
+  const facts = World.factsOf(topology)
+  const id = World.replicaId(topology.partitionId, member)
+  const info = replicaInfo(application, placed)
+  const common = {
+    ServiceKind: facts.kind,
+    ServiceName: serviceNameOf(topology),
+    PartitionId: topology.partitionId,
+    CurrentServiceOperation: "None",
+    CurrentServiceOperationStartTimeUtc: formatTime(null),
+    ReportedLoad: [],
+    DeployedServiceReplicaQueryResult: info
+  }
+  if (facts.kind === "Stateless") return { ...common, InstanceId: id, DeployedServiceReplicaInstance: info }
+  // Granted while this replica serves: reads and writes are the primary's, with its quorum.
+  const serves = member.role === "Primary" && member.up && World.statusOf(world, topology) === "Ready"
+  const status = (granted: boolean): string =>
+    granted ? "Granted" : member.role !== "Primary" ? "NotPrimary" : member.up ? "NoWriteQuorum" : "ReconfigurationPending"
+  return {
+    ...common,
+    ReplicaId: id,
+    CurrentReplicatorOperation: "None",
+    ReadStatus: status(serves),
+    WriteStatus: status(serves),
+    DeployedServiceReplica: info
+  }
+}
+
+/** The replica with this id on this node, where it is. */
+export const findReplica = (
+  world: World.World,
+  about: { readonly nodeName: string; readonly partitionId: Guid; readonly replicaId: string }
+): { readonly application: World.Application; readonly placed: Placed } | undefined => {
+  for (const application of [...world.applications, world.system]) {
+    const topology = application.view.groups.find(({ partitionId }) => partitionId === about.partitionId)
+    if (topology === undefined) continue
+    const member = topology.members.find(
+      (one) => one.node === about.nodeName && World.replicaId(topology.partitionId, one) === about.replicaId
+    )
+    return member === undefined ? undefined : { application, placed: { topology, member } }
+  }
+  return undefined
+}
+
+// --- internal ---
+
+const replicasThere = ({ view }: World.Application, { name }: World.Node): ReadonlyArray<Placed> =>
+  view.groups.flatMap((topology) =>
+    topology.members
+      .filter((member) => member.node === name && Health.isShown(member))
+      .map((member) => ({ topology, member }))
+  )
