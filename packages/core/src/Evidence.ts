@@ -243,7 +243,11 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
         break
       }
       case "FenceArmed":
-        amend(fact.member, { processes: fact.processes, armedAt: at, ...(fact.grade === undefined ? {} : { grade: fact.grade }) })
+        amend(fact.member, {
+          processes: fact.processes,
+          armedAt: at,
+          ...(fact.grade === undefined ? {} : { grade: fact.grade })
+        })
         break
       case "FenceTightened":
         amend(fact.member, { deadline: fact.deadline })

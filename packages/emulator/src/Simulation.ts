@@ -37,7 +37,11 @@ export interface Partition {
 export interface Since {
   readonly status: PartitionStatus
   readonly at: Instant
-  readonly replicas: ReadonlyArray<{ readonly status: ReplicaStatus; readonly generation: number; readonly at: Instant }>
+  readonly replicas: ReadonlyArray<{
+    readonly status: ReplicaStatus
+    readonly generation: number
+    readonly at: Instant
+  }>
 }
 
 /** The host's record of one fence. */

@@ -86,7 +86,10 @@ describe("paths below an application", () => {
       const parsed = parse("POST", `${target}?api-version=6.0`)
       return Result.isSuccess(parsed) ? parsed.success.call._tag : parsed.failure.code
     }
-    assert.strictEqual(tag(`/Applications/App/$/GetServices/App~Orders/$/GetPartitions/${P}/$/Recover`), "RecoverPartition")
+    assert.strictEqual(
+      tag(`/Applications/App/$/GetServices/App~Orders/$/GetPartitions/${P}/$/Recover`),
+      "RecoverPartition"
+    )
     assert.strictEqual(
       tag("/Applications/App/$/GetServices/App~Orders/$/GetPartitions/$/Recover"),
       "RecoverServicePartitions"
@@ -109,7 +112,10 @@ describe("what every page asks", () => {
     assert.deepStrictEqual(at(value("/$/GetLoadInformation"), "LoadMetricInformation"), [])
     assert.deepStrictEqual(value("/$/GetRepairTaskList"), [])
     const manager = value("/$/GetFailoverManagerManagerInformation", { version: "11.4" })
-    assert.strictEqual(at(value(`/Nodes/${String(at(manager, "NodeName"))}`), "InstanceId"), at(manager, "NodeInstanceId"))
+    assert.strictEqual(
+      at(value(`/Nodes/${String(at(manager, "NodeName"))}`), "InstanceId"),
+      at(manager, "NodeInstanceId")
+    )
     const manifest = at(value("/$/GetClusterManifest"), "Manifest") as string
     assert.include(manifest, '<FabricSettings><Section Name="EventStoreService" />')
     assert.notInclude(manifest, "BackupRestoreService")
@@ -207,7 +213,9 @@ describe("the system's services", () => {
       assert.strictEqual(at(value(path), "PartitionStatus"), "Ready")
       assert.strictEqual(at(value(`${path}/$/GetReplicas`), "Items", 0, "ReplicaRole"), "Primary")
     }
-    const states = at(value("/$/GetClusterHealth"), "ApplicationHealthStates") as ReadonlyArray<{ readonly Name: string }>
+    const states = at(value("/$/GetClusterHealth"), "ApplicationHealthStates") as ReadonlyArray<{
+      readonly Name: string
+    }>
     assert.include(
       states.map(({ Name }) => Name),
       "fabric:/System"
@@ -281,7 +289,10 @@ describe("the health chunk", () => {
     (at(list, "Items") as ReadonlyArray<Record<string, unknown>>).map((item) => item[name])
 
   it("has every application, the system's among them, and every node where the filter takes all", () => {
-    const all = chunk({ ApplicationFilters: [{ HealthStateFilter: 65535 }], NodeFilters: [{ HealthStateFilter: 65535 }] })
+    const all = chunk({
+      ApplicationFilters: [{ HealthStateFilter: 65535 }],
+      NodeFilters: [{ HealthStateFilter: 65535 }]
+    })
     assert.deepStrictEqual(names(at(all, "ApplicationHealthStateChunks"), "ApplicationName"), [
       "fabric:/App",
       "fabric:/lab",
@@ -304,7 +315,9 @@ describe("the health chunk", () => {
               PartitionFilters: [{ PartitionIdFilter: P.toUpperCase(), ReplicaFilters: [{ HealthStateFilter: "4" }] }]
             }
           ],
-          DeployedApplicationFilters: [{ NodeNameFilter: "_Node_1", DeployedServicePackageFilters: [{ HealthStateFilter: 2 }] }]
+          DeployedApplicationFilters: [
+            { NodeNameFilter: "_Node_1", DeployedServicePackageFilters: [{ HealthStateFilter: 2 }] }
+          ]
         }
       ]
     })
@@ -348,13 +361,16 @@ describe("the event window", () => {
   const read = (query: string) => parse("GET", `/EventsStore/Cluster/Events?${query}&api-version=7.2`)
 
   it("takes its names in any case and its times with an offset", () => {
-    const parsed = read("starttimeutc=2026-01-01T00%3A00%3A00Z&EndTimeUtc=2026-01-01T02:00:00%2B01:00&EventsTypesFilter=A,B")
+    const parsed = read(
+      "starttimeutc=2026-01-01T00%3A00%3A00Z&EndTimeUtc=2026-01-01T02:00:00%2B01:00&EventsTypesFilter=A,B"
+    )
     assert(Result.isSuccess(parsed))
     const { call } = parsed.success
-    assert.deepStrictEqual(
-      call._tag === "GetEvents" ? [call.from, call.to, call.kinds] : [],
-      [Date.UTC(2026, 0, 1), Date.UTC(2026, 0, 1, 1), ["A", "B"]]
-    )
+    assert.deepStrictEqual(call._tag === "GetEvents" ? [call.from, call.to, call.kinds] : [], [
+      Date.UTC(2026, 0, 1),
+      Date.UTC(2026, 0, 1, 1),
+      ["A", "B"]
+    ])
   })
 
   it("is refused where a time is missing, is none, or the two are crossed", () => {

@@ -81,7 +81,7 @@ describe.skipIf(missing)("the Python client (azure.servicefabric 8.2)", () => {
       assert.deepStrictEqual(rest, {
         version: "8.2.0.0",
         manifest: true,
-        health: ["Error", 6, 2],
+        health: ["Error", 6, 3],
         node: ["Up", "Ok", true, true],
         noNode: null,
         application: ["lab", "fabric:/lab", "Ready", "etcd"],

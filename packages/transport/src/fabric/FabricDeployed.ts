@@ -163,7 +163,13 @@ export const replicaDetail = (world: World.World, application: World.Application
   // Granted while this replica serves: reads and writes are the primary's, with its quorum.
   const serves = member.role === "Primary" && member.up && World.statusOf(world, topology) === "Ready"
   const status = (granted: boolean): string =>
-    granted ? "Granted" : member.role !== "Primary" ? "NotPrimary" : member.up ? "NoWriteQuorum" : "ReconfigurationPending"
+    granted
+      ? "Granted"
+      : member.role !== "Primary"
+        ? "NotPrimary"
+        : member.up
+          ? "NoWriteQuorum"
+          : "ReconfigurationPending"
   return {
     ...common,
     ReplicaId: id,

@@ -30,10 +30,7 @@ export interface EventStore {
 export const operationsMax = 500
 
 /** An event store over operations, and over chaos where there is one. */
-export const make = (
-  operations: Operations["Service"],
-  chaos: Option.Option<Chaos["Service"]>
-): EventStore => {
+export const make = (operations: Operations["Service"], chaos: Option.Option<Chaos["Service"]>): EventStore => {
   let known = new Map<Guid, Events.Told>()
 
   const tell = (operation: Operation): Effect.Effect<Events.Told, RequestRefused> => {

@@ -55,7 +55,7 @@ export const ofOperation = (world: World.World, told: Told, all: ReadonlyArray<T
   const common = isNodeRequest(request)
     ? ofNode(world, make, told as Told & { readonly operation: { readonly request: NodeRequest } }, all)
     : ofPartition(world, make, told)
-  return common.toSorted((a, b) => a.at - b.at)
+  return common.toSorted((a, b) => a.at - b.at || rankOf(a) - rankOf(b))
 }
 
 /** What chaos tells of its runs, as events of the cluster. */
@@ -112,6 +112,10 @@ export const overlaps = (operation: Operation, { from, to }: Pick<EventWindow, "
 
 /** Drawn once for Inquorate; changing it would give every event a new id. */
 const namespace: Guid = "5f3b6b0e-8d0a-4c1e-9b51-0c8a2f6e7d39"
+
+// At one moment an operation begins first and ends last.
+const rankOf = ({ body }: Event): number =>
+  body["Kind"] === "FaultOperationStarted" ? 0 : body["Kind"] === "FaultOperationEnded" ? 2 : 1
 
 type Maker = (
   at: Instant,
@@ -223,8 +227,7 @@ const report = (
   description: string
 ): Event => {
   const stateless =
-    subject._tag === "Replica" &&
-    World.findPartition(world, subject.partitionId)?.service?.kind === "Stateless"
+    subject._tag === "Replica" && World.findPartition(world, subject.partitionId)?.service?.kind === "Stateless"
   return make(at, subject, stateless ? "StatelessReplicaNewHealthReport" : reportKinds[subject._tag], "Health", {
     ...instances(world, subject),
     SourceId: "Inquorate",
@@ -350,7 +353,10 @@ const ofNode = (
       }))
   )
   const touched: ReadonlyArray<Subject> = [
-    ...unique(groups.map(({ cluster }) => `fabric:/${cluster}`)).map((name): Subject => ({ _tag: "Application", name })),
+    ...unique(groups.map(({ cluster }) => `fabric:/${cluster}`)).map((name): Subject => ({
+      _tag: "Application",
+      name
+    })),
     ...unique(groups.map(serviceNameOf)).map((name): Subject => ({ _tag: "Service", name })),
     ...groups.map(({ partitionId }): Subject => ({ _tag: "Partition", id: partitionId }))
   ]

@@ -51,12 +51,16 @@ export const answer = (world: World.World, call: PageCall): QueryAnswer => {
     case "GetServiceManifest":
       return types(world, call)
     case "GetApplicationUpgradeProgress":
-      return oneOr("FABRIC_E_APPLICATION_NOT_FOUND", World.findApplication(world, call.applicationName), (application) =>
-        Cluster.applicationUpgrade(world, application)
+      return oneOr(
+        "FABRIC_E_APPLICATION_NOT_FOUND",
+        World.findApplication(world, call.applicationName),
+        (application) => Cluster.applicationUpgrade(world, application)
       )
     case "GetApplicationLoad":
-      return oneOr("FABRIC_E_APPLICATION_NOT_FOUND", World.findApplication(world, call.applicationName), (application) =>
-        Cluster.applicationLoad(world, application)
+      return oneOr(
+        "FABRIC_E_APPLICATION_NOT_FOUND",
+        World.findApplication(world, call.applicationName),
+        (application) => Cluster.applicationLoad(world, application)
       )
     case "GetPartitionLoad":
       return oneOr("FABRIC_E_PARTITION_NOT_FOUND", World.findPartition(world, call.partitionId), ({ partitionId }) =>
@@ -98,7 +102,8 @@ const types = (
   if (call._tag === "GetApplicationTypeList") {
     const wanted = all.filter(
       ({ name, version }) =>
-        (call.typeName === null || call.typeName === name) && (call.typeVersion === null || call.typeVersion === version)
+        (call.typeName === null || call.typeName === name) &&
+        (call.typeVersion === null || call.typeVersion === version)
     )
     const info = (type: Types.ApplicationType) => Types.applicationTypeInfo(type, call)
     // Paged from 4.0 on; before, the gateway gave the bare list.
@@ -205,11 +210,9 @@ const ofDeployed = (
         Name: application.name,
         NodeName: node.name,
         ...Health.common(entity, call),
-        DeployedServicePackageHealthStates: Health.children(
-          entity,
-          "DeployedServicePackages",
-          call.packagesFilter
-        ).map(({ identity, state }) => ({ ...identity, ServicePackageActivationId: "", AggregatedHealthState: state }))
+        DeployedServicePackageHealthStates: Health.children(entity, "DeployedServicePackages", call.packagesFilter).map(
+          ({ identity, state }) => ({ ...identity, ServicePackageActivationId: "", AggregatedHealthState: state })
+        )
       })
     }
     case "GetDeployedServicePackageHealth": {

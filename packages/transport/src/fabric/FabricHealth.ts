@@ -208,7 +208,13 @@ export const ofDeployed = (world: World.World, application: World.Application, n
           "DeployedServicePackage",
           { ...about, ServiceManifestName: packageName },
           `service package ${packageName} of ${at}`,
-          [event(world, `${packageName} of ${at}`, created("System.Hosting", "The ServicePackage was activated successfully."))],
+          [
+            event(
+              world,
+              `${packageName} of ${at}`,
+              created("System.Hosting", "The ServicePackage was activated successfully.")
+            )
+          ],
           []
         )
       ])

@@ -296,7 +296,11 @@ export class Reader {
       ? Date.parse(text)
       : Number.NaN
     if (Number.isNaN(moment)) {
-      return this.refuse("E_INVALIDARG", `The ${parameter} ${quote(text)} is not a time such as 2026-01-31T12:00:00Z.`, 0)
+      return this.refuse(
+        "E_INVALIDARG",
+        `The ${parameter} ${quote(text)} is not a time such as 2026-01-31T12:00:00Z.`,
+        0
+      )
     }
     return Math.max(0, moment)
   }

@@ -222,7 +222,9 @@ const partitions = (
       )
     case "GetReplica":
       return oneOrNone(
-        partition === undefined ? undefined : Partitions.replicas(world, partition).find(({ id }) => id === call.replicaId),
+        partition === undefined
+          ? undefined
+          : Partitions.replicas(world, partition).find(({ id }) => id === call.replicaId),
         ({ info }) => info
       )
     case "GetReplicaList": {

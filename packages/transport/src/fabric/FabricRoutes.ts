@@ -47,7 +47,10 @@ const ofDeployed = `${node}/$/GetApplications/{ApplicationId}`
 const ofReplica = `${node}/$/GetPartitions/{PartitionId}/$/GetReplicas/{ReplicaId}`
 
 const servicePaths = ["/Services/{ServiceId}", ofService]
-const partitionPaths = ["/Partitions/{PartitionId}", ...servicePaths.map((path) => `${path}/$/GetPartitions/{PartitionId}`)]
+const partitionPaths = [
+  "/Partitions/{PartitionId}",
+  ...servicePaths.map((path) => `${path}/$/GetPartitions/{PartitionId}`)
+]
 
 // The names above a partition are checked for their form; who it belongs to is told by its id alone.
 const each = (

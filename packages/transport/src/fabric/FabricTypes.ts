@@ -97,8 +97,6 @@ export const codePackage = "Code"
 const schema = "http://schemas.microsoft.com/2011/01/fabric"
 
 const factsOf = (applications: ReadonlyArray<World.Application>) => {
-  const found = new Map(
-    applications.flatMap(World.servicesOf).map(({ facts }) => [facts.typeName, facts] as const)
-  )
+  const found = new Map(applications.flatMap(World.servicesOf).map(({ facts }) => [facts.typeName, facts] as const))
   return [...found.values()].sort((a, b) => (a.typeName < b.typeName ? -1 : 1))
 }
