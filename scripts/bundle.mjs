@@ -1,12 +1,13 @@
-// Makes an application one file: everything inside, only node: modules outside, and before anything else a check of the
+// Makes an application a bundle: everything inside, only node: modules outside, and before anything else a check of the
 // Node version, since an old Node would otherwise fail somewhere inside with a stack that nobody can read.
 // An application with a src/Prepared.ts is made to start quickly: it loads modules of Node when it first uses them, and
-// carries what it answers to a few arguments, which the built command itself is asked for. Its program is carried as text
-// in a comment, so that such an answer compiles none of it, and else is compiled once for a user and not at each start.
+// carries what it answers to a few arguments, which the built command itself is asked for. Its program is a file beside the
+// entry, so that such an answer reads none of it, and else is compiled once for a user and not at each start
+// (docs/decisions/0006).
 // Usage, in the application's folder: node ../../scripts/bundle.mjs NAME
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { isBuiltin } from "node:module"
 import { join } from "node:path"
 import { rolldown } from "rolldown"
@@ -70,8 +71,11 @@ const httpsWhenUsed = {
   }
 }
 
+// Names and lines of the program stay as they are, so that a stack trace can be read.
+const readable = { compress: true, mangle: false, codegen: false }
+
 /** The code of one entry with everything inside. */
-const build = async (input, format, prepared) => {
+const build = async (input, format, prepared, minify = true) => {
   const bundle = await rolldown({
     input,
     platform: "node",
@@ -79,6 +83,7 @@ const build = async (input, format, prepared) => {
     plugins: quick ? [builtinsWhenUsed, httpsWhenUsed] : [newBuiltins],
     transform: {
       define: {
+        "import.meta.env": "undefined",
         "process.env.INQUORATE_VERSION": JSON.stringify(version),
         "process.env.INQUORATE_PREPARED": JSON.stringify(JSON.stringify(prepared))
       }
@@ -87,7 +92,7 @@ const build = async (input, format, prepared) => {
       throw new Error(warning.message)
     }
   })
-  const { output } = await bundle.generate({ format, codeSplitting: false, minify: true })
+  const { output } = await bundle.generate({ format, codeSplitting: false, comments: false, minify })
   await bundle.close()
   if (output.length !== 1) throw new Error(`${input} gave ${output.length} files`)
   return output[0].code
@@ -95,40 +100,36 @@ const build = async (input, format, prepared) => {
 
 /** Writes the bundle; `prepared` are the answers that it tells before it evaluates anything. */
 const write = async (prepared) => {
-  mkdirSync("dist", { recursive: true })
+  rmSync("dist", { recursive: true, force: true })
+  mkdirSync("dist")
   writeFileSync(file, banner + (quick ? await staged(prepared) : await build("src/main.ts", "esm", prepared)))
   chmodSync(file, 0o755)
 }
 
-// What ends a comment is written otherwise within it.
-const endInside = "*@@/"
-
-/** The answers, then what compiles and runs the program, then the program in a comment. */
+/** The answers, then what compiles and runs the program, which stands in a file beside them. */
 const staged = async (prepared) => {
-  const program = await build("src/main.ts", "cjs", [])
-  if (program.includes(endInside)) throw new Error(`the program of ${name} has ${endInside} in it`)
+  const program = await build("src/main.ts", "cjs", [], readable)
+  const path = join("dist", `${name}.program.cjs`)
+  writeFileSync(path, program)
   const mark = createHash("sha256").update(program).digest("hex").slice(0, 16)
   return `${await build("src/Prepared.ts", "esm", prepared)}
-(${runProgram})(import.meta, ${JSON.stringify({ name, version, mark, endInside })});
+(${runProgram})(import.meta, ${JSON.stringify({ name, version, mark })});
 export {};
-/*${mark}
-${program.replaceAll("*/", endInside)}*/
 `
 }
 
 /**
- * Runs the program in the comment; written into the bundle as it stands here. What V8 made of it is kept for the next
+ * Runs the program in the file beside the entry; written into the entry as it stands here. What V8 made of it is kept for the next
  * start in the user's own cache folder, named after the program's content, and taken only where nobody else could have
  * written it. Where that cannot be, each start compiles anew.
  */
-const runProgram = (meta, { endInside, mark, name, version }) => {
+const runProgram = (meta, { mark, name, version }) => {
   const fs = process.getBuiltinModule("node:fs")
   const path = process.getBuiltinModule("node:path")
   const vm = process.getBuiltinModule("node:vm")
   const { createRequire } = process.getBuiltinModule("node:module")
-  const text = fs.readFileSync(meta.filename, "utf8")
-  const begin = text.indexOf(`/*${mark}\n`) + mark.length + 3
-  const program = text.slice(begin, text.lastIndexOf("*/")).replaceAll(endInside, "*/")
+  const filename = path.join(meta.dirname, `${name}.program.cjs`)
+  const program = fs.readFileSync(filename, "utf8")
 
   const { HOME, NODE_DISABLE_COMPILE_CACHE, XDG_CACHE_HOME } = process.env
   const caches = XDG_CACHE_HOME || (HOME && path.join(HOME, ".cache"))
@@ -148,7 +149,7 @@ const runProgram = (meta, { endInside, mark, name, version }) => {
   }
   const cachedData = recall()
   const script = new vm.Script(`(function (require, module, exports, __filename, __dirname) {${program}\n})`, {
-    filename: meta.filename,
+    filename,
     cachedData,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   })
@@ -171,7 +172,7 @@ const runProgram = (meta, { endInside, mark, name, version }) => {
     })
   }
   const module = { exports: {} }
-  script.runInThisContext()(createRequire(meta.url), module, module.exports, meta.filename, meta.dirname)
+  script.runInThisContext()(createRequire(filename), module, module.exports, filename, meta.dirname)
 }
 
 /** What the bundle prints for these arguments. */
