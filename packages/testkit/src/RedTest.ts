@@ -8,9 +8,9 @@ import { beforeEach } from "vitest"
 import { factor } from "./Pace.ts"
 
 const timeToStart = (program: string, arguments_: ReadonlyArray<string>): string => {
-  const began = performance.now()
+  const began = process.hrtime.bigint()
   spawnSync(program, arguments_, { stdio: "ignore" })
-  return `${Math.round(performance.now() - began)} ms`
+  return `${(process.hrtime.bigint() - began) / 1_000_000n} ms`
 }
 
 beforeEach(({ onTestFailed }) => {

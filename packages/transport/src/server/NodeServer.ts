@@ -166,8 +166,9 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   let toldAt = -tellEvery
   server.on("error", (error) => {
     // Who has no file left is asked for one again and again.
-    if (performance.now() - toldAt < tellEvery) return
-    toldAt = performance.now()
+    const now = process.uptime() * 1000
+    if (now - toldAt < tellEvery) return
+    toldAt = now
     Effect.runForkWith(services)(Effect.logWarning(`a connection could not be taken: ${error.message}`))
   })
   const inTurn = (go: Http.RequestListener) => (request: Http.IncomingMessage, response: Http.ServerResponse) => {
