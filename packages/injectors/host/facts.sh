@@ -189,7 +189,8 @@ judge_server() {
   if ! [ "/proc/$1/exe" -ef "$3" ]; then
     runs=$(readlink "/proc/$1/exe")
     problem="process $1 runs $runs, not $3"
-    [ "$runs" = "$3" ] || return 1
+    # What an upgrade replaced is the same server.
+    [ "${runs% (deleted)}" = "${3% (deleted)}" ] || return 1
   fi
   problem="process $1 neither stands in the data directory $4 nor names it in its arguments"
   serves "$1" "$4" || return 1

@@ -5,7 +5,7 @@
 # shellcheck shell=sh
 
 mechanism=kill
-tools='env sed cat wc tail timeout'
+tools='tail timeout'
 patience=8000
 turn_patience=15000
 stuck='the server could not be started again'
@@ -17,10 +17,7 @@ fits() {
       problem="the host has no systemctl to start the unit $2 with"
       command -v systemctl >/dev/null || return 1
       ;;
-    *)
-      recall_user || return 1
-      [ "$1" = command ] || recall_arguments || return 1
-      ;;
+    *) { [ "$1" = itself ] && supervising_unit; } || rehearse "$1" || return 1 ;;
   esac
   verdict=ready problem=
 }
@@ -28,12 +25,11 @@ fits() {
 keep_settings() {
   problem="the order is malformed"
   case $1 in
-    itself) recollect '' ;;
-    command) [ -n "$2" ] && true >"$fence/lasting" && recollect "$2" ;;
+    itself) recollect itself ;;
+    command) [ -n "$2" ] && recollect command "$2" ;;
     unit)
       case $2 in '' | -*) return 1 ;; esac
-      printf 'exec systemctl start %s\n' "$(quote "$2")" >"$fence/restart" &&
-        true >"$fence/lasting" && printf '%s\n' "$2" >"$fence/unit"
+      recollect unit "$2"
       ;;
     *) return 1 ;;
   esac
@@ -100,7 +96,8 @@ put_back() {
     if find_server; then
       [ "$seen" = "$server.$server_born" ] || seen=$server.$server_born seen_at=$now
       if [ $((now - seen_at)) -ge 100 ]; then
-        outcome="$how $server"
+        losses
+        outcome="$how $server${lost:+; $lost}"
         return 0
       fi
     else
@@ -114,7 +111,8 @@ put_back() {
       fi
     fi
     if [ "$now" -gt "$limit" ]; then
-      problem="no process of $exe serves $directory: $(tail_of "$fence/restart.log")"
+      last_words
+      problem="no process of $exe serves $directory: $said"
       return 1
     fi
     sleep 0.02
@@ -126,10 +124,7 @@ revive() {
   fence=$1 turn=$2
   still_counts || exit 0
   exec >"$fence/restart.log" 2>&1
-  # A child in the background of a shell has these ignored, which would outlive exec.
-  signals=
-  env --default-signal=INT true 2>/dev/null && signals=--default-signal=HUP,INT,QUIT,PIPE
-  . "$fence/restart"
+  become_server
 }
 
 free_untaken() {
@@ -151,5 +146,5 @@ escaped() {
 }
 
 forget() {
-  rm -f "$fence/restart"
+  rm -f "$fence/restart" "$fence/command"
 }

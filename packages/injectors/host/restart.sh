@@ -1,156 +1,91 @@
-# Starting a killed server again as it was: before the kill everything that makes it this server is read from /proc and
-# written down as a script, which is removed once the server is back, for it holds its environment. Shell text.
+# Starting a killed server again. Its supervisor or a configured command comes first: a server that is the main process
+# of a systemd unit is started by that unit where we are root. Else the starter becomes it again, by a record made before
+# the kill, which is removed once the server is back, for it holds its environment. Shell text.
 #
-# Kept are the exact arguments and environment, working directory, user and groups, umask, limits, out-of-memory score,
-# control groups where they may be joined, and the files that output goes to. Output to a pipe, socket or terminal goes
-# to /dev/null; capabilities, a namespace or a supervisor's interest are not kept: such servers want a command or unit.
+# Kept are the exact arguments and environment, working directory, user and groups, capability bounding set and
+# no_new_privs, umask, limits, scheduling, out-of-memory score, control groups, and the files that output goes to. Output
+# to a pipe, socket or terminal goes to /dev/null, which is told. What else the kernel shows and a start by us would
+# lose is refused before the kill.
 # shellcheck shell=sh
 
 # --- the server as it was ---
 
-# A file of words that end in NUL, one a line; a line end within a word becomes byte 1.
-words_of() {
-  tr '\000\012' '\012\001' <"$1" 2>/dev/null
-}
+unset PERL5OPT PERL5LIB PERL5DB
+starter='@embed starter.pl'
 
-# The same lines quoted for a shell, to be continued.
-quoted() {
-  sed "s/'/'\\\\''/g; s/^/'/; s/\$/' \\\\/" | tr '\001' '\012'
-}
-
-quote() {
-  printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/"
-}
-
-# Sets runs_as to how the process is to be called again: its own first argument where that still leads to its executable.
-recall_name() {
-  first=$(words_of "/proc/$pid/cmdline" | sed -n 1p)
-  runs_as=
-  case $first in
-    '') ;;
-    /*) [ "$first" -ef "/proc/$pid/exe" ] && runs_as=$first ;;
-    */*) [ "/proc/$pid/cwd/$first" -ef "/proc/$pid/exe" ] && runs_as=$first ;;
-    *)
-      IFS=:
-      for folder in $(words_of "/proc/$pid/environ" | sed -n 's/^PATH=//p' | sed -n 1p); do
-        [ -x "$folder/$first" ] && break
-      done
-      unset IFS
-      [ "$folder/$first" -ef "/proc/$pid/exe" ] && runs_as=$first
-      ;;
+# Asks the starter whether it could start the process again, itself or by a command, and has it write that down for a
+# fence where one is given. Sets problem, or notes to what would be lost.
+rehearse() {
+  problem="the host has no perl, which starts the server again as it was: install the package perl (perl-base on Debian and Ubuntu, perl-interpreter on Fedora), or name the unit of the server under kill.members"
+  command -v perl >/dev/null || return 1
+  problem="process $pid could not be looked at within 6 s"
+  notes=$(perl -e "$starter" look "$pid" "$start" "$directory" "$@" 2>/dev/null) || return 1
+  case $notes in
+    ok) notes= ;;
+    'ok; '*) notes=${notes#ok; } ;;
+    'no '*) problem=${notes#no } && return 1 ;;
+    *) return 1 ;;
   esac
-  name=${first##*/}
-  [ -n "$runs_as" ] || [ "${name#-}" != "${exe##*/}" ] || runs_as=$exe
-  [ -n "$runs_as" ]
 }
 
-# True where its user and environment can be had again; sets mask, and drop to what becomes that user.
-recall_user() {
-  problem="the environment of process $pid cannot be read"
-  cat "/proc/$pid/environ" >/dev/null 2>&1 || return 1
-  problem="an argument or variable of process $pid holds a byte that cannot be kept: configure its unit"
-  [ "$(cat "/proc/$pid/cmdline" "/proc/$pid/environ" 2>/dev/null | tr -dc '\001' | wc -c)" -eq 0 ] || return 1
-  mask=0022
-  while read -r key a b c d; do
-    case $key in
-      Uid:) user=$a users="$a $b $c $d" ;;
-      Gid:) group=$a groups="$a $b $c $d" ;;
-      Umask:) mask=$a ;;
-    esac
-  done <"/proc/$pid/status"
-  problem="process $pid runs under several users at once: configure its unit"
-  [ "$users" = "$user $user $user $user" ] && [ "$groups" = "$group $group $group $group" ] || return 1
+# Sets unit to the systemd unit whose main process this is, where we may start it. Both are the kernel's and systemd's word.
+supervising_unit() {
+  unit=
   while read -r key _ us _; do [ "$key" = Uid: ] && break; done </proc/self/status
-  drop=
-  [ "$user" = "$us" ] && [ "$us" != 0 ] && return 0
-  problem="the host has no setpriv to start the server as its own user"
-  command -v setpriv >/dev/null || return 1
-  groups=$(set -- $(sed -n 's/^Groups://p' "/proc/$pid/status") && IFS=, && printf '%s' "$*")
-  if [ -n "$groups" ]; then groups="--groups $groups"; else groups=--clear-groups; fi
-  drop="setpriv --reuid $user --regid $group $groups"
+  [ "$us" = 0 ] && command -v systemctl >/dev/null || return 1
+  while IFS= read -r row; do
+    case $row in 0::*.service | *:name=systemd:*.service) unit=${row##*/} ;; esac
+  done 2>/dev/null <"/proc/$pid/cgroup"
+  case $unit in '' | -* | *[!A-Za-z0-9_@:.\\-]*) return 1 ;; esac
+  [ "$(timeout 3 systemctl show --property=MainPID --value -- "$unit" </dev/null 2>/dev/null)" = "$pid" ]
 }
 
-# True where the process can be called again just as it was.
-recall_arguments() {
-  problem="process $pid has rewritten its arguments, so it cannot be started again by them: configure its restart"
-  recall_name
+# Whose process it is: a stranger that names the data directory is not the server.
+owner_of() {
+  owner=
+  while read -r key owner _; do [ "$key" = Uid: ] && return 0; done 2>/dev/null <"/proc/$1/status"
+  return 1
 }
 
-limits() {
-  while read -r row; do
-    case $row in
-      'Max cpu time '*) key=cpu ;;
-      'Max file size '*) key=fsize ;;
-      'Max data size '*) key=data ;;
-      'Max stack size '*) key=stack ;;
-      'Max core file size '*) key=core ;;
-      'Max processes '*) key=nproc ;;
-      'Max open files '*) key=nofile ;;
-      'Max locked memory '*) key=memlock ;;
-      'Max address space '*) key=as ;;
-      *) continue ;;
-    esac
-    set -- ${row#Max }
-    while ! is_number "$1" && [ "$1" != unlimited ]; do shift; done
-    printf -- '--%s=%s:%s ' $key "$1" "$2"
-  done <"/proc/$pid/limits"
-}
-
-# The file a descriptor of the process writes to, where it is one that can be opened again.
-output_of() {
-  output=$(readlink "/proc/$pid/fd/$1") && [ -f "$output" ] && [ "$output" -ef "/proc/$pid/fd/$1" ] || output=
-}
-
-# Writes the script that becomes the server, $1 being a command in place of its own arguments.
+# Writes down how the server is started again: by a unit, by a command, or as it was.
 recollect() {
-  recall_user || return 1
-  [ -n "$1" ] || recall_arguments || return 1
   problem="the state directory cannot be written"
-  cwd=$(readlink "/proc/$pid/cwd")
-  {
-    printf 'cd -- %s || exit 1\n' "$(quote "$cwd")"
-    printf 'umask %s\n' "$mask"
-    printf 'echo %s 2>/dev/null >/proc/self/oom_score_adj\n' "$(cat "/proc/$pid/oom_score_adj" 2>/dev/null || echo 0)"
-    while IFS= read -r row; do
-      path=${row#*:} path=${path#*:} row=${row#*:} row=${row%%:*} row=${row#name=}
-      printf 'join %s %s\n' "$(quote "$row")" "$(quote "$path")"
-    done <"/proc/$pid/cgroup"
-    printf 'prlimit --pid $$ %s 2>/dev/null\n' "$(limits)"
-    for number in 1 2; do
-      output_of $number
-      printf 'write_to %s %s %s\n' $number "$(quote "$output")" "$(stat -Lc %d.%i "$output" 2>/dev/null || echo none)"
-    done
-    printf 'exec %s %s -- \\\n' "$drop" 'env -i $signals'
-    words_of "/proc/$pid/environ" | sed '/^[^-=][^=]*=/!d' | quoted
-    if [ -z "$1" ]; then
-      printf '%s\n' "$runs_as" | quoted
-      words_of "/proc/$pid/cmdline" | sed 1d | quoted
-      echo
-    else
-      printf 'sh -c %s inquorate\n' "$(quote "$1")"
-    fi
-  } >"$fence/restart"
+  owner_of "$pid" && printf '%s\n' "$owner" >"$fence/owner" || return 1
+  how=$1
+  [ "$how" != itself ] || ! supervising_unit || how=unit
+  case $how in
+    unit)
+      unit=${2:-$unit}
+      true >"$fence/lasting" && printf '%s\n' "$unit" >"$fence/unit"
+      ;;
+    command)
+      true >"$fence/lasting" && printf '%s' "$2" >"$fence/command" || return 1
+      rehearse command "$fence" && rm -f "$fence/command"
+      ;;
+    *) rehearse itself "$fence" ;;
+  esac
 }
 
-# In the script: joins a control group of the server, where that is allowed.
-join() {
-  for at in "/sys/fs/cgroup$2" "/sys/fs/cgroup/$1$2" "/sys/fs/cgroup/unified$2"; do
-    [ -z "$1" ] || [ "$at" = "/sys/fs/cgroup/$1$2" ] || continue
-    [ -w "$at/cgroup.procs" ] && echo $$ 2>/dev/null >"$at/cgroup.procs" && return 0
-  done
-}
-
-# In the script: goes on with a log only if it is the very same file, for its folder may belong to a lesser user than we are.
-write_to() {
-  if [ -n "$2" ] && [ -f "$2" ] && [ -w "$2" ]; then
-    exec 9>>"$2"
-    if [ "$(stat -Lc %d.%i /proc/$$/fd/9)" = "$3" ]; then
-      eval "exec $1>&9 9>&-"
-      return 0
-    fi
-    exec 9>&-
+# In the child: becomes the server, or starts its unit.
+become_server() {
+  if [ -e "$fence/unit" ]; then
+    read -r unit <"$fence/unit"
+    exec systemctl start "$unit"
   fi
-  eval "exec $1>/dev/null"
+  exec perl -e "$starter" start "$fence"
+}
+
+# Sets lost to what a start by us could not keep.
+losses() {
+  lost=
+  while read -r key row; do [ "$key" = losses ] && lost=$row; done 2>/dev/null <"$fence/notes"
+}
+
+# The last words of a server that did not come up: of its start, or in its own log.
+last_words() {
+  said=$(tail_of "$fence/restart.log")
+  [ -n "$said" ] || [ -e "$fence/unit" ] || said=$(perl -e "$starter" last "$fence" 2>/dev/null)
+  [ -n "$said" ] || said="it said nothing that is kept"
 }
 
 # --- who serves the data directory ---
@@ -158,13 +93,17 @@ write_to() {
 # True for a program of ours, which names a data directory among its arguments too.
 ours() {
   [ "$1" = $$ ] && return 0
+  [ -O "/proc/$1" ] || return 1
   case $(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 4p) in inquorate | inquorate-keeper) return 0 ;; esac
   return 1
 }
 
 # Sets server and server_born to the process that runs the executable on the data directory.
 find_server() {
-  server=
+  server= user=
+  # The file that has the name now, where an upgrade replaced the executable.
+  [ -e "$exe" ] || exe=${exe% (deleted)}
+  read -r user 2>/dev/null <"$fence/owner"
   for task in /proc/[0-9]*; do
     [ "$task/exe" -ef "$exe" ] || continue
     task=${task#/proc/}
@@ -174,7 +113,7 @@ find_server() {
     [ "/proc/$parent/exe" -ef "$exe" ] && [ "/proc/$parent/cwd" -ef "/proc/$task/cwd" ] && continue
     case " $strangers " in *" $task.$born "*) [ "/proc/$task/cwd" -ef "$directory" ] || continue ;; esac
     server=$task server_born=$born
-    ! ours "$task" && serves "$task" "$directory" && return 0
+    ! ours "$task" && owner_of "$task" && [ "$owner" = "${user:-$owner}" ] && serves "$task" "$directory" && return 0
     strangers="$strangers $task.$server_born"
   done
   return 1

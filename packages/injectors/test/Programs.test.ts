@@ -9,7 +9,7 @@ import * as path from "node:path"
 import * as Programs from "../src/Programs.ts"
 
 const folder = path.resolve(import.meta.dirname, "..")
-const programs = Object.entries(Programs).filter(([name]) => name !== "tracer")
+const programs = Object.entries(Programs).filter(([name]) => name !== "tracer" && name !== "starter")
 
 const complaint = (program: string, words: ReadonlyArray<string>, input: string) => {
   const { error, status, stderr } = spawnSync(program, words, { input, encoding: "utf8" })
@@ -28,7 +28,10 @@ describe("the programs for hosts", () => {
     assert.strictEqual(complaint("sh", ["-n"], text), "")
   })
 
-  it("the tracer is read by Perl", () => {
-    assert.strictEqual(complaint("perl", ["-c", "-"], fs.readFileSync(path.join(folder, "host/tracer.pl"), "utf8")), "")
+  it.each(["tracer", "starter"])("the %s is read by Perl", (name) => {
+    assert.strictEqual(
+      complaint("perl", ["-c", "-"], fs.readFileSync(path.join(folder, `host/${name}.pl`), "utf8")),
+      ""
+    )
   })
 })

@@ -69,7 +69,7 @@ export const judge = (host: string, sought: Sought, output: string): Located => 
   }
   const executable = fact("executable")
   if (executable === "") return problem(`process ${fact("pid")} of ${directory} cannot be looked at, or is gone`)
-  if (!/\/(postgres|postmaster)$/.test(executable))
+  if (!/\/(postgres|postmaster)( \(deleted\))?$/.test(executable))
     return problem(`process ${fact("pid")} runs ${executable}, not postgres`)
   if (fact("cwd") !== directory) return problem(`process ${fact("pid")} works in ${fact("cwd")}, not in ${directory}`)
   if (fact("parent") !== fact("pid")) {
