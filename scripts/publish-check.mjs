@@ -19,7 +19,17 @@ const libraries = [
   { name: "core", browser: "all" },
   {
     name: "transport",
-    browser: ["FabricPath", "FabricModel", "FabricAnswers", "FabricRefusal", "FabricClient", "Api", "Client", "Access"]
+    browser: [
+      "FabricPath",
+      "FabricModel",
+      "FabricAnswers",
+      "FabricRefusal",
+      "FabricClient",
+      "Api",
+      "Client",
+      "Access",
+      "Promise"
+    ]
   },
   { name: "stores", browser: [] },
   { name: "engine", browser: [] },

@@ -55,6 +55,21 @@ describe("a start", () => {
     )
   )
 
+  it.live("of another shape than its type is the caller's own mistake, and is not sent", () =>
+    served((client) =>
+      Effect.gen(function* () {
+        const wrong = { ...about, mode: "AllReplicas", hold: "5s" } as unknown as FaultRequest
+        for (const call of [client.start(O, wrong), client.plan(wrong)]) {
+          const error: unknown = yield* Effect.flip(call as Effect.Effect<unknown, unknown>)
+          assert(error instanceof Client.ClientError)
+          assert.strictEqual(error.reason, "BadRequest")
+          assert.include(error.detail, "hold")
+        }
+        assert.deepStrictEqual(yield* client.list(), [])
+      })
+    )
+  )
+
   it.live("of one kind is never taken for one of another", () =>
     served((client, port) =>
       Effect.gen(function* () {

@@ -17,7 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Bounded from "../client/Bounded.ts"
-import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
+import { Api, ApiError, ApiErrorBody, FaultPayload, type OperationView, type StartReceipt } from "./Api.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
 // --- errors ---
@@ -26,10 +26,10 @@ import * as TransportCause from "../client/TransportCause.ts"
  * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
  * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
  * certificate; nothing was taken. `TimedOut`: its answer was not whole in time. `BadAnswer`: an answer of another shape, or
- * one without an end.
+ * one without an end. `BadRequest`: an argument of the caller's own has another shape than its type; nothing was sent.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
-  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer", "BadRequest"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -77,8 +77,8 @@ export const make = (options: {
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
     return {
       clusters: again(answered(api.clusters())),
-      plan: (payload) => again(answered(api.plan({ payload }))),
-      start: (id, payload) => again(answered(api.start({ params: { id }, payload }))),
+      plan: (payload) => Effect.andThen(fits(payload), again(answered(api.plan({ payload })))),
+      start: (id, payload) => Effect.andThen(fits(payload), again(answered(api.start({ params: { id }, payload })))),
       list: (limit) => again(answered(api.list({ query: limit === undefined ? {} : { limit } }))),
       detail,
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
@@ -125,6 +125,14 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
     while: (error) =>
       error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
   })
+
+const checkRequest = Schema.encodeUnknownEffect(FaultPayload)
+
+// What a program without types hands over would else be told as an answer that cannot be understood.
+const fits = (payload: unknown): Effect.Effect<void, ClientError> =>
+  Effect.asVoid(
+    Effect.mapError(checkRequest(payload), ({ message }) => new ClientError({ reason: "BadRequest", detail: message }))
+  )
 
 const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
 

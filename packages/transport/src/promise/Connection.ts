@@ -1,0 +1,279 @@
+/**
+ * The client of `/v1` for programs without Effect: promises, `AbortSignal`, `for await`. Lengths are milliseconds where the
+ * name ends in `Ms`, or text with a unit (`5s`, `250ms`, `2m`). Runs wherever there is a `fetch`.
+ */
+import type { FabricErrorCode } from "@inquorate/core/FabricError"
+import { parse as parseGuid } from "@inquorate/core/Guid"
+import { isTerminal } from "@inquorate/core/Operation"
+import type { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
+import { describeRefusal, type Override, type QuorumLossMode, type Refusal } from "@inquorate/core/Plan"
+import { parseMillis } from "@inquorate/core/Time"
+import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
+import type { OperationState } from "@inquorate/core/Wire"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { ApiError, type OperationView } from "../v1/Api.ts"
+import * as Client from "../v1/Client.ts"
+
+// --- models ---
+
+/** How a worker is reached. */
+export interface ConnectOptions {
+  /** The bearer token. */
+  readonly token?: string
+  /** The `fetch` to use; the platform's own unless given. In Node, TLS with a certificate needs an agent of your own. */
+  readonly fetch?: typeof fetch
+  /** Ends every call of this connection. */
+  readonly signal?: AbortSignal
+}
+
+/** What may be said with every call. */
+export interface CallOptions {
+  /** Ends this call. An operation that was started goes on; `cancel` ends it. */
+  readonly signal?: AbortSignal
+}
+
+/** A loss of a quorum as it is asked for. */
+export interface LossOptions extends CallOptions {
+  /** The partition: its id, `cluster/group`, `fabric:/cluster/group`, or the cluster alone where it has one group. */
+  readonly partition: string
+  /** How long to hold it: milliseconds. Give this or `hold`. */
+  readonly holdMs?: number
+  /** How long to hold it, with its unit: `5s`, `250ms`, `2m`. */
+  readonly hold?: string
+  /** Take as few members as lose the quorum, which is usual, or all that may be taken. */
+  readonly mode?: QuorumLossMode
+  /** Guards to set aside, by name. */
+  readonly overrides?: ReadonlyArray<Override>
+  /** The id of the operation, a UUID; a new one unless given. The same start with the same id is harmless. */
+  readonly id?: string
+}
+
+/** How an operation ended, with everything that was seen of it. */
+export interface Ended extends OperationDetail {
+  readonly id: string
+}
+
+/** One operation. `for await` over it gives every change until it has ended. */
+export interface RunningOperation extends AsyncIterable<OperationChange> {
+  readonly id: string
+  /** True where the same start was taken before and nothing was started now. */
+  readonly replayed: boolean
+  /**
+   * Settles when the operation has ended: with its evidence where it was Completed or cancelled, else with an
+   * `InquorateError` that has the operation's own code and sentence.
+   */
+  readonly done: Promise<Ended>
+  /** Lifts at once. With `force`, after a cancel, stops waiting for the hosts. */
+  readonly cancel: (options?: CallOptions & { readonly force?: boolean }) => Promise<OperationState>
+  /** Everything known of it now. */
+  readonly detail: (options?: CallOptions) => Promise<OperationDetail>
+}
+
+/** A worker, or one that will be there when it is asked. */
+export interface Connection {
+  /** The clusters with their groups as last seen. */
+  readonly clusters: (options?: CallOptions) => Promise<ReadonlyArray<ClusterView>>
+  /** What a loss would do and by which arithmetic, or why it may not be; nothing is touched. */
+  readonly plan: (loss: LossOptions) => Promise<PlanPreview>
+  /** Starts a loss of a quorum; settles once it is stored. */
+  readonly start: (loss: LossOptions) => Promise<RunningOperation>
+  /** An operation that was started before, by its id. */
+  readonly operation: (id: string) => RunningOperation
+  /** The newest operations, in the order in which they were received. */
+  readonly list: (options?: CallOptions & { readonly limit?: number }) => Promise<ReadonlyArray<OperationView>>
+}
+
+// --- errors ---
+
+/**
+ * What went wrong. `code` is the wire's own where a worker said no, `BadRequest` for an argument of yours that makes no
+ * sense, else what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`.
+ */
+export class InquorateError extends Error {
+  override readonly name = "InquorateError"
+  readonly code: FabricErrorCode | "BadRequest" | "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer"
+  /** The rule that said no, with its facts, where one did. */
+  readonly refusal: Refusal | null
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | null
+  /** The operation that ended without being proven, where one did. */
+  readonly operationId: string | null
+
+  constructor(
+    code: InquorateError["code"],
+    message: string,
+    more: {
+      readonly refusal?: Refusal | null
+      readonly status?: number
+      readonly operationId?: string
+      readonly cause?: unknown
+    } = {}
+  ) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause })
+    this.code = code
+    this.refusal = more.refusal ?? null
+    this.status = more.status ?? null
+    this.operationId = more.operationId ?? null
+  }
+}
+
+// --- make ---
+
+/** A connection to the worker at `endpoint`, such as `http://127.0.0.1:19080`. Asks nothing yet. */
+export const connect = (endpoint: string, options: ConnectOptions = {}): Connection => {
+  if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
+    throw bad(
+      `the endpoint is ${JSON.stringify(endpoint)}, where an address such as http://127.0.0.1:19080 is expected`
+    )
+  }
+  const http = FetchHttpClient.layer.pipe(
+    Layer.provide(Layer.succeed(FetchHttpClient.Fetch, options.fetch ?? globalThis.fetch))
+  )
+  const client = Effect.provide(
+    Client.make({ endpoint, ...(options.token === undefined ? {} : { token: Redacted.make(options.token) }) }),
+    http
+  )
+  const call = async <A>(use: (client: Client.Client) => Effect.Effect<A, Failed>, own?: AbortSignal): Promise<A> => {
+    const signal = joined(options.signal, own)
+    signal?.throwIfAborted()
+    const exit = await Effect.runPromiseExit(Effect.flatMap(client, use), signal === undefined ? {} : { signal })
+    if (Exit.isSuccess(exit)) return exit.value
+    signal?.throwIfAborted()
+    throw errorOf(exit.cause)
+  }
+
+  const requestOf = async (loss: LossOptions) => {
+    const hold = holdOf(loss)
+    const clusters = await call((client) => client.clusters, loss.signal)
+    const group = findGroup(clusters, loss.partition)
+    const { mode = "QuorumReplicas", overrides } = loss
+    return {
+      serviceName: serviceNameOf(group),
+      partitionId: group.partitionId,
+      mode,
+      hold,
+      ...(overrides === undefined ? {} : { overrides })
+    }
+  }
+
+  const running = (id: string, replayed: boolean): RunningOperation => {
+    const guid = parseGuid(id)
+    if (guid === undefined) throw bad(`the operation's id is ${JSON.stringify(id)}, where a UUID is expected`)
+    const changes = (): AsyncIterable<OperationChange> => ({
+      async *[Symbol.asyncIterator]() {
+        const watched = Stream.unwrap(Effect.map(client, (one) => one.watch(guid)))
+        try {
+          yield* Stream.toAsyncIterable(watched)
+        } catch (error) {
+          throw errorFrom(error)
+        }
+      }
+    })
+    const end = async (): Promise<Ended> => {
+      const detail = await call((one) => Effect.andThen(Stream.runDrain(one.watch(guid)), one.detail(guid)))
+      return settled(id, detail)
+    }
+    let done: Promise<Ended> | undefined
+    return {
+      id,
+      replayed,
+      get done() {
+        return (done ??= end())
+      },
+      cancel: async ({ force = false, signal } = {}) => (await call((one) => one.cancel(guid, force), signal)).state,
+      detail: ({ signal } = {}) => call((one) => one.detail(guid), signal),
+      [Symbol.asyncIterator]: () => changes()[Symbol.asyncIterator]()
+    }
+  }
+
+  return {
+    clusters: ({ signal } = {}) => call((one) => one.clusters, signal),
+    plan: async (loss) => {
+      const request = await requestOf(loss)
+      return call((one) => one.plan(request), loss.signal)
+    },
+    start: async (loss) => {
+      const id = parseGuid(loss.id ?? crypto.randomUUID())
+      if (id === undefined) throw bad(`the operation's id is ${JSON.stringify(loss.id)}, where a UUID is expected`)
+      const request = await requestOf(loss)
+      const { replayed } = await call((one) => one.start(id, request), loss.signal)
+      return running(id, replayed)
+    },
+    operation: (id) => running(id, true),
+    list: ({ limit, signal } = {}) => call((one) => one.list(limit), signal)
+  }
+}
+
+// --- internal ---
+
+type Failed = ApiError | Client.ClientError
+
+const bad = (message: string): InquorateError => new InquorateError("BadRequest", message)
+
+const joined = (...signals: ReadonlyArray<AbortSignal | undefined>): AbortSignal | undefined => {
+  const given = signals.flatMap((signal) => signal ?? [])
+  return given.length > 1 ? AbortSignal.any(given) : given[0]
+}
+
+const holdOf = ({ hold, holdMs }: LossOptions): number => {
+  if ((hold === undefined) === (holdMs === undefined)) throw bad("give either hold, such as 5s, or holdMs")
+  const millis = holdMs ?? (/[a-z]\s*$/.test(hold!) ? parseMillis(hold!) : undefined)
+  if (millis === undefined) throw bad(`hold is ${JSON.stringify(hold)}, where a length such as 5s or 250ms is expected`)
+  if (!Number.isSafeInteger(millis) || millis < 0)
+    throw bad(`holdMs is ${millis}, where whole milliseconds are expected`)
+  return millis
+}
+
+const findGroup = (clusters: ReadonlyArray<ClusterView>, partition: string): Topology => {
+  const named = partition.replace(/^fabric:\//, "")
+  const groups = clusters.flatMap((cluster) => cluster.groups)
+  const found = groups.filter(
+    (group) =>
+      group.partitionId === partition.toLowerCase() ||
+      `${group.cluster}/${group.group}` === named ||
+      serviceNameOf(group) === partition ||
+      group.cluster === named
+  )
+  if (found.length === 1) return found[0]!
+  const there = groups.map((group) => `${group.cluster}/${group.group}`).join(", ") || "none yet"
+  throw bad(
+    found.length === 0
+      ? `there is no partition ${JSON.stringify(partition)}; there are: ${there}`
+      : `${JSON.stringify(partition)} has several partitions: ${there}`
+  )
+}
+
+const settled = (id: string, detail: OperationDetail): Ended => {
+  const { stage } = detail.operation
+  if (!isTerminal(detail.operation)) {
+    throw new InquorateError("Unreachable", "the worker went away before the operation had ended", { operationId: id })
+  }
+  if (detail.state === "Faulted" && stage._tag === "Failed") {
+    const refusal = detail.evidence.refusals.at(-1) ?? null
+    const why = refusal === null ? detail.evidence.notes.at(-1)?.text : describeRefusal(refusal)
+    throw new InquorateError(stage.error, why ?? "the operation ended Faulted", { operationId: id, refusal })
+  }
+  return { ...detail, id }
+}
+
+const errorOf = (cause: Cause.Cause<Failed>): InquorateError => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  return error === undefined ? errorFrom(Cause.squash(cause)) : errorFrom(error)
+}
+
+const errorFrom = (error: unknown): InquorateError => {
+  if (error instanceof InquorateError) return error
+  if (error instanceof ApiError) {
+    const { code, detail, refusal, status } = error
+    return new InquorateError(code, detail, { refusal, status, cause: error })
+  }
+  if (error instanceof Client.ClientError) return new InquorateError(error.reason, error.detail, { cause: error })
+  return new InquorateError("BadAnswer", error instanceof Error ? error.message : String(error), { cause: error })
+}

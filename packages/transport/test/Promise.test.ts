@@ -1,0 +1,126 @@
+/** The client of `/v1` without Effect: what a program of promises sees of a worker's answers and refusals. */
+import { assert, describe, it } from "@effect/vitest"
+import type { Event } from "@inquorate/core/Operation"
+import type { Operations } from "@inquorate/core/Operations"
+import * as Effect from "effect/Effect"
+import * as NodeServer from "../src/server/NodeServer.ts"
+import { connect, type Connection, InquorateError } from "../src/promise/Connection.ts"
+import { Control, etcd, fence, layer } from "./FakeOperations.ts"
+
+const O = "11111111-1111-4111-8111-111111111111"
+
+const at = 1_700_000_000_000
+const untilCompleted: ReadonlyArray<Event> = [
+  { _tag: "Taken", at },
+  { _tag: "FencesOrdered", at, fences: [fence] },
+  { _tag: "FencesArmed", at },
+  { _tag: "LossProven", at, lossBegan: at },
+  { _tag: "HoldEnded", at },
+  { _tag: "FencesLifted", at },
+  { _tag: "RecoveryProven", at }
+]
+const untilFaulted: ReadonlyArray<Event> = [
+  { _tag: "Taken", at },
+  { _tag: "StepFailed", at, error: "FABRIC_E_COMMUNICATION_ERROR", retryable: false }
+]
+
+const served = <A>(
+  test: (connection: Connection, run: <B>(effect: Effect.Effect<B, never, Control>) => Promise<B>) => Promise<A>
+) =>
+  Effect.gen(function* () {
+    const { url } = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 })
+    const context = yield* Effect.context<Operations | Control>()
+    return yield* Effect.promise(() => test(connect(url), (effect) => Effect.runPromiseWith(context)(effect)))
+  }).pipe(Effect.scoped, Effect.provide(layer))
+
+const play = (id: string, events: ReadonlyArray<Event>) =>
+  Effect.flatMap(Control, (control) => Effect.forEach(events, (event) => control.play(id, event), { discard: true }))
+
+const rejected = async (promise: Promise<unknown>): Promise<InquorateError> => {
+  try {
+    await promise
+  } catch (error) {
+    assert.instanceOf(error, InquorateError)
+    return error as InquorateError
+  }
+  throw new Error("it was not rejected")
+}
+
+describe("a connection of promises", () => {
+  it.live("starts by any name of a partition, and tells every change until the end", () =>
+    served(async (connection, run) => {
+      const names = ["lab", "lab/kv", "fabric:/lab/kv", etcd.partitionId.toUpperCase()]
+      for (const [index, partition] of names.entries()) {
+        const id = `${index}1111111-1111-4111-8111-111111111111`
+        const loss = await connection.start({ partition, hold: "5s", id })
+        assert.strictEqual(loss.id, id)
+        const detail = await loss.detail()
+        assert.deepInclude(detail.operation.request, { partitionId: etcd.partitionId, hold: 5000 })
+        const states: Array<string> = []
+        const watching = (async () => {
+          for await (const { state } of loss) states.push(state)
+        })()
+        await run(play(id, untilCompleted))
+        await watching
+        assert.strictEqual(states.at(-1), "Completed")
+        assert.strictEqual((await loss.done).state, "Completed")
+      }
+    })
+  )
+
+  it.live("cancels, and what was cancelled is no error", () =>
+    served(async (connection) => {
+      const loss = await connection.start({ partition: "lab", holdMs: 5000, id: O })
+      assert.include(["RollingBack", "Cancelled"], await loss.cancel())
+      assert.strictEqual((await connection.operation(O).detail()).operation.id, O)
+    })
+  )
+
+  it.live("rejects what ended Faulted, with the operation's own code", () =>
+    served(async (connection, run) => {
+      const loss = await connection.start({ partition: "lab", hold: "5s", id: O })
+      const failed = rejected(loss.done)
+      await run(play(O, untilFaulted))
+      const error = await failed
+      assert.strictEqual(error.code, "FABRIC_E_COMMUNICATION_ERROR")
+      assert.strictEqual(error.operationId, O)
+    })
+  )
+
+  it.live("names a mistake of the caller's own, before anything is sent", () =>
+    served(async (connection) => {
+      for (const [options, words] of [
+        [{ partition: "lab" }, "hold"],
+        [{ partition: "lab", hold: "5" }, '"5"'],
+        [{ partition: "lab", holdMs: 1.5 }, "1.5"],
+        [{ partition: "lab", holdMs: 1, hold: "1s" }, "either"],
+        [{ partition: "elsewhere", holdMs: 1 }, "lab/kv"],
+        [{ partition: "lab", holdMs: 1, id: "one" }, "UUID"]
+      ] as const) {
+        const error = await rejected(connection.start(options))
+        assert.strictEqual(error.code, "BadRequest")
+        assert.include(error.message, words)
+      }
+      assert.throws(() => connect("localhost:19080"), /http:\/\/127/)
+      assert.deepStrictEqual(await connection.list(), [])
+    })
+  )
+
+  it.live("has the worker's own code where it says no, and the connection's where nobody answers", () =>
+    served(async (connection) => {
+      const unknown = await rejected(connection.operation(O).detail())
+      assert.strictEqual(unknown.code, "FABRIC_E_KEY_NOT_FOUND")
+      assert.strictEqual(unknown.status, 404)
+      assert.strictEqual((await rejected(connect("http://127.0.0.1:1").list())).code, "Unreachable")
+    })
+  )
+
+  it.live("ends a call whose signal was given up, with the signal's own reason", () =>
+    served(async (connection) => {
+      const reason = new Error("no longer")
+      let thrown: unknown
+      await connection.list({ signal: AbortSignal.abort(reason) }).catch((error: unknown) => (thrown = error))
+      assert.strictEqual(thrown, reason)
+    })
+  )
+})
