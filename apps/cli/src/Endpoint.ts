@@ -140,6 +140,7 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
     return new Failure({ exit: "refused", detail: `${doing}: ${error.detail} (${error.code})` })
   }
   const { detail, reason } = error
+  if (reason === "BadRequest") return new Failure({ exit: "usage", detail: `${doing}: ${detail}` })
   // A connection that breaks at once is what a server that waits for TLS does with plain HTTP.
   const hint = endpoint.startsWith("http:") && detail === "socket hang up" ? " If it speaks TLS, say https://." : ""
   const sentence = {
