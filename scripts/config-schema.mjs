@@ -2,9 +2,13 @@
 // Usage: node scripts/config-schema.mjs
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { lookSchema, workerSchema } from "../apps/worker/src/ConfigSchema.ts"
+import { layoutSchema, lookSchema, workerSchema } from "../apps/worker/src/ConfigSchema.ts"
 import { root } from "./process.mjs"
 
-for (const [name, schema] of Object.entries({ worker: workerSchema(), "command-look": lookSchema() })) {
+for (const [name, schema] of Object.entries({
+  worker: workerSchema(),
+  "command-look": lookSchema(),
+  "emulator-layout": layoutSchema()
+})) {
   writeFileSync(join(root, `docs/schema/${name}.schema.json`), `${JSON.stringify(schema, null, 2)}\n`)
 }

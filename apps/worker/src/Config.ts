@@ -287,6 +287,26 @@ export const parseListen = (text: string): { readonly host: string; readonly por
   return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2]!, port }
 }
 
+/** What a YAML text says by a schema, or every mistake in it with its line. */
+export const readYaml = <A>(
+  schema: Schema.ConstraintDecoder<A>,
+  text: string,
+  source: string
+): Result.Result<A, ConfigError> => {
+  const lines = new YAML.LineCounter()
+  const document = YAML.parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const mistakes = document.errors.map((error) => ({
+    line: lines.linePos(error.pos[0]).line,
+    key: "",
+    problem: error.message
+  }))
+  if (mistakes.length > 0) return Result.fail(new ConfigError({ source, mistakes }))
+  return Result.mapError(
+    decode(schema, document.toJS() ?? {}, [], locator(document, lines)),
+    (found) => new ConfigError({ source, mistakes: found })
+  )
+}
+
 /** The configuration told by a file's text and what overrides it, or every mistake in it. */
 export const parse = (
   text: string,

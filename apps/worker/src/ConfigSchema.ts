@@ -2,6 +2,7 @@
  * The JSON Schema of a worker's configuration file, for editors and for programs that write one. Made from the very
  * schemas that `Config.ts` reads the file with; `docs/schema/worker.schema.json` is this value, written down.
  */
+import { LayoutFile } from "@inquorate/emulator/LayoutFile"
 import { Looked } from "@inquorate/targets/Command"
 import { modules } from "@inquorate/targets/Registry"
 import type * as JsonSchema from "effect/JsonSchema"
@@ -41,6 +42,21 @@ export const lookSchema = (): JsonSchema.JsonSchema => {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     $id: location.replace("worker.schema", "command-look.schema"),
     title: "What the look command of a cluster prints",
+    type: "object",
+    properties,
+    required,
+    additionalProperties: false,
+    ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions })
+  }
+}
+
+/** The JSON Schema (draft 2020-12) of the layout of a simulated cluster. */
+export const layoutSchema = (): JsonSchema.JsonSchema => {
+  const { definitions, properties, required } = read(LayoutFile)
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: location.replace("worker.schema", "emulator-layout.schema"),
+    title: "What a simulated cluster is made of",
     type: "object",
     properties,
     required,

@@ -4,13 +4,22 @@
  */
 import type { Cluster } from "@inquorate/core/Cluster"
 import * as Emulator from "@inquorate/emulator/Emulator"
+import { type Layout, standard } from "@inquorate/emulator/Layout"
+import { LayoutFile, toLayout } from "@inquorate/emulator/LayoutFile"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import type { WorkerConfig } from "./Config.ts"
+import { readYaml, type WorkerConfig } from "./Config.ts"
 import type { Emulated } from "./Options.ts"
+
+// --- errors ---
+
+/** The file of a layout cannot be used. */
+export class LayoutRefused extends Schema.TaggedError<LayoutRefused>()("LayoutRefused", { detail: Schema.String }) {}
 
 // --- make ---
 
@@ -32,11 +41,14 @@ export const unlimited = (config: WorkerConfig): WorkerConfig => ({
   overall: null
 })
 
-/** The applications of the simulated cluster, each a cluster of ours. */
-export const clusters = (asked: Emulated): Effect.Effect<ReadonlyArray<Cluster>> =>
-  Emulator.make(asked).pipe(
-    // The layout is the one that the package brings: it is tested to be one.
-    Effect.orDie,
+/** The applications of the simulated cluster, each a cluster of ours; fails with what is wrong with the layout's file. */
+export const clusters = (asked: Emulated): Effect.Effect<ReadonlyArray<Cluster>, LayoutRefused> =>
+  Effect.flatMap(layoutOf(asked.layout), (layout) => Emulator.make({ ...asked, layout })).pipe(
+    Effect.catchTag(
+      "LayoutError",
+      (error) =>
+        new LayoutRefused({ detail: `the layout ${asked.layout ?? "of the package"} is wrong\n${error.message}` })
+    ),
     Effect.tap(({ clusters, nodes }) =>
       Effect.flatMap(nodes, ({ length }) =>
         Effect.logInfo(
@@ -49,6 +61,24 @@ export const clusters = (asked: Emulated): Effect.Effect<ReadonlyArray<Cluster>>
   )
 
 // --- internal ---
+
+const layoutOf = (file: string | undefined): Effect.Effect<Layout, LayoutRefused> =>
+  file === undefined
+    ? Effect.succeed(standard)
+    : Effect.gen(function* () {
+        const text = yield* Effect.try({
+          try: () => FileSystem.readFileSync(file, "utf8"),
+          catch: (error) =>
+            new LayoutRefused({
+              detail: `The layout ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+            })
+        })
+        const read = readYaml(LayoutFile, text, file)
+        if (Result.isFailure(read)) {
+          return yield* new LayoutRefused({ detail: `the layout is wrong\n${read.failure.message}` })
+        }
+        return toLayout(read.success)
+      })
 
 /** What the wire can ask for at most, in milliseconds. */
 const longest = 2_147_483_000

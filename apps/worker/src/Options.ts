@@ -1,6 +1,7 @@
 /**
  * What the command line and the environment say: flags win over the environment, and the environment over the file.
  */
+import { portUsual } from "@inquorate/transport/NodeServer"
 import * as Result from "effect/Result"
 import { parseArgs } from "node:util"
 import type { Overrides } from "./Config.ts"
@@ -13,6 +14,8 @@ export type Asked =
       readonly _tag: "Run"
       readonly config: string | undefined
       readonly overrides: Overrides
+      /** The folder with a build of Service Fabric Explorer, where one is to be served. */
+      readonly explorer: string | undefined
       /** The simulated cluster to serve, where one was asked for. */
       readonly emulator: Emulated | undefined
     }
@@ -21,13 +24,18 @@ export type Asked =
 export interface Emulated {
   readonly seed: number
   readonly speed: number
+  /** True to be reached by any name and from any page, and beyond loopback without authentication. */
+  readonly anyHost: boolean
+  /** The file with what the cluster is made of, where it is not the standard one. */
+  readonly layout: string | undefined
 }
 
 /** The text of `--help`. */
 export const help = `The Inquorate worker: carries out operations and answers over HTTP.
 
 Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
-       worker --emulator [--seed N] [--speed X] [any of the above]
+              [--explorer FOLDER]
+       worker --emulator [--seed N] [--speed X] [--layout FILE] [--any-host] [any of the above]
 
   --config FILE         the configuration, YAML (INQUORATE_CONFIG)
   --listen HOST:PORT    where to answer; port 0 takes a free one (INQUORATE_LISTEN; 127.0.0.1:19080)
@@ -36,10 +44,14 @@ Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-i
                         who may list processes, so rather give it in the environment or by the configuration
   --worker-id ID        this worker's name, the same at every start (INQUORATE_WORKER_ID)
   --log-format FORMAT   text or json, one line each, to standard error (INQUORATE_LOG_FORMAT; text)
+  --explorer FOLDER     serve a build of Service Fabric Explorer below /Explorer/ (INQUORATE_EXPLORER)
   --emulator            serve a simulated Service Fabric cluster; needs no configuration, has no longest hold, and
                         stores operations in a file that goes with it unless --store names another
   --seed N              what the simulated cluster's ids and places follow from (1)
   --speed X             how many times faster it reconfigures, builds and starts nodes (1)
+  --layout FILE         what the simulated cluster is made of: nodes, applications, services, partitions (YAML)
+  --any-host            be reached by any name, from any page and from anywhere: in a container, in CI, behind a proxy;
+                        --listen may then be a host alone, and only a simulated cluster may be served
   --help, --version
 
 Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
@@ -63,7 +75,10 @@ export const read = (
             store: { type: "string" },
             "worker-id": { type: "string" },
             "log-format": { type: "string" },
+            explorer: { type: "string" },
             emulator: { type: "boolean" },
+            "any-host": { type: "boolean" },
+            layout: { type: "string" },
             seed: { type: "string" },
             speed: { type: "string" },
             help: { type: "boolean", short: "h" },
@@ -80,9 +95,10 @@ export const read = (
           : Result.map(readEmulator(values), (emulator) => ({
               _tag: "Run",
               emulator,
+              explorer: values.explorer ?? environment.INQUORATE_EXPLORER,
               config: values.config ?? environment.INQUORATE_CONFIG,
               overrides: {
-                listen: values.listen ?? environment.INQUORATE_LISTEN,
+                listen: listenOf(values.listen ?? environment.INQUORATE_LISTEN, emulator),
                 store: values.store ?? environment.INQUORATE_STORE,
                 workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
                 logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
@@ -92,22 +108,30 @@ export const read = (
 
 // --- internal ---
 
+// An emulator is started by hand and in containers, where nobody thinks of the port.
+const listenOf = (listen: string | undefined, emulator: Emulated | undefined): string | undefined =>
+  emulator !== undefined && listen !== undefined && /^(?:\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)$/.test(listen)
+    ? `${listen}:${portUsual}`
+    : listen
+
 const readEmulator = (values: {
   readonly emulator?: boolean | undefined
   readonly seed?: string | undefined
   readonly speed?: string | undefined
+  readonly "any-host"?: boolean | undefined
+  readonly layout?: string | undefined
 }): Result.Result<Emulated | undefined, string> => {
-  const { emulator = false, seed, speed } = values
+  const { "any-host": anyHost, emulator = false, layout, seed, speed } = values
   if (!emulator) {
-    return seed === undefined && speed === undefined
+    return seed === undefined && speed === undefined && anyHost === undefined && layout === undefined
       ? Result.succeed(undefined)
-      : Result.fail("--seed and --speed are for --emulator alone. See worker --help.")
+      : Result.fail("--seed, --speed, --layout and --any-host are for --emulator alone. See worker --help.")
   }
   if (seed !== undefined && !/^\d{1,9}$/.test(seed)) {
     return Result.fail(`--seed: expected a whole number of at most nine digits, got ${JSON.stringify(seed)}.`)
   }
   const factor = speed === undefined ? 1 : /^\d+(\.\d+)?$/.test(speed) ? Number(speed) : NaN
   return factor >= 0.01 && factor <= 1000
-    ? Result.succeed({ seed: Number(seed ?? 1), speed: factor })
+    ? Result.succeed({ seed: Number(seed ?? 1), speed: factor, anyHost: anyHost ?? false, layout })
     : Result.fail(`--speed: expected a number from 0.01 to 1000, got ${JSON.stringify(speed)}.`)
 }

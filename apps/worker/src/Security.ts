@@ -105,6 +105,14 @@ export const SecuritySettings = Schema.Struct({
     Schema.Array(Schema.String.check(Schema.isPattern(hostName, { expected: "a host name, with or without a port" }))),
     "Further host names that requests may be sent to, with or without a port; those in the worker's certificate are taken anyway."
   ),
+  origins: described(
+    Schema.Array(
+      Schema.String.check(
+        Schema.isPattern(/^https?:\/\/[^/\s]+$/i, { expected: "an origin, such as http://localhost:4200" })
+      )
+    ),
+    "Origins of pages of other sites that may ask, such as one behind a development proxy."
+  ),
   clusterId: described(Schema.NonEmptyString, "The cluster's id; a request whose ClusterId header differs is refused."),
   allowAnonymous: described(
     Schema.Boolean,
@@ -131,7 +139,7 @@ export const isAuthenticated = (settings: SecuritySettings): boolean =>
 
 /** What is wrong with the keys seen together. */
 export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyArray<SecurityMistake> => {
-  const { allowAnonymous = false, certificates, names = [], tls, tokens } = settings
+  const { allowAnonymous = false, certificates, names = [], origins = [], tls, tokens } = settings
   const lists = [certificates?.admins, certificates?.users]
   const subjects = lists.some((list) => (list?.subjects ?? []).length > 0)
   const anybody = subjects || lists.some((list) => (list?.thumbprints ?? []).length > 0)
@@ -165,6 +173,11 @@ export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyAr
       names.length > 0 && !isAuthenticated(settings) && !allowAnonymous,
       ["names"],
       "Further names are taken only with certificates or tokens; give one of them"
+    ],
+    [
+      origins.length > 0 && !isAuthenticated(settings) && !allowAnonymous,
+      ["origins"],
+      "Further origins are taken only with certificates or tokens; give one of them"
     ]
   ]
   return checks.filter(([wrong]) => wrong).map(([, path, problem]) => ({ path, problem }))
@@ -186,6 +199,7 @@ export const load = (
     const now = yield* Clock.currentTimeMillis
     const options: Partial<NodeServer.Options> = {
       names: [...(settings.names ?? []), ...(pair === undefined ? [] : namesOf(pair.leaf))],
+      origins: settings.origins ?? [],
       ...(clusterId === undefined ? {} : { clusterId }),
       ...(pair === undefined
         ? {}

@@ -18,6 +18,7 @@ import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
 import * as SshHost from "@inquorate/injectors/SshHost"
 import * as NodeServer from "@inquorate/transport/NodeServer"
+import * as Pages from "@inquorate/transport/Pages"
 import * as TextFile from "@inquorate/transport/TextFile"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -141,10 +142,19 @@ const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Ef
     })
   )
 
-const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulated | undefined) {
+const run = Effect.fnUntraced(function* (
+  config: WorkerConfig,
+  { emulator, explorer }: Extract<Asked, { readonly _tag: "Run" }>
+) {
   const hosts = yield* openHosts(config)
-  const secured = yield* secure(config)
-  const simulated = emulator === undefined ? [] : yield* Emulation.clusters(emulator)
+  const secured = yield* withPages(yield* secure(config, emulator), explorer)
+  const simulated =
+    emulator === undefined
+      ? []
+      : yield* Effect.mapError(
+          Emulation.clusters(emulator),
+          ({ detail }) => new CannotRun({ exit: exitCodes.usage, detail: `--layout: ${detail}` })
+        )
   const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
   yield* warn(config, emulator !== undefined)
   yield* sweepAtStart(hosts, localHost)
@@ -202,7 +212,7 @@ const run = Effect.fnUntraced(function* (config: WorkerConfig, emulator: Emulate
 const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
   const config = yield* configOf(asked)
   const json = config.logFormat === "json"
-  return yield* run(config, asked.emulator).pipe(
+  return yield* run(config, asked).pipe(
     Effect.tapError(({ detail, more = [] }) => (json ? Effect.logFatal([detail, ...more].join("\n")) : Effect.void)),
     Effect.annotateLogs({ worker: config.workerId }),
     Effect.provide(Log.layer(config.logFormat))
@@ -284,10 +294,20 @@ function configOf(asked: Extract<Asked, { readonly _tag: "Run" }>) {
 }
 
 /** What the server needs to know its callers. A worker that would take everybody's word beyond loopback does not start. */
-function secure(config: WorkerConfig): Effect.Effect<Partial<NodeServer.Options>, CannotRun> {
+function secure(
+  config: WorkerConfig,
+  emulator: Emulated | undefined
+): Effect.Effect<Partial<NodeServer.Options>, CannotRun> {
   return Effect.gen(function* () {
     const { listen, security } = config
-    const beyond = !Security.isLoopback(listen.host)
+    const anyHost = emulator?.anyHost === true
+    if (anyHost && config.clusters.length > 0) {
+      return yield* new CannotRun({
+        exit: exitCodes.usage,
+        detail: `--any-host is for a simulated cluster alone, and the configuration names real ones: ${config.clusters.map(({ name }) => name).join(", ")}. Leave one of them out; security.names and security.origins say who may ask for real ones.`
+      })
+    }
+    const beyond = !anyHost && !Security.isLoopback(listen.host)
     if (beyond && !Security.isAuthenticated(security) && security.allowAnonymous !== true) {
       return yield* new CannotRun({
         exit: exitCodes.listen,
@@ -304,8 +324,20 @@ function secure(config: WorkerConfig): Effect.Effect<Partial<NodeServer.Options>
         `listening on ${listen.host} without authentication: everyone who reaches it may stop this machine's servers`
       )
     }
-    return options
+    return anyHost ? { ...options, anyHost } : options
   })
+}
+
+/** The pages that are to be served, read into what the server needs to know. */
+function withPages(
+  options: Partial<NodeServer.Options>,
+  folder: string | undefined
+): Effect.Effect<Partial<NodeServer.Options>, CannotRun> {
+  if (folder === undefined) return Effect.succeed(options)
+  return Pages.load(folder, options.aad?.login).pipe(
+    Effect.map((pages) => ({ ...options, pages })),
+    Effect.mapError((error) => new CannotRun({ exit: exitCodes.usage, detail: `--explorer: ${error.message}` }))
+  )
 }
 
 function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {

@@ -233,6 +233,12 @@ const problemOf = ({ applications, nodes }: Layout): LayoutError | null => {
       if (scheme._tag === "UniformInt64Range" && !(scheme.count >= 1 && scheme.low <= scheme.high)) {
         return wrong(where, "the range needs at least one partition, and a low key that is not above the high one")
       }
+      if (scheme._tag === "UniformInt64Range" && (scheme.low < -(2n ** 63n) || scheme.high >= 2n ** 63n)) {
+        return wrong(where, "keys are numbers of 64 bits, from -9223372036854775808 to 9223372036854775807")
+      }
+      if (scheme._tag === "UniformInt64Range" && BigInt(scheme.count) > scheme.high - scheme.low + 1n) {
+        return wrong(where, `${scheme.count} partitions need at least as many keys`)
+      }
       if (scheme._tag === "Named" && (scheme.names.length === 0 || twice(scheme.names) !== undefined)) {
         return wrong(where, "named partitions need at least one name, and each its own")
       }

@@ -61,6 +61,24 @@ describe("the defences", () => {
       assert.isString(check({ host, origin }), origin)
     }
   })
+  it("take a whole origin that is configured, wherever its page says that it comes from, and no other", () => {
+    const check = Defences.make({ port: 19080, names: [], origins: ["http://localhost:4200"] })
+    assert.isUndefined(check({ host, origin: "http://LOCALHOST:4200", "sec-fetch-site": "cross-site" }))
+    for (const origin of ["http://localhost:4201", "https://localhost:4200", "http://localhost:4200.evil"]) {
+      assert.isString(check({ host, origin }), origin)
+    }
+    // The page may ask; the server's name is still its own.
+    assert.isString(check({ host: "evil.example", origin: "http://localhost:4200" }))
+    assert.isString(check({ host, "sec-fetch-site": "cross-site" }))
+  })
+  it("say what to add", () => {
+    assert.include(check({ host: "evil.example" }), "security.names")
+    assert.include(check({ host, origin: "http://evil.example" }), "security.origins")
+    assert.include(check({ host: "evil.example" }), "--any-host")
+  })
+  it("are none where nothing real stands behind", () => {
+    assert.isUndefined(Defences.none({ host: "x", origin: "http://evil.example", "sec-fetch-site": "cross-site" }))
+  })
   it.prop("no text but a configured one is a host", [Schema.String], ([text]) => {
     if (check({ host: text }) === undefined) {
       assert.match(text, /^(127\.0\.0\.1:19080|localhost:19080|\[::1\]:19080|db\.example(:\d+)?|proxy\.example:8443)$/i)

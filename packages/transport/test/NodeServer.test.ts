@@ -310,7 +310,7 @@ describe("the bounds and the defences", () => {
   it.live("a foreign Host, Origin or site is refused on every surface", () =>
     served((port) =>
       Effect.gen(function* () {
-        const targets = ["/", start(), "/v1/clusters", "/healthz", "/v1/docs"]
+        const targets = ["/", start(), "/v1/clusters", "/metrics", "/v1/docs", "/healthz/x", "/readyzz"]
         const foreign = [
           ["Host: evil.example"],
           [`Host: evil.example:${port}`],

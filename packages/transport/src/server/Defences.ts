@@ -18,7 +18,12 @@ export type Defences = (headers: DefendedHeaders) => string | undefined
  * The defences of a server on `port`. `names` are further host names we go by (`db-tools.example`, or with a port
  * `db-tools.example:8443`); a name without a port is taken with any port, as a proxy may listen on another.
  */
-export const make = (options: { readonly port: number; readonly names: ReadonlyArray<string> }): Defences => {
+export const make = (options: {
+  readonly port: number
+  readonly names: ReadonlyArray<string>
+  /** Whole origins, `http://localhost:4200`, whose pages may ask although they are not of this server. */
+  readonly origins?: ReadonlyArray<string>
+}): Defences => {
   const exact = new Set<string>()
   const anyPort = new Set<string>()
   for (const name of loopbackNames) {
@@ -30,24 +35,34 @@ export const make = (options: { readonly port: number; readonly names: ReadonlyA
     const lower = authority.toLowerCase()
     return exact.has(lower) || anyPort.has(lower.replace(/:[0-9]+$/, ""))
   }
+  const origins = new Set((options.origins ?? []).map((origin) => origin.toLowerCase()))
   return (headers) => {
     const { host, origin } = headers
     if (host === undefined || !ours(host)) {
-      return `The Host ${shown(host)} is not one of this server's names.`
+      return `The Host ${shown(host)} is not one of this server's names. ${remedy("security.names")}`
     }
     if (origin !== undefined) {
+      if (origins.has(origin.toLowerCase())) return undefined
       const match = /^https?:\/\/([^/]+)$/i.exec(origin)
-      if (match === null || !ours(match[1]!)) return `Requests from the origin ${shown(origin)} are not taken.`
+      if (match === null || !ours(match[1]!)) {
+        return `Requests from the origin ${shown(origin)} are not taken. ${remedy("security.origins")}`
+      }
     }
     const site = headers["sec-fetch-site"]
     if (site !== undefined && site !== "none" && site !== "same-origin") {
-      return "Requests that a page of another site sends are not taken (Sec-Fetch-Site)."
+      return `Requests that a page of another site sends are not taken (Sec-Fetch-Site). ${remedy("security.origins")}`
     }
     return undefined
   }
 }
 
+/** The defences of a server behind which nothing real stands: any name, and any page. */
+export const none: Defences = () => undefined
+
 // --- internal ---
+
+const remedy = (key: string): string =>
+  `Add it to ${key} in the worker's configuration; an emulator takes every name with --any-host.`
 
 const loopbackNames = ["127.0.0.1", "localhost", "[::1]"]
 

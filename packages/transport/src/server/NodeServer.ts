@@ -31,6 +31,7 @@ import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
 import * as FabricPath from "../fabric/FabricPath.ts"
 import * as FabricServer from "../fabric/FabricServer.ts"
+import * as Pages from "./Pages.ts"
 import * as OpenFiles from "./OpenFiles.ts"
 import * as Turns from "./Turns.ts"
 
@@ -51,6 +52,12 @@ export interface Options {
   readonly port: number
   /** Further host names (with or without a port) that requests may be sent to. */
   readonly names?: ReadonlyArray<string>
+  /** Whole origins of pages that may ask although they are not of this server. */
+  readonly origins?: ReadonlyArray<string>
+  /** True to be reached by any name and from any page: only where nothing real can be broken. */
+  readonly anyHost?: boolean
+  /** Pages that are served below `/Explorer/`. */
+  readonly pages?: Pages.Pages
   /** The cluster's id; a request whose `ClusterId` header differs from it is refused. */
   readonly clusterId?: string
   /** Plain HTTP without it. */
@@ -148,7 +155,8 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   const serving = yield* listen(server, options)
   // The address we were told to listen on is ours too; no page can make a name of its own into an address.
   const address = new URL(serving.url).host
-  const defences = Defences.make({ port: serving.port, names: [address, ...(options.names ?? [])] })
+  const { anyHost = false, names = [], origins = [], pages } = options
+  const defences = anyHost ? Defences.none : Defences.make({ port: serving.port, names: [address, ...names], origins })
   const surface: Surface = {
     fabric,
     services,
@@ -186,9 +194,11 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     "request",
     inTurn((request, response) => {
       const target = request.url!
-      const problem = defences(request.headers) ?? foreignTarget(target, defences)
+      // Who only asks whether the worker lives names it as he can: a balancer, an engine, a kubelet.
+      const problem = isProbe(request) ? undefined : (defences(request.headers) ?? foreignTarget(target, defences))
       if (problem !== undefined) return refuse(response, { code: "E_ACCESSDENIED", message: problem }, true)
       if (Number(request.headers["content-length"]) > bounds.bodyBytes) return refuse(response, tooLarge, true)
+      if (pages !== undefined && Pages.isPage(target)) return servePage(surface, pages, request, response)
       if (!isApi(target)) return serveFabric(surface, request, response)
       admit(surface, Access.ofApi(request.method!, target), request, response, () => serveApi(request, response))
     })
@@ -344,6 +354,23 @@ const readCertificate = (socket: TLSSocket): Authentication.PresentedCertificate
     problem: socket.authorized ? "" : String(socket.authorizationError ?? "UNTRUSTED")
   }
 }
+
+const isProbe = ({ method, url }: Http.IncomingMessage): boolean =>
+  (method === "GET" || method === "HEAD") && /^\/(?:healthz|readyz)(?:\?|$)/.test(url!)
+
+// As the reference does: anonymous where a token is still to be fetched, else for everybody who may look.
+const servePage = (
+  surface: Surface,
+  pages: Pages.Pages,
+  request: Http.IncomingMessage,
+  response: Http.ServerResponse
+): void =>
+  admit(surface, surface.openRoot ? "Anonymous" : "User", request, response, () => {
+    const { body, headers, status } = pages.answer(request.method!, request.url!)
+    request.resume()
+    response.writeHead(status, [...headers, "Content-Length", String(Buffer.byteLength(body))])
+    response.end(request.method === "HEAD" ? undefined : body)
+  })
 
 const isApi = (target: string): boolean => {
   const path = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/]*/i, "")
