@@ -175,6 +175,14 @@ describe("what every page asks", () => {
     assert.strictEqual(at(detail, "ReplicaId"), id)
     assert.strictEqual(at(detail, "DeployedServiceReplica", "HostProcessId"), "4242")
     assert.deepStrictEqual(at(detail, "ReportedLoad"), [])
+    assert.strictEqual(at(detail, "ReplicatorStatus", "ReplicationQueueStatus", "LastSequenceNumber"), "0")
+    const [code_] = value(`${deployed}/GetCodePackages`) as ReadonlyArray<unknown>
+    assert.deepStrictEqual(
+      ["MainEntryPoint", "SetupEntryPoint"].map((point) =>
+        at(code_, point, "CodePackageEntryPointStatistics", "ActivationCount")
+      ),
+      ["1", "0"]
+    )
     assert.strictEqual(
       code(`/Nodes/lab-m2/$/GetPartitions/${etcd.partitionId}/$/GetReplicas/${id}/$/GetDetail`),
       "FABRIC_E_REPLICA_DOES_NOT_EXIST"
@@ -187,7 +195,10 @@ describe("what every page asks", () => {
     assert.deepStrictEqual(at(value("/Services/App/Orders/$/GetBackupConfigurationInfo"), "Items"), [])
     assert.deepStrictEqual(at(value(`/Partitions/${P}/$/GetBackups`), "Items"), [])
     assert.strictEqual(code("/Services/App/nope/$/GetBackupConfigurationInfo"), "FABRIC_E_SERVICE_DOES_NOT_EXIST")
-    assert.strictEqual(code(`/Partitions/${P}/$/GetBackupProgress`), "FABRIC_E_KEY_NOT_FOUND")
+    assert.strictEqual(at(value(`/Partitions/${P}/$/GetBackupProgress`), "BackupState"), "Invalid")
+    assert.strictEqual(at(value(`/Partitions/${P}/$/GetRestoreProgress`), "RestoreState"), "Invalid")
+    assert.strictEqual(at(value(`/Partitions/${P}/$/GetBackupConfigurationInfo`), "PolicyName"), "")
+    assert.strictEqual(code("/BackupRestore/BackupPolicies/nightly"), "FABRIC_E_KEY_NOT_FOUND")
   })
 
   it("finds a partition by its key, with whom to speak to", () => {

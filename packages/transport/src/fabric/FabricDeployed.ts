@@ -3,7 +3,7 @@
  * their process is doing. An application is on a node as long as a replica of it is.
  */
 import type { Guid } from "@inquorate/core/Guid"
-import { type Member, serviceNameOf, type Topology } from "@inquorate/core/Topology"
+import { type Member, type ProcessRef, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import * as Partitions from "./FabricPartitions.ts"
 import * as Services from "./FabricServices.ts"
@@ -88,27 +88,8 @@ export const codePackage = ({ application, replicas }: Deployed) => {
     Status: "Active",
     RunFrequencyInterval: "0",
     HasSetupEntryPoint: false,
-    MainEntryPoint: {
-      EntryPointLocation: process?.executable ?? "",
-      ProcessId: String(process?.pid ?? 0),
-      RunAsUserName: "",
-      CodePackageEntryPointStatistics: {
-        LastExitCode: "0",
-        LastActivationTime: formatTime(null),
-        LastExitTime: formatTime(null),
-        LastSuccessfulActivationTime: formatTime(null),
-        LastSuccessfulExitTime: formatTime(null),
-        ActivationCount: "1",
-        ActivationFailureCount: "0",
-        ContinuousActivationFailureCount: "0",
-        ExitCount: "0",
-        ExitFailureCount: "0",
-        ContinuousExitFailureCount: "0"
-      },
-      Status: process === null ? "Pending" : "Started",
-      NextActivationTime: formatTime(null),
-      InstanceId: "1"
-    }
+    SetupEntryPoint: entryPoint(null),
+    MainEntryPoint: entryPoint(process)
   }
 }
 
@@ -176,6 +157,7 @@ export const replicaDetail = (world: World.World, application: World.Application
     CurrentReplicatorOperation: "None",
     ReadStatus: status(serves),
     WriteStatus: status(serves),
+    ReplicatorStatus: replicatorStatus(member),
     DeployedServiceReplica: info
   }
 }
@@ -197,6 +179,51 @@ export const findReplica = (
 }
 
 // --- internal ---
+
+const entryPoint = (process: ProcessRef | null) => ({
+  EntryPointLocation: process?.executable ?? "",
+  ProcessId: String(process?.pid ?? 0),
+  RunAsUserName: "",
+  CodePackageEntryPointStatistics: {
+    LastExitCode: "0",
+    LastActivationTime: formatTime(null),
+    LastExitTime: formatTime(null),
+    LastSuccessfulActivationTime: formatTime(null),
+    LastSuccessfulExitTime: formatTime(null),
+    ActivationCount: process === null ? "0" : "1",
+    ActivationFailureCount: "0",
+    ContinuousActivationFailureCount: "0",
+    ExitCount: "0",
+    ExitFailureCount: "0",
+    ContinuousExitFailureCount: "0"
+  },
+  Status: process === null ? "Stopped" : "Started",
+  NextActivationTime: formatTime(null),
+  InstanceId: process === null ? "0" : "1"
+})
+
+// No system tells how its streams stand; a reader of the wire expects them all the same.
+const queue = {
+  QueueUtilizationPercentage: 0,
+  QueueMemorySize: "0",
+  FirstSequenceNumber: "0",
+  CompletedSequenceNumber: "0",
+  CommittedSequenceNumber: "0",
+  LastSequenceNumber: "0"
+}
+
+const replicatorStatus = ({ role }: Member) =>
+  role === "Primary"
+    ? { Kind: role, ReplicationQueueStatus: queue, RemoteReplicators: [] }
+    : {
+        Kind: role,
+        ReplicationQueueStatus: queue,
+        CopyQueueStatus: queue,
+        IsInBuild: role === "IdleSecondary",
+        LastReplicationOperationReceivedTimeUtc: formatTime(null),
+        LastCopyOperationReceivedTimeUtc: formatTime(null),
+        LastAcknowledgementSentTimeUtc: formatTime(null)
+      }
 
 const replicasThere = ({ view }: World.Application, { name }: World.Node): ReadonlyArray<Placed> =>
   view.groups.flatMap((topology) =>

@@ -2,13 +2,15 @@
  * The queries of an explorer's pages beside those of the SDK's basic surface: what is upgraded, loaded, typed and deployed,
  * where a partition is found, and the lists of a backup service that is not there. Pure, from the world as it is now.
  */
-import type { PartitionKey, Topology } from "@inquorate/core/Topology"
+import { nil } from "@inquorate/core/Guid"
+import { type PartitionKey, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Cluster from "./FabricCluster.ts"
 import * as Deployed from "./FabricDeployed.ts"
 import * as Health from "./FabricHealth.ts"
 import { found, oneOr, oneOrNone, page, type QueryAnswer } from "./FabricPaging.ts"
 import * as Partitions from "./FabricPartitions.ts"
 import { type ExplorerCall, nameToken, type ResolveKey } from "./FabricPath.ts"
+import { formatTime } from "./FabricTime.ts"
 import * as Types from "./FabricTypes.ts"
 import * as World from "./FabricWorld.ts"
 
@@ -36,13 +38,9 @@ export const answer = (world: World.World, call: PageCall): QueryAnswer => {
     case "GetBackupList":
       return backups(world, call)
     case "GetPartitionBackup":
-      return {
-        _tag: "Refused",
-        code:
-          World.findPartition(world, call.partitionId) === undefined
-            ? "FABRIC_E_PARTITION_NOT_FOUND"
-            : "FABRIC_E_KEY_NOT_FOUND"
-      }
+      return oneOr("FABRIC_E_PARTITION_NOT_FOUND", World.findPartition(world, call.partitionId), (partition) =>
+        partitionBackup(call.of, partition)
+      )
     case "GetFailoverManagerManager":
       return oneOr("FABRIC_E_NOT_READY", Cluster.failoverManagerManager(world), (manager) => manager)
     case "GetApplicationTypeList":
@@ -91,6 +89,33 @@ const backups = (world: World.World, { of }: CallOf<"GetBackupList">): QueryAnsw
       return oneOr("FABRIC_E_SERVICE_DOES_NOT_EXIST", World.findService(world, of.name), () => nothing)
     case "Partition":
       return oneOr("FABRIC_E_PARTITION_NOT_FOUND", World.findPartition(world, of.partitionId), () => nothing)
+  }
+}
+
+// The word for nothing in each of its enumerations is Invalid.
+const partitionBackup = (of: CallOf<"GetPartitionBackup">["of"], partition: Topology) => {
+  const epoch = { DataLossVersion: "0", ConfigurationVersion: "0" }
+  switch (of) {
+    case "GetBackupConfigurationInfo":
+      return {
+        Kind: "Partition",
+        PolicyName: "",
+        PolicyInheritedFrom: "Invalid",
+        SuspensionInfo: { IsSuspended: false, SuspensionInheritedFrom: "Invalid" },
+        ServiceName: serviceNameOf(partition),
+        PartitionId: partition.partitionId
+      }
+    case "GetBackupProgress":
+      return {
+        BackupState: "Invalid",
+        TimeStampUtc: formatTime(null),
+        BackupId: nil,
+        BackupLocation: "",
+        EpochOfLastBackupRecord: epoch,
+        LsnOfLastBackupRecord: "0"
+      }
+    case "GetRestoreProgress":
+      return { RestoreState: "Invalid", TimeStampUtc: formatTime(null), RestoredEpoch: epoch, RestoredLsn: "0" }
   }
 }
 

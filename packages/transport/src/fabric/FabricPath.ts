@@ -233,7 +233,11 @@ export type ExplorerCall =
   | { readonly _tag: "GetBackupPolicyList"; readonly paging: Paging }
   | { readonly _tag: "GetBackupPolicy"; readonly policyName: string }
   | { readonly _tag: "GetBackupList"; readonly of: BackupSubject }
-  | { readonly _tag: "GetPartitionBackup"; readonly partitionId: Guid.Guid }
+  | {
+      readonly _tag: "GetPartitionBackup"
+      readonly partitionId: Guid.Guid
+      readonly of: "GetBackupConfigurationInfo" | "GetBackupProgress" | "GetRestoreProgress"
+    }
   | (EventWindow & { readonly _tag: "GetEvents"; readonly of: EventSubject })
   | { readonly _tag: "GetCorrelatedEvents"; readonly eventId: Guid.Guid }
 

@@ -455,10 +455,11 @@ export const rows: ReadonlyArray<Row> = [
     _tag: "GetBackupList",
     of: { _tag: "Partition", partitionId: read.keyGuid("PartitionId") }
   })),
-  ...["GetBackupConfigurationInfo", "GetBackupProgress", "GetRestoreProgress"].map((name) =>
-    row("GET", `/Partitions/{PartitionId}/$/${name}`, (read) => ({
+  ...(["GetBackupConfigurationInfo", "GetBackupProgress", "GetRestoreProgress"] as const).map((of) =>
+    row("GET", `/Partitions/{PartitionId}/$/${of}`, (read) => ({
       _tag: "GetPartitionBackup",
-      partitionId: read.keyGuid("PartitionId")
+      partitionId: read.keyGuid("PartitionId"),
+      of
     }))
   ),
   events("Cluster", () => ({ _tag: "Cluster" })),
