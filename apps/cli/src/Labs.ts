@@ -37,6 +37,14 @@ const up = Command.make(
       ),
       Flag.withDefault(false)
     ),
+    tls: Flag.Boolean("tls").pipe(
+      Flag.withDescription("Have its servers speak TLS, with certificates on both sides (etcd)"),
+      Flag.withDefault(false)
+    ),
+    auth: Flag.Boolean("auth").pipe(
+      Flag.withDescription("Turn its authentication on, with a user for the worker (etcd)"),
+      Flag.withDefault(false)
+    ),
     set: Flag.KeyValuePair("set").pipe(
       Flag.withDescription(`A setting of the system's own: ${settings}`),
       Flag.optional
@@ -49,7 +57,11 @@ const up = Command.make(
       name: Option.getOrElse(input.name, () => input.system),
       members: Option.getOrUndefined(input.members),
       bin: Option.getOrUndefined(input.bin),
-      options: Option.getOrUndefined(input.set),
+      options: {
+        ...Option.getOrElse(input.set, () => ({})),
+        ...(input.tls ? { tls: "true" } : {}),
+        ...(input.auth ? { auth: "true" } : {})
+      },
       namespaces: input.namespaces
     }).pipe(Effect.mapError(toFailure))
     const config = Lab.configurationFile(lab.name)

@@ -5,6 +5,7 @@ import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
+import * as https from "node:https"
 import * as os from "node:os"
 import * as path from "node:path"
 
@@ -89,6 +90,49 @@ describe.skipIf(binary === null)(`an etcd lab${skip}`, () => {
     })
   )
 
+  it.live("speaks TLS and asks for users where told to, with all that a worker needs, and goes with its secrets", () =>
+    Effect.gen(function* () {
+      const options = { election: "200ms", tls: "true", auth: "true" }
+      const files = yield* withLab({ name: "secured", options }, ({ configuration, members }) =>
+        Effect.gen(function* () {
+          const { password, tls, user } = configuration as unknown as {
+            readonly user: string
+            readonly password: { readonly file: string }
+            readonly tls: { readonly ca: string; readonly certificate: string; readonly key: string }
+          }
+          for (const file of [password.file, tls.key]) assert.strictEqual(fs.statSync(file).mode & 0o077, 0, file)
+          for (const { pid } of members) {
+            for (const flag of ["--client-cert-auth", "--peer-client-cert-auth"]) assert.include(argumentsOf(pid), flag)
+          }
+          const put = (body: object, token: string, path: string) =>
+            Effect.callback<{ readonly status: number; readonly text: string }>((resume) => {
+              const [ca, cert, key] = [tls.ca, tls.certificate, tls.key].map((file) => fs.readFileSync(file))
+              const headers = token === "" ? {} : { authorization: token }
+              const request = https.request(
+                `https://${members[1]!.address}${path}`,
+                { method: "POST", agent: false, ca, cert, key, headers },
+                (response) => {
+                  let text = ""
+                  response.on("data", (chunk) => (text += String(chunk)))
+                  response.on("end", () => resume(Effect.succeed({ status: response.statusCode!, text })))
+                }
+              )
+              request.end(JSON.stringify(body))
+            })
+          const probe = { key: btoa("inquorate/probe"), value: btoa("lab") }
+          assert.notStrictEqual((yield* put(probe, "", "/v3/kv/put")).status, 200)
+          const secret = fs.readFileSync(password.file, "utf8").trim()
+          const answer = yield* put({ name: user, password: secret }, "", "/v3/auth/authenticate")
+          const { token } = JSON.parse(answer.text) as { readonly token: string }
+          assert.strictEqual((yield* put(probe, token, "/v3/kv/put")).status, 200)
+          assert.notStrictEqual((yield* put({ ...probe, key: btoa("other") }, token, "/v3/kv/put")).status, 200)
+          return [password.file, tls.key, tls.ca]
+        })
+      )
+      for (const file of files) assert.isFalse(fs.existsSync(file), file)
+    })
+  )
+
   it.live.skipIf(!isRoot)("runs as nobody for root, though the executable lies in a folder closed to others", () =>
     Effect.gen(function* () {
       const closed = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-closed-"))
@@ -127,6 +171,9 @@ describe("an etcd lab that cannot be made", () => {
       assert.strictEqual((yield* reasonOf({ members: 4 })).reason, "BadMembers")
       for (const election of ["soon", "49ms", "51s"]) {
         assert.strictEqual((yield* reasonOf({ options: { election } })).reason, "BadOption")
+      }
+      for (const flag of ["tls", "auth"]) {
+        assert.strictEqual((yield* reasonOf({ options: { [flag]: "yes" } })).reason, "BadOption")
       }
       const unknown = yield* reasonOf({ options: { elections: "1s" } })
       assert.strictEqual(unknown.reason, "BadOption")

@@ -1,0 +1,195 @@
+/**
+ * Clusters of real etcd for tests, each as its test wants it: any flags, URLs of any kind, members added or removed while
+ * they run. All processes are ended by their number with the scope, and their folders go with them.
+ */
+import * as LocalHost from "@inquorate/injectors/LocalHost"
+import { findBinary } from "@inquorate/lab/Etcd"
+import type { Target, TargetError } from "@inquorate/core/Target"
+import type { Topology } from "@inquorate/core/Topology"
+import { within } from "@inquorate/testkit/Pace"
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as childProcess from "node:child_process"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import { etcd, EtcdSettings } from "../src/Etcd.ts"
+
+/** Why nothing of this can run here, or undefined. */
+export const skip = findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined
+
+/** One member, started or not. */
+export interface ClusterMember {
+  readonly name: string
+  readonly client: string
+  readonly peer: string
+  readonly folder: string
+  child: childProcess.ChildProcess
+}
+
+/** What a cluster is made with. */
+export interface Wanted {
+  readonly members?: number
+  /** Further flags of every member, without dashes. */
+  readonly flags?: Readonly<Record<string, string>>
+  /** The same of one member, by its index. */
+  readonly flagsOf?: (index: number, member: Omit<ClusterMember, "child">) => Readonly<Record<string, string>>
+  readonly scheme?: "http" | "https"
+  readonly host?: string
+  /** What `--initial-cluster` says beside the members' own. */
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** A free port of this host. */
+export const freePort = (host = "127.0.0.1"): Effect.Effect<number> =>
+  Effect.callback((resume) => {
+    const server = net.createServer().listen(0, host.replace(/[[\]]/g, ""), () => {
+      const { port } = server.address() as net.AddressInfo
+      server.close(() => resume(Effect.succeed(port)))
+    })
+  })
+
+/** A folder that goes with the scope. */
+export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-etcd-"))),
+  (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+)
+
+/** Runs etcdctl to its end and gives what it printed. */
+export const etcdctl = (words: ReadonlyArray<string>): Effect.Effect<string> =>
+  Effect.callback((resume) => {
+    const env = { ...process.env, ETCDCTL_API: "3" }
+    childProcess.execFile("etcdctl", words, { env }, (cause, stdout, stderr) =>
+      resume(cause === null ? Effect.succeed(stdout) : Effect.die(new Error(`${stdout}${stderr}`)))
+    )
+  })
+
+/** Starts one process of etcd, which ends with the scope. */
+export const run = (
+  place: string,
+  flags: Readonly<Record<string, string>>,
+  environment: Readonly<Record<string, string>> = {}
+): Effect.Effect<childProcess.ChildProcess, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const log = fs.openSync(path.join(place, `${flags["name"]}.log`), "a")
+      const words = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)
+      const child = childProcess.spawn(findBinary(null)!, words, {
+        cwd: place,
+        stdio: ["ignore", log, log],
+        env: { ...process.env, ...environment }
+      })
+      fs.closeSync(log)
+      return child
+    }),
+    kill
+  )
+
+/** Ends a process and waits for its end. */
+export const kill = (child: childProcess.ChildProcess): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
+
+/** Starts a cluster; it is ready for nothing yet. */
+export const start = Effect.fnUntraced(function* (
+  wanted: Wanted = {}
+): Effect.fn.Return<
+  { readonly members: ReadonlyArray<ClusterMember>; readonly folder: string; readonly initial: string },
+  never,
+  Scope.Scope
+> {
+  const { environment = {}, flags = {}, flagsOf = () => ({}), host = "127.0.0.1", scheme = "http" } = wanted
+  const place = yield* folder
+  const planned = yield* Effect.forEach(Array.from({ length: wanted.members ?? 3 }), (_, index) =>
+    Effect.gen(function* () {
+      const name = `m${index}`
+      const [client, peer] = [`${host}:${yield* freePort(host)}`, `${host}:${yield* freePort(host)}`]
+      return { name, client, peer, folder: path.join(place, name) }
+    })
+  )
+  const initial = planned.map(({ name, peer }) => `${name}=http://${peer}`).join(",")
+  const members = yield* Effect.forEach(planned, (member, index) =>
+    Effect.map(
+      run(
+        place,
+        {
+          name: member.name,
+          "data-dir": member.folder,
+          "listen-client-urls": `${scheme}://${member.client}`,
+          "advertise-client-urls": `${scheme}://${member.client}`,
+          "listen-peer-urls": `http://${member.peer}`,
+          "initial-advertise-peer-urls": `http://${member.peer}`,
+          "initial-cluster": initial,
+          "initial-cluster-state": "new",
+          "initial-cluster-token": place,
+          "election-timeout": "300",
+          "heartbeat-interval": "30",
+          "unsafe-no-fsync": "true",
+          logger: "zap",
+          ...flags,
+          ...flagsOf(index, member)
+        },
+        environment
+      ),
+      (child): ClusterMember => ({ ...member, child })
+    )
+  )
+  return { members, folder: place, initial }
+})
+
+/** The settings of a cluster, its members under their own names on this host. */
+export const settingsOf = (
+  members: ReadonlyArray<ClusterMember>,
+  more: Partial<typeof EtcdSettings.Encoded> = {}
+): typeof EtcdSettings.Encoded => ({
+  ...more,
+  members: members.map(({ client, name }) => ({ name, address: client, host: "local" })) as never
+})
+
+/** Opens a target on these settings. */
+export const open = (settings: unknown): Effect.Effect<Target, TargetError, Scope.Scope> =>
+  Effect.flatMap(Effect.orDie(Schema.decodeUnknownEffect(EtcdSettings)(settings)), (decoded) =>
+    etcd.make("locks", decoded, new Map([["local", LocalHost.make("local")]]))
+  )
+
+/** The one group of a target. */
+export const only = (target: Target): Effect.Effect<Topology, TargetError> =>
+  Effect.map(target.discover, ([topology, ...others]) => {
+    assert.lengthOf(others, 0)
+    return topology!
+  })
+
+/** Repeats a look at the world until it shows what is expected; a look that fails is repeated too. */
+export const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolean): Effect.Effect<A, E> =>
+  Effect.result(look).pipe(
+    Effect.repeat({
+      until: (seen) => seen._tag === "Success" && until(seen.success),
+      schedule: Schedule.spaced(50)
+    }),
+    Effect.timeoutOrElse({
+      duration: within(30_000),
+      orElse: () =>
+        Effect.flatMap(Effect.result(look), (last) =>
+          Effect.die(
+            new Error(
+              `still ${JSON.stringify(last, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`
+            )
+          )
+        )
+    }),
+    Effect.flatMap(Effect.fromResult)
+  )
+
+/** Waits until all are up and one of them leads. */
+export const ready = (target: Target): Effect.Effect<Topology, TargetError> =>
+  eventually(
+    only(target),
+    ({ members }) => members.every(({ up }) => up) && members.some(({ role }) => role === "Primary")
+  )
