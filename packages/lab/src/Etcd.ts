@@ -34,7 +34,7 @@ export const etcd: LabModule = {
     const withUsers = yield* flagOf(site, "auth")
     const command = yield* prepare(site)
     const addresses = site.network?.members.map(({ address }) => address) ?? []
-    const tls = withTls ? yield* LabCertificates.make(site, addresses, user) : null
+    const tls = withTls ? yield* LabCertificates.make(site, addresses, `${user}-lab`) : null
     for (let tries = 1; ; tries++) {
       const plan = yield* planMembers(site)
       const members = yield* startMembers(site, command, plan, timing, tls?.server ?? null)

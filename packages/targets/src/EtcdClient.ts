@@ -13,7 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as http from "node:http"
 import * as https from "node:https"
 import * as EtcdConnection from "./EtcdConnection.ts"
-import { EtcdError, probeKey, shorten } from "./EtcdError.ts"
+import { EtcdError, isBarred, isDenied, probeKey, shorten } from "./EtcdError.ts"
 import { Auth, Cluster, KV, Maintenance, type ResponseHeader } from "./EtcdMessages.ts"
 import * as Secret from "./Secret.ts"
 
@@ -67,6 +67,7 @@ export const make = Effect.fnUntraced(function* (
   const connection = yield* EtcdConnection.make(address, credentials)
   const one = yield* Semaphore.make(1)
   let token: string | null = null
+  let hasWritten = false
   let refused: { readonly password: string; readonly at: number; readonly error: EtcdError } | null = null
 
   const authenticate = Effect.fnUntraced(function* (
@@ -103,7 +104,8 @@ export const make = Effect.fnUntraced(function* (
       const used = token
       return connection.call(method, input, used).pipe(
         Effect.catchIf(
-          ({ reason }) => reason === "Stale",
+          // Without a token a member may take us for whom our certificate names.
+          ({ reason }) => reason === "Stale" || (used === null && credentials.user !== null && isDenied(reason)),
           () =>
             Effect.andThen(
               renew(used),
@@ -111,9 +113,12 @@ export const make = Effect.fnUntraced(function* (
             )
         ),
         // The certificate on this connection may be one that was replaced since.
-        Effect.tapError(({ reason }) => (reason === "Unauthorized" ? connection.renew : Effect.void))
+        Effect.tapError(({ reason }) => (isBarred(reason) ? connection.renew : Effect.void))
       )
     })
+  const put = Effect.flatMap(call(KV.method.put, { key, value }), ({ header }) =>
+    Effect.map(headerOf(address, header), ({ revision }) => revision)
+  )
   return {
     address,
     status: Effect.flatMap(
@@ -137,11 +142,19 @@ export const make = Effect.fnUntraced(function* (
         isLearner
       }))
     ),
-    put: Effect.flatMap(call(KV.method.put, { key, value }), ({ header }) =>
-      Effect.map(headerOf(address, header), ({ revision }) => revision)
-    ),
+    put,
     confirmQuorum: Effect.asVoid(call(KV.method.range, { key, keysOnly: true })),
-    enter: Effect.asVoid(call(KV.method.range, { key, keysOnly: true, serializable: true }))
+    // Who may not read may write all the same, which only a write can show: it is made once.
+    enter: Effect.catchIf(
+      Effect.asVoid(call(KV.method.range, { key, keysOnly: true, serializable: true })),
+      ({ reason }) => reason === "Forbidden",
+      () =>
+        Effect.suspend(() => (hasWritten ? Effect.void : put)).pipe(
+          Effect.map(() => {
+            hasWritten = true
+          })
+        )
+    )
   }
 })
 

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 
 /**
  * Nothing was carried out: `Unreachable`, no connection; `Distrusted`, the connection or its certificates are not what was
- * configured, on either side; `Unauthorized`, the member wants a user, or one with more rights; `Stale`, it no longer takes
+ * configured, on either side; `Unauthorized`, the member wants a user; `Forbidden`, the user has no right to it; `Stale`, it no longer takes
  * the token or the state of rights that the call came with; `Refused`, it will not have such a call, whenever it is made.
  * May have been carried out: `Lost`, the connection ended while the call was open; `Failed`, the member answered with
  * another error; `TimedOut`, no answer in time; `Nonsense`, an answer that is none of etcd's.
@@ -17,6 +17,7 @@ export class EtcdError extends Schema.TaggedError<EtcdError>()("EtcdError", {
     "Unreachable",
     "Distrusted",
     "Unauthorized",
+    "Forbidden",
     "Stale",
     "Refused",
     "Lost",
@@ -32,6 +33,12 @@ export const shorten = (text: string): string => (text.length <= textLimit ? tex
 
 /** The one key of the probe. */
 export const probeKey = "inquorate/probe"
+
+/** True where the member knows us and does not let us, or wants to know who we are. */
+export const isDenied = (reason: EtcdError["reason"]): boolean => reason === "Unauthorized" || reason === "Forbidden"
+
+/** True where something of ours has to be mended before the member lets us in, and waiting does not help. */
+export const isBarred = (reason: EtcdError["reason"]): boolean => reason === "Distrusted" || isDenied(reason)
 
 /** The settings of a configuration that a sentence may have to name. */
 export interface Named {
@@ -74,8 +81,9 @@ export const ofAnswer = (address: string, answer: string, named: Named): EtcdErr
     return said("Unauthorized", `authentication is on, and ${whoever} with the configured password is not accepted`)
   }
   if (is("etcdserver: permission denied")) {
-    const grant = `etcdctl role grant-permission ROLE readwrite ${probeKey}`
-    return said("Unauthorized", `authentication is on, and ${whoever} may not write ${probeKey}: ${grant}`)
+    const or = named.user === null && named.commonName !== null ? ", or configure user and password" : ""
+    const grant = `etcdctl role grant-permission ROLE readwrite ${probeKey}${or}`
+    return said("Forbidden", `authentication is on, and ${whoever} may not write ${probeKey}: ${grant}`)
   }
   if (is("etcdserver: user name not found") || is("etcdserver: role name not found")) {
     return said(

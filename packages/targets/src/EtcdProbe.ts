@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as EtcdClient from "./EtcdClient.ts"
-import type { EtcdError } from "./EtcdError.ts"
+import { type EtcdError, isDenied } from "./EtcdError.ts"
 
 /** How many writes may be unanswered at once at one endpoint. */
 export const unansweredMax = 4
@@ -41,8 +41,7 @@ export const make = Effect.fn("EtcdProbe.make")(function* (
     const written = yield* Effect.timeoutOption(Effect.result(client.put), firstWriteTimeout)
     if (Option.isSome(written) && Result.isFailure(written.value)) {
       const { detail, reason } = written.value.failure
-      if (reason === "Unauthorized")
-        return yield* new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
+      if (isDenied(reason)) return yield* new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
     }
   }
   return {
@@ -76,4 +75,6 @@ interface Way {
 const unknown = (detail: string): ProbeOutcome => ProbeOutcome.cases.Unknown.make({ detail })
 
 const outcomeOf = ({ detail, reason }: EtcdError): ProbeOutcome =>
-  reason === "Refused" || reason === "Unauthorized" ? ProbeOutcome.cases.Refused.make({ detail }) : unknown(detail)
+  reason === "Refused" || reason === "Unauthorized" || reason === "Forbidden"
+    ? ProbeOutcome.cases.Refused.make({ detail })
+    : unknown(detail)

@@ -12,7 +12,7 @@ import type { Member, ProcessRef, Topology } from "@inquorate/core/Topology"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Entry, Status } from "./EtcdClient.ts"
-import { alarms, type EtcdError } from "./EtcdError.ts"
+import { alarms, type EtcdError, isBarred, isDenied } from "./EtcdError.ts"
 
 /** The name of the one group that an etcd cluster has. */
 export const group = "raft"
@@ -81,7 +81,7 @@ export const interpret = (
   if (clusterId === undefined || roster === undefined) {
     const untold = asked.filter(({ list }) => Result.isFailure(list))
     // What stands in everybody's way is mended in the configuration, and waiting does not help.
-    const barred = untold.length > 0 && untold.every(isBarred)
+    const barred = untold.length > 0 && untold.every((one) => isBarred(failureOf(one)!.reason))
     const detail = `no member told who is in the cluster (${untold.map(problemOf).join("; ")})`
     return fail(untold.map(({ address }) => address).join(", "), barred ? "Misconfigured" : "Unreachable", detail)
   }
@@ -198,8 +198,6 @@ const problemOf = (asked: Asked): string => {
   return failure === undefined ? asked.name : `${asked.name}: ${failure.detail}`
 }
 
-const isBarred = (asked: Asked): boolean => ["Distrusted", "Unauthorized"].includes(failureOf(asked)?.reason ?? "")
-
 const entryOf = (known: Known | null, name: string): Entry | undefined => {
   const id = known?.ids.get(name)
   return known?.roster.find((entry) => entry.id === id)
@@ -214,9 +212,7 @@ const whyDown = (status: Asked["status"], entry: Entry, established: string | nu
   if (Result.isFailure(status)) {
     if (entry.name === "") return `was added to the cluster and never started: ${start(entry)}`
     const { detail, reason } = status.failure
-    return reason === "Distrusted" || reason === "Unauthorized"
-      ? `cannot be asked: ${detail}`
-      : `does not answer: ${detail}`
+    return isBarred(reason) ? `cannot be asked: ${detail}` : `does not answer: ${detail}`
   }
   const { leader } = status.success
   if (established === null || leader === established) return ""
@@ -239,7 +235,7 @@ const alarmsOf = (asked: ReadonlyArray<Asked>, known: Known): ReadonlyArray<stri
 
 const barriersOf = (asked: ReadonlyArray<Asked>): ReadonlyArray<string> =>
   asked.flatMap(({ entered }) =>
-    Result.isFailure(entered) && entered.failure.reason === "Unauthorized" ? [entered.failure.detail] : []
+    Result.isFailure(entered) && isDenied(entered.failure.reason) ? [entered.failure.detail] : []
   )
 
 const newest = (answered: ReadonlyArray<Answered>, by: (status: Status) => bigint): Answered | undefined =>

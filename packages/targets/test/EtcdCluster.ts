@@ -68,6 +68,13 @@ export const etcdctl = (words: ReadonlyArray<string>): Effect.Effect<string> =>
     )
   })
 
+/** The same of one member, again and again: etcd changes its members only when all have been connected for five seconds. */
+export const etcdctlOnceHealthy = (
+  { client }: Pick<ClusterMember, "client">,
+  ...words: ReadonlyArray<string>
+): Effect.Effect<unknown> =>
+  eventually(Effect.exit(etcdctl([`--endpoints=${client}`, ...words])), ({ _tag }) => _tag === "Success")
+
 /** Starts one process of etcd, which ends with the scope. */
 export const run = (
   place: string,

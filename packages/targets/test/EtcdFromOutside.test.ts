@@ -14,6 +14,7 @@ import * as path from "node:path"
 import {
   type ClusterMember,
   etcdctl,
+  etcdctlOnceHealthy,
   eventually,
   freePort,
   kill,
@@ -117,7 +118,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       yield* ready(target)
       const ctl = (...words: ReadonlyArray<string>) => etcdctl([`--endpoints=${members[0]!.client}`, ...words])
       const peer = `http://127.0.0.1:${yield* freePort()}`
-      yield* ctl("member", "add", "later", `--peer-urls=${peer}`)
+      yield* etcdctlOnceHealthy(members[0]!, "member", "add", "later", `--peer-urls=${peer}`)
       const grown = yield* eventually(only(target), ({ members }) => members.length === 4)
       const [, id = ""] = /^([0-9a-f]+), unstarted/m.exec(yield* ctl("member", "list")) ?? []
       assert.notStrictEqual(id, "")
@@ -128,7 +129,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       assert.deepInclude(grown, { needed: 3, rule: "majority of 4" })
       yield* ctl("member", "remove", id)
       const [, second = ""] = /^([0-9a-f]+), started, m2,/m.exec(yield* ctl("member", "list")) ?? []
-      yield* ctl("member", "remove", second)
+      yield* etcdctlOnceHealthy(members[0]!, "member", "remove", second)
       const less = yield* eventually(only(target), ({ rule, members }) => rule === "majority of 2" && !members[2]!.up)
       assert.match(less.members[2]!.downBecause!, new RegExp(`^its id ${second} is not in the cluster's list`))
       assert.isFalse(less.members[2]!.counts)
@@ -142,10 +143,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       yield* ready(target)
       const ctl = (...words: ReadonlyArray<string>) => etcdctl([`--endpoints=${members[0]!.client}`, ...words])
       const [client, peer] = [`127.0.0.1:${yield* freePort()}`, `127.0.0.1:${yield* freePort()}`]
-      yield* eventually(
-        Effect.exit(ctl("member", "add", "learner", "--learner", `--peer-urls=http://${peer}`)),
-        ({ _tag }) => _tag === "Success"
-      )
+      yield* etcdctlOnceHealthy(members[0]!, "member", "add", "learner", "--learner", `--peer-urls=http://${peer}`)
       const child = yield* run(folder, {
         name: "learner",
         "data-dir": path.join(folder, "learner"),
@@ -160,7 +158,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       const before = yield* eventually(only(four), ({ members }) => members.every(({ up }) => up))
       assert.deepInclude(before.members[3], { role: "IdleSecondary", counts: false, cuttable: "Never" })
       const [, id = ""] = /^([0-9a-f]+), started, learner/m.exec(yield* ctl("member", "list")) ?? []
-      yield* eventually(Effect.exit(ctl("member", "promote", id)), ({ _tag }) => _tag === "Success")
+      yield* etcdctlOnceHealthy(members[0]!, "member", "promote", id)
       const after = yield* eventually(only(four), ({ rule }) => rule === "majority of 4")
       assert.deepInclude(after.members[3], { role: "ActiveSecondary", counts: true, cuttable: "Always" })
     })
@@ -193,9 +191,9 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
     [
       "that listens on a socket file too, and advertises it first",
       {
-        flagsOf: (index, { client }) => ({
-          "listen-client-urls": `unix://localhost:m${index},http://${client}`,
-          "advertise-client-urls": `unix://localhost:m${index},http://${client}`
+        flagsOf: (_, { client }) => ({
+          "listen-client-urls": `unix://localhost:${client.split(":")[1]},http://${client}`,
+          "advertise-client-urls": `unix://localhost:${client.split(":")[1]},http://${client}`
         })
       }
     ]

@@ -122,7 +122,10 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with TLS and users${reason}
       const without = yield* ready(yield* open(nobody))
       assert.strictEqual(health(without), "Healthy")
       assert.lengthOf(without.unfit!, 1)
-      assert.match(without.unfit![0]!, /^authentication is on: configure user and password/)
+      assert.match(
+        without.unfit![0]!,
+        /^authentication is on, and the user inquorate-lab, whom the client certificate names, may not/
+      )
       const wrong = yield* ready(yield* open({ ...labSettings(), password: "wrong" }))
       assert.match(wrong.unfit!.join(), /the user inquorate with the configured password is not accepted/)
       const gone = yield* ready(yield* open({ ...labSettings(), password: { file: path.join(state, "none") } }))
@@ -183,20 +186,24 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with users${reason}`, () =>
         ({ reason }) => reason === "Unfit"
       )
       assert.match(unfit.detail, /the user drill may not write inquorate\/probe: etcdctl role grant-permission/)
+      // And a plan tells it before that.
+      assert.match((yield* only(target)).unfit!.join(), /the user drill may not write inquorate\/probe/)
       const root = [...endpoints(members), "--user=root:rootpw"]
       const keys = [
         ["write", "inquorate/probe"],
         ["readwrite", "inquorate/", "inquorate0"],
         ["readwrite", "--prefix", ""]
       ]
-      for (const permission of keys) {
-        yield* etcdctl([...root, "role", "add", `r${permission.length}${permission[0]}`])
-        yield* etcdctl([...root, "role", "grant-permission", `r${permission.length}${permission[0]}`, ...permission])
-        yield* etcdctl([...root, "user", "grant-role", "drill", `r${permission.length}${permission[0]}`])
+      for (const [index, permission] of keys.entries()) {
+        const role = `role${index}`
+        yield* etcdctl([...root, "role", "add", role])
+        yield* etcdctl([...root, "role", "grant-permission", role, ...permission])
+        yield* etcdctl([...root, "user", "grant-role", "drill", role])
+        yield* eventually(only(target), ({ unfit }) => unfit === undefined)
         const probe = yield* target.probe("raft")
         // A change of rights makes tokens old, which the probe has to bear.
         assert.deepStrictEqual(yield* probe.write(probe.endpoints[0]!), { _tag: "Acknowledged" })
-        yield* etcdctl([...root, "user", "revoke-role", "drill", `r${permission.length}${permission[0]}`])
+        yield* etcdctl([...root, "user", "revoke-role", "drill", role])
         assert.deepInclude(yield* probe.write(probe.endpoints[0]!), { _tag: "Refused" })
       }
       // Turned off again it needs nothing.
