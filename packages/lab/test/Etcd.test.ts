@@ -4,8 +4,8 @@ import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
-import * as https from "node:https"
 import * as os from "node:os"
 import * as path from "node:path"
 
@@ -94,7 +94,7 @@ describe.skipIf(binary === null)(`an etcd lab${skip}`, () => {
     Effect.gen(function* () {
       const options = { election: "200ms", tls: "true", auth: "true" }
       const files = yield* withLab({ name: "secured", options }, ({ configuration, members }) =>
-        Effect.gen(function* () {
+        Effect.sync(() => {
           const { password, tls, user } = configuration as unknown as {
             readonly user: string
             readonly password: { readonly file: string }
@@ -104,28 +104,24 @@ describe.skipIf(binary === null)(`an etcd lab${skip}`, () => {
           for (const { pid } of members) {
             for (const flag of ["--client-cert-auth", "--peer-client-cert-auth"]) assert.include(argumentsOf(pid), flag)
           }
-          const put = (body: object, token: string, path: string) =>
-            Effect.callback<{ readonly status: number; readonly text: string }>((resume) => {
-              const [ca, cert, key] = [tls.ca, tls.certificate, tls.key].map((file) => fs.readFileSync(file))
-              const headers = token === "" ? {} : { authorization: token }
-              const request = https.request(
-                `https://${members[1]!.address}${path}`,
-                { method: "POST", agent: false, ca, cert, key, headers },
-                (response) => {
-                  let text = ""
-                  response.on("data", (chunk) => (text += String(chunk)))
-                  response.on("end", () => resume(Effect.succeed({ status: response.statusCode!, text })))
-                }
-              )
-              request.end(JSON.stringify(body))
-            })
-          const probe = { key: btoa("inquorate/probe"), value: btoa("lab") }
-          assert.notStrictEqual((yield* put(probe, "", "/v3/kv/put")).status, 200)
-          const secret = fs.readFileSync(password.file, "utf8").trim()
-          const answer = yield* put({ name: user, password: secret }, "", "/v3/auth/authenticate")
-          const { token } = JSON.parse(answer.text) as { readonly token: string }
-          assert.strictEqual((yield* put(probe, token, "/v3/kv/put")).status, 200)
-          assert.notStrictEqual((yield* put({ ...probe, key: btoa("other") }, token, "/v3/kv/put")).status, 200)
+          const flags = [
+            `--endpoints=${members[1]!.address}`,
+            "--cacert",
+            tls.ca,
+            "--cert",
+            tls.certificate,
+            "--key",
+            tls.key
+          ]
+          const put = (key: string, as: ReadonlyArray<string>) =>
+            childProcess.spawnSync("etcdctl", [...flags, ...as, "put", key, "lab"], {
+              env: { ...process.env, ETCDCTL_API: "3" },
+              encoding: "utf8"
+            }).status
+          const own = [`--user=${user}:${fs.readFileSync(password.file, "utf8").trim()}`]
+          assert.notStrictEqual(put("inquorate/probe", []), 0)
+          assert.strictEqual(put("inquorate/probe", own), 0)
+          assert.notStrictEqual(put("other", own), 0)
           return [password.file, tls.key, tls.ca]
         })
       )

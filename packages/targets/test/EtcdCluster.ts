@@ -96,6 +96,21 @@ export const run = (
     kill
   )
 
+/** Stops processes and waits until all their threads stand. What is stopped is killed with its scope all the same. */
+export const pause = (children: ReadonlyArray<childProcess.ChildProcess>): Effect.Effect<void> =>
+  Effect.forEach(
+    children,
+    (child) => {
+      const stands = () =>
+        fs
+          .readdirSync(`/proc/${child.pid}/task`)
+          .every((thread) => /\) [Tt] /.test(fs.readFileSync(`/proc/${child.pid}/task/${thread}/stat`, "utf8")))
+      child.kill("SIGSTOP")
+      return Effect.repeat(Effect.sync(stands), { until: (all) => all, schedule: Schedule.spaced(5) })
+    },
+    { discard: true }
+  )
+
 /** Ends a process and waits for its end. */
 export const kill = (child: childProcess.ChildProcess): Effect.Effect<void> =>
   Effect.callback((resume) => {

@@ -20,6 +20,7 @@ import {
   kill,
   only,
   open,
+  pause,
   ready,
   run,
   settingsOf,
@@ -264,7 +265,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       assert.strictEqual((yield* eventually(probe.survivors, ({ word }) => word !== "Silent")).word, "QuorumHeld")
       const led = seen.members.find(({ role }) => role === "Primary")!.name
       const stopped = members.filter(({ name }) => name !== led)
-      for (const { child } of stopped) child.kill("SIGSTOP")
+      yield* pause(stopped.map(({ child }) => child))
       const write = yield* Effect.timeoutOption(probe.write(probe.endpoints[0]!), 300)
       assert.isTrue(Option.isNone(write))
       const words: Array<string> = []

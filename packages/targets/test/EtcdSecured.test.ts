@@ -17,7 +17,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
-import { etcdctl, eventually, folder, only, open, ready, settingsOf, skip, start } from "./EtcdCluster.ts"
+import { etcdctl, eventually, folder, only, open, pause, ready, settingsOf, skip, start } from "./EtcdCluster.ts"
 
 const reason = skip === undefined ? "" : ` (skipped: ${skip})`
 const state = skip === undefined ? fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-etcd-secured-")) : os.tmpdir()
@@ -232,7 +232,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with users${reason}`, () =>
         const leads = ({ name }: { readonly name: string }) =>
           seen.members.some((member) => member.name === name && member.role === "Primary")
         const stopped = members.filter((member) => !leads(member))
-        for (const { child } of stopped) child.kill("SIGSTOP")
+        yield* pause(stopped.map(({ child }) => child))
         // Nothing is acknowledged, and nothing is taken for a refusal, until well after the token has ended.
         const end = Date.now() + 4000
         while (Date.now() < end) {
