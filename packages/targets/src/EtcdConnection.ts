@@ -246,7 +246,9 @@ const distrust = (
 ): string | null => {
   const { code = "", message = "" } = problem ?? {}
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    return `${address} shows a certificate for another name: ${message} Set tls.serverName to a name that it is for.`
+    const { cert, host } = problem as NodeJS.ErrnoException & Partial<{ cert: tls.PeerCertificate; host: string }>
+    const names = cert?.subjectaltname ?? "no name"
+    return `${address} shows a certificate for ${shorten(names)}, not for ${host}: set tls.serverName to a name that it is for`
   }
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
     const when = code === "CERT_HAS_EXPIRED" ? "has expired" : "is not valid yet"

@@ -14,6 +14,8 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
+import type * as net from "node:net"
+import * as tlsModule from "node:tls"
 import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
@@ -90,7 +92,11 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with TLS and users${reason}
           { ca: tls.ca, certificate: file("e", expired.certificate), key: file("ek", expired.key) },
           /does not accept the client's certificate/
         ],
-        ["another server name", { ...tls, serverName: "etcd.example" }, /for another name: .*Set tls\.serverName/],
+        [
+          "another server name",
+          { ...tls, serverName: "etcd.example" },
+          /certificate for DNS:localhost, .*, not for etcd\.example: set tls\.serverName/
+        ],
         [
           "a file that is not there",
           { ...tls, ca: path.join(place, "none") },
@@ -103,6 +109,38 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with TLS and users${reason}
         const error = yield* refused({ ...plain, ...(given === undefined ? {} : { tls: given }) })
         assert.strictEqual(error.reason, "Misconfigured", `${what}: ${error.detail}`)
         assert.match(error.detail, sentence, what)
+      }
+    })
+  )
+
+  it.live("is refused where its certificate has expired, is not valid yet, or is for no address", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      const issuer = Certificates.make({ name: "authority", authority: true })
+      const ca = path.join(place, "ca")
+      fs.writeFileSync(ca, issuer.certificate)
+      const cases: ReadonlyArray<readonly [Omit<Certificates.Wanted, "name" | "issuer">, RegExp]> = [
+        [{ alternatives: ["127.0.0.1"], validTo: Date.now() - 1000 }, /shows a certificate that has expired/],
+        [{ alternatives: ["127.0.0.1"], validFrom: Date.now() + 100_000 }, /shows a certificate that is not valid yet/],
+        [
+          { alternatives: ["etcd.example"] },
+          /certificate for DNS:etcd\.example, not for 127\.0\.0\.1: set tls\.serverName/
+        ]
+      ]
+      for (const [wanted, sentence] of cases) {
+        const { certificate, key } = Certificates.make({ name: "server", issuer, ...wanted })
+        const server = tlsModule
+          .createServer({ cert: certificate, key, ALPNProtocols: ["h2"] })
+          .on("tlsClientError", () => {})
+        const port = yield* Effect.acquireRelease(
+          Effect.callback<number>((resume) => {
+            server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as net.AddressInfo).port)))
+          }),
+          () => Effect.sync(() => server.close())
+        )
+        const error = yield* refused({ tls: { ca }, members: [{ name: "m0", address: `127.0.0.1:${port}` }] })
+        assert.strictEqual(error.reason, "Misconfigured")
+        assert.match(error.detail, sentence)
       }
     })
   )
