@@ -8,7 +8,7 @@ import type * as Effect from "effect/Effect"
 import type { ChaosEvent, ChaosEventQuery, NumberedChaosEvent } from "./Chaos.ts"
 import type { ChaosState } from "./ChaosRun.ts"
 import type { StoreError } from "./OperationStore.ts"
-import type { Millis } from "./Time.ts"
+import type { Instant, Millis } from "./Time.ts"
 
 /** The state as stored: `version` grows with every write, `epoch` with every change of the driver. */
 export interface StoredChaos {
@@ -22,6 +22,8 @@ export interface StoredChaos {
 export class ChaosStore extends Context.Service<
   ChaosStore,
   {
+    /** The store's own clock, by which every moment of chaos is stored and looked at. */
+    readonly now: Effect.Effect<Instant, StoreError>
     /** The state; `initialState` of version 0 before the first write. */
     readonly read: Effect.Effect<StoredChaos, StoreError>
     /**

@@ -87,7 +87,7 @@ export type Stage = typeof Stage.Type
  * The durable record of one requested fault.
  *
  * Invariants: `attempt` is 1 to `attemptsMax`; `firstDeadline` is null until fences were first ordered and never changes
- * after; a terminal stage (Completed, Failed) has `endedAt`; nothing moves before `notBefore`.
+ * after; a terminal stage (Completed, Failed) has `endedAt`; an attempt begins no earlier than `notBefore` (`dueAt`).
  */
 export const Operation = Schema.Struct({
   format: Schema.Literal(1),
@@ -192,10 +192,20 @@ export const make = (id: Guid, request: FaultRequest, receivedAt: Instant): Oper
   receivedAt,
   stage: advancing({ _tag: "IntentSaved" }),
   attempt: 1,
-  notBefore: receivedAt,
+  notBefore: 0,
   firstDeadline: null,
   endedAt: null
 })
+
+/** The longest pause before another attempt. */
+export const pauseMost: Millis = 4000
+
+/**
+ * When the next move is due, at `now` at the earliest. Nothing waits because a clock was wrong: a moment before which the
+ * operation was not even received, or further ahead than any pause, is none that an attempt has to wait for.
+ */
+export const dueAt = ({ notBefore, receivedAt }: Operation, now: Instant): Instant =>
+  notBefore <= receivedAt || notBefore > now + pauseMost ? now : Math.max(now, notBefore)
 
 /** True once nothing but a sweep can change the operation. */
 export const isTerminal = (operation: Operation): boolean =>

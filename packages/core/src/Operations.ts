@@ -12,7 +12,7 @@ import { Guid } from "./Guid.ts"
 import { Operation } from "./Operation.ts"
 import { Plan, PlannedFence, Refusal } from "./Plan.ts"
 import type { FaultRequest } from "./Request.ts"
-import { Millis } from "./Time.ts"
+import { type Instant, Millis } from "./Time.ts"
 import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
 
@@ -93,6 +93,8 @@ export const isUnknown = ({ seen }: ClusterView): boolean => seen === "Never" ||
 
 /** What the newest ended operations have left for those who browse. */
 export interface Aftermath {
+  /** The moment by the store's clock, which wrote the moments of all operations; ours where it is left out. */
+  readonly now?: Instant
   /** The nodes whose last transition of ours was a stop that has not had its time. One that is up is stopped no more. */
   readonly stoppedNodes: ReadonlyArray<string>
   /** How long the last proven loss of a partition's quorum was held. */

@@ -56,8 +56,18 @@ export const fenceNameMost = 100
 
 /** True for a name that every host can keep a fence's record under. */
 export const isFenceName = (name: string): boolean => {
-  const { length } = new TextEncoder().encode(name)
+  const length = bytesOf(name)
   return length > 0 && length <= fenceNameMost
+}
+
+/** How many bytes a text has in UTF-8. */
+export const bytesOf = (text: string): number => {
+  let bytes = 0
+  for (const character of text) {
+    const point = character.codePointAt(0)!
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+  }
+  return bytes
 }
 
 /** Why a fault is not allowed now. A refusal is a rule's "no", not a failure; each says what to do. */

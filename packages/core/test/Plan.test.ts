@@ -2,9 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import {
+  bytesOf,
   chooseCut,
   describeRefusal,
   explain,
+  fenceNameMost,
+  isFenceName,
   type QuorumLossMode,
   Refusal,
   refusalCode,
@@ -187,6 +190,13 @@ describe("a plan is refused", () => {
   it.prop("in a sentence that says what to do, with a code of the table", { refusal: Refusal }, ({ refusal }) => {
     assert.match(describeRefusal(refusal), /\S.*[.:]/s)
     assert.match(refusalCode(refusal), /^(FABRIC_)?E_/)
+  })
+})
+
+describe("the name of a fence", () => {
+  it.prop("is measured in the bytes of UTF-8, as hosts count them", { name: Schema.String }, ({ name }) => {
+    assert.strictEqual(bytesOf(name), Buffer.byteLength(name))
+    assert.strictEqual(isFenceName(name), name !== "" && Buffer.byteLength(name) <= fenceNameMost)
   })
 })
 

@@ -26,6 +26,7 @@ import * as LocalLease from "./drive/LocalLease.ts"
 import * as Presence from "./drive/Presence.ts"
 import * as Requests from "./front/Requests.ts"
 import type { Ground } from "./drive/Session.ts"
+import * as StoreClock from "./drive/StoreClock.ts"
 import * as Survey from "./watch/Survey.ts"
 import { monotonicMillis } from "./drive/Timeline.ts"
 
@@ -76,7 +77,8 @@ export const make = (
     const lease = yield* LocalLease.make
     const guards = { ...unguarded, ...options.guards }
     const presence = yield* Presence.make
-    const ground: Ground = { worker: options.workerId, store, clusters, lease, presence, guards }
+    const clock = yield* StoreClock.make(store)
+    const ground: Ground = { worker: options.workerId, store, clock, clusters, lease, presence, guards }
     // Registered first and so run last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* makeWorker(ground, options)
@@ -90,7 +92,8 @@ export const make = (
       Effect.andThen(worker.begin, Effect.all([worker.beat, worker.claim], { concurrency: "unbounded", discard: true }))
     )
     yield* Effect.forkScoped(prune(store, options))
-    if (options.surveyEvery !== undefined) yield* Effect.forkScoped(Survey.run(clusters, store, options.surveyEvery))
+    if (options.surveyEvery !== undefined)
+      yield* Effect.forkScoped(Survey.run(clusters, store, clock.now, options.surveyEvery))
     const browse = yield* Browse.make(clusters)
     if (options.lookFirst !== undefined) yield* browse.lookFirst(options.lookFirst)
     return Requests.make(ground, browse.views, options.defaultMaxHold ?? defaultMaxHold)
@@ -212,9 +215,11 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
     const heartbeat = noticeEnds((endedSince) => beatOnce(endedSince))
     const beatOnce = Effect.fnUntraced(function* (endedSince: ReadonlySet<string>) {
       // Read before the store is asked: our own reckoning ends sooner than the store's, never later.
-      const sentAt = yield* Clock.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
+      const monotonic = Clock.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
+      const sentAt = yield* monotonic
       const before = [...driven]
-      const { owned } = yield* store.heartbeat(worker, leaseMs)
+      const { lease: renewed, owned } = yield* store.heartbeat(worker, leaseMs)
+      ground.clock.heard(renewed.expires - leaseMs, sentAt, yield* monotonic)
       const mine = new Map(owned.map((one) => [one.id, one]))
       for (const [id, entry] of before) {
         // Another drive of it that was begun meanwhile, by a claim, is none that this answer knows of.

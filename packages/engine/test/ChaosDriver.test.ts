@@ -128,10 +128,14 @@ const begun = 1_700_000_000_000
 
 const world = Effect.fnUntraced(function* (names: ReadonlyArray<string> = ["a", "b"]) {
   yield* TestClock.setTime(begun)
-  const both = yield* SqliteStore.makeBoth({ path: ":memory:" })
+  const storeClock = yield* Clock.Clock
+  const now = Effect.sync(() => storeClock.currentTimeMillisUnsafe())
+  const both = yield* SqliteStore.makeBoth({ path: ":memory:", now })
   const { fake, operations } = makeFake(names)
   const outer = yield* Effect.scope
-  const driver = Effect.fnUntraced(function* (workerId: string) {
+  const base = yield* Clock.Clock
+  /** `ahead` is how far the worker's own wall clock is ahead of the store's. */
+  const driver = Effect.fnUntraced(function* (workerId: string, ahead = 0) {
     const scope = yield* Scope.fork(outer)
     let dead = false
     // What a worker whose power is cut says no longer reaches the store, its goodbye included.
@@ -150,7 +154,16 @@ const world = Effect.fnUntraced(function* (names: ReadonlyArray<string> = ["a", 
     const chaos = yield* Scope.provide(ChaosDriver.make({ workerId, seed: "a test" }), scope).pipe(
       Effect.provideService(ChaosStore, store),
       Effect.provideService(Operations, operations),
-      Effect.provideService(Clusters, clustersNamed(names))
+      Effect.provideService(Clusters, clustersNamed(names)),
+      Effect.provideService(Clock.Clock, {
+        currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe() + ahead,
+        currentTimeMillis: Effect.map(base.currentTimeMillis, (now) => now + ahead),
+        currentTimeNanosUnsafe: () => base.currentTimeNanosUnsafe() + BigInt(ahead) * 1_000_000n,
+        currentTimeNanos: Effect.map(base.currentTimeNanos, (now) => now + BigInt(ahead) * 1_000_000n),
+        monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: base.monotonicTimeNanos,
+        sleep: (duration) => base.sleep(duration)
+      })
     )
     const stop = Scope.close(scope, Exit.void)
     const crash = Effect.andThen(
@@ -224,6 +237,29 @@ describe("the driver of chaos", () => {
         status: "Stopped",
         scheduleStatus: "Expired"
       })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("goes by the store's clock, whatever the drivers' own ones say", () =>
+    Effect.gen(function* () {
+      const { driver, fake } = yield* world(["a"])
+      const ahead = yield* driver("w1", 60 * 60 * 1000)
+      fake.lasts = 60_000
+      yield* ahead.chaos.start(ask({ TimeToRunInSeconds: "5" }))
+      yield* pass(2)
+      assert.deepStrictEqual(fake.kinds(), ["Stop"])
+      yield* ahead.crash
+      const behind = yield* driver("w2", -60 * 60 * 1000)
+      yield* pass(10)
+      assert.strictEqual((yield* behind.chaos.get).status, "Stopped")
+      const events = yield* eventsOf(behind.chaos)
+      assert.deepStrictEqual(
+        events.map(({ Kind }) => Kind),
+        ["Started", "ExecutingFaults", "Stopped"]
+      )
+      for (const { TimeStampUtc } of events) {
+        assert.isAtMost(Math.abs(Date.parse(TimeStampUtc) - begun), 15_000, TimeStampUtc)
+      }
     }).pipe(Effect.scoped)
   )
 

@@ -194,7 +194,7 @@ describe("a fence that stands past its deadline", () => {
         sweep: (_, { clear }) => Effect.sync(() => (cleared.push(clear), [report()]))
       }
       const look = Effect.andThen(
-        lookAtFences([{ ...world.sim.cluster, injector, hosts: ["here"] }]),
+        lookAtFences([{ ...world.sim.cluster, injector, hosts: ["here"] }], world.store().now),
         Effect.map(Metric.value(Figures.pastDeadline), ({ value }) => value)
       )
       assert.strictEqual(yield* look, 1)

@@ -42,7 +42,12 @@ export interface World {
   readonly sim: SimulatedCluster.SimulatedCluster
   readonly others: ReadonlyArray<SimulatedCluster.SimulatedCluster>
   readonly store: () => Service
-  readonly engine: (worker?: string, options?: Partial<Engine.EngineOptions>) => Effect.Effect<RunningEngine>
+  /** `ahead` is how far the engine's own wall clock is ahead of the store's. */
+  readonly engine: (
+    worker?: string,
+    options?: Partial<Engine.EngineOptions>,
+    ahead?: number
+  ) => Effect.Effect<RunningEngine>
   /** Closes the store's file and opens it again, as a restarted process does. */
   readonly reopen: Effect.Effect<void, StoreError>
 }
@@ -98,8 +103,11 @@ export const makeWorld = (
     const others = yield* Effect.forEach(extra, SimulatedCluster.make)
     const all = [sim, ...others].map(({ cluster }) => cluster)
     let scope = yield* Scope.fork(outer)
+    // The store's clock is nobody's own: as with a database that several workers share.
+    const storeClock = yield* Clock.Clock
+    const now = Effect.sync(() => storeClock.currentTimeMillisUnsafe())
     const openStore = Effect.suspend(() =>
-      Scope.provide(SqliteStore.make({ path: path.join(directory, "store.db"), queueBound }), scope)
+      Scope.provide(SqliteStore.make({ path: path.join(directory, "store.db"), queueBound, now }), scope)
     )
     let store = yield* openStore
     return {
@@ -111,11 +119,11 @@ export const makeWorld = (
         scope = yield* Scope.fork(outer)
         store = yield* openStore
       }),
-      engine: (worker = "w1", engineOptions = {}) =>
+      engine: (worker = "w1", engineOptions = {}, ahead = 0) =>
         Effect.gen(function* () {
           const own = yield* Scope.fork(outer)
           const gate = makeGate()
-          const clock = yield* Clock.clockWith((base) => Effect.succeed(freezable(base, gate)))
+          const clock = yield* Clock.clockWith((base) => Effect.succeed(freezable(base, gate, ahead)))
           const operations = yield* Scope.provide(Engine.make({ workerId: worker, ...engineOptions }), own).pipe(
             Effect.provideService(OperationStore, gated(store, gate)),
             Effect.provideService(Clusters, Clusters.of({ all })),
@@ -214,10 +222,10 @@ interface Gate {
 
 const makeGate = (): Gate => ({ dead: false, thawed: Latch.makeUnsafe(true) })
 
-const freezable = (base: Clock.Clock, gate: Gate): Clock.Clock => ({
-  currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe(),
-  currentTimeMillis: base.currentTimeMillis,
-  currentTimeNanosUnsafe: () => base.currentTimeNanosUnsafe(),
+const freezable = (base: Clock.Clock, gate: Gate, ahead: number): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe() + ahead,
+  currentTimeMillis: Effect.map(base.currentTimeMillis, (now) => now + ahead),
+  currentTimeNanosUnsafe: () => base.currentTimeNanosUnsafe() + BigInt(ahead) * 1_000_000n,
   currentTimeNanos: base.currentTimeNanos,
   monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
   monotonicTimeNanos: base.monotonicTimeNanos,

@@ -3,7 +3,7 @@
  * address stands in brackets, and, where it may be taken out, the host it runs on.
  */
 import type { Host } from "@inquorate/core/Host"
-import { fenceNameMost } from "@inquorate/core/Plan"
+import { bytesOf, fenceNameMost } from "@inquorate/core/Plan"
 import { TargetError } from "@inquorate/core/Target"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,7 +16,7 @@ export const fields = (example: string, nameMost = fenceNameMost) => ({
   /** The name we give it, unless the system asks for its own. */
   name: Schema.String.check(
     Schema.isMinLength(1, { expected: "a member's name" }),
-    Schema.makeFilter((name) => isShort(name, nameMost) || `Expected a member's name of at most ${nameMost} bytes`, {
+    Schema.makeFilter((name) => bytesOf(name) <= nameMost || `Expected a member's name of at most ${nameMost} bytes`, {
       toJsonSchema: () => ({ maxLength: nameMost })
     }),
     Schema.isPattern(/^[^\p{Cc}\p{Cs}]*$/u, { expected: "a member's name without control characters" })
@@ -33,8 +33,6 @@ export const fields = (example: string, nameMost = fenceNameMost) => ({
   /** Its data directory on that host, where it has to be told or is to be checked. */
   dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
 })
-
-const isShort = (name: string, most: number): boolean => new TextEncoder().encode(name).length <= most
 
 const isPort = (port: number): boolean => port >= 1 && port <= 65_535
 

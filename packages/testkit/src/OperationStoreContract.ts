@@ -401,6 +401,17 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
     })
   )
   law(
+    "what a wrong clock says is due in an hour is claimed now, fresh or tried before",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const later = (yield* store.now) + 3_600_000
+      yield* store.create({ ...fresh(1, later), notBefore: later })
+      yield* store.create({ ...fresh(2, 0), notBefore: later })
+      yield* store.heartbeat("w1", 10 * lease)
+      assert.deepStrictEqual(ids(yield* store.claim("w1", 2)), [guid(1), guid(2)])
+    })
+  )
+  law(
     "a claim raises the epoch, and the old owner is Fenced in every write",
     Effect.gen(function* () {
       const store = yield* OperationStore

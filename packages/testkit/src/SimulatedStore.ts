@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
+import { dueAt, holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
 import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
@@ -326,7 +326,9 @@ const makeDatabase = ({
           }
           if (lease === undefined || lease.expires <= now()) return Result.succeed([])
           const due = inOrder()
-            .filter((row) => holdsPartition(row.operation) && row.operation.notBefore <= now() && isFree(row, worker))
+            .filter(
+              (row) => holdsPartition(row.operation) && dueAt(row.operation, now()) <= now() && isFree(row, worker)
+            )
             .sort((a, b) => urgencyOf(a.operation) - urgencyOf(b.operation))
             .filter((row) => reaches(row.operation))
             .slice(0, limit)

@@ -32,7 +32,7 @@ import { StoreError } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
-import { monotonicMillis } from "../drive/Timeline.ts"
+import * as Timeline from "../drive/Timeline.ts"
 
 /** How a driver of chaos is set up. */
 export interface ChaosDriverOptions {
@@ -131,7 +131,7 @@ const frontOf = (ground: Ground): Chaos["Service"] => {
     const attempt = (left: number): Effect.Effect<void, RequestRefused | StoreError> =>
       Effect.gen(function* () {
         const stored = yield* store.read
-        const next = yield* Effect.fromResult(advanceChaos(stored.state, happening(yield* Clock.currentTimeMillis)))
+        const next = yield* Effect.fromResult(advanceChaos(stored.state, happening(yield* store.now)))
         yield* store.save(stored, next.state, next.events, null)
         yield* ground.wake.open
       }).pipe(
@@ -149,9 +149,7 @@ const frontOf = (ground: Ground): Chaos["Service"] => {
         change((at) => ({ _tag: "StartAsked", at, runId: ground.newRun(at), parameters }))
       ),
     stop: change((at) => ({ _tag: "StopAsked", at })),
-    get: asked(
-      Effect.flatMap(store.read, ({ state }) => Effect.map(Clock.currentTimeMillis, (now) => viewOf(state, now)))
-    ),
+    get: asked(Effect.flatMap(store.read, ({ state }) => Effect.map(store.now, (now) => viewOf(state, now)))),
     events: (query) => asked(store.events(query)),
     schedule: asked(Effect.map(store.read, ({ state }) => state.description)),
     setSchedule: (description) =>
@@ -175,14 +173,16 @@ const drive = (ground: Ground, every: Millis): Effect.Effect<never> =>
 const look = (ground: Ground): Effect.Effect<void> =>
   Effect.gen(function* () {
     const seen = yield* ground.store.read
-    if (!isDue(seen, yield* Clock.currentTimeMillis)) return
+    // One question to the store's clock for all the steps of a look: they are carried out within its lease.
+    const timeline = yield* Timeline.make(ground.store.now)
+    if (!isDue(seen, timeline.now())) return
     const clock = yield* Clock.Clock
     // Read before the store is asked: our own reckoning ends sooner than the store's, never later.
-    const until = monotonicMillis(clock) + ground.lease
+    const until = Timeline.monotonicMillis(clock) + ground.lease
     let stored = yield* ground.store.drive(ground.driver, ground.lease)
-    const permitted = (): boolean => monotonicMillis(clock) < until
+    const permitted = (): boolean => Timeline.monotonicMillis(clock) < until
     for (let steps = 0; stored !== null && steps < stepsMax && permitted(); steps++) {
-      stored = yield* step(ground, stored, permitted)
+      stored = yield* step(ground, stored, timeline.now(), permitted)
     }
   }).pipe(
     Effect.catchTag("StoreError", ({ detail, reason }) =>
@@ -201,10 +201,10 @@ const isDue = ({ state }: StoredChaos, now: Instant): boolean =>
 const step = (
   ground: Ground,
   stored: StoredChaos,
+  at: Instant,
   permitted: () => boolean
 ): Effect.Effect<StoredChaos | null, StoreError> =>
   Effect.gen(function* () {
-    const at = yield* Clock.currentTimeMillis
     const move = (happening: ChaosHappening): Effect.Effect<StoredChaos, StoreError> =>
       Effect.gen(function* () {
         // The driver asks only for what can happen in the state that it has just read.

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
-import { isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
+import { dueAt, isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { kindOf, subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
@@ -75,7 +75,10 @@ export const drive = (
       const action = nextAction(operation)
       if (action._tag === "None") return
       const outcome = yield* Effect.raceAllFirst([
-        Effect.andThen(session.timeline.sleepUntil(operation.notBefore), perform(session, operation, action)),
+        Effect.andThen(
+          session.timeline.sleepUntil(dueAt(operation, session.timeline.now())),
+          perform(session, operation, action)
+        ),
         Effect.as(changed(session, nudged), null),
         journal.halted
       ])

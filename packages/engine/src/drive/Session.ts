@@ -22,10 +22,13 @@ import type { LocalLease } from "./LocalLease.ts"
 import { findCluster } from "../plan/LookUp.ts"
 import type { Presence } from "./Presence.ts"
 import * as Prober from "./Prober.ts"
+import type { StoreClock } from "./StoreClock.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** What every drive of a worker stands on. */
 export interface Ground {
+  /** The store's time, by which every moment is stored. */
+  readonly clock: StoreClock
   readonly worker: string
   readonly store: OperationStore["Service"]
   readonly clusters: ReadonlyArray<Cluster>

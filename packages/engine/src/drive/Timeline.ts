@@ -35,10 +35,15 @@ export const make = <E>(utc: Effect.Effect<Instant, E>): Effect.Effect<Timeline,
         least = Math.max(least, told - monotonicMillis(clock))
         most = Math.min(most, told - before)
       }
-      const own = Math.floor(clock.currentTimeMillisUnsafe()) - monotonicMillis(clock)
-      return anchored(clock, Math.max(least, Math.min(most, own)))
+      return between(clock, least, most)
     })
   )
+
+/** A time that is ahead of the monotonic clock by something between these: by what our wall clock says, where it is. */
+export const between = (clock: Clock.Clock, least: Millis, most: Millis): Timeline => {
+  const own = Math.floor(clock.currentTimeMillisUnsafe()) - monotonicMillis(clock)
+  return anchored(clock, Math.max(least, Math.min(most, own)))
+}
 
 /** Milliseconds on a clock's monotonic hand. */
 export const monotonicMillis = (clock: Clock.Clock): Millis => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)

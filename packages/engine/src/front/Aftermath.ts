@@ -3,7 +3,6 @@
  * each partition was. The newest ended operations are listed each time, so that a stop is told the moment it has Completed;
  * the evidence of an ended loss is read once.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { collect } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
@@ -11,10 +10,13 @@ import { grace } from "@inquorate/core/Operation"
 import type { Aftermath } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
-import type { Millis } from "@inquorate/core/Time"
+import type { Instant, Millis } from "@inquorate/core/Time"
 
 /** Tells what ended operations have left. */
-export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath, StoreError> => {
+export const make = (
+  store: OperationStore["Service"],
+  clock: Effect.Effect<Instant, StoreError>
+): Effect.Effect<Aftermath, StoreError> => {
   let held = new Map<Guid, Millis | null>()
 
   const holdOf = (id: Guid): Effect.Effect<Millis | null, StoreError> => {
@@ -25,7 +27,7 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath,
   }
 
   return Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* clock
     const ended = yield* store.list({ states: endedStates, limit: pageSize, newestFirst: true, after: null })
     const nodes = new Map<string, boolean>()
     const losses = new Map<Guid, Millis>()
@@ -45,6 +47,7 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<Aftermath,
     }
     held = read
     return {
+      now,
       stoppedNodes: [...nodes].filter(([, stopped]) => stopped).map(([name]) => name),
       lastLosses: [...losses].map(([partitionId, lasted]) => ({ partitionId, lasted }))
     }

@@ -46,6 +46,8 @@ export const make = (
   defaultMaxHold: Millis
 ): Operations["Service"] => {
   const { store } = ground
+  // Whatever our own clock says: what it gets wrong would be waited for by everybody.
+  const now = Effect.catchTag(ground.clock.now, "StoreError", storeRefused)
   const limitOf = (request: QuorumLossRequest): Millis | null => {
     const found = findCluster(ground.clusters, request.serviceName)
     return found === undefined ? defaultMaxHold : found.cluster.maxHold
@@ -83,7 +85,7 @@ export const make = (
       if (known !== null) return yield* duplicate(id)
       yield* guardAll(ground, id, request)
     }
-    const operation = makeOperation(id, request, Math.floor(yield* Clock.currentTimeMillis))
+    const operation = makeOperation(id, request, yield* now)
     if ((yield* create(operation)) === "Duplicate") return yield* duplicate(id)
     // Without annotations: each would give the fiber another context, which costs more than what it annotates.
     yield* Effect.logDebug(`Operation ${id} received: ${kindOf(request)} on ${placeOf(request)}`)
@@ -93,7 +95,7 @@ export const make = (
   const cancel: Operations["Service"]["cancel"] = Effect.fn("Operations.cancel")(function* (id, force) {
     while (true) {
       const stored = yield* find(id)
-      const at = Math.floor(yield* Clock.currentTimeMillis)
+      const at = yield* now
       const next = advance(stored.operation, { _tag: "CancelRequested", at, force })
       if (Result.isFailure(next)) {
         if (next.failure.code === "FABRIC_E_KEY_NOT_FOUND") return yield* notFound(id)
@@ -147,7 +149,7 @@ export const make = (
       Effect.catchTag("StoreError", storeRefused),
       Effect.map((holding) => holdersOf(holding.map(({ operation }) => operation)))
     ),
-    aftermath: Effect.catchTag(Aftermath.make(store), "StoreError", storeRefused),
+    aftermath: Effect.catchTag(Aftermath.make(store, ground.clock.now), "StoreError", storeRefused),
     recover: Effect.fn("Operations.recover")(function* (scope) {
       yield* recover(ground.clusters, yield* clusters, scope)
     }),
@@ -235,7 +237,7 @@ const look = (
   Effect.gen(function* () {
     yield* refuseBusy(ground.store, id, request, { queuedCount: true })
     const found = yield* Looking.find(ground, request)
-    const receivedAt = Math.floor(yield* Clock.currentTimeMillis)
+    const receivedAt = yield* ground.clock.now
     const planned = yield* Looking.plan(ground, found, { id, request, receivedAt }, { queuedCount: true })
     if (planned.standing === undefined) {
       yield* refuseBusy(ground.store, id, request, { queuedCount: true, fences: planned.fences })

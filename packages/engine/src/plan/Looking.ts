@@ -2,7 +2,6 @@
  * The look-up of every kind of fault: finds what the request names, asks every guard, and says which fences are to be
  * ordered. A front asks the same before it stores anything; then nothing but the answer comes of it.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
@@ -348,7 +347,7 @@ const standingStop = (ground: Ground, { nodeName, up }: NodeSeen) =>
     )
     if (states.some((state) => state?._tag === "Success" && state.success._tag === "Armed")) return stop
     const silent = stop.order.fences.find((_, index) => states[index]?._tag !== "Success")
-    const over = stop.order.deadline + grace < (yield* Clock.currentTimeMillis)
+    const over = stop.order.deadline + grace < (yield* ground.clock.now)
     if (silent === undefined || (up && over)) return null
     const { host } = silent.process
     const detail = `host ${host} does not say whether the stop by operation ${stop.operation.id} still stands`

@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
-import type { OperationStore } from "@inquorate/core/OperationStore"
-import type { Millis } from "@inquorate/core/Time"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import type { Instant, Millis } from "@inquorate/core/Time"
 import * as Figures from "./Figures.ts"
 import { skewMost } from "../plan/LookUp.ts"
 
@@ -16,17 +16,26 @@ import { skewMost } from "../plan/LookUp.ts"
 export const run = (
   clusters: ReadonlyArray<Cluster>,
   store: OperationStore["Service"],
+  clock: Effect.Effect<Instant, StoreError>,
   every: Millis
 ): Effect.Effect<never> =>
-  Effect.all([repeat(every, lookAtFences(clusters)), repeat(every, countOperations(store))], {
+  Effect.all([repeat(every, lookAtFences(clusters, clock)), repeat(every, countOperations(store))], {
     concurrency: "unbounded",
     discard: true
   }).pipe(Effect.andThen(Effect.never))
 
-/** Counts the fences that stand past their deadline, and has each host that carries one lift it. */
-export const lookAtFences = (clusters: ReadonlyArray<Cluster>): Effect.Effect<void> =>
+/**
+ * Counts the fences that stand past their deadline, and has each host that carries one lift it. `clock` is the store's:
+ * where our own is ahead of it, no fence is late for that.
+ */
+export const lookAtFences = (
+  clusters: ReadonlyArray<Cluster>,
+  clock: Effect.Effect<Instant, StoreError>
+): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const looked = yield* Effect.forEach(placesOf(clusters), lookAtPlace, { concurrency: "unbounded" })
+    const looked = yield* Effect.forEach(placesOf(clusters), (place) => lookAtPlace(place, clock), {
+      concurrency: "unbounded"
+    })
     const answered = looked.filter((late) => late !== null)
     yield* Metric.update(
       Figures.pastDeadline,
@@ -73,10 +82,14 @@ const placesOf = (clusters: ReadonlyArray<Cluster>): ReadonlyArray<Place> => {
 const isLate = (report: FenceReport, now: number): boolean =>
   report.state._tag === "Armed" && report.state.deadline + skewMost < now
 
-const lookAtPlace = ({ host, injector }: Place): Effect.Effect<number | null> =>
+const lookAtPlace = (
+  { host, injector }: Place,
+  clock: Effect.Effect<Instant, StoreError>
+): Effect.Effect<number | null> =>
   Effect.gen(function* () {
     const reports = yield* injector.sweep(host, { clear: false })
-    const now = yield* Clock.currentTimeMillis
+    const own = yield* Clock.currentTimeMillis
+    const now = Math.min(own, yield* Effect.orElseSucceed(clock, () => own))
     const late = reports.filter((report) => isLate(report, now))
     for (const { fence } of late) {
       yield* Effect.logError(

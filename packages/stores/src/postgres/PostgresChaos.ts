@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import { ChaosStore, type StoredChaos } from "@inquorate/core/ChaosStore"
 import type { StoreError } from "@inquorate/core/OperationStore"
-import type { Millis } from "@inquorate/core/Time"
+import type { Instant, Millis } from "@inquorate/core/Time"
 import {
   chaosConflict,
   type ChaosEventRow,
@@ -51,6 +51,12 @@ export const make = ({ reads, site, within, writes }: PostgresChaosOptions): Cha
     })
 
   return ChaosStore.of({
+    now: reads.repeatable(within, (connection) =>
+      Effect.map(
+        connection.query<{ readonly now: Instant }>(`SELECT ${databaseNow} AS now`),
+        ({ rows }) => rows[0]!.now
+      )
+    ),
     read: reads.repeatable(within, (connection) =>
       Effect.flatMap(connection.query<ChaosRow>(`SELECT ${columns} FROM ${chaos}`), ({ rows }) =>
         decode(rows[0] ?? { state: initialJson, version: 0, driver: null, epoch: 0 })

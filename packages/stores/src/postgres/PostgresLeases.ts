@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as crypto from "node:crypto"
 import type { Guid } from "@inquorate/core/Guid"
-import type { Operation } from "@inquorate/core/Operation"
+import { type Operation, pauseMost } from "@inquorate/core/Operation"
 import { type Lease, StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { type Site, transaction } from "./StoreConnection.ts"
@@ -244,6 +244,8 @@ const statementsOf = (schema: string) => {
   // An owner without a lease row is nobody.
   const free = (gone: string): string =>
     `(o.owner IS NULL OR ${gone} OR NOT EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner))`
+  // A moment further ahead than any pause was written by a clock that was wrong: nobody waits for it.
+  const due = `(o.not_before <= ${databaseNow} OR o.not_before > ${databaseNow} + ${pauseMost})`
   return {
     version: `SELECT version FROM "${schema}".${markTable}`,
     enter: `
@@ -264,7 +266,7 @@ const statementsOf = (schema: string) => {
     // Reads only: a poll that finds nothing to do writes nothing.
     look: `
       SELECT (SELECT l.incarnation = $2::uuid FROM ${lease} l WHERE l.worker = $1) AS mine, EXISTS (
-        SELECT 1 FROM ${operation} o WHERE o.holds AND o.not_before <= ${databaseNow} AND o.id <> ALL($3::text[])
+        SELECT 1 FROM ${operation} o WHERE o.holds AND ${due} AND o.id <> ALL($3::text[])
           AND ${free(`EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner AND l.expires <= ${databaseNow})`)}
       ) AS due`,
     lockLeases: `
@@ -278,7 +280,7 @@ const statementsOf = (schema: string) => {
       SELECT EXISTS (SELECT 1 FROM mine) AS live, ARRAY(SELECT worker FROM gone) AS gone`,
     due: `
       SELECT ${columns} FROM ${operation} o
-      WHERE o.holds AND o.not_before <= ${databaseNow} AND ${free("o.owner = ANY($1::text[])")}
+      WHERE o.holds AND ${due} AND ${free("o.owner = ANY($1::text[])")}
         AND o.id <> ALL($2::text[])
       ORDER BY urgency, sequence LIMIT $3 FOR NO KEY UPDATE OF o SKIP LOCKED`,
     own: `UPDATE ${operation} SET owner = $1, epoch = epoch + 1, version = version + 1 WHERE sequence = ANY($2::bigint[])`

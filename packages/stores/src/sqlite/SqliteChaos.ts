@@ -90,6 +90,7 @@ const storeOf = (
     Effect.try({ try: run, catch: (thrown) => (isStoreError(thrown) ? thrown : unavailable(path, thrown)) })
 
   return ChaosStore.of({
+    now,
     read: attempt(read),
     save: (stored, state, events, as) =>
       Effect.suspend(() => {

@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Guid } from "@inquorate/core/Guid"
+import { pauseMost } from "@inquorate/core/Operation"
 import type { Instant } from "@inquorate/core/Time"
 
 /** One operation that holds its partition. */
@@ -82,7 +83,7 @@ export const make = (database: DatabaseSync): Owners => {
       const due: Array<OwnerRow> = []
       for (const [owner, beside] of byOwner) {
         if (owner !== null && isAlive(owner)) continue
-        for (const row of beside.values()) if (row.notBefore <= now) due.push(row)
+        for (const row of beside.values()) if (row.notBefore <= now || row.notBefore > now + pauseMost) due.push(row)
       }
       return due.sort((a, b) => a.urgency - b.urgency || bySequence(a, b)).map(({ id }) => id)
     }

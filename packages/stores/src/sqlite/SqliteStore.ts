@@ -188,6 +188,9 @@ type Guard = { readonly worker: string; readonly epoch: number } | null
 const urgencyOf = (operation: Operation): number =>
   operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
 
+/** A fresh operation is due at once, whatever clock said when it was received. */
+const dueColumn = ({ notBefore, receivedAt }: Operation): Instant => (notBefore <= receivedAt ? 0 : notBefore)
+
 const flag = (value: boolean): number => (value ? 1 : 0)
 
 const fenced = (id: Guid): StoreError =>
@@ -268,7 +271,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         }
         spare = queueBound - live
       }
-      const { id, request, receivedAt, endedAt, notBefore } = operation
+      const { id, request, receivedAt, endedAt } = operation
       const text = writeOperation(operation)
       const { changes } = statements.insert.run(
         id,
@@ -277,7 +280,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         subjectOf(request),
         receivedAt,
         endedAt,
-        notBefore,
+        dueColumn(operation),
         flag(holdsPartition(operation)),
         flag(standingOrder(operation) !== null),
         urgencyOf(operation)
@@ -351,7 +354,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
           text,
           stateOf(operation.stage),
           operation.endedAt,
-          operation.notBefore,
+          dueColumn(operation),
           flag(holdsPartition(operation)),
           flag(standingOrder(operation) !== null),
           urgencyOf(operation),

@@ -279,7 +279,8 @@ const worldOf = ({ history, operations }: Worker, version: number): Effect.Effec
     const clusters = yield* operations.clusters
     const holders = yield* operations.holders
     const aftermath = yield* operations.aftermath
-    return World.make(clusters, holders, aftermath, { now: yield* Clock.currentTimeMillis, version, history })
+    const now = aftermath.now ?? (yield* Clock.currentTimeMillis)
+    return World.make(clusters, holders, aftermath, { now, version, history })
   })
 
 const queryReply = (answered: QueryAnswer): FabricReply => {

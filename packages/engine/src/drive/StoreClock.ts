@@ -1,0 +1,46 @@
+/**
+ * The store's time, by which all workers agree, whatever their own clocks say. It is heard with every heartbeat, and
+ * carried on by the monotonic clock until the next one; where it was not heard for long, the store is asked. Every moment
+ * that a front stores comes from here.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import * as Timeline from "./Timeline.ts"
+
+/** The store's time. */
+export interface StoreClock {
+  /** The moment by the store's clock. */
+  readonly now: Effect.Effect<Instant, StoreError>
+  /** Says what the store's clock told at some moment between these two of our monotonic clock. */
+  readonly heard: (told: Instant, sentAt: Millis, answeredAt: Millis) => void
+}
+
+/** The time of one store. */
+export const make = (store: OperationStore["Service"]): Effect.Effect<StoreClock> =>
+  Clock.clockWith((clock) => {
+    let anchored: { readonly timeline: Timeline.Timeline; readonly at: Millis } | null = null
+    const keep = (timeline: Timeline.Timeline, at: Millis): Timeline.Timeline => {
+      anchored = { timeline, at }
+      return timeline
+    }
+    return Effect.succeed({
+      now: Effect.suspend(() => {
+        const at = Timeline.monotonicMillis(clock)
+        if (anchored !== null && at - anchored.at < trustedFor) return Effect.succeed(anchored.timeline.now())
+        return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at).now())
+      }),
+      heard: (told, sentAt, answeredAt) => {
+        // A slow answer says too little; what was known before, or a question of its own, says more.
+        if (answeredAt - sentAt > slowAnswer) return
+        keep(Timeline.between(clock, told - answeredAt, told - sentAt), answeredAt)
+      }
+    })
+  })
+
+// --- internal ---
+
+/** For how long the store's clock is carried on by ours: two clocks drift apart by far less than a millisecond in it. */
+const trustedFor: Millis = 5000
+const slowAnswer: Millis = 50
