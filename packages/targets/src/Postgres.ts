@@ -7,17 +7,20 @@ import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as fs from "node:fs"
 import * as MemberAddress from "./MemberAddress.ts"
-import { ConnectionError, type ConnectionSettings, type Session, session } from "./PostgresConnection.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
+import { ConnectionError, type Session, session } from "./PostgresConnection.ts"
+import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
+import { Answer, question } from "./PostgresQuestion.ts"
+import * as PostgresTls from "./PostgresTls.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
 import * as TargetModule from "./TargetModule.ts"
 
@@ -31,18 +34,50 @@ export const Secret = Schema.Union([
 /** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
 const nameMost = 63
 
-/** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
-export const PostgresMember = Schema.Struct(MemberAddress.fields("127.0.0.1:5432", nameMost)).annotate({
-  identifier: "PostgresMember"
+/** A password, or where it is: as any secret, or in a password file of libpq's form (`.pgpass`). */
+export const Password = Schema.Union([...Secret.members, Schema.Struct({ passfile: Schema.String })]).annotate({
+  expected: "a secret, { env: name }, { file: path } or { passfile: path }"
 })
+
+/** A service of libpq's service file, by its name, and the file where it is not one of the usual ones. */
+export const Service = Schema.Union([
+  Schema.NonEmptyString,
+  Schema.Struct({ name: Schema.NonEmptyString, file: Schema.String })
+]).annotate({ expected: "a service's name, or { name, file }" })
+
+const memberFields = MemberAddress.fields("127.0.0.1:5432", nameMost)
+
+/** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
+export const PostgresMember = Schema.Struct({
+  name: memberFields.name,
+  /** Where it takes connections; the host and port of its `service` unless given. */
+  address: Schema.optionalKey(PostgresAddress.Address),
+  /** The service that tells its address, and what else is this member's alone. */
+  service: Schema.optionalKey(Service),
+  host: memberFields.host,
+  dataDirectory: memberFields.dataDirectory
+})
+  .check(
+    Schema.makeFilter(
+      ({ address, service }: { readonly address?: unknown; readonly service?: unknown }) =>
+        address !== undefined || service !== undefined,
+      { expected: "an address such as 127.0.0.1:5432, or a service" }
+    )
+  )
+  .annotate({ identifier: "PostgresMember" })
 /** One member of a PostgreSQL cluster. */
 export type PostgresMember = typeof PostgresMember.Type
 
 /** What a PostgreSQL cluster holds in a configuration file. The user needs pg_monitor, no more. */
 export const PostgresSettings = Schema.Struct({
-  user: Schema.String,
-  password: Schema.optionalKey(Secret),
-  database: Schema.String,
+  /** The user; that of `service` unless given. */
+  user: Schema.optionalKey(Schema.String),
+  password: Schema.optionalKey(Password),
+  /** The database; that of `service` unless given. */
+  database: Schema.optionalKey(Schema.String),
+  tls: Schema.optionalKey(PostgresTls.TlsSettings),
+  /** The service that user, database, password and TLS are taken from where they are not given here. */
+  service: Schema.optionalKey(Service),
   /** All members, the primary among them, in any order. */
   members: Schema.NonEmptyArray(PostgresMember).check(
     Schema.makeFilter(
@@ -53,14 +88,31 @@ export const PostgresSettings = Schema.Struct({
       }
     ),
     Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) =>
-        new Set(members.map(({ address }) => address)).size === members.length,
+      (members: ReadonlyArray<PostgresMember>) => {
+        const addresses = members.flatMap(({ address }) => (address === undefined ? [] : PostgresAddress.all(address)))
+        return new Set(addresses).size === addresses.length
+      },
       {
         expected: "members with addresses of their own"
       }
     )
   )
-}).annotate({ identifier: "PostgresSettings" })
+})
+  .check(
+    Schema.makeFilter(
+      ({
+        database,
+        service,
+        user
+      }: {
+        readonly database?: string
+        readonly service?: unknown
+        readonly user?: string
+      }) => service !== undefined || (user !== undefined && database !== undefined),
+      { expected: "user and database, or a service that names them" }
+    )
+  )
+  .annotate({ identifier: "PostgresSettings" })
 /** What a PostgreSQL cluster holds in a configuration file. */
 export type PostgresSettings = typeof PostgresSettings.Type
 
@@ -73,10 +125,8 @@ export const postgres = TargetModule.make({
     TargetError,
     Scope.Scope
   > {
-    const connectionTo = yield* connectionSettings(cluster, settings)
-    const members = yield* Effect.forEach(settings.members, (member) =>
-      memberOf(cluster, settings, member, hosts, connectionTo)
-    )
+    const logins = yield* PostgresLogin.make(cluster, settings)
+    const members = yield* Effect.forEach(logins.members, (member) => memberOf(cluster, logins.members, member, hosts))
     let known: PostgresTopology.Known | null = null
 
     const discover = Effect.gen(function* () {
@@ -87,9 +137,9 @@ export const postgres = TargetModule.make({
       return [PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
     })
     const endpoints = (): readonly [string, ...ReadonlyArray<string>] => {
-      const primary = settings.members.find(({ name }) => name === known?.primary)
+      const primary = logins.members.find(({ name }) => name === known?.primary)
       if (primary !== undefined) return [primary.address]
-      const [first, ...rest] = settings.members
+      const [first, ...rest] = logins.members
       return [first.address, ...rest.map(({ address }) => address)]
     }
     return {
@@ -103,7 +153,13 @@ export const postgres = TargetModule.make({
         }
         // While nobody answers every member is tried: a probe is wanted then too, to see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
-        return yield* PostgresProbe.make(endpoints, connectionTo(`inquorate-probe-${yield* probeNumber}`))
+        const applicationName = `inquorate-probe-${yield* probeNumber}`
+        return yield* PostgresProbe.make({
+          cluster,
+          endpoints,
+          settings: (address) => logins.to(address, applicationName),
+          connections: () => known?.connections ?? ""
+        })
       }),
       survivorsSpeak: true,
       // The primary sees its commits wait; a standby knows nothing of them.
@@ -122,35 +178,12 @@ const reconnectAfter = 5000
 /** What discovery may take in all, the look at processes included, in milliseconds. */
 const discoveryTimeout = 950
 
-type ConnectionTo = (applicationName: string) => (address: string) => ConnectionSettings
-
 // Tells the backends of one probe from those of every other, on every worker.
 const probeNumber = Effect.sync(() => crypto.randomUUID().slice(0, 8))
 
-const connectionSettings = Effect.fnUntraced(function* (
-  cluster: string,
-  { database, password, user }: PostgresSettings
-): Effect.fn.Return<ConnectionTo, TargetError> {
-  const secret = password === undefined ? null : yield* secretOf(cluster, password)
-  return (applicationName) => (address) => ({ address, user, password: secret, database, applicationName })
-})
-
-const secretOf = (cluster: string, secret: typeof Secret.Type): Effect.Effect<Redacted.Redacted, TargetError> => {
-  const missing = (detail: string) => new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
-  if (Redacted.isRedacted(secret)) return Effect.succeed(secret)
-  return "env" in secret
-    ? Effect.mapError(Config.Redacted(secret.env), () =>
-        missing(`the environment variable ${secret.env} of the password is not set`)
-      )
-    : Effect.try({
-        try: () => Redacted.make(fs.readFileSync(secret.file, "utf8").replace(/\r?\n$/, "")),
-        catch: (cause) => missing(`the password's file cannot be read: ${(cause as Error).message}`)
-      })
-}
-
 /** A member with what is kept between two discoveries. */
 interface OpenMember {
-  readonly member: PostgresMember
+  readonly member: PostgresLogin.Member
   readonly node: string
   readonly host: Host | null
   readonly session: Session
@@ -159,17 +192,16 @@ interface OpenMember {
 
 const memberOf = Effect.fnUntraced(function* (
   cluster: string,
-  { members }: PostgresSettings,
-  member: PostgresMember,
-  hosts: ReadonlyMap<string, Host>,
-  connectionTo: ConnectionTo
+  members: ReadonlyArray<PostgresLogin.Member>,
+  member: PostgresLogin.Member,
+  hosts: ReadonlyMap<string, Host>
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
   const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
   return {
     member,
     node,
     host,
-    session: yield* session(connectionTo("inquorate-discovery")(member.address), PostgresTopology.question, {
+    session: yield* session(member.connection("inquorate-discovery"), question, {
       patience: answerTimeout,
       giveUp: reconnectAfter
     }),
@@ -180,19 +212,46 @@ const memberOf = Effect.fnUntraced(function* (
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name } = open.member
   const began = yield* Clock.currentTimeMillis
+  const looking = yield* Effect.forkChild(Effect.delay(isStopped(open), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
   const answer = Result.flatMap(reply, ({ rows }) => decode(address, rows))
-  const left = discoveryTimeout - ((yield* Clock.currentTimeMillis) - began)
-  const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, left)
-  return { name, node: open.node, address, answer, process: located.process, processProblem: located.problem }
+  const left = Effect.map(Clock.currentTimeMillis, (now) => discoveryTimeout - (now - began))
+  const isSilent = Result.isFailure(answer) && answer.failure.reason === "TimedOut"
+  const stopped = isSilent
+    ? yield* Effect.timeoutOption(Fiber.join(looking), yield* left)
+    : yield* Effect.as(Fiber.interrupt(looking), Option.none())
+  const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, yield* left)
+  return {
+    name,
+    node: open.node,
+    address,
+    answer,
+    process: located.process,
+    processProblem: located.problem,
+    isStopped: Option.getOrElse(stopped, () => false)
+  }
 })
 
-const decode = (
-  address: string,
-  rows: ReadonlyArray<unknown>
-): Result.Result<PostgresTopology.Answer, ConnectionError> =>
+/** A member that says nothing for this long has its process looked at, in milliseconds. */
+const lookAfter = 400
+
+// Whether the process that a member had when it last answered stands still; a look at one number of the host's own table.
+const isStopped = ({ host, located }: OpenMember): Effect.Effect<boolean> => {
+  if (host === null || located === null) return Effect.succeed(false)
+  const { pid, startTime } = located.process
+  return host.run('cat "/proc/$1/stat"', [String(pid)], { timeout: discoveryTimeout }).pipe(
+    Effect.map(({ stdout }) => {
+      // The name in parentheses may hold anything; after it the state is the first field, the start time the twentieth.
+      const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ")
+      return /^[Tt]$/.test(fields[0] ?? "") && fields[19] === startTime
+    }),
+    Effect.orElseSucceed(() => false)
+  )
+}
+
+const decode = (address: string, rows: ReadonlyArray<unknown>): Result.Result<Answer, ConnectionError> =>
   Result.mapError(
-    Schema.decodeUnknownResult(PostgresTopology.Answer)(rows[0]),
+    Schema.decodeUnknownResult(Answer)(rows[0]),
     (error) =>
       new ConnectionError({ reason: "Failed", code: "", detail: `${address} answered nonsense: ${error.message}` })
   )
@@ -200,7 +259,7 @@ const decode = (
 // The process cannot have changed while its server's start time has not; a member that is silent keeps the one it had.
 const locate = Effect.fnUntraced(function* (
   open: OpenMember,
-  answer: Result.Result<PostgresTopology.Answer, ConnectionError>,
+  answer: Result.Result<Answer, ConnectionError>,
   backend: number,
   timeout: number
 ): Effect.fn.Return<PostgresProcess.Located> {
@@ -214,7 +273,7 @@ const locate = Effect.fnUntraced(function* (
   const key = JSON.stringify([startedAt, dataDirectory])
   if (open.located?.key === key) return { process: open.located.process, problem: "" }
   const { address, dataDirectory: configured = "" } = open.member
-  const { port } = MemberAddress.split(address)
+  const { port } = PostgresAddress.endpoint(address)
   const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, port, backend }, timeout)
   open.located = located.process === null ? null : { key, process: located.process }
   return located

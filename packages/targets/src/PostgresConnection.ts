@@ -1,31 +1,45 @@
 /**
  * One connection to one PostgreSQL server, and the session that asks one question over it again and again. Nothing waits
  * for a server that is stopped longer than it is told to: the question goes on alone, and who asks next while it is
- * still unanswered waits for the same answer.
+ * still unanswered waits for the same answer. What a connection needs (password, certificates, service) is read anew for
+ * each, so that a rotated secret is used without a restart.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { Client, DatabaseError } from "pg"
-import * as MemberAddress from "./MemberAddress.ts"
+import { Client, type ClientConfig, DatabaseError } from "pg"
 import * as OpenQuestion from "./OpenQuestion.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
 import * as PostgresBounds from "./PostgresBounds.ts"
+import * as PostgresSession from "./PostgresSession.ts"
+import * as PostgresTls from "./PostgresTls.ts"
 
-/** Where and as whom to connect. */
-export interface ConnectionSettings {
-  /** `host:port`; an IPv6 address stands in brackets. */
-  readonly address: string
+/** Where and as whom to connect, as read for one connection. */
+export interface Login {
+  /** Tried in this order until one takes the connection. */
+  readonly endpoints: readonly [PostgresAddress.Endpoint, ...ReadonlyArray<PostgresAddress.Endpoint>]
   readonly user: string
-  readonly password: Redacted.Redacted | null
+  /** The password for this endpoint, or null; throws where the place it is kept in cannot be read. */
+  readonly password: (endpoint: PostgresAddress.Endpoint) => Redacted.Redacted | null
   readonly database: string
+  readonly tls: PostgresTls.TlsSettings
+}
+
+/** How to connect to one member. */
+export interface ConnectionSettings {
+  /** The member's address, for a person. */
+  readonly address: string
   readonly applicationName: string
+  /** Reads what the next connection needs; throws, in words for a person, where that cannot be read. */
+  readonly login: () => Login
 }
 
 /**
  * `Unreachable`: no connection. `Rejected`: the server or the configuration refused to let us in. `Lost`: the connection
  * ended while the question was open, which may have been carried out. `Failed`: the server answered with an error.
- * `TimedOut`: no answer in time. `code` is PostgreSQL's or the system's, or empty.
+ * `TimedOut`: no answer in time; with code `ETIMEDOUT` not even a connection. `code` is PostgreSQL's or the system's, or empty.
  */
 export class ConnectionError extends Schema.TaggedError<ConnectionError>()("ConnectionError", {
   reason: Schema.Literals(["Unreachable", "Rejected", "Lost", "Failed", "TimedOut"]),
@@ -50,47 +64,43 @@ export interface Connection {
   readonly destroy: () => void
 }
 
-/** Connects, for as long as it takes; interruption drops the socket. */
-export const open = (settings: ConnectionSettings): Effect.Effect<Connection, ConnectionError> =>
-  Effect.callback((resume) => {
-    const { host, port } = MemberAddress.split(settings.address)
-    const { password } = settings
-    let asked = false
-    const client = new Client({
-      host,
-      port,
-      user: settings.user,
-      database: settings.database,
-      application_name: settings.applicationName,
-      password: () => {
-        asked = true
-        return password === null ? "" : Redacted.value(password)
-      },
-      keepAlive: true,
-      ssl: false
-    })
-    PostgresBounds.bound(client)
-    let isOpen = true
-    const destroy = (): void => {
-      isOpen = false
-      client.connection.stream.destroy()
+/**
+ * Connects, for as long as it takes, and makes the session one of ours; interruption drops the socket. `onReached` is
+ * called once the network has made a connection, whoever answers on it.
+ */
+export const open = (
+  settings: ConnectionSettings,
+  onReached: () => void = () => {}
+): Effect.Effect<Connection, ConnectionError> =>
+  Effect.gen(function* () {
+    const login = yield* Effect.try({ try: settings.login, catch: unreadable })
+    const problems: Array<ConnectionError> = []
+    for (const endpoint of login.endpoints) {
+      const tried = openAt(settings, login, endpoint, onReached)
+      const isLast = endpoint === login.endpoints.at(-1)
+      const made = yield* Effect.result(
+        isLast ? tried : Effect.timeoutOrElse(tried, { duration: nextAddressAfter, orElse: () => notYet })
+      )
+      if (Result.isSuccess(made)) return made.success
+      const problem = made.failure
+      // A server that answers decides; only where none does is the next address tried.
+      if (problem.reason !== "Unreachable" || /^\d/.test(problem.code)) return yield* problem
+      problems.push(problem)
     }
-    client.on("error", destroy)
-    client.on("end", destroy)
-    client.connect().then(
-      () => resume(Effect.succeed(connectionOf(client, () => isOpen, destroy))),
-      (cause: unknown) => {
-        destroy()
-        resume(Effect.fail(refusal(cause, asked && password === null)))
-      }
-    )
-    return Effect.sync(destroy)
+    const [first] = problems
+    if (problems.length === 1) return yield* first!
+    const detail = problems
+      .map((problem, index) => `${PostgresAddress.print(login.endpoints[index]!)}: ${problem.detail}`)
+      .join("; ")
+    return yield* new ConnectionError({ reason: "Unreachable", code: first!.code, detail })
   })
 
 /** Asks one question over one connection, which it opens when it has none. */
 export interface Session {
   /** The answer, within the session's patience. Everyone who asks while it is open gets the same. */
   readonly ask: Effect.Effect<Reply & { readonly backend: number }, ConnectionError>
+  /** Its connection, where it is open. */
+  readonly connection: () => Connection | undefined
 }
 
 /** A session with a question. After `patience` ms the asker is told `TimedOut`; after `giveUp` ms the next one reconnects. */
@@ -100,10 +110,16 @@ export const session = Effect.fnUntraced(function* (
   { giveUp, patience }: { readonly patience: number; readonly giveUp: number }
 ): Effect.fn.Return<Session, never, Scope.Scope> {
   let connection: Connection | undefined
+  let reached = false
   yield* Effect.addFinalizer(() => Effect.sync(() => connection?.destroy()))
 
   const exchange = Effect.gen(function* () {
-    if (connection?.isOpen() !== true) connection = yield* open(settings)
+    if (connection?.isOpen() !== true) {
+      reached = false
+      connection = yield* open(settings, () => {
+        reached = true
+      })
+    }
     const current = connection
     const reply = yield* Effect.onInterrupt(current.query(text), () => Effect.sync(current.destroy))
     return { ...reply, backend: current.backend }
@@ -111,13 +127,199 @@ export const session = Effect.fnUntraced(function* (
   const late = (after: number): ConnectionError =>
     new ConnectionError({
       reason: "TimedOut",
-      code: "",
-      detail: `${settings.address} did not answer within ${after} ms`
+      code: reached ? "" : "ETIMEDOUT",
+      detail: reached
+        ? `${settings.address} did not answer within ${after} ms`
+        : `no connection to ${settings.address} was made within ${after} ms`
     })
-  return { ask: (yield* OpenQuestion.make(exchange, { giveUp, late }))(patience) }
+  return {
+    ask: (yield* OpenQuestion.make(exchange, { giveUp, late }))(patience),
+    connection: () => (connection?.isOpen() === true ? connection : undefined)
+  }
 })
 
 // --- internal ---
+
+/** How long an address may take to let us in before the member's next one is tried, in milliseconds. */
+const nextAddressAfter = 300
+
+const notYet = Effect.fail(
+  new ConnectionError({
+    reason: "Unreachable",
+    code: "ETIMEDOUT",
+    detail: `no connection within ${nextAddressAfter} ms`
+  })
+)
+
+const unreadable = (cause: unknown): ConnectionError =>
+  new ConnectionError({ reason: "Rejected", code: "", detail: (cause as Error).message })
+
+/** A refusal, with what decides whether the other kind of connection is tried. */
+interface Failure {
+  readonly error: ConnectionError
+  /** The server has no TLS, or the handshake failed, or it let nobody in. */
+  readonly otherKindMayHelp: boolean
+  readonly lacksTls: boolean
+}
+
+const openAt = (
+  settings: ConnectionSettings,
+  login: Login,
+  endpoint: PostgresAddress.Endpoint,
+  onReached: () => void
+): Effect.Effect<Connection, ConnectionError> =>
+  Effect.gen(function* () {
+    const mode = PostgresAddress.isSocket(endpoint) ? "disable" : PostgresTls.modeOf(login.tls)
+    const failures: Array<Failure> = []
+    for (const attempt of PostgresTls.attempts(mode)) {
+      const made = yield* Effect.result(connect(settings, login, endpoint, attempt, onReached))
+      if (Result.isSuccess(made)) return yield* begin(made.success)
+      failures.push(made.failure)
+      if (!made.failure.otherKindMayHelp) break
+    }
+    return yield* told(mode, PostgresAddress.isSocket(endpoint), failures)
+  })
+
+// What the person reads where both kinds of connection failed, or the one that was allowed.
+const told = (mode: PostgresTls.TlsMode, isSocket: boolean, failures: ReadonlyArray<Failure>): ConnectionError => {
+  const last = failures.at(-1)!
+  if (last.lacksTls) {
+    const detail =
+      mode === "allow" && failures.length > 1
+        ? `${failures[0]!.error.detail}; and the server has TLS off (ssl = off)`
+        : `the server has TLS off (ssl = off), which tls.mode "${mode}" demands: turn it on, or allow less`
+    return new ConnectionError({ reason: "Rejected", code: "", detail })
+  }
+  if (isSocket || last.error.code !== "28000") {
+    const [first] = failures
+    if (failures.length < 2 || first!.lacksTls || first!.error.detail === last.error.detail) return last.error
+    return new ConnectionError({
+      ...last.error,
+      detail: `${first!.error.detail}; and without TLS: ${last.error.detail}`
+    })
+  }
+  const why =
+    mode === "disable"
+      ? 'tls.mode is "disable", and pg_hba.conf may let this user in over TLS only (hostssl): set tls: { mode: require }'
+      : failures[0]!.lacksTls
+        ? "the server has TLS off (ssl = off), so a hostssl line of pg_hba.conf lets nobody in"
+        : "neither over TLS nor without"
+  return new ConnectionError({ ...last.error, detail: `${last.error.detail} (${why})` })
+}
+
+const connect = (
+  settings: ConnectionSettings,
+  login: Login,
+  endpoint: PostgresAddress.Endpoint,
+  attempt: PostgresTls.Attempt,
+  onReached: () => void
+): Effect.Effect<Client, Failure> =>
+  Effect.callback((resume) => {
+    let asked: "No" | "Given" | "Missing" | Error = "No"
+    let reached = false
+    let secured = false
+    const fail = (error: ConnectionError, of: Partial<Failure> = {}): void =>
+      resume(Effect.fail({ error, otherKindMayHelp: false, lacksTls: false, ...of }))
+    let client: Client
+    try {
+      client = new Client({
+        host: endpoint.host,
+        port: endpoint.port,
+        user: login.user,
+        database: login.database,
+        application_name: settings.applicationName,
+        // What pg would else take from the worker's own environment.
+        options: PostgresSession.greeting,
+        client_encoding: "UTF8",
+        sslnegotiation: "postgres",
+        password: () => {
+          try {
+            const password = login.password(endpoint)
+            asked = password === null ? "Missing" : "Given"
+            return password === null ? "" : Redacted.value(password)
+          } catch (cause) {
+            asked = cause as Error
+            throw cause
+          }
+        },
+        keepAlive: true,
+        ssl: attempt === "Encrypted" ? PostgresTls.options(login.tls) : false
+      } as ClientConfig)
+    } catch (cause) {
+      return fail(unreadable(cause))
+    }
+    PostgresBounds.bound(client)
+    const destroy = (): void => {
+      client.connection.stream.destroy()
+    }
+    client.on("error", destroy)
+    client.connection.once("connect", () => {
+      reached = true
+      onReached()
+    })
+    client.connection.once("sslconnect", () => {
+      secured = true
+    })
+    client.connection.on("parameterStatus", ({ parameterName, parameterValue }: ParameterStatus) => {
+      if (parameterName === "server_version") versions.set(client, parameterValue)
+    })
+    client.connect().then(
+      () => resume(Effect.succeed(client)),
+      (cause: unknown) => {
+        destroy()
+        const error = refusal(cause, asked)
+        const answered = cause instanceof DatabaseError
+        // The library gives no code for "no TLS here"; its words are pinned with its version, and a test.
+        const noHandshake = attempt === "Encrypted" && reached && !secured && error.code === "" && !answered
+        const lacksTls = noHandshake && error.detail.includes("does not support SSL")
+        fail(error, {
+          lacksTls,
+          otherKindMayHelp:
+            noHandshake || (answered ? error.code.startsWith("28") : secured && asked === "No" && error.code !== "")
+        })
+      }
+    )
+    return Effect.sync(destroy)
+  })
+
+interface ParameterStatus {
+  readonly parameterName: string
+  readonly parameterValue: string
+}
+
+/** What a server said of its version at the greeting. */
+const versions = new WeakMap<Client, string>()
+
+// A session is one of ours once it has its settings, and the server that it speaks to is the one that greeted it.
+const begin = (client: Client): Effect.Effect<Connection, ConnectionError> => {
+  let isOpen = true
+  const destroy = (): void => {
+    isOpen = false
+    client.connection.stream.destroy()
+  }
+  client.on("error", destroy)
+  client.on("end", destroy)
+  const connection = connectionOf(client, () => isOpen, destroy)
+  const rejected = (detail: string): ConnectionError => new ConnectionError({ reason: "Rejected", code: "", detail })
+  return Effect.gen(function* () {
+    const version = versions.get(client) ?? ""
+    const release = PostgresSession.release(version)
+    if (release < PostgresSession.oldest) {
+      return yield* rejected(
+        `the server is PostgreSQL ${version || "of an unknown version"}; PostgreSQL ${PostgresSession.oldest} or later is needed`
+      )
+    }
+    const { rows } = yield* connection.query(
+      `${PostgresSession.prelude(release)}; select pg_catalog.pg_backend_pid() as pid`
+    )
+    if ((rows[0] as { readonly pid: number }).pid !== connection.backend) {
+      return yield* rejected(
+        "a pooler stands between us and the server, which gives each statement to another session: name the server's own address"
+      )
+    }
+    return connection
+  }).pipe(Effect.onExit((exit) => (exit._tag === "Failure" ? Effect.sync(destroy) : Effect.void)))
+}
 
 // The process number arrives with the greeting; the client keeps it in a field that its types do not show.
 const backendOf = (client: Client): number => (client as Client & { readonly processID?: number }).processID ?? 0
@@ -136,32 +338,41 @@ const connectionOf = (client: Client, isOpen: () => boolean, destroy: () => void
     query: (text, values) =>
       Effect.callback((resume) => {
         warnings = []
-        client.query({ text, values: [...(values ?? [])] }).then(
-          ({ rows }) => resume(Effect.succeed({ rows, warnings })),
+        // Without values as a simple query, which may be several statements.
+        const sent = values === undefined ? client.query(text) : client.query({ text, values: [...values] })
+        sent.then(
+          // Of several statements there is an answer each; the last one's counts.
+          (result: Answered | ReadonlyArray<Answered>) =>
+            resume(Effect.succeed({ rows: ("rows" in result ? result : result.at(-1)!).rows, warnings })),
           (cause: unknown) => resume(Effect.fail(failure(cause)))
         )
       })
   }
 }
 
-const detailOf = (cause: unknown): { readonly code: string; readonly detail: string } => {
-  const error = cause as Partial<NodeJS.ErrnoException>
-  return {
-    code: error.code ?? "",
-    detail:
-      error.message === undefined || error.message === "" ? String(error.code) : PostgresBounds.shorten(error.message)
-  }
+interface Answered {
+  readonly rows: ReadonlyArray<unknown>
 }
 
-const refusal = (cause: unknown, passwordMissing: boolean): ConnectionError => {
-  if (passwordMissing) {
+const detailOf = (cause: unknown): { readonly code: string; readonly detail: string } => {
+  const error = cause as Partial<NodeJS.ErrnoException> & { readonly errors?: ReadonlyArray<Error> }
+  const inner = error.errors?.map(({ message }) => message).join("; ") ?? ""
+  const detail = error.message === undefined || error.message === "" ? inner || String(error.code) : error.message
+  return { code: error.code ?? "", detail: PostgresBounds.shorten(detail) }
+}
+
+const refusal = (cause: unknown, asked: "No" | "Given" | "Missing" | Error): ConnectionError => {
+  if (asked === "Missing") {
     return new ConnectionError({
       reason: "Rejected",
       code: "28P01",
       detail: "the server asks for a password and none is configured"
     })
   }
+  if (asked instanceof Error) return unreadable(asked)
   const { code, detail } = detailOf(cause)
+  const untrusted = cause instanceof DatabaseError ? undefined : PostgresTls.explain(code, detail)
+  if (untrusted !== undefined) return new ConnectionError({ reason: "Rejected", code, detail: untrusted })
   // Authorization, unknown database, privileges: the same every time. All else may pass, such as "starting up".
   const isFinal = cause instanceof DatabaseError && /^(28|3D|42)/.test(code)
   return new ConnectionError({ reason: isFinal ? "Rejected" : "Unreachable", code, detail })

@@ -5,45 +5,105 @@
  * acknowledged by the standbys.
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
-import type { Probe } from "@inquorate/core/Target"
+import { type Probe, TargetError } from "@inquorate/core/Target"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { type Connection, type ConnectionError, type ConnectionSettings, open, session } from "./PostgresConnection.ts"
+import {
+  type Connection,
+  ConnectionError,
+  type ConnectionSettings,
+  open,
+  type Session,
+  session
+} from "./PostgresConnection.ts"
 
 /** How many writes may be unanswered at once, the waited-for and the abandoned together. */
 export const unansweredMax = 4
 
-/** Opens a probe. `endpoints` tells where writes go now; `settings` how to connect to an address. */
-export const make = Effect.fn("PostgresProbe.make")(function* (
-  endpoints: () => readonly [string, ...ReadonlyArray<string>],
-  settings: (address: string) => ConnectionSettings
-): Effect.fn.Return<Probe, never, Scope.Scope> {
-  const writes = yield* writer(settings)
+/** What a probe has to know of its cluster. */
+export interface ProbeOf {
+  readonly cluster: string
+  /** Where writes go now. */
+  readonly endpoints: () => readonly [string, ...ReadonlyArray<string>]
+  /** How to connect to an address. */
+  readonly settings: (address: string) => ConnectionSettings
+  /** How many connections the server has and how many are used, in words for a person; empty where nobody knows. */
+  readonly connections: () => string
+}
+
+/**
+ * Opens a probe. The connection that writes and the one that asks for the commits that wait are opened now and held, so
+ * that a loss of the quorum cannot want for them; a server that answers and has no room for both makes it `Unfit`.
+ */
+export const make = Effect.fn("PostgresProbe.make")(function* ({
+  cluster,
+  connections,
+  endpoints,
+  settings
+}: ProbeOf): Effect.fn.Return<Probe, TargetError, Scope.Scope> {
   const first = endpoints()[0]
-  // So that the first write costs no connecting. A server that does not answer keeps nobody.
-  yield* writes.warm(first).pipe(Effect.timeoutOption(warmTimeout))
   const side = yield* session(settings(first), waitersQuestion, { patience: 400, giveUp: 2000 })
+  const writes = yield* writer(settings, first, side)
   const waiters = side.ask.pipe(
-    Effect.flatMap(({ rows }) => Schema.decodeUnknownEffect(Waiters)(rows)),
+    Effect.flatMap(({ rows }) => Schema.decodeUnknownEffect(Waiting)(rows[0])),
     Effect.result
   )
+  const [opened, asked] = yield* Effect.all([Effect.timeoutOption(writes.warm(first), warmTimeout), waiters] as const, {
+    concurrency: "unbounded"
+  })
+  const unfit = (error: ConnectionError): TargetError => {
+    const words = [error.code === "" ? error.detail : `${error.detail} (${error.code})`]
+    if (isCrowded(error)) words.push(`the proof needs two connections of its own to ${first}`, connections())
+    const detail = words.filter((word) => word !== "").join("; ")
+    return new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
+  }
+  // A server that does not answer keeps nobody: a probe is wanted then too, to see the writes come back.
+  if (Option.isSome(opened) && opened.value !== null && isAnswer(opened.value)) return yield* unfit(opened.value)
+  if (Result.isFailure(asked) && asked.failure instanceof ConnectionError && isAnswer(asked.failure)) {
+    return yield* unfit(asked.failure)
+  }
+  const isReady = Option.isSome(opened) && opened.value === null
+  const again = Effect.repeat(waiters, { until: Result.isSuccess, times: 5 })
+  const answer = isReady && Result.isFailure(asked) ? yield* again : asked
+  if (isReady && Result.isFailure(answer)) {
+    const detail = "it takes writes, but the question for the commits that wait is not answered"
+    return yield* new TargetError({ cluster, endpoint: first, reason: "Unfit", detail: `${first}: ${detail}` })
+  }
+  let rule = Result.isSuccess(answer) ? answer.success.rule : null
+
   const survivors = Effect.gen(function* (): Effect.fn.Return<SurvivorsWord> {
+    const unanswered = writes.unanswered()
     const before = yield* waiters
-    if (Result.isFailure(before)) return { word: "Silent", detail: "primary: no answer" }
+    if (Result.isFailure(before)) return silence(before.failure)
+    rule ??= before.success.rule
     // Healthy commits wait too, for a millisecond: only one that still waits a moment later tells of a loss.
-    if (before.success.length > 0) yield* Effect.sleep(waiterAge)
+    if (before.success.waiters.length > 0) yield* Effect.sleep(waiterAge)
     const after = yield* waiters
-    if (Result.isFailure(after)) return { word: "Silent", detail: "primary: no answer" }
-    const stuck = after.success.filter((waiter) => before.success.some((other) => isSame(waiter, other))).length
-    if (stuck > 0) {
-      const words = stuck === 1 ? "1 commit waits" : `${stuck} commits wait`
-      return { word: "QuorumLost", detail: `primary: ${words} on SyncRep` }
+    if (Result.isFailure(after)) return silence(after.failure)
+    const changed =
+      after.success.rule === rule ? "" : `; synchronous_standby_names was changed to '${after.success.rule}'`
+    if (changed !== "" && after.success.rule.trim() === "") {
+      return {
+        word: "QuorumHeld",
+        detail: "primary: synchronous_standby_names was emptied, so commits wait for nobody"
+      }
     }
-    return yield* writes.word
+    const stuck = after.success.waiters.filter((waiter) =>
+      before.success.waiters.some((other) => isSame(waiter, other))
+    )
+    // A commit of ours waits for the quorum and for nothing else; another's may wait for a standby to apply it, for which
+    // no quorum has to be lost.
+    const ours = stuck.filter(({ pid }) => unanswered.includes(pid) && writes.unanswered().includes(pid))
+    const words = stuck.length === 1 ? "1 commit waits" : `${stuck.length} commits wait`
+    if (ours.length > 0) return { word: "QuorumLost", detail: `primary: ${words} on SyncRep${changed}` }
+    if (stuck.length > 0) return { word: "Silent", detail: `primary: ${words} on SyncRep, but none of ours${changed}` }
+    const said = yield* writes.word
+    return { ...said, detail: `${said.detail}${changed}` }
   })
   return {
     get endpoints() {
@@ -62,19 +122,35 @@ const waiterAge = 100
 /** An acknowledgement this young says that the quorum is there, in milliseconds. */
 const acknowledgedLately = 1000
 
-// Explicit, since a database or role may have it off.
-const prepare = "set synchronous_commit = on"
 const write = "select pg_logical_emit_message(true, 'inquorate', 'probe')"
+// A role that takes another one's place by a setting could not end what it began itself.
+const asOurselves = "set role none"
 const terminate = "select pg_terminate_backend(pid) from pg_stat_activity where pid = any($1) and application_name = $2"
 
+// A batch that commits again and again in one statement waits again and again, each time in another transaction.
 const waitersQuestion = `
-select pid, query_start::text as "since" from pg_stat_activity where wait_event_type = 'IPC' and wait_event = 'SyncRep'`
+select current_setting('synchronous_standby_names') as "rule", (
+  select coalesce(json_agg(json_build_object('pid', pid, 'since', concat(backend_xid, ' ', xact_start))), '[]')
+  from pg_stat_activity where wait_event_type = 'IPC' and wait_event = 'SyncRep'
+) as "waiters"`
 
-const Waiters = Schema.Array(Schema.Struct({ pid: Schema.Int, since: Schema.NullOr(Schema.String) }))
-
-type Waiter = (typeof Waiters.Type)[number]
+const Waiter = Schema.Struct({ pid: Schema.Int, since: Schema.String })
+type Waiter = typeof Waiter.Type
+const Waiting = Schema.Struct({ rule: Schema.String, waiters: Schema.Array(Waiter) })
 
 const isSame = (one: Waiter, other: Waiter): boolean => one.pid === other.pid && one.since === other.since
+
+const silence = (error: { readonly _tag: string; readonly message: string }): SurvivorsWord => ({
+  word: "Silent",
+  detail: `primary: no answer (${error instanceof ConnectionError ? error.detail : error.message})`
+})
+
+// What a server says that runs and takes connections, where it would say the same of a later one.
+const isAnswer = (error: ConnectionError): boolean =>
+  error.reason === "Rejected" || isCrowded(error) || (error.reason === "Failed" && !/^(08|57|58)/.test(error.code))
+
+/** Too many connections, or the last ones reserved. */
+const isCrowded = ({ code }: ConnectionError): boolean => code === "53300"
 
 /** One connection of the writer. `isBusy` from the moment it is taken until its write is answered. */
 interface Slot {
@@ -86,18 +162,25 @@ interface Slot {
 
 interface Writer {
   readonly write: (endpoint: string) => Effect.Effect<ProbeOutcome>
-  readonly warm: (endpoint: string) => Effect.Effect<void>
+  /** Opens a connection for the first write; the error of one that was not made, else null. */
+  readonly warm: (endpoint: string) => Effect.Effect<ConnectionError | null>
+  /** The servers' processes whose writes are unanswered. */
+  readonly unanswered: () => ReadonlyArray<number>
   /** What the writes themselves say, where no commit waits on a standby. */
   readonly word: Effect.Effect<SurvivorsWord>
 }
 
 const writer = Effect.fnUntraced(function* (
-  settings: (address: string) => ConnectionSettings
+  settings: (address: string) => ConnectionSettings,
+  first: string,
+  side: Session
 ): Effect.fn.Return<Writer, never, Scope.Scope> {
   const slots: Array<Slot> = []
   let acknowledgedAt = 0
   const exchanges = yield* Scope.make()
-  yield* Effect.addFinalizer((exit) => Effect.andThen(closeAll(slots, settings), Scope.close(exchanges, exit)))
+  yield* Effect.addFinalizer((exit) =>
+    Effect.andThen(closeAll(slots, settings, first, side), Scope.close(exchanges, exit))
+  )
 
   const take = (endpoint: string): Slot | null => {
     const dead = slots.filter((slot) => !slot.isBusy && slot.connection?.isOpen() !== true)
@@ -122,16 +205,12 @@ const writer = Effect.fnUntraced(function* (
     })
   // The exchange goes on alone when its waiter leaves, so that a connection is used again only once its write was
   // answered. Nothing may come between taking a slot and starting what gives it back.
-  const exchange = (
-    endpoint: string,
-    use: (slot: Slot) => Effect.Effect<ProbeOutcome>,
-    none: () => ProbeOutcome
-  ): Effect.Effect<ProbeOutcome> =>
+  const exchange = <A>(endpoint: string, use: (slot: Slot) => Effect.Effect<A>, none: () => A): Effect.Effect<A> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const slot = take(endpoint)
         if (slot === null) return none()
-        const answer = yield* Deferred.make<ProbeOutcome>()
+        const answer = yield* Deferred.make<A>()
         yield* use(slot).pipe(Effect.ensuring(release(slot)), Deferred.into(answer), Effect.forkIn(exchanges))
         return yield* Effect.onInterrupt(restore(Deferred.await(answer)), () =>
           Effect.sync(() => {
@@ -154,13 +233,13 @@ const writer = Effect.fnUntraced(function* (
   return {
     write: (endpoint) => exchange(endpoint, writeOn, () => unknown(`${slots.length} writes still unanswered`)),
     warm: (endpoint) =>
-      Effect.asVoid(
-        exchange(
-          endpoint,
-          (slot) => Effect.match(connect(slot, settings), { onFailure: outcomeOf, onSuccess: () => unknown("") }),
-          () => unknown("")
-        )
+      exchange<ConnectionError | null>(
+        endpoint,
+        (slot) => Effect.match(connect(slot, settings), { onFailure: (error) => error, onSuccess: () => null }),
+        () => null
       ),
+    unanswered: () =>
+      slots.flatMap((slot) => (slot.isBusy && slot.connection !== null ? [slot.connection.backend] : [])),
     word: Effect.gen(function* (): Effect.fn.Return<SurvivorsWord> {
       const unanswered = slots.filter((slot) => slot.isBusy).length
       if (unanswered > 0)
@@ -177,20 +256,17 @@ const unknown = (detail: string): ProbeOutcome => ProbeOutcome.cases.Unknown.mak
 const connect = (
   slot: Slot,
   settings: (address: string) => ConnectionSettings
-): Effect.Effect<
-  Connection,
-  ConnectionError | { readonly reason: "TimedOut"; readonly code: ""; readonly detail: string }
-> =>
+): Effect.Effect<Connection, ConnectionError> =>
   Effect.gen(function* () {
     if (slot.connection?.isOpen() === true) return slot.connection
-    const connection = yield* Effect.timeoutOrElse(open(settings(slot.endpoint)), {
+    slot.connection = yield* Effect.timeoutOrElse(open(settings(slot.endpoint)), {
       duration: connectTimeout,
       orElse: () =>
-        Effect.fail({ reason: "TimedOut", code: "", detail: `no connection within ${connectTimeout} ms` } as const)
+        Effect.fail(
+          new ConnectionError({ reason: "TimedOut", code: "", detail: `no connection within ${connectTimeout} ms` })
+        )
     })
-    yield* Effect.onError(connection.query(prepare), () => Effect.sync(connection.destroy))
-    slot.connection = connection
-    return connection
+    return slot.connection
   })
 
 // A statement that the server turned down wrote nothing. Shutdown, lost resources and internal errors may come after the
@@ -200,23 +276,27 @@ const outcomeOf = ({ code, detail, reason }: Pick<ConnectionError, "code" | "det
     ? ProbeOutcome.cases.Refused.make({ detail: `${code}: ${detail}` })
     : unknown(code === "" ? detail : `${code}: ${detail}`)
 
+// The connection that asks is there already; where the server has no room for another, it is the one that can end them.
 const closeAll = Effect.fnUntraced(function* (
   slots: ReadonlyArray<Slot>,
-  settings: (address: string) => ConnectionSettings
+  settings: (address: string) => ConnectionSettings,
+  first: string,
+  held: Session
 ) {
   for (const endpoint of new Set(slots.map((slot) => slot.endpoint))) {
     const hung = slots.flatMap((slot) =>
       slot.endpoint === endpoint && slot.isBusy && slot.connection !== null ? [slot.connection.backend] : []
     )
     if (hung.length === 0) continue
-    yield* open({ ...settings(endpoint), applicationName: "inquorate-close" }).pipe(
-      Effect.flatMap((side) =>
-        Effect.ensuring(side.query(terminate, [hung, settings(endpoint).applicationName]), Effect.sync(side.destroy))
-      ),
-      Effect.interruptible,
-      Effect.timeoutOption(closeTimeout),
-      Effect.ignore
+    const { applicationName } = settings(endpoint)
+    const end = (side: Connection) =>
+      Effect.andThen(side.query(asOurselves), side.query(terminate, [hung, applicationName]))
+    const anew = Effect.flatMap(open({ ...settings(endpoint), applicationName: "inquorate-close" }), (side) =>
+      Effect.ensuring(end(side), Effect.sync(side.destroy))
     )
+    const side = endpoint === first ? held.connection() : undefined
+    const ended = side === undefined ? anew : Effect.catch(end(side), () => anew)
+    yield* Effect.ignore(Effect.timeoutOption(Effect.interruptible(ended), closeTimeout))
   }
   for (const slot of slots) slot.connection?.destroy()
 })

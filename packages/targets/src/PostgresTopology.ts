@@ -1,59 +1,20 @@
 /**
  * From what the members of a PostgreSQL cluster answered to the topology of its one group. A standby counts as up only
- * if it streams, its replies are fresh, and it answered a query itself just now: the primary goes on showing a stopped
- * standby as `streaming` for a minute. What is known once is kept while the primary does not answer.
+ * if it streams and its replies are fresh, and not while it is reached and says nothing: the primary goes on showing a
+ * stopped standby as `streaming` for a minute. One that lets us not in is up by its primary's word. What is known once
+ * is kept while the primary does not answer.
  */
 import * as Guid from "@inquorate/core/Guid"
 import { TargetError } from "@inquorate/core/Target"
 import type { Cuttable, Member, ProcessRef, Role, Topology } from "@inquorate/core/Topology"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type { ConnectionError } from "./PostgresConnection.ts"
+import type { Answer, StandbySeen } from "./PostgresQuestion.ts"
+import * as PostgresRule from "./PostgresRule.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 
 /** The name of the one group that a PostgreSQL cluster has. */
 export const group = "quorum"
-
-/** What is asked of every member; works on primary and standby. Positions in the log are bytes since its beginning. */
-export const question = `
-select pg_is_in_recovery() as "inRecovery",
-  current_setting('synchronous_standby_names') as "standbyNames",
-  (select system_identifier::text from pg_control_system()) as "systemIdentifier",
-  pg_postmaster_start_time()::text as "startedAt",
-  case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') else '' end as "dataDirectory",
-  (extract(epoch from clock_timestamp()) * 1000)::float8 as "now",
-  (extract(epoch from current_setting('wal_receiver_status_interval')::interval) * 1000)::float8 as "statusInterval",
-  case when pg_is_in_recovery() then null else (pg_current_wal_flush_lsn() - '0/0')::float8 end as "flushed",
-  (select coalesce(json_agg(json_build_object(
-    'name', application_name,
-    'state', state,
-    'flushed', (flush_lsn - '0/0')::float8,
-    'repliedAt', (extract(epoch from reply_time) * 1000)::float8
-  )), '[]') from pg_stat_replication) as "standbys"`
-
-/** One standby as the primary sees it; all but the name is null for a user who may not read it. */
-const StandbySeen = Schema.Struct({
-  name: Schema.NullOr(Schema.String),
-  state: Schema.NullOr(Schema.String),
-  flushed: Schema.NullOr(Schema.Finite),
-  /** By the standby's own clock. */
-  repliedAt: Schema.NullOr(Schema.Finite)
-})
-
-/** One member's answer to the question; times in milliseconds, `now` by its own clock. */
-export const Answer = Schema.Struct({
-  inRecovery: Schema.Boolean,
-  standbyNames: Schema.String,
-  systemIdentifier: Schema.String,
-  startedAt: Schema.String,
-  dataDirectory: Schema.String,
-  now: Schema.Finite,
-  statusInterval: Schema.Finite,
-  flushed: Schema.NullOr(Schema.Finite),
-  standbys: Schema.Array(StandbySeen)
-})
-/** One member's answer to the question. */
-export type Answer = typeof Answer.Type
 
 /** A member as configured, with what became of asking it. */
 export interface Asked {
@@ -63,15 +24,17 @@ export interface Asked {
   readonly answer: Result.Result<Answer, ConnectionError>
   readonly process: ProcessRef | null
   readonly processProblem: string
+  /** True where it did not answer and its host says that its process is stopped. */
+  readonly isStopped: boolean
 }
 
 /** What outlives a primary that does not answer. */
-export interface Known {
+export interface Known extends PostgresRule.Rule {
   readonly systemIdentifier: string
   readonly primary: string
-  readonly needed: number
-  readonly standbys: ReadonlyArray<string>
-  readonly rule: string
+  readonly connections: string
+  readonly warnings: ReadonlyArray<string>
+  readonly obstacles: ReadonlyArray<string>
 }
 
 /** What the answers say, or what was known before where the primary gave none. */
@@ -85,19 +48,25 @@ export const interpret = (
   )
   const fail = (endpoint: string, reason: TargetError["reason"], detail: string) =>
     Result.fail(new TargetError({ cluster, endpoint, reason, detail }))
-  for (const { address, answer } of asked) {
-    if (Result.isFailure(answer) && answer.failure.reason === "Rejected") {
-      return fail(address, "Misconfigured", answer.failure.detail)
-    }
-    if (Result.isFailure(answer) && answer.failure.reason === "Failed" && !isPassing(answer.failure.code)) {
-      return fail(address, "Unsupported", answer.failure.detail)
-    }
+  const [primary, second] = answered.filter(({ inRecovery }) => !inRecovery)
+  // A member that lets us not in is a mistake of the configuration where it may be the primary; a standby is told as down,
+  // or as one that acknowledges all the same, by the primary's word.
+  for (const { address, answer, name } of primary === undefined ? asked : []) {
+    if (Result.isSuccess(answer) || (before !== null && before.primary !== name)) continue
+    const { code, detail, reason } = answer.failure
+    if (reason === "Rejected") return fail(address, "Misconfigured", detail)
+    if (reason === "Failed" && !isPassing(code)) return fail(address, "Unsupported", failedQuestion(answer.failure))
   }
   const other = answered.find(({ systemIdentifier }) => systemIdentifier !== answered[0]!.systemIdentifier)
   if (other !== undefined) {
     return fail(other.address, "Misconfigured", `${other.name} is not of the same cluster as ${answered[0]!.name}`)
   }
-  const [primary, second] = answered.filter(({ inRecovery }) => !inRecovery)
+  for (const [index, one] of answered.entries()) {
+    const same = answered.slice(index + 1).find((each) => isSameServer(one, each))
+    if (same === undefined) continue
+    const detail = `${one.name} and ${same.name} are one and the same server, reached at ${one.address} and ${same.address}`
+    return fail(same.address, "Misconfigured", `${detail}: give each member the address of a server of its own`)
+  }
   if (second !== undefined) {
     return fail(
       second.address,
@@ -105,11 +74,21 @@ export const interpret = (
       `${primary!.name} and ${second.name} both say that they are the primary`
     )
   }
-  if (primary !== undefined)
-    return Result.mapError(
-      readRule(asked, primary),
-      ([reason, detail]) => new TargetError({ cluster, endpoint: primary.address, reason, detail })
-    )
+  if (primary !== undefined) {
+    const { address, name, systemIdentifier } = primary
+    const names = asked.map((each) => each.name)
+    return Result.mapBoth(PostgresRule.read(names, name, primary), {
+      onFailure: ([reason, detail]) => new TargetError({ cluster, endpoint: address, reason, detail }),
+      onSuccess: (rule): Known => ({
+        ...rule,
+        systemIdentifier,
+        primary: name,
+        connections: PostgresRule.connectionsInWords(primary.connections),
+        warnings: PostgresRule.warnings(primary),
+        obstacles: PostgresRule.obstacles(name, primary, rule)
+      })
+    })
+  }
   if (before !== null) return Result.succeed(before)
   const silent = asked.filter(({ answer }) => Result.isFailure(answer))
   const causes = silent.map(({ answer, name }) => (Result.isFailure(answer) ? `${name}: ${answer.failure.detail}` : ""))
@@ -121,7 +100,11 @@ export const interpret = (
 /** The topology from what is known and what was answered now. */
 export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Known, observedAt: number): Topology => {
   const primary = asked.find(({ name }) => name === known.primary)
-  const primaryAnswer = primary === undefined || Result.isFailure(primary.answer) ? null : primary.answer.success
+  const seen: Primary = {
+    name: known.primary,
+    answer: primary === undefined || Result.isFailure(primary.answer) ? null : primary.answer.success
+  }
+  const warnings = [...known.warnings, ...behindInApplying(asked, known, seen)]
   return {
     cluster,
     system: "postgres",
@@ -130,12 +113,24 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     observedAt,
     needed: known.needed,
     rule: known.rule,
-    members: asked.map(({ address, answer, name, node, process, processProblem }): Member => {
+    ...(warnings.length === 0 ? {} : { warnings }),
+    ...(known.obstacles.length === 0 ? {} : { unfit: known.obstacles }),
+    members: asked.map((member): Member => {
+      const { address, name, node, process, processProblem } = member
       const [role, counts, cuttable] = partOf(name, known)
-      const up =
-        Result.isSuccess(answer) &&
-        (name === known.primary ? !answer.success.inRecovery : streams(name, answer.success, primaryAnswer))
-      return { name, node, address, role, counts, up, cuttable, process, processProblem }
+      const downBecause = reasonDown(member, seen)
+      return {
+        name,
+        node,
+        address,
+        role,
+        counts,
+        up: downBecause === null,
+        ...(downBecause === null ? {} : { downBecause }),
+        cuttable,
+        process,
+        processProblem
+      }
     })
   }
 }
@@ -145,6 +140,15 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
 // Shutting down, starting up, too busy: such a member is down, but nothing is wrong with the configuration.
 const isPassing = (code: string): boolean => /^(08|53|57|58)/.test(code)
 
+const failedQuestion = ({ code, detail }: ConnectionError): string =>
+  code === "42501" ? `${detail} (${code}): grant our user pg_monitor, and execute on what its message names` : detail
+
+const isSameServer = (one: Answer, other: Answer): boolean =>
+  one.startedAt === other.startedAt &&
+  one.inRecovery === other.inRecovery &&
+  one.dataDirectory === other.dataDirectory &&
+  JSON.stringify(one.receiver) === JSON.stringify(other.receiver)
+
 const partOf = (name: string, { primary, standbys }: Known): readonly [Role, boolean, Cuttable] =>
   name === primary
     ? ["Primary", false, "OnlyInAllReplicas"]
@@ -152,71 +156,91 @@ const partOf = (name: string, { primary, standbys }: Known): readonly [Role, boo
       ? ["ActiveSecondary", true, "Always"]
       : ["IdleSecondary", false, "Never"]
 
-type Problem = readonly [reason: TargetError["reason"], detail: string]
-
-const readRule = (
-  asked: ReadonlyArray<Asked>,
-  { name: primary, standbyNames, standbys, systemIdentifier }: Answer & { readonly name: string }
-): Result.Result<Known, Problem> => {
-  const parsed = SynchronousStandbyNames.parse(standbyNames)
-  const all = asked.filter(({ name }) => name !== primary).map(({ name }) => name)
-  const advice = `set synchronous_standby_names to ANY ${Math.floor(asked.length / 2)} (${all.join(", ")})`
-  if (Result.isFailure(parsed)) {
-    return Result.fail(["Misconfigured", `synchronous_standby_names cannot be read: ${parsed.failure}`])
-  }
-  const rule = parsed.success
-  if (rule._tag === "Off") {
-    return Result.fail([
-      "Misconfigured",
-      `synchronous_standby_names is empty, so commits wait for no quorum: ${advice}`
-    ])
-  }
-  if (rule._tag === "First") {
-    const words = `"${standbyNames}" waits for the first standbys of a list, which is no quorum`
-    return Result.fail(["Unsupported", `${words}: ${advice}`])
-  }
-  if (rule.standbys.includes("*")) {
-    return Result.fail([
-      "Unsupported",
-      `"${standbyNames}" lets any standby count, so nobody can say which do: ${advice}`
-    ])
-  }
-  const stranger = rule.standbys.find(
-    (standby) => !asked.some(({ name }) => SynchronousStandbyNames.sameName(name, standby))
-  )
-  if (stranger !== undefined) {
-    return Result.fail([
-      "Misconfigured",
-      `synchronous_standby_names lists ${stranger}, but no member of that name (its application_name) is configured`
-    ])
-  }
-  if (standbys.some(({ state }) => state === null)) {
-    return Result.fail(["Misconfigured", "the user may not read pg_stat_replication: grant it pg_monitor"])
-  }
-  return Result.succeed({
-    systemIdentifier,
-    primary,
-    needed: rule.needed,
-    // A primary that stands in its own list never acknowledges itself.
-    standbys: rule.standbys.filter((standby) => !SynchronousStandbyNames.sameName(standby, primary)),
-    rule: SynchronousStandbyNames.print(rule)
-  })
+/** The primary by its name, and what it answered now. */
+interface Primary {
+  readonly name: string
+  readonly answer: Answer | null
 }
 
 /** A standby has this long to acknowledge what the primary has flushed, in milliseconds. */
 const lagAllowed = 2000
 
-// While its primary does not answer, a standby is as up as can be known if it answers itself.
-const streams = (name: string, standby: Answer, primary: Answer | null): boolean => {
-  if (!standby.inRecovery) return false
-  if (primary === null) return true
-  return primary.standbys.some((seen) => {
-    if (seen.name === null || !SynchronousStandbyNames.sameName(seen.name, name)) return false
-    if (seen.state !== "streaming" || seen.repliedAt === null) return false
-    // Both moments are by the standby's own clock. An idle standby replies once in its interval, 10 s by default.
-    const age = standby.now - seen.repliedAt
-    if (age <= lagAllowed) return true
-    const isIdle = seen.flushed !== null && primary.flushed !== null && seen.flushed >= primary.flushed
-    return isIdle && (standby.statusInterval === 0 || age <= 2 * standby.statusInterval + lagAllowed)
+// Null for a member that is up: the primary while it takes questions, a standby while it acknowledges.
+const reasonDown = (member: Asked, primary: Primary): string | null => {
+  const { answer, name } = member
+  if (name === primary.name) {
+    if (Result.isFailure(answer)) return silenceOf(member, answer.failure)
+    return answer.success.inRecovery ? "is a standby now, and nobody says that it is the primary" : null
+  }
+  // While its primary does not answer, a standby is as up as can be known if it answers itself.
+  if (primary.answer === null) return Result.isFailure(answer) ? silenceOf(member, answer.failure) : null
+  if (Result.isFailure(answer) && isSilent(answer.failure)) return silenceOf(member, answer.failure)
+  const connections = primary.answer.standbys.filter(
+    (seen) => seen.name !== null && SynchronousStandbyNames.sameName(seen.name, name)
+  )
+  const streams = connections.filter(({ state }) => state === "streaming")
+  if (streams.length === 0) return notStreaming(member, primary.name, connections[0]?.state ?? null)
+  const own = Result.isSuccess(answer) ? answer.success : null
+  if (own?.inRecovery === false) return "is no standby"
+  if (streams.some((seen) => isFresh(seen, own, primary.answer!))) return null
+  const oldest = streams.map(({ repliedAt }) => (own ?? primary.answer!).now - (repliedAt ?? 0))
+  const words = `streams from ${primary.name} but has acknowledged nothing for ${(Math.min(...oldest) / 1000).toFixed(1)} s`
+  return own === null
+    ? `${words} by ${primary.name}'s clock, and ${silenceOf(member, (answer as Failed).failure)}`
+    : words
+}
+
+type Failed = Result.Failure<Answer, ConnectionError>
+
+// A server that the network reaches and that says nothing stands still. One that says no, or that our own network does not
+// reach, may acknowledge to its primary all the same.
+const isSilent = ({ code, reason }: ConnectionError): boolean =>
+  reason === "Lost" || (reason === "TimedOut" && code !== "ETIMEDOUT")
+
+const silenceOf = ({ address, isStopped, process }: Asked, { code, detail, reason }: ConnectionError): string => {
+  if (isStopped) return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
+  if (code === "ECONNREFUSED" || code === "ENOENT") return `refuses connections at ${address}`
+  if (reason === "TimedOut" || reason === "Lost") return `takes no queries: ${detail}`
+  if (reason === "Unreachable" && !/^\d/.test(code)) return `cannot be reached: ${detail}`
+  return `takes no queries of ours: ${detail}`
+}
+
+const notStreaming = (member: Asked, primary: string, state: string | null): string => {
+  const { answer } = member
+  if (state !== null) return `does not stream from ${primary} yet: it is in state ${state}`
+  const words = `is not streaming from ${primary}`
+  if (Result.isFailure(answer)) return `${words}, and ${silenceOf(member, answer.failure)}`
+  const { receiver } = answer.success
+  if (receiver?.status === "streaming") {
+    return `${words} under its name: it streams from ${receiver.from}; compare its application_name, or its upstream`
+  }
+  return receiver === null || receiver.status === null
+    ? `${words}: its receiver does not run`
+    : `${words}: its receiver of ${receiver.from} is in state ${receiver.status}`
+}
+
+// Both moments are by the standby's own clock where it answers, else as the primary's clock has it. An idle standby
+// replies once in its interval, 10 s by default.
+const isFresh = ({ flushed, repliedAt }: StandbySeen, standby: Answer | null, primary: Answer): boolean => {
+  if (repliedAt === null) return false
+  const { now, statusInterval } = standby ?? primary
+  const age = now - repliedAt
+  if (age <= lagAllowed) return true
+  const isIdle = flushed !== null && primary.flushed !== null && flushed >= primary.flushed
+  return isIdle && (statusInterval === 0 || age <= 2 * statusInterval + lagAllowed)
+}
+
+// A commit that waits until it is applied waits for such a standby though the quorum is there.
+const behindInApplying = (asked: ReadonlyArray<Asked>, known: Known, primary: Primary): ReadonlyArray<string> => {
+  if (primary.answer?.commits.some(({ value }) => value === "remote_apply") !== true) return []
+  return asked.flatMap(({ answer, name }) => {
+    if (Result.isFailure(answer) || partOf(name, known)[0] !== "ActiveSecondary") return []
+    const { applyDelay, replayPaused } = answer.success
+    const why = replayPaused ? "its replay is paused" : applyDelay > 0 ? "recovery_min_apply_delay is set" : null
+    return why === null
+      ? []
+      : [
+          `${name} applies late (${why}), and sessions with synchronous_commit = remote_apply wait for that, with or without a loss`
+        ]
   })
 }

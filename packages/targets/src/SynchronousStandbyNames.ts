@@ -32,7 +32,11 @@ export const parse = (text: string): Result.Result<StandbyRule, string> => {
 
 /** The rule in PostgreSQL's own words. */
 export const print = (rule: StandbyRule): string =>
-  rule._tag === "Off" ? "" : `${rule._tag.toUpperCase()} ${rule.needed} (${rule.standbys.map(printName).join(", ")})`
+  rule._tag === "Off" ? "" : `${rule._tag.toUpperCase()} ${rule.needed} (${rule.standbys.map(quoteName).join(", ")})`
+
+/** A name as it stands in the list, or as a role's in SQL; in double quotes wherever it could be read as something else. */
+export const quoteName = (name: string): string =>
+  /^[a-z_][a-z0-9_]*$/.test(name) && !/^(any|first)$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
 
 /** True where two standby names are the same to PostgreSQL. */
 export const sameName = (one: string, other: string): boolean => lower(one) === lower(other)
@@ -88,8 +92,5 @@ const names = (tokens: ReadonlyArray<Token>): Result.Result<ReadonlyArray<string
   }
   return tokens.length % 2 === 1 ? Result.succeed(found) : Result.fail("the list of standbys ends too early")
 }
-
-const printName = (name: string): string =>
-  /^[A-Za-z_][\w$]*$/.test(name) && !/^(any|first)$/i.test(name) ? name : `"${name.replaceAll('"', '""')}"`
 
 const lower = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())

@@ -1,0 +1,156 @@
+/**
+ * How the worker logs in to the members of a PostgreSQL cluster: what the configuration says, completed from libpq's service
+ * file where one is named. Everything that lives in files is read again for each connection; that it can be read at all is
+ * checked once, when the cluster is opened.
+ */
+import { TargetError } from "@inquorate/core/Target"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as fs from "node:fs"
+import type { PostgresMember, PostgresSettings } from "./Postgres.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
+import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
+import * as PostgresService from "./PostgresService.ts"
+import type { TlsMode, TlsSettings } from "./PostgresTls.ts"
+
+/** A member with its first address. */
+export interface Member {
+  readonly name: string
+  readonly address: string
+  readonly host?: string
+  readonly dataDirectory?: string
+  readonly connection: (applicationName: string) => ConnectionSettings
+}
+
+/** The members of a cluster, and how to connect to any address, theirs or another. */
+export interface Logins {
+  readonly members: readonly [Member, ...ReadonlyArray<Member>]
+  readonly to: (address: string, applicationName: string) => ConnectionSettings
+}
+
+/** Fails where a secret or a service that the settings name is not there. */
+export const make = Effect.fnUntraced(function* (
+  cluster: string,
+  settings: PostgresSettings
+): Effect.fn.Return<Logins, TargetError> {
+  const misconfigured = (detail: string) => new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
+  const attempt = <A>(read: () => A): Effect.Effect<A, TargetError> =>
+    Effect.try({ try: read, catch: (cause) => misconfigured((cause as Error).message) })
+  const secret = yield* secretOf(settings.password, misconfigured)
+  const loginOf = (member: PostgresMember) => () => read(settings, member, secret)
+  const memberOf = (member: PostgresMember): Effect.Effect<Member, TargetError> =>
+    Effect.map(attempt(loginOf(member)), ({ endpoints }) => {
+      const address = PostgresAddress.print(endpoints[0])
+      const connection = (applicationName: string) => ({ address, applicationName, login: loginOf(member) })
+      const { address: _, service: __, ...own } = member
+      return { ...own, address, connection }
+    })
+  // A password is asked for by few servers, but one that is configured is there.
+  if (settings.password !== undefined && !isPassfile(settings.password)) yield* attempt(secret)
+  const [first, ...rest] = settings.members
+  const members = [yield* memberOf(first), ...(yield* Effect.forEach(rest, memberOf))] as const
+  return {
+    members,
+    to: (address, applicationName) =>
+      members.find((member) => member.address === address)?.connection(applicationName) ?? {
+        address,
+        applicationName,
+        login: loginOf({ name: address, address })
+      }
+  }
+})
+
+// --- internal ---
+
+type Password = NonNullable<PostgresSettings["password"]>
+
+const isPassfile = (password: Password): password is { readonly passfile: string } =>
+  !Redacted.isRedacted(password) && "passfile" in password
+
+// What an environment variable holds cannot change; a file is read each time.
+const secretOf = (
+  password: Password | undefined,
+  misconfigured: (detail: string) => TargetError
+): Effect.Effect<() => Redacted.Redacted | null, TargetError> => {
+  if (password === undefined || isPassfile(password)) return Effect.succeed(() => null)
+  if (Redacted.isRedacted(password)) return Effect.succeed(() => password)
+  if ("file" in password) return Effect.succeed(() => readSecret(password.file))
+  return Effect.mapBoth(Config.Redacted(password.env), {
+    onSuccess: (value) => () => value,
+    onFailure: () => misconfigured(`the environment variable ${password.env} of the password is not set`)
+  })
+}
+
+const readSecret = (file: string): Redacted.Redacted => {
+  try {
+    return Redacted.make(fs.readFileSync(file, "utf8").replace(/\r?\n$/, ""))
+  } catch (cause) {
+    throw new Error(`the password's file cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}
+
+const read = (settings: PostgresSettings, member: PostgresMember, secret: () => Redacted.Redacted | null): Login => {
+  const service = new Map([...parametersOf(settings.service), ...parametersOf(member.service)])
+  const user = settings.user ?? service.get("user")
+  const database = settings.database ?? service.get("dbname") ?? user
+  if (user === undefined || database === undefined)
+    throw new Error("neither the configuration nor the service names a user")
+  const passfile =
+    settings.password === undefined
+      ? service.get("passfile")
+      : isPassfile(settings.password)
+        ? settings.password.passfile
+        : undefined
+  const own = settings.password === undefined ? service.get("password") : undefined
+  return {
+    endpoints: endpointsOf(member, service),
+    user,
+    database,
+    tls: settings.tls ?? tlsOf(service),
+    password: (endpoint) => {
+      if (own !== undefined) return Redacted.make(own)
+      if (passfile === undefined) return secret()
+      const found = PostgresService.password(passfile, { ...endpoint, database, user })
+      return found === null ? null : Redacted.make(found)
+    }
+  }
+}
+
+const parametersOf = (service: PostgresMember["service"]): PostgresService.Parameters =>
+  service === undefined
+    ? new Map()
+    : typeof service === "string"
+      ? PostgresService.read(service, PostgresService.usualFiles(process.env))
+      : PostgresService.read(service.name, [service.file])
+
+// A service may name several hosts and as many ports, or one port for all, in lists with commas.
+const endpointsOf = ({ address, name }: PostgresMember, service: PostgresService.Parameters): Login["endpoints"] => {
+  if (address !== undefined) {
+    const [first, ...rest] = PostgresAddress.all(address)
+    return [PostgresAddress.endpoint(first), ...rest.map(PostgresAddress.endpoint)]
+  }
+  const hosts = (service.get("hostaddr") ?? service.get("host") ?? "").split(",")
+  const ports = (service.get("port") ?? String(PostgresAddress.defaultPort)).split(",")
+  const [first, ...rest] = hosts.map((host, index) => ({
+    host: host.trim(),
+    port: Number(ports.length === 1 ? ports[0] : ports[index]) || PostgresAddress.defaultPort
+  }))
+  if (first === undefined || first.host === "") throw new Error(`the service of ${name} names no host`)
+  return [first, ...rest]
+}
+
+const modes: ReadonlyArray<string> = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+const tlsOf = (service: PostgresService.Parameters): TlsSettings => {
+  const mode = service.get("sslmode")
+  if (mode !== undefined && !modes.includes(mode))
+    throw new Error(`the service's sslmode "${mode}" is none of ${modes.join(", ")}`)
+  const [ca, certificate, key] = ["sslrootcert", "sslcert", "sslkey"].map((name) => service.get(name))
+  // A service without a mode has libpq's own default, also where it names authorities.
+  return {
+    mode: (mode ?? "prefer") as TlsMode,
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined || key === undefined ? {} : { certificate, key })
+  }
+}
