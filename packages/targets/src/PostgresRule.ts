@@ -31,11 +31,11 @@ export const read = (members: ReadonlyArray<string>, primary: string, answer: An
     return Result.fail(["Misconfigured", `${words}: ${advice}`])
   }
   if (rule._tag === "First") {
-    const words = `"${standbyNames}" waits for the first standbys of a list, which is no quorum`
+    const words = `'${standbyNames}' waits for the first standbys of a list, which is no quorum`
     return Result.fail(["Unsupported", `${words}: ${advice}`])
   }
   if (rule.standbys.includes("*")) {
-    const words = `"${standbyNames}" lets any standby count, so nobody can say which do`
+    const words = `'${standbyNames}' lets any standby count, so nobody can say which do`
     return Result.fail(["Unsupported", `${words}: ${advice}`])
   }
   const stranger = rule.standbys.find(

@@ -33,7 +33,7 @@ describe("a PostgreSQL server that never stops", () => {
     it.live(`with ${endless} is told of in few words`, () =>
       Effect.gen(function* () {
         const port = yield* EndlessPostgres.serve(endless)
-        const settings = yield* Schema.decodeUnknownEffect(PostgresSettings)({
+        const settings = yield* Schema.decodeEffect(PostgresSettings)({
           user: "inquorate",
           database: "orders",
           members: [{ name: "p", address: `127.0.0.1:${port}` }]

@@ -1,0 +1,767 @@
+/**
+ * PostgreSQL as people have it: roles with settings of their own, servers without a free connection, standbys under one
+ * name, TLS in every mode, sockets, service files and secrets that change. Against the servers of a lab.
+ */
+import * as LocalHost from "@inquorate/injectors/LocalHost"
+import * as Lab from "@inquorate/lab/Lab"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import * as PostgresBinaries from "@inquorate/lab/PostgresBinaries"
+import * as ProcessTree from "@inquorate/lab/ProcessTree"
+import type { Target, TargetError } from "@inquorate/core/Target"
+import { health, type Topology } from "@inquorate/core/Topology"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as childProcess from "node:child_process"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Client } from "pg"
+import { postgres, PostgresSettings } from "../src/Postgres.ts"
+
+const noBinaries = PostgresBinaries.find(PostgresBinaries.usualSearch(null)) === undefined
+const noOpenssl = childProcess.spawnSync("openssl", ["version"]).status !== 0
+
+const state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-outside-"))
+process.env["INQUORATE_LAB_STATE"] = state
+let lab: LabRecord
+
+type Settings = typeof PostgresSettings.Encoded
+
+const hosts = new Map([["local", LocalHost.make("local")]])
+
+const labSettings = (): Settings => {
+  const {
+    kill: _,
+    system: __,
+    ...settings
+  } = lab.configuration as Settings & { readonly system: string; readonly kill: unknown }
+  return settings
+}
+
+const as = (user: string, change: Partial<Settings> = {}): Settings => ({
+  ...labSettings(),
+  user,
+  password: user,
+  ...change
+})
+
+const open = (settings: Settings): Effect.Effect<Target, TargetError, Scope.Scope> =>
+  Effect.flatMap(Effect.orDie(Schema.decodeUnknownEffect(PostgresSettings)(settings)), (decoded) =>
+    postgres.make("orders", decoded, hosts)
+  )
+
+const connected = async (member: number): Promise<Client> => {
+  const [host, port] = lab.members[member]!.address.split(":")
+  const password = fs.readFileSync(path.join(state, "outside", "password"), "utf8").trim()
+  const client = new Client({ host, port: Number(port), user: "postgres", database: "postgres", password })
+  client.on("error", () => {})
+  await client.connect()
+  await client.query("set synchronous_commit = local")
+  return client
+}
+
+const sql = (statements: ReadonlyArray<string>, member = 0) =>
+  Effect.promise(async () => {
+    const client = await connected(member)
+    try {
+      let rows: ReadonlyArray<Record<string, unknown>> = []
+      for (const statement of statements) rows = (await client.query<Record<string, unknown>>(statement)).rows
+      return rows
+    } finally {
+      await client.end()
+    }
+  })
+
+/** Repeats a look at the world, not a sleep, until it shows what is expected. */
+const eventually = <A>(look: Effect.Effect<A>, until: (value: A) => boolean): Effect.Effect<A> =>
+  Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(50) }), {
+    duration: 20_000,
+    orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
+  })
+
+const seen = (target: Target): Effect.Effect<Topology | null> =>
+  Effect.map(Effect.result(target.discover), (found) => (Result.isSuccess(found) ? found.success[0]! : null))
+
+const healthy = (target: Target) => eventually(seen(target), (found) => found !== null && health(found) === "Healthy")
+
+const errorOf = (settings: Settings): Effect.Effect<TargetError> =>
+  Effect.scoped(Effect.flatMap(open(settings), (target) => target.discover)).pipe(
+    Effect.flip,
+    Effect.mapError((topologies) => new Error(`discovered ${JSON.stringify(topologies)}`)),
+    Effect.orDie
+  )
+
+/** Stops members until the scope ends or `resume` is run. */
+const pausing = Effect.gen(function* () {
+  const paused: Array<ProcessTree.ProcessEntry> = []
+  const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
+  yield* Effect.addFinalizer(() => resume)
+  const pause = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+    const roots = lab.members.filter(({ name }) => names.includes(name))
+    const stopAll = Effect.gen(function* () {
+      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, roots)
+      paused.push(...tree)
+      const running = tree.filter(({ state }) => state !== "T")
+      yield* ProcessTree.signal(running, "SIGSTOP")
+      return running.length
+    })
+    yield* Effect.repeat(stopAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
+  })
+  return { pause, resume }
+})
+
+/** A role with pg_monitor, told to all standbys before it is used; its password is its name. */
+const role = Effect.fnUntraced(function* (name: string, ...settings: ReadonlyArray<string>) {
+  yield* sql([
+    `create role ${name} login password '${name}' in role pg_monitor`,
+    ...settings.map((each) => `alter role ${name} ${each}`)
+  ])
+  const target = yield* open(as(name))
+  yield* healthy(target)
+  return target
+})
+
+const isRoot = process.getuid?.() === 0
+const skip = noBinaries || !isRoot
+
+beforeAll(async () => {
+  if (!skip) lab = await Effect.runPromise(Lab.up({ system: "postgres", name: "outside" }))
+}, 60_000)
+
+afterAll(async () => {
+  await Effect.runPromise(Lab.down("outside"))
+  fs.rmSync(state, { recursive: true, force: true })
+}, 60_000)
+
+describe.skipIf(skip)("a role with settings of its own", () => {
+  const settings = [
+    "set client_min_messages = error",
+    "set synchronous_commit = off",
+    "set statement_timeout = 40",
+    "set lock_timeout = 20",
+    "set idle_session_timeout = 300",
+    "set idle_in_transaction_session_timeout = 300",
+    "set default_transaction_read_only = on",
+    "set default_transaction_isolation = serializable",
+    "set default_transaction_deferrable = on",
+    "set search_path = mine, pg_catalog",
+    "set extra_float_digits = -15",
+    "set datestyle = 'SQL, DMY'",
+    "set timezone = 'Asia/Kathmandu'",
+    "set standard_conforming_strings = off"
+  ]
+
+  it.live("is asked and probed as if it had none, and a cancelled commit is no acknowledgement", () =>
+    Effect.gen(function* () {
+      yield* sql([
+        "create schema mine",
+        "grant usage on schema mine to public",
+        // What a search path in front of PostgreSQL's own could make of a question.
+        "create function mine.pg_is_in_recovery() returns boolean language sql as 'select true'",
+        "create function mine.pg_logical_emit_message(boolean, text, text) returns text language sql as 'select $2'"
+      ])
+      const target = yield* role("peculiar", ...settings)
+      const { pause, resume } = yield* pausing
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+      yield* pause(["s1", "s2"])
+      const hanging = yield* Effect.forkChild(probe.write(probe.endpoints[0]!))
+      yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
+      // Longer than every timeout that the role has.
+      yield* Effect.sleep(600)
+      assert.strictEqual((yield* probe.survivors).word, "QuorumLost")
+      yield* sql(["select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"])
+      const outcome = yield* Fiber.join(hanging)
+      yield* resume
+      assert.strictEqual(outcome._tag, "Unknown", JSON.stringify(outcome))
+      assert.include(JSON.stringify(outcome), "01000")
+      yield* healthy(target)
+    })
+  )
+
+  it.live("and PGOPTIONS in the worker's environment change nothing", () =>
+    Effect.gen(function* () {
+      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["PGOPTIONS"]))
+      process.env["PGOPTIONS"] = "-c client_min_messages=error -c default_transaction_read_only=on"
+      const target = yield* open(labSettings())
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+    })
+  )
+
+  it.live("that makes it another role is told of", () =>
+    Effect.gen(function* () {
+      yield* sql(["create role nobody_in_particular"])
+      yield* sql([
+        "create role masked login password 'masked' in role pg_monitor",
+        "grant nobody_in_particular to masked",
+        "alter role masked set role = nobody_in_particular"
+      ])
+      const error = yield* eventually(errorOf(as("masked")), ({ detail }) => !detail.includes("authentication"))
+      assert.include(error.detail, "makes it nobody_in_particular")
+    })
+  )
+
+  it.live("and no inheritance is told of", () =>
+    Effect.gen(function* () {
+      yield* sql(["create role alien login noinherit password 'alien' in role pg_monitor"])
+      const error = yield* eventually(errorOf(as("alien")), ({ detail }) => !detail.includes("authentication"))
+      assert.include(error.detail, "does not inherit")
+      assert.include(error.detail, "alter role alien inherit")
+    })
+  )
+})
+
+describe.skipIf(skip)("the proof of a loss", () => {
+  it.live("is refused before anything is stopped where the role may have too few connections", () =>
+    Effect.gen(function* () {
+      const target = yield* role("narrow", "connection limit 2")
+      const found = yield* healthy(target)
+      assert.include(found?.unfit?.join(), "1 of 2 connections of our role")
+      const refused = yield* Effect.flip(Effect.scoped(target.probe("quorum")))
+      assert.strictEqual(refused.reason, "Unfit")
+      assert.include(refused.detail, "53300")
+      assert.include(refused.detail, "of 2 connections")
+      yield* sql(["alter role narrow connection limit 3"])
+      yield* eventually(seen(target), (now) => now?.unfit === undefined)
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+    })
+  )
+
+  it.live("ends what hangs by the connection that it holds, where there is no room for another", () =>
+    Effect.gen(function* () {
+      const target = yield* role("held", "connection limit 3")
+      const { pause, resume } = yield* pausing
+      const mine = sql([
+        "select pid from pg_stat_activity where application_name like 'inquorate-probe-%' and usename = 'held'"
+      ])
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const probe = yield* target.probe("quorum")
+          yield* pause(["s1", "s2"])
+          assert.isTrue(Option.isNone(yield* Effect.timeoutOption(probe.write(probe.endpoints[0]!), 300)))
+          assert.strictEqual((yield* eventually(probe.survivors, ({ word }) => word !== "Silent")).word, "QuorumLost")
+        })
+      )
+      yield* eventually(mine, (rows) => rows.length === 0)
+      yield* resume
+      yield* healthy(target)
+    })
+  )
+
+  it.live("is not taken from a batch that commits again and again, nor from who waits for a standby to apply", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      const probe = yield* target.probe("quorum")
+      yield* sql([
+        "create table batch(i int)",
+        `create procedure busy() language plpgsql as $$
+          begin for i in 1..100000 loop insert into batch values (i); commit; end loop; end $$`
+      ])
+      const client = yield* Effect.acquireRelease(
+        Effect.promise(() => connected(0)),
+        (client) => Effect.promise(() => client.end())
+      )
+      yield* Effect.promise(() => client.query("set synchronous_commit = on"))
+      const { rows } = yield* Effect.promise(() => client.query<{ pid: number }>("select pg_backend_pid() as pid"))
+      const busy = client.query("call busy()").catch(() => undefined)
+      for (let asked = 0; asked < 15; asked++) assert.notStrictEqual((yield* probe.survivors).word, "QuorumLost")
+      yield* sql([`select pg_terminate_backend(${rows[0]!.pid})`])
+      yield* Effect.promise(() => busy)
+      // All standbys have it and none shows it: this commit waits, and the quorum is there.
+      for (const member of [1, 2]) yield* sql(["select pg_wal_replay_pause()"], member)
+      const other = yield* Effect.acquireRelease(
+        Effect.promise(() => connected(0)),
+        (client) => Effect.promise(() => client.end())
+      )
+      yield* Effect.promise(() => other.query("set synchronous_commit = remote_apply"))
+      const waits = other.query("select pg_logical_emit_message(true, 'test', 'apply')")
+      const word = yield* eventually(probe.survivors, ({ detail }) => detail.includes("on SyncRep"))
+      assert.strictEqual(word.word, "Silent")
+      assert.include(word.detail, "none of ours")
+      for (const member of [1, 2]) yield* sql(["select pg_wal_replay_resume()"], member)
+      yield* Effect.promise(() => waits)
+    })
+  )
+
+  it.live("is no more where somebody empties synchronous_standby_names in the middle", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      const { pause, resume } = yield* pausing
+      const probe = yield* target.probe("quorum")
+      yield* pause(["s1", "s2"])
+      const hanging = yield* Effect.forkChild(probe.write(probe.endpoints[0]!))
+      yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
+      yield* sql(["alter system set synchronous_standby_names = ''", "select pg_reload_conf()"])
+      const word = yield* eventually(probe.survivors, ({ word }) => word === "QuorumHeld")
+      assert.include(word.detail, "synchronous_standby_names was emptied")
+      yield* Fiber.join(hanging)
+      yield* sql(["alter system reset synchronous_standby_names", "select pg_reload_conf()"])
+      yield* resume
+      yield* healthy(target)
+    })
+  )
+})
+
+describe.skipIf(skip)("a cluster whose standbys are not what they seem", () => {
+  const upstreamOf = (member: number, change: (conninfo: string) => string) =>
+    Effect.gen(function* () {
+      const rows = yield* sql(["select current_setting('primary_conninfo') as info"], member)
+      const info = change(String(rows[0]!["info"])).replaceAll("'", "''")
+      yield* sql([`alter system set primary_conninfo = '${info}'`, "select pg_reload_conf()"], member)
+    })
+  const restored = (member: number) =>
+    Effect.addFinalizer(() => sql(["alter system reset primary_conninfo", "select pg_reload_conf()"], member))
+
+  it.live("refuses a loss where two stream under one name, and says from where", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      yield* healthy(target)
+      yield* restored(2)
+      yield* upstreamOf(2, (info) => info.replace("application_name=s2", "application_name=S1"))
+      const found = yield* eventually(seen(target), (now) => now?.unfit !== undefined)
+      assert.match(found!.unfit!.join(), /2 connections stream as s1 \(from 127\.0\.0\.1:\d+ and 127\.0\.0\.1:\d+\)/)
+    })
+  )
+
+  it.live("says of a standby that streams from another one where it does", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      yield* healthy(target)
+      yield* restored(2)
+      const port = lab.members[1]!.address.split(":")[1]!
+      yield* upstreamOf(2, (info) => info.replace(/port=\d+/, `port=${port}`))
+      const found = yield* eventually(
+        seen(target),
+        (now) => now?.members[2]?.downBecause?.includes("under its name") === true
+      )
+      assert.include(found!.members[2]!.downBecause, `it streams from 127.0.0.1:${port}`)
+    })
+  )
+
+  it.live("says of a stopped standby that it is stopped", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      const { pause, resume } = yield* pausing
+      yield* healthy(target)
+      yield* pause(["s2"])
+      const found = yield* seen(target)
+      assert.include(found!.members[2]!.downBecause, "is stopped: process")
+      yield* resume
+    })
+  )
+
+  it.live("counts a standby that lets us not in by its primary's word", () =>
+    Effect.gen(function* () {
+      const hba = path.join(lab.members[2]!.dataDirectory, "pg_hba.conf")
+      const before = fs.readFileSync(hba, "utf8")
+      const put = (text: string) => Effect.sync(() => fs.writeFileSync(hba, text))
+      yield* Effect.addFinalizer(() => Effect.andThen(put(before), sql(["select pg_reload_conf()"], 2)))
+      const target = yield* role("barred")
+      yield* Effect.andThen(put(`host all barred all reject\n${before}`), sql(["select pg_reload_conf()"], 2))
+      const again = yield* open(as("barred"))
+      const found = yield* eventually(seen(again), (now) => now?.members[2]?.process === null)
+      assert.strictEqual(health(found!), "Healthy")
+      assert.include(found!.members[2]!.processProblem, "pg_hba.conf rejects")
+      yield* healthy(target)
+    })
+  )
+
+  it.live("warns of sessions that commit without waiting, whoever has it so", () =>
+    Effect.gen(function* () {
+      const target = yield* open(labSettings())
+      yield* Effect.addFinalizer(() =>
+        sql([
+          "alter system reset synchronous_commit",
+          "alter role quick reset synchronous_commit",
+          "alter database postgres reset synchronous_commit",
+          "select pg_reload_conf()"
+        ])
+      )
+      yield* sql([
+        "create role quick",
+        "alter role quick set synchronous_commit = off",
+        "alter system set synchronous_commit = local",
+        "select pg_reload_conf()"
+      ])
+      const found = yield* eventually(seen(target), (now) => now?.warnings?.length === 2)
+      assert.include(found!.warnings!.join(), "Sessions commit by default without waiting")
+      assert.include(found!.warnings!.join(), "Sessions of role quick")
+      // A session that is open keeps what its database had when it began.
+      yield* sql(["alter database postgres set synchronous_commit = off"])
+      const fresh = yield* open(labSettings())
+      const more = yield* eventually(
+        seen(fresh),
+        (now) => now?.warnings?.some((each) => each.includes("database postgres")) === true
+      )
+      assert.include(more!.warnings!.join(), "synchronous_commit is off")
+    })
+  )
+})
+
+/** Passes on what comes, and may change what the server says; listens on a port or in a socket's folder. */
+const relay = (listen: string | number, to: string, change: (chunk: Buffer) => Buffer = (chunk) => chunk) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const [host, port] = to.split(":")
+      const sockets = new Set<net.Socket>()
+      const server = net.createServer((near) => {
+        const far = net.connect(Number(port), host)
+        for (const socket of [near, far]) {
+          sockets.add(socket)
+          socket.on("error", () => {})
+        }
+        near.pipe(far)
+        far.on("data", (chunk) => near.write(change(chunk)))
+        far.on("close", () => near.destroy())
+        near.on("close", () => far.destroy())
+      })
+      await new Promise<void>((resolve) => server.listen(listen, resolve))
+      return { server, sockets, address: server.address() }
+    }),
+    ({ server, sockets }) =>
+      Effect.promise(() => {
+        for (const socket of sockets) socket.destroy()
+        return new Promise<void>((resolve) => void server.close(() => resolve()))
+      })
+  )
+
+const replaced =
+  (from: Buffer, to: Buffer) =>
+  (chunk: Buffer): Buffer => {
+    const at = chunk.indexOf(from)
+    return at < 0 ? chunk : Buffer.concat([chunk.subarray(0, at), to, chunk.subarray(at + from.length)])
+  }
+
+const through = (address: string, change: Partial<Settings> = {}): Settings => {
+  const [first, ...rest] = labSettings().members
+  return { ...labSettings(), ...change, members: [{ ...first!, address }, ...rest] }
+}
+
+describe.skipIf(skip)("a server", () => {
+  it.live("older than PostgreSQL 12 is refused with the least version", () =>
+    Effect.gen(function* () {
+      const text = (version: string) => Buffer.from(`server_version\0${version}\0`)
+      const [{ version }] = (yield* sql(["select current_setting('server_version') as version"])) as [
+        { version: string }
+      ]
+      const old = version.replace(/^\d+/, "11")
+      const made = yield* relay(0, lab.members[0]!.address, replaced(text(version), text(old)))
+      const { port } = made.address as net.AddressInfo
+      const error = yield* errorOf(through(`127.0.0.1:${port}`))
+      assert.include(error.detail, `PostgreSQL ${old}`)
+      assert.include(error.detail, "PostgreSQL 12 or later")
+    })
+  )
+
+  it.live("behind a pooler is refused", () =>
+    Effect.gen(function* () {
+      // A pooler greets with a number of its own.
+      const made = yield* relay(0, lab.members[0]!.address, (chunk) => {
+        const at = chunk.indexOf(Buffer.from([0x4b, 0, 0, 0]))
+        if (at >= 0 && chunk.includes("server_version")) chunk.writeUInt32BE(4_000_000, at + 5)
+        return chunk
+      })
+      const { port } = made.address as net.AddressInfo
+      assert.include((yield* errorOf(through(`127.0.0.1:${port}`))).detail, "a pooler stands between us")
+    })
+  )
+
+  it.live("is reached by its Unix socket, with and without a port, and at the second of its addresses", () =>
+    Effect.gen(function* () {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-socket-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
+      const { port } = (yield* relay(0, lab.members[0]!.address)).address as net.AddressInfo
+      yield* relay(path.join(folder, ".s.PGSQL.5432"), `127.0.0.1:${port}`)
+      for (const address of [folder, `${folder}/`, `${folder}:5432`]) {
+        const target = yield* open(through(address, { tls: { mode: "require" } }))
+        const found = yield* eventually(seen(target), (now) => now !== null)
+        assert.strictEqual(found!.members[0]!.address, `${folder}:5432`)
+        assert.isTrue(found!.members[0]!.up)
+        const probe = yield* target.probe("quorum")
+        assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.catchTag("TargetError", (error) => Effect.die(error))
+    )
+  )
+
+  it.live("is tried at each of its addresses", () =>
+    Effect.gen(function* () {
+      const [first, ...rest] = labSettings().members
+      const members = [{ ...first!, address: ["127.0.0.1:1", String(first!.address)] }, ...rest] as const
+      const target = yield* open({ ...labSettings(), members })
+      const probe = yield* Effect.andThen(healthy(target), target.probe("quorum"))
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+    })
+  )
+
+  it.live("takes what a service file and a password file say, and a password that has changed since", () =>
+    Effect.gen(function* () {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-service-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
+      const file = path.join(folder, "pg_service.conf")
+      const passfile = path.join(folder, "pgpass")
+      yield* sql(["create role served login password 'a:b\\c' in role pg_monitor"])
+      const services = lab.members.map(
+        ({ address, name }) => `[${name}]\nhost = 127.0.0.1\nport=${address.split(":")[1]}\n`
+      )
+      fs.writeFileSync(
+        file,
+        `# ours\n[orders]\nuser=served\ndbname=postgres\npassfile=${passfile}\nsslmode=disable\n${services.join("")}`
+      )
+      const put = (password: string) =>
+        fs.writeFileSync(passfile, `other:*:*:*:x\n127.0.0.1:*:*:served:${password}\n`, { mode: 0o600 })
+      put("a\\:b\\\\c")
+      const members = lab.members.map(({ name }) => ({ name, host: "local", service: { name, file } }))
+      const [first, ...rest] = members
+      const settings: Settings = { service: { name: "orders", file }, members: [first!, ...rest] }
+      const target = yield* open(settings)
+      const found = yield* healthy(target)
+      assert.deepStrictEqual(
+        found!.members.map(({ address }) => address),
+        lab.members.map(({ address }) => address)
+      )
+      // Rotated: connections that are open live on, and the next one is made with the new password.
+      yield* sql(["alter role served password 'anew'"])
+      put("anew")
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+      fs.chmodSync(passfile, 0o644)
+      assert.include((yield* errorOf(settings)).detail, "chmod 600")
+    })
+  )
+
+  it.live("is asked with the password that its file holds now", () =>
+    Effect.gen(function* () {
+      const file = path.join(state, "rotated")
+      fs.writeFileSync(file, "one\n")
+      yield* sql(["create role rotated login password 'one' in role pg_monitor"])
+      const target = yield* open(as("rotated", { password: { file } }))
+      yield* healthy(target)
+      yield* sql(["alter role rotated password 'two'"])
+      fs.writeFileSync(file, "two\n")
+      yield* sql(["select pg_terminate_backend(pid) from pg_stat_activity where usename = 'rotated'"])
+      yield* healthy(target)
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+    })
+  )
+})
+
+describe.skipIf(skip || noOpenssl)("TLS", () => {
+  const folder = path.join(state, "tls")
+  const openssl = (...words: ReadonlyArray<string>) => childProcess.execFileSync("openssl", words, { stdio: "pipe" })
+  const at = (file: string) => path.join(folder, file)
+  const authority = (name: string) =>
+    openssl(
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      `/CN=${name}`,
+      "-keyout",
+      at(`${name}.key`),
+      "-out",
+      at(`${name}.crt`)
+    )
+  const certificate = (file: string, subject: string, names: string) => {
+    fs.writeFileSync(at("extensions"), `subjectAltName=${names}\n`)
+    openssl(
+      "req",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-subj",
+      `/CN=${subject}`,
+      "-keyout",
+      at(`${file}.key`),
+      "-out",
+      at(`${file}.csr`)
+    )
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      at(`${file}.csr`),
+      "-CA",
+      at("ours.crt"),
+      "-CAkey",
+      at("ours.key"),
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      at("extensions"),
+      "-out",
+      at(`${file}.crt`)
+    )
+  }
+  const serve = (file: string) =>
+    Effect.gen(function* () {
+      for (const [index, { dataDirectory }] of lab.members.entries()) {
+        const { gid, uid } = fs.statSync(dataDirectory)
+        for (const [from, to] of [
+          [`${file}.crt`, "tls.crt"],
+          [`${file}.key`, "tls.key"],
+          ["ours.crt", "tls.ca"]
+        ] as const) {
+          fs.copyFileSync(at(from), path.join(dataDirectory, to))
+          fs.chmodSync(path.join(dataDirectory, to), 0o600)
+          fs.chownSync(path.join(dataDirectory, to), uid, gid)
+        }
+        const set = ["ssl = on", "ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl_ca_file = 'tls.ca'"]
+        yield* sql([...set.map((each) => `alter system set ${each}`), "select pg_reload_conf()"], index)
+      }
+    })
+  const encrypted = (settings: Settings) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const target = yield* open(settings)
+        yield* eventually(seen(target), (now) => now !== null)
+        const rows = yield* sql([
+          `select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'inquorate-discovery'`
+        ])
+        return rows.map(({ ssl }) => ssl)
+      })
+    ).pipe(Effect.orDie)
+  const admit = (lines: string) =>
+    Effect.gen(function* () {
+      for (const [index, { dataDirectory }] of lab.members.entries()) {
+        const file = path.join(dataDirectory, "pg_hba.conf")
+        const before = fs.readFileSync(file, "utf8")
+        yield* Effect.addFinalizer(() =>
+          Effect.andThen(
+            Effect.sync(() => fs.writeFileSync(file, before)),
+            sql(["select pg_reload_conf()"], index)
+          )
+        )
+        fs.writeFileSync(file, `${lines}\n${before}`)
+        yield* sql(["select pg_reload_conf()"], index)
+      }
+    })
+  const tls = (mode: NonNullable<Settings["tls"]>["mode"], more: object = {}) =>
+    ({ ...labSettings(), tls: { mode, ...more } }) as Settings
+
+  it.live("is not demanded of a server that has none but where it is asked for", () =>
+    Effect.gen(function* () {
+      for (const mode of ["disable", "allow", "prefer"] as const)
+        assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
+      assert.include((yield* errorOf(tls("require"))).detail, "the server has TLS off")
+      yield* sql(["create role tls_only login password 'tls_only' in role pg_monitor"])
+      yield* admit("hostssl all tls_only all scram-sha-256\nhost all tls_only all reject")
+      assert.include((yield* errorOf(as("tls_only"))).detail, "hostssl")
+    })
+  )
+
+  it.live("is used and checked as each mode says, with certificates that are renewed meanwhile", () =>
+    Effect.gen(function* () {
+      fs.mkdirSync(folder)
+      authority("ours")
+      authority("theirs")
+      certificate("named", "localhost", "DNS:localhost")
+      certificate("numbered", "server", "IP:127.0.0.1")
+      yield* Effect.addFinalizer(() =>
+        Effect.forEach(
+          lab.members,
+          (_, index) => sql(["alter system set ssl = off", "select pg_reload_conf()"], index),
+          { discard: true }
+        )
+      )
+      yield* serve("named")
+      const ca = at("ours.crt")
+      yield* eventually(encrypted(tls("prefer")), ([ssl]) => ssl === true)
+      for (const mode of ["disable", "allow"] as const) assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
+      for (const settings of [tls("require"), tls("verify-ca", { ca }), labSettings()]) {
+        assert.deepStrictEqual(yield* encrypted(settings), [true])
+      }
+      for (const mode of ["require", "verify-ca", "verify-full"] as const) {
+        assert.include(
+          (yield* errorOf(tls(mode, { ca: at("theirs.crt") }))).detail,
+          "comes from nobody that tls.ca names"
+        )
+      }
+      assert.include((yield* errorOf(tls("verify-full", { ca }))).detail, "not made out to this address")
+      assert.include((yield* errorOf(tls("verify-full", { ca: at("nothing") }))).detail, "tls.ca cannot be read")
+      // The file of authorities is read for each connection: what was wrong is mended without another target.
+      const file = at("rotating.crt")
+      fs.copyFileSync(at("theirs.crt"), file)
+      const target = yield* open(tls("verify-ca", { ca: file }))
+      assert.isNull(yield* seen(target))
+      fs.copyFileSync(ca, file)
+      yield* healthy(target)
+      yield* serve("numbered")
+      yield* eventually(
+        Effect.result(Effect.scoped(Effect.flatMap(open(tls("verify-full", { ca })), ({ discover }) => discover))),
+        Result.isSuccess
+      )
+
+      yield* sql([
+        "create role tls_wanted login password 'tls_wanted' in role pg_monitor",
+        "create role by_certificate login in role pg_monitor"
+      ])
+      yield* admit(
+        "hostssl all tls_wanted all scram-sha-256\nhost all tls_wanted all reject\nhostssl all by_certificate all cert\nhost all by_certificate all reject"
+      )
+      const refused = yield* errorOf(as("tls_wanted", { tls: { mode: "disable" } }))
+      assert.include(refused.detail, "tls: { mode: require }")
+      for (const mode of ["allow", "prefer", "require"] as const) {
+        assert.deepStrictEqual(yield* encrypted(as("tls_wanted", { tls: { mode } })), [true])
+      }
+      const { password: _, ...bare } = labSettings()
+      const own = { certificate: at("client.crt"), key: at("client.key") }
+      certificate("client", "by_certificate", "DNS:client")
+      assert.deepStrictEqual(
+        yield* encrypted({ ...bare, user: "by_certificate", tls: { mode: "verify-full", ca, ...own } }),
+        [true]
+      )
+      assert.include(
+        (yield* errorOf({ ...bare, user: "by_certificate", tls: { mode: "require" } })).detail,
+        "certificate"
+      )
+    })
+  )
+})
+
+describe("the settings of a PostgreSQL cluster", () => {
+  const members = [{ name: "p", address: "127.0.0.1:5432" }]
+  const good = { user: "u", database: "d", members }
+  const mistakes: ReadonlyArray<readonly [string, unknown, string]> = [
+    ["no user and no service", { ...good, user: undefined }, "user"],
+    ["verify-full without a CA", { ...good, tls: { mode: "verify-full" } }, "ca"],
+    ["verify-ca by everybody's authorities", { ...good, tls: { mode: "verify-ca", ca: "system" } }, "verify-full"],
+    ["a certificate without its key", { ...good, tls: { certificate: "c" } }, "key"],
+    ["an unknown mode", { ...good, tls: { mode: "always" } }, "verify-full"],
+    ["a member without an address", { ...good, members: [{ name: "p" }] }, "address"],
+    ["a port that is none", { ...good, members: [{ name: "p", address: "/run/postgresql:70000" }] }, "port"],
+    [
+      "one address twice",
+      { ...good, members: [...members, { name: "q", address: ["10.0.0.1:1", "127.0.0.1:5432"] }] },
+      "addresses of their own"
+    ]
+  ]
+  for (const [what, settings, word] of mistakes) {
+    it(`do not decode with ${what}, and the error names it`, () => {
+      const decoded = Schema.decodeUnknownResult(PostgresSettings)(settings)
+      assert.isTrue(Result.isFailure(decoded))
+      assert.include(String(Result.isFailure(decoded) ? decoded.failure : ""), word)
+    })
+  }
+})
