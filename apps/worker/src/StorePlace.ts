@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as dns from "node:dns/promises"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 
 /** Where our own store lies: a file on this machine, or the servers of an address. */
@@ -63,7 +64,7 @@ const serverOf = (
   Effect.gen(function* () {
     for (const server of servers) {
       const own = yield* addressesOf(server.host)
-      for (const { address, name } of topology.members) {
+      for (const { address, name } of topology.members.flatMap(eachAddress)) {
         const colon = address.lastIndexOf(":")
         if (Number(address.slice(colon + 1)) !== server.port) continue
         const theirs = yield* addressesOf(address.slice(0, colon).replace(/^\[|\]$/g, ""))
@@ -73,13 +74,26 @@ const serverOf = (
     return null
   })
 
+const eachAddress = ({ address, name, otherAddresses = [] }: Topology["members"][number]) =>
+  [address, ...otherAddresses].map((one) => ({ address: one, name }))
+
 const lookUpWithin = 1000
 
+// Who listens in a folder of this machine listens on this machine, and may be reached at any of its addresses.
 const addressesOf = (host: string): Effect.Effect<ReadonlyArray<string>> =>
+  (host.startsWith("/") ? Effect.succeed([host, ...ofThisMachine()]) : resolved(host)).pipe(
+    // One machine's loopback is the same server under either family.
+    Effect.map((all) => (all.includes("127.0.0.1") || all.includes("::1") ? [...all, "127.0.0.1", "::1"] : all))
+  )
+
+const ofThisMachine = (): ReadonlyArray<string> => [
+  "127.0.0.1",
+  ...Object.values(os.networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address))
+]
+
+const resolved = (host: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.tryPromise(() => dns.lookup(host, { all: true })).pipe(
     Effect.map((found) => [host, ...found.map(({ address }) => address)]),
     Effect.timeout(lookUpWithin),
-    Effect.orElseSucceed(() => [host]),
-    // One machine's loopback is the same server under either family.
-    Effect.map((all) => (all.includes("127.0.0.1") || all.includes("::1") ? [...all, "127.0.0.1", "::1"] : all))
+    Effect.orElseSucceed(() => [host])
   )

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -48,5 +49,24 @@ describe("a store in a file", () => {
 
   it("does not lie on another machine whose directory has the same name", () => {
     assert.isNull(inside("/data/s1/worker.db", member("s1", "far", "/data/s1")))
+  })
+})
+
+describe("a store on a server", () => {
+  const at = (address: string, change: Partial<Member> = {}): Member => ({
+    ...member("p", "far", "/data/p"),
+    address,
+    ...change
+  })
+  const inside = (server: string, member: Member) =>
+    Effect.runPromise(StorePlace.inside(StorePlace.ofUrl(Redacted.make(server)))(group(member)))
+
+  it("is the member's at any of its addresses, and by the socket of this machine", async () => {
+    const store = "postgres://inquorate@127.0.0.1:5432/ops"
+    assert.strictEqual(await inside(store, at("127.0.0.1:5432")), "p")
+    assert.strictEqual(await inside(store, at("10.9.8.7:5432", { otherAddresses: ["127.0.0.1:5432"] })), "p")
+    assert.strictEqual(await inside(store, at("/run/postgresql:5432")), "p")
+    assert.isNull(await inside(store, at("/run/postgresql:5433")))
+    assert.isNull(await inside(store, at("10.9.8.7:5432")))
   })
 })

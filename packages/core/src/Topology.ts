@@ -69,6 +69,8 @@ export const Member = Schema.Struct({
   node: Schema.String,
   /** The client address, `host:port`. */
   address: Schema.String,
+  /** The further addresses that it takes clients at, where it has several. */
+  otherAddresses: Schema.optionalKey(Schema.Array(Schema.String)),
   role: Role,
   /** True for a member whose acknowledgement counts towards the quorum. */
   counts: Schema.Boolean,

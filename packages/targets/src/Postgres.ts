@@ -210,7 +210,7 @@ const memberOf = Effect.fnUntraced(function* (
 })
 
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
-  const { address, name } = open.member
+  const { address, name, otherAddresses } = open.member
   const began = yield* Clock.currentTimeMillis
   const looking = yield* Effect.forkChild(Effect.delay(isStopped(open), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
@@ -225,6 +225,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     name,
     node: open.node,
     address,
+    otherAddresses,
     answer,
     process: located.process,
     processProblem: located.problem,

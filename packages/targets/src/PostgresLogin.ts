@@ -14,10 +14,11 @@ import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
 import * as PostgresService from "./PostgresService.ts"
 import type { TlsMode, TlsSettings } from "./PostgresTls.ts"
 
-/** A member with its first address. */
+/** A member with its addresses, the first apart. */
 export interface Member {
   readonly name: string
   readonly address: string
+  readonly otherAddresses: ReadonlyArray<string>
   readonly host?: string
   readonly dataDirectory?: string
   readonly connection: (applicationName: string) => ConnectionSettings
@@ -41,10 +42,10 @@ export const make = Effect.fnUntraced(function* (
   const loginOf = (member: PostgresMember) => () => read(settings, member, secret)
   const memberOf = (member: PostgresMember): Effect.Effect<Member, TargetError> =>
     Effect.map(attempt(loginOf(member)), ({ endpoints }) => {
-      const address = PostgresAddress.print(endpoints[0])
+      const [address, ...otherAddresses] = endpoints.map(PostgresAddress.print) as [string, ...Array<string>]
       const connection = (applicationName: string) => ({ address, applicationName, login: loginOf(member) })
       const { address: _, service: __, ...own } = member
-      return { ...own, address, connection }
+      return { ...own, address, otherAddresses, connection }
     })
   // A password is asked for by few servers, but one that is configured is there.
   if (settings.password !== undefined && !isPassfile(settings.password)) yield* attempt(secret)

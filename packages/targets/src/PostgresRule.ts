@@ -129,7 +129,8 @@ const whose = ({ database, role }: Answer["commits"][number]): string => {
 // PostgreSQL counts each connection that streams under a listed name, whichever server it is of.
 const doubled = (standby: string, { standbys }: Answer): ReadonlyArray<string> => {
   const streams = standbys.filter(
-    ({ name, state }) => name !== null && state === "streaming" && SynchronousStandbyNames.sameName(standby, name)
+    ({ name, state }) =>
+      name !== null && (state === "streaming" || state === "catchup") && SynchronousStandbyNames.sameName(standby, name)
   )
   if (streams.length < 2) return []
   const from = streams.map((each) => each.from).join(" and ")

@@ -21,6 +21,7 @@ export interface Asked {
   readonly name: string
   readonly node: string
   readonly address: string
+  readonly otherAddresses: ReadonlyArray<string>
   readonly answer: Result.Result<Answer, ConnectionError>
   readonly process: ProcessRef | null
   readonly processProblem: string
@@ -116,13 +117,14 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(known.obstacles.length === 0 ? {} : { unfit: known.obstacles }),
     members: asked.map((member): Member => {
-      const { address, name, node, process, processProblem } = member
+      const { address, name, node, otherAddresses, process, processProblem } = member
       const [role, counts, cuttable] = partOf(name, known)
       const downBecause = reasonDown(member, seen)
       return {
         name,
         node,
         address,
+        ...(otherAddresses.length === 0 ? {} : { otherAddresses }),
         role,
         counts,
         up: downBecause === null,

@@ -53,6 +53,7 @@ const asked = (
   name,
   node: name,
   address: `10.0.0.${name.length}:5432`,
+  otherAddresses: [],
   answer:
     what instanceof ConnectionError
       ? Result.fail(what)
