@@ -52,7 +52,7 @@ select pg_is_in_recovery() as "inRecovery",
     'database', crowd."database",
     'databaseMost', coalesce(nullif(me."databaseLimit", -1), 2147483647)
   ) as "connections",
-  (select coalesce(json_agg(json_build_object('role', role, 'database', database, 'value', value) order by role, database), '[]')
+  (select coalesce(json_agg(json_build_object('role', role, 'database', database, 'value', value) order by role nulls first, database nulls first), '[]')
     from (
       select null as role, null as database, lower(reset_val) as value from pg_settings where name = 'synchronous_commit'
         and not exists (
