@@ -188,7 +188,11 @@ const lookAtHealth = (session: Session, one: Place): Effect.Effect<void> =>
     const leaders = topology.members.filter(({ role, up }) => role === "Primary" && up).length
     const voters = topology.members.filter(({ role }) => role !== "IdleSecondary")
     const up = voters.filter((member) => member.up).length
-    one.words = `${up} of ${voters.length} voters up, ${leaders} leader${leaders === 1 ? "" : "s"}`
+    const away = voters.flatMap((member) =>
+      member.up || member.downBecause === undefined ? [] : [`${member.name} ${member.downBecause}`]
+    )
+    const why = away.length === 0 ? "" : ` (${away.join("; ")})`
+    one.words = `${up} of ${voters.length} voters up${why}, ${leaders} leader${leaders === 1 ? "" : "s"}`
     one.healthy = (yield* isBack(session, one, topology)) && (leaders === 1 || !one.writable)
   })
 
