@@ -71,6 +71,9 @@ export const topologyLines = (topology: Topology): ReadonlyArray<string> => [
         member.process === null ? member.processProblem || "unknown" : `pid ${member.process.pid}`
       ])
     )
+  ),
+  ...indent(
+    topology.members.flatMap(({ downBecause, name }) => (downBecause === undefined ? [] : [`${name} ${downBecause}`]))
   )
 ]
 

@@ -95,7 +95,7 @@ export const connectionsOfProbe = 2
 
 const toldMost = 5
 
-const adviceFor = (members: ReadonlyArray<string>, primary: string, { patroni }: Answer): string => {
+const adviceFor = (members: ReadonlyArray<string>, primary: string, { patroni, standbys: streams }: Answer): string => {
   const standbys = members.filter((name) => name !== primary)
   if (standbys.length === 0) return "configure the standbys of this cluster as members, and let commits wait for them"
   const needed = Math.max(1, Math.floor(members.length / 2))
@@ -107,7 +107,18 @@ const adviceFor = (members: ReadonlyArray<string>, primary: string, { patroni }:
   }
   // As it goes between the single quotes of ALTER SYSTEM or postgresql.conf.
   const value = SynchronousStandbyNames.print({ _tag: "Any", needed, standbys }).replaceAll("'", "''")
-  return `set synchronous_standby_names to ${value}`
+  const advice = `set synchronous_standby_names to ${value}`
+  // Under names that nobody streams under, every commit would wait for ever.
+  const absent = standbys.filter(
+    (standby) => !streams.some(({ name }) => name !== null && SynchronousStandbyNames.sameName(name, standby))
+  )
+  if (standbys.length - absent.length >= needed) return advice
+  const now = [...new Set(streams.flatMap(({ name }) => name ?? []))]
+  const seen = now.length === 0 ? "nobody streams now" : `those who stream now are called ${now.join(", ")}`
+  return (
+    `first let ${absent.join(", ")} stream under these names (application_name in primary_conninfo), for ${seen} ` +
+    `and every commit would wait for ever; then ${advice}`
+  )
 }
 
 const rightsMissing = ({ rights: { current, member, session } }: Answer): string => {

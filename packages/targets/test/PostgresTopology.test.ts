@@ -166,7 +166,13 @@ describe("a standby that cannot be asked", () => {
 describe("advice for synchronous_standby_names", () => {
   const named = (names: ReadonlyArray<string>, change: Partial<Answer> = {}): string =>
     problemOf([
-      asked("p", primary([], { standbyNames: "", ...change })),
+      asked(
+        "p",
+        primary(
+          names.map((name) => seen(name)),
+          { standbyNames: "", ...change }
+        )
+      ),
       ...names.map((name) => asked(name, answer({ receiver: null })))
     ])
 
@@ -197,6 +203,16 @@ describe("advice for synchronous_standby_names", () => {
   it("asks for standbys where none is configured", () => {
     assert.include(named([]), "configure the standbys")
     assert.notInclude(named([]), "ANY 0")
+  })
+
+  it("has the standbys stream under their names first, where it would stop every commit else", () => {
+    const said = named(["s1", "s2"], { standbys: [seen("walreceiver"), seen("walreceiver")] })
+    assert.match(
+      said,
+      /first let s1, s2 stream under these names .*called walreceiver.*then set synchronous_standby_names to ANY 1 \(s1, s2\)$/
+    )
+    assert.include(named(["s1"], { standbys: [] }), "nobody streams now")
+    assert.notInclude(named(["s1", "s2"], { standbys: [seen("S1")] }), "first let")
   })
 
   it("names Patroni's own settings under Patroni", () => {
