@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
 import { make } from "@inquorate/core/Operation"
-import { previewLines } from "../src/Report.ts"
+import { previewLines, topologyLines } from "../src/Report.ts"
 import { changeLines, liveLine } from "../src/Watch.ts"
 import { table } from "../src/Table.ts"
 
@@ -44,6 +44,35 @@ describe("a plan without arithmetic", () => {
       "Notes",
       "  Restarts m1 (kill)"
     ])
+  })
+})
+
+describe("a group", () => {
+  it("has its members in a table, and below it why each one that is down is down", () => {
+    const member = {
+      node: "n",
+      address: "h:1",
+      counts: true,
+      cuttable: "Always",
+      process: null,
+      processProblem: ""
+    } as const
+    const lines = topologyLines({
+      cluster: "orders",
+      system: "postgres",
+      group: "quorum",
+      partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+      observedAt: 0,
+      needed: 1,
+      rule: "ANY 1 (s1, s2)",
+      members: [
+        { ...member, name: "p", role: "Primary", counts: false, up: true },
+        { ...member, name: "s1", role: "ActiveSecondary", up: true },
+        { ...member, name: "s2", role: "ActiveSecondary", up: false, downBecause: "is not streaming from p" }
+      ]
+    })
+    assert.strictEqual(lines.at(-1), "  s2 is not streaming from p")
+    assert.strictEqual(lines.length, 6)
   })
 })
 
