@@ -262,6 +262,18 @@ describe("a guard's no ends an operation as Faulted with a record of it, and tou
       code: "FABRIC_E_INVALID_OPERATION"
     },
     {
+      title: "two servers stream under one name",
+      faults: { unfit: ["2 connections stream as m1"] },
+      refusal: "Unfit",
+      code: "FABRIC_E_INVALID_OPERATION"
+    },
+    {
+      title: "there is no connection left for the proof",
+      faults: { crowded: true },
+      refusal: "Unfit",
+      code: "FABRIC_E_INVALID_OPERATION"
+    },
+    {
       title: "a process was not found",
       faults: { processProblem: { m1: "no process has this data directory" } },
       refusal: "NotTheServer",

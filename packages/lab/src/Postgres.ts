@@ -1,13 +1,15 @@
 /**
  * A PostgreSQL lab: one primary `p` and two or four standbys `s1`…, quorum commit with a majority that includes the
  * primary (`ANY 1 (s1, s2)`, measured: one standby may go, with both gone a commit waits for ever). It listens on
- * 127.0.0.1 only and asks for a password, since whoever is superuser runs commands as the lab's user.
+ * 127.0.0.1 only and asks for a password, since whoever is superuser runs commands as the lab's user. With the option
+ * `tls` it admits TLS alone, with certificates that both sides check.
  */
 import * as Effect from "effect/Effect"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { Client } from "pg"
+import * as LabCertificates from "./LabCertificates.ts"
 import { attempt, didNotStart, portsFor, untilReady } from "./LabStart.ts"
 import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite } from "./LabModule.ts"
 import * as PostgresBinaries from "./PostgresBinaries.ts"
@@ -18,17 +20,22 @@ export const postgres: LabModule = {
   memberCounts: [3, 5],
   // A fast shutdown: sessions are ended, not waited for.
   stopSignal: "SIGINT",
+  options: { tls: "true for TLS alone, with certificates on both sides, among members too" },
   up: Effect.fn("PostgresLab.up")(function* (site): Effect.fn.Return<LabCluster, LabError> {
     const binaries = yield* PostgresBinaries.prepare(site, PostgresBinaries.usualSearch(site.bin))
     const names = ["p", ...Array.from({ length: site.members - 1 }, (_, index) => `s${index + 1}`)]
+    const withTls = yield* tlsOf(site)
     const password = yield* choosePassword(site)
-    yield* makeData(site, binaries, names)
+    const certificates = withTls ? yield* LabCertificates.make(site, [], user) : null
+    yield* makeData(site, binaries, names, certificates !== null)
     for (let tries = 1; ; tries++) {
       const plan = yield* planMembers(site, names)
-      yield* configure(site, plan, password)
+      yield* configure(site, plan, password, certificates?.server ?? null)
       const members = yield* startMembers(site, binaries, plan)
-      const outcome = yield* untilReady(site, members, readiness(members, password))
-      if (outcome === "Ready") return { members, configuration: configurationOf(site, members) }
+      const outcome = yield* untilReady(site, members, readiness(members, password, certificates?.client ?? null))
+      if (outcome === "Ready") {
+        return { members, configuration: configurationOf(site, members, certificates?.client ?? null) }
+      }
       yield* site.stop(members)
       if (tries === 5) return yield* didNotStart(site, `No free ports were found in ${tries} tries.`)
     }
@@ -39,6 +46,21 @@ export const postgres: LabModule = {
 
 const user = "postgres"
 const database = "postgres"
+
+const tlsOf = (site: LabSite): Effect.Effect<boolean, LabError> => {
+  const asked = site.options["tls"] ?? "false"
+  return asked === "true" || asked === "false"
+    ? Effect.succeed(asked === "true")
+    : Effect.fail(
+        new LabError({ lab: site.name, reason: "BadOption", detail: `tls=${asked} is neither true nor false.` })
+      )
+}
+
+// Nobody without TLS, nobody without a certificate of the lab's own authority, nobody without the password.
+const admission = ["all", "replication"]
+  .map((what) => `hostssl ${what} all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n`)
+  .join("")
+
 const give = (site: LabSite, file: string): void => {
   if (site.runAs !== null) fs.chownSync(file, site.runAs.uid, site.runAs.gid)
 }
@@ -60,7 +82,8 @@ const dataDirectory = (site: LabSite, name: string): string => path.join(site.fo
 const makeData = Effect.fnUntraced(function* (
   site: LabSite,
   { environment, initdb }: PostgresBinaries.Binaries,
-  names: ReadonlyArray<string>
+  names: ReadonlyArray<string>,
+  onlyTls: boolean
 ) {
   const first = dataDirectory(site, names[0]!)
   const passwordFile = path.join(site.folder, "password")
@@ -84,6 +107,7 @@ const makeData = Effect.fnUntraced(function* (
   yield* attempt(site, () => {
     fs.rmSync(passwordFile)
     fs.appendFileSync(path.join(first, "postgresql.conf"), "\ninclude 'lab.conf'\n")
+    if (onlyTls) fs.writeFileSync(path.join(first, "pg_hba.conf"), admission)
   })
   yield* Effect.forEach(
     names.slice(1),
@@ -133,7 +157,8 @@ const quorumRule = (members: ReadonlyArray<{ readonly name: string }>): string =
 const configure = (
   site: LabSite,
   plan: ReadonlyArray<PlannedMember>,
-  password: string
+  password: string,
+  tls: LabCertificates.CertificateFiles | null
 ): Effect.Effect<void, LabError> =>
   attempt(site, () => {
     const primary = plan[0]!
@@ -151,12 +176,20 @@ const configure = (
         ["dynamic_shared_memory_type", "mmap"],
         // The default of 5 s would be most of the time a lab takes to start, and of a killed member's return.
         ["wal_retrieve_retry_interval", "200ms"],
+        ...(tls === null
+          ? []
+          : ([
+              ["ssl", "on"],
+              ["ssl_cert_file", tls.certificate],
+              ["ssl_key_file", tls.key],
+              ["ssl_ca_file", tls.ca]
+            ] as const)),
         ...(member === primary
           ? ([["synchronous_standby_names", quorumRule(plan)]] as const)
           : ([
               [
                 "primary_conninfo",
-                `host=127.0.0.1 port=${primary.port} user=${user} password=${password} application_name=${member.name}`
+                `host=127.0.0.1 port=${primary.port} user=${user} password=${password} application_name=${member.name}${tls === null ? "" : upstreamTls(tls)}`
               ]
             ] as const))
       ]
@@ -165,6 +198,9 @@ const configure = (
       give(site, file)
     }
   })
+
+const upstreamTls = ({ ca, certificate, key }: LabCertificates.CertificateFiles): string =>
+  ` sslmode=verify-full sslrootcert='${ca}' sslcert='${certificate}' sslkey='${key}'`
 
 const startMembers = (
   site: LabSite,
@@ -187,7 +223,11 @@ const startMembers = (
   })
 
 // Empty once every standby streams and answers and one write was acknowledged by the quorum.
-const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.Effect<string> =>
+const readiness = (
+  members: ReadonlyArray<LabMember>,
+  password: string,
+  tls: LabCertificates.CertificateFiles | null
+): Effect.Effect<string> =>
   Effect.promise(async () => {
     // Needed only here; a command line that lists the systems should start without it.
     const pg = await import("pg")
@@ -195,7 +235,12 @@ const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.
     const connect = async (member: LabMember): Promise<Client> => {
       const [host, port] = member.address.split(":")
       const bounds = { connectionTimeoutMillis: 5000, query_timeout: 5000 }
-      const client = new pg.Client({ host, port: Number(port), user, database, password, ...bounds })
+      const ssl = tls !== null && {
+        ca: fs.readFileSync(tls.ca),
+        cert: fs.readFileSync(tls.certificate),
+        key: fs.readFileSync(tls.key)
+      }
+      const client = new pg.Client({ host, port: Number(port), user, database, password, ssl, ...bounds })
       clients.push(client)
       client.on("error", () => {})
       await client.connect()
@@ -219,11 +264,16 @@ const readiness = (members: ReadonlyArray<LabMember>, password: string): Effect.
   })
 
 /** The form that `@inquorate/targets/Postgres` reads; members can be restarted just as they were. */
-const configurationOf = (site: LabSite, members: ReadonlyArray<LabMember>): LabCluster["configuration"] => ({
+const configurationOf = (
+  site: LabSite,
+  members: ReadonlyArray<LabMember>,
+  tls: LabCertificates.CertificateFiles | null
+): LabCluster["configuration"] => ({
   system: "postgres",
   kill: {},
   user,
   password: { file: path.join(site.directory, "password") },
   database,
+  ...(tls === null ? {} : { tls: { mode: "verify-full", ...tls } }),
   members: members.map(({ address, dataDirectory, name }) => ({ name, address, host: "local", dataDirectory }))
 })

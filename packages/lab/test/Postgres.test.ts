@@ -112,6 +112,57 @@ describe.skipIf(binaries === undefined)(`a PostgreSQL lab${skip}`, () => {
     })
   )
 
+  it.live("speaks TLS and nothing else where it is asked to, among its members too", () =>
+    withLab(
+      "secured",
+      (lab) =>
+        Effect.gen(function* () {
+          const { password, tls } = lab.configuration as {
+            readonly password: { readonly file: string }
+            readonly tls: {
+              readonly mode: string
+              readonly ca: string
+              readonly certificate: string
+              readonly key: string
+            }
+          }
+          assert.strictEqual(tls.mode, "verify-full")
+          const ask = (ssl: object | false) =>
+            Effect.promise(async () => {
+              const [host, port] = lab.members[0]!.address.split(":")
+              const secret = fs.readFileSync(password.file, "utf8").trim()
+              const client = new Client({
+                host,
+                port: Number(port),
+                user: "postgres",
+                database: "postgres",
+                password: secret,
+                ssl
+              })
+              try {
+                await client.connect()
+                const { rows } = await client.query<{ ssl: boolean }>(
+                  "select ssl from pg_stat_ssl join pg_stat_replication using (pid) where sync_state = 'quorum'"
+                )
+                return rows.map((row) => row.ssl)
+              } catch (cause) {
+                return (cause as Error).message
+              } finally {
+                await client.end()
+              }
+            })
+          const ca = fs.readFileSync(tls.ca)
+          const own = { cert: fs.readFileSync(tls.certificate), key: fs.readFileSync(tls.key) }
+          assert.deepStrictEqual(yield* ask({ ca, ...own }), [true, true])
+          assert.include(yield* ask(false), "no encryption")
+          assert.include(yield* ask({ ca }), "certificate")
+          const strange = yield* Effect.flip(Lab.up({ system: "postgres", name: "odd", options: { tls: "perhaps" } }))
+          assert.deepInclude(strange, { reason: "BadOption", lab: "odd" })
+        }),
+      { options: { tls: "true" } }
+    )
+  )
+
   it.live("stands beside others, each with ports and data of its own, and one of five waits for two", () =>
     Effect.gen(function* () {
       const [one, five] = yield* Effect.all([up("one"), up("five", { members: 5 })], { concurrency: 2 })

@@ -62,6 +62,10 @@ export interface Faults {
   readonly preflight: Readonly<Record<string, Preflight>>
   /** By member, why its process was not found. */
   readonly processProblem: Readonly<Record<string, string>>
+  /** Why a loss could not be proven, by the topology's own word. */
+  readonly unfit: ReadonlyArray<string>
+  /** True while a probe cannot be opened for want of a connection. */
+  readonly crowded: boolean
   /** True while nobody on the hosts ends a fence at its deadline; a sweep does. */
   readonly keepersDead: boolean
   /** What becomes of a data loss; null where it does what it is told. */
@@ -159,6 +163,8 @@ export const noFaults: Faults = {
   survivorsSilent: false,
   preflight: {},
   processProblem: {},
+  unfit: [],
+  crowded: false,
   keepersDead: false,
   loseData: null
 }
@@ -409,6 +415,8 @@ const makeTarget = (world: World): Target => {
     detail: "no member answered"
   })
   const guard = Effect.suspend(() => (world.faults.unreachable ? Effect.fail(unreachable) : Effect.void))
+  const crowded = new TargetError({ ...unreachable, reason: "Unfit", detail: "too many connections" })
+  const room = Effect.suspend(() => (world.faults.crowded ? Effect.fail(crowded) : Effect.void))
   return {
     system: "simulated",
     cluster: settings.name,
@@ -417,7 +425,7 @@ const makeTarget = (world: World): Target => {
       Effect.andThen(Effect.sync(() => [seen(world)]))
     ),
     probe: () =>
-      Effect.as(guard, {
+      Effect.as(Effect.andThen(guard, room), {
         endpoints: (settings.everyEndpoint ? world.names : ["m0"]).map((member) => `${member}:1`),
         write,
         survivors: Effect.andThen(Effect.sleep(settings.latency), survivors)
@@ -508,6 +516,7 @@ const seen = (world: World): Topology => {
     observedAt: world.now(),
     needed: settings.needed,
     rule: `majority of ${settings.members}`,
+    ...(world.faults.unfit.length === 0 ? {} : { unfit: world.faults.unfit }),
     members: world.names.map((name, index): Member => {
       const gone = world.ended(name) || world.starting.has(name) ? "no process of it runs" : ""
       const processProblem = world.faults.processProblem[name] ?? gone
