@@ -116,11 +116,16 @@ export const session = Effect.fnUntraced(function* (
   const exchange = Effect.gen(function* () {
     if (connection?.isOpen() !== true) {
       reached = false
-      connection = yield* open(settings, () => {
+      const onReached = (): void => {
         reached = true
-      })
+      }
+      yield* Effect.uninterruptibleMask((restore) =>
+        Effect.map(restore(open(settings, onReached)), (opened) => {
+          connection = opened
+        })
+      )
     }
-    const current = connection
+    const current = connection!
     const reply = yield* Effect.onInterrupt(current.query(text), () => Effect.sync(current.destroy))
     return { ...reply, backend: current.backend }
   })
@@ -172,8 +177,17 @@ const openAt = (
     const mode = PostgresAddress.isSocket(endpoint) ? "disable" : PostgresTls.modeOf(login.tls)
     const failures: Array<Failure> = []
     for (const attempt of PostgresTls.attempts(mode)) {
-      const made = yield* Effect.result(connect(settings, login, endpoint, attempt, onReached))
-      if (Result.isSuccess(made)) return yield* begin(made.success)
+      // Nothing may come between a connection and what drops it again.
+      const made = yield* Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          Effect.result(restore(connect(settings, login, endpoint, attempt, onReached))),
+          (made): Effect.Effect<Result.Result<Connection, Failure>, ConnectionError> =>
+            Result.isFailure(made)
+              ? Effect.succeed(Result.fail(made.failure))
+              : Effect.map(begin(made.success, restore), Result.succeed)
+        )
+      )
+      if (Result.isSuccess(made)) return made.success
       failures.push(made.failure)
       if (!made.failure.otherKindMayHelp) break
     }
@@ -291,7 +305,10 @@ interface ParameterStatus {
 const versions = new WeakMap<Client, string>()
 
 // A session is one of ours once it has its settings, and the server that it speaks to is the one that greeted it.
-const begin = (client: Client): Effect.Effect<Connection, ConnectionError> => {
+const begin = (
+  client: Client,
+  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): Effect.Effect<Connection, ConnectionError> => {
   let isOpen = true
   const destroy = (): void => {
     isOpen = false
@@ -301,7 +318,7 @@ const begin = (client: Client): Effect.Effect<Connection, ConnectionError> => {
   client.on("end", destroy)
   const connection = connectionOf(client, () => isOpen, destroy)
   const rejected = (detail: string): ConnectionError => new ConnectionError({ reason: "Rejected", code: "", detail })
-  return Effect.gen(function* () {
+  const settled = Effect.gen(function* () {
     const version = versions.get(client) ?? ""
     const release = PostgresSession.release(version)
     if (release < PostgresSession.oldest) {
@@ -318,7 +335,8 @@ const begin = (client: Client): Effect.Effect<Connection, ConnectionError> => {
       )
     }
     return connection
-  }).pipe(Effect.onExit((exit) => (exit._tag === "Failure" ? Effect.sync(destroy) : Effect.void)))
+  })
+  return Effect.onExit(restore(settled), (exit) => (exit._tag === "Failure" ? Effect.sync(destroy) : Effect.void))
 }
 
 // The process number arrives with the greeting; the client keeps it in a field that its types do not show.
