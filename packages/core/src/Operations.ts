@@ -31,6 +31,8 @@ export class RequestRefused extends Schema.TaggedError<RequestRefused>()("Reques
 export const OperationDetail = Schema.Struct({
   operation: Operation,
   state: OperationState,
+  /** How it ended, or what it does now, in words for a person, as a front tells it. */
+  summary: Schema.optionalKey(Schema.String),
   evidence: Evidence
 }).annotate({ identifier: "OperationDetail" })
 /** An operation with everything there is to know about it. */
@@ -55,6 +57,8 @@ export type PlanPreview = typeof PlanPreview.Type
 export const OperationChange = Schema.Struct({
   operation: Operation,
   state: OperationState,
+  /** How it ended, in words for a person, as a front tells it with the last change. */
+  summary: Schema.optionalKey(Schema.String),
   entries: Schema.Array(EvidenceEntry)
 }).annotate({ identifier: "OperationChange" })
 /** A change of an operation as it is told live. */

@@ -5,6 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
+import { describe } from "@inquorate/core/Describe"
+import { collect } from "@inquorate/core/Evidence"
 import { dueAt, isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { kindOf, subjectOf } from "@inquorate/core/Request"
@@ -69,7 +71,7 @@ export const drive = (
       if (isTerminal(operation) && !toldEnd) {
         toldEnd = true
         if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
-        yield* Effect.logInfo(`Operation ended as ${stateOf(operation.stage)}`)
+        yield* tellEnd(ground, operation)
         yield* ended
       }
       const action = nextAction(operation)
@@ -90,6 +92,14 @@ export const drive = (
   }).pipe(Effect.scoped, Effect.annotateLogs(annotationsOf(ground, claimed)))
 
 // --- internal ---
+
+const tellEnd = (ground: Ground, operation: Operation): Effect.Effect<void> =>
+  Effect.option(ground.store.evidence(operation.id, 0)).pipe(
+    Effect.flatMap((entries) => {
+      const evidence = entries._tag === "Some" ? collect(entries.value) : null
+      return Effect.logInfo(`Operation ended as ${stateOf(operation.stage)}. ${describe(operation, evidence)}`)
+    })
+  )
 
 const annotationsOf = ({ worker }: Ground, { operation }: Stored) => ({
   operationId: operation.id,

@@ -27,8 +27,17 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 
 // --- models ---
 
-/** An operation with the wire's word for where it stands. */
-export const OperationView = Schema.Struct({ operation: Operation, state: OperationState }).annotate({
+/**
+ * An operation with the wire's word for where it stands, and in words for a person how it ended or what it does now. The
+ * moments are those of the operation in ISO 8601. A worker before 0.2 leaves these out.
+ */
+export const OperationView = Schema.Struct({
+  operation: Operation,
+  state: OperationState,
+  summary: Schema.optionalKey(Schema.String),
+  received: Schema.optionalKey(Schema.String),
+  ended: Schema.optionalKey(Schema.NullOr(Schema.String))
+}).annotate({
   identifier: "OperationView"
 })
 /** An operation with the wire's word for where it stands. */

@@ -2,14 +2,17 @@
  * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
  * page to read and try it at `/v1/docs` that loads nothing from elsewhere. Every error that leaves here is JSON.
  */
+import { describe, phaseOf } from "@inquorate/core/Describe"
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation } from "@inquorate/core/Operation"
-import { OperationChange, Operations, RequestRefused } from "@inquorate/core/Operations"
+import { isTerminal, type Operation } from "@inquorate/core/Operation"
+import { OperationChange, type OperationDetail, Operations, RequestRefused } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
 import { FaultRequest } from "@inquorate/core/Request"
+import { formatInstant, type Instant } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -109,7 +112,22 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
 // The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
 const conflicts: ReadonlyMap<string, number> = new Map([["FABRIC_E_INVALID_TEST_COMMAND_STATE", 409]])
 
-const view = (operation: Operation): OperationView => ({ operation, state: Wire.stateOf(operation.stage) })
+const view = (operation: Operation, now: Instant): OperationView => ({
+  operation,
+  state: Wire.stateOf(operation.stage),
+  summary: isTerminal(operation) ? describe(operation, null) : phaseOf(operation, now),
+  received: formatInstant(operation.receivedAt),
+  ended: operation.endedAt === null ? null : formatInstant(operation.endedAt)
+})
+
+const viewNow = (operation: Operation): Effect.Effect<OperationView> =>
+  Effect.map(Clock.currentTimeMillis, (now) => view(operation, now))
+
+const withSummary = (detail: OperationDetail): Effect.Effect<OperationDetail> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const { evidence, operation } = detail
+    return { ...detail, summary: isTerminal(operation) ? describe(operation, evidence) : phaseOf(operation, now) }
+  })
 
 const sameRequest = Schema.toEquivalence(FaultRequest)
 
@@ -126,12 +144,14 @@ const handlers = (heartbeat: Duration.Input) =>
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
           operations.list(query.limit ?? listLimit.usual).pipe(
-            Effect.map((list) => list.map(view)),
+            Effect.flatMap((list) =>
+              Effect.map(Clock.currentTimeMillis, (now) => list.map((operation) => view(operation, now)))
+            ),
             Effect.mapError(toApiError)
           ),
-        detail: ({ params }) => Effect.mapError(operations.detail(params.id), toApiError),
+        detail: ({ params }) => Effect.mapError(Effect.flatMap(operations.detail(params.id), withSummary), toApiError),
         cancel: ({ params, query }) =>
-          Effect.mapError(Effect.map(operations.cancel(params.id, query.force === "true"), view), toApiError),
+          Effect.mapError(Effect.flatMap(operations.cancel(params.id, query.force === "true"), viewNow), toApiError),
         // Looked up first, so that an unknown id is a 404 and not a stream that breaks.
         events: ({ params }) =>
           operations.get(params.id).pipe(
@@ -146,7 +166,7 @@ type Port = Operations["Service"]
 
 const replay = (existing: Operation, request: FaultRequest) =>
   sameRequest(existing.request, request)
-    ? Effect.succeed({ ...view(existing), replayed: true })
+    ? Effect.map(viewNow(existing), (found) => ({ ...found, replayed: true }))
     : Effect.fail(
         new RequestRefused({
           code: duplicate,
@@ -167,7 +187,7 @@ const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: 
   const existing = yield* find
   if (existing !== undefined) return yield* replay(existing, request)
   return yield* operations.start(id, request, { guard: true, maxHold: "configured" }).pipe(
-    Effect.map((operation) => ({ ...view(operation), replayed: false })),
+    Effect.flatMap((operation) => Effect.map(viewNow(operation), (found) => ({ ...found, replayed: false }))),
     Effect.catchIf(
       (refused) => refused.code === duplicate,
       (refused) =>
@@ -176,10 +196,18 @@ const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: 
   )
 })
 
+// The last change says how it ended, which rests on all of the evidence.
+const ended = (operations: Port, change: OperationChange): Effect.Effect<OperationChange> =>
+  operations.detail(change.operation.id).pipe(
+    Effect.map(({ evidence, operation }) => ({ ...change, summary: describe(operation, evidence) })),
+    Effect.orElseSucceed(() => ({ ...change, summary: describe(change.operation, null) }))
+  )
+
 const encodeChange = Schema.encodeSync(Schema.fromJsonString(OperationChange))
 
 const eventStream = (operations: Port, id: Guid, heartbeat: Duration.Input): HttpServerResponse.HttpServerResponse => {
   const changes = operations.watch(id).pipe(
+    Stream.mapEffect((change) => (isTerminal(change.operation) ? ended(operations, change) : Effect.succeed(change))),
     Stream.map((change) => `event: change\ndata: ${encodeChange(change)}\n\n`),
     Stream.catch((refused) =>
       Stream.succeed(`event: error\ndata: ${JSON.stringify(errorBody(toApiError(refused)))}\n\n`)

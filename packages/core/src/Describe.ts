@@ -1,0 +1,201 @@
+/**
+ * An operation in words for a person: the one sentence that says how it ended, what its clients felt or why it failed, and
+ * the few words that say what it does now. Pure, and the only place that has these sentences, so that the command line, a
+ * log, a page and a user's own program say the same.
+ */
+import type { Evidence, ProbeSample } from "./Evidence.ts"
+import type { FabricErrorCode } from "./FabricError.ts"
+import { isTerminal, type Operation, type Order } from "./Operation.ts"
+import { describeRefusal } from "./Plan.ts"
+import { durationOf, isNodeRequest, isQuorumLoss } from "./Request.ts"
+import { formatInstant, formatMillis, type Instant } from "./Time.ts"
+import { stateOf } from "./Wire.ts"
+
+// --- models ---
+
+/** How moments are written: in UTC unless given. */
+export interface Words {
+  readonly moment?: (instant: Instant) => string
+}
+
+// --- make ---
+
+/**
+ * How an operation ended, in one or two sentences. Without its evidence it says less: neither how long the loss was felt nor
+ * which fact it failed on. Of one that lives it says what `phaseOf` does.
+ */
+export const describe = (operation: Operation, evidence: Evidence | null, words: Words = {}): string => {
+  const { stage } = operation
+  const moment = words.moment ?? formatInstant
+  if (!isTerminal(operation)) return sentence(phaseOf(operation, operation.receivedAt, words))
+  if (stage._tag === "Completed") return completed(operation, stage.standing ?? null, evidence, moment)
+  if (stage._tag !== "Failed") return ""
+  const left =
+    stage.residue._tag === "Unknown"
+      ? `It is not known whether everything that was stopped runs again: each fence ends by itself by ${moment(stage.residue.until)}, and "inq doctor --sweep" on its host looks after it`
+      : ""
+  if (stage.reason === "force") {
+    return sentences(`Cancelled by force: nobody waited for the lift`, left === "" ? "Nothing of it stands" : left)
+  }
+  if (stage.reason === "cancel") {
+    return sentences(
+      `Cancelled${heldFor(evidence)}: ${left === "" ? whatBecame(evidence) : "it was to be lifted"}`,
+      left
+    )
+  }
+  return sentences(`Faulted: ${whyOf(stage.error, evidence)}${left === "" ? `; ${whatBecame(evidence)}` : ""}`, left)
+}
+
+/** What an operation does at this moment, in a few words; of one that has ended, its state. */
+export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): string => {
+  const { attempt, notBefore, stage } = operation
+  const moment = words.moment ?? formatInstant
+  const again = attempt === 1 ? "" : ` (attempt ${attempt})`
+  if (stage._tag === "Completed" || stage._tag === "Failed") return stateOf(stage)
+  if (stage._tag === "Undoing") {
+    const why = { cancel: "cancelled", fail: "failed", retry: "to try again" }[stage.reason]
+    return stage.phase === "Lifting" ? `lifting (${why})` : `waiting for writes to go through (${why})`
+  }
+  const { step } = stage
+  if (step._tag === "IntentSaved" || step._tag === "LookingUpState") {
+    if (notBefore > now) return `waiting ${formatMillis(notBefore - now)} before attempt ${attempt}`
+    return step._tag === "IntentSaved" ? `waiting for its turn${again}` : `looking at the group${again}`
+  }
+  const { order, phase } = step
+  switch (phase._tag) {
+    case "Arming":
+      return `${isNodeRequest(operation.request) && operation.request.transition === "Start" ? "starting" : "taking out"} ${namesOf(order)}${again}`
+    case "Destroying":
+      return `destroying the data${again}`
+    case "Verifying":
+      return `${namesOf(order)} out; waiting until no write goes through${again}`
+    case "Holding":
+      return `quorum lost, ${formatMillis(Math.max(0, phase.liftAt - now))} left, until ${moment(phase.liftAt)}`
+    case "Lifting":
+      return isQuorumLoss(operation.request) ? "lifting" : `bringing back ${namesOf(order)}`
+    case "Recovering":
+      return "lifted; waiting for writes to go through again"
+  }
+}
+
+/** What became of the probe's writes: how many were answered promptly, held back until after the lift, or never answered. */
+export const describeWrites = (evidence: Evidence): string => {
+  const { samples } = evidence
+  const lifted = evidence.phases.findLast(({ phase }) => phase === "Lifting")?.began
+  const acknowledged = samples.filter(({ outcome }) => outcome?._tag === "Acknowledged")
+  const held = acknowledged.filter(
+    ({ endedAt, sentAt }) => lifted !== undefined && sentAt < lifted && endedAt !== null && endedAt >= lifted
+  )
+  const refused = samples.filter(({ outcome }) => outcome?._tag === "Refused").length
+  const lost = samples.length - acknowledged.length - refused
+  const longest = Math.max(0, ...held.map(tookOf))
+  return [
+    `${samples.length} ${samples.length === 1 ? "write" : "writes"}: ${acknowledged.length - held.length} prompt`,
+    ...(held.length === 0 ? [] : [`${held.length} held back ${formatMillis(longest)} until after the lift`]),
+    ...(refused === 0 ? [] : [`${refused} refused`]),
+    `${lost} ${lost === 0 ? "lost" : "without an answer"}`
+  ].join(", ")
+}
+
+/** What an error code means for an operation, in a few words for a person. */
+export const describeCode = (code: FabricErrorCode): string => meanings[code] ?? code
+
+// --- internal ---
+
+const meanings: Partial<Record<FabricErrorCode, string>> = {
+  E_ABORT: "the fault could not be proven",
+  FABRIC_E_TIMEOUT: "the recovery could not be proven in time",
+  FABRIC_E_INVALID_OPERATION: "a guard said no",
+  FABRIC_E_COMMUNICATION_ERROR: "a host or the cluster could not be reached",
+  FABRIC_E_PARTITION_NOT_FOUND: "there is no such partition",
+  FABRIC_E_SERVICE_DOES_NOT_EXIST: "there is no such service",
+  FABRIC_E_NODE_NOT_FOUND: "there is no such node"
+}
+
+const completed = (
+  operation: Operation,
+  standing: Order | null,
+  evidence: Evidence | null,
+  moment: (instant: Instant) => string
+): string => {
+  const { request } = operation
+  const back =
+    evidence?.recovery == null ? "" : `${formatMillis(evidence.recovery)} after the lift writes went through again`
+  if (isQuorumLoss(request)) {
+    const held = evidence?.hold == null ? durationOf(request) : evidence.hold.measured
+    const unobserved =
+      evidence === null || evidence.unobserved === 0
+        ? ""
+        : `, of which nobody watched for ${formatMillis(evidence.unobserved)}`
+    return back === ""
+      ? sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}, and then writes went through again`)
+      : sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}; ${back}`)
+  }
+  if (isNodeRequest(request)) {
+    if (request.transition === "Start") return sentence(`The node ${request.nodeName} was started`)
+    return standing === null
+      ? sentence(`The node ${request.nodeName} was stopped`)
+      : sentence(
+          `The node ${request.nodeName} is stopped until ${moment(standing.deadline)}, and then starts by itself; "inq node start ${request.nodeName}" starts it before`
+        )
+  }
+  if (request.kind === "PartitionDataLoss") return sentence("The data is gone, and the group works again")
+  const members = evidence?.fences.map(({ member }) => member) ?? []
+  return sentences(
+    members.length === 0
+      ? "The members were restarted"
+      : `${listed(members)} ${members.length === 1 ? "was" : "were"} restarted`,
+    back
+  )
+}
+
+const heldFor = (evidence: Evidence | null): string => {
+  const hold = evidence?.hold
+  if (hold != null) return ` after the quorum was lost for ${formatMillis(hold.measured)}`
+  const held = evidence?.phases.findLast(({ phase }) => phase === "Holding")?.duration
+  return held == null ? "" : ` ${formatMillis(held)} into the loss`
+}
+
+// Why a step failed: the guard that said no, the judgement that did not come out, or the last word that was noted.
+const whyOf = (code: FabricErrorCode, evidence: Evidence | null): string => {
+  if (evidence === null) return describeCode(code)
+  const refusal = evidence.refusals.at(-1)
+  if (refusal !== undefined) return trimmed(describeRefusal(refusal))
+  const verdict = evidence.verdicts.findLast(({ outcome }) => outcome !== "Confirmed")
+  if (verdict !== undefined) return `${verdictWords[verdict.about]} (${verdict.facts.join("; ")})`
+  const note = evidence.notes.at(-1)
+  return note === undefined ? describeCode(code) : trimmed(note.text)
+}
+
+const verdictWords = {
+  Loss: "the loss was not proven",
+  Hold: "the loss did not last",
+  Recovery: "the recovery was not proven"
+} as const
+
+const whatBecame = (evidence: Evidence | null): string => {
+  if (evidence === null) return "nothing of it stands"
+  const stopped = evidence.fences.filter(({ processes }) => processes !== null)
+  if (stopped.length === 0) return "nothing was stopped"
+  const standing = stopped.filter(({ offAt }) => offAt === null)
+  if (standing.length > 0) return `it is not known whether ${listed(standing.map(({ member }) => member))} runs again`
+  const names = [...new Set(stopped.map(({ member }) => member))]
+  return `${listed(names)} ${names.length === 1 ? "was" : "were"} taken out and ${names.length === 1 ? "is" : "are"} back`
+}
+
+const tookOf = ({ endedAt, sentAt }: ProbeSample): number => (endedAt === null ? 0 : endedAt - sentAt)
+
+const namesOf = ({ fences }: Order): string => listed(fences.map(({ member }) => member))
+
+const listed = (names: ReadonlyArray<string>): string =>
+  names.length < 2 ? (names[0] ?? "nothing") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)!}`
+
+const trimmed = (text: string): string => text.trim().replace(/\.$/, "")
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${trimmed(text).slice(1)}.`
+
+const sentences = (...texts: ReadonlyArray<string>): string =>
+  texts
+    .filter((text) => text !== "")
+    .map(sentence)
+    .join(" ")
