@@ -87,10 +87,14 @@ const main = async () => {
   await run(process.execPath, ask("plan", partitionId, "--duration", values.duration), { env })
   say(`Taking the quorum away for ${values.duration} (inq start ${partitionId} --duration ${values.duration} --watch)`)
   const id = crypto.randomUUID()
-  await run(process.execPath, ask("start", partitionId, "--id", id, "--duration", values.duration, "--watch"), {
-    env,
-    stdio: ["ignore", "inherit", "inherit"]
-  })
+  await run(
+    process.execPath,
+    ask("start", partitionId, "--id", id, "--duration", values.duration, "--watch", "--yes"),
+    {
+      env,
+      stdio: ["ignore", "inherit", "inherit"]
+    }
+  )
   say(`The evidence (inq show ${id})`)
   await run(process.execPath, ask("show", id), { env })
   const detail = JSON.parse(

@@ -47,6 +47,7 @@ describe.skipIf(missing)("inq on a terminal, skipped where there is no Python to
         "--duration",
         `${seconds}s`,
         "--watch",
+        "--yes",
         "--id",
         id
       ],

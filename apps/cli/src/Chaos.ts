@@ -54,7 +54,7 @@ const startFlags = {
     Flag.withDescription("Let quorum losses be drawn too; without it no fault takes a quorum"),
     Flag.withDefault(false)
   ),
-  context: many("context", "KEY=VALUE", "A note to keep with the run; may be given more than once"),
+  note: many("note", "KEY=VALUE", "A note to keep with the run; may be given more than once"),
   nodeTypes: many("node-type", "NAME", "Break nodes of this type; may be given more than once"),
   applications: many(
     "application",
@@ -84,7 +84,7 @@ const start = Command.make(
             }
           }
         : {}),
-      ...(yield* contextOf(input.context, input.allowQuorumLoss)),
+      ...(yield* contextOf(input.note, input.allowQuorumLoss)),
       ...filterOf(input.nodeTypes, input.applications)
     }
     const client = yield* connectFabric
@@ -245,7 +245,7 @@ const contextOf = (
   const map: Record<string, string> = {}
   for (const pair of pairs) {
     const at = pair.indexOf("=")
-    if (at < 1) return Effect.fail(usage(`--context: expected KEY=VALUE, got ${JSON.stringify(pair)}.`))
+    if (at < 1) return Effect.fail(usage(`--note: expected KEY=VALUE, got ${JSON.stringify(pair)}.`))
     map[pair.slice(0, at)] = pair.slice(at + 1)
   }
   if (allowQuorumLoss) map[quorumLossKey] = "allow"

@@ -11,20 +11,29 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 import * as Command from "effect/cli/Command"
+import * as Contexts from "./Contexts.ts"
 import { Failure } from "./Failure.ts"
 import { screen } from "./Screen.ts"
 
 // --- models ---
 
+const usual = "http://127.0.0.1:19080"
+
 /** The flags that every command takes. */
 export const shared = {
   endpoint: Flag.String("endpoint").pipe(
-    Flag.withDescription("The worker's address (INQUORATE_ENDPOINT)"),
-    Flag.withDefault(process.env.INQUORATE_ENDPOINT ?? "http://127.0.0.1:19080")
+    Flag.withDescription(`The worker's address (INQUORATE_ENDPOINT; ${usual})`),
+    Flag.withMetavar("URL"),
+    Flag.optional
+  ),
+  context: Flag.String("context").pipe(
+    Flag.withDescription("The flags that ~/.config/inquorate/config.yaml has by this name (INQUORATE_CONTEXT)"),
+    Flag.withMetavar("NAME"),
+    Flag.optional
   ),
   surface: Flag.Literals("surface", ["auto", "inquorate", "fabric"]).pipe(
-    Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or ask"),
-    Flag.withDefault("auto")
+    Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or ask (auto)"),
+    Flag.optional
   ),
   ca: Flag.String("ca").pipe(
     Flag.withDescription("A file of authorities that the worker's certificate may come from (INQUORATE_CA)"),
@@ -43,7 +52,8 @@ export const shared = {
     Flag.optional
   ),
   output: Flag.Literals("output", ["table", "json"]).pipe(
-    Flag.withDescription("How to print the answer"),
+    Flag.withAlias("o"),
+    Flag.withDescription("How to print the answer (table)"),
     Flag.withDefault("table")
   )
 }
@@ -61,6 +71,21 @@ export interface Chosen {
 }
 
 // --- make ---
+
+/** Where the worker is and what answers there: by the flags, else the environment, else the context. */
+export const place = Effect.gen(function* () {
+  const flags = yield* root
+  const context = yield* Contexts.find(
+    Option.getOrElse(flags.context, () => process.env.INQUORATE_CONTEXT || undefined)
+  )
+  const said = Option.getOrElse(flags.endpoint, () => process.env.INQUORATE_ENDPOINT || undefined)
+  const endpoint = withScheme(said ?? context.endpoint ?? usual)
+  const surface = Option.getOrElse(flags.surface, () => context.surface ?? "auto")
+  if (surface !== "auto" && surface !== "inquorate" && surface !== "fabric") {
+    return yield* usage(`surface: expected auto, inquorate or fabric in the context, got ${JSON.stringify(surface)}.`)
+  }
+  return { flags, context, endpoint, surface } as const
+})
 
 /** The client of the worker at the endpoint. */
 export const connect = Effect.gen(function* () {
@@ -86,7 +111,7 @@ export const explain =
   <A, R>(self: Effect.Effect<A, ApiError | Client.ClientError, R>) =>
     Effect.catch(self, (error) =>
       Effect.gen(function* () {
-        const { endpoint } = yield* root
+        const { endpoint } = yield* place
         return yield* failureOf(error, doing, endpoint)
       })
     )
@@ -97,7 +122,7 @@ export const explainFabric =
   <A, E extends FabricClient.FabricClientError | Failure, R>(self: Effect.Effect<A, E, R>) =>
     Effect.catch(self, (error) =>
       Effect.gen(function* () {
-        const { endpoint } = yield* root
+        const { endpoint } = yield* place
         return yield* fabricFailureOf(error, doing, endpoint)
       })
     )
@@ -155,31 +180,35 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
 // --- internal ---
 
 // The environment's token needs no flag; null for a flag that is no place.
-const tokenAt = (flag: string | undefined): SecretSource | undefined | null => {
-  if (flag === undefined) return process.env.INQUORATE_TOKEN ? { env: "INQUORATE_TOKEN" } : undefined
+const tokenAt = (flag: string | undefined, inContext: string | undefined): SecretSource | undefined | null => {
+  if (flag === undefined && process.env.INQUORATE_TOKEN) return { env: "INQUORATE_TOKEN" }
+  if (flag === undefined) return inContext === undefined ? undefined : tokenAt(inContext, undefined)
   const [, kind, place = ""] = /^(file|env):(.+)$/s.exec(flag) ?? []
   return kind === "file" ? { file: place } : kind === "env" ? { env: place } : null
 }
+
+// An address alone is meant for a worker without TLS; one of another kind is left for the check to refuse.
+const withScheme = (said: string): string =>
+  /^(?:\[[0-9a-f:]+\]|[\w.-]+):\d+\/?$/i.test(said) ? `http://${said}` : said
 
 const usage = (detail: string) => new Failure({ exit: "usage", detail })
 
 // Where the endpoint is, and what is to be shown there; everything that is wrong with the flags is said here.
 const connection = Effect.gen(function* () {
-  const flags = yield* root
-  const { endpoint } = flags
+  const { context, endpoint, flags } = yield* place
   if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
     return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
   }
-  const named = (flag: Option.Option<string>, variable: string) =>
-    Option.getOrElse(flag, () => process.env[variable] || undefined)
-  const ca = named(flags.ca, "INQUORATE_CA")
-  const certificate = named(flags.cert, "INQUORATE_CERT")
-  const key = named(flags.key, "INQUORATE_KEY")
+  const named = (flag: Option.Option<string>, variable: string, inContext: string | undefined) =>
+    Option.getOrElse(flag, () => process.env[variable] || inContext)
+  const ca = named(flags.ca, "INQUORATE_CA", context.ca)
+  const certificate = named(flags.cert, "INQUORATE_CERT", context.cert)
+  const key = named(flags.key, "INQUORATE_KEY", context.key)
   if ((certificate === undefined) !== (key === undefined)) {
     const missing = certificate === undefined ? "--cert (INQUORATE_CERT)" : "--key (INQUORATE_KEY)"
     return yield* usage(`A client certificate and its key go together; give ${missing} too.`)
   }
-  const token = tokenAt(Option.getOrUndefined(flags.token))
+  const token = tokenAt(Option.getOrUndefined(flags.token), context.token)
   // What was given may be the token itself, which must not be repeated.
   if (token === null)
     return yield* usage("--token: expected file:PATH or env:NAME, where the token is, and not a token.")

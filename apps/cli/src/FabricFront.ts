@@ -35,7 +35,11 @@ export const make = (fabric: Fabric): FabricFront => ({
       explainFabric("cancel"),
       Effect.map((found) => ({ state: found.State, value: found }))
     ),
-  follow: (id) => follow(fabric, id)
+  follow: (id) => Effect.map(follow(fabric, id), (state) => ({ state, sentence: "" })),
+  operations: fabric.getFaultOperationList().pipe(
+    explainFabric("operation"),
+    Effect.map((all) => all.map(({ OperationId, State }) => ({ id: OperationId, lives: !isEnd(State) })))
+  )
 })
 
 /** An operation with its progress. */
@@ -122,6 +126,9 @@ const status = (fabric: Fabric, id: string, doing: string): Effect.Effect<Operat
   )
 
 type Context = Effect.Services<typeof root>
+
+const isEnd = (state: OperationState): boolean =>
+  state === "Completed" || state === "Faulted" || state === "Cancelled" || state === "ForceCancelled"
 
 // Only the operation's id selects; a path needs the rest all the same.
 const refOf = ({ OperationId, Type }: OperationStatus): FabricClient.FaultRef =>

@@ -3,15 +3,30 @@
  * and then where to read more.
  */
 import * as Effect from "effect/Effect"
+import * as CliConfig from "effect/cli/CliConfig"
 import * as CliOutput from "effect/cli/CliOutput"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Layer from "effect/Layer"
 import { complain } from "./Screen.ts"
 
-/** The presenter of the command. */
-export const layer = CliOutput.layerPresenter({
+/** What is told, and the flags that every command line has: `-v` is for verbose, as people expect of it. */
+export const layer = Layer.suspend(() => Layer.merge(presenter, CliConfig.layer({ builtIns })))
+
+// --- internal ---
+
+const version: typeof GlobalFlag.Version = {
+  ...GlobalFlag.Version,
+  flag: Flag.Boolean("version").pipe(Flag.withDescription("Show version information"), Flag.withDefault(false))
+}
+
+const builtIns = [GlobalFlag.Help, version, GlobalFlag.Completions, GlobalFlag.LogLevel]
+
+const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"
       ? Effect.sync(() => {
-          const [first = "", ...more] = event.errors.map(({ message }) => message.trim())
+          const [first = "", ...more] = event.errors.map(({ message }) => message.trim().replace(/\s*\n\s*/g, " "))
           complain(first, [...more, `Usage: ${event.helpDoc.usage}`, `See ${event.commandPath.join(" ")} --help.`])
         })
       : CliOutput.defaultPresenter.present(event)

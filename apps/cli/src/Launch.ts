@@ -3,8 +3,7 @@
  * watching is asked, or the operation is cancelled and its lift awaited.
  */
 import { parse as parseGuid } from "@inquorate/core/Guid"
-import { durationOf, type FaultRequest, isQuorumLoss, kindOf, placeOf } from "@inquorate/core/Request"
-import { printable } from "@inquorate/core/Printable"
+import { type FaultRequest, isQuorumLoss, kindOf, placeOf } from "@inquorate/core/Request"
 import { formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
 import type { OperationState } from "@inquorate/core/Wire"
 import * as Effect from "effect/Effect"
@@ -14,12 +13,11 @@ import * as Queue from "effect/Queue"
 import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { randomUUID } from "node:crypto"
-import { createInterface } from "node:readline"
 import { print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import type { Front } from "./Front.ts"
+import type { Ended, Front } from "./Front.ts"
 import { askedOf } from "./Report.ts"
-import { canAsk, screen } from "./Screen.ts"
+import { canAsk, choose, screen } from "./Screen.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 // --- models ---
@@ -32,7 +30,25 @@ export const launchFlags = {
   ),
   watch: Flag.Boolean("watch").pipe(
     Flag.withAlias("w"),
-    Flag.withDescription("Show it until it has ended; interrupting cancels it"),
+    Flag.withDescription("Show it until it has ended; interrupting asks whether to cancel it"),
+    Flag.withDefault(false)
+  ),
+  verbose: Flag.Boolean("verbose").pipe(
+    Flag.withAlias("v"),
+    Flag.withDescription("With --watch: show every write of the probe too"),
+    Flag.withDefault(false)
+  )
+}
+
+/** The flags of a command that asks before it starts a fault. */
+export const askFlags = {
+  yes: Flag.Boolean("yes").pipe(
+    Flag.withAlias("y"),
+    Flag.withDescription("Do not ask first on a terminal"),
+    Flag.withDefault(false)
+  ),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDescription("Show what would be done, and touch nothing"),
     Flag.withDefault(false)
   )
 }
@@ -41,6 +57,7 @@ export const launchFlags = {
 export interface LaunchInput {
   readonly id: Option.Option<string>
   readonly watch: boolean
+  readonly verbose: boolean
 }
 
 type Context = Command.CommandContext<"inq"> | Signals
@@ -67,10 +84,7 @@ export const launch = (
       ])
     }
     if (output === "table") yield* screen.lines([`Operation ${id} on ${placeOf(request)}, ${intent(request)}`])
-    yield* watchAndGuard(front, id, signals)
-    if (output === "table" && kindOf(request) === "NodeTransition" && durationOf(request) > 0) {
-      yield* screen.lines([`The node starts again by itself after ${formatMillis(durationOf(request))}.`])
-    }
+    yield* watchAndGuard(front, id, signals, input)
   }).pipe(Effect.scoped)
 
 /** The length of a `--duration`. */
@@ -99,11 +113,56 @@ export const readId = (text: string): Effect.Effect<string, Failure> => {
     : Effect.succeed(id)
 }
 
+/** The name of an operation: its id, the beginning of it, `last`, or nothing for the only one that lives. */
+export type OperationName = string | undefined
+
+/** What a person named an operation by; checked before anybody is asked. */
+export const readName = (said: Option.Option<string>): Effect.Effect<OperationName, Failure> => {
+  const text = Option.getOrUndefined(said)?.toLowerCase()
+  return text === undefined || text === "last" || /^[0-9a-f]{4}[0-9a-f-]{0,31}$/.test(text)
+    ? Effect.succeed(text)
+    : readId(text)
+}
+
+/** The operation of that name. */
+export const findOperation = Effect.fnUntraced(function* (front: Front, text: OperationName) {
+  if (text !== undefined && parseGuid(text) !== undefined) return text
+  const all = yield* front.operations
+  const fitting =
+    text === undefined
+      ? all.filter(({ lives }) => lives)
+      : text === "last"
+        ? all.slice(-1)
+        : all.filter(({ id }) => id.startsWith(text))
+  if (fitting.length === 1) return fitting[0]!.id
+  const what =
+    text === undefined
+      ? fitting.length === 0
+        ? "No operation lives now"
+        : `${fitting.length} operations live`
+      : text === "last"
+        ? "There is no operation yet"
+        : fitting.length === 0
+          ? `No operation's id begins with ${text}`
+          : `${fitting.length} operations' ids begin with ${text}`
+  const names =
+    fitting.length === 0
+      ? ""
+      : `: ${fitting
+          .map(({ id }) => id)
+          .slice(0, 10)
+          .join(", ")}`
+  return yield* new Failure({ exit: "refused", detail: `${what}${names}. Name one; "inq list" lists them.` })
+})
+
 /** Says how an operation ended, and fails with the exit code of it. */
-export const endOf = (id: string, state: OperationState): Effect.Effect<void, Failure, Command.CommandContext<"inq">> =>
+export const endOf = (
+  id: string,
+  { sentence, state }: Ended
+): Effect.Effect<void, Failure, Command.CommandContext<"inq">> =>
   Effect.gen(function* () {
     const { output } = yield* root
-    if (output === "table") yield* screen.lines([`${id} ended ${state}.`])
+    if (output === "table") yield* screen.lines([`${id} ended ${state}.`, ...(sentence === "" ? [] : [sentence])])
     const exit = ends[state]
     if (exit !== undefined) return yield* new Failure({ exit, detail: "" })
   })
@@ -111,8 +170,8 @@ export const endOf = (id: string, state: OperationState): Effect.Effect<void, Fa
 /** Asks for a yes before something that cannot be undone; where nobody can be asked the command itself is the yes. */
 export const confirm = Effect.fnUntraced(function* (question: string, yes: boolean) {
   if (yes || !canAsk()) return
-  const agreed = yield* ask(`${question} [y/N] `, false)
-  if (!agreed) return yield* new Failure({ exit: "refused", detail: "Nothing was done." })
+  const answer = yield* choose(`${question} [y]es / [n]o `, ["y", "n"], { enter: "n", interrupted: "n" })
+  if (answer === "n") return yield* new Failure({ exit: "refused", detail: "Nothing was done." })
 })
 
 // --- internal ---
@@ -120,55 +179,63 @@ export const confirm = Effect.fnUntraced(function* (question: string, yes: boole
 const intent = (request: FaultRequest): string =>
   isQuorumLoss(request) ? `hold ${formatMillis(request.hold)}` : `${kindOf(request)} ${askedOf(request)}`
 
-/** Watches; a signal asks on a terminal whether to cancel, and cancels without one or when it comes again. */
-const watchAndGuard = Effect.fnUntraced(function* (front: Front, id: string, signals: Queue.Dequeue<SignalName>) {
-  const following = yield* Effect.forkChild(front.follow(id))
+/**
+ * Watches; a Ctrl-C on a terminal asks whether to lift, to go on, or to leave the operation to the worker. Without a
+ * terminal, when it comes again, or when the terminal is gone, the operation is cancelled and its lift awaited.
+ */
+const watchAndGuard = Effect.fnUntraced(function* (
+  front: Front,
+  id: string,
+  signals: Queue.Dequeue<SignalName>,
+  options: { readonly verbose: boolean }
+) {
+  const following = yield* Effect.forkChild(front.follow(id, options))
   let interrupted = false
   const guard = Effect.gen(function* () {
-    const signal = yield* Queue.take(signals)
-    const leave = signal === "SIGINT" && canAsk() ? yield* askToCancel(signals) : true
-    if (!leave) return
-    interrupted = true
-    yield* screen.live("")
-    yield* screen.lines([`Cancelling ${id} and waiting for the lift …`])
-    yield* front.cancel(id, false).pipe(
-      // It may have ended in the same moment, which the watching will tell.
-      Effect.catchIf(
-        (failure) => failure.exit === "refused",
-        () => Effect.void
+    while (true) {
+      const signal = yield* Queue.take(signals)
+      // The lift is awaited already; whoever cannot wait is told how the fault ends without them.
+      if (interrupted) {
+        if (signal === "SIGINT") yield* screen.lines([`The lift is on its way. "inq watch ${id}" shows it.`])
+        continue
+      }
+      const wish = signal === "SIGINT" && canAsk() ? yield* askAbout(signals) : "y"
+      if (wish === "d") return "detached" as const
+      if (wish === "n") continue
+      interrupted = true
+      yield* screen.live("")
+      yield* screen.lines([`Cancelling ${id} and waiting for the lift …`])
+      yield* front.cancel(id, false).pipe(
+        // It may have ended in the same moment, which the watching will tell.
+        Effect.catchIf(
+          (failure) => failure.exit === "refused",
+          () => Effect.void
+        )
       )
-    )
-    return yield* Effect.never
-  }).pipe(Effect.forever)
+    }
+  })
   const last = yield* Effect.raceFirst(Fiber.join(following), guard)
+  if (last === "detached") {
+    yield* Fiber.interrupt(following)
+    return yield* screen.lines([
+      `Left to the worker. "inq watch ${id}" shows it, "inq cancel ${id}" lifts at once; it ends by itself in any case.`
+    ])
+  }
   if (interrupted) {
-    return yield* new Failure({ exit: "interrupted", detail: `${id} ended ${last}.` })
+    return yield* new Failure({ exit: "interrupted", detail: `${id} ended ${last.state}. ${last.sentence}`.trim() })
   }
   yield* endOf(id, last)
 })
 
-/** True when the answer, or a second signal, says to cancel. */
-const askToCancel = Effect.fnUntraced(function* (signals: Queue.Dequeue<SignalName>) {
-  yield* screen.live("")
-  const answer = ask("Cancel the operation and lift now? [y/N] ", true)
-  return yield* Effect.raceFirst(answer, Effect.as(Queue.take(signals), true))
+/** What to do: a second signal means to lift. */
+const askAbout = Effect.fnUntraced(function* (signals: Queue.Dequeue<SignalName>) {
+  const answer = choose(
+    "Cancel the operation and lift now? [y]es lift now / [n]o keep holding / [d]etach ",
+    ["y", "n", "d"],
+    { enter: "n", interrupted: "y" }
+  )
+  return yield* Effect.raceFirst(answer, Effect.as(Queue.take(signals), "y" as const))
 })
-
-/** The answer to a question; `interrupted` is what a Ctrl-C inside it means. */
-const ask = (question: string, interrupted: boolean): Effect.Effect<boolean> =>
-  Effect.callback<boolean>((resume) => {
-    const lines = createInterface({ input: process.stdin, output: process.stdout })
-    lines.question(printable(question), (text) => {
-      lines.close()
-      resume(Effect.succeed(/^\s*y/i.test(text)))
-    })
-    // Inside the question a Ctrl-C reaches readline instead of the process.
-    lines.on("SIGINT", () => {
-      lines.close()
-      resume(Effect.succeed(interrupted))
-    })
-    return Effect.sync(() => lines.close())
-  })
 
 const ends: Partial<Record<OperationState, "faulted" | "cancelled">> = {
   Faulted: "faulted",

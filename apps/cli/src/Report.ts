@@ -2,23 +2,29 @@
  * What a person reads of an operation: its plan, its phases, what became of each fence, and the verdicts with the facts
  * they rest on. Pure: values in, lines out.
  */
+import { describe, describeWrites, phaseOf } from "@inquorate/core/Describe"
 import type { Evidence, ProbeSample } from "@inquorate/core/Evidence"
+import { isTerminal } from "@inquorate/core/Operation"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { describeRefusal, type Plan, type PlannedFence } from "@inquorate/core/Plan"
 import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
-import { formatInstant, formatMillis } from "@inquorate/core/Time"
+import { formatMillis, type Instant } from "@inquorate/core/Time"
 import { health, type Topology } from "@inquorate/core/Topology"
+import { localMoment, localTime } from "./Moment.ts"
 import { indent, table } from "./Table.ts"
 
 /** An operation with its evidence. */
-export const report = ({ evidence, operation, state }: OperationDetail): ReadonlyArray<string> => [
+export const report = ({ evidence, operation, state }: OperationDetail, now: Instant): ReadonlyArray<string> => [
   `Operation ${operation.id}  ${state}`,
+  isTerminal(operation)
+    ? describe(operation, evidence, { moment: (at) => localTime(at, now) })
+    : `Now ${phaseOf(operation, now, { moment: (at) => localTime(at, now) })}.`,
   ...indent([
     ...placeLines(operation.request),
     `type       ${kindOf(operation.request)}`,
     `asked      ${askedOf(operation.request)}`,
-    `received   ${formatInstant(operation.receivedAt)}${
-      operation.endedAt === null ? "" : `, ended ${formatInstant(operation.endedAt)}`
+    `received   ${localMoment(operation.receivedAt, now)}${
+      operation.endedAt === null ? "" : `, ended ${localMoment(operation.endedAt, now)}`
     }`,
     ...(operation.stage._tag === "Failed" ? [`ended by   ${operation.stage.reason}, ${operation.stage.error}`] : [])
   ]),
@@ -26,9 +32,9 @@ export const report = ({ evidence, operation, state }: OperationDetail): Readonl
   ...(evidence.refusals.length === 0
     ? []
     : ["Refused", ...indent(evidence.refusals.map((refusal) => `${refusal._tag}: ${describeRefusal(refusal)}`))]),
-  ...section("Phases", phaseLines(evidence)),
-  ...section("Fences", fenceLines(evidence)),
-  ...section("Probe", [probeLine(evidence.samples)]),
+  ...section("Phases", phaseLines(evidence, now)),
+  ...section("Fences", fenceLines(evidence, now)),
+  ...section("Probe", evidence.samples.length === 0 ? [] : [describeWrites(evidence)]),
   ...section("Measured", measureLines(evidence)),
   ...section(
     "Verdicts",
@@ -36,7 +42,7 @@ export const report = ({ evidence, operation, state }: OperationDetail): Readonl
   ),
   ...section(
     "Notes",
-    evidence.notes.map(({ at, text }) => `${formatInstant(at)}  ${text}`)
+    evidence.notes.map(({ at, text }) => `${localMoment(at, now)}  ${text}`)
   )
 ]
 
@@ -45,6 +51,13 @@ export const askedOf = (request: FaultRequest): string => {
   if (isQuorumLoss(request)) return `${request.mode}, hold ${formatMillis(request.hold)}`
   if (!isNodeRequest(request)) return request.mode
   return request.transition === "Stop" ? `Stop, for ${formatMillis(request.duration)}` : "Start"
+}
+
+/** What was asked for in one or two short words, for a table. */
+export const faultOf = (request: FaultRequest): string => {
+  if (isQuorumLoss(request)) return `loss ${formatMillis(request.hold)}`
+  if (isNodeRequest(request)) return request.transition === "Stop" ? `stop ${formatMillis(request.duration)}` : "start"
+  return request.kind === "PartitionDataLoss" ? "data loss" : "restart"
 }
 
 /** A plan that was made without touching anything, or why none can be. */
@@ -122,7 +135,7 @@ const cutLines = (fences: ReadonlyArray<PlannedFence>): ReadonlyArray<string> =>
     ])
   )
 
-const phaseLines = (evidence: Evidence): ReadonlyArray<string> =>
+const phaseLines = (evidence: Evidence, now: Instant): ReadonlyArray<string> =>
   evidence.phases.length === 0
     ? []
     : table(
@@ -130,12 +143,12 @@ const phaseLines = (evidence: Evidence): ReadonlyArray<string> =>
         evidence.phases.map(({ attempt, began, duration, phase }) => [
           phase,
           String(attempt),
-          formatInstant(began),
+          localMoment(began, now),
           duration === null ? "" : formatMillis(duration)
         ])
       )
 
-const fenceLines = (evidence: Evidence): ReadonlyArray<string> =>
+const fenceLines = (evidence: Evidence, now: Instant): ReadonlyArray<string> =>
   table(
     ["MEMBER", "HOST", "GRADE", "PROCESSES", "DEADLINE", "OFF", "BY", "OVERRUN"],
     evidence.fences.map((fence) => [
@@ -143,20 +156,12 @@ const fenceLines = (evidence: Evidence): ReadonlyArray<string> =>
       fence.host,
       fence.grade,
       fence.processes === null ? "not armed" : String(fence.processes),
-      formatInstant(fence.deadline),
-      fence.offAt === null ? fence.problem || "standing" : formatInstant(fence.offAt),
+      localMoment(fence.deadline, now),
+      fence.offAt === null ? fence.problem || "standing" : localMoment(fence.offAt, now),
       fence.liftedBy ?? "",
       fence.overrun === null ? "" : formatMillis(fence.overrun)
     ])
   )
-
-const probeLine = (samples: ReadonlyArray<ProbeSample>): string => {
-  const count = (tag: string): number => samples.filter((sample) => sample.outcome?._tag === tag).length
-  const open = samples.filter((sample) => sample.outcome === null).length
-  return `${samples.length} writes: ${count("Acknowledged")} acknowledged, ${count("Refused")} refused, ${count(
-    "Unknown"
-  )} unknown, ${open} open`
-}
 
 const measureLines = (evidence: Evidence): ReadonlyArray<string> => [
   ...(evidence.hold === null

@@ -7,6 +7,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -20,32 +21,27 @@ import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import { dataLoss, node, recover, restart } from "./Faults.ts"
+import { asksForJson, inOurWords } from "./Habits.ts"
 import * as Help from "./Help.ts"
 import { lab } from "./Labs.ts"
-import { cancel, list, plan, show, start, watch } from "./Operate.ts"
-import { complain } from "./Screen.ts"
+import { cancel, list, logs, plan, show, start, watch } from "./Operate.ts"
+import { complain, complainJson, console } from "./Screen.ts"
 import { target } from "./TargetCheck.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 const inq = root.pipe(
   Command.withSubcommands([
-    start,
-    restart,
-    dataLoss,
-    node,
-    recover,
-    plan,
-    watch,
-    show,
-    list,
-    cancel,
-    chaos,
-    partitions,
-    clusters,
-    healthCommand,
-    target,
-    lab,
-    doctor
+    { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
+    { group: "Break", commands: [plan, start, restart, dataLoss, node, chaos] },
+    { group: "End", commands: [cancel, recover] },
+    { group: "Set up", commands: [target, lab, doctor] }
+  ]),
+  Command.withExamples([
+    { command: "inq partitions", description: "What there is" },
+    { command: "inq plan orders -d 10s", description: "What would be done, and why that is enough" },
+    { command: "inq start orders -d 10s --watch", description: "Do it, and see it through" },
+    { command: "inq list --state live", description: "What runs now" },
+    { command: "inq help start", description: "All there is to say of one command" }
   ])
 )
 
@@ -65,8 +61,11 @@ const signals = Signals.of({
   )
 })
 
-const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(process.argv.slice(2)).pipe(
+const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(
+  inOurWords(process.argv.slice(2))
+).pipe(
   Effect.provideService(Signals, signals),
+  Effect.provideService(Console.Console, console),
   Effect.provide(Layer.merge(Help.layer, NodeServices.layer))
 )
 
@@ -75,7 +74,9 @@ const codeOf = (exit: Exit.Exit<void, unknown>): number => {
   if (Cause.hasInterruptsOnly(exit.cause)) return exitCodes.interrupted
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error instanceof Failure) {
-    if (error.detail !== "") complain(error.detail)
+    if (error.detail !== "" && asksForJson(process.argv)) {
+      complainJson({ error: { exit: error.exit, code: exitCodes[error.exit], message: error.detail } })
+    } else if (error.detail !== "") complain(error.detail)
     return exitCodes[error.exit]
   }
   // The command line's own mistakes have been told by the parser already.
@@ -93,11 +94,30 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   })
 }
 
-// A reader that went away (inq list | head) is no error of ours.
-process.stdout.on("error", () => process.exit(exitCodes.done))
+let lost: NodeJS.ErrnoException | undefined
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  lost ??= error
+  // Whoever guards a fault is told as by a hangup: nobody sees it any more.
+  if (taker !== undefined) Queue.offerUnsafe(taker, "SIGHUP")
+  else process.exit(codeWithout(error, exitCodes.done))
+})
+// Nobody is left who could be told.
+process.stderr.on("error", () => {})
+
+// A reader that went away (inq list | head) is no error of ours; a disk without room is.
+const codeWithout = ({ code, message }: NodeJS.ErrnoException, otherwise: number): number => {
+  if (otherwise !== exitCodes.done || code === "EPIPE") return otherwise
+  complain(`The answer could not be written (${message}).`)
+  return exitCodes.internal
+}
 
 fiber.addObserver((exit) => {
   const code = codeOf(exit)
   // Written output must reach a pipe before the process goes.
-  process.stdout.write("", () => process.exit(code))
+  // What went wrong with it is heard a moment after that.
+  process.stdout.write("", (error) => {
+    if (error == null) return process.exit(code)
+    setImmediate(() => process.exit(codeWithout(lost ?? error, code)))
+  })
 })

@@ -121,7 +121,10 @@ describe("against a worker", () => {
       assert.include(restart.out, `Started ${O}.`)
       const stop = yield* inq(url, "node", "stop", "lab-m1", "-d", "6m", "--watch")
       assert.strictEqual(stop.code, 0, stop.error)
-      assert.match(stop.out, /ended Completed\.\nThe node starts again by itself after 6 min 0 s\./)
+      assert.match(
+        stop.out,
+        /ended Completed\.\nThe node lab-m1 is stopped until [\d :-]+, and then starts by itself; "inq node start lab-m1" starts it before\./
+      )
       const loss = yield* inq(url, "data-loss", "lab/kv", "--watch", "--output", "json")
       assert.strictEqual(loss.code, 0, loss.error)
       assert.strictEqual((JSON.parse(loss.out) as { readonly state: string }).state, "Completed")
@@ -134,8 +137,8 @@ describe("against a worker", () => {
       )
       assert.strictEqual(kinds[1]?.kind === "NodeTransition" && "duration" in kinds[1] && kinds[1].duration, 360_000)
       const list = yield* inq(url, "list")
-      assert.match(list.out, /^OPERATION +TYPE +STATE +PLACE +ASKED +RECEIVED\n/)
-      assert.match(list.out, /NodeTransition +Completed +node lab-m1 +Stop, for 6 min 0 s/)
+      assert.match(list.out, /^OPERATION +AGE +STATE +FAULT +PLACE +RESULT\n/)
+      assert.match(list.out, /Completed +stop 6 min 0 s +node lab-m1\n/)
       const shown = yield* inq(url, "show", O)
       assert.match(shown.out, /type +PartitionRestart\n +asked +OnlyActiveSecondaries/)
       assert.strictEqual((yield* inq(url, "recover", "partition", "lab")).code, 0)

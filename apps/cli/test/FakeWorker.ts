@@ -4,13 +4,14 @@
  */
 import { collect } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
-import { advance, type Event, make, type Operation } from "@inquorate/core/Operation"
-import { Operations, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
+import { advance, type Event, isTerminal, make, type Operation } from "@inquorate/core/Operation"
+import { type OperationChange, Operations, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
 import { type FaultRequest, isQuorumLoss } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 
@@ -70,8 +71,22 @@ const ended = (operation: Operation): Operation =>
 
 const refused = (code: RequestRefused["code"], detail: string) => new RequestRefused({ code, detail, refusal: null })
 
+const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation =>
+  events.reduce((before, event) => Result.getOrElse(advance(before, event), () => before), operation)
+
 /** Serves until the scope ends; tells what was asked for. */
-export const serve = Effect.gen(function* () {
+export const serve = Effect.suspend(() => serveWith({ holds: false }))
+
+/** The same; with `holds` an operation holds until its time is over or it is cancelled, as a real one does. */
+export const serveWith = Effect.fnUntraced(function* ({
+  holds,
+  talks = false
+}: {
+  readonly holds: boolean
+  /** Tells something every moment while it holds. */
+  readonly talks?: boolean
+}) {
+  const changed = yield* PubSub.unbounded<string>()
   const all = new Map<string, Operation>()
   const recovered: Array<RecoverScope> = []
   const get = (id: string) =>
@@ -84,7 +99,16 @@ export const serve = Effect.gen(function* () {
   const operations = Operations.of({
     start: (id, request) =>
       Effect.sync(() => {
-        const operation = ended(make(id, request, at))
+        const now = Date.now()
+        const operation = holds
+          ? play(
+              make(id, request, now),
+              { _tag: "Taken", at: now },
+              { _tag: "FencesOrdered", at: now, fences: [] },
+              { _tag: "FencesArmed", at: now },
+              { _tag: "LossProven", at: now, lossBegan: now }
+            )
+          : ended(make(id, request, at))
         all.set(id, operation)
         return operation
       }),
@@ -92,12 +116,65 @@ export const serve = Effect.gen(function* () {
     detail: (id) =>
       Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), evidence: collect([]) })),
     list: (limit) => Effect.sync(() => [...all.values()].slice(-limit)),
-    cancel: (id) => Effect.flatMap(get(id), () => Effect.fail(refused("FABRIC_E_KEY_NOT_FOUND", "it has ended"))),
-    plan: () => Effect.succeed({ topology, plan: null, fences: [], notes: [], refusal: null }),
-    watch: (id) =>
-      Stream.fromEffect(
-        Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), entries: [] }))
-      ),
+    cancel: (id) =>
+      Effect.flatMap(get(id), (operation) => {
+        if (!holds) return Effect.fail(refused("FABRIC_E_KEY_NOT_FOUND", "it has ended"))
+        const now = Date.now()
+        const next = play(
+          operation,
+          { _tag: "CancelRequested", at: now, force: false },
+          { _tag: "FencesLifted", at: now },
+          { _tag: "UndoEnded", at: now, clean: true }
+        )
+        all.set(id, next)
+        return Effect.as(PubSub.publish(changed, id), next)
+      }),
+    plan: () =>
+      Effect.succeed({
+        topology,
+        plan: holds
+          ? {
+              mode: "QuorumReplicas" as const,
+              hold: 60_000,
+              configured: 3,
+              up: 3,
+              needed: 2,
+              rule: "majority of 3",
+              fences: [],
+              arithmetic: "3 − 2 + 1 = 2 must go"
+            }
+          : null,
+        fences: [],
+        notes: [],
+        refusal: null
+      }),
+    watch: (id) => {
+      const now = Effect.map(get(id), (operation): OperationChange => ({
+        operation,
+        state: stateOf(operation.stage),
+        entries: []
+      }))
+      const word = (at: number): OperationChange["entries"][number] => ({
+        at,
+        monotonic: at,
+        worker: "fake",
+        fact: { _tag: "Noted", text: "still here" }
+      })
+      const talk = Stream.mapEffect(Stream.tick("100 millis"), () =>
+        Effect.map(now, (change) => ({ ...change, entries: [word(Date.now())] }))
+      )
+      return Stream.fromEffect(now).pipe(
+        Stream.concat(
+          holds
+            ? Stream.merge(
+                Stream.mapEffect(Stream.fromPubSub(changed), () => now),
+                talks ? talk : Stream.empty
+              )
+            : Stream.empty
+        ),
+        Stream.takeUntil(({ operation }) => isTerminal(operation))
+      )
+    },
     clusters: Effect.succeed([
       {
         name: "lab",

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
 import { make } from "@inquorate/core/Operation"
 import { previewLines, topologyLines } from "../src/Report.ts"
-import { changeLines, liveLine } from "../src/Watch.ts"
+import { changeLines, live, liveLine, see } from "../src/Watch.ts"
 import { table } from "../src/Table.ts"
 
 const operation = make(
@@ -111,7 +111,64 @@ describe("a watched operation", () => {
         step: { _tag: "PerformingActions", order, phase: { _tag: "Holding", lossBegan: 1_001_000, liftAt: 1_006_000 } }
       }
     } as const
-    assert.strictEqual(liveLine(holding, 1_002_800), "Running  Holding, 3.2 s left")
-    assert.strictEqual(liveLine(holding, 1_009_000), "Running  Holding, 0 ms left")
+    assert.match(liveLine(holding, 1_002_800), /^Running  Holding, 3\.2 s left █{7}░{13} until \d\d:\d\d:\d\d$/)
+    assert.match(liveLine(holding, 1_009_000), /^Running  Holding, 0 ms left █{20} until \d\d:\d\d:\d\d$/)
+  })
+})
+
+describe("what is watched", () => {
+  const note = (at: number, text: string) =>
+    ({ at, monotonic: at, worker: "w", fact: { _tag: "Noted", text } }) as const
+  const sampled = (at: number, sequence: number, acknowledged: boolean) =>
+    ({
+      at,
+      monotonic: at,
+      worker: "w",
+      fact: {
+        _tag: "Sampled",
+        samples: [
+          {
+            sequence,
+            endpoint: "e",
+            sentAt: at,
+            endedAt: acknowledged ? at + 1 : null,
+            outcome: acknowledged ? ({ _tag: "Acknowledged" } as const) : null
+          }
+        ]
+      }
+    }) as const
+  const change = (...entries: OperationChange["entries"]): OperationChange => ({ operation, state: "Running", entries })
+  const quiet = { verbose: false }
+
+  it("never shows a time going back, nor the same twice where a stream was opened anew", () => {
+    const first = see(undefined, change(note(1_002_000, "one"), note(1_001_000, "two")), quiet)
+    assert.deepStrictEqual(first.lines, ["   2.00 s    one", "   2.00 s    two"])
+    const again = see(first.watched, change(note(1_002_000, "one"), note(1_003_000, "three")), quiet)
+    assert.deepStrictEqual(again.lines, ["   3.00 s    three"])
+  })
+
+  it("counts the writes on the live line, and shows them where that is wished", () => {
+    const entries = [sampled(1_000_100, 1, true), sampled(1_000_200, 2, false), sampled(1_000_200, 2, true)]
+    const { lines, watched } = see(undefined, change(...entries), quiet)
+    assert.deepStrictEqual(lines, [])
+    assert.match(live(watched, 1_000_300, false).text, / {2}2 writes, 2 acknowledged$/)
+    assert.lengthOf(see(undefined, change(...entries), { verbose: true }).lines, 3)
+  })
+
+  it("counts down and never up, whatever the clock does", () => {
+    const order = { fences: [], armedAt: 1, deadline: 2_000_000 }
+    const phase = { _tag: "Holding", lossBegan: 1_001_000, liftAt: 1_006_000 } as const
+    const holding = {
+      ...operation,
+      stage: { _tag: "Advancing", step: { _tag: "PerformingActions", order, phase } }
+    } as const
+    const { watched } = see(undefined, { operation: holding, state: "Running", entries: [] }, quiet)
+    const before = live(watched, 1_004_000, false)
+    assert.include(before.text, "2.0 s left")
+    assert.include(live(before.watched, 1_001_000, false).text, "2.0 s left", "the clock went back")
+    assert.match(
+      live(before.watched, 1_004_000, true).text,
+      /^The worker does not answer; the fence ends by itself at /
+    )
   })
 })

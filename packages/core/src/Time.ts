@@ -25,11 +25,27 @@ export const formatMillis = (millis: number): string => {
   return `${Math.trunc(seconds / 60)} min ${Math.abs(seconds % 60)} s`
 }
 
-/** The length that `5s`, `1.5 s`, `250ms`, `15m`, `2h` or a bare number of seconds means, or `undefined` for anything else. */
+/**
+ * The length that `5s`, `1.5 s`, `250ms`, `15m`, `2h`, several of them in falling order such as `10m30s` or `2 min 3 s`, or a
+ * bare number of seconds means, or `undefined` for anything else. It reads whatever `formatMillis` writes.
+ */
 export const parseMillis = (text: string): Millis | undefined => {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?\s*$/.exec(text)
-  if (match === null) return undefined
-  const unit = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 }[match[2] ?? "s"]!
-  const millis = Math.round(Number(match[1]) * unit)
-  return Number.isSafeInteger(millis) ? millis : undefined
+  const bare = /^\s*(\d+(?:\.\d+)?)\s*$/.exec(text)
+  const words = bare === null ? [...text.matchAll(/(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)\s*/gy)] : []
+  if (bare === null && (words.length === 0 || words.map(([word]) => word).join("") !== text.trimStart()))
+    return undefined
+  let last = Infinity
+  let millis = bare === null ? 0 : Number(bare[1]) * 1000
+  for (const [, number, name] of words) {
+    const unit = units[name!]!
+    if (unit >= last) return undefined
+    last = unit
+    millis += Number(number) * unit
+  }
+  const whole = Math.round(millis)
+  return Number.isSafeInteger(whole) ? whole : undefined
 }
+
+// --- internal ---
+
+const units: Readonly<Record<string, Millis>> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 }

@@ -39,6 +39,11 @@ export class ClientError extends Schema.TaggedError<ClientError>()("ClientError"
 
 type Call<A> = Effect.Effect<A, ApiError | ClientError>
 
+/** What a caller of `watch` may want to hear. */
+export interface WatchOptions {
+  readonly onAway?: (away: boolean) => Effect.Effect<void>
+}
+
 /** The calls of `/v1`. */
 export interface Client {
   readonly clusters: Call<ReadonlyArray<ClusterView>>
@@ -52,9 +57,10 @@ export interface Client {
   readonly health: Call<void>
   /**
    * How the operation stands now and every change until it has ended. While it has to ask again instead of listening,
-   * changes carry no entries: the evidence is in `detail`.
+   * changes carry no entries: the evidence is in `detail`. `onAway` hears when the worker stops answering, and when it
+   * answers again.
    */
-  readonly watch: (id: Guid) => Stream.Stream<OperationChange, ApiError | ClientError>
+  readonly watch: (id: Guid, options?: WatchOptions) => Stream.Stream<OperationChange, ApiError | ClientError>
 }
 
 // --- make ---
@@ -83,7 +89,7 @@ export const make = (options: {
       detail,
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
       health: Effect.asVoid(answered(api.health())),
-      watch: (id) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id))
+      watch: (id, options) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id), options)
     }
   })
 
@@ -190,7 +196,8 @@ const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<Operati
 // A stream that ends while the operation lives was cut off, like one that fails: ask again until it has ended.
 const watch = (
   changes: Stream.Stream<OperationChange, ApiError | ClientError>,
-  detail: Call<OperationDetail>
+  detail: Call<OperationDetail>,
+  { onAway = () => Effect.void }: WatchOptions = {}
 ): Stream.Stream<OperationChange, ApiError | ClientError> =>
   Stream.suspend(() => {
     let seen = ""
@@ -199,13 +206,22 @@ const watch = (
       seen = JSON.stringify(change.operation)
       ended = isTerminal(change.operation)
     }
-    const patiently = Effect.retry(detail, {
-      times: pollsInVain,
-      schedule: Schedule.spaced(pollInterval),
-      while: (error) => (error._tag === "ClientError" ? error.reason === "Unreachable" : error.status >= 500)
-    })
+    const patiently = detail.pipe(
+      Effect.tapError(() => onAway(true)),
+      Effect.retry({
+        times: pollsInVain,
+        schedule: Schedule.spaced(pollInterval),
+        while: (error) => (error._tag === "ClientError" ? error.reason === "Unreachable" : error.status >= 500)
+      }),
+      Effect.tap(() => onAway(false))
+    )
     const asked = Stream.fromEffectRepeat(Effect.delay(patiently, pollInterval)).pipe(
-      Stream.map(({ operation, state }): OperationChange => ({ operation, state, entries: [] })),
+      Stream.map(({ operation, state, summary }): OperationChange => ({
+        operation,
+        state,
+        entries: [],
+        ...(summary === undefined || !isTerminal(operation) ? {} : { summary })
+      })),
       Stream.filter((change) => JSON.stringify(change.operation) !== seen)
     )
     const rest = Stream.suspend(() => (ended ? Stream.empty : asked))
