@@ -132,10 +132,11 @@ export const etcd = TargetModule.make({
       canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
       // Where one does not tell how patient it is, their word is heard and not waited for.
       get survivorsSpeakAfter() {
-        const told = members.map(({ believed, electionTimeout }) => (believed === null ? null : electionTimeout))
-        return EtcdFacts.speakAfter(told) ?? Number.POSITIVE_INFINITY
+        return EtcdFacts.speakAfter(members.map(patienceOf)) ?? Number.POSITIVE_INFINITY
       },
-      recoveryBudget: 60_000,
+      get recoveryBudget() {
+        return EtcdFacts.recoverWithin(members.map(patienceOf))
+      },
       recoveryWriteTimeout: 1000
     }
   })
@@ -153,6 +154,10 @@ const giveUp = 2000
 const discoveryTimeout = 950
 /** What the look at one process may take, which nothing waits for that is bounded to a second. */
 const factsTimeout = 5000
+
+/** A member's election timeout, where its process is known and tells it. */
+const patienceOf = ({ believed, electionTimeout }: OpenMember): Millis | null =>
+  believed === null ? null : electionTimeout
 
 /** A member with what is kept between two discoveries. */
 interface OpenMember {

@@ -52,6 +52,10 @@ export const speakAfter = (timeouts: ReadonlyArray<Millis | null>): Millis | nul
   return known.length === 0 || known.length < timeouts.length ? null : 2 * Math.max(...known) + margin
 }
 
+/** How long a recovery may take: a minute, or as long as several elections where they are long. */
+export const recoverWithin = (timeouts: ReadonlyArray<Millis | null>): Millis =>
+  Math.max(60_000, ...timeouts.map((timeout) => 4 * (timeout ?? 0)))
+
 // --- internal ---
 
 /** etcd's own election timeout, and the longest that it takes, in milliseconds. */

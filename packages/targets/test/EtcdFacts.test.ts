@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { read, speakAfter } from "../src/EtcdFacts.ts"
+import { read, recoverWithin, speakAfter } from "../src/EtcdFacts.ts"
 
 const line = (word: string, text: string | Buffer): string => `${word} ${Buffer.from(text).toString("base64")}\n`
 const started = (words: ReadonlyArray<string>, environment: ReadonlyArray<string> = []): string =>
@@ -38,6 +38,14 @@ describe("how long survivors may take to speak", () => {
     assert.strictEqual(speakAfter([1000, 1000, 5000]), 11_000)
     assert.isNull(speakAfter([1000, null, 5000]))
     assert.isNull(speakAfter([]))
+  })
+})
+
+describe("how long a recovery may take", () => {
+  it("is a minute, and more where one election takes so long that several would not fit", () => {
+    assert.strictEqual(recoverWithin([1000, null]), 60_000)
+    assert.strictEqual(recoverWithin([1000, 50_000]), 200_000)
+    assert.strictEqual(recoverWithin([]), 60_000)
   })
 })
 

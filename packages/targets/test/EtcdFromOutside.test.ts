@@ -252,6 +252,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
         assert.strictEqual(target.survivorsSpeakAfter, Number.POSITIVE_INFINITY)
         yield* eventually(only(target), ({ members }) => members.every(({ process }) => process !== null))
         assert.strictEqual(target.survivorsSpeakAfter, 2 * Number(flags["election-timeout"]) + 1000)
+        assert.strictEqual(target.recoveryBudget, 60_000)
       })
     )
   }
