@@ -35,6 +35,7 @@ const libraries = [
   { name: "engine", browser: [] },
   { name: "injectors", browser: [] },
   { name: "targets", browser: [] },
+  { name: "testing", browser: [] },
   { name: "lab", browser: [] },
   { name: "emulator", browser: "all" }
 ]
