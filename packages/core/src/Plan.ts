@@ -202,7 +202,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   NoSecondaries: ({ serviceName }) =>
     `The service ${serviceName} is stateless: none of its instances is a secondary. Ask for AllReplicasOrInstances.`,
   UnknownNode: ({ nodeName }) =>
-    `No configured cluster has the node ${nodeName}. "inq nodes" lists the ones there are.`,
+    `No configured cluster has the node ${nodeName}. "inq node list" lists the ones there are.`,
   NodeUp: ({ nodeName }) => `The node ${nodeName} is up: there is nothing to start.`,
   NodeDown: ({ nodeName }) =>
     `The node ${nodeName} is down, and not by a stop of ours. Start its members by the system's own means.`,

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import {
@@ -207,5 +208,13 @@ describe("the explanation", () => {
       explain(group, Result.getOrThrow(chooseCut(group, "QuorumReplicas"))),
       "ANY 1 (s1, s2): 2 count, 2 up, a write needs 1; 2 − 1 + 1 = 2 must go; cutting s1, s2 leaves 0 < 1; the primary p is spared"
     )
+  })
+})
+
+describe("the page of troubleshooting", () => {
+  it("explains every refusal", () => {
+    const page = fs.readFileSync(new URL("../../../docs/troubleshooting.md", import.meta.url), "utf8")
+    const missing = Object.keys(Refusal.cases).filter((name) => !page.includes(`\`${name}\``))
+    assert.deepStrictEqual(missing, [])
   })
 })

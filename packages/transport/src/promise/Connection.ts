@@ -2,11 +2,12 @@
  * The client of `/v1` for programs without Effect: promises, `AbortSignal`, `for await`. Lengths are milliseconds where the
  * name ends in `Ms`, or text with a unit (`5s`, `250ms`, `2m`). Runs wherever there is a `fetch`.
  */
+import { describe } from "@inquorate/core/Describe"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { parse as parseGuid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
 import type { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
-import { describeRefusal, type Override, type QuorumLossMode, type Refusal } from "@inquorate/core/Plan"
+import type { Override, QuorumLossMode, Refusal } from "@inquorate/core/Plan"
 import { parseMillis } from "@inquorate/core/Time"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { OperationState } from "@inquorate/core/Wire"
@@ -58,6 +59,8 @@ export interface LossOptions extends CallOptions {
 /** How an operation ended, with everything that was seen of it. */
 export interface Ended extends OperationDetail {
   readonly id: string
+  /** How it ended, in one or two sentences for a person. */
+  readonly sentence: string
 }
 
 /** One operation. `for await` over it gives every change until it has ended. */
@@ -252,15 +255,17 @@ const findGroup = (clusters: ReadonlyArray<ClusterView>, partition: string): Top
 
 const settled = (id: string, detail: OperationDetail): Ended => {
   const { stage } = detail.operation
+  const sentence = describe(detail.operation, detail.evidence)
   if (!isTerminal(detail.operation)) {
     throw new InquorateError("Unreachable", "the worker went away before the operation had ended", { operationId: id })
   }
   if (detail.state === "Faulted" && stage._tag === "Failed") {
-    const refusal = detail.evidence.refusals.at(-1) ?? null
-    const why = refusal === null ? detail.evidence.notes.at(-1)?.text : describeRefusal(refusal)
-    throw new InquorateError(stage.error, why ?? "the operation ended Faulted", { operationId: id, refusal })
+    throw new InquorateError(stage.error, sentence, {
+      operationId: id,
+      refusal: detail.evidence.refusals.at(-1) ?? null
+    })
   }
-  return { ...detail, id }
+  return { ...detail, id, sentence }
 }
 
 const errorOf = (cause: Cause.Cause<Failed>): InquorateError => {
