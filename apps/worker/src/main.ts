@@ -361,10 +361,9 @@ function openStore(
   return Effect.gen(function* () {
     if (config.store._tag === "Sqlite") {
       const { path } = config.store
-      const takenOver = `the store ${path} was taken over by another worker while this one stood still`
       return {
         place: StorePlace.ofFile(path),
-        store: SqliteStore.layer({ path, queueBound: config.queue, onLost: () => onLost(takenOver) })
+        store: SqliteStore.layer({ path, queueBound: config.queue, onLost })
       }
     }
     const url = config.store._tag === "PostgresUrl" ? config.store.url : yield* urlOf(config.store.settings)

@@ -19,10 +19,10 @@ export interface GroupCommit {
 }
 
 /**
- * Makes a queue of writes over one held database; `path` only names it in errors. Once another process has taken the
- * file over, every write is answered `Fenced` and `onLost` is called.
+ * Makes a queue of writes over one held database; `path` only names it in errors. Once the file is
+ * lost, to another process or to whoever removed it, every write is answered `Fenced` and `onLost` is called.
  */
-export const make = (path: string, { database, stillOurs }: Held, onLost: () => void): GroupCommit => {
+export const make = (path: string, { database, lost }: Held, onLost: (detail: string) => void): GroupCommit => {
   // Prepared once: there is one of each for every commit, and of the savepoint's for nearly every write.
   const begin = database.prepare("BEGIN IMMEDIATE")
   const end = database.prepare("COMMIT")
@@ -52,6 +52,13 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
     }
   }
 
+  const refuseLost = (): void => {
+    const detail = lost()
+    if (detail === null) return
+    onLost(detail)
+    throw new StoreError({ reason: "Fenced", detail })
+  }
+
   const commitAll = (): void => {
     const batch = queue.slice(0, most)
     queue = queue.slice(most)
@@ -59,13 +66,12 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
     queue[0]?.schedule(commitAll)
     try {
       begin.run()
-      if (!stillOurs()) {
-        onLost()
-        throw takenOver(path)
-      }
+      refuseLost()
       for (const pending of batch) pending.answer = perform(pending)
       end.run()
       commits++
+      // What was removed while it was written is on no disk that anybody will read.
+      refuseLost()
     } catch (thrown) {
       if (database.isTransaction) database.exec("ROLLBACK")
       const failure = Effect.fail(thrown instanceof StoreError ? thrown : unavailable(path, thrown))
@@ -107,12 +113,6 @@ export const make = (path: string, { database, stillOurs }: Held, onLost: () => 
 
 /** The most writes of one commit: a few tens of milliseconds, and enough that the flush of the disk is shared by many. */
 const most = 256
-
-const takenOver = (path: string): StoreError =>
-  new StoreError({
-    reason: "Fenced",
-    detail: `The store ${path} was taken over by another worker while this one stood still. This one must end.`
-  })
 
 interface Pending {
   run: () => unknown

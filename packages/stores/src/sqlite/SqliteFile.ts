@@ -1,7 +1,9 @@
 /**
  * The file under the embedded store: one SQLite database in WAL mode with synchronous FULL, held by one worker at a time
  * through a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
- * `<path>.lock`: it dies with the process and no pid file can go stale. A stopped process keeps it; once its lease has
+ * `<path>.lock`: it dies with the process and no pid file can go stale. The file tells which lock its holder has, by device
+ * and inode, so that a lock that was removed or another name of the file lets nobody in. At every commit the file, its log
+ * and its lock are compared with those that were opened: a file that is gone accepts nothing. A stopped process keeps it; once its lease has
  * long run out another may take the file over, and from then on every write of the stopped one is refused. A file that
  * was written by a newer version, that is corrupt, or that is not ours is refused before anything in it is changed.
  */
@@ -73,11 +75,14 @@ const migrations: ReadonlyArray<string> = [
 /** The newest schema version that this code can read and write. */
 export const schemaVersion = migrations.length
 
-/** A file that this process holds. `stillOurs` is asked inside a transaction, before anything is written. */
+/** A file that this process holds. `lost` is asked around each transaction, before anybody hears that it is done. */
 export interface Held {
   readonly database: DatabaseSync
-  /** False once another process has taken the file over while this one stood still. */
-  readonly stillOurs: () => boolean
+  /**
+   * Why what is written reaches nobody any more, or null: another process has taken the file over while this one stood
+   * still; or the file, its log or its lock was removed, replaced or cut while it was in use.
+   */
+  readonly lost: () => string | null
 }
 
 /**
@@ -85,10 +90,10 @@ export interface Held {
  * `Unavailable` where another worker holds it, a newer version wrote it, or it cannot be opened, saying which and what to
  * do. A holder that has not renewed its lease for long is stopped, not dead; then the file is taken over.
  */
-export const open = (path: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
+export const open = (given: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
+    const path = given === inMemory ? inMemory : yield* attempt(given, () => checkPath(given))
     if (path !== inMemory) {
-      yield* attempt(path, () => checkPath(path))
       yield* Effect.acquireRelease(
         Effect.catchIf(
           lock(path),
@@ -103,14 +108,20 @@ export const open = (path: string, now: Effect.Effect<Instant>): Effect.Effect<H
       (opened) => Effect.sync(() => opened.close())
     )
     yield* refuseForeign(path, database)
-    const token = randomUUID()
+    const locked = path === inMemory ? "" : yield* attempt(path, () => identityOf(`${path}.lock`))
+    if (path !== inMemory && (yield* heldUnderAnotherLock(path, database, locked, now))) {
+      return yield* heldByAnother(path)
+    }
+    // The lock that its holder has stands beside its name, so that who comes by another lock knows that it is another.
+    const token = `${randomUUID()} ${locked}`
     const holder = yield* attempt(path, () => {
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = ${busyTimeout}`)
       migrate(database)
       database.prepare("INSERT OR REPLACE INTO holder (single, token) VALUES (1, ?)").run(token)
       return database.prepare("SELECT token FROM holder")
     })
-    return { database, stillOurs: () => holder.get()?.token === token }
+    const changed = path === inMemory ? () => null : watchFiles(path)
+    return { database, lost: () => (holder.get()?.token === token ? changed() : takenOver(path)) }
   })
 
 /** The store's own words for what SQLite threw. */
@@ -139,13 +150,98 @@ const makeDirectory = (directory: string): void => {
   NodeFs.mkdirSync(directory)
 }
 
-const checkPath = (path: string): void => {
-  makeDirectory(NodePath.dirname(NodePath.resolve(path)))
+/** The file's own path, whatever links lead to it: beside it stand the log and the lock. */
+const checkPath = (given: string): string => {
+  const directory = NodePath.dirname(NodePath.resolve(given))
+  makeDirectory(directory)
+  const path = NodeFs.existsSync(given)
+    ? NodeFs.realpathSync(given)
+    : NodePath.join(NodeFs.realpathSync(directory), NodePath.basename(given))
   const found = NodeFs.statSync(path, { throwIfNoEntry: false })
   if (found !== undefined && !found.isFile()) {
     throw new Error("is not a file. Name a file in a directory that the worker may write to.")
   }
+  // Its lock and its log stand beside one name of it: under another name they would not be found.
+  if (found !== undefined && found.nlink > 1) {
+    throw new Error(
+      `is one of ${found.nlink} names of a file (hard links), and beside another one may stand its lock and its log. Remove the others, or copy the file instead.`
+    )
+  }
+  return path
 }
+
+/** A file by its device and inode, which no other name of it changes. */
+const identityOf = (path: string): string => {
+  const { dev, ino } = NodeFs.statSync(path, { bigint: true })
+  return `${dev}:${ino}`
+}
+
+/** True where the lease of a holder lives that has another lock than ours: ours was removed, or its name is another one. */
+const heldUnderAnotherLock = (
+  path: string,
+  database: DatabaseSync,
+  locked: string,
+  now: Effect.Effect<Instant>
+): Effect.Effect<boolean, StoreError> =>
+  Effect.gen(function* () {
+    const instant = yield* now
+    return yield* attempt(path, () => {
+      // An empty file has no tables yet.
+      if (numberOf(database, "PRAGMA user_version") === 0) return false
+      const token = database.prepare("SELECT token FROM holder").get()?.token
+      const theirs = typeof token === "string" ? token.split(" ")[1] : undefined
+      if (theirs === undefined || theirs === locked) return false
+      const expires = database.prepare("SELECT max(expires) AS expires FROM lease").get()?.expires
+      return typeof expires === "number" && instant < expires + frozenAfter
+    })
+  })
+
+interface Seen {
+  readonly identity: string
+  readonly size: bigint
+}
+
+/**
+ * Looks whether the file, its log and its lock are those that were opened, by device and inode, and no shorter than they
+ * were: neither the file nor its log ever shrinks while it is open.
+ */
+const watchFiles = (path: string): (() => string | null) => {
+  const seen = new Map<string, Seen>()
+  const look = (name: string, called: string): string | null => {
+    const found = NodeFs.statSync(name, { bigint: true, throwIfNoEntry: false })
+    const before = seen.get(name)
+    const what =
+      found === undefined
+        ? before === undefined
+          ? null
+          : "was removed"
+        : before !== undefined && before.identity !== `${found.dev}:${found.ino}`
+          ? "was replaced"
+          : before !== undefined && found.size < before.size
+            ? "was cut"
+            : null
+    if (found !== undefined && what === null)
+      seen.set(name, { identity: `${found.dev}:${found.ino}`, size: found.size })
+    return what === null ? null : `${called} ${what}`
+  }
+  const changed = (): string | null =>
+    look(path, "its file") ?? look(`${path}-wal`, "its log (-wal)") ?? look(`${path}.lock`, "its lock (.lock)")
+  const all = (): string | null => {
+    try {
+      const what = changed()
+      return what === null
+        ? null
+        : `The store ${path} is not the one that was opened: ${what} while this worker used it. This worker must end; restore a copy, or start with a new file.`
+    } catch (thrown) {
+      return `The store ${path} cannot be looked at any more (${thrown instanceof Error ? thrown.message : String(thrown)}). This worker must end.`
+    }
+  }
+  all()
+  return all
+}
+
+const takenOver = (path: string): string =>
+  `The store ${path} was taken over by another worker while this one stood still. This one must end.`
 
 /** How long after its lease a holder is taken to be stopped for good; well above any pause of a living process. */
 const frozenAfter: Millis = 2500

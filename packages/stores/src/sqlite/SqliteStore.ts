@@ -34,8 +34,11 @@ export interface SqliteStoreOptions {
   readonly now?: Effect.Effect<Instant>
   /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
   readonly queueBound?: number
-  /** Called once the file was taken over by another worker while this one stood still; nothing can be written any more. */
-  readonly onLost?: () => void
+  /**
+   * Hears why nothing can be written any more: the file was taken over by another worker while this one stood still, or it
+   * was removed, replaced or cut while in use. May be called again.
+   */
+  readonly onLost?: (detail: string) => void
   /** Hears of each commit with the number of commits so far, for measurements. */
   readonly onCommit?: (commits: () => number) => void
 }
