@@ -41,9 +41,10 @@ export const EtcdTls = Schema.Struct({
   })
 })
   .check(
-    Schema.makeFilter(({ certificate, key }) => (certificate === undefined) === (key === undefined), {
-      expected: "certificate and key together"
-    })
+    Schema.makeFilter(
+      ({ certificate, key }) =>
+        (certificate === undefined) === (key === undefined) || "Expected certificate and key together, or neither"
+    )
   )
   .annotate({ identifier: "EtcdTls" })
 /** How the members are spoken to over TLS. */
@@ -81,9 +82,10 @@ export const EtcdSettings = Schema.Struct({
   members: Schema.NonEmptyArray(EtcdMember).check(areDistinct("name"), areDistinct("address"))
 })
   .check(
-    Schema.makeFilter(({ password, user }) => (password === undefined) === (user === undefined), {
-      expected: "user and password together"
-    })
+    Schema.makeFilter(
+      ({ password, user }) =>
+        (password === undefined) === (user === undefined) || "Expected user and password together, or neither"
+    )
   )
   .annotate({ identifier: "EtcdSettings" })
 /** What an etcd cluster holds in a configuration file. */

@@ -68,6 +68,38 @@ targetContract("an etcd group over TLS, with users", openLab, { skip })
 
 const refused = (settings: unknown) => Effect.flatMap(open(settings), (target) => Effect.flip(target.discover))
 
+describe("the settings of an etcd cluster", () => {
+  const members = [{ name: "m0", address: "127.0.0.1:2379" }]
+  const mistake = (settings: object): string => {
+    const decoded = Schema.decodeUnknownResult(EtcdSettings)({ members, ...settings }, { onExcessProperty: "error" })
+    return decoded._tag === "Failure" ? decoded.failure.message : ""
+  }
+
+  it("are taken plain, over TLS, with and without a user", () => {
+    for (const settings of [{}, { tls: {} }, { tls: { ca: "/ca" } }, { user: "u", password: { env: "P" } }]) {
+      assert.strictEqual(mistake(settings), "")
+    }
+    assert.strictEqual(mistake({ members: [{ ...members[0], metrics: "https://[::1]:2381/" }] }), "")
+  })
+
+  it("say what is wrong with them, and tell no secret", () => {
+    const cases: ReadonlyArray<readonly [object, RegExp]> = [
+      [{ tls: true }, /Expected EtcdTls/],
+      [{ tls: { ca: "ca.pem" } }, /Expected an absolute path/],
+      [{ tls: { certificate: "/c" } }, /Expected certificate and key together/],
+      [{ tls: { ca: "/ca", cert: "/c" } }, /cert/],
+      [{ user: "root" }, /Expected user and password together/],
+      [{ password: "hunter2" }, /Expected user and password together/],
+      [{ user: "", password: "hunter2" }, /a user's name/],
+      [{ members: [{ ...members[0], metrics: "127.0.0.1:2381" }] }, /a place such as http/]
+    ]
+    for (const [settings, sentence] of cases) {
+      assert.match(mistake(settings), sentence)
+      assert.notInclude(mistake(settings), "hunter2")
+    }
+  })
+})
+
 describe.skipIf(skip !== undefined)(`an etcd cluster with TLS and users${reason}`, () => {
   it.live("is refused with the sentence that helps where TLS is not what was configured", () =>
     Effect.gen(function* () {
