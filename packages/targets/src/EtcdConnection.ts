@@ -71,14 +71,25 @@ export const make = Effect.fnUntraced(function* (
     ) =>
       Effect.callback<MessageShape<O>, EtcdError>((resume) => {
         const controller = new AbortController()
-        const line = (current ??= lineTo(address, way))
+        let line: Line
+        try {
+          line = current ??= lineTo(address, way)
+        } catch (cause) {
+          return resume(failed("Unreachable", `${address} is no address: ${(cause as Error).message}`))
+        }
         lines.add(line)
         line.calls++
         void line.transport
           .unary(method, controller.signal, undefined, token === null ? {} : { token }, input)
           .then(
             ({ message }) => resume(Effect.succeed(message)),
-            (cause: unknown) => resume(Effect.flatMap(failureOf(address, way, line, cause), Effect.fail))
+            (cause: unknown) =>
+              resume(
+                Effect.flatMap(
+                  Effect.suspend(() => failureOf(address, way, line, cause)),
+                  Effect.fail
+                )
+              )
           )
           .finally(() => {
             line.calls--

@@ -45,6 +45,8 @@ export interface Known {
   readonly told: ReadonlyMap<string, string>
   /** The same, with those that follow from the rest: whose address or name it is, or that no other is left. */
   readonly ids: ReadonlyMap<string, string>
+  /** Members that were never seen, and what the cluster has left for them, where these are more or fewer. */
+  readonly unsure: { readonly configured: ReadonlyArray<string>; readonly left: ReadonlyArray<string> } | null
   /** The id of the leader that was last told of; null where the members that answered know of none. */
   readonly leader: string | null
   /** Whether a quorum follows that leader, or none although a quorum answered; `Unseen` where too few answered. */
@@ -96,7 +98,7 @@ export const interpret = (
     clusterId,
     roster,
     told,
-    ids: identities(asked, roster, told),
+    ...identities(asked, roster, told),
     leader,
     lead: following.length >= quorum ? "Established" : voting.length >= quorum ? "None" : "Unseen"
   })
@@ -116,7 +118,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
       const id = known.told.get(name)
       const problem =
         id === undefined
-          ? "it is not in the cluster's list of members"
+          ? notListed(known)
           : `its id ${id} is not in the cluster's list of members: it was removed, or is of another cluster`
       return { ...identity, up: false, downBecause: problem, process: null, processProblem: problem }
     }
@@ -139,7 +141,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     observedAt,
     needed: majority(voters),
     rule: `majority of ${voters}`,
-    members: [...members, ...strangers.map((entry) => strangerOf(cluster, entry, leader, members))],
+    members: [...members, ...strangers.map((entry) => strangerOf(cluster, entry, leader, members, known))],
     ...(unfit.length === 0 ? {} : { unfit })
   }
 }
@@ -258,13 +260,13 @@ const leaderOf = (answered: ReadonlyArray<Answered>): string | null =>
   )?.status.leader ?? null
 
 // A member is who it once said it is. One that never did is known by the address that the cluster has of it alone, then
-// by its name, then because as many are left in the cluster as in the configuration: which of them it is then does not
-// matter, for nothing was seen of any.
+// by its name, then because it is left over here as somebody is there: which of several it is does not matter, for nothing
+// was seen of any.
 const identities = (
   asked: ReadonlyArray<Asked>,
   roster: ReadonlyArray<Entry>,
   told: ReadonlyMap<string, string>
-): ReadonlyMap<string, string> => {
+): Pick<Known, "ids" | "unsure"> => {
   const ids = new Map<string, string>()
   for (const { name } of asked) {
     const id = told.get(name)
@@ -280,11 +282,13 @@ const identities = (
   }
   claim(({ address }, { clientUrls }) => clientUrls.some((url) => hostOf(url) === address))
   claim(({ name }, entry) => entry.name === name)
-  for (const left of [free().filter(({ name }) => name !== ""), free()]) {
-    if (left.length !== unseen().length) continue
-    for (const [index, { name }] of unseen().entries()) ids.set(name, left[index]!.id)
-  }
-  return ids
+  const waiting = unseen().map(({ name }) => name)
+  const started = free().filter(({ name }) => name !== "")
+  const left = [...started, ...free().filter(({ name }) => name === "")]
+  for (const [index, name] of waiting.slice(0, left.length).entries()) ids.set(name, left[index]!.id)
+  const unsure =
+    waiting.length > 0 && started.length > 0 && (waiting.length < started.length || waiting.length > left.length)
+  return { ids, unsure: unsure ? { configured: waiting, left: started.map(({ id, name }) => name || id) } : null }
 }
 
 const hostOf = (url: string): string => url.replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "")
@@ -311,18 +315,31 @@ const partOf = (entry: Entry | undefined, leader: string | null): Pick<Member, "
     ? { role: "IdleSecondary", counts: false, cuttable: "Never" }
     : { role: entry.id === leader ? "Primary" : "ActiveSecondary", counts: true, cuttable: "Always" }
 
+const notListed = ({ unsure }: Known): string =>
+  unsure === null
+    ? "it is not in the cluster's list of members"
+    : `of ${unsure.configured.join(" and ")}, which never answered, not all are in the cluster's list of members`
+
 const start = ({ id, peerUrls }: Entry): string => `start it for ${peerUrls.join(", ")}, or etcdctl member remove ${id}`
 
 // In the cluster's list but not in the configuration: it counts, but we cannot ask it or take it out. That it is up is
 // known only of a leader, by the members that follow it.
-const strangerOf = (cluster: string, entry: Entry, leader: string | null, members: ReadonlyArray<Member>): Member => {
+const strangerOf = (
+  cluster: string,
+  entry: Entry,
+  leader: string | null,
+  members: ReadonlyArray<Member>,
+  { unsure }: Known
+): Member => {
   const own = entry.name === "" ? entry.id : entry.name
   const name = members.some((member) => member.name === own) ? `${own}-${entry.id}` : own
   const up = entry.id === leader && members.some((member) => member.up)
   const problem =
     entry.name === ""
       ? `${name} was added and never started: ${start(entry)}`
-      : `${name} is a member of the cluster but not configured: add it with its address`
+      : unsure === null
+        ? `${name} is a member of the cluster but not configured: add it with its address`
+        : `of ${unsure.left.join(" and ")} not all are configured: which, is known once ${unsure.configured.join(" and ")} answered`
   return {
     name,
     node: `${cluster}-${name}`,

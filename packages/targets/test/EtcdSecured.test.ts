@@ -82,6 +82,19 @@ describe("the settings of an etcd cluster", () => {
     assert.strictEqual(mistake({ members: [{ ...members[0], metrics: "https://[::1]:2381/" }] }), "")
   })
 
+  it.live("may name an address that is none, which is then not reached", () =>
+    Effect.gen(function* () {
+      for (const address of ["127.0.0.1:99999", "no such host:2379", "a..b:2379"]) {
+        const opened = yield* Effect.exit(
+          Effect.flatMap(open({ members: [{ name: "m0", address }] }), (target) => Effect.result(target.discover))
+        )
+        // Refused when it is read, or told when it is used; never a defect.
+        if (opened._tag === "Success") assert.deepInclude(opened.value, { _tag: "Failure" })
+        else assert.match(String(opened.cause), /Expected/)
+      }
+    })
+  )
+
   it("say what is wrong with them, and tell no secret", () => {
     const cases: ReadonlyArray<readonly [object, RegExp]> = [
       [{ tls: true }, /Expected EtcdTls/],

@@ -72,6 +72,31 @@ describe("a member of an etcd cluster", () => {
     assert.strictEqual(health(seen), "Lost")
   })
 
+  it("that was never seen is one of more that are left, of which one is not configured", () => {
+    const all = [asked("alpha", status("a", "a")), asked("beta", null)]
+    const { seen } = see(all)
+    assert.lengthOf(
+      seen.members.filter(({ counts }) => counts),
+      3
+    )
+    assert.strictEqual(seen.members[1]!.downBecause, "does not answer: connect ECONNREFUSED")
+    assert.strictEqual(
+      seen.members[2]!.processProblem,
+      "of mb and mc not all are configured: which, is known once beta answered"
+    )
+  })
+
+  it("that was never seen is in the cluster or is not, where fewer are left than configured", () => {
+    const list = Result.succeed(roster.slice(0, 2))
+    const { seen } = see([asked("alpha", status("a", null), { list }), asked("beta", null), asked("gamma", null)])
+    assert.lengthOf(
+      seen.members.filter(({ counts }) => counts),
+      2
+    )
+    assert.lengthOf(seen.members, 3)
+    assert.match(seen.members[2]!.downBecause!, /^of beta and gamma, which never answered, not all are in/)
+  })
+
   it("that was guessed is itself again once it says who it is", () => {
     const before = see([asked("alpha", status("a", null)), asked("beta", null), asked("gamma", null)]).known
     const { known } = see([asked("alpha", null), asked("beta", status("c", null)), asked("gamma", null)], before)
