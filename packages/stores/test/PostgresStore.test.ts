@@ -455,6 +455,43 @@ describe.skipIf(Lab.skip !== undefined)(
       )
     })
 
+    describe("whose role has settings of its own", () => {
+      const roleSettings = [
+        ["client_min_messages", "error"],
+        ["synchronous_commit", "local"],
+        ["search_path", "mine, pg_catalog"],
+        ["idle_session_timeout", "200"],
+        ["default_transaction_isolation", "serializable"]
+      ] as const
+
+      it.live("takes no commit for done that was cancelled while it waited, and waits as the cluster does", () =>
+        Effect.gen(function* () {
+          yield* Effect.addFinalizer(() => Lab.sql("ALTER ROLE postgres RESET ALL"))
+          yield* Lab.sql(
+            roleSettings.map(([name, value]) => `ALTER ROLE postgres SET ${name} = ${value}`).join("; ") +
+              "; CREATE SCHEMA IF NOT EXISTS mine; CREATE OR REPLACE FUNCTION mine.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''epoch''::timestamptz'"
+          )
+          const schema = Lab.freshSchema()
+          const store = yield* Lab.store(schema, { withinMs: 20_000 })
+          yield* store.create(fresh(1))
+          assert.isAbove(yield* store.now, 1_700_000_000_000)
+          const stored = (yield* store.get(guid(1)))!
+          const { resume } = yield* Lab.pause("Standbys")
+          const saving = yield* Effect.forkChild(store.save(stored, taken(stored.operation), [note("a")], null))
+          const [first] = yield* Lab.eventually(Lab.waitingForStandbys, ({ length }) => length > 0)
+          yield* Lab.sql(`SELECT pg_cancel_backend(${first})`)
+          yield* Lab.eventually(
+            Lab.sql(`SELECT version FROM ${schema}.operation`),
+            (rows) => rows[0]!["version"] === "2"
+          )
+          yield* Lab.eventually(Lab.waitingForStandbys, ({ length }) => length > 0)
+          assert.isUndefined(saving.pollUnsafe())
+          yield* resume
+          assert.strictEqual((yield* Fiber.join(saving)).version, stored.version + 1)
+        })
+      )
+    })
+
     describe("that is not as it should be", () => {
       it.live("is refused unread when a newer version wrote it, at the start and while it runs", () =>
         Effect.gen(function* () {

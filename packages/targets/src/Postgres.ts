@@ -267,7 +267,7 @@ const locate = Effect.fnUntraced(function* (
   if (open.host === null) return { process: null, problem: "no host is configured for this member" }
   if (Result.isFailure(answer)) {
     return open.located === null
-      ? { process: null, problem: `the member did not answer: ${answer.failure.detail}` }
+      ? { process: null, problem: `it cannot be asked which process it is (${answer.failure.detail})` }
       : { process: open.located.process, problem: "" }
   }
   const { dataDirectory, startedAt } = answer.success

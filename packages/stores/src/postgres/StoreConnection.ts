@@ -281,13 +281,19 @@ const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
 const refuse = (code: string, detail: string): Effect.Effect<never, PostgresFailure> =>
   Effect.fail(new PostgresFailure({ reason: "Unreachable", code, detail, committing: false }))
 
+// Whatever role, database or environment have set: names are PostgreSQL's own, a cancelled commit says so, a commit waits
+// for what the cluster waits for, and nothing but the limits given here ends a session or a statement.
 const setUp = (connection: Connection, site: Site): Effect.Effect<void, PostgresFailure> =>
   connection
     .query<{ standby: boolean; read_only: string; encoding: string; version: number }>(
       `SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
          set_config('idle_in_transaction_session_timeout', $3, false),
-         set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-           WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
+         set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+           THEN 'on' ELSE current_setting('synchronous_commit') END, false),
+         set_config('client_min_messages', 'warning', false), set_config('search_path', 'pg_catalog, pg_temp', false),
+         set_config('standard_conforming_strings', 'on', false),
+         (SELECT count(set_config(name, '0', false)) FROM pg_settings
+           WHERE name IN ('idle_session_timeout', 'transaction_timeout')),
          pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only,
          current_setting('server_encoding') AS encoding, current_setting('server_version_num')::int AS version`,
       [String(site.statement), String(lockWithin), String(idleInTransaction)]
