@@ -38,7 +38,7 @@ const up = Command.make(
       Flag.withDefault(false)
     ),
     tls: Flag.Boolean("tls").pipe(
-      Flag.withDescription("Have its servers speak TLS, with certificates on both sides (etcd)"),
+      Flag.withDescription("Have its servers speak TLS, with certificates on both sides"),
       Flag.withDefault(false)
     ),
     auth: Flag.Boolean("auth").pipe(
