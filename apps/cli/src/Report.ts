@@ -62,7 +62,8 @@ export const faultOf = (request: FaultRequest): string => {
 
 /** A plan that was made without touching anything, or why none can be. */
 export const previewLines = ({ fences, notes, plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [
-  ...(topology === null ? [] : topologyLines(topology)),
+  // What the refusal says need not be said twice.
+  ...(topology === null ? [] : topologyLines(refusal?._tag === "Unfit" ? { ...topology, unfit: [] } : topology)),
   ...(plan === null ? section("Fences", fences.length === 0 ? [] : cutLines(fences)) : planLines(plan)),
   ...section("Notes", notes),
   ...(refusal === null ? [] : [`Refused (${refusal._tag})`, ...indent([describeRefusal(refusal)])])
@@ -87,7 +88,8 @@ export const topologyLines = (topology: Topology): ReadonlyArray<string> => [
   ),
   ...indent(
     topology.members.flatMap(({ downBecause, name }) => (downBecause === undefined ? [] : [`${name} ${downBecause}`]))
-  )
+  ),
+  ...indent((topology.unfit ?? []).map((why) => `a loss could not be proven: ${why}`))
 ]
 
 /** One probe write in a few words. */

@@ -48,15 +48,16 @@ describe("a plan without arithmetic", () => {
 })
 
 describe("a group", () => {
+  const member = {
+    node: "n",
+    address: "h:1",
+    counts: true,
+    cuttable: "Always",
+    process: null,
+    processProblem: ""
+  } as const
+
   it("has its members in a table, and below it why each one that is down is down", () => {
-    const member = {
-      node: "n",
-      address: "h:1",
-      counts: true,
-      cuttable: "Always",
-      process: null,
-      processProblem: ""
-    } as const
     const lines = topologyLines({
       cluster: "orders",
       system: "postgres",
@@ -73,6 +74,21 @@ describe("a group", () => {
     })
     assert.strictEqual(lines.at(-1), "  s2 is not streaming from p")
     assert.strictEqual(lines.length, 6)
+  })
+
+  it("says why a loss of it could not be proven", () => {
+    const lines = topologyLines({
+      cluster: "locks",
+      system: "etcd",
+      group: "raft",
+      partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+      observedAt: 0,
+      needed: 1,
+      rule: "majority of 1",
+      members: [{ ...member, name: "m0", role: "Primary", up: true }],
+      unfit: ["the alarm NOSPACE is raised by m0"]
+    })
+    assert.strictEqual(lines.at(-1), "  a loss could not be proven: the alarm NOSPACE is raised by m0")
   })
 })
 
