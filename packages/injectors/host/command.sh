@@ -24,10 +24,12 @@ keep_settings() {
   printf '%s %s\n' "$5" "$6" >"$fence/seconds"
 }
 
-# Runs one of the commands, bounded; sets code.
+# Runs one of the commands, bounded; sets code. Its text goes through the environment, which only its own user can read,
+# and not through arguments.
 run() {
-  timeout -k 1 "$2" env INQUORATE_PID="$pid" INQUORATE_DATA_DIRECTORY="$directory" \
-    sh -c "$(cat "$fence/$1")" inquorate </dev/null >"$fence/$1.out" 2>&1
+  INQUORATE_PID=$pid INQUORATE_DATA_DIRECTORY=$directory INQUORATE_COMMAND=$(cat "$fence/$1") \
+    timeout -k 1 "$2" sh -c 'inquorate=$INQUORATE_COMMAND; unset INQUORATE_COMMAND; eval "$inquorate"' inquorate \
+    </dev/null >"$fence/$1.out" 2>&1
   code=$?
   tail -c 4000 "$fence/$1.out" >"$fence/$1.tail"
   mv "$fence/$1.tail" "$fence/$1.out"

@@ -97,7 +97,7 @@ put_back() {
       [ "$seen" = "$server.$server_born" ] || seen=$server.$server_born seen_at=$now
       if [ $((now - seen_at)) -ge 100 ]; then
         losses
-        outcome="$how $server${lost:+; $lost}"
+        outcome="${lost:+$lost; }$how $server"
         return 0
       fi
     else

@@ -10,7 +10,7 @@
 
 # --- the server as it was ---
 
-unset PERL5OPT PERL5LIB PERL5DB
+unset PERL5OPT PERL5LIB PERL5DB PERLLIB PERL_UNICODE PERLIO
 starter='@embed starter.pl'
 
 # Asks the starter whether it could start the process again, itself or by a command, and has it write that down for a
@@ -42,15 +42,15 @@ supervising_unit() {
 
 # Whose process it is: a stranger that names the data directory is not the server.
 owner_of() {
-  owner=
-  while read -r key owner _; do [ "$key" = Uid: ] && return 0; done 2>/dev/null <"/proc/$1/status"
+  whose=
+  while read -r key whose _; do [ "$key" = Uid: ] && return 0; done 2>/dev/null <"/proc/$1/status"
   return 1
 }
 
 # Writes down how the server is started again: by a unit, by a command, or as it was.
 recollect() {
   problem="the state directory cannot be written"
-  owner_of "$pid" && printf '%s\n' "$owner" >"$fence/owner" || return 1
+  owner_of "$pid" && printf '%s\n' "$whose" >"$fence/owner" || return 1
   how=$1
   [ "$how" != itself ] || ! supervising_unit || how=unit
   case $how in
@@ -60,7 +60,10 @@ recollect() {
       ;;
     command)
       true >"$fence/lasting" && printf '%s' "$2" >"$fence/command" || return 1
-      rehearse command "$fence" && rm -f "$fence/command"
+      rehearse command "$fence"
+      kept=$?
+      rm -f "$fence/command"
+      return $kept
       ;;
     *) rehearse itself "$fence" ;;
   esac
@@ -100,10 +103,10 @@ ours() {
 
 # Sets server and server_born to the process that runs the executable on the data directory.
 find_server() {
-  server= user=
+  server= master=
   # The file that has the name now, where an upgrade replaced the executable.
   [ -e "$exe" ] || exe=${exe% (deleted)}
-  read -r user 2>/dev/null <"$fence/owner"
+  read -r master 2>/dev/null <"$fence/owner"
   for task in /proc/[0-9]*; do
     [ "$task/exe" -ef "$exe" ] || continue
     task=${task#/proc/}
@@ -113,7 +116,7 @@ find_server() {
     [ "/proc/$parent/exe" -ef "$exe" ] && [ "/proc/$parent/cwd" -ef "/proc/$task/cwd" ] && continue
     case " $strangers " in *" $task.$born "*) [ "/proc/$task/cwd" -ef "$directory" ] || continue ;; esac
     server=$task server_born=$born
-    ! ours "$task" && owner_of "$task" && [ "$owner" = "${user:-$owner}" ] && serves "$task" "$directory" && return 0
+    ! ours "$task" && owner_of "$task" && [ "$whose" = "${master:-$whose}" ] && serves "$task" "$directory" && return 0
     strangers="$strangers $task.$server_born"
   done
   return 1

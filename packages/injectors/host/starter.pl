@@ -126,10 +126,12 @@ my $lost = "which a restart would not keep: $advice";
 my %kinds = (mnt => "mount", user => "user", pid => "process", pid_for_children => "process", ipc => "IPC",
   uts => "host name", cgroup => "control group", net => "network", time => "time", time_for_children => "time");
 
-# Every call of `ip netns exec` makes a mount namespace: where ours is of that kind too, the same mounts are the same.
+# Every call of `ip netns exec` makes a mount namespace, with the network namespace as the source of /sys: where ours is of
+# that kind, one with the same mounts is the same.
 sub same_mounts {
-  my ($ours, $first) = (readlink("/proc/self/ns/mnt"), readlink("/proc/1/ns/mnt"));
-  return defined $first && $first ne $ours && mounts("mountinfo") eq mounts("/proc/self/mountinfo");
+  my ($source) = text("/proc/self/mountinfo") =~ m{ / /sys .* - sysfs ([\w.-]+) };
+  my $net = defined $source ? place("/run/netns/$source") : "";
+  return $net ne "" && $net eq place("/proc/self/ns/net") && mounts("mountinfo") eq mounts("/proc/self/mountinfo");
 }
 
 sub mounts {
@@ -387,9 +389,10 @@ sub become {
   call("setresgid", $group + 0, $group + 0, $group + 0) if $mine->{Gid} !~ /^$group\t$group\t$group\t$group$/;
   call("prctl", 47, 4, 0, 0, 0);
   my $stranger = $mine->{Uid} !~ /^$user\t$user\t$user\t$user$/;
+  # Whoever holds a session keyring may use its keys: ours stays behind. Its user could have used up how many it may have,
+  # so this comes first. Where the call is not allowed or not known, keys are not for that user either.
+  die "the keys of the worker cannot be left behind ($!): $advice\n" if $stranger && call("keyctl", 1, 0) < 0 && $! != 1 && $! != 38;
   call("setresuid", $user + 0, $user + 0, $user + 0) if $stranger;
-  # Whoever holds a session keyring may use its keys: one of another user stays behind.
-  call("keyctl", 1, 0) if $stranger;
   my $kept = $user == 0 ? hex(status("/proc/self/status")->{CapPrm}) & hex($bound) : 0;
   my ($header, $sets) = (pack("Ll", 0x20080522, 0), pack("L6", ($kept & 0xffffffff) x 2, 0, ($kept >> 32) x 2, 0));
   call("capset", $header, $sets);

@@ -14,6 +14,8 @@ export interface Supervision {
   readonly unit: string
   readonly watchdog: Millis
   readonly restart: string
+  /** True where the kill stops and starts the unit by itself. */
+  readonly followed?: boolean
 }
 
 /** What a person should know before a process is paused, one sentence each; none where nothing was found. */
@@ -32,7 +34,8 @@ export const parse = (text: string): Supervision | null => {
   return {
     unit,
     watchdog: lengthOf(settings.get("WatchdogUSec") ?? ""),
-    restart: settings.get("Restart") ?? "no"
+    restart: settings.get("Restart") ?? "no",
+    ...(settings.get("Followed") === "yes" ? { followed: true } : {})
   }
 }
 
@@ -51,7 +54,7 @@ export const describePause = (supervision: Supervision | null): ReadonlyArray<st
 
 /** What a person should know of a supervision before the process is killed. */
 export const describeKill = (supervision: Supervision | null): ReadonlyArray<string> =>
-  supervision === null || supervision.restart === "" || supervision.restart === "no"
+  supervision === null || supervision.followed === true || supervision.restart === "" || supervision.restart === "no"
     ? []
     : [
         `systemd would start ${supervision.unit} again during the hold (Restart=${supervision.restart}), which breaks it; name the unit in the settings of kill`

@@ -73,6 +73,24 @@ describe("a command", () => {
     })
   )
 
+  it.live("has none of its texts in the arguments of the shell that runs it, which others can read", () =>
+    Effect.gen(function* () {
+      const tree = yield* single
+      const seen = path.join(tree.process.dataDirectory, "seen")
+      const look = `: hidden-4711; tr '\\0' ' ' </proc/$$/cmdline >>${seen}; env >>${seen}`
+      const command = commandFor(tree, {
+        apply: `${look}; ${stopAndGo.apply}`,
+        lift: `${look}; ${stopAndGo.lift}`
+      })
+      const order = yield* Bench.orderFor(tree)
+      yield* command.arm(order)
+      yield* command.lift("here", order.fence, 1)
+      const text = fs.readFileSync(seen, "utf8")
+      assert.include(text, `INQUORATE_PID=${tree.process.pid}\n`)
+      assert.notInclude(text, "hidden-4711")
+    })
+  )
+
   it.live("that fails to apply is lifted at once and told with its exit code and last words", () =>
     Effect.gen(function* () {
       const tree = yield* single

@@ -10,10 +10,10 @@ import * as path from "node:path"
 import type { FenceOrder } from "@inquorate/core/Injector"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import * as Kill from "../src/mechanisms/Kill.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Bench from "./Bench.ts"
+import * as ForeignServer from "./ForeignServer.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RestartedServer from "./RestartedServer.ts"
 
@@ -24,15 +24,29 @@ const isRoot = process.getuid?.() === 0
 /** Becoming another user takes root: skipped for everybody else. */
 const asRoot = it.live.skipIf(!isRoot)
 
+const mayMake = (folder: string): boolean => {
+  try {
+    fs.mkdirSync(`${folder}/inquorate-try-${process.pid}`)
+    fs.rmdirSync(`${folder}/inquorate-try-${process.pid}`)
+    return true
+  } catch {
+    return false
+  }
+}
+const hasGroups = isRoot && mayMake("/sys/fs/cgroup/pids")
+const hasUnits = isRoot && mayMake("/sys/fs/cgroup/systemd")
+
+const hasKeys = isRoot && fs.existsSync("/proc/keys")
+
 Bench.useState()
 
 describe("a server of another user", () => {
   asRoot("whose environment has lost its end mark is refused, and nothing of it runs", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const mark = path.join(folder, "pwned")
-      const tree = yield* server(loop, { words: [`$(id -un>${mark})'`, "'"] })
-      poke(tree.process.pid, 51, (end) => [end - 1, "x"])
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { words: [`$(id -un>${mark})'`, "'"] })
+      ForeignServer.poke(tree.process.pid, 51, (end) => [end - 1, "x"])
       const preflight = yield* kill.preflight(tree.process, tree.member)
       assert.match(problemOf(preflight), /environment of process \d+ .* does not end .*kill\.members/)
       const refused = yield* Effect.flip(kill.arm(yield* Bench.orderFor(tree)))
@@ -44,8 +58,8 @@ describe("a server of another user", () => {
 
   asRoot("whose arguments have lost their end mark is refused", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop)
-      poke(tree.process.pid, 49, (end) => [end - 1, "x"])
+      const tree = yield* ForeignServer.server(ForeignServer.loop)
+      ForeignServer.poke(tree.process.pid, 49, (end) => [end - 1, "x"])
       assert.match(problemOf(yield* kill.preflight(tree.process, tree.member)), /rewritten its arguments/)
       assert.strictEqual((yield* Effect.flip(kill.arm(yield* Bench.orderFor(tree)))).reason, "OrderRefused")
       assert.isTrue(ProcessTree.isThere(tree.process.pid))
@@ -54,7 +68,7 @@ describe("a server of another user", () => {
 
   asRoot("comes back with words of any bytes, and none of them is text of a program", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const mark = path.join(folder, "pwned")
       const odd = [
         `'; touch ${mark}; '`,
@@ -67,20 +81,20 @@ describe("a server of another user", () => {
         "-c"
       ]
       const environment = { ODD: `'\n$(touch ${mark})\x01`, BASH_ENV: mark, PERL5OPT: "-Mno_such_module", EMPTY: "" }
-      const tree = yield* server(loop, { words: odd, environment })
-      const before = surroundings(tree.process.pid)
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { words: odd, environment })
+      const before = ForeignServer.surroundings(tree.process.pid)
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
       // Between the order and the restart it says something else, as another process of the same user.
       yield* lift(order)
-      assert.deepStrictEqual(surroundings(RestartedServer.current(tree.process).pid), before)
+      assert.deepStrictEqual(ForeignServer.surroundings(RestartedServer.current(tree.process).pid), before)
       assert.isFalse(fs.existsSync(mark))
     })
   )
 
   asRoot("has neither environment nor command in arguments that others can read", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const seen = path.join(folder, "seen")
       // Written in two halves, or it would find itself.
       const watcher = spawn(
@@ -93,7 +107,7 @@ describe("a server of another user", () => {
         { uid: 5, gid: 60, stdio: "ignore" }
       )
       yield* Effect.addFinalizer(() => Effect.sync(() => watcher.kill("SIGKILL")))
-      const tree = yield* server(loop, { environment: { PASSWORD: "hidden-4711" } })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { environment: { PASSWORD: "hidden-4711" } })
       for (const injector of [kill, commanded(tree.member, "exec sh -c 'while :; do sleep 1000; done' m1")]) {
         const order = yield* Bench.orderFor({ ...tree, process: RestartedServer.current(tree.process) })
         yield* injector.arm(order)
@@ -108,7 +122,9 @@ describe("a server of another user", () => {
 
   asRoot("is started by its command as that user, with no more than it had", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop, { as: [...nobody, "--no-new-privs", "--bounding-set", "-all,+net_admin"] })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, {
+        as: [...ForeignServer.nobody, "--no-new-privs", "--bounding-set", "-all,+net_admin"]
+      })
       const said = path.join(tree.process.dataDirectory, "said")
       const ours = commanded(
         tree.member,
@@ -123,7 +139,10 @@ describe("a server of another user", () => {
 
   asRoot("does not get the environment of a server that its command's server is less confined than", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop, { environment: { LD_PRELOAD_NOT: "kept" }, before: ["unshare", "-m"] })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, {
+        environment: { LD_PRELOAD_NOT: "kept" },
+        before: ["unshare", "-m"]
+      })
       const ours = commanded(tree.member, "exec sh -c 'while :; do sleep 1000; done'")
       assert.strictEqual((yield* ours.preflight(tree.process, tree.member))._tag, "Ready")
       const order = yield* Bench.orderFor(tree)
@@ -136,7 +155,7 @@ describe("a server of another user", () => {
 
   asRoot("is not mistaken for a stranger's process that names its data directory", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop)
+      const tree = yield* ForeignServer.server(ForeignServer.loop)
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
       const stranger = spawn(tree.process.executable, ["-c", "sleep 1000; :", "server", tree.process.dataDirectory], {
@@ -148,7 +167,7 @@ describe("a server of another user", () => {
       const lifted = yield* lift(order)
       const now = RestartedServer.current(tree.process)
       assert.strictEqual(lifted.detail, `runs again as process ${now.pid}`)
-      assert.strictEqual(uidOf(now.pid), "65534")
+      assert.strictEqual(ForeignServer.uidOf(now.pid), "65534")
       assert.isFalse(lifted.broken)
     })
   )
@@ -161,7 +180,7 @@ describe("the files of a restarted server", () => {
         ["</etc/passwd", 0],
         ["<>/dev/null", null]
       ] as const) {
-        const tree = yield* server(loop, { output: `1${how} 2${how}` })
+        const tree = yield* ForeignServer.server(ForeignServer.loop, { output: `1${how} 2${how}` })
         const order = yield* Bench.orderFor(tree)
         yield* kill.arm(order)
         yield* lift(order)
@@ -169,7 +188,7 @@ describe("the files of a restarted server", () => {
         for (const number of [1, 2]) {
           const file = fs.readlinkSync(`/proc/${now.pid}/fd/${number}`)
           assert.strictEqual(file, flags === null ? "/dev/null" : "/etc/passwd")
-          if (flags !== null) assert.strictEqual(flagsOf(now.pid, number) & 0o3, flags)
+          if (flags !== null) assert.strictEqual(ForeignServer.flagsOf(now.pid, number) & 0o3, flags)
         }
       }
     })
@@ -177,7 +196,7 @@ describe("the files of a restarted server", () => {
 
   asRoot("are not opened again where the descriptor was for nothing but the path", () =>
     Effect.gen(function* () {
-      const tree = yield* server([
+      const tree = yield* ForeignServer.server([
         "perl",
         [
           "-e",
@@ -190,13 +209,13 @@ describe("the files of a restarted server", () => {
       yield* lift(order)
       const now = RestartedServer.current(tree.process)
       yield* Bench.until("its own opening", () => fs.readlinkSync(`/proc/${now.pid}/fd/2`) === "/etc/passwd")
-      assert.strictEqual(flagsOf(now.pid, 2) & 0o10000003, 0o10000000)
+      assert.strictEqual(ForeignServer.flagsOf(now.pid, 2) & 0o10000003, 0o10000000)
     })
   )
 
   asRoot("are neither created nor followed by a link: what was swapped stays as it is", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const target = path.join(folder, "of-root")
       fs.writeFileSync(target, "untouched\n", { mode: 0o600 })
       for (const swap of [
@@ -209,7 +228,7 @@ describe("the files of a restarted server", () => {
         const log = path.join(folder, "log")
         fs.writeFileSync(log, "")
         fs.chownSync(log, 65_534, 65_534)
-        const tree = yield* server(loop, { output: `>>${log} 2>&1` })
+        const tree = yield* ForeignServer.server(ForeignServer.loop, { output: `>>${log} 2>&1` })
         const order = yield* Bench.orderFor(tree)
         yield* kill.arm(order)
         fs.renameSync(log, `${log}.away`)
@@ -217,7 +236,10 @@ describe("the files of a restarted server", () => {
         const lifted = yield* lift(order)
         const now = RestartedServer.current(tree.process)
         assert.strictEqual(fs.readlinkSync(`/proc/${now.pid}/fd/1`), "/dev/null")
-        assert.include(lifted.detail, `runs again as process ${now.pid}; its output is /dev/null now`)
+        assert.match(
+          lifted.detail ?? "",
+          new RegExp(`^its output is /dev/null now, .*; runs again as process ${now.pid}$`)
+        )
         assert.strictEqual(fs.readFileSync(target, "utf8"), "untouched\n")
         assert.isFalse(fs.existsSync(path.join(folder, "new")))
         fs.rmSync(log, { force: true })
@@ -227,11 +249,11 @@ describe("the files of a restarted server", () => {
 
   asRoot("are opened by the server's own rights: a log of root's is not", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const log = path.join(folder, "log")
       fs.writeFileSync(log, "", { mode: 0o644 })
       const handle = fs.openSync(log, "a")
-      const tree = yield* server(loop, { stderr: handle, output: ">/dev/null" })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { stderr: handle, output: ">/dev/null" })
       fs.closeSync(handle)
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
@@ -242,12 +264,12 @@ describe("the files of a restarted server", () => {
 
   asRoot("may be a named pipe that nobody reads, which holds nothing up", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const pipe = path.join(folder, "pipe")
       spawnSync("mkfifo", [pipe])
       fs.chownSync(pipe, 65_534, 65_534)
       const reader = fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-      const tree = yield* server(loop, { output: `>${pipe} 2>&1` })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { output: `>${pipe} 2>&1` })
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
       fs.closeSync(reader)
@@ -258,11 +280,11 @@ describe("the files of a restarted server", () => {
 
   asRoot("and its folder are the very ones: another folder of the same name is not entered", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const stand = path.join(folder, "stand")
       fs.mkdirSync(stand)
       fs.chownSync(stand, 65_534, 65_534)
-      const tree = yield* server(loop, { stand })
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { stand })
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
       fs.renameSync(stand, `${stand}.away`)
@@ -275,20 +297,20 @@ describe("the files of a restarted server", () => {
       fs.rmdirSync(stand)
       fs.renameSync(`${stand}.away`, stand)
       yield* lift(order)
-      assert.lengthOf(naming(tree.process.dataDirectory), 1)
+      assert.lengthOf(ForeignServer.naming(tree.process.dataDirectory), 1)
     })
   )
 
   asRoot("and its folder are refused before the kill where the folder was removed, or its user may not enter it", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const stand = path.join(folder, "stand")
       fs.mkdirSync(stand)
-      const gone = yield* server(loop, { stand })
+      const gone = yield* ForeignServer.server(ForeignServer.loop, { stand })
       fs.rmdirSync(stand)
       assert.match(problemOf(yield* kill.preflight(gone.process, gone.member)), /folder .* was removed/)
       fs.mkdirSync(stand)
-      const barred = yield* server(loop, { stand })
+      const barred = yield* ForeignServer.server(ForeignServer.loop, { stand })
       fs.chmodSync(stand, 0o700)
       assert.match(problemOf(yield* kill.preflight(barred.process, barred.member)), /cannot enter the folder/)
     })
@@ -296,7 +318,7 @@ describe("the files of a restarted server", () => {
 
   asRoot("are kept in a record that counts whole and ours alone", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop)
+      const tree = yield* ForeignServer.server(ForeignServer.loop)
       const order = yield* Bench.orderFor(tree)
       yield* kill.arm(order)
       const record = path.join(Bench.directoryOf(order.fence), "restart")
@@ -316,10 +338,10 @@ describe("the files of a restarted server", () => {
 })
 
 describe("what confines a server", () => {
-  const kept: ReadonlyArray<readonly [string, Wrapped]> = [
+  const kept: ReadonlyArray<readonly [string, ForeignServer.Wrapped]> = [
     ["no_new_privs", { wrapper: ["setpriv", "--no-new-privs"] }],
-    ["a bounding set", { as: [...nobody, "--bounding-set", "-all,+net_admin"] }],
-    ["an empty bounding set", { as: [...nobody, "--bounding-set", "-all"] }],
+    ["a bounding set", { as: [...ForeignServer.nobody, "--bounding-set", "-all,+net_admin"] }],
+    ["an empty bounding set", { as: [...ForeignServer.nobody, "--bounding-set", "-all"] }],
     ["its groups", { as: ["setpriv", "--reuid", "65534", "--regid", "65534", "--groups", "60,5"] }],
     ["a lower priority", { wrapper: ["nice", "-n", "7"] }],
     ["a batch policy", { wrapper: ["chrt", "-b", "0"] }],
@@ -332,20 +354,20 @@ describe("what confines a server", () => {
   for (const [what, wrapped] of kept) {
     asRoot(`comes back with it: ${what}`, () =>
       Effect.gen(function* () {
-        const tree = yield* server(loop, wrapped)
-        const before = surroundings(tree.process.pid)
+        const tree = yield* ForeignServer.server(ForeignServer.loop, wrapped)
+        const before = ForeignServer.surroundings(tree.process.pid)
         const order = yield* Bench.orderFor(tree)
         yield* kill.arm(order)
         yield* lift(order)
-        assert.deepStrictEqual(surroundings(RestartedServer.current(tree.process).pid), before)
+        assert.deepStrictEqual(ForeignServer.surroundings(RestartedServer.current(tree.process).pid), before)
       })
     )
   }
 
   asRoot("does not grow by what the worker has: priority, processors, keys, capabilities to hand on", () =>
     Effect.gen(function* () {
-      const tree = yield* server(loop)
-      const before = surroundings(tree.process.pid)
+      const tree = yield* ForeignServer.server(ForeignServer.loop)
+      const before = ForeignServer.surroundings(tree.process.pid)
       const own = os.getPriority(process.pid)
       os.setPriority(process.pid, -5)
       yield* Effect.addFinalizer(() => Effect.sync(() => os.setPriority(process.pid, own)))
@@ -353,11 +375,121 @@ describe("what confines a server", () => {
       yield* kill.arm(order)
       yield* lift(order)
       const now = RestartedServer.current(tree.process)
-      assert.deepStrictEqual(surroundings(now.pid), before)
+      assert.deepStrictEqual(ForeignServer.surroundings(now.pid), before)
       assert.deepStrictEqual(
         fs.readdirSync(`/proc/${now.pid}/fd`).filter((number) => Number(number) > 2 && Number(number) < 10),
         []
       )
+    })
+  )
+
+  it.live.skipIf(!hasKeys)(
+    "has none of the worker's keys, also where its user may make no more (as root, with keyrings)",
+    () =>
+      Effect.gen(function* () {
+        // 250 keys are more than a user may have.
+        const asNobody = (code: string) =>
+          spawnSync("perl", ["-e", code], { uid: 65_534, gid: 65_534, encoding: "utf8" }).stdout
+        const many = `for my $n (1 .. 250) { my ($kind, $name, $x) = ("user", "filler$n", "x"); syscall(${addKey}, $kind, $name, $x, 1, -4) >= 0 or print "full\n" }`
+        yield* Effect.addFinalizer(() => Effect.sync(() => asNobody(`syscall(${keyctl}, 7, -4)`)))
+        const tree = yield* ForeignServer.server([
+          "sh",
+          ["-c", "cat /proc/keys >keys.$$; while :; do sleep 1000; done", "server"]
+        ])
+        assert.include(asNobody(many), "full")
+        const near = LocalHost.make("here")
+        const own = `syscall(${keyctl}, 1, 0); my ($kind, $name, $x) = ("user", "inquorate-secret", "x"); syscall(${addKey}, $kind, $name, $x, 1, -3) >= 0 or die; exec "sh", "-c", @ARGV`
+        const keyed = Kill.make(
+          new Map([
+            [
+              "here",
+              {
+                ...near,
+                run: (program, words, options) =>
+                  near.run(`exec perl -e '${own}' "$@"`, [program, "inquorate", ...words], options)
+              }
+            ]
+          ])
+        )
+        const order = yield* Bench.orderFor(tree)
+        yield* keyed.arm(order)
+        yield* lift(order, keyed)
+        const now = RestartedServer.current(tree.process)
+        const seen = path.join(tree.process.dataDirectory, `keys.${now.pid}`)
+        yield* Bench.until("the keys that it sees", () => fs.existsSync(seen) && fs.readFileSync(seen, "utf8") !== "")
+        assert.notInclude(fs.readFileSync(seen, "utf8"), "inquorate-secret")
+      })
+  )
+
+  it.live.skipIf(!hasGroups)("comes back with it: a control group (as root, where there is a hierarchy of pids)", () =>
+    Effect.gen(function* () {
+      const group = `/sys/fs/cgroup/pids/inquorate-test-${process.pid}`
+      fs.mkdirSync(group)
+      const tree = yield* ForeignServer.server(ForeignServer.loop)
+      yield* Effect.addFinalizer(() =>
+        Effect.promise(() => ForeignServer.removeGroup(group, tree.process.dataDirectory))
+      )
+      fs.writeFileSync(`${group}/cgroup.procs`, String(tree.process.pid))
+      const before = ForeignServer.surroundings(tree.process.pid)
+      const order = yield* Bench.orderFor(tree)
+      yield* kill.arm(order)
+      yield* lift(order)
+      assert.deepStrictEqual(ForeignServer.surroundings(RestartedServer.current(tree.process).pid), before)
+    })
+  )
+
+  it.live.skipIf(!hasUnits)("is left to its unit where it is the main process of one (a stand-in for systemctl)", () =>
+    Effect.gen(function* () {
+      const unit = `inquorate-test-${process.pid}.service`
+      const group = `/sys/fs/cgroup/systemd/${unit}`
+      fs.mkdirSync(group)
+      const tree = yield* ForeignServer.server(ForeignServer.loop, { wrapper: ["setpriv", "--no-new-privs"] })
+      yield* Effect.addFinalizer(() =>
+        Effect.promise(() => ForeignServer.removeGroup(group, tree.process.dataDirectory))
+      )
+      fs.writeFileSync(`${group}/cgroup.procs`, String(tree.process.pid))
+      const folder = yield* ForeignServer.openFolder
+      const data = tree.process.dataDirectory
+      fs.writeFileSync(
+        path.join(folder, "systemctl"),
+        `#!/bin/sh
+case "$1 $5" in "show ${unit}") cat ${folder}/main; exit ;; esac
+echo "$@" >>${folder}/calls
+[ "$1" = stop ] && exit
+(cd ${data} && exec setsid setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'while :; do sleep 1000; done' >>log 2>&1) &
+`,
+        { mode: 0o755 }
+      )
+      const near = LocalHost.make("here")
+      const withUnits = Kill.make(
+        new Map([
+          [
+            "here",
+            {
+              ...near,
+              run: (program, words, options) =>
+                near.run(
+                  `PATH=${folder}:$PATH; export PATH; p=$1; shift; exec sh -c "$p" inquorate "$@"`,
+                  [program, ...words],
+                  options
+                )
+            }
+          ]
+        ])
+      )
+      // The unit of another process is none of its own.
+      fs.writeFileSync(path.join(folder, "main"), "1\n")
+      const first = yield* Bench.orderFor(tree)
+      yield* withUnits.arm(first)
+      yield* lift(first, withUnits)
+      assert.isFalse(fs.existsSync(path.join(folder, "calls")))
+      const now = { ...tree, process: RestartedServer.current(tree.process) }
+      fs.writeFileSync(path.join(folder, "main"), `${now.process.pid}\n`)
+      const order = yield* Bench.orderFor(now)
+      yield* withUnits.arm(order)
+      yield* lift(order, withUnits)
+      assert.strictEqual(fs.readFileSync(path.join(folder, "calls"), "utf8"), `stop ${unit}\nstart ${unit}\n`)
+      assert.isTrue(RestartedServer.runs(tree.process))
     })
   )
 
@@ -367,12 +499,16 @@ describe("what confines a server", () => {
     "-e",
     `my $code = pack("SCCL", 6, 0, 0, 0x7fff0000); my $filter = pack("Sx6p", 1, $code); syscall(${prctl}, 38, 1, 0, 0, 0); syscall(${prctl}, 22, 2, $filter, 0, 0) == 0 or die; exec @ARGV`
   ]
-  const refused: ReadonlyArray<readonly [string, Wrapped, RegExp]> = [
+  const refused: ReadonlyArray<readonly [string, ForeignServer.Wrapped, RegExp]> = [
     ["seccomp", { wrapper: filtered }, /seccomp/],
-    ["inheritable capabilities", { as: [...nobody, "--inh-caps", "+net_admin"] }, /capabilities of its own \(CapInh/],
+    [
+      "inheritable capabilities",
+      { as: [...ForeignServer.nobody, "--inh-caps", "+net_admin"] },
+      /capabilities of its own \(CapInh/
+    ],
     [
       "ambient capabilities",
-      { as: [...nobody, "--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"] },
+      { as: [...ForeignServer.nobody, "--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"] },
       /capabilities of its own/
     ],
     [
@@ -398,7 +534,7 @@ describe("what confines a server", () => {
   for (const [what, wrapped, problem] of refused) {
     asRoot(`is refused before the kill where it would be lost: ${what}`, () =>
       Effect.gen(function* () {
-        const tree = yield* server(loop, wrapped)
+        const tree = yield* ForeignServer.server(ForeignServer.loop, wrapped)
         const preflight = yield* kill.preflight(tree.process, tree.member)
         assert.match(problemOf(preflight), problem)
         assert.strictEqual((yield* Effect.flip(kill.arm(yield* Bench.orderFor(tree)))).reason, "OrderRefused")
@@ -409,8 +545,10 @@ describe("what confines a server", () => {
 
   asRoot("is refused before the kill where it would be lost: a root directory of its own", () =>
     Effect.gen(function* () {
-      const jail = yield* openFolder
-      const tree = yield* server(["perl", ["-e", "chroot($ARGV[0]) or die; sleep 1 while 1", jail]], { as: ["env"] })
+      const jail = yield* ForeignServer.openFolder
+      const tree = yield* ForeignServer.server(["perl", ["-e", "chroot($ARGV[0]) or die; sleep 1 while 1", jail]], {
+        as: ["env"]
+      })
       yield* Bench.until("its jail", () => fs.readlinkSync(`/proc/${tree.process.pid}/root`) === jail)
       assert.match(problemOf(yield* kill.preflight(tree.process, tree.member)), /root directory of its own/)
     })
@@ -420,7 +558,7 @@ describe("what confines a server", () => {
 describe("a server whose start is not the one it had", () => {
   it.live("runs the file that has the name now, where an upgrade replaced it, and says so", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const program = path.join(folder, "server")
       const install = (): void => {
         fs.copyFileSync(fs.realpathSync("/bin/sh"), `${program}.new`)
@@ -454,13 +592,13 @@ describe("a server whose start is not the one it had", () => {
 
   const postgres = (words: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const program = path.join(folder, "postgres")
       fs.copyFileSync(fs.realpathSync("/usr/bin/perl"), program)
       fs.chmodSync(program, 0o755)
       const main = path.join(folder, "main")
       fs.mkdirSync(main)
-      return yield* spawned(
+      return yield* ForeignServer.spawned(
         program,
         ["-e", `$| = 1; chdir("${main}"); print "ready\\n"; sleep 1 while 1`, "--", ...words],
         {
@@ -510,7 +648,7 @@ describe("a server whose start is not the one it had", () => {
   )
 
   const postgresAt = (main: string) =>
-    spawned(
+    ForeignServer.spawned(
       path.join(path.dirname(main), "postgres"),
       ["-e", `$| = 1; chdir("${main}"); print "ready\\n"; sleep 1 while 1`, "--", "-D", main],
       { cwd: path.dirname(main), environment: {}, dataDirectory: main }
@@ -518,7 +656,7 @@ describe("a server whose start is not the one it had", () => {
 
   it.live("that ends at once is told by its own last line", () =>
     Effect.gen(function* () {
-      const folder = yield* openFolder
+      const folder = yield* ForeignServer.openFolder
       const log = path.join(folder, "log")
       const tree = yield* RestartedServer.start(
         ProcessTree.startWith([
@@ -545,7 +683,7 @@ describe("a server whose start is not the one it had", () => {
     Effect.gen(function* () {
       const tree = yield* RestartedServer.start()
       const near = LocalHost.make("here")
-      const bare = yield* openFolder
+      const bare = yield* ForeignServer.openFolder
       for (const name of fs.readdirSync("/usr/bin")) {
         if (!name.startsWith("perl")) fs.symlinkSync(path.join("/usr/bin", name), path.join(bare, name))
       }
@@ -576,193 +714,10 @@ describe("a server whose start is not the one it had", () => {
 
 // --- internal ---
 
-const [openat, dup3, prctl] = process.arch === "arm64" ? [56, 24, 167] : [257, 292, 157]
-
-const loop: readonly [string, ReadonlyArray<string>] = ["sh", ["-c", "while :; do sleep 1000; done", "server"]]
-
-interface Wrapped {
-  /** Stands before the change of user. */
-  readonly before?: ReadonlyArray<string>
-  /** What becomes the user; nobody unless given. */
-  readonly as?: ReadonlyArray<string>
-  /** Runs as the user, and ends in the server. */
-  readonly wrapper?: ReadonlyArray<string>
-  readonly words?: ReadonlyArray<string>
-  readonly environment?: Readonly<Record<string, string>>
-  /** Redirections of a shell. */
-  readonly output?: string
-  readonly stderr?: number
-  /** The folder it stands in; its data directory unless given, which it names otherwise. */
-  readonly stand?: string
-}
-
-const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-
-/** A server of nobody's in a folder of its own. */
-const server = (
-  [file, words]: readonly [string, ReadonlyArray<string>],
-  options: Wrapped = {}
-): Effect.Effect<ProcessTree.ProcessTree, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const dataDirectory = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-data-"))
-    fs.chownSync(dataDirectory, 65_534, 65_534)
-    const { as = nobody, before = [], output = ">/dev/null 2>&1", stand, wrapper = [] } = options
-    const named = stand === undefined ? [] : [dataDirectory]
-    const [first, ...rest] = [
-      ...before,
-      ...as,
-      "sh",
-      "-c",
-      `echo ready; exec "$@" ${output}`,
-      "sh",
-      ...wrapper,
-      file,
-      ...words,
-      ...(options.words ?? []),
-      ...named
-    ]
-    return yield* spawned(first!, rest, {
-      cwd: stand ?? dataDirectory,
-      dataDirectory,
-      executable: fs.realpathSync(file === "sh" ? "/bin/sh" : `/usr/bin/${file}`),
-      environment: { PATH: "/usr/bin:/bin", ...options.environment },
-      ...(options.stderr === undefined ? {} : { stderr: options.stderr })
-    })
-  })
-
-/** Starts a program and waits until it runs the executable that is expected; ended with all that serves its directory. */
-const spawned = (
-  file: string,
-  words: ReadonlyArray<string>,
-  options: {
-    readonly cwd: string
-    readonly dataDirectory: string
-    readonly executable?: string
-    readonly environment: Readonly<Record<string, string>>
-    readonly stderr?: number
-  }
-): Effect.Effect<ProcessTree.ProcessTree, never, Scope.Scope> =>
-  RestartedServer.start(
-    Effect.acquireRelease(
-      Effect.promise(async () => {
-        const child = spawn(file, words, {
-          cwd: options.cwd,
-          env: { ...options.environment },
-          stdio: ["ignore", "pipe", options.stderr ?? "ignore"]
-        })
-        await new Promise((ready) => child.stdout!.once("data", ready))
-        const pid = child.pid!
-        const isIt = () => {
-          try {
-            const words = fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
-            return (
-              (options.executable === undefined || fs.readlinkSync(`/proc/${pid}/exe`) === options.executable) &&
-              !words.includes("echo ready; exec")
-            )
-          } catch {
-            return false
-          }
-        }
-        for (let turn = 0; turn < 500 && !isIt(); turn++) await new Promise((resume) => setTimeout(resume, 10))
-        assert.isTrue(isIt(), `the server did not start: ${words.join(" ")}`)
-        return {
-          member: `m${pid}`,
-          process: {
-            host: "here",
-            pid,
-            startTime: ProcessTree.look(pid)!.startTime,
-            executable: fs.readlinkSync(`/proc/${pid}/exe`),
-            dataDirectory: options.dataDirectory
-          }
-        }
-      }),
-      ({ process: { dataDirectory, pid } }) =>
-        Effect.sync(() => {
-          for (const one of [pid, ...naming(dataDirectory)]) {
-            try {
-              process.kill(one, "SIGKILL")
-            } catch {
-              // It ended by itself.
-            }
-          }
-          fs.rmSync(dataDirectory, { recursive: true, force: true })
-        })
-    )
-  )
-
-/** The processes that name a folder in their arguments, or stand in it. */
-const naming = (folder: string): ReadonlyArray<number> =>
-  fs.readdirSync("/proc").flatMap((name) => {
-    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
-    try {
-      const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0")
-      return words.includes(folder) || fs.readlinkSync(`/proc/${name}/cwd`) === folder ? [Number(name)] : []
-    } catch {
-      return []
-    }
-  })
+const [openat, dup3, prctl, keyctl, addKey] =
+  process.arch === "arm64" ? [56, 24, 167, 219, 217] : [257, 292, 157, 250, 248]
 
 const commanded = (member: string, command: string) => Kill.make(hosts, { members: { [member]: { command } } })
 
 const problemOf = (preflight: { readonly _tag: string; readonly problem?: string }): string =>
   preflight.problem ?? preflight._tag
-
-/** A folder that every user may enter and write. */
-const openFolder = Effect.acquireRelease(
-  Effect.sync(() => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-open-"))
-    fs.chmodSync(folder, 0o777)
-    return folder
-  }),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
-)
-
-/** Overwrites a byte of a process, at a place that a field of its stat tells (counted from 1 as proc(5) does). */
-const poke = (pid: number, field: number, where: (place: number) => readonly [number, string]): void => {
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
-  const [place, byte] = where(Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[field - 3]))
-  const memory = fs.openSync(`/proc/${pid}/mem`, "r+")
-  fs.writeSync(memory, Buffer.from(byte), 0, 1, place)
-  fs.closeSync(memory)
-}
-
-const uidOf = (pid: number): string | undefined =>
-  /^Uid:\t(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]
-
-const flagsOf = (pid: number, number: number): number =>
-  Number.parseInt(/^flags:\s*(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/fdinfo/${number}`, "latin1"))![1]!, 8)
-
-/** What must be the same before and after. */
-const surroundings = (pid: number): Readonly<Record<string, string>> => {
-  const status = fs.readFileSync(`/proc/${pid}/status`, "latin1")
-  const line = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(status)?.[1] ?? ""
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  return {
-    arguments: fs.readFileSync(`/proc/${pid}/cmdline`, "latin1"),
-    environment: fs.readFileSync(`/proc/${pid}/environ`, "latin1"),
-    folder: fs.readlinkSync(`/proc/${pid}/cwd`),
-    ...Object.fromEntries(
-      [
-        "Uid",
-        "Gid",
-        "Groups",
-        "Umask",
-        "SigIgn",
-        "CapInh",
-        "CapPrm",
-        "CapEff",
-        "CapBnd",
-        "CapAmb",
-        "NoNewPrivs",
-        "Seccomp",
-        "Cpus_allowed"
-      ].map((name) => [name, line(name)])
-    ),
-    limits: fs.readFileSync(`/proc/${pid}/limits`, "utf8"),
-    score: fs.readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"),
-    personality: fs.readFileSync(`/proc/${pid}/personality`, "utf8"),
-    priority: [fields[16], fields[37], fields[38]].join(" "),
-    groups: fs.readFileSync(`/proc/${pid}/cgroup`, "utf8")
-  }
-}

@@ -37,6 +37,9 @@ describe("a supervisor", () => {
     ])
     assert.deepStrictEqual(said("no"), [])
     assert.deepStrictEqual(Supervisor.describeKill(null), [])
+    // Of a unit that the kill stops itself there is nothing to tell.
+    const followed = Supervisor.parse("etcd.service\nRestart=always\nWatchdogUSec=0\nFollowed=yes\n")
+    assert.deepStrictEqual(Supervisor.describeKill(followed), [])
   })
 
   it.live("of a process that is in no unit, or not there, is nobody", () =>
