@@ -3,6 +3,7 @@
  */
 import { health } from "@inquorate/core/Topology"
 import { formatMillis } from "@inquorate/core/Time"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
@@ -56,11 +57,20 @@ export const partitions = Command.make(
       return yield* print(told.found, told.lines)
     }
     const found = yield* clustersOf(answering.client, "partitions")
-    const groups = found.flatMap((cluster) => cluster.groups)
+    const now = yield* Clock.currentTimeMillis
+    const groups = found.flatMap(({ faults = [], groups }) => groups.map((topology) => ({ topology, faults })))
     yield* print(
-      groups.map((topology) => ({ ...topology, health: health(topology) })),
+      groups.map(({ faults, topology }) => {
+        const own = faults.filter(
+          ({ nodeName, partitionId }) => nodeName !== null || partitionId === topology.partitionId
+        )
+        return { ...topology, health: own.some(({ lost }) => lost) ? "Lost" : health(topology), faults: own }
+      }),
       () => [
-        ...groups.flatMap((topology) => [...topologyLines(topology), `  partition id ${topology.partitionId}`]),
+        ...groups.flatMap(({ faults, topology }) => [
+          ...topologyLines(topology, faults, now),
+          `  partition id ${topology.partitionId}`
+        ]),
         ...found.filter(({ problem }) => problem !== "").map(({ name, problem }) => `${name}: ${problem}`),
         ...(found.length === 0 ? ["No cluster is configured."] : [])
       ]

@@ -9,6 +9,7 @@ import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { describeRefusal, type Plan, type PlannedFence } from "@inquorate/core/Plan"
 import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
 import { formatMillis, type Instant } from "@inquorate/core/Time"
+import { type StandingFault, takenBy } from "@inquorate/core/Standing"
 import { health, type Topology } from "@inquorate/core/Topology"
 import { localMoment, localTime } from "./Moment.ts"
 import { indent, table } from "./Table.ts"
@@ -69,9 +70,47 @@ export const previewLines = ({ fences, notes, plan, refusal, topology }: PlanPre
   ...(refusal === null ? [] : [`Refused (${refusal._tag})`, ...indent([describeRefusal(refusal)])])
 ]
 
-/** A group with its members. */
-export const topologyLines = (topology: Topology): ReadonlyArray<string> => [
-  `${topology.cluster}/${topology.group}  ${topology.system}, ${topology.rule}, ${health(topology)}`,
+/** How a group stands, with the fault of ours that holds it and how that ends before. */
+export const standingOf = (topology: Topology, faults: ReadonlyArray<StandingFault>, now: Instant): string => {
+  const fault = faults.find(({ partitionId }) => partitionId === topology.partitionId)
+  if (fault === undefined) return health(topology)
+  const id = fault.operationId.slice(0, 8)
+  if (fault.until === null) return `${health(topology)}; operation ${id}: ${fault.phase}`
+  const until = localTime(fault.until, now)
+  return fault.lost
+    ? `Lost, held by ${id} until ${until} (inq cancel ${id})`
+    : `${health(topology)}; operation ${id}: ${fault.phase} (inq cancel ${id}; it ends by itself by ${until})`
+}
+
+// What we did to a member says more than what could be found out about its process meanwhile.
+const processOf = (
+  member: Topology["members"][number],
+  topology: Topology,
+  faults: ReadonlyArray<StandingFault>,
+  now: Instant
+): string => {
+  for (const { members, nodeName, partitionId, until } of faults) {
+    const taken = members.find(
+      (one) =>
+        one.node === member.node &&
+        (nodeName !== null || (one.member === member.name && partitionId === topology.partitionId))
+    )
+    if (taken === undefined && nodeName !== member.node) continue
+    const when = until === null ? "" : ` until ${localTime(until, now)}`
+    return nodeName === null
+      ? `${takenBy(taken?.by ?? "")} by us${when}`
+      : `stopped by us${when} (inq node start ${nodeName})`
+  }
+  return member.process === null ? member.processProblem || "unknown" : `pid ${member.process.pid}`
+}
+
+/** A group with its members, and with the faults of ours that stand. */
+export const topologyLines = (
+  topology: Topology,
+  faults: ReadonlyArray<StandingFault> = [],
+  now: Instant = 0
+): ReadonlyArray<string> => [
+  `${topology.cluster}/${topology.group}  ${topology.system}, ${topology.rule}, ${standingOf(topology, faults, now)}`,
   ...indent(
     table(
       ["MEMBER", "NODE", "ADDRESS", "ROLE", "UP", "COUNTS", "PROCESS"],
@@ -82,7 +121,7 @@ export const topologyLines = (topology: Topology): ReadonlyArray<string> => [
         member.role,
         member.up ? "yes" : "no",
         member.counts ? "yes" : "no",
-        member.process === null ? member.processProblem || "unknown" : `pid ${member.process.pid}`
+        processOf(member, topology, faults, now)
       ])
     )
   ),

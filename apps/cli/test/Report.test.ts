@@ -4,6 +4,7 @@ import { make } from "@inquorate/core/Operation"
 import { previewLines, topologyLines } from "../src/Report.ts"
 import { changeLines, live, liveLine, see } from "../src/Watch.ts"
 import { table } from "../src/Table.ts"
+import { topology } from "./FakeWorker.ts"
 
 const operation = make(
   "11111111-2222-3333-4444-555555555555",
@@ -186,5 +187,40 @@ describe("what is watched", () => {
       live(before.watched, 1_004_000, true).text,
       /^The worker does not answer; the fence ends by itself at /
     )
+  })
+})
+
+describe("a group that a fault of ours holds", () => {
+  const fault = {
+    operationId: "76041111-2222-3333-4444-555555555555",
+    partitionId: topology.partitionId,
+    nodeName: null,
+    members: [{ member: "m1", node: "lab-m1", by: "pause" }],
+    lost: true,
+    until: 1_006_000,
+    phase: ""
+  } as const
+
+  it("is told as lost by us, whatever was last seen, with how it ends before", () => {
+    const [head, ...rest] = topologyLines(topology, [fault], 1_000_000)
+    assert.match(
+      head!,
+      /^lab\/kv {2}etcd, majority of 3, Lost, held by 76041111 until \d\d:\d\d:\d\d \(inq cancel 76041111\)$/
+    )
+    const lines = rest.filter((line) => line.includes("by us"))
+    assert.lengthOf(lines, 1)
+    assert.match(lines[0]!, /^ {2}m1 .* paused by us until \d\d:\d\d:\d\d$/)
+  })
+
+  it("is told of the node that was stopped, and how it starts before", () => {
+    const stopped = { ...fault, partitionId: null, nodeName: "lab-m0", members: [], lost: false }
+    const [head, ...rest] = topologyLines(topology, [stopped], 1_000_000)
+    assert.match(head!, /, Healthy$/)
+    assert.match(rest[1]!, /^ {2}m0 .* stopped by us until \d\d:\d\d:\d\d \(inq node start lab-m0\)$/)
+  })
+
+  it("is what it is where none does", () => {
+    const [head] = topologyLines(topology, [{ ...fault, partitionId: "99999999-2222-3333-4444-555555555555" }], 0)
+    assert.match(head!, /, Healthy$/)
   })
 })

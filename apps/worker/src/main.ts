@@ -7,8 +7,10 @@ import type { ChaosStore } from "@inquorate/core/ChaosStore"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host, HostError } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
+import { type ClusterView, Operations } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
+import { health } from "@inquorate/core/Topology"
 import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
 import * as Engine from "@inquorate/engine/Engine"
 import * as PostgresStore from "@inquorate/stores/PostgresStore"
@@ -115,10 +117,22 @@ const clusters = (
     })
   )
 
+/** Tells what is seen of a cluster, or why nothing is. */
+const tellSeen = ({ groups, name, problem, system }: ClusterView): Effect.Effect<void> => {
+  if (problem !== "") return Effect.logWarning(`cluster ${name} (${system}): ${problem}`)
+  const seen = groups.map((topology) => {
+    const counting = topology.members.filter(({ counts }) => counts)
+    return `${topology.group} ${counting.filter(({ up }) => up).length}/${counting.length} ${health(topology).toLowerCase()}`
+  })
+  return Effect.logInfo(`cluster ${name} (${system}): ${seen.length === 0 ? "it has no group" : seen.join(", ")}`)
+}
+
 const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { url } = yield* NodeServer.serve({ ...config.listen, ...secured })
+      const { clusters } = yield* Operations
+      yield* Effect.forEach(yield* clusters, tellSeen, { discard: true })
       yield* Log.say(`inquorate worker ${config.workerId} listening on ${url}`)
     })
   )

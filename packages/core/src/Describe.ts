@@ -5,7 +5,7 @@
  */
 import type { Evidence, ProbeSample } from "./Evidence.ts"
 import type { FabricErrorCode } from "./FabricError.ts"
-import { isTerminal, type Operation, type Order } from "./Operation.ts"
+import { dueAt, isTerminal, type Operation, type Order } from "./Operation.ts"
 import { describeRefusal } from "./Plan.ts"
 import { durationOf, isNodeRequest, isQuorumLoss } from "./Request.ts"
 import { formatInstant, formatMillis, type Instant } from "./Time.ts"
@@ -48,7 +48,7 @@ export const describe = (operation: Operation, evidence: Evidence | null, words:
 
 /** What an operation does at this moment, in a few words; of one that has ended, its state. */
 export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): string => {
-  const { attempt, notBefore, stage } = operation
+  const { attempt, stage } = operation
   const moment = words.moment ?? formatInstant
   const again = attempt === 1 ? "" : ` (attempt ${attempt})`
   if (stage._tag === "Completed" || stage._tag === "Failed") return stateOf(stage)
@@ -58,7 +58,8 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
   }
   const { step } = stage
   if (step._tag === "IntentSaved" || step._tag === "LookingUpState") {
-    if (notBefore > now) return `waiting ${formatMillis(notBefore - now)} before attempt ${attempt}`
+    const due = dueAt(operation, now)
+    if (due > now) return `waiting ${formatMillis(due - now)} before attempt ${attempt}`
     return step._tag === "IntentSaved" ? `waiting for its turn${again}` : `looking at the group${again}`
   }
   const { order, phase } = step

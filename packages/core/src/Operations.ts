@@ -10,6 +10,7 @@ import { Evidence, EvidenceEntry } from "./Evidence.ts"
 import { FabricErrorCode } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
 import { Operation } from "./Operation.ts"
+import { StandingFault } from "./Standing.ts"
 import { Plan, PlannedFence, Refusal } from "./Plan.ts"
 import type { FaultRequest } from "./Request.ts"
 import { type Instant, Millis } from "./Time.ts"
@@ -81,6 +82,8 @@ export const ClusterView = Schema.Struct({
     })
   ),
   nodes: Schema.optionalKey(Schema.Array(NodeFacts)),
+  /** The faults of ours that stand on its groups and nodes, as a front tells them. A worker before 0.2 leaves them out. */
+  faults: Schema.optionalKey(Schema.Array(StandingFault)),
   /**
    * When the groups were seen: `Now`; `Before`, where the cluster does not answer any more; `Never`, where it was looked
    * at in vain; `NotLookedAt`, where the first look has not ended. A worker before 0.2 leaves it out.

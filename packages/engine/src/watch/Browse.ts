@@ -51,6 +51,8 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
   let nodes: ReadonlyArray<NodeFacts> = []
   let seenAt: Millis | null = null
   let failure: string | null = null
+  /** The last word on why it could not be seen, until it is seen again: that it does not answer says less. */
+  let lastFailure: { readonly detail: string; readonly at: Millis } | null = null
   let looking: Looking | undefined
 
   const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
@@ -63,6 +65,7 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
         seenAt = yield* monotonic
       }
       failure = Result.isSuccess(seen) ? null : seen.failure.detail
+      lastFailure = failure === null ? null : { detail: failure, at: yield* monotonic }
     }).pipe(
       Effect.ensuring(
         Effect.suspend(() => {
@@ -86,7 +89,12 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
         : { seen: "Never", problem: failure }
     }
     if (answered && failure === null) return { seen: "Now", problem: "" }
-    const why = answered && failure !== null ? failure : "it does not answer now"
+    const why =
+      lastFailure === null
+        ? "it does not answer now"
+        : answered
+          ? lastFailure.detail
+          : `${lastFailure.detail} (${formatMillis(Math.max(0, now - lastFailure.at))} ago; it does not answer now)`
     return { seen: "Before", problem: `${why}; this was last seen ${formatMillis(Math.max(0, now - seenAt))} ago` }
   }
 

@@ -6,9 +6,16 @@ import { describe, phaseOf } from "@inquorate/core/Describe"
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal, type Operation } from "@inquorate/core/Operation"
-import { OperationChange, type OperationDetail, Operations, RequestRefused } from "@inquorate/core/Operations"
+import {
+  type ClusterView,
+  OperationChange,
+  type OperationDetail,
+  Operations,
+  RequestRefused
+} from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
 import { FaultRequest } from "@inquorate/core/Request"
+import { standingFaults } from "@inquorate/core/Standing"
 import { formatInstant, type Instant } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
@@ -139,7 +146,7 @@ const handlers = (heartbeat: Duration.Input) =>
       const operations = yield* Operations
       return handlers.handleAll({
         health: () => Effect.succeed({ status: "ok" as const }),
-        clusters: () => operations.clusters,
+        clusters: () => clustersWithFaults(operations),
         plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
@@ -163,6 +170,31 @@ const handlers = (heartbeat: Duration.Input) =>
   )
 
 type Port = Operations["Service"]
+
+/** Among how many of the newest operations a stopped node's is looked for. */
+const recentOperations = 500
+
+// What stands is told with the clusters, so that nobody takes a loss that we made for the system's own. A store that does not
+// answer just then keeps nobody from seeing the clusters.
+const clustersWithFaults = Effect.fnUntraced(function* (operations: Port) {
+  const none = Effect.orElseSucceed((): ReadonlyArray<Operation> => [])
+  const [views, holders, recent] = yield* Effect.all(
+    [operations.clusters, none(operations.holders), none(operations.list(recentOperations))],
+    { concurrency: "unbounded" }
+  )
+  const faults = standingFaults(holders, recent, yield* Clock.currentTimeMillis)
+  return views.map((view): ClusterView => {
+    const groups = new Set(view.groups.map(({ partitionId }) => partitionId))
+    const nodes = new Set(view.groups.flatMap(({ members }) => members.map(({ node }) => node)))
+    return {
+      ...view,
+      faults: faults.filter(
+        ({ nodeName, partitionId }) =>
+          (partitionId !== null && groups.has(partitionId)) || (nodeName !== null && nodes.has(nodeName))
+      )
+    }
+  })
+})
 
 const replay = (existing: Operation, request: FaultRequest) =>
   sameRequest(existing.request, request)
