@@ -251,14 +251,17 @@ export const list = Command.make(
       )
       .slice(-limit)
       .toReversed()
-    yield* print(newest, () =>
-      newest.length === 0 && filtered
+    // In this order: the worker comes across what it cannot read by listing the others.
+    const unreadable = (yield* found.client.unreadable.pipe(explain("list"))).filter(({ state }) => isWanted(state))
+    yield* print([...newest, ...unreadable], () => [
+      ...(newest.length === 0 && filtered
         ? ["No operation is so."]
         : linesOf(
             operationHeadings,
             newest.map((view) => operationCells(view, now))
-          )
-    )
+          )),
+      ...unreadable.map(({ id, problem, state }) => `${id} (${state}) cannot be read: ${problem}`)
+    ])
   })
 ).pipe(
   Command.withDescription("List the newest operations, the newest first"),

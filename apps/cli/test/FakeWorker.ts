@@ -115,6 +115,7 @@ export const serveWith = Effect.fnUntraced(function* ({
     get,
     detail: (id) =>
       Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), evidence: collect([]) })),
+    unreadable: Effect.succeed([]),
     list: (limit) => Effect.sync(() => [...all.values()].slice(-limit)),
     cancel: (id) =>
       Effect.flatMap(get(id), (operation) => {

@@ -34,6 +34,30 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   }
 }
 
+/**
+ * A row of the store that cannot be read: damaged, or written by a version that this one does not know. What stands beside
+ * the operation itself tells its id, its state, what it is about and whether it still holds that.
+ */
+export interface UnreadableRow {
+  readonly id: Guid
+  readonly state: OperationState
+  readonly subject: Guid
+  readonly holds: boolean
+  readonly problem: string
+}
+
+/** The entry that stands for one of the evidence which cannot be read. */
+export const unreadableEntry = (
+  sequence: number,
+  problem: string,
+  before: EvidenceEntry | undefined
+): EvidenceEntry => ({
+  at: before?.at ?? 0,
+  monotonic: before?.monotonic ?? 0,
+  worker: before?.worker ?? "",
+  fact: { _tag: "Noted", text: `Entry ${sequence} of this evidence cannot be read: ${problem}` }
+})
+
 /** Which operations to list. No `states` mean all; `after` is the last id of the page before, null for the first page. */
 export interface ListQuery {
   readonly states: ReadonlyArray<OperationState>
@@ -64,10 +88,12 @@ export class OperationStore extends Context.Service<
     /** Stores a fresh operation unless its id is taken. Durable when it returns. */
     readonly create: (operation: Operation) => Effect.Effect<"Created" | "Duplicate", StoreError>
     readonly get: (id: Guid) => Effect.Effect<Stored | null, StoreError>
-    /** Operations in the order they were received. */
+    /** Operations in the order they were received; a row that cannot be read is left out, and `unreadable` tells of it. */
     readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
     readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** The rows that `list`, `holding` and claims left out since the store was opened because they cannot be read. */
+    readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableRow>, StoreError>
     /** How many operations still hold their partition, by state and by whether they wait to be taken. */
     readonly census: Effect.Effect<ReadonlyArray<Tally>, StoreError>
     /** The entries of an operation's evidence in the order they were stored, those after `from` (0 for all). */

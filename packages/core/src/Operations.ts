@@ -54,6 +54,15 @@ export const PlanPreview = Schema.Struct({
 /** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
 export type PlanPreview = typeof PlanPreview.Type
 
+/** A stored operation that cannot be read: its id and state, which stand beside it, and why. */
+export const UnreadableOperation = Schema.Struct({
+  id: Guid,
+  state: OperationState,
+  problem: Schema.String
+}).annotate({ identifier: "UnreadableOperation" })
+/** A stored operation that cannot be read. */
+export type UnreadableOperation = typeof UnreadableOperation.Type
+
 /** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
 export const OperationChange = Schema.Struct({
   operation: Operation,
@@ -132,6 +141,8 @@ export class Operations extends Context.Service<
     readonly detail: (id: Guid) => Effect.Effect<OperationDetail, RequestRefused>
     /** The newest `limit` operations, in the order they were received. */
     readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
+    /** The stored operations that cannot be read, after `list` has come across them; the list itself leaves them out. */
+    readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableOperation>, RequestRefused>
     /** Records the wish to stop; force only after a graceful cancel. */
     readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
     /** Plans a fault of any kind by every guard that writes nothing, without touching anything. */

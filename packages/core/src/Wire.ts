@@ -142,6 +142,15 @@ export const statusOf = (operation: Operation): OperationStatus => ({
   Type: kindOf(operation.request)
 })
 
+/** The line of an operation that cannot be read: only its type is unknown, for which the wire's word is Invalid. */
+export const statusOfUnreadable = ({
+  id,
+  state
+}: {
+  readonly id: Guid.Guid
+  readonly state: OperationState
+}): OperationStatus => ({ OperationId: id, State: state, Type: "Invalid" })
+
 /** The bits of `TypeFilter`; 0 and 65535 mean all. */
 export const typeBits: Readonly<Record<Exclude<OperationType, "Invalid">, number>> = {
   PartitionDataLoss: 1,
@@ -162,7 +171,8 @@ export const stateBits: Readonly<Record<Exclude<OperationState, "Invalid">, numb
 
 /** True where the filter takes this line; filters go by the public state exactly. */
 export const passesFilter = (status: OperationStatus, typeFilter: number, stateFilter: number): boolean =>
-  takes(typeFilter, typeBits[status.Type as keyof typeof typeBits]) &&
+  // What nobody can read may be of any type.
+  (status.Type === "Invalid" || takes(typeFilter, typeBits[status.Type])) &&
   takes(stateFilter, stateBits[status.State as keyof typeof stateBits])
 
 // --- internal ---

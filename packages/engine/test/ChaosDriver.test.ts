@@ -111,6 +111,7 @@ const makeFake = (names: ReadonlyArray<string>) => {
     aftermath: unused,
     detail: () => unused,
     list: () => unused,
+    unreadable: unused,
     plan: () => unused,
     watch: () => unused as never,
     recover: () => unused,

@@ -259,3 +259,31 @@ describe("what is left on the hosts", () => {
     })
   )
 })
+
+describe("an operation whose row cannot be read", () => {
+  it.effect("is listed as that, keeps its partition, and takes nothing of the others with it", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({}, [{ name: "locks" }])
+      const engine = yield* world.engine()
+      const row = {
+        id: operationId(9),
+        state: "Running",
+        subject: world.sim.partitionId,
+        holds: true,
+        problem: "it has a form that nobody knows"
+      } as const
+      const store = world.store()
+      Object.assign(store, { unreadable: Effect.succeed([row]) })
+      const again = yield* world.engine("w2")
+      yield* engine.stop
+      const { id, problem, state } = row
+      assert.deepStrictEqual(yield* again.operations.unreadable, [{ id, state, problem }])
+      yield* start(again, world.sim, 1, 1000)
+      assert.strictEqual(endOf(yield* passUntilEnded(world, 1)), "Faulted FABRIC_E_INVALID_OPERATION")
+      const [refusal] = (yield* evidenceOf(again, 1)).refusals
+      assert.deepInclude(refusal, { _tag: "Busy", operationId: id })
+      yield* start(again, world.others[0]!, 2, 1000)
+      assert.strictEqual(endOf(yield* passUntilEnded(world, 2)), "Completed")
+    })
+  )
+})

@@ -246,6 +246,7 @@ const gated = (store: Service, gate: Gate): Service => {
     get: (id) => through(store.get(id)),
     list: (query) => through(store.list(query)),
     holding: through(store.holding),
+    unreadable: through(store.unreadable),
     census: through(store.census),
     evidence: (id, from) => through(store.evidence(id, from)),
     save: (before, operation, entries, as) => through(store.save(before, operation, entries, as)),

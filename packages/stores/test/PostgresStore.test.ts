@@ -536,6 +536,21 @@ describe.skipIf(Lab.skip !== undefined)(
             `UPDATE ${schema}.operation SET operation = '{"format":7}', written = gen_random_uuid() WHERE id = '${guid(1)}'`
           )
           assert.include((yield* Effect.flip(store.get(guid(1)))).detail, guid(1))
+          for (const newestFirst of [true, false]) {
+            const page = yield* store.list({ states: [], limit: 1, newestFirst, after: null })
+            assert.deepStrictEqual(
+              page.map(({ operation }) => operation.id),
+              [guid(2)]
+            )
+          }
+          assert.deepStrictEqual(
+            (yield* store.holding).map(({ operation }) => operation.id),
+            [guid(2)]
+          )
+          assert.deepStrictEqual(
+            (yield* store.unreadable).map(({ holds, id, state }) => [id, state, holds]),
+            [[guid(1), "Running", true]]
+          )
           yield* store.heartbeat("w1", 30_000)
           assert.deepStrictEqual(
             (yield* store.claim("w1", 1)).concat(yield* store.claim("w1", 1)).map(({ operation }) => operation.id),

@@ -143,13 +143,55 @@ describe("the file of the embedded store", () => {
       const problem = yield* Effect.flip(store.get(operation(1).id))
       assert.include(problem.detail, operation(1).id)
       assert.strictEqual(problem.reason, "Unavailable")
-      const listed = yield* Effect.flip(store.list({ states: [], limit: 10, newestFirst: false, after: null }))
-      assert.include(listed.detail, operation(1).id)
+      const ids = (found: ReadonlyArray<{ readonly operation: { readonly id: string } }>) =>
+        found.map((stored) => stored.operation.id)
+      for (const states of [[], ["Running"]] as const) {
+        for (const newestFirst of [true, false]) {
+          // A page is as full as it was asked for, whatever stands between.
+          assert.deepStrictEqual(ids(yield* store.list({ states, limit: 1, newestFirst, after: null })), [
+            operation(2).id
+          ])
+        }
+      }
+      assert.deepStrictEqual(ids(yield* store.holding), [operation(2).id])
+      const [unreadable, ...others] = yield* store.unreadable
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(unreadable, {
+        id: operation(1).id,
+        state: "Running",
+        subject: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+        holds: true
+      })
+      assert.include(unreadable!.problem, "cannot be read")
       const claimed = yield* store.claim("w1", 1)
       assert.deepStrictEqual(
         claimed.map((stored) => stored.operation.id),
         [operation(2).id]
       )
+    })
+  )
+
+  it.effect("tells an entry of evidence that cannot be read in its place, and all others as they are", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* directory, "store.db")
+      const entry = (text: string) => ({ at: 5, monotonic: 5, worker: "w1", fact: { _tag: "Noted", text } }) as const
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const store = yield* SqliteStore.make({ path: file })
+          yield* store.create(operation(1))
+          const stored = (yield* store.get(operation(1).id))!
+          yield* store.save(stored, stored.operation, ["one", "two", "three"].map(entry), null)
+        })
+      )
+      const database = new DatabaseSync(file)
+      database.exec("UPDATE evidence SET entry = '{' WHERE seq = 2")
+      database.close()
+      const store = yield* SqliteStore.make({ path: file })
+      const found = yield* store.evidence(operation(1).id, 0)
+      assert.deepStrictEqual([found[0], found[2]], [entry("one"), entry("three")])
+      const { fact } = found[1]!
+      assert.match(fact._tag === "Noted" ? fact.text : "", /^Entry 2 of this evidence cannot be read/)
+      assert.strictEqual((yield* store.evidence(operation(1).id, 2)).length, 1)
     })
   )
 

@@ -117,6 +117,7 @@ export const make = (options: SimulatedStoreOptions): SimulatedStore => {
           create: (operation) => carry("create", () => database.create(operation)),
           get: (id) => carry("get", () => Result.succeed(snapshot(database.rows.get(id)))),
           list: (query) => carry("list", () => Result.succeed(database.list(query))),
+          unreadable: Effect.succeed([]),
           holding: carry("holding", () => Result.succeed(database.holding())),
           census: carry("census", () => Result.succeed(database.census())),
           evidence: (id, from) =>

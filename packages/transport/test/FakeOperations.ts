@@ -226,6 +226,7 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
           state: Wire.stateOf(operation.stage),
           evidence: collect(entries)
         })),
+      unreadable: Effect.succeed([]),
       list: (limit) => Effect.sync(() => [...all.values()].slice(-limit).map(({ operation }) => operation)),
       cancel: (id, force) =>
         Effect.flatMap(Clock.currentTimeMillis, (at) => apply(id, { _tag: "CancelRequested", at, force })),

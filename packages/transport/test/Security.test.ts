@@ -374,6 +374,7 @@ describe("the roles", () => {
       "get /v1/operations User",
       "get /v1/operations/{id} User",
       "get /v1/operations/{id}/events User",
+      "get /v1/unreadable User",
       "post /v1/operations/{id}/cancel Admin",
       "post /v1/plan User",
       "put /v1/operations/{id} Admin"

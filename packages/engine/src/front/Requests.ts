@@ -142,6 +142,10 @@ export const make = (
         Effect.catchTag("StoreError", storeRefused),
         Effect.map((stored) => stored.map(({ operation }) => operation).reverse())
       ),
+    unreadable: store.unreadable.pipe(
+      Effect.catchTag("StoreError", storeRefused),
+      Effect.map((rows) => rows.map(({ id, problem, state }) => ({ id, state, problem })))
+    ),
     plan: (request) => preview(ground, request, limitOf),
     watch: (id) => watch(ground, find, id),
     clusters,

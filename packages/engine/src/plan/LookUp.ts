@@ -198,6 +198,18 @@ export const refuseBusy = (
           meets(operation, request, options.fences ?? []))
     )
     if (other !== undefined) return yield* new GuardRefused({ refusal: busy(other.operation), topology: null })
+    // What it has on hosts nobody can tell, so nobody else goes there until it is mended or removed.
+    const dark = (yield* store.unreadable).find(
+      (row) => row.holds && row.subject === subjectOf(request) && row.id !== id
+    )
+    if (dark !== undefined) {
+      const problem =
+        "its row in the store cannot be read, so nobody can tell what it has on hosts; see the list of operations"
+      return yield* new GuardRefused({
+        refusal: Refusal.cases.Busy.make({ operationId: dark.id, problem }),
+        topology: null
+      })
+    }
   })
 
 /**

@@ -9,7 +9,14 @@ import * as Schema from "effect/Schema"
 import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
-import { type ListQuery, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
+import {
+  type ListQuery,
+  StoreError,
+  type Stored,
+  type Tally,
+  unreadableEntry,
+  type UnreadableRow
+} from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
 import type { Connection, PostgresFailure, Site } from "./StoreConnection.ts"
@@ -58,6 +65,7 @@ export interface Rows {
     query: ListQuery
   ) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
   readonly holding: (connection: Connection) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
+  readonly unreadable: (connection: Connection) => Effect.Effect<ReadonlyArray<UnreadableRow>, PostgresFailure>
   readonly census: (connection: Connection) => Effect.Effect<ReadonlyArray<Tally>, PostgresFailure>
   readonly evidence: (
     connection: Connection,
@@ -95,6 +103,26 @@ export const make = (site: Site): Rows => {
   }
   const decodeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Stored>, StoreError> =>
     Effect.forEach(rows, (row) => Effect.fromResult(decode(row)))
+  // What cannot be read is left out and told, so that it takes nothing of the others with it.
+  const broken = new Map<Guid, string>()
+  const readable = (rows: ReadonlyArray<Row>): ReadonlyArray<Stored> =>
+    rows.flatMap((row) => {
+      const decoded = decode(row)
+      if (Result.isSuccess(decoded)) broken.delete(row.id)
+      else if (broken.size < brokenMost || broken.has(row.id)) broken.set(row.id, decoded.failure.detail)
+      return Result.isSuccess(decoded) ? [decoded.success] : []
+    })
+  const page = (
+    connection: Connection,
+    query: ListQuery,
+    found: ReadonlyArray<Stored>
+  ): Effect.Effect<ReadonlyArray<Stored>, PostgresFailure> =>
+    Effect.flatMap(connection.query<Row>(...listStatement(operation, query)), ({ rows }) => {
+      const all = [...found, ...readable(rows)]
+      return rows.length < query.limit || all.length >= query.limit
+        ? Effect.succeed(all.slice(0, query.limit))
+        : page(connection, { ...query, after: rows.at(-1)!.id }, all)
+    })
 
   return {
     decode,
@@ -103,12 +131,32 @@ export const make = (site: Site): Rows => {
         Effect.flatMap(({ rows }) => decodeAll(rows)),
         Effect.map((found) => found[0] ?? null)
       ),
-    list: (connection, query) =>
-      Effect.flatMap(connection.query<Row>(...listStatement(operation, query)), ({ rows }) => decodeAll(rows)),
+    list: (connection, query) => page(connection, query, []),
+    unreadable: (connection) =>
+      Effect.suspend(() =>
+        broken.size === 0
+          ? Effect.succeed([])
+          : Effect.map(
+              connection.query<Row & Pick<UnreadableRow, "state" | "subject" | "holds">>(
+                `SELECT ${columns}, state, partition_id AS subject, holds FROM ${operation} WHERE id = ANY($1::text[])
+                   ORDER BY sequence`,
+                [[...broken.keys()]]
+              ),
+              ({ rows }) => {
+                // One that was removed or mended since is none any more.
+                broken.clear()
+                return rows.flatMap((row) => {
+                  if (readable([row]).length > 0) return []
+                  const { holds, id, state, subject } = row
+                  return [{ id, state, subject, holds, problem: broken.get(id)! }]
+                })
+              }
+            )
+      ),
     holding: (connection) =>
       connection.query<Row>(`SELECT ${columns} FROM ${operation} WHERE holds ORDER BY sequence`).pipe(
         Effect.tap(({ rows }) => Effect.sync(() => forget(remembered, rows))),
-        Effect.flatMap(({ rows }) => decodeAll(rows))
+        Effect.map(({ rows }) => readable(rows))
       ),
     census: (connection) =>
       Effect.map(
@@ -125,13 +173,15 @@ export const make = (site: Site): Rows => {
           [id, from]
         )
         .pipe(
-          Effect.flatMap(({ rows }) =>
-            Effect.forEach(rows, ({ entry, seq }) =>
-              Effect.mapError(Effect.fromResult(readEntry(entry)), (problem) =>
-                unreadable(`entry ${seq} of operation ${id}'s evidence`, problem.message)
+          Effect.map(({ rows }) => {
+            const entries: Array<EvidenceEntry> = []
+            for (const { entry, seq } of rows) {
+              entries.push(
+                Result.getOrElse(readEntry(entry), ({ message }) => unreadableEntry(seq, message, entries.at(-1)))
               )
-            )
-          )
+            }
+            return entries
+          })
         ),
     lively: (connection) =>
       Effect.map(
@@ -151,6 +201,9 @@ const OperationJson = Schema.fromJsonString(Operation)
 const readOperation = Schema.decodeUnknownResult(OperationJson)
 const readEntry = Schema.decodeUnknownResult(Schema.fromJsonString(EvidenceEntry))
 const writeOperation = Schema.encodeSync(OperationJson)
+
+/** How many rows that cannot be read are told of at most. */
+const brokenMost = 1000
 
 /** The urgency of what no worker has begun. */
 const waitingUrgency = 2

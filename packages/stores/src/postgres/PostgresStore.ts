@@ -100,6 +100,7 @@ export const makeBoth = (
       get: (id) => read((connection) => rows.get(connection, id)),
       list: (query) => read((connection) => rows.list(connection, query)),
       holding: read(rows.holding),
+      unreadable: read(rows.unreadable),
       census: read(rows.census),
       evidence: (id, from) => read((connection) => rows.evidence(connection, id, from)),
       save: (stored, operation, entries, as) =>

@@ -17,7 +17,15 @@ import { ChaosStore } from "@inquorate/core/ChaosStore"
 import { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
-import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
+import {
+  type ListQuery,
+  OperationStore,
+  StoreError,
+  type Stored,
+  type Tally,
+  unreadableEntry,
+  type UnreadableRow
+} from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
@@ -86,6 +94,7 @@ export const makeBoth = (
       get: (id) => read(() => rows.get(id)),
       list: (query) => read(() => rows.list(query)),
       holding: read(() => rows.holding()),
+      unreadable: read(() => rows.unreadable()),
       census: read(() => rows.census()),
       evidence: (id, from) => read(() => rows.evidence(id, from)),
       save: (stored, operation, entries, as) =>
@@ -134,6 +143,9 @@ interface Row {
   readonly epoch: number
 }
 
+/** How many rows that cannot be read are told of at most. */
+const brokenMost = 1000
+
 const columns = "sequence, id, operation, version, owner, epoch"
 
 /** The urgency of what no worker has begun. */
@@ -149,6 +161,7 @@ const prepare = (database: DatabaseSync) => ({
   live: database.prepare("SELECT count(*) AS live FROM operation WHERE ended_at IS NULL"),
   get: database.prepare(`SELECT ${columns} FROM operation WHERE id = ?`),
   holding: database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 ORDER BY sequence`),
+  beside: database.prepare("SELECT state, partition_id AS subject, holds FROM operation WHERE id = ?"),
   census: database.prepare(
     `SELECT state, urgency = ${waitingUrgency} AS waiting, count(*) AS count FROM operation WHERE holds = 1
      GROUP BY state, waiting`
@@ -238,7 +251,34 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
       reason: "Unavailable",
       detail: `The store ${path} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
     })
-  const decodeAll = (rows: ReadonlyArray<unknown>): ReadonlyArray<Stored> => rows.map((row) => recall(row as Row))
+  // What cannot be read is left out and told, so that it takes nothing of the others with it.
+  const broken = new Map<Guid, UnreadableRow>()
+  const decodeAll = (rows: ReadonlyArray<unknown>): ReadonlyArray<Stored> =>
+    (rows as ReadonlyArray<Row>).flatMap((row) => {
+      const decoded = decode(row)
+      if (Result.isSuccess(decoded)) broken.delete(row.id)
+      else noteBroken(row.id, decoded.failure.detail)
+      return Result.isSuccess(decoded) ? [decoded.success] : []
+    })
+  const noteBroken = (id: Guid, problem: string): void => {
+    const beside = statements.beside.get(id) as unknown as
+      | { readonly state: OperationState; readonly subject: Guid; readonly holds: number }
+      | undefined
+    if (beside === undefined) return
+    if (broken.size >= brokenMost && !broken.has(id)) return
+    broken.set(id, { id, state: beside.state, subject: beside.subject, holds: beside.holds === 1, problem })
+  }
+  /** As many readable rows as are wanted, from pages of any. */
+  const pageOf = (from: number, limit: number, page: (from: number, limit: number) => ReadonlyArray<Row>) => {
+    const found: Array<Stored> = []
+    let cursor = from
+    while (true) {
+      const rows = page(cursor, limit)
+      found.push(...decodeAll(rows))
+      if (rows.length < limit || found.length >= limit) return found.slice(0, limit)
+      cursor = rows.at(-1)!.sequence
+    }
+  }
   const find = (id: Guid): Stored | null => {
     const row = statements.get.get(id)
     return row === undefined ? null : recall(row as unknown as Row)
@@ -307,12 +347,24 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         : [statements.up, statements.upByState]
       const wanted = [...new Set(query.states)]
       if (wanted.length === 0 || wanted.length >= OperationState.literals.length) {
-        return decodeAll(all.all(from, query.limit))
+        return pageOf(from, query.limit, (after, limit) => all.all(after, limit) as unknown as ReadonlyArray<Row>)
       }
       // One walk of the index for each state and a merge: a filter over several states never sorts the whole table.
-      const rows = wanted.flatMap((state) => byState.all(state, from, query.limit) as unknown as ReadonlyArray<Row>)
-      rows.sort((a, b) => (query.newestFirst ? b.sequence - a.sequence : a.sequence - b.sequence))
-      return decodeAll(rows.slice(0, query.limit))
+      return pageOf(from, query.limit, (after, limit) =>
+        wanted
+          .flatMap((state) => byState.all(state, after, limit) as unknown as ReadonlyArray<Row>)
+          .sort((a, b) => (query.newestFirst ? b.sequence - a.sequence : a.sequence - b.sequence))
+          .slice(0, limit)
+      )
+    },
+
+    unreadable: (): ReadonlyArray<UnreadableRow> => {
+      // One that was removed or mended since is none any more.
+      for (const id of broken.keys()) {
+        const row = statements.get.get(id)
+        if (row === undefined || Result.isSuccess(decode(row as unknown as Row))) broken.delete(id)
+      }
+      return [...broken.values()]
     },
 
     holding: (): ReadonlyArray<Stored> => {
@@ -323,7 +375,8 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
       }
       if (touched.size === 0) return holding.list
       for (const id of touched) {
-        const stored = find(id)
+        const row = statements.get.get(id)
+        const [stored = null] = row === undefined ? [] : decodeAll([row])
         if (stored !== null && holdsPartition(stored.operation)) holding.members.set(id, stored)
         else holding.members.delete(id)
       }
@@ -338,14 +391,17 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         count: Number(row["count"])
       })),
 
-    evidence: (id: Guid, from: number): ReadonlyArray<EvidenceEntry> =>
-      statements.evidence
-        .all(id, from)
-        .map((row) =>
-          Result.getOrThrowWith(readEntry(row["entry"]), (problem) =>
-            unreadable(`entry ${row["seq"]} of operation ${id}'s evidence`, problem.message)
+    evidence: (id: Guid, from: number): ReadonlyArray<EvidenceEntry> => {
+      const entries: Array<EvidenceEntry> = []
+      for (const row of statements.evidence.all(id, from)) {
+        entries.push(
+          Result.getOrElse(readEntry(row["entry"]), (problem) =>
+            unreadableEntry(Number(row["seq"]), problem.message, entries.at(-1))
           )
-        ),
+        )
+      }
+      return entries
+    },
 
     save: (stored: Stored, operation: Operation, entries: ReadonlyArray<EvidenceEntry>, as: Guard): Stored => {
       const { id } = operation
@@ -400,6 +456,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
           if (reaches(stored.success.operation)) claimed.push(stored.success)
         } else if (!reported.has(row.id)) {
           reported.add(row.id)
+          noteBroken(row.id, stored.failure.detail)
           unreadable.push(stored.failure)
         }
       }

@@ -185,8 +185,15 @@ const answer = (
     case "GetNodeTransitionProgress":
       return progress(operations, call.operationId, progressKinds[call._tag])
     case "GetFaultOperationList":
-      return Effect.map(operations.list(operationListMax), (list) =>
-        json(list.map(Wire.statusOf).filter((status) => Wire.passesFilter(status, call.typeFilter, call.stateFilter)))
+      // In this order: what cannot be read is come across by listing the others.
+      return Effect.flatMap(operations.list(operationListMax), (list) =>
+        Effect.map(operations.unreadable, (unreadable) =>
+          json(
+            [...list.map(Wire.statusOf), ...unreadable.map(Wire.statusOfUnreadable)].filter((status) =>
+              Wire.passesFilter(status, call.typeFilter, call.stateFilter)
+            )
+          )
+        )
       )
     case "CancelOperation":
       return Effect.as(operations.cancel(call.operationId, call.force), done)

@@ -6,7 +6,13 @@
 import { FabricErrorCode } from "@inquorate/core/FabricError"
 import { Guid } from "@inquorate/core/Guid"
 import { Operation } from "@inquorate/core/Operation"
-import { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
+import {
+  ClusterView,
+  OperationChange,
+  OperationDetail,
+  PlanPreview,
+  UnreadableOperation
+} from "@inquorate/core/Operations"
 import { Refusal } from "@inquorate/core/Plan"
 import {
   DataLossRequest,
@@ -149,6 +155,11 @@ const list = HttpApiEndpoint.get("list", "/v1/operations", {
   error: refusals
 }).annotate(OpenApi.Summary, "The newest operations in the order they were received")
 
+const unreadable = HttpApiEndpoint.get("unreadable", "/v1/unreadable", {
+  success: Schema.Array(UnreadableOperation),
+  error: refusals
+}).annotate(OpenApi.Summary, "The stored operations that cannot be read, which the list leaves out")
+
 const detail = HttpApiEndpoint.get("detail", "/v1/operations/:id", {
   params: OperationParams,
   success: OperationDetail,
@@ -174,7 +185,7 @@ const health = HttpApiEndpoint.get("health", "/healthz", {
 
 /** The group of all endpoints; at the top level, so that the client has them as its own methods. */
 export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
-  .add(clusters, plan, start, list, detail, events, cancel, health)
+  .add(clusters, plan, start, list, unreadable, detail, events, cancel, health)
   .middleware(SchemaErrors) {}
 
 /** Our own surface. */

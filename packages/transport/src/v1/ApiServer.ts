@@ -156,6 +156,7 @@ const handlers = (heartbeat: Duration.Input) =>
             ),
             Effect.mapError(toApiError)
           ),
+        unreadable: () => Effect.mapError(operations.unreadable, toApiError),
         detail: ({ params }) => Effect.mapError(Effect.flatMap(operations.detail(params.id), withSummary), toApiError),
         cancel: ({ params, query }) =>
           Effect.mapError(Effect.flatMap(operations.cancel(params.id, query.force === "true"), viewNow), toApiError),

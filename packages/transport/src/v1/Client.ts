@@ -4,7 +4,13 @@
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
-import { type ClusterView, OperationChange, type OperationDetail, type PlanPreview } from "@inquorate/core/Operations"
+import {
+  type ClusterView,
+  OperationChange,
+  type OperationDetail,
+  type PlanPreview,
+  type UnreadableOperation
+} from "@inquorate/core/Operations"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
@@ -52,6 +58,8 @@ export interface Client {
   readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
   /** The newest operations, in the order they were received. */
   readonly list: (limit?: number) => Call<ReadonlyArray<OperationView>>
+  /** The stored operations that cannot be read, which `list` leaves out. */
+  readonly unreadable: Call<ReadonlyArray<UnreadableOperation>>
   readonly detail: (id: Guid) => Call<OperationDetail>
   readonly cancel: (id: Guid, force: boolean) => Call<OperationView>
   readonly health: Call<void>
@@ -86,6 +94,7 @@ export const make = (options: {
       plan: (payload) => Effect.andThen(fits(payload), again(answered(api.plan({ payload })))),
       start: (id, payload) => Effect.andThen(fits(payload), again(answered(api.start({ params: { id }, payload })))),
       list: (limit) => again(answered(api.list({ query: limit === undefined ? {} : { limit } }))),
+      unreadable: again(answered(api.unreadable())),
       detail,
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
       health: Effect.asVoid(answered(api.health())),
