@@ -6,7 +6,8 @@ import * as fs from "node:fs"
 
 /** The bytes of the file. Throws what a person can read where there are too many of them or none can be had. */
 export const read = (path: string): Buffer => {
-  const descriptor = fs.openSync(path, "r")
+  // A pipe to which nobody writes would else keep the whole worker.
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
   try {
     const bytes = Buffer.alloc(limit + 1)
     let length = 0

@@ -22,14 +22,8 @@ import * as PostgresProcess from "./PostgresProcess.ts"
 import { Answer, question } from "./PostgresQuestion.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
+import { Secret } from "./Secret.ts"
 import * as TargetModule from "./TargetModule.ts"
-
-/** A secret, or where it is: an environment variable, or a file whose last line break is not part of it. */
-export const Secret = Schema.Union([
-  Schema.RedactedFromValue(Schema.String, { label: "secret" }),
-  Schema.Struct({ env: Schema.String }),
-  Schema.Struct({ file: Schema.String })
-]).annotate({ expected: "a secret, { env: name } or { file: path }" })
 
 /** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
 const nameMost = 63

@@ -7,7 +7,7 @@ import { TargetError } from "@inquorate/core/Target"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as fs from "node:fs"
+import * as NamedFile from "./NamedFile.ts"
 import type { PostgresMember, PostgresSettings } from "./Postgres.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
@@ -85,7 +85,11 @@ const secretOf = (
 
 const readSecret = (file: string): Redacted.Redacted => {
   try {
-    return Redacted.make(fs.readFileSync(file, "utf8").replace(/\r?\n$/, ""))
+    return Redacted.make(
+      NamedFile.read(file)
+        .toString("utf8")
+        .replace(/\r?\n$/, "")
+    )
   } catch (cause) {
     throw new Error(`the password's file cannot be read: ${(cause as Error).message}`, { cause })
   }

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as NamedFile from "./NamedFile.ts"
 
 /** The parameters of one service, by libpq's names, such as `host`, `port`, `dbname`, `user` and `sslmode`. */
 export type Parameters = ReadonlyMap<string, string>
@@ -20,7 +21,7 @@ export const read = (service: string, files: ReadonlyArray<string>): Parameters 
   const problems: Array<string> = []
   for (const file of files) {
     try {
-      const found = find(service, fs.readFileSync(file, "utf8"))
+      const found = find(service, NamedFile.read(file).toString("utf8"))
       if (found !== undefined) return found
       problems.push(`${file} has no service ${service}`)
     } catch (cause) {
@@ -65,7 +66,7 @@ export const password = (file: string, wanted: PasswordFor): string | null => {
   const { mode } = fs.statSync(file)
   if ((mode & 0o077) !== 0) throw new Error(`${file} may be read by others, so it is not used: chmod 600 it`)
   const sought = [wanted.host, String(wanted.port), wanted.database, wanted.user]
-  for (const line of fs.readFileSync(file, "utf8").split(/\r?\n/)) {
+  for (const line of NamedFile.read(file).toString("utf8").split(/\r?\n/)) {
     if (line === "" || line.startsWith("#")) continue
     const [, ...fields] = passwordLine.exec(line) ?? []
     const fits = sought.every((value, index) => {

@@ -4,8 +4,8 @@
  * certificate is used without a restart. Over a Unix socket there is no TLS, whatever the mode.
  */
 import * as Schema from "effect/Schema"
-import * as fs from "node:fs"
 import type * as tls from "node:tls"
+import * as NamedFile from "./NamedFile.ts"
 
 /**
  * What is demanded of a connection. `disable`: never TLS. `allow`: TLS where the server lets nobody in without. `prefer`: TLS
@@ -104,7 +104,7 @@ export const explain = (code: string, detail: string): string | undefined => {
 
 const read = (what: string, file: string): Buffer => {
   try {
-    return fs.readFileSync(file)
+    return NamedFile.read(file)
   } catch (cause) {
     throw new Error(`the file of tls.${what} cannot be read: ${(cause as Error).message}`, { cause })
   }
