@@ -54,6 +54,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Connection, never, Scope.Scope> {
   const lines = new Set<Line>()
   let current: Line | undefined
+  // Who once spoke as etcd does is etcd, whatever becomes of a connection to it later.
+  let isEtcd = false
   const end = (line: Line): void => {
     lines.delete(line)
     line.manager.abort()
@@ -82,11 +84,14 @@ export const make = Effect.fnUntraced(function* (
         void line.transport
           .unary(method, controller.signal, undefined, token === null ? {} : { token }, input)
           .then(
-            ({ message }) => resume(Effect.succeed(message)),
+            ({ message }) => {
+              isEtcd = true
+              resume(Effect.succeed(message))
+            },
             (cause: unknown) =>
               resume(
                 Effect.flatMap(
-                  Effect.suspend(() => failureOf(address, way, line, cause)),
+                  Effect.suspend(() => failureOf(address, way, line, cause, isEtcd)),
                   Effect.fail
                 )
               )
@@ -207,7 +212,13 @@ const causesOf = (cause: unknown): ReadonlyArray<Error> => {
   return chain
 }
 
-const failureOf = (address: string, way: Way, line: Line, cause: unknown): Effect.Effect<EtcdError> => {
+const failureOf = (
+  address: string,
+  way: Way,
+  line: Line,
+  cause: unknown,
+  isEtcd: boolean
+): Effect.Effect<EtcdError> => {
   const chain = causesOf(cause)
   const own = chain.find((error) => error instanceof EtcdError)
   if (own !== undefined) return Effect.succeed(own)
@@ -221,7 +232,7 @@ const failureOf = (address: string, way: Way, line: Line, cause: unknown): Effec
   const problem =
     line.problem ?? (chain.find((one) => "code" in one && typeof one.code === "string") as NodeJS.ErrnoException)
   if (way.tls !== null) {
-    const trust = distrust(address, way.tls, line.ready, problem)
+    const trust = distrust(address, way.tls, line.ready || isEtcd, problem)
     if (trust !== null) return Effect.succeed(failed("Distrusted", trust))
   }
   if (!line.ready) {
@@ -230,7 +241,7 @@ const failureOf = (address: string, way: Way, line: Line, cause: unknown): Effec
   const heard = (line.socket?.bytesRead ?? 0) > 0
   const words = problem?.message || error.rawMessage
   // Nothing that is etcd ends a connection before it has said a word, unless it waits for other words.
-  if (!heard && way.tls === null) {
+  if (!heard && way.tls === null && !isEtcd) {
     return Effect.map(speaksTls(address), (isTls) =>
       isTls
         ? failed(
@@ -240,7 +251,8 @@ const failureOf = (address: string, way: Way, line: Line, cause: unknown): Effec
         : failed("Lost", `${address}: ${words}`)
     )
   }
-  const isOther = problem?.code === "ERR_HTTP2_ERROR" || /^(HTTP \d|unsupported content type)/.test(error.rawMessage)
+  const isOther =
+    !isEtcd && (problem?.code === "ERR_HTTP2_ERROR" || /^(HTTP \d|unsupported content type)/.test(error.rawMessage))
   return Effect.succeed(
     isOther
       ? failed("Nonsense", `${address} does not speak gRPC as etcd does: ${words}`)
@@ -252,7 +264,7 @@ const failureOf = (address: string, way: Way, line: Line, cause: unknown): Effec
 const distrust = (
   address: string,
   { certificate }: TlsFiles,
-  ready: boolean,
+  isTls: boolean,
   problem: NodeJS.ErrnoException | undefined
 ): string | null => {
   const { code = "", message = "" } = problem ?? {}
@@ -280,7 +292,7 @@ const distrust = (
   if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG" || code === "EPROTO") {
     return `${address} does not speak TLS: leave tls out, or check the port (${message})`
   }
-  if (!ready && code === "ECONNRESET") {
+  if (!isTls && code === "ECONNRESET") {
     return `${address} ended the connection in place of a TLS handshake: does it speak TLS on this port?`
   }
   return null
