@@ -241,7 +241,7 @@ const failureOf = (
   const heard = (line.socket?.bytesRead ?? 0) > 0
   const words = problem?.message || error.rawMessage
   // Nothing that is etcd ends a connection before it has said a word, unless it waits for other words.
-  if (!heard && way.tls === null && !isEtcd) {
+  if (!heard && way.tls === null) {
     return Effect.map(speaksTls(address), (isTls) =>
       isTls
         ? failed(
