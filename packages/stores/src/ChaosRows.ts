@@ -7,6 +7,7 @@ import { ChaosEvent, type NumberedChaosEvent } from "@inquorate/core/Chaos"
 import { ChaosState, initialState } from "@inquorate/core/ChaosRun"
 import type { StoredChaos } from "@inquorate/core/ChaosStore"
 import { StoreError } from "@inquorate/core/OperationStore"
+import { formatInstant, type Instant } from "@inquorate/core/Time"
 
 /** The row of the state, as both databases give it. */
 export interface ChaosRow {
@@ -19,6 +20,7 @@ export interface ChaosRow {
 /** The row of an event. */
 export interface ChaosEventRow {
   readonly sequence: number
+  readonly at: Instant
   readonly event: string
 }
 
@@ -38,11 +40,18 @@ export const readState = (where: string, row: ChaosRow): Result.Result<StoredCha
     onFailure: ({ message }) => unreadable(where, "the state of chaos", message)
   })
 
-/** Reads the row of an event, or says which store holds what cannot be read. */
-export const readEvent = (where: string, row: ChaosEventRow): Result.Result<NumberedChaosEvent, StoreError> =>
-  Result.mapBoth(decodeEvent(row.event), {
-    onSuccess: (event) => ({ sequence: row.sequence, event }),
-    onFailure: ({ message }) => unreadable(where, `the chaos event ${row.sequence}`, message)
+/** Reads the row of an event. One that cannot be read is told in its place, so that it hides none of the others. */
+export const readEvent = (where: string, { at, event, sequence }: ChaosEventRow): NumberedChaosEvent =>
+  Result.match(decodeEvent(event), {
+    onSuccess: (event) => ({ sequence, event }),
+    onFailure: ({ message }): NumberedChaosEvent => ({
+      sequence,
+      event: {
+        Kind: "Waiting",
+        TimeStampUtc: formatInstant(at),
+        Reason: unreadable(where, `the chaos event ${sequence}`, message).detail
+      }
+    })
   })
 
 /** Another worker drives chaos now. */

@@ -43,6 +43,30 @@ describe("the file of the embedded store", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("tells an event that cannot be read in its place, and all others as they are", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* directory, "store.db")
+      const event = (Reason: string) => ({ Kind: "Waiting", TimeStampUtc: "2026-01-01T00:00:00.000Z", Reason }) as const
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const store = yield* chaosIn(file)
+          const stored = yield* store.read
+          yield* store.save(stored, stored.state, ["one", "two", "three"].map(event), null)
+        })
+      )
+      const database = new DatabaseSync(file)
+      database.exec("UPDATE chaos_event SET event = '{' WHERE sequence = 2")
+      database.close()
+      const store = yield* chaosIn(file)
+      const [one, two, three] = yield* store.events({ after: 0, from: null, to: null, limit: 3 })
+      assert.deepStrictEqual([one?.event, three?.event], [event("one"), event("three")])
+      assert.isTrue(
+        two?.event.Kind === "Waiting" && two.event.Reason.includes("chaos event 2 in a form that cannot be read")
+      )
+      assert.strictEqual(two?.event.TimeStampUtc, "2026-01-01T00:00:00.000Z")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is brought from the first schema to this one with everything in it", () =>
     Effect.gen(function* () {
       const file = path.join(yield* directory, "store.db")

@@ -131,7 +131,7 @@ export const lift = (
         session,
         "FABRIC_E_COMMUNICATION_ERROR",
         false,
-        "No host could say that every fence is off; each has ended by itself at its deadline",
+        "Not every host has said that its fences are off, though their deadline and grace are over; each is asked until it does",
         facts
       )
     }

@@ -109,14 +109,12 @@ export const make = ({ reads, site, within, writes }: PostgresChaosOptions): Cha
       reads.repeatable(within, (connection) =>
         connection
           .query<ChaosEventRow>(
-            `SELECT sequence, event FROM ${event}
+            `SELECT sequence, at, event FROM ${event}
                WHERE sequence > $1 AND ($2::bigint IS NULL OR at >= $2) AND ($3::bigint IS NULL OR at <= $3)
                ORDER BY sequence LIMIT $4`,
             [after, from, to, limit]
           )
-          .pipe(
-            Effect.flatMap(({ rows }) => Effect.forEach(rows, (row) => Effect.fromResult(readEvent(site.where, row))))
-          )
+          .pipe(Effect.map(({ rows }) => rows.map((row) => readEvent(site.where, row))))
       ),
     prune: (keepAtMost) =>
       writes.repeatable(within, (connection) =>

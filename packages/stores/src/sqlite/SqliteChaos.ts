@@ -52,7 +52,7 @@ const prepare = (database: DatabaseSync) => {
     drive: database.prepare("UPDATE chaos SET driver = ?, epoch = ?, expires = ?"),
     release: database.prepare("UPDATE chaos SET driver = NULL, expires = 0 WHERE driver = ?"),
     events: database.prepare(
-      "SELECT sequence, event FROM chaos_event WHERE sequence > ? AND at >= ? AND at <= ? ORDER BY sequence LIMIT ?"
+      "SELECT sequence, at, event FROM chaos_event WHERE sequence > ? AND at >= ? AND at <= ? ORDER BY sequence LIMIT ?"
     ),
     prune: database.prepare(
       `DELETE FROM chaos_event WHERE sequence <= (
@@ -119,4 +119,4 @@ const eventsOf = (path: string, statements: ReturnType<typeof prepare>, query: C
       query.to ?? Number.MAX_SAFE_INTEGER,
       query.limit
     ) as unknown as ReadonlyArray<ChaosEventRow>
-  ).map((found) => Result.getOrThrow(readEvent(path, found)))
+  ).map((found) => readEvent(path, found))
