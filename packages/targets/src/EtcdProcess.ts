@@ -1,12 +1,14 @@
 /**
- * Which process an etcd member is: the one that listens on its address on its host, believed only if its executable is
- * etcd, it has the database of one data directory open (the configured one, where one is configured), and it began when
- * the member itself says it did, so that no server of another machine is taken for it.
+ * Which process an etcd member is: the one that holds the socket that listens on its address, and has the database of one
+ * data directory open for writing (the configured one, where one is configured), by device and inode: what a stranger may
+ * not open he cannot hold. It is believed only if its program is called etcd, it runs as the database's user, and it began
+ * when the member itself says it did, so that no server of another machine is taken for it. What it was told (flags,
+ * environment, a file) is no proof of anything, so it need not be known.
  */
 import type { ProcessRef } from "@inquorate/core/Topology"
-import type { Listener, Listening } from "./ListeningProcess.ts"
+import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
 
-/** The file that every etcd keeps open below its data directory. */
+/** The file that every etcd keeps open for writing below its data directory. */
 export const database = "member/snap/db"
 
 /** The process, or in words for a person why it was not found or not believed. */
@@ -35,12 +37,13 @@ export const candidate = (
   }
   const expected = configured === "" ? "" : listening.resolved(configured)
   const judged = listeners.map((listener) => judge(host, address, listener, expected))
-  const believed = judged.filter((one) => typeof one !== "string")
+  const believed = mains(judged.filter((one) => typeof one !== "string"))
   if (believed.length > 1) {
-    const pids = believed.map(({ process }) => process.pid).join(" and ")
+    const pids = believed.map(({ listener }) => listener.pid).join(" and ")
     return `processes ${pids} both serve ${address}: configure the member's data directory`
   }
-  return believed[0] ?? judged[0]!
+  const problem = judged.find((one) => typeof one === "string")
+  return believed[0]?.candidate ?? problem ?? `no process of host ${host} serves ${address}`
 }
 
 /** True where the member's own word of when it began, in seconds since 1970, fits the process. */
@@ -51,21 +54,45 @@ export const fits = ({ began }: Candidate, word: number): boolean => Math.abs(be
 /** Both times stand on the host's moment of boot, which is rounded to a second each time it is read. */
 const grain = 2
 
-const judge = (
-  host: string,
-  address: string,
-  { began, directories, executable, pid, startTime }: Listener,
-  expected: string
-): Candidate | string => {
+interface Believed {
+  readonly candidate: Candidate
+  readonly listener: Listener
+  readonly file: HeldFile
+}
+
+const judge = (host: string, address: string, listener: Listener, expected: string): Believed | string => {
+  const { began, executable, files, isBeyond, isHeir, isOurs, pid, startTime, user } = listener
+  if (!isOurs) return `process ${pid}, which listens on ${address}, has a user namespace of its own`
+  if (isHeir) return `process ${pid} listens on ${address} by a socket that another user made`
   if (executable === "") return `process ${pid}, which listens on ${address}, cannot be looked at, or is gone`
-  if (!/\/etcd( \(deleted\))?$/.test(executable)) {
+  if (!executable.endsWith("/etcd")) {
     return `process ${pid}, which listens on ${address}, runs ${executable}, not etcd`
   }
-  const [dataDirectory, other] = directories
-  if (dataDirectory === undefined) return `process ${pid} has no ${database} open: is it an etcd proxy?`
-  if (other !== undefined) return `process ${pid} has the databases of ${directories.join(" and ")} open`
+  const [file, other] = files
+  if (file === undefined) {
+    return isBeyond
+      ? `process ${pid} has a ${database} open that host ${host} does not have under a name of its own: is the server in a container?`
+      : `process ${pid} has no ${database} open for writing: is it an etcd proxy?`
+  }
+  if (other !== undefined) {
+    return `process ${pid} has the databases of ${files.map(({ folder }) => folder).join(" and ")} open`
+  }
+  const dataDirectory = file.folder
   if (expected !== "" && dataDirectory !== expected) {
     return `the server's data directory is ${dataDirectory}, but ${expected} is configured`
   }
-  return { process: { host, pid, startTime, executable, dataDirectory }, began }
+  if (user === null || (user !== file.owner && user !== 0 && file.owner !== 0)) {
+    return `process ${pid} runs as user ${user ?? "unknown"}, but the database in ${dataDirectory} belongs to user ${file.owner}`
+  }
+  const process = { host, pid, startTime, executable, dataDirectory }
+  return { candidate: { process, began }, listener, file }
 }
+
+// Of several that share a database (a server and what it forked share its descriptors) the one that took its lock, else
+// the one that the others come from.
+const mains = (believed: ReadonlyArray<Believed>): ReadonlyArray<Believed> =>
+  believed.filter(({ file, listener }) => {
+    const sharers = believed.filter((other) => other.file.device === file.device && other.file.inode === file.inode)
+    if (sharers.some((other) => other.listener.pid === file.lockedBy)) return listener.pid === file.lockedBy
+    return !sharers.some((other) => other.listener.pid === listener.parent)
+  })

@@ -1,10 +1,23 @@
 /**
- * Which processes of a host listen on which ports, and what says who they are, read from `/proc` by one POSIX-shell
- * program. For servers that write no file with their process number. In another network namespace only a process that
- * listens on just the address asked for is seen: what listens there on all addresses, as in a container, could be anyone's.
+ * Which processes of a host listen on which ports, and what proves who they are, as one program on the host tells it
+ * (`host/look.pl`). For servers that write no file with their process number. In another network namespace only a process
+ * that listens on just the address asked for is seen: what listens there on all addresses, as in a container, could be
+ * anyone's. Names come in hexadecimal; what they say is never part of how an answer is read.
  */
-import type { Host, HostError } from "@inquorate/core/Host"
+import { type Host, HostError } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
+import * as Programs from "./Programs.ts"
+
+/** A file of the name asked about that a process has open for writing, and that the host has under this very name. */
+export interface HeldFile {
+  /** The folder that the file lies below, by its real name. */
+  readonly folder: string
+  readonly device: string
+  readonly inode: string
+  readonly owner: number
+  /** The process that holds the lock on the file by this descriptor; 0 where none does. */
+  readonly lockedBy: number
+}
 
 /** A process that listens on a port that was asked about. */
 export interface Listener {
@@ -13,14 +26,22 @@ export interface Listener {
   readonly startTime: string
   /** The same as seconds since 1970 by the host's clock, good to a second. */
   readonly began: number
+  readonly parent: number
+  /** Its effective user; null where our user may not see it. */
+  readonly user: number | null
+  /** False where it lives in a user namespace of its own. */
+  readonly isOurs: boolean
+  /** True where another user made the socket: it was handed on. */
+  readonly isHeir: boolean
   readonly executable: string
-  /** The folders below which it has the file open that was asked about. */
-  readonly directories: ReadonlyArray<string>
+  readonly files: ReadonlyArray<HeldFile>
+  /** True where it holds a file of that name which this host does not have under that name. */
+  readonly isBeyond: boolean
 }
 
 /** What a host showed. */
 export interface Listening {
-  /** Those that listen on this address (`host:port`); `hidden` where somebody does whom our user may not look at. */
+  /** Those that take connections to this address (`host:port`); `hidden` where somebody does whom our user may not look at. */
   readonly on: (address: string) => { readonly listeners: ReadonlyArray<Listener>; readonly hidden: boolean }
   /** A folder that was asked about with its links resolved, or as it was where our user cannot enter it. */
   readonly resolved: (folder: string) => string
@@ -30,7 +51,7 @@ export interface Listening {
 export interface Sought {
   /** `host:port` each. */
   readonly addresses: ReadonlyArray<string>
-  /** The path, from its data directory, of a file that the server keeps open, such as `member/snap/db`. */
+  /** The path, from its data directory, of a file that the server keeps open for writing, such as `member/snap/db`. */
   readonly openFile: string
   /** Folders whose links are to be resolved. */
   readonly folders: ReadonlyArray<string>
@@ -38,57 +59,152 @@ export interface Sought {
 
 /** Looks at a host; bounded by `timeout` ms. */
 export const find = (host: Host, sought: Sought, timeout: number): Effect.Effect<Listening, HostError> => {
-  const ports = sought.addresses.map(portInHex)
-  const own = sought.addresses.flatMap(ownInHex)
-  return Effect.map(
-    host.run(program, [ports.join("|"), own.join(" "), sought.openFile, ...sought.folders], { timeout }),
-    ({ stdout }) => read(stdout)
-  )
+  const words = [
+    sought.addresses.map(portInHex).join("|"),
+    sought.addresses.flatMap(ownInHex).join(" "),
+    sought.openFile,
+    ...sought.folders
+  ]
+  return Effect.map(look(host, "listeners", words, timeout), (facts) => read(facts, sought.folders))
 }
 
-/** Reads what the program printed. */
-export const read = (output: string): Listening => {
-  const sockets: Array<{ readonly local: string; readonly inode: string }> = []
-  const apart: Array<{ readonly local: string; readonly inode: string }> = []
+/** What the program on the host says, as the words of each of its lines. */
+export type Facts = ReadonlyArray<ReadonlyArray<string>>
+
+/** Asks the program on a host; an answer without its end is none. */
+export const look = (
+  host: Host,
+  verb: string,
+  words: ReadonlyArray<string>,
+  timeout: number
+): Effect.Effect<Facts, HostError> =>
+  Effect.flatMap(host.run(Programs.look, [verb, ...words], { timeout }), ({ stderr, stdout }) => {
+    const lines = stdout.split("\n").filter((line) => line !== "")
+    const [last = ""] = lines.slice(-1)
+    if (last === "whole") return Effect.succeed(lines.slice(0, -1).map((line) => line.split(" ")))
+    const detail =
+      last === "perlless"
+        ? "the host has no perl, by which servers are found: install its package perl-base, or perl"
+        : `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
+    return Effect.fail(new HostError({ host: host.label, reason: "LostAnswer", detail }))
+  })
+
+/** The text that a word stands for, or undefined for what cannot be kept as text. */
+export const textOf = (word: string | undefined): string | undefined => {
+  if (word === undefined || word === "-" || !/^([0-9a-f]{2})+$/.test(word)) return undefined
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(
+      Uint8Array.from(word.match(/../g) ?? [], (pair) => parseInt(pair, 16))
+    )
+    // An order carries it as a line.
+    return /\p{Cc}/u.test(text) ? undefined : text
+  } catch {
+    return undefined
+  }
+}
+
+/** A socket that listens: its address and port in hexadecimal, its number and the user who made it. */
+export interface ListeningSocket {
+  readonly local: string
+  readonly inode: string
+  readonly user: number
+}
+
+/** Reads what the program told. */
+export const read = (facts: Facts, asked: ReadonlyArray<string> = []): Listening => {
+  const sockets: Array<ListeningSocket> = []
+  const apart: Array<ListeningSocket> = []
   const holders = new Map<string, Set<number>>()
   const listeners = new Map<number, Listener>()
   const folders = new Map<string, string>()
   let booted = 0
-  let folder = ""
-  for (const line of output.split("\n")) {
-    const [, word, rest] = /^(\S+) (.*)$/.exec(line) ?? ["", "", ""]
-    const [first, text] = cleave(rest)
-    const listener = listeners.get(Number(first))
-    if (word === "boot") booted = Number(rest)
-    else if (word === "folder") folder = rest
-    else if (word === "resolved") folders.set(folder, rest)
-    else if (word === "listen") sockets.push({ local: first, inode: text })
-    else if (word === "apart") apart.push({ local: first, inode: text })
-    else if (word === "holds") holders.set(text, (holders.get(text) ?? new Set()).add(Number(first)))
+  for (const [word, ...words] of facts) {
+    const listener = listeners.get(Number(words[0]))
+    if (word === "boot") booted = Number(words[0])
+    else if (word === "folder") folders.set(asked[Number(words[0])] ?? "", textOf(words[1]) ?? "")
+    else if (word === "listen") sockets.push(socketOf(words))
+    else if (word === "apart") apart.push(socketOf(words))
+    else if (word === "holds") holders.set(words[1]!, (holders.get(words[1]!) ?? new Set()).add(Number(words[0])))
     else if (word === "process") {
-      const [pid, began] = [Number(first), booted + Number(text) / ticksPerSecond]
-      listeners.set(pid, { pid, startTime: text, began, executable: "", directories: [] })
+      const process = processOf(words, booted)
+      listeners.set(process.pid, process)
     } else if (listener === undefined) continue
-    else if (word === "executable") listeners.set(listener.pid, { ...listener, executable: text })
-    else if (word === "within" && !listener.directories.includes(text)) {
-      listeners.set(listener.pid, { ...listener, directories: [...listener.directories, text] })
+    else if (word === "beyond") listeners.set(listener.pid, { ...listener, isBeyond: true })
+    else if (word === "file") {
+      const [, folder, device = "", inode = "", owner, lockedBy] = words
+      const name = textOf(folder)
+      const known = listener.files.some((file) => file.device === device && file.inode === inode)
+      const held = { folder: name ?? "", device, inode, owner: Number(owner), lockedBy: Number(lockedBy) }
+      if (name === undefined) listeners.set(listener.pid, { ...listener, isBeyond: true })
+      else if (!known) listeners.set(listener.pid, { ...listener, files: [...listener.files, held] })
     }
   }
   return {
     on: (address) => {
       const [own] = ownInHex(address)
-      const inodes = [
-        ...sockets.filter(({ local }) => serves(local, address)),
-        ...apart.filter(({ local }) => local === own)
-      ].map(({ inode }) => inode)
-      const pids = new Set(inodes.flatMap((inode) => [...(holders.get(inode) ?? [])]))
-      return {
-        listeners: [...pids].flatMap((pid) => listeners.get(pid) ?? []),
-        hidden: inodes.some((inode) => !holders.has(inode))
-      }
+      const serving = [...answering(sockets, address), ...apart.filter(({ local }) => local === own)]
+      const pairs = serving.flatMap(({ inode, user }) =>
+        [...(holders.get(inode) ?? [])].flatMap((pid) => {
+          const listener = listeners.get(pid)
+          return listener === undefined ? [] : [{ listener, user }]
+        })
+      )
+      const found = new Map(
+        pairs.map(({ listener, user }) => [
+          listener.pid,
+          { ...listener, isHeir: user !== 0 && listener.user !== null && listener.user !== user }
+        ])
+      )
+      return { listeners: [...found.values()], hidden: serving.some(({ inode }) => !holders.has(inode)) }
     },
     resolved: (path) => folders.get(path) || path
   }
+}
+
+/**
+ * Of sockets that listen in our network namespace, those that take connections to an address: who is bound to just this
+ * one comes before who is bound to all. Of names, and of IPv6, the port alone is compared.
+ */
+export const answering = (sockets: ReadonlyArray<ListeningSocket>, address: string): ReadonlyArray<ListeningSocket> => {
+  const ranked = sockets.map((socket) => ({ socket, rank: rankOf(socket.local, address) }))
+  const best = Math.max(0, ...ranked.map(({ rank }) => rank))
+  return ranked.flatMap(({ rank, socket }) => (best > 0 && rank === best ? [socket] : []))
+}
+
+/** A socket from its words. */
+export const socketOf = ([local = "", inode = "", user]: ReadonlyArray<string>): ListeningSocket => ({
+  local,
+  inode,
+  user: Number(user)
+})
+
+/** A process from its words. */
+export const processOf = (
+  [pid, startTime = "", parent, user, ours, executable]: ReadonlyArray<string>,
+  booted: number
+): Listener => ({
+  pid: Number(pid),
+  startTime,
+  began: booted + Number(startTime) / ticksPerSecond,
+  parent: Number(parent),
+  user: user === undefined || !/^\d+$/.test(user) ? null : Number(user),
+  isOurs: ours === "1",
+  isHeir: false,
+  executable: textOf(executable) ?? "",
+  files: [],
+  isBeyond: false
+})
+
+/** A port as `/proc/net/tcp` has it. */
+export const portInHex = (address: string): string =>
+  Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
+
+/** As `/proc/net/tcp` has it, where it is an IPv4 address that means the same in every network namespace. */
+export const ownInHex = (address: string): ReadonlyArray<string> => {
+  const bytes = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):/.exec(address)?.slice(1).map(Number) ?? [127]
+  if (bytes[0] === 127 || bytes.some((byte) => byte > 255)) return []
+  const hex = bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0"))
+  return [`${hex.reverse().join("")}:${portInHex(address)}`]
 }
 
 // --- internal ---
@@ -96,91 +212,17 @@ export const read = (output: string): Listening => {
 /** USER_HZ, the unit of `/proc/<pid>/stat`: 100 wherever Linux servers run. */
 const ticksPerSecond = 100
 
-const cleave = (text: string): readonly [first: string, rest: string] => {
-  const at = text.indexOf(" ")
-  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)]
-}
-
-const portInHex = (address: string): string => Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
-
-// As /proc/net/tcp has it, where it is an IPv4 address that means the same in every network namespace.
-const ownInHex = (address: string): ReadonlyArray<string> => {
-  const bytes = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):/.exec(address)?.slice(1).map(Number) ?? [127]
-  if (bytes[0] === 127 || bytes.some((byte) => byte > 255)) return []
-  const hex = bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0"))
-  return [`${hex.reverse().join("")}:${portInHex(address)}`]
-}
-
 const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1)
 
-// True where a socket bound to `local`, an address and a port in hexadecimal, takes connections to `address`. Of IPv6
-// and of names the port alone is compared.
-const serves = (local: string, address: string): boolean => {
+// How well a socket that is bound to `local` answers for an address: not at all (0), as one that is bound to every
+// address (of IPv6 1, of IPv4 2), or as one that is bound to just this one (3).
+const rankOf = (local: string, address: string): number => {
   const [bound = "", port = ""] = local.split(":")
-  if (parseInt(port, 16) !== Number(portOf(address))) return false
+  if (parseInt(port, 16) !== Number(portOf(address))) return 0
   const asked = address.slice(0, address.lastIndexOf(":"))
-  if (/^0+$/.test(bound) || !/^\d+(\.\d+){3}$/.test(asked)) return true
-  if (bound.length !== 8 && !bound.startsWith("0000000000000000FFFF0000")) return false
+  if (!/^\d+(\.\d+){3}$/.test(asked)) return 1
+  if (/^0+$/.test(bound)) return bound.length === 8 ? 2 : 1
+  if (bound.length !== 8 && !bound.startsWith("0000000000000000FFFF0000")) return 0
   const bytes = (bound.slice(-8).match(/../g) ?? []).map((byte) => parseInt(byte, 16))
-  return bytes.reverse().join(".") === asked
+  return bytes.reverse().join(".") === asked ? 3 : 0
 }
-
-// $1 the ports in hexadecimal between bars, $2 the addresses to look for in other namespaces too, $3 the open file, then
-// the folders. Other namespaces are looked at, by one process of each, only where this one has nobody on such a port. Few processes, for each costs 2 ms, and no
-// shell loop over what may be long, for `read` takes it byte by byte. The sed holds the process that `ls` has come to; it
-// tells that only where it is given more than one folder. In `stat` the name in parentheses may hold anything; the start
-// time is field 20 after it.
-const program = `
-ports=$1 own=$2 file=$3
-shift 3
-sed -n 's/^btime /boot /p' /proc/stat
-for folder; do
-  echo "folder $folder"
-  echo "resolved $(cd -P -- "$folder" 2>/dev/null && pwd -P)"
-done
-sockets=$(grep -hE "^ *[0-9]+: [0-9A-F]+:($ports) [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-inodes= here=
-while read -r _ local _ _ _ _ _ _ _ inode _; do
-  [ -n "$inode" ] || continue
-  echo "listen $local $inode"
-  inodes="$inodes|$inode"
-  here="$here \${local##*:}"
-done <<END
-$sockets
-END
-elsewhere=
-for address in $own; do
-  case " $here " in *" \${address##*:} "*) ;; *) elsewhere="$elsewhere|$address" ;; esac
-done
-if [ -n "$elsewhere" ]; then
-  tables=$(ls -l /proc/[0-9]*/ns/net 2>/dev/null |
-    sed -nE 's|^.* /proc/([0-9]+)/ns/net -> net:(.*)$|\\2 /proc/\\1/net/tcp|p' | sort -u -k1,1 | sed 's/^[^ ]* //')
-  sockets=$(grep -hE "^ *[0-9]+: (\${elsewhere#|}) [0-9A-F]+:0000 0A " $tables /dev/null 2>/dev/null)
-  while read -r _ local _ _ _ _ _ _ _ inode _; do
-    [ -n "$inode" ] || continue
-    echo "apart $local $inode"
-    inodes="$inodes|$inode"
-  done <<END
-$sockets
-END
-fi
-[ -n "$inodes" ] || exit 0
-open=$(ls -l /proc/self/fd /proc/[0-9]*/fd 2>/dev/null | sed -nE \
-  -e '/^\\/proc\\//{' -e 's|^/proc/([^/]+)/fd:$|\\1|' -e h -e d -e '}' \
-  -e "/ -> socket:\\\\[(\${inodes#|})\\\\]\\$/{" -e 's|^.*\\[([0-9]+)\\]$|\\1|' -e G -e 's|^(.*)\\n(.*)$|holds \\2 \\1|p' -e d -e '}' \
-  -e "s|^.* -> (/.*)/$file\\$|\\\\1|" -e 't held' -e d -e ':held' -e G -e 's|^(.*)\\n(.*)$|within \\2 \\1|p')
-links=
-while read -r word pid _; do
-  [ "$word" = holds ] || continue
-  case " $links " in *" /proc/$pid/exe "*) continue ;; esac
-  read -r stat 2>/dev/null <"/proc/$pid/stat" || continue
-  links="$links /proc/$pid/exe"
-  set -- \${stat##*) }
-  echo "process $pid \${20}"
-done <<END
-$open
-END
-echo "$open"
-[ -n "$links" ] || exit 0
-ls -l $links 2>/dev/null | sed -nE 's|^.* /proc/([0-9]+)/exe -> (.*)$|executable \\1 \\2|p'
-`

@@ -268,8 +268,8 @@ const locate = Effect.fnUntraced(function* (
   const key = JSON.stringify([startedAt, dataDirectory])
   if (open.located?.key === key) return { process: open.located.process, problem: "" }
   const { address, dataDirectory: configured = "" } = open.member
-  const { port } = PostgresAddress.endpoint(address)
-  const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, port, backend }, timeout)
+  const addresses = [address, ...open.otherAddresses]
+  const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, addresses, backend }, timeout)
   open.located = located.process === null ? null : { key, process: located.process }
   return located
 })

@@ -1,11 +1,14 @@
 /**
- * Which process a PostgreSQL member is, found on its host from its data directory and believed only if everything agrees:
- * the executable is postgres, it works in that directory, it is told to listen on the member's port, and it is the parent
- * of the very process that answers us over the network, so that no server of another machine is taken for it.
+ * Which process a PostgreSQL member is: the one that `postmaster.pid` of its data directory names, a file that nobody but
+ * the directory's user can have written. It is believed only if everything agrees: it runs as that user and is postgres,
+ * it works in that directory, it holds the socket that answers on the member's address, and it is the parent of the very
+ * process that answers us, so that no server of another machine is taken for it.
  */
 import type { Host, HostError } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
+import * as ListeningProcess from "./ListeningProcess.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
 
 /** What is known of a member before its process is looked for. */
 export interface Sought {
@@ -13,7 +16,8 @@ export interface Sought {
   readonly dataDirectory: string
   /** The data directory by the configuration; empty where it names none. */
   readonly configured: string
-  readonly port: number
+  /** Where the member takes connections; the one that answered is among them. */
+  readonly addresses: ReadonlyArray<string>
   /** The process number of the server's process that serves our connection. */
   readonly backend: number
 }
@@ -24,58 +28,71 @@ export type Located =
   | { readonly process: null; readonly problem: string }
 
 /** Looks for the process on the host; bounded by `timeout` ms. */
-export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> =>
-  host
-    .run(
-      program,
-      [
-        sought.dataDirectory === "" ? sought.configured : sought.dataDirectory,
-        sought.configured,
-        String(sought.backend)
-      ],
-      { timeout }
-    )
-    .pipe(
-      Effect.map((output) => judge(host.label, sought, output.stdout)),
-      Effect.catch((error: HostError) =>
-        Effect.succeed(problem(`host ${host.label}: ${error.reason}, ${error.detail}`))
-      )
-    )
-
-/** Judges what the program printed. */
-export const judge = (host: string, sought: Sought, output: string): Located => {
-  const facts = new Map(
-    output.split("\n").map((line) => {
-      const at = line.indexOf("=")
-      return [line.slice(0, at), line.slice(at + 1)] as const
-    })
+export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> => {
+  const directory = sought.dataDirectory === "" ? sought.configured : sought.dataDirectory
+  const ends = sought.addresses.map(PostgresAddress.endpoint)
+  const ports = ends.filter((end) => !PostgresAddress.isSocket(end)).map((end) => ListeningProcess.portInHex(`:${end.port}`))
+  const sockets = ends.filter(PostgresAddress.isSocket).map((end) => `${end.host}/.s.PGSQL.${end.port}`)
+  const words = [directory, sought.configured, String(sought.backend), ports.join("|"), ...sockets]
+  return ListeningProcess.look(host, "postmaster", words, timeout).pipe(
+    Effect.map((facts) => judge(host.label, sought, facts)),
+    Effect.catch((error: HostError) => Effect.succeed(problem(`host ${host.label}: ${error.reason}, ${error.detail}`)))
   )
-  const fact = (name: string): string => facts.get(name) ?? ""
-  const directory = fact("directory")
+}
+
+/** Judges what the host told. */
+export const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Located => {
+  const all = (name: string) => facts.flatMap(([word, ...words]) => (word === name ? [words] : []))
+  const fact = (name: string): ReadonlyArray<string> | undefined => all(name)[0]
+  const ports = [...new Set(sought.addresses.map((address) => String(PostgresAddress.endpoint(address).port)))]
   if (sought.dataDirectory === "" && sought.configured === "") {
     return problem("the user may not see data_directory: grant it pg_read_all_settings, or configure dataDirectory")
   }
-  if (directory === "") {
+  const [word, owner, folderMode] = fact("directory") ?? []
+  if (word === undefined) {
     return problem(
       `${sought.dataDirectory || sought.configured} is no folder on host ${host}: is the server in a container, or elsewhere?`
     )
   }
-  if (sought.configured !== "" && sought.dataDirectory !== "" && fact("configured") !== directory) {
+  const directory = ListeningProcess.textOf(word)
+  if (directory === undefined) {
+    return problem("the data directory's name holds a line end or what is no text, which an order cannot carry")
+  }
+  const configured = ListeningProcess.textOf(fact("configured")?.[0])
+  if (sought.configured !== "" && sought.dataDirectory !== "" && configured !== directory) {
     return problem(`the server's data directory is ${directory}, but ${sought.configured} is configured`)
   }
-  if (fact("pid") === "") return problem(`${directory}/postmaster.pid cannot be read on host ${host}`)
-  if (fact("port") !== String(sought.port)) {
-    return problem(`the server in ${directory} listens on port ${fact("port")}, not ${sought.port}`)
+  const [pid, told, writer, fileMode] = fact("postmaster") ?? []
+  if (pid === undefined) return problem(`${directory}/postmaster.pid cannot be read on host ${host}`)
+  if (told === undefined || !ports.includes(told)) {
+    return problem(`the server in ${directory} listens on port ${told}, not ${ports.join(" or ")}`)
   }
-  const executable = fact("executable")
-  if (executable === "") return problem(`process ${fact("pid")} of ${directory} cannot be looked at, or is gone`)
-  if (!/\/(postgres|postmaster)( \(deleted\))?$/.test(executable))
-    return problem(`process ${fact("pid")} runs ${executable}, not postgres`)
-  if (fact("cwd") !== directory) return problem(`process ${fact("pid")} works in ${fact("cwd")}, not in ${directory}`)
-  if (fact("parent") !== fact("pid")) {
-    return problem(`process ${fact("pid")} of ${directory} is not the server that answers on port ${sought.port}`)
+  if (writer !== owner || isOpen(folderMode) || isOpen(fileMode)) {
+    return problem(
+      `others than its user could have written ${directory}/postmaster.pid: PostgreSQL wants mode 700 or 750`
+    )
   }
-  const ref = { host, pid: Number(fact("pid")), startTime: fact("start"), executable, dataDirectory: directory }
+  const words = fact("process")
+  const server = words === undefined ? undefined : ListeningProcess.processOf(words, 0)
+  if (server === undefined || server.executable === "") {
+    return problem(`process ${pid} of ${directory} cannot be looked at, or is gone`)
+  }
+  const { executable, isOurs, startTime, user } = server
+  if (!/\/(postgres|postmaster)$/.test(executable)) return problem(`process ${pid} runs ${executable}, not postgres`)
+  if (!isOurs) return problem(`process ${pid} has a user namespace of its own`)
+  if (user === null || String(user) !== owner) {
+    return problem(`process ${pid} runs as user ${user ?? "unknown"}, but ${directory} belongs to user ${owner}`)
+  }
+  if (fact("stands") === undefined) return problem(`process ${pid} does not work in ${directory}`)
+  const answers = sought.addresses.some((address) =>
+    servingIn(all("listen"), all("apart"), address).some(({ inode }) =>
+      all("holds").some(([holder, held]) => holder === pid && held === inode)
+    )
+  )
+  if (fact("backend")?.[0] !== pid || !(answers || fact("socket") !== undefined)) {
+    return problem(`process ${pid} of ${directory} is not the server that answers on port ${told}`)
+  }
+  const ref = { host, pid: Number(pid), startTime, executable, dataDirectory: directory }
   return { process: ref, problem: "" }
 }
 
@@ -83,21 +100,17 @@ export const judge = (host: string, sought: Sought, output: string): Located => 
 
 const problem = (text: string): Located => ({ process: null, problem: text })
 
-// Lines 1 and 4 of postmaster.pid are the process and the port. In /proc/<pid>/stat the name in parentheses may hold
-// anything; after it the state is field 1, the parent field 2 and the start time field 20.
-const program = `
-field() { shift "$1"; echo "$1"; }
-directory=$(cd -P -- "$1" 2>/dev/null && pwd -P) || exit 0
-echo "directory=$directory"
-[ -z "$2" ] || echo "configured=$(cd -P -- "$2" 2>/dev/null && pwd -P)"
-{ read -r pid && read -r d && read -r s && read -r port; } <"$directory/postmaster.pid" 2>/dev/null || exit 0
-case $pid in ''|*[!0-9]*) exit 0;; esac
-echo "pid=$pid"
-echo "port=$port"
-read -r stat 2>/dev/null <"/proc/$pid/stat" || exit 0
-echo "start=$(field 20 \${stat##*) })"
-echo "executable=$(readlink "/proc/$pid/exe")"
-echo "cwd=$(readlink "/proc/$pid/cwd")"
-read -r stat 2>/dev/null <"/proc/$3/stat" || exit 0
-echo "parent=$(field 2 \${stat##*) })"
-`
+// What is written by its group or by everybody.
+const isOpen = (mode: string | undefined): boolean => mode === undefined || (Number(mode) & 0o022) !== 0
+
+// In a network namespace of its own the server is known by its file, so it may listen there on all addresses; an address
+// of loopback means another one there.
+const servingIn = (
+  here: ReadonlyArray<ReadonlyArray<string>>,
+  apart: ReadonlyArray<ReadonlyArray<string>>,
+  address: string
+): ReadonlyArray<ListeningProcess.ListeningSocket> =>
+  ListeningProcess.answering(
+    [...here, ...(address.startsWith("127.") ? [] : apart)].map(ListeningProcess.socketOf),
+    address
+  )

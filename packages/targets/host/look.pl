@@ -1,0 +1,229 @@
+# Looks at the processes of a host for a target: who listens on a port, and who holds a server's own file open for
+# writing. Every name that somebody else chose (paths, programs) is printed in hexadecimal and never parsed: a socket is
+# known by its number, a file by device and inode, a descriptor's mode by what the kernel says of it.
+#
+# Perl without any module but `strict`. The text stands between single quotes of a shell and so holds none.
+
+use strict;
+
+sub text {
+  open(my $file, "<", $_[0]) or return "";
+  local $/;
+  my $text = <$file>;
+  return defined $text ? $text : "";
+}
+
+sub names {
+  opendir(my $folder, $_[0]) or return;
+  return grep { !/\A[.]/ } readdir($folder);
+}
+
+sub processes { return sort { $a <=> $b } grep { /\A[0-9]+\z/ } names("/proc") }
+
+sub hex_of { return defined $_[0] && length $_[0] ? unpack("H*", $_[0]) : "-" }
+
+# The fields of a stat from the state on: parent is 1, the start time is 19. A name may hold anything, ") " too.
+sub fields {
+  my $line = text("/proc/$_[0]/stat");
+  return $line =~ /\A.*\) (.*)/s ? split(/ /, $1) : ();
+}
+
+# The effective user. The kernel escapes the name of the process in this file.
+sub user_of { return text("/proc/$_[0]/status") =~ /^Uid:\s+[0-9]+\s+([0-9]+)/m ? $1 : "-" }
+
+sub inode_of { return (stat($_[0]))[1] || 0 }
+
+# Who lives in a user namespace of his own has rights there that say nothing here.
+sub is_ours { return inode_of("/proc/$_[0]/ns/user") == inode_of("/proc/self/ns/user") }
+
+# A folder by its real name: what the kernel calls it once it is open.
+sub real_name {
+  open(my $folder, "<", $_[0]) or return;
+  return unless -d $folder;
+  return readlink("/proc/self/fd/" . fileno($folder));
+}
+
+# The program that a process runs. One that was replaced goes by the name that it had.
+sub program_of {
+  my $link = readlink("/proc/$_[0]/exe");
+  return unless defined $link;
+  my $links = (stat("/proc/$_[0]/exe"))[3];
+  $link =~ s/ \(deleted\)\z// if defined $links && $links == 0;
+  return $link;
+}
+
+# The sockets that listen, as [address and port in hexadecimal, number, user], of the tables below this folder.
+sub listening {
+  my ($net, $wanted) = @_;
+  my @found;
+  for my $kind ("tcp", "tcp6") {
+    for my $row (split(/\n/, text("$net/$kind"))) {
+      my @word = split(" ", $row);
+      next unless @word > 9 && $word[3] eq "0A" && $wanted->($word[1]);
+      push @found, [$word[1], $word[9], $word[7]];
+    }
+  }
+  return @found;
+}
+
+# The sockets that a process has, by their numbers. A path begins with a slash, so none reads like one.
+sub sockets_of {
+  my ($process) = @_;
+  my %held;
+  for my $descriptor (names("/proc/$process/fd")) {
+    my $link = readlink("/proc/$process/fd/$descriptor");
+    $held{$1} = 1 if defined $link && $link =~ /\Asocket:\[([0-9]+)\]\z/;
+  }
+  return %held;
+}
+
+sub describe {
+  my ($process) = @_;
+  my @fields = fields($process) or return;
+  my $ours = is_ours($process) ? 1 : 0;
+  print join(" ", "process", $process, $fields[19], $fields[1], user_of($process), $ours, hex_of(program_of($process))), "\n";
+  return 1;
+}
+
+# The files of this name that a process has open for writing. The mode of a descriptor is that of its link; what it leads
+# to is compared with what has the name on this host. Who holds the lock on it is the one who opened it.
+sub print_files {
+  my ($process, $file, @folders) = @_;
+  for my $descriptor (names("/proc/$process/fd")) {
+    my $at = "/proc/$process/fd/$descriptor";
+    my $mode = (lstat($at))[2];
+    next unless defined $mode && $mode & 0200;
+    my @held = stat($at) or next;
+    next unless -f _;
+    my $link = readlink($at);
+    my $suffix = "/" . $file;
+    my $beyond = 0;
+    my @places = @folders;
+    if (defined $link && substr($link, 0, 1) eq "/" && length($link) > length($suffix) && substr($link, -length($suffix)) eq $suffix) {
+      unshift @places, substr($link, 0, length($link) - length($suffix));
+      $beyond = 1;
+    }
+    for my $place (@places) {
+      my @there = stat("$place/$file") or next;
+      next unless $there[0] == $held[0] && $there[1] == $held[1];
+      my $name = real_name($place) or next;
+      my ($owner) = text("/proc/$process/fdinfo/$descriptor") =~ /^lock:\s+[0-9]+: FLOCK\s+ADVISORY\s+WRITE ([0-9]+) /m;
+      print join(" ", "file", $process, hex_of($name), $held[0], $held[1], $held[4], $owner || 0), "\n";
+      $beyond = 0;
+      last;
+    }
+    print "beyond $process\n" if $beyond;
+  }
+}
+
+# Words: the ports in hexadecimal with bars between, the addresses to look for in other network namespaces too with blanks
+# between, the file, and folders. Another namespace is looked at only where nobody here listens on such a port, and only
+# where it is of our own user namespace: in any other everybody may have whatever address he likes.
+sub listeners {
+  my ($ports, $own, $file, @folders) = @_;
+  my ($booted) = text("/proc/stat") =~ /^btime ([0-9]+)/m;
+  print "boot ", $booted || 0, "\n";
+  my $number = 0;
+  for my $folder (@folders) {
+    print join(" ", "folder", $number++, hex_of(real_name($folder))), "\n";
+  }
+  my %wanted = map { $_ => 1 } split(/[|]/, $ports);
+  my (%sockets, %users, %held, %answered);
+  for (listening("/proc/self/net", sub { $wanted{substr($_[0], -4)} })) {
+    my ($local, $inode, $user) = @$_;
+    ($sockets{$inode}, $users{$user}) = ($user, 1);
+    $answered{substr($local, -4)} = 1;
+    print "listen $local $inode $user\n";
+  }
+  my %apart = map { $_ => 1 } grep { !$answered{substr($_, -4)} } split(" ", $own);
+  if (%apart) {
+    my %seen = (inode_of("/proc/self/ns/net") => 1, 0 => 1);
+    for my $process (processes()) {
+      next if $seen{inode_of("/proc/$process/ns/net")}++ || !is_ours($process);
+      for (listening("/proc/$process/net", sub { $apart{$_[0]} })) {
+        my ($local, $inode, $user) = @$_;
+        next if exists $sockets{$inode};
+        ($sockets{$inode}, $users{$user}) = ($user, 1);
+        print "apart $local $inode $user\n";
+      }
+    }
+  }
+  return unless %sockets;
+  # Who made a socket shares its user. Others are asked only where root made one that nobody of his serves, as a service
+  # manager does: whoever opens a million files makes himself slow to look at, and nobody else.
+  for my $others (0, 1) {
+    last if $others && !grep { $users{0} && $sockets{$_} eq "0" && !$held{$_} } keys %sockets;
+    for my $process (processes()) {
+      next if $others == ($users{user_of($process)} || 0);
+      my %has = sockets_of($process);
+      my @ours = grep { exists $sockets{$_} } sort keys %has;
+      next unless @ours && describe($process);
+      for (@ours) {
+        $held{$_} = 1 if $process > 1;
+        print "holds $process $_\n";
+      }
+      print_files($process, $file, @folders);
+    }
+  }
+}
+
+# --- PostgreSQL ---
+
+# True where a process listens on this Unix socket. Other rows of the table hold what others named, line ends too, so a
+# number counts only where one row alone has it; and the file that its row names must be the file that is meant.
+sub listens_there {
+  my ($process, $wanted, %held) = @_;
+  my @meant = stat($wanted) or return 0;
+  my %rows;
+  for my $row (split(/\n/, text("/proc/$process/net/unix"))) {
+    push @{$rows{$1}}, $row if $row =~ /\A[0-9A-Fa-f]+: (?:[0-9A-F]+ ){5} *([0-9]+)(?: |\z)/ && $held{$1};
+  }
+  for my $inode (keys %rows) {
+    my ($row, $other) = @{$rows{$inode}};
+    next if defined $other || $row !~ /\A[0-9A-Fa-f]+: [0-9A-F]+ [0-9A-F]+ 00010000 0001 [0-9A-F]+ +[0-9]+ (\/.*)\z/;
+    my @there = stat($1) or next;
+    return 1 if $there[0] == $meant[0] && $there[1] == $meant[1];
+  }
+  return 0;
+}
+
+# Words: the data directory, the one that is configured or nothing, the process that serves our connection, the ports in
+# hexadecimal with bars between, and the Unix sockets. postmaster.pid is opened once, and what was opened is looked at, not the name.
+sub postmaster {
+  my ($directory, $configured, $backend, $ports, @places) = @_;
+  my $name = real_name($directory);
+  return unless defined $name;
+  my @folder = stat($name) or return;
+  print join(" ", "directory", hex_of($name), $folder[4], $folder[2] & 07777), "\n";
+  print join(" ", "configured", hex_of(real_name($configured))), "\n" if length $configured;
+  my @named = lstat("$name/postmaster.pid") or return;
+  return unless -f _;
+  open(my $file, "<", "$name/postmaster.pid") or return;
+  my @opened = stat($file);
+  return unless $opened[0] == $named[0] && $opened[1] == $named[1];
+  my $text = "";
+  sysread($file, $text, 4096);
+  my ($process, $told) = $text =~ /\A([1-9][0-9]{0,9})\n[^\n]*\n[^\n]*\n([0-9]{1,5})\n/ or return;
+  print join(" ", "postmaster", $process, $told, $opened[4], $opened[2] & 07777), "\n";
+  describe($process) or return;
+  my @stands = stat("/proc/$process/cwd");
+  print "stands\n" if @stands && $stands[0] == $folder[0] && $stands[1] == $folder[1];
+  my @served = fields($backend);
+  print "backend $served[1]\n" if @served;
+  my $kind = inode_of("/proc/$process/ns/net") == inode_of("/proc/self/ns/net") ? "listen" : "apart";
+  my %held = sockets_of($process);
+  my %wanted = map { $_ => 1 } split(/[|]/, $ports);
+  for (listening("/proc/$process/net", sub { $wanted{substr($_[0], -4)} })) {
+    my ($local, $inode, $user) = @$_;
+    print "$kind $local $inode $user\n";
+    print "holds $process $inode\n" if $held{$inode};
+  }
+  print "socket\n" if grep { listens_there($process, $_, %held) } @places;
+}
+
+# Somebody may put a pipe where a file was: then the look ends.
+alarm 10;
+my $verb = shift @ARGV;
+if ($verb eq "listeners") { listeners(@ARGV) }
+if ($verb eq "postmaster") { postmaster(@ARGV) }
+print "whole\n";
