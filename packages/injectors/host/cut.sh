@@ -106,7 +106,7 @@ judge_reachable() {
   problem="process $1 has a network namespace of its own, and this user lacks CAP_SYS_ADMIN, which entering it needs"
   [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || may 21 || return 1
   judge_server "$@" || return 1
-  verdict=impossible
+  judge_thawed "$1" || return 1
   ancestry
   problem="process $1 started this worker and cannot be cut off by it"
   case $elders in *" $1 "*) return 1 ;; esac

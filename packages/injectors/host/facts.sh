@@ -92,6 +92,7 @@ tracer_of() {
 traced() {
   name=unknown
   read -r name 2>/dev/null <"/proc/$2/comm"
+  case $name in '' | *[!A-Za-z0-9._-]*) name='with a name of other characters' ;; esac
   problem="process $1 is traced by process $2 ($name), such as a debugger"
 }
 
@@ -140,35 +141,179 @@ family() {
 
 # --- the process ---
 
-in_container() {
-  while IFS= read -r row; do
-    case $row in
-      *docker* | *kubepods* | *containerd* | *libpod* | *crio* | */lxc/*)
-        ours=
-        while IFS= read -r own; do [ "$own" = "$row" ] && ours=1; done </proc/self/cgroup
-        [ -n "$ours" ] || return 0
+# True for 64 hexadecimal digits, as runtimes number their containers.
+is_container_id() {
+  case $1 in *[!0-9a-f]*) return 1 ;; esac
+  [ ${#1} = 64 ]
+}
+
+# True where a control group's path is one that a container runtime makes: /docker/ID, docker-ID.scope, /libpod-ID,
+# …/podUID/ID, cri-containerd-ID.scope, crio-ID.scope, /lxc/NAME. A service may have any of these words in its name.
+of_container() {
+  above= rest=${1#/}
+  while [ -n "$rest" ]; do
+    element=${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+    case $element in
+      docker-*.scope | libpod-*.scope | cri-containerd-*.scope | crio-*.scope | nerdctl-*.scope)
+        number=${element%.scope}
+        is_container_id "${number##*-}" && return 0
+        ;;
+      libpod-*) is_container_id "${element#libpod-}" && return 0 ;;
+      lxc.payload.?*) return 0 ;;
+      *)
+        case $above in
+          docker | pod* | kubepods* | libpod_parent) is_container_id "$element" && return 0 ;;
+          lxc) return 0 ;;
+        esac
         ;;
     esac
+    above=$element
+  done
+  return 1
+}
+
+# A control group's name holds no line end, which the kernel sees to; it may hold anything else.
+in_container() {
+  while IFS= read -r row; do
+    of_container "${row#*:*:}" || continue
+    ours=
+    while IFS= read -r own; do [ "$own" = "$row" ] && ours=1; done </proc/self/cgroup
+    [ -n "$ours" ] || return 0
   done 2>/dev/null <"/proc/$1/cgroup"
   return 1
 }
 
-# True where the process stands in its data directory or names it in an argument.
+# Sets freezer where a control group keeps the process from running, as `docker pause` does: such a process looks asleep.
+frozen() {
+  freezer=
+  while IFS= read -r row; do
+    path=${row#*:*:} kinds=${row#*:}
+    kinds=,${kinds%%:*},
+    case $kinds in
+      ,,)
+        for place in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+          at=$path
+          while [ -n "$at" ] && [ "$at" != / ]; do
+            word=
+            read -r word 2>/dev/null <"$place$at/cgroup.freeze"
+            [ "$word" = 1 ] && freezer='cgroup.freeze of its control group'
+            at=${at%/*}
+          done
+        done
+        ;;
+      *,freezer,*)
+        word=THAWED
+        for place in /sys/fs/cgroup/freezer "/sys/fs/cgroup/${kinds#,}"; do
+          read -r word 2>/dev/null <"${place%,}$path/freezer.state" && break
+        done
+        case $word in FROZEN | FREEZING) freezer='the freezer of its control group' ;; esac
+        ;;
+    esac
+  done 2>/dev/null <"/proc/$1/cgroup"
+  [ -n "$freezer" ]
+}
+
+judge_thawed() {
+  verdict=impossible
+  frozen "$1" || return 0
+  problem="process $1 is frozen by $freezer, as docker pause does: thaw it first"
+  return 1
+}
+
+# Sets user to the effective user of a process. The kernel escapes the process's own name in this file.
+user_of() {
+  user=
+  while read -r key _ number _; do
+    [ "$key" = Uid: ] && user=$number && break
+  done 2>/dev/null <"/proc/$1/status"
+  is_number "$user"
+}
+
+# True where a descriptor of a process is open for writing. One that is open for reading, or only names a file (O_PATH,
+# 0x200000), is not.
+is_for_writing() {
+  flags=
+  while read -r key value _; do
+    [ "$key" = flags: ] && flags=$value && break
+  done 2>/dev/null <"/proc/$1/fdinfo/$2"
+  case $flags in '' | *[!0-7]*) return 1 ;; esac
+  flags=$((0$flags))
+  [ $((flags & 0x200000)) = 0 ] && case $((flags & 3)) in 1 | 2) ;; *) false ;; esac
+}
+
+# True where a process has this very file open for writing, by device and inode.
+holds_for_writing() {
+  for descriptor in /proc/"$1"/fd/*; do
+    [ "$descriptor" -ef "$2" ] && is_for_writing "$1" "${descriptor##*/}" && return 0
+  done
+  return 1
+}
+
+# True where a process has some file below this folder open for writing. What the kernel calls it only tells where to
+# look; that it is there is seen by device and inode.
+holds_below() {
+  for descriptor in /proc/"$1"/fd/*; do
+    [ -f "$descriptor" ] && is_for_writing "$1" "${descriptor##*/}" || continue
+    held=$(readlink "$descriptor") || continue
+    case $held in "$2"/*) [ "$descriptor" -ef "$held" ] && return 0 ;; esac
+  done
+  return 1
+}
+
+# True where the user of the process owns all of these, and nobody else may write to them.
+owns() {
+  user_of "$1" || return 1
+  shift
+  marks=$(stat -c '%u %f' -- "$@" 2>/dev/null) || return 1
+  set -- $marks
+  while [ $# -gt 0 ]; do
+    [ "$1" = "$user" ] && is_mode "$2" && [ $((0x$2 & 0022)) = 0 ] || return 1
+    shift 2
+  done
+}
+
+is_mode() {
+  case $1 in '' | *[!0-9a-f]* | ?????????*) return 1 ;; esac
+}
+
+# True where the process is the server of the data directory. What it says of itself (arguments, environment) is no proof.
+# - etcd has its database there open for writing, and runs as the user whose the database is; root may have either.
+# - PostgreSQL is who postmaster.pid names, a file that its user alone can have written, and stands there.
+# - Any other server stands there or has a file below it open for writing, and the directory is its user's alone.
 serves() {
-  [ "/proc/$1/cwd" -ef "$2" ] && return 0
-  [ "$(readlink "/proc/$1/cwd")" = "$2" ] && return 0
-  tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | {
-    while IFS= read -r word; do
-      for word in "$word" "${word#*=}"; do
-        case $word in
-          '') ;;
-          /*) [ "$word" -ef "$2" ] && exit 0 ;;
-          *) [ "/proc/$1/cwd/$word" -ef "$2" ] && exit 0 ;;
-        esac
-      done
-    done
-    exit 1
-  }
+  if [ -f "$2/member/snap/db" ]; then
+    holds_for_writing "$1" "$2/member/snap/db" && user_of "$1" || return 1
+    owner=$(stat -Lc %u -- "$2/member/snap/db" 2>/dev/null)
+    case $user/$owner in 0/* | */0) return 0 ;; esac
+    [ "$user" = "$owner" ]
+  elif [ -e "$2/postmaster.pid" ] || [ -L "$2/postmaster.pid" ]; then
+    [ "/proc/$1/cwd" -ef "$2" ] && [ -f "$2/postmaster.pid" ] && ! [ -L "$2/postmaster.pid" ] || return 1
+    owns "$1" "$2" "$2/postmaster.pid" || return 1
+    named=
+    # Bounded, for the server's user may put anything in its place, now too.
+    read -r named <<END
+$(timeout 2 head -c 24 -- "$2/postmaster.pid" 2>/dev/null)
+END
+    [ "$named" = "$1" ]
+  else
+    owns "$1" "$2" && { [ "/proc/$1/cwd" -ef "$2" ] || holds_below "$1" "$2"; }
+  fi
+}
+
+# True where the process of an order is gone and another runs that serves its data directory: a supervisor's work. Takes
+# pid, start time, executable and data directory; sets successor.
+replaced() {
+  alive "$1" "$2" && return 1
+  for task in /proc/[0-9]*; do
+    [ "$task/exe" -ef "$3" ] || continue
+    successor=${task#/proc/}
+    [ "$successor" != "$1" ] && look "$successor" || continue
+    case $state in [TtZXx]) continue ;; esac
+    serves "$successor" "$4" && return 0
+  done
+  successor=
+  return 1
 }
 
 # The part of a judgement whether the process is there and runs; sets standing to its state.
@@ -188,11 +333,11 @@ judge_server() {
   verdict=mistaken
   if ! [ "/proc/$1/exe" -ef "$3" ]; then
     runs=$(readlink "/proc/$1/exe")
-    problem="process $1 runs $runs, not $3"
-    # What an upgrade replaced is the same server.
-    [ "${runs% (deleted)}" = "${3% (deleted)}" ] || return 1
+    problem="process $1 runs another program than $3"
+    # What an upgrade replaced is the same server; a file that is really called so is another program.
+    [ "${runs% (deleted)}" = "${3% (deleted)}" ] && ! [ "/proc/$1/exe" -ef "$runs" ] || return 1
   fi
-  problem="process $1 neither stands in the data directory $4 nor names it in its arguments"
+  problem="process $1 is not the server of the data directory $4: it has no file of it open for writing that only the server has"
   serves "$1" "$4" || return 1
 }
 
@@ -208,7 +353,7 @@ judge() {
   [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] && [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
   in_container "$1" && return 1
   judge_server "$@" || return 1
-  verdict=impossible
+  judge_thawed "$1" || return 1
   problem="process $1 started this worker and cannot be stopped by it"
   elder=$$
   while [ "$elder" -gt 1 ]; do

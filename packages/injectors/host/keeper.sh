@@ -476,6 +476,7 @@ sweep_fence() {
 sweep() {
   clear=$1
   open_state || answer refused "$problem"
+  is_ours "$state_root/fences" "$state_root/holds" || answer refused "$problem"
   open_boot
   clock
   utc

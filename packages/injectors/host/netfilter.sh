@@ -200,6 +200,13 @@ cut_late_comers() {
   [ -z "$dialled" ] || act print_late_comers
 }
 
+# True where the member was started again in another network namespace, which the cut does not reach.
+went_elsewhere() {
+  { read -r _ && read -r was was_born _ && IFS= read -r was_exe && IFS= read -r was_in; } 2>/dev/null <"$fence/order" || return 1
+  replaced "$was" "$was_born" "$was_exe" "$was_in" || return 1
+  [ "$(stat -Lc %i "/proc/$successor/ns/net" 2>/dev/null)" != "$ordered" ]
+}
+
 # Prints how the fence stands, in "standing" too. A fence whose time is over and that the kernel let go is settled.
 describe() {
   standing= gone=
@@ -210,7 +217,7 @@ describe() {
     clock
     if [ -z "$elements" ] && [ "$now" -ge "$deadline" ]; then
       retire_appliers && remove_table && settle_expired
-    elif [ -z "$elements" ] && is_armed && ! [ -e "$fence/dismissed" ]; then
+    elif is_armed && ! [ -e "$fence/dismissed" ] && { [ -z "$elements" ] || went_elsewhere; }; then
       true >"$fence/broken"
     fi
   elif [ -n "$gone" ] && is_armed && deadlines && clock && [ "$now" -ge "$deadline" ]; then
@@ -293,10 +300,34 @@ sweep_fence() {
   printf '%s\n' "fence $operation_id $attempt $member $standing"
 }
 
-# Looks at the tables of one namespace. One of ours that no standing fence accounts for is removed, and only such a one;
-# one of another state directory, whose records cannot be asked, only if nothing stands in it any more.
+# Prints the tables of the namespace that have our kind of name, for 5 s at most.
+tables_here() {
+  if [ -n "$inside" ]; then
+    timeout 5 nsenter --net=/proc/self/fd/9 nft list tables inet 2>/dev/null
+  else
+    timeout 5 nft list tables inet 2>/dev/null
+  fi | awk '$3 ~ /^inq_[0-9a-f]*_[0-9]*_[0-9a-f]*_[0-9]*$/ && length($3) < 256 { print $3 }'
+}
+
+# Looks for the tables of fences that are over, in the namespace that their records name: somebody who was frozen may
+# have made one again. Takes the records as lines of "operation fence"; no other table of that namespace is touched.
+sweep_recorded() {
+  seen=" $(tables_here | tr '\n' ' ') "
+  while read -r operation_id file; do
+    [ -n "$file" ] || continue
+    fence=$state_root/netfilter/$operation_id/$file
+    name_table "$operation_id" "${file%%.*}" "${file##*.}"
+    case $seen in *" $table "*) remove_table ;; esac
+  done <<END
+$1
+END
+}
+
+# Looks at the tables of our own namespace, where nobody makes one without the rights that we need for ours. One of ours
+# that no standing fence accounts for is removed, and only such a one; one of another state directory, whose records
+# cannot be asked, only if nothing stands in it any more.
 sweep_tables() {
-  for table in $(nft_here list tables inet 2>/dev/null | awk '$3 ~ /^inq_[0-9a-f]*_[0-9]*_[0-9a-f]*_[0-9]*$/ { print $3 }'); do
+  for table in $(tables_here); do
     rest=${table#inq_} hex=${table#inq_}
     hex=${hex%%_*} rest=${rest#*_}
     sum=${rest##*_} rest=${rest%_*}
@@ -314,18 +345,37 @@ sweep_tables() {
     [ -n "$known" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && ! void && continue
     left_over=arming
     if [ "$clear" = clear ] && remove_table; then
-      mkdir -p "$fence" && settle Sweep
-      quietly=1
-      describe
-      left_over=$standing
+      utc
+      left_over="lifted Sweep $utc 0"
     fi
     [ -n "$known" ] && [ "$clear" = clear ] || printf '%s\n' "fence $operation_id $attempt $member $left_over"
   done
 }
 
+# Keeps the namespace of a fence that is over, of this boot, with what a table of it would be called.
+note_place() {
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 0
+  ordered= ordered_pid=
+  read -r ordered ordered_pid 2>/dev/null <"$fence/namespace"
+  is_number "$ordered" && is_number "$ordered_pid" && ! void || return 0
+  places="$places$ordered $ordered_pid $operation_id ${fence##*/}
+"
+}
+
+# Each namespace that a record of this boot names is entered once, the latest sixty of them, and only where it is there.
+sweep_places() {
+  there=" $(every_place | awk '{ print $1 }' | sort -u | tr '\n' ' ') "
+  for ordered in $(printf '%s' "$places" | awk '!($1 in had) { had[$1] = 1; print $1 }' | tail -n 60); do
+    [ "$ordered" != "$here" ] || continue
+    case $there in *" $ordered "*) ;; *) continue ;; esac
+    enter "$ordered" '' && sweep_recorded "$(printf '%s' "$places" | awk -v at="$ordered" '$1 == at { print $3, $4 }')"
+  done
+}
+
 sweep() {
-  clear=$1
+  clear=$1 places=
   open_state || answer refused "$problem"
+  is_ours "$state_root/netfilter" || answer refused "$problem"
   # Who may not use nftables made no table; what was made with more rights cannot be looked at with less.
   may 12 || for fence in "$state_root"/netfilter/*/[0-9]*.*; do
     [ -d "$fence" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] || continue
@@ -345,19 +395,19 @@ sweep() {
       is_number "$attempt" && is_name "$member" || continue
       name_table "$operation_id" "$attempt" "$member"
       sweep_fence
-      is_old && rm -rf "$fence" && emptied=1
+      is_old && rm -rf "$fence" && emptied=1 && continue
+      note_place
     done
     [ -z "$emptied" ] || forget_operation
   done
   may 12 || answer swept
   inside=
-  here=$(stat -Lc %i /proc/self/ns/net)
+  here=${here:-$(stat -Lc %i /proc/self/ns/net)}
+  [ "$clear" != clear ] || [ -z "$places" ] || ! may 21 || sweep_places
+  inside=
+  timeout 5 nft list tables inet >/dev/null 2>&1
+  [ $? != 124 ] || answer refused "nft did not list the tables of this host within 5 s"
   sweep_tables
-  if may 21; then
-    for seen in $(every_place | awk -v here="$here" '$1 != here && !($1 in had) { had[$1] = 1; print $1 }'); do
-      enter "$seen" "" && sweep_tables
-    done
-  fi
   answer swept
 }
 

@@ -36,20 +36,23 @@ astray() {
   return 1
 }
 
+# A server that its supervisor ended and started again takes part, whatever else of it still stands.
 watch() {
   [ -e "$fence/broken" ] && return 0
+  strayed=
   for token in $list; do
-    astray "$token" || continue
-    # A lift says so before it lets anything go.
-    [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
+    astray "$token" && strayed=1
   done
+  [ -n "$strayed" ] || replaced "$pid" "$start" "$exe" "$directory" || return 0
+  # A lift says so before it lets anything go.
+  [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
 }
 
 escaped() {
   for token in $list; do
     same "${token%:*}" "${token#*:}" && case $state in [TtZXx]) ;; *) return 0 ;; esac
   done
-  return 1
+  replaced "$pid" "$start" "$exe" "$directory"
 }
 
 last_word() {

@@ -5,13 +5,89 @@
 # - Deadlines are files named by their time, and the earliest counts: no race of writers can move one back.
 # - The end of a fence is written once, by `link`, in uptime and UTC. A record of another boot is void.
 #
+# - Nothing is believed that another user could have put there: the state directory, the way to it, and each folder and
+#   file of a record are looked at before a byte is read.
+#
 # State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else `$XDG_STATE_HOME/inquorate` or
-# `~/.local/state/inquorate`; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
+# `~/.local/state/inquorate`, as `hosts/StateDirectory.ts` has it for this machine's own programs; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
 # shellcheck shell=sh
 
 # --- records ---
 
-# Sets state_root, with these folders in it, and effective to the user.
+# The modes of these in hexadecimal, and their owners, without following a link.
+marks_of() {
+  stat -c '%u %f' -- "$@" 2>/dev/null
+}
+
+# True where nobody but us and root can have put anything else in this place: every folder on the way to it is root's or
+# ours and written by nobody else, but one like /tmp where each may remove only what is his own. A link counts only where
+# it is root's or ours, on the way, and then what it leads to is looked at in the same way. $2 is empty where more will be made below.
+is_trodden() {
+  asked=$1 whole=$2 way=$1 steps=
+  while :; do
+    steps="$way
+$steps"
+    [ "$way" = / ] && break
+    way=${way%/*}
+    way=${way:-/}
+  done
+  IFS='
+'
+  set -f
+  set -- $steps
+  unset IFS
+  set +f
+  marks=$(marks_of "$@") || return 1
+  step_user=
+  for mark in $marks; do
+    [ -n "$step_user" ] || { step_user=$mark; continue; }
+    is_mode "$mark" || return 1
+    step_mode=$((0x$mark))
+    problem="$1, on the way to the state directory $state_root, belongs to another user"
+    [ "$1" != "$state_root" ] || problem="the state directory $state_root belongs to another user"
+    case $step_user in 0 | "$effective") ;; *) return 1 ;; esac
+    case $((step_mode & 0170000)) in
+      $((0040000)))
+        problem="others may write to $1, which leads to the state directory $state_root"
+        [ "$1" != "$state_root" ] || problem="others may write to the state directory $state_root"
+        if [ $((step_mode & 0022)) != 0 ]; then
+          # What stands in it was looked at next, and is root's or ours; the last one is our own.
+          [ $((step_mode & 01000)) != 0 ] && { [ $# -gt 1 ] || [ -z "$whole" ]; } || return 1
+        fi
+        ;;
+      $((0120000)))
+        problem="the state directory $state_root is a link"
+        [ $# -gt 1 ] || [ -z "$whole" ] || return 1
+        links=$((${links:-0} + 1))
+        problem="there are too many links on the way to the state directory $state_root"
+        [ "$links" -lt 9 ] || return 1
+        problem="the state directory $state_root cannot be entered"
+        rest=${asked#"$1"}
+        way=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
+        is_trodden "${way%/}$rest" "$whole"
+        return
+        ;;
+      *)
+        problem="$1, on the way to the state directory $state_root, is no folder"
+        return 1
+        ;;
+    esac
+    step_user=
+    shift
+  done
+  problem=
+}
+
+# True where every folder and file below these is ours (or root's), nobody else may write to it, and it is no link.
+is_ours() {
+  strange=$(find "$@" \( -perm -0020 -o -perm -0002 -o ! \( -user "$effective" -o -user 0 \) -o \
+    ! \( -type d -o -type f \) \) -print 2>/dev/null | head -c 1)
+  problem="what stands in $1 is a link, or belongs to another user, or others may write to it, so nothing of it is believed"
+  [ -z "$strange" ] || return 1
+  problem=
+}
+
+# Sets state_root, with these folders in it, and effective to the user. Nothing is read of it before it was looked at.
 open_root() {
   while read -r key _ effective _; do [ "$key" = Uid: ] && break; done </proc/self/status
   state_root=$INQUORATE_STATE
@@ -19,17 +95,44 @@ open_root() {
     if [ "$effective" = 0 ]; then
       state_root=/var/lib/inquorate
     else
-      state_root=${XDG_STATE_HOME:-$HOME/.local/state}/inquorate
+      case $XDG_STATE_HOME in /*) state_root=$XDG_STATE_HOME/inquorate ;; *) state_root=${HOME%/}/.local/state/inquorate ;; esac
     fi
   fi
   problem="the state directory $state_root cannot be written"
-  case $state_root in /*) ;; *) return 1 ;; esac
-  for folder in "$@"; do
-    [ -d "$state_root/$folder" ] || mkdir -p "$state_root/$folder" 2>/dev/null
-    [ -w "$state_root/$folder" ] || return 1
+  while :; do
+    case $state_root in
+      *//*) state_root=${state_root%%//*}/${state_root#*//} ;;
+      ?*/) state_root=${state_root%/} ;;
+      *) break ;;
+    esac
   done
+  case $state_root/ in
+    *'
+'* | */../* | */./*) return 1 ;;
+    /?*) ;;
+    *) return 1 ;;
+  esac
+  links=0
+  if ! [ -e "$state_root" ] && ! [ -L "$state_root" ]; then
+    place=$state_root
+    until [ -e "$place" ] || [ -L "$place" ]; do place=${place%/*} place=${place:-/}; done
+    is_trodden "$place" '' || return 1
+    problem="the state directory $state_root cannot be written"
+    mkdir -p -- "$state_root" 2>/dev/null
+    [ -d "$state_root" ] || return 1
+  fi
+  is_trodden "$state_root" all || return 1
   problem="the state directory $state_root belongs to another user"
   [ -O "$state_root" ] || return 1
+  for folder in "$@"; do
+    problem="the state directory $state_root cannot be written"
+    [ -d "$state_root/$folder" ] || mkdir "$state_root/$folder" 2>/dev/null
+    [ -w "$state_root/$folder" ] || return 1
+    problem="$state_root/$folder is a link, or belongs to another user, or others may write to it"
+    ! [ -L "$state_root/$folder" ] && [ -O "$state_root/$folder" ] || return 1
+    set -- $(marks_of "$state_root/$folder")
+    is_mode "$2" && [ $((0x$2 & 0022)) = 0 ] || return 1
+  done
   problem=
 }
 
@@ -45,6 +148,7 @@ open_record() {
   operation=$state_root/$1/$2
   fence=$operation/$3.$4
   epoch=$5
+  ! [ -e "$operation" ] && ! [ -L "$operation" ] || is_ours "$operation" || answer refused "$problem"
   [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
 }

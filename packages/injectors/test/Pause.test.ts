@@ -124,18 +124,20 @@ describe("what is stopped", () => {
     })
   )
 
-  it.live("a server that names its data directory in an argument instead of standing in it", () =>
+  it.live("a server that has its own file open for writing instead of standing in its data directory", () =>
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still", {})
       const named = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-named-"))
-      const other = yield* ProcessTree.startWith([
-        "sh",
-        ["-c", "echo ready; sleep 1000", "server", `--data-dir=${named}`]
-      ])
-      const preflight = yield* pause.preflight({ ...other.process, dataDirectory: named })
-      assert.strictEqual(preflight._tag, "Ready")
-      assert.strictEqual((yield* pause.preflight({ ...tree.process, dataDirectory: named }))._tag, "Mistaken")
-      fs.rmdirSync(named)
+      fs.mkdirSync(path.join(named, "member/snap"), { recursive: true })
+      const file = path.join(named, "member/snap/db")
+      const program = `exec 3>>'${file}'; echo ready; sleep 1000`
+      const server = yield* ProcessTree.startWith(["sh", ["-c", program]])
+      const namer = yield* ProcessTree.startWith(["sh", ["-c", "echo ready; sleep 1000", "x", `--data-dir=${named}`]])
+      assert.strictEqual((yield* pause.preflight({ ...server.process, dataDirectory: named }))._tag, "Ready")
+      for (const { process } of [tree, namer]) {
+        assert.strictEqual((yield* pause.preflight({ ...process, dataDirectory: named }))._tag, "Mistaken")
+      }
+      fs.rmSync(named, { recursive: true })
     })
   )
 })

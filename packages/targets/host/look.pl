@@ -43,12 +43,14 @@ sub real_name {
   return readlink("/proc/self/fd/" . fileno($folder));
 }
 
-# The program that a process runs. One that was replaced goes by the name that it had.
+# The program that a process runs. One that was replaced goes by the name that it had, unless a file is really called so.
 sub program_of {
   my $link = readlink("/proc/$_[0]/exe");
   return unless defined $link;
-  my $links = (stat("/proc/$_[0]/exe"))[3];
-  $link =~ s/ \(deleted\)\z// if defined $links && $links == 0;
+  my @runs = stat("/proc/$_[0]/exe");
+  my @named = stat($link);
+  my $is_there = @runs && @named && $runs[0] == $named[0] && $runs[1] == $named[1];
+  $link =~ s/ \(deleted\)\z// unless $is_there;
   return $link;
 }
 

@@ -267,8 +267,8 @@ const locate = Effect.fnUntraced(function* (
   const { dataDirectory, startedAt } = answer.success
   const key = JSON.stringify([startedAt, dataDirectory])
   if (open.located?.key === key) return { process: open.located.process, problem: "" }
-  const { address, dataDirectory: configured = "" } = open.member
-  const addresses = [address, ...open.otherAddresses]
+  const { address, dataDirectory: configured = "", otherAddresses } = open.member
+  const addresses = [address, ...otherAddresses]
   const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, addresses, backend }, timeout)
   open.located = located.process === null ? null : { key, process: located.process }
   return located
