@@ -3,16 +3,20 @@
  * sweep, the removal of those past their time.
  */
 import type { FenceReport } from "@inquorate/core/Injector"
-import { formatInstant } from "@inquorate/core/Time"
+import { formatInstant, type Millis } from "@inquorate/core/Time"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Result from "effect/Result"
 import { print } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import { table } from "./Table.ts"
 
 const host = "local"
+
+/** What a look at one mechanism's records may take, and what a sweep may, which puts members back. */
+const [lookPatience, sweepPatience]: readonly [Millis, Millis] = [20_000, 120_000]
 
 /** `inq doctor`: what carries our mark on this host. */
 export const doctor = Command.make(
@@ -26,21 +30,34 @@ export const doctor = Command.make(
   Effect.fnUntraced(function* ({ sweep }) {
     const { LocalHost, Registry } = yield* drivers
     const injectors = Registry.sweepers(new Map([[host, LocalHost.make(host)]]))
-    const reports = yield* Effect.forEach(injectors, (injector) => injector.sweep(host, { clear: sweep })).pipe(
-      Effect.map((found) => found.flat()),
-      Effect.mapError(
-        (error) =>
-          new Failure({
-            exit: error.reason === "Unreachable" ? "lab" : "internal",
-            detail: `doctor: ${error.detail}`
-          })
-      )
+    // Each is asked for itself: what one cannot say keeps nothing of the others from the person.
+    const answers = yield* Effect.forEach(
+      injectors,
+      (injector) =>
+        Effect.result(
+          injector.sweep(host, { clear: sweep }).pipe(
+            Effect.timeoutOrElse({
+              duration: sweep ? sweepPatience : lookPatience,
+              orElse: () => Effect.fail({ reason: "Unknown" as const, detail: "no answer in time" })
+            })
+          )
+        ),
+      { concurrency: "unbounded" }
+    )
+    const reports = answers.flatMap((answer) => (Result.isSuccess(answer) ? answer.success : []))
+    const problems = answers.flatMap((answer, index) =>
+      Result.isFailure(answer)
+        ? [{ injector: injectors[index]!.name, reason: answer.failure.reason, detail: answer.failure.detail }]
+        : []
     )
     const now = yield* Clock.currentTimeMillis
     const late = reports.filter((report) => isLate(report, now))
-    yield* print({ fences: reports, late: late.length }, () => [
+    const found = { fences: reports, late: late.length, ...(problems.length === 0 ? {} : { problems }) }
+    yield* print(found, () => [
       ...(reports.length === 0
-        ? ["This host carries nothing of ours."]
+        ? problems.length === 0
+          ? ["This host carries nothing of ours."]
+          : []
         : table(
             ["OPERATION", "MEMBER", "ATTEMPT", "BY", "STATE", "UNTIL"],
             reports.map((report) => [
@@ -51,8 +68,22 @@ export const doctor = Command.make(
               ...stateCells(report, now)
             ])
           )),
+      ...answers.flatMap((answer, index) =>
+        problems.length > 0 && Result.isSuccess(answer) && answer.success.length === 0
+          ? [`${injectors[index]!.name}: nothing of ours`]
+          : []
+      ),
       ...(late.length > 0 ? [`${late.length} past the deadline. "inq doctor --sweep" lifts them.`] : [])
     ])
+    if (problems.length > 0) {
+      return yield* new Failure({
+        exit:
+          late.length > 0 ? "residue" : problems.some(({ reason }) => reason === "Unreachable") ? "lab" : "internal",
+        detail: [...new Set(problems.map(({ detail }) => detail))]
+          .map((said) => `doctor: ${namesOf(problems.filter(({ detail }) => detail === said))} cannot tell: ${said}`)
+          .join("\n")
+      })
+    }
     if (late.length > 0) return yield* new Failure({ exit: "residue", detail: "" })
   })
 ).pipe(Command.withDescription("Show what carries our mark on this host, and sweep what is past its time"))
@@ -64,6 +95,9 @@ const drivers = Effect.promise(async () => ({
   LocalHost: await import("@inquorate/injectors/LocalHost"),
   Registry: await import("@inquorate/injectors/Registry")
 }))
+
+const namesOf = (problems: ReadonlyArray<{ readonly injector: string }>): string =>
+  problems.map(({ injector }) => injector).join(", ")
 
 const isLate = ({ state }: FenceReport, now: number): boolean => state._tag === "Armed" && state.deadline < now
 
