@@ -19,6 +19,7 @@ import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
 import * as SshHost from "@inquorate/injectors/SshHost"
+import { stateDirectory } from "@inquorate/injectors/StateDirectory"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Pages from "@inquorate/transport/Pages"
 import * as TextFile from "@inquorate/transport/TextFile"
@@ -291,11 +292,6 @@ function readConfig({
       )
     )
   })
-}
-
-function stateDirectory(): string {
-  if (process.getuid?.() === 0) return "/var/lib/inquorate"
-  return Path.join(process.env.XDG_STATE_HOME ?? Path.join(OS.homedir(), ".local", "state"), "inquorate")
 }
 
 /** The configuration as it is served; a simulated cluster without one has a store of its own and no limits. */

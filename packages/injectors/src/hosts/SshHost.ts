@@ -8,7 +8,6 @@
  */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"
@@ -17,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Child from "./Child.ts"
 import * as PrivateFolder from "./PrivateFolder.ts"
+import { stateDirectory } from "./StateDirectory.ts"
 
 // --- models ---
 
@@ -185,12 +185,6 @@ const connectionIn = (
 
 const option = (...settings: ReadonlyArray<string>): ReadonlyArray<string> =>
   settings.flatMap((setting) => ["-o", setting])
-
-const stateDirectory = (): string => {
-  if (process.env["INQUORATE_STATE"] !== undefined) return process.env["INQUORATE_STATE"]
-  if (process.getuid?.() === 0) return "/var/lib/inquorate"
-  return path.join(process.env["XDG_STATE_HOME"] ?? path.join(os.homedir(), ".local", "state"), "inquorate")
-}
 
 // The master goes to the background once it is connected, and would hold a pipe open for its whole life: so a file.
 const open = ({ destination, label, options }: SshTarget, connection: Connection): Effect.Effect<void, HostError> =>
