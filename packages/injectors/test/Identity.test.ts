@@ -347,7 +347,9 @@ describe.skipIf(!root)(`the state directory${skip}`, () => {
       for (const environment of environments) {
         const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
         const drop = ["--reuid=5", "--regid=5", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin", ...words]
-        const said = spawnSync("setpriv", [...drop, "sh", "-c", Programs.pause, "inquorate", "hello"], { encoding: "utf8" })
+        const said = spawnSync("setpriv", [...drop, "sh", "-c", Programs.pause, "inquorate", "hello"], {
+          encoding: "utf8"
+        })
         const program = `process.seteuid(5); const { stateDirectory } = await import("${module}"); console.log(stateDirectory())`
         const ours = spawnSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", program], {
           encoding: "utf8",

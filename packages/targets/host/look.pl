@@ -151,10 +151,10 @@ sub listeners {
     }
   }
   return unless %sockets;
-  # Who made a socket shares its user. Others are asked only where root made one that nobody of his serves, as a service
-  # manager does: whoever opens a million files makes himself slow to look at, and nobody else.
+  # Who made a socket shares its user. Others are asked only where none of those has it, as where a service manager made
+  # it or somebody handed it on: whoever opens a million files makes himself slow to look at, and nobody else.
   for my $others (0, 1) {
-    last if $others && !grep { $users{0} && $sockets{$_} eq "0" && !$held{$_} } keys %sockets;
+    last if $others && !grep { !$held{$_} } keys %sockets;
     for my $process (processes()) {
       next if $others == ($users{user_of($process)} || 0);
       my %has = sockets_of($process);

@@ -31,7 +31,9 @@ export type Located =
 export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> => {
   const directory = sought.dataDirectory === "" ? sought.configured : sought.dataDirectory
   const ends = sought.addresses.map(PostgresAddress.endpoint)
-  const ports = ends.filter((end) => !PostgresAddress.isSocket(end)).map((end) => ListeningProcess.portInHex(`:${end.port}`))
+  const ports = ends
+    .filter((end) => !PostgresAddress.isSocket(end))
+    .map((end) => ListeningProcess.portInHex(`:${end.port}`))
   const sockets = ends.filter(PostgresAddress.isSocket).map((end) => `${end.host}/.s.PGSQL.${end.port}`)
   const words = [directory, sought.configured, String(sought.backend), ports.join("|"), ...sockets]
   return ListeningProcess.look(host, "postmaster", words, timeout).pipe(
