@@ -333,33 +333,31 @@ describe.skipIf(!root)(`the state directory${skip}`, () => {
       return detail
     })
 
-  it.live("is the same by the shell's words and by ours, whatever the environment holds", () =>
-    Effect.gen(function* () {
-      const home = folderOf(games)
-      const environments: ReadonlyArray<NodeJS.ProcessEnv> = [
-        { INQUORATE_STATE: `${home}/own` },
-        { INQUORATE_STATE: "", XDG_STATE_HOME: `${home}/states`, HOME: home },
-        { XDG_STATE_HOME: "", HOME: home },
-        { XDG_STATE_HOME: "states", HOME: home },
-        { HOME: home }
-      ]
-      const module = path.resolve(import.meta.dirname, "../src/hosts/StateDirectory.ts")
-      for (const environment of environments) {
-        const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
-        const drop = ["--reuid=5", "--regid=5", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin", ...words]
-        const said = spawnSync("setpriv", [...drop, "sh", "-c", Programs.pause, "inquorate", "hello"], {
-          encoding: "utf8"
-        })
-        const program = `process.seteuid(5); const { stateDirectory } = await import("${module}"); console.log(stateDirectory())`
-        const ours = spawnSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", program], {
-          encoding: "utf8",
-          env: environment
-        })
-        assert.strictEqual(said.stdout.trim().split(" ").at(-1), ours.stdout.trim(), `${said.stderr}${ours.stderr}`)
-        assert.isTrue(ours.stdout.startsWith(home), ours.stdout)
-      }
-    })
-  )
+  it("is the same by the shell's words and by ours, whatever the environment holds", () => {
+    const home = folderOf(games)
+    const environments: ReadonlyArray<NodeJS.ProcessEnv> = [
+      { INQUORATE_STATE: `${home}/own` },
+      { INQUORATE_STATE: "", XDG_STATE_HOME: `${home}/states`, HOME: home },
+      { XDG_STATE_HOME: "", HOME: home },
+      { XDG_STATE_HOME: "states", HOME: home },
+      { HOME: home }
+    ]
+    const module = path.resolve(import.meta.dirname, "../src/hosts/StateDirectory.ts")
+    for (const environment of environments) {
+      const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
+      const drop = ["--reuid=5", "--regid=5", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin", ...words]
+      const said = spawnSync("setpriv", [...drop, "sh", "-c", Programs.pause, "inquorate", "hello"], {
+        encoding: "utf8"
+      })
+      const program = `process.seteuid(5); const { stateDirectory } = await import("${module}"); console.log(stateDirectory())`
+      const ours = spawnSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", program], {
+        encoding: "utf8",
+        env: environment
+      })
+      assert.strictEqual(said.stdout.trim().split(" ").at(-1), ours.stdout.trim(), `${said.stderr}${ours.stderr}`)
+      assert.isTrue(ours.stdout.startsWith(home), ours.stdout)
+    }
+  })
 
   it.live("is made where nobody else may write, also in a sticky folder like /tmp", () =>
     Effect.gen(function* () {
