@@ -4,7 +4,8 @@
  * of it is in `Conformance.test.ts`.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import * as http from "node:http"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -142,11 +143,81 @@ describe("a worker that serves a simulated cluster", () => {
     Harness.within(60_000)
   )
 
+  it(
+    "is reached by any name where it was told to, and is made of what a file says",
+    async () => {
+      const layout = path.join(temporary, "layout.yaml")
+      writeFileSync(
+        layout,
+        "nodes: 3\napplications: { Tiny: { services: { One: { replicas: 1, kind: volatile } } } }\n"
+      )
+      const tiny = await start(["--listen", "0.0.0.0:0", "--any-host", "--layout", layout])
+      try {
+        const port = new URL(tiny.endpoint).port
+        const page = await new Promise<string>((resolve, reject) => {
+          const headers = { host: "emulator.example", origin: "http://page.example", "sec-fetch-site": "cross-site" }
+          const at = { host: "127.0.0.1", port, path: "/Applications?api-version=6.1", headers }
+          http
+            .get(at, (answer) => {
+              let body = ""
+              answer.on("data", (data: Buffer) => (body += data.toString()))
+              answer.on("end", () => resolve(`${answer.statusCode} ${body}`))
+            })
+            .on("error", reject)
+        })
+        assert.match(page, /^200 .*"fabric:\/Tiny"/)
+      } finally {
+        tiny.child.kill("SIGTERM")
+        await tiny.ended
+      }
+      rmSync(layout)
+    },
+    Harness.within(60_000)
+  )
+
+  it(
+    "has chaos restart and remove single replicas where a filter names an application alone",
+    async () => {
+      const chaotic = await start(["--speed", "50", "--seed", "3"])
+      try {
+        const begun = await fetch(`${chaotic.endpoint}/Tools/Chaos/$/Start?api-version=6.0`, {
+          method: "POST",
+          body: JSON.stringify({
+            TimeToRunInSeconds: "300",
+            MaxConcurrentFaults: 1,
+            WaitTimeBetweenFaultsInSeconds: 0,
+            WaitTimeBetweenIterationsInSeconds: 0,
+            ChaosTargetFilter: { ApplicationInclusionList: ["fabric:/Shop"] }
+          })
+        })
+        assert.strictEqual(begun.status, 200)
+        const drawn = async () => JSON.stringify(await get(chaotic, "/Tools/Chaos/Events?api-version=6.2"))
+        const kinds = ["ActionType: RestartReplica", "ActionType: RemoveReplica"]
+        await Harness.until("both kinds are drawn", 120_000, async () => {
+          const events = await drawn()
+          return kinds.every((kind) => events.includes(kind))
+        })
+        assert.notInclude(await drawn(), "TestError")
+        assert.strictEqual(
+          (await fetch(`${chaotic.endpoint}/Tools/Chaos/$/Stop?api-version=6.0`, { method: "POST" })).status,
+          200
+        )
+      } finally {
+        chaotic.child.kill("SIGTERM")
+        await chaotic.ended
+      }
+    },
+    Harness.within(180_000)
+  )
+
   it("says what is wrong with what it was asked", () => {
     const ask = (...arguments_: ReadonlyArray<string>) =>
       spawnSync(process.execPath, [bundle, ...arguments_], { encoding: "utf8" })
     for (const [arguments_, words] of [
-      [["--seed", "3"], /--seed and --speed are for --emulator/],
+      [["--seed", "3"], /--seed, --speed, --layout and --any-host are for --emulator alone/],
+      [["--any-host"], /are for --emulator alone/],
+      [["--emulator", "--layout", "nowhere.yaml"], /--layout: The layout nowhere\.yaml cannot be read/],
+      [["--emulator", "--explorer", "nowhere"], /--explorer: nowhere/],
       [["--emulator", "--seed", "x"], /--seed: expected a whole number/],
       [["--emulator", "--speed", "0"], /--speed: expected a number from 0\.01/]
     ] as const) {

@@ -118,6 +118,59 @@ for (const system of ["emulator", "postgres", "etcd"] as const) {
       await correlate(worker, `Partitions/${names["partition"]}/$`)
     }, 120_000)
 
+    it("restarts, deactivates and activates a node by its buttons, and restarts a replica", async () => {
+      const { worker } = subject
+      const { node, partition } = names as { readonly node: string; readonly partition: string }
+      const at = (name: string) => `/Nodes/${node}/$/${name}?api-version=3.0`
+      const look = async () => (await got(worker, `/Nodes/${node}?api-version=3.0`)) as NodeShown
+      const up = () => Harness.until(`${node} is up`, 60_000, async () => (await look()).NodeStatus === "Up")
+      const quiet = () =>
+        Harness.until(
+          "nothing runs",
+          60_000,
+          async () => (await Harness.operations(worker, "&StateFilter=3")).length === 0
+        )
+      const press = async (name: string, body?: object) => {
+        const { code, message, status } = await Harness.call(worker, "POST", at(name), body)
+        assert.strictEqual(status, 200, `${name}: ${code} ${message}`)
+      }
+      await press("Restart", { NodeInstanceId: (await look()).InstanceId })
+      await quiet()
+      await up()
+      await press("Deactivate", { DeactivationIntent: 2 })
+      await Harness.until(`${node} is deactivated`, 60_000, async () => (await look()).NodeStatus === "Disabled")
+      const { NodeDeactivationInfo } = await look()
+      assert.strictEqual(NodeDeactivationInfo.NodeDeactivationIntent, "Restart")
+      // It names no time, and ends by itself all the same.
+      assert.match(NodeDeactivationInfo.NodeDeactivationTask[0]!.NodeDeactivationDescription, /by themselves at \d{4}-/)
+      await walk(subject, { ...names })
+      await press("Activate")
+      await up()
+      await quiet()
+      const replicas = (await got(worker, `/Partitions/${partition}/$/GetReplicas?api-version=6.0`)) as {
+        readonly Items: ReadonlyArray<Record<string, string>>
+      }
+      const second = replicas.Items.find(({ ReplicaRole }) => ReplicaRole === "ActiveSecondary")!
+      const there = `/Nodes/${second["NodeName"]}/$/GetPartitions/${partition}/$/GetReplicas/${second["ReplicaId"]}/$`
+      const restarted = await Harness.call(worker, "POST", `${there}/Restart?api-version=6.0`)
+      assert.strictEqual(restarted.status, 200, restarted.message)
+      await quiet()
+      const removed = await Harness.call(worker, "POST", `${there}/Delete?api-version=3.0`)
+      // The data of a real system goes nowhere.
+      if (system === "emulator") assert.strictEqual(removed.status, 200, removed.message)
+      else assert.deepStrictEqual([removed.status, removed.code], [400, "FABRIC_E_INVALID_OPERATION"])
+      await quiet()
+      const ended = await Harness.operations(worker, "&StateFilter=65535")
+      const states = ended.slice(1).map(({ State }) => State)
+      assert.deepStrictEqual(
+        states,
+        states.map(() => "Completed")
+      )
+      assert.lengthOf(states, system === "emulator" ? 5 : 4)
+      const nodeEvents = await kindsOf(worker, `Nodes/${node}/$`)
+      assert.includeMembers([...nodeEvents], ["NodeDown", "NodeUp", "FaultOperationEnded"])
+    }, 240_000)
+
     it("is answered on every line again afterwards", async () => {
       await walk(subject, await namesOf(subject))
     }, 60_000)
@@ -125,6 +178,15 @@ for (const system of ["emulator", "postgres", "etcd"] as const) {
 }
 
 // --- internal ---
+
+interface NodeShown {
+  readonly NodeStatus: string
+  readonly InstanceId: string
+  readonly NodeDeactivationInfo: {
+    readonly NodeDeactivationIntent: string
+    readonly NodeDeactivationTask: ReadonlyArray<{ readonly NodeDeactivationDescription: string }>
+  }
+}
 
 const got = async (worker: Harness.Worker, at: string): Promise<unknown> => {
   const { body, message, status } = await Harness.call(worker, "GET", at)

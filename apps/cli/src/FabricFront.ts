@@ -217,6 +217,12 @@ const call = Effect.fnUntraced(function* (fabric: Fabric, doing: string, operati
   if (isNodeRequest(request)) {
     const { instanceId, nodeName } = request
     const about = { nodeName, operationId, instanceId }
+    if (request.transition === "Restart") {
+      return yield* new Failure({
+        exit: "usage",
+        detail: `${doing}: a Service Fabric cluster restarts a node by a stop and a start. Ask for those.`
+      })
+    }
     const starting =
       request.transition === "Start"
         ? fabric.startNodeTransition({ ...about, transition: "Start" })
@@ -226,6 +232,12 @@ const call = Effect.fnUntraced(function* (fabric: Fabric, doing: string, operati
             duration: yield* seconds(doing, request.duration)
           })
     return yield* starting.pipe(explainFabric(doing))
+  }
+  if ("member" in request && request.member !== undefined) {
+    return yield* new Failure({
+      exit: "usage",
+      detail: `${doing}: a Service Fabric cluster is asked for whole partitions. Leave ${request.member} out.`
+    })
   }
   const about = { serviceId: idOf(request.serviceName, 6), partitionId: request.partitionId, operationId }
   if (isQuorumLoss(request)) {

@@ -50,8 +50,10 @@ export const report = ({ evidence, operation, state }: OperationDetail, now: Ins
 /** What was asked for in a few words: the mode, and for how long. */
 export const askedOf = (request: FaultRequest): string => {
   if (isQuorumLoss(request)) return `${request.mode}, hold ${formatMillis(request.hold)}`
-  if (!isNodeRequest(request)) return request.mode
-  return request.transition === "Stop" ? `Stop, for ${formatMillis(request.duration)}` : "Start"
+  if (!isNodeRequest(request)) return request.member === undefined ? request.mode : `${request.member} alone`
+  if (request.transition !== "Stop") return request.transition
+  const deactivated = request.intent === undefined ? "" : `, deactivated (${request.intent})`
+  return `Stop, for ${formatMillis(request.duration)}${deactivated}`
 }
 
 /** What was asked for in one or two short words, for a table. */

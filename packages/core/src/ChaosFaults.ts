@@ -18,6 +18,8 @@ export interface Sight {
   readonly clusters: ReadonlyArray<ClusterView>
   /** The names of the clusters whose members some mechanism can restart. */
   readonly restartable: ReadonlySet<string>
+  /** The names of the clusters whose replicas may be removed with their data; none unless given. */
+  readonly removable?: ReadonlySet<string>
   /** The subjects of the operations that live or left something behind, with their ids. */
   readonly busy: ReadonlyMap<Guid, Guid>
 }
@@ -253,7 +255,10 @@ const candidatesOf = (sight: Sight, parameters: ChaosParameters): ReadonlyArray<
   ...sight.clusters.flatMap((cluster) =>
     cluster.protected || cluster.problem !== "" || !includesApplication(cluster, parameters)
       ? []
-      : cluster.groups.flatMap((group) => groupCandidates(sight, parameters, cluster, group))
+      : cluster.groups.flatMap((group) => [
+          ...groupCandidates(sight, parameters, cluster, group),
+          ...replicaCandidates(sight, cluster, group)
+        ])
   )
 ]
 
@@ -307,6 +312,46 @@ const nodeCandidate = (sight: Sight, parameters: ChaosParameters, node: Node): R
       subjects: [nodeSubject(nodeName), ...groups.map(({ partitionId }) => partitionId)]
     }
   ]
+}
+
+/**
+ * One replica of a simulated cluster is restarted where it keeps its state, or removed where it may be and another is built.
+ * A replica that is alone on its node is restarted with the node, as those of other systems are.
+ */
+const replicaCandidates = (sight: Sight, cluster: ClusterView, group: Topology): ReadonlyArray<Candidate> => {
+  const { partitionId, service } = group
+  if (service === undefined) return []
+  const serviceName = serviceNameOf(group)
+  const all = sight.clusters.flatMap(({ groups }) => groups.flatMap(({ members }) => members))
+  const crowded = ({ node }: Member): boolean => all.filter((other) => other.node === node).length > 1
+  const persisted = service.kind === "Stateful" && service.persisted
+  return group.members
+    .filter((member) => member.up && crowded(member) && survives(sight, group, [member]))
+    .flatMap((member): ReadonlyArray<Candidate> => {
+      const place = `ServiceName: ${serviceName}, PartitionId: ${partitionId}, Replica: ${member.name}, NodeName: ${member.node}`
+      const about = { serviceName, partitionId, member: member.name }
+      const subjects = [partitionId, nodeSubject(member.node)]
+      return [
+        ...(persisted && sight.restartable.has(cluster.name)
+          ? [
+              {
+                text: `ActionType: RestartReplica, ${place}`,
+                requests: [{ kind: "PartitionRestart" as const, ...about, mode: "AllReplicasOrInstances" as const }],
+                subjects
+              }
+            ]
+          : []),
+        ...(sight.removable?.has(cluster.name) === true
+          ? [
+              {
+                text: `ActionType: RemoveReplica, ${place}`,
+                requests: [{ kind: "PartitionDataLoss" as const, ...about, mode: "PartialDataLoss" as const }],
+                subjects
+              }
+            ]
+          : [])
+      ]
+    })
 }
 
 const groupCandidates = (

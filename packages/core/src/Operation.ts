@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "./FabricError.ts"
 import { Guid } from "./Guid.ts"
 import { PlannedFence } from "./Plan.ts"
-import { durationOf, FaultRequest, isQuorumLoss } from "./Request.ts"
+import { durationOf, FaultRequest, isQuorumLoss, isRestart } from "./Request.ts"
 import { Instant, Millis } from "./Time.ts"
 
 // --- models ---
@@ -315,9 +315,9 @@ const firstPhase = (request: FaultRequest, at: Instant): Phase =>
     ? { _tag: "Arming" }
     : request.kind === "PartitionDataLoss"
       ? { _tag: "Destroying" }
-      : request.transition === "Stop"
-        ? { _tag: "Arming" }
-        : { _tag: "Lifting", lossBegan: at }
+      : request.transition === "Start"
+        ? { _tag: "Lifting", lossBegan: at }
+        : { _tag: "Arming" }
 
 // The order before it touched nothing, so its deadline bound nothing either.
 const orderAnew = (
@@ -334,7 +334,7 @@ const armed = (operation: Operation, order: Order, at: Instant): Result.Result<O
   const { request } = operation
   if (isQuorumLoss(request)) return performing(operation, order, { _tag: "Verifying" })
   // A restart is over when the members are back; a stopped node stays stopped, and its own deadline starts it again.
-  return request.kind === "PartitionRestart"
+  return isRestart(request)
     ? performing(operation, order, { _tag: "Lifting", lossBegan: at })
     : end(operation, { _tag: "Completed", standing: order }, at)
 }

@@ -12,7 +12,7 @@ import { Guid } from "./Guid.ts"
 import { Operation } from "./Operation.ts"
 import { StandingFault } from "./Standing.ts"
 import { Plan, PlannedFence, Refusal } from "./Plan.ts"
-import type { FaultRequest } from "./Request.ts"
+import type { DeactivationIntent, FaultRequest } from "./Request.ts"
 import { type Instant, Millis } from "./Time.ts"
 import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
@@ -115,6 +115,13 @@ export interface Aftermath {
   readonly stoppedNodes: ReadonlyArray<string>
   /** How long the last proven loss of a partition's quorum was held. */
   readonly lastLosses: ReadonlyArray<{ readonly partitionId: Guid; readonly lasted: Millis }>
+  /** The nodes that are deactivated, or are about to be: `until` is when they start by themselves, null before they stop. */
+  readonly deactivated?: ReadonlyArray<{
+    readonly nodeName: string
+    readonly operationId: Guid
+    readonly intent: DeactivationIntent
+    readonly until: Instant | null
+  }>
 }
 
 /** Which partitions are to be recovered. */

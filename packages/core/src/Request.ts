@@ -29,12 +29,19 @@ export const DataLossMode = Schema.Literals(["PartialDataLoss", "FullDataLoss"])
 /** How much data goes. */
 export type DataLossMode = typeof DataLossMode.Type
 
-/** Destroy replicas of one partition with their data, so that the system has to declare a data loss. */
+/** Only this member of the group, by its name in it; all that the mode takes unless given. */
+const member = Schema.optionalKey(Schema.String)
+
+/**
+ * Destroy replicas of one partition with their data, so that the system has to declare a data loss; with `member` that
+ * replica alone is removed, and another one is built in its place.
+ */
 export const DataLossRequest = Schema.Struct({
   kind: Schema.Literal("PartitionDataLoss"),
   serviceName: Schema.String,
   partitionId: Guid,
   mode: DataLossMode,
+  member,
   overrides
 }).annotate({ identifier: "DataLossRequest" })
 /** Destroy replicas of one partition with their data. */
@@ -45,24 +52,34 @@ export const RestartMode = Schema.Literals(["AllReplicasOrInstances", "OnlyActiv
 /** Which replicas are restarted. */
 export type RestartMode = typeof RestartMode.Type
 
-/** Restart the replicas of one partition. */
+/** Restart the replicas of one partition, or with `member` that one alone. */
 export const RestartRequest = Schema.Struct({
   kind: Schema.Literal("PartitionRestart"),
   serviceName: Schema.String,
   partitionId: Guid,
   mode: RestartMode,
+  member,
   overrides
 }).annotate({ identifier: "RestartRequest" })
 /** Restart the replicas of one partition. */
 export type RestartRequest = typeof RestartRequest.Type
 
-/** Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows. */
+/** Why a node is deactivated, in Service Fabric's words. */
+export const DeactivationIntent = Schema.Literals(["Pause", "Restart", "RemoveData", "RemoveNode"])
+/** Why a node is deactivated. */
+export type DeactivationIntent = typeof DeactivationIntent.Type
+
+/**
+ * Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows;
+ * `intent` is there where the node is deactivated, which is shown as such.
+ */
 export const NodeStopRequest = Schema.Struct({
   kind: Schema.Literal("NodeTransition"),
   transition: Schema.Literal("Stop"),
   nodeName: Schema.String,
   instanceId: Schema.String,
   duration: Millis,
+  intent: Schema.optionalKey(DeactivationIntent),
   overrides
 }).annotate({ identifier: "NodeStopRequest" })
 /** Stop a node for a while. */
@@ -78,11 +95,22 @@ export const NodeStartRequest = Schema.Struct({
 /** Start a node that was stopped by us. */
 export type NodeStartRequest = typeof NodeStartRequest.Type
 
+/** Stop a node and start it again at once. */
+export const NodeRestartRequest = Schema.Struct({
+  kind: Schema.Literal("NodeTransition"),
+  transition: Schema.Literal("Restart"),
+  nodeName: Schema.String,
+  instanceId: Schema.String,
+  overrides
+}).annotate({ identifier: "NodeRestartRequest" })
+/** Stop a node and start it again at once. */
+export type NodeRestartRequest = typeof NodeRestartRequest.Type
+
 /** A request that names a partition. */
 export type PartitionRequest = QuorumLossRequest | DataLossRequest | RestartRequest
 
 /** A request that names a node. */
-export type NodeRequest = NodeStopRequest | NodeStartRequest
+export type NodeRequest = NodeStopRequest | NodeStartRequest | NodeRestartRequest
 
 /** Everything that can be asked for. */
 export const FaultRequest = Schema.Union([
@@ -90,12 +118,13 @@ export const FaultRequest = Schema.Union([
   RestartRequest,
   NodeStopRequest,
   NodeStartRequest,
+  NodeRestartRequest,
   QuorumLossRequest
 ]).annotate({ identifier: "FaultRequest" })
 /** Everything that can be asked for. */
 export type FaultRequest = typeof FaultRequest.Type
 
-/** The kind of a request in the words of the operation list; start and stop of a node are both `NodeTransition`. */
+/** The kind of a request in the words of the operation list; stop, start and restart of a node are all `NodeTransition`. */
 export type FaultKind = "PartitionQuorumLoss" | "PartitionDataLoss" | "PartitionRestart" | "NodeTransition"
 
 // --- make ---
@@ -106,7 +135,12 @@ export const kindOf = (request: FaultRequest): FaultKind => ("kind" in request ?
 /** True for a quorum loss. */
 export const isQuorumLoss = (request: FaultRequest): request is QuorumLossRequest => !("kind" in request)
 
-/** True for the stop or the start of a node. */
+/** True for a restart: of a partition, of one replica, or of a node. What was ended is started again at once. */
+export const isRestart = (request: FaultRequest): boolean =>
+  "kind" in request &&
+  (request.kind === "PartitionRestart" || (request.kind === "NodeTransition" && request.transition === "Restart"))
+
+/** True for the stop, the start or the restart of a node. */
 export const isNodeRequest = (request: FaultRequest): request is NodeRequest =>
   "kind" in request && request.kind === "NodeTransition"
 

@@ -70,9 +70,9 @@ export interface Target {
   readonly nodes?: Effect.Effect<ReadonlyArray<NodeFacts>, TargetError>
   /**
    * Destroys replicas of a group with their data, for as long as it takes the system to see it. Only a target whose data
-   * may be destroyed has it.
+   * may be destroyed has it. With `member` that replica alone goes, which is no loss of the group's data.
    */
-  readonly loseData?: (group: string, mode: DataLossMode) => Effect.Effect<void, TargetError>
+  readonly loseData?: (group: string, mode: DataLossMode, member?: string) => Effect.Effect<void, TargetError>
   /** Gives up what a group in quorum loss waits for, and lets it serve again without. Only simulated clusters have it. */
   readonly recover?: (group: string) => Effect.Effect<void, TargetError>
   /** How long recovery may take before it counts as not proven. */

@@ -233,3 +233,59 @@ describe("healthy clusters", () => {
     assert.strictEqual(noteOf(sight, ask({ EnableMoveReplicaFaults: false }), 1, 0), "")
   })
 })
+
+describe("the faults of a simulated cluster", () => {
+  const facts = (name: string, kind: "Stateful" | "Stateless", persisted: boolean) => ({
+    service: {
+      name: `fabric:/a/${name}`,
+      typeName: "T",
+      kind,
+      persisted,
+      targetSize: 3,
+      minSize: 1,
+      key: { _tag: "Singleton" as const },
+      status: "Ready" as const,
+      configurationVersion: "1",
+      dataLossVersion: "1",
+      lastQuorumLoss: 0
+    }
+  })
+  const on = ["n0", "n1", "n2"].map(member)
+  // Every node carries replicas of all three, so that none can be stopped without more than one of them.
+  const shop = cluster("a", [
+    { ...group("a", "kept", on), ...facts("kept", "Stateful", true) },
+    { ...group("a", "memory", on), ...facts("memory", "Stateful", false) },
+    { ...group("a", "web", on, 1), ...facts("web", "Stateless", false) }
+  ])
+  const sight = see([shop], { removable: new Set(["a"]) })
+  const only = ask({ MaxConcurrentFaults: 1, ChaosTargetFilter: { ApplicationInclusionList: ["fabric:/a"] } })
+  const drawn = (of: Sight) =>
+    Array.from({ length: 60 }, (_, iteration) => draw(of, only, iteration)).flatMap((faults) => {
+      assert.lengthOf(faults, 1)
+      return faults.map(({ steps, text }) => {
+        const { request } = steps[0]!
+        assert(!isNodeRequest(request) && !isQuorumLoss(request) && request.member !== undefined, text)
+        return `${/ActionType: (\w+)/.exec(text)![1]} ${request.kind} ${request.serviceName}`
+      })
+    })
+
+  it("are single replicas, restarted and removed, where a filter leaves out the nodes", () => {
+    assert.deepStrictEqual([...new Set(drawn(sight))].toSorted(), [
+      "RemoveReplica PartitionDataLoss fabric:/a/kept",
+      "RemoveReplica PartitionDataLoss fabric:/a/memory",
+      "RemoveReplica PartitionDataLoss fabric:/a/web",
+      "RestartReplica PartitionRestart fabric:/a/kept"
+    ])
+  })
+
+  it("remove nothing where data may not go, and touch no group that would lose its quorum", () => {
+    assert.deepStrictEqual([...new Set(drawn(see([shop])))], ["RestartReplica PartitionRestart fabric:/a/kept"])
+    const [kept] = shop.groups
+    const thin = {
+      ...kept!,
+      members: kept!.members.map((one) => ({ ...one, counts: one.role === "Primary" })),
+      needed: 1
+    }
+    for (const { text } of draw(see([cluster("a", [thin, shop.groups[2]!])]), only)) assert.notInclude(text, "m0")
+  })
+})

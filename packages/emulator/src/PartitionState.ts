@@ -159,6 +159,21 @@ export const destroy = (partition: PartitionState, mode: DataLossMode, at: Insta
   return react(declareLoss({ ...partition, replicas }, at), at, timing)
 }
 
+/**
+ * The replica or instance at this place is removed with what it keeps, and another one is built there. The last of a
+ * configuration takes the data of the partition with it.
+ */
+export const remove = (partition: PartitionState, place: number, at: Instant, timing: Timing): PartitionState => {
+  const replica = partition.replicas[place]!
+  if (partition.keeps !== "Nothing" && configuration(partition).every((one) => one === replica)) {
+    return destroy(partition, "FullDataLoss", at, timing)
+  }
+  const gone: Partial<Replica> = { generation: replica.generation + 1, status: "InBuild", readyAt: null }
+  const next = change(partition, place, partition.keeps === "Nothing" ? gone : { ...gone, ...outside })
+  const configurationVersion = next.configurationVersion + (replica.configured && partition.keeps !== "Nothing" ? 1 : 0)
+  return react({ ...next, configurationVersion }, at, timing)
+}
+
 /** What a persisted partition in quorum loss waits for is given up, and the data loss number grows; else nothing changes. */
 export const recover = (partition: PartitionState, at: Instant, timing: Timing): PartitionState => {
   if (partition.keeps !== "Persisted" || partition.lostSince === null) return partition

@@ -29,6 +29,14 @@ export const make = (simulation: Simulation, application: ApplicationLayout): Ta
           )
         : Effect.succeed(found)
     })
+  const findPlace = ({ placed, places }: Partition, member: string): Effect.Effect<Place, TargetError> => {
+    const place = places.find((one) => one.member === member)
+    if (place !== undefined) return Effect.succeed(place)
+    const detail = `The group ${placed.group} has no member ${member}; there are ${places.map((one) => one.member).join(", ")}.`
+    return Effect.fail(
+      new TargetError({ cluster: application.name, endpoint: placed.group, reason: "Misconfigured", detail })
+    )
+  }
   return {
     system: "simulated",
     cluster: application.name,
@@ -44,11 +52,15 @@ export const make = (simulation: Simulation, application: ApplicationLayout): Ta
       parameters: Object.entries(application.parameters).map(([key, value]) => ({ key, value }))
     },
     nodes: Effect.sync(simulation.nodes),
-    loseData: (group, mode) =>
+    loseData: (group, mode, member) =>
       Effect.gen(function* () {
         const partition = yield* find(group)
+        const place = member === undefined ? undefined : yield* findPlace(partition, member)
         simulation.change((at) => {
-          partition.state = PartitionState.destroy(partition.state, mode, at, simulation.timing)
+          partition.state =
+            place === undefined
+              ? PartitionState.destroy(partition.state, mode, at, simulation.timing)
+              : PartitionState.remove(partition.state, place.index, at, simulation.timing)
         })
         // Seen by the cluster once it has a configuration again, or nobody is left who could be in one.
         while ((simulation.settle(), partition.state.reconfiguredAt !== null)) yield* simulation.nextChange

@@ -236,3 +236,47 @@ describe("any sequence of faults", () => {
     )
   }
 })
+
+describe("a replica that is removed", () => {
+  const remove = (partition: PartitionState.PartitionState, place: number, at: number) =>
+    PartitionState.remove(partition, place, at, timing)
+
+  it("is another one at the same place, out of the configuration until it is built, and nothing is lost", () => {
+    for (const keeps of ["Persisted", "Volatile"] as const) {
+      const gone = remove(fresh(keeps, 3), 1, 100)
+      assert.deepStrictEqual(
+        gone.replicas.map(({ configured, generation, status }) => [configured, generation, status]),
+        [
+          [true, 0, "Ready"],
+          [false, 1, "InBuild"],
+          [true, 0, "Ready"]
+        ]
+      )
+      assert.isTrue(PartitionState.takesWrites(gone))
+      const whole = until(gone, 2100)
+      assert.deepStrictEqual(words(whole), ["Ready", "Ready", "Ready"])
+      assert.deepStrictEqual([whole.dataLossVersion, PartitionState.configuration(whole).length], [1, 3])
+      assert.isAbove(whole.configurationVersion, gone.configurationVersion)
+    }
+  })
+
+  it("is followed by another primary where it was that", () => {
+    const gone = remove(fresh("Persisted", 3), 0, 100)
+    assert.strictEqual(PartitionState.statusOf(gone), "Reconfiguring")
+    const whole = until(gone, 60_000)
+    assert.strictEqual(primary(whole), 1)
+    assert.deepStrictEqual([PartitionState.statusOf(whole), whole.dataLossVersion], ["Ready", 1])
+  })
+
+  it("takes the data with it where it was the last", () => {
+    const gone = until(remove(fresh("Persisted", 1), 0, 100), 60_000)
+    assert.deepStrictEqual([PartitionState.statusOf(gone), gone.dataLossVersion], ["Ready", 2])
+  })
+
+  it("of a stateless service is another instance", () => {
+    const gone = remove(fresh("Nothing", 3), 2, 100)
+    assert.strictEqual(PartitionState.statusOf(gone), "Ready")
+    const whole = until(gone, 2100)
+    assert.deepStrictEqual([words(whole), whole.replicas[2]!.generation], [["Ready", "Ready", "Ready"], 1])
+  })
+})

@@ -122,7 +122,7 @@ const makeFake = (names: ReadonlyArray<string>) => {
 
 const clustersNamed = (names: ReadonlyArray<string>) =>
   Clusters.of({
-    all: names.map((name) => ({ name, injector: { name: "kill", restarts: true } }) as unknown as Cluster)
+    all: names.map((name) => ({ name, target: {}, injector: { name: "kill", restarts: true } }) as unknown as Cluster)
   })
 
 const begun = 1_700_000_000_000

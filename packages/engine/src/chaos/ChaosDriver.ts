@@ -85,6 +85,7 @@ interface Ground {
   readonly store: ChaosStore["Service"]
   readonly operations: Operations["Service"]
   readonly restartable: ReadonlySet<string>
+  readonly removable: ReadonlySet<string>
   /** The id of a run that begins now. */
   readonly newRun: (at: Instant) => Guid
   /** Opened when somebody here changed something. */
@@ -105,6 +106,7 @@ const makeGround = ({
       store: yield* ChaosStore,
       operations: yield* Operations,
       restartable: new Set(clusters.filter((one) => restarterOf(one) !== undefined).map(({ name }) => name)),
+      removable: new Set(clusters.filter(({ target }) => target.loseData !== undefined).map(({ name }) => name)),
       newRun: (at) => v5(runNamespace, `${seed}/${at}`),
       wake: Latch.makeUnsafe(false)
     }
@@ -275,6 +277,7 @@ const see = (ground: Ground): Effect.Effect<Sight, RequestRefused> =>
     return {
       clusters,
       restartable: ground.restartable,
+      removable: ground.removable,
       busy: new Map(holders.map(({ id, request }) => [subjectOf(request), id]))
     }
   })

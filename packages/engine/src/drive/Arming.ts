@@ -8,7 +8,7 @@ import type { Fact } from "@inquorate/core/Evidence"
 import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { isQuorumLoss, kindOf } from "@inquorate/core/Request"
+import { isQuorumLoss, isRestart } from "@inquorate/core/Request"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy } from "../plan/Guards.ts"
 import { cameFirst } from "../plan/LookUp.ts"
@@ -72,7 +72,7 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
     const facts: Array<Fact> = []
     for (const [{ member }, state] of looked) {
       if (state !== null && isOver(operation, state)) continue
-      if (state?._tag !== "Armed" || (state.broken && kindOf(operation.request) !== "PartitionRestart")) {
+      if (state?._tag !== "Armed" || (state.broken && !isRestart(operation.request))) {
         const found =
           state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
         return failed(

@@ -23,12 +23,13 @@ export const destroy = (session: Session, operation: Operation): Effect.Effect<O
     if (!fresh) return yield* lookAtTaken(session)
     yield* session.ground.lease.permit
     const lost = yield* Effect.result(
-      Effect.timeoutOrElse(cluster.target.loseData(group, request.mode), {
+      Effect.timeoutOrElse(cluster.target.loseData(group, request.mode, request.member), {
         duration: destroyWithin,
         orElse: () => Effect.fail(tooLate(cluster.name))
       })
     )
-    const seen = yield* lossCounted(session)
+    // One replica alone is no loss that the system would count.
+    const seen = request.member === undefined ? yield* lossCounted(session) : null
     // A lost answer says nothing of the loss, and a good one says less than the system's own count.
     if (seen === true || (seen === null && Result.isSuccess(lost))) return destroyed(session)
     if (Result.isSuccess(lost)) return failed(session, "E_ABORT", true, "The system has not counted a data loss")

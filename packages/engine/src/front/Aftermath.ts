@@ -1,6 +1,6 @@
 /**
- * What ended operations have left for those who browse: which nodes a stop of ours holds, and how long the last loss of
- * each partition was. The newest ended operations are listed each time, so that a stop is told the moment it has Completed;
+ * What ended operations have left for those who browse: which nodes a stop of ours holds, which of them are deactivated or
+ * about to be, and how long the last loss of each partition was. The newest ended operations are listed each time, so that a stop is told the moment it has Completed;
  * the evidence of an ended loss is read once.
  */
 import * as Effect from "effect/Effect"
@@ -29,7 +29,16 @@ export const make = (
   return Effect.gen(function* () {
     const now = yield* clock
     const ended = yield* store.list({ states: endedStates, limit: pageSize, newestFirst: true, after: null })
+    const holding = yield* store.holding
     const nodes = new Map<string, boolean>()
+    const deactivated = new Map<string, Deactivated>()
+    for (const { operation } of holding) {
+      const { id, request, stage } = operation
+      if (!isNodeRequest(request) || !("intent" in request) || request.intent === undefined) continue
+      if (stage._tag !== "Advancing") continue
+      const { intent, nodeName } = request
+      deactivated.set(nodeName, { nodeName, operationId: id, intent, until: null })
+    }
     const losses = new Map<Guid, Millis>()
     const read = new Map<Guid, Millis | null>()
     for (const { operation } of ended) {
@@ -39,6 +48,9 @@ export const make = (
         if (stage._tag !== "Completed" || nodes.has(request.nodeName)) continue
         const until = stage.standing === undefined ? 0 : stage.standing.deadline + grace
         nodes.set(request.nodeName, request.transition === "Stop" && now < until)
+        if (request.transition !== "Stop" || request.intent === undefined || now >= until) continue
+        const { intent, nodeName } = request
+        deactivated.set(nodeName, { nodeName, operationId: id, intent, until: until - grace })
       } else if (isQuorumLoss(request) && !losses.has(request.partitionId)) {
         const hold = yield* holdOf(id)
         read.set(id, hold)
@@ -49,12 +61,15 @@ export const make = (
     return {
       now,
       stoppedNodes: [...nodes].filter(([, stopped]) => stopped).map(([name]) => name),
+      deactivated: [...deactivated.values()],
       lastLosses: [...losses].map(([partitionId, lasted]) => ({ partitionId, lasted }))
     }
   })
 }
 
 // --- internal ---
+
+type Deactivated = NonNullable<Aftermath["deactivated"]>[number]
 
 const endedStates = ["Completed", "Faulted", "Cancelled", "ForceCancelled"] as const
 const pageSize = 500

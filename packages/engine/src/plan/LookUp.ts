@@ -394,7 +394,7 @@ const kindRefusal = (request: PartitionRequest, { service }: Topology): Refusal 
   if (service === undefined) return null
   const { serviceName } = request
   if (service.kind === "Stateless") {
-    if (isQuorumLoss(request) || request.kind === "PartitionDataLoss") {
+    if (isQuorumLoss(request) || (request.kind === "PartitionDataLoss" && request.member === undefined)) {
       return Refusal.cases.Stateless.make({ serviceName })
     }
     return request.mode === "OnlyActiveSecondaries" ? Refusal.cases.NoSecondaries.make({ serviceName }) : null

@@ -11,6 +11,7 @@ import { grace, type Operation, verifyBudgetOn } from "@inquorate/core/Operation
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { describeRefusal, type Override, overrideOf, type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import {
+  type DataLossRequest,
   type FaultRequest,
   isNodeRequest,
   isQuorumLoss,
@@ -294,9 +295,9 @@ const planForGroup = (
     if (request.kind === "PartitionDataLoss") {
       yield* mayLoseData(ground, cluster, topology)
       const crowd = yield* throughTheCrowd(ground, found, asked, [], options)
-      return { fences: [], facts: [...crowd, noted(`${request.mode} of the data of ${topology.group}`)] }
+      return { fences: [], facts: [...crowd, noted(lossOf(request, topology))] }
     }
-    const prepared = yield* planRestart(ground.guards, cluster, topology, request.mode)
+    const prepared = yield* planRestart(ground.guards, cluster, topology, request)
     const crowd = yield* throughTheCrowd(ground, found, asked, fencesOf(prepared), options)
     return { fences: fencesOf(prepared), facts: [...crowd, ...told("Restarts", prepared)] }
   })
@@ -310,7 +311,9 @@ const planForNode = (
   Effect.gen(function* () {
     const request = asked.request as NodeRequest
     const stop = yield* standingStop(ground, seen)
-    const refusal = (request.transition === "Stop" ? stopRefusal : startRefusal)(request, seen, stop !== null)
+    const refusal =
+      (request.transition === "Start" ? startRefusal : stopRefusal)(request, seen, stop !== null) ??
+      dataRefusal(request, seen)
     if (refusal !== null) return yield* new GuardRefused({ refusal, topology: null })
     if (stop !== null) {
       const { epoch, operation, order } = stop
@@ -325,8 +328,19 @@ const planForNode = (
     const prepared = yield* planStop(ground, seen)
     const found: Found = { _tag: "Node", seen }
     const crowd = yield* throughTheCrowd(ground, found, asked, fencesOf(prepared), options)
-    return { fences: fencesOf(prepared), facts: [...crowd, ...told("Stops", prepared)] }
+    const verb = request.transition === "Restart" ? "Restarts" : "Stops"
+    return { fences: fencesOf(prepared), facts: [...crowd, ...told(verb, prepared)] }
   })
+
+// A node whose data is to go may be deactivated only where the data of all that stands on it may be destroyed.
+const dataRefusal = (request: NodeRequest, { groups }: NodeSeen): Refusal | null => {
+  const intent = "intent" in request ? request.intent : undefined
+  if (intent !== "RemoveData" && intent !== "RemoveNode") return null
+  const kept = groups.find(({ cluster }) => cluster.target.loseData === undefined)?.cluster
+  return kept === undefined
+    ? null
+    : Refusal.cases.DataProtected.make({ cluster: kept.name, system: kept.target.system })
+}
 
 // The store tells which stop it was, and only the hosts whether its fences stand.
 const standingStop = (ground: Ground, { nodeName, up }: NodeSeen) =>
@@ -364,6 +378,9 @@ const mayLoseData = (ground: Ground, { name, protected: isProtected, target }: C
     const inside = yield* storeRefusal(ground.guards, topology)
     if (inside !== null) return yield* refuse(inside)
   })
+
+const lossOf = ({ member, mode }: DataLossRequest, { group }: Topology): string =>
+  member === undefined ? `${mode} of the data of ${group}` : `Removal of ${member} of ${group} with its data`
 
 const fencesOf = (prepared: ReadonlyArray<PreparedFence>): ReadonlyArray<PlannedFence> =>
   prepared.map(({ fence }) => fence)

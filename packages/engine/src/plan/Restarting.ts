@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import type { Injector } from "@inquorate/core/Injector"
 import { Refusal } from "@inquorate/core/Plan"
-import type { RestartMode } from "@inquorate/core/Request"
+import type { RestartMode, RestartRequest } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { type Guards, storeRefusal } from "./Guards.ts"
 import { fenceProblem, GuardRefused, planFence, type PreparedFence, type Unreachable } from "./LookUp.ts"
@@ -16,12 +16,13 @@ export const planRestart = (
   guards: Guards,
   cluster: Cluster,
   topology: Topology,
-  mode: RestartMode
+  { member, mode }: Pick<RestartRequest, "member" | "mode">
 ): Effect.Effect<ReadonlyArray<PreparedFence>, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     const restarter = yield* restarterFor(guards, cluster, topology)
     const wanted = topology.members.filter(
-      ({ role, up }) => up && (mode === "AllReplicasOrInstances" || role !== "Primary")
+      ({ name, role, up }) =>
+        up && (member === undefined || name === member) && (mode === "AllReplicasOrInstances" || role !== "Primary")
     )
     const chosen = wanted.filter(({ process }) => process !== null)
     const refusal = chosen.length > 0 ? null : nobody(topology, mode, wanted)

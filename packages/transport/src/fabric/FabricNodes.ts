@@ -23,7 +23,7 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
     Type: facts?.type ?? nodeType,
     CodeVersion: World.runtimeVersion,
     ConfigVersion: "1.0",
-    NodeStatus: up ? "Up" : "Down",
+    NodeStatus: nodeStatus(world, node),
     NodeUpTimeInSeconds: up ? seconds : "0",
     HealthState: Health.ofNode(world, node).state,
     IsSeedNode: World.isSeed(node),
@@ -31,12 +31,7 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
     FaultDomain: World.faultDomain(node),
     Id: { Id: node.id },
     InstanceId: nodeInstanceId(node.name, facts ?? undefined),
-    NodeDeactivationInfo: {
-      NodeDeactivationIntent: "Invalid",
-      NodeDeactivationStatus: "None",
-      NodeDeactivationTask: [],
-      PendingSafetyChecks: []
-    },
+    NodeDeactivationInfo: deactivationInfo(world, node),
     IsStopped: World.isStopped(world, node),
     NodeDownTimeInSeconds: up ? "0" : seconds,
     NodeUpAt: formatTime(up ? since : (facts?.upAt ?? null)),
@@ -47,9 +42,16 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
   }
 }
 
-/** True where the filter takes the node. None of ours is ever enabling, disabling, disabled, unknown or removed. */
-export const takesNode = (filter: NodeStatusFilter, node: World.Node): boolean =>
-  filter === "default" || filter === "all" || filter === (World.isUp(node) ? "up" : "down")
+/** The status of a node: deactivated, or about to be, before up or down. */
+export const nodeStatus = (world: World.World, node: World.Node): Model.NodeInfo["NodeStatus"] => {
+  const deactivation = world.deactivated.get(node.name)
+  if (deactivation !== undefined) return deactivation.until === null ? "Disabling" : "Disabled"
+  return World.isUp(node) ? "Up" : "Down"
+}
+
+/** True where the filter takes the node. None of ours is ever enabling, unknown or removed. */
+export const takesNode = (filter: NodeStatusFilter, world: World.World, node: World.Node): boolean =>
+  filter === "default" || filter === "all" || filter === nodeStatus(world, node).toLowerCase()
 
 /** The manifest: the XML that a Service Fabric tool expects, with our nodes in it. */
 export const clusterManifest = (world: World.World): string => {
@@ -76,6 +78,37 @@ export const xml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
 // --- internal ---
+
+const deactivationInfo = (
+  world: World.World,
+  node: World.Node
+): NonNullable<Model.NodeInfo["NodeDeactivationInfo"]> => {
+  const deactivation = world.deactivated.get(node.name)
+  if (deactivation === undefined) {
+    return {
+      NodeDeactivationIntent: "Invalid",
+      NodeDeactivationStatus: "None",
+      NodeDeactivationTask: [],
+      PendingSafetyChecks: []
+    }
+  }
+  const { intent, operationId, until } = deactivation
+  return {
+    NodeDeactivationIntent: intent,
+    NodeDeactivationStatus: until === null ? "SafetyCheckInProgress" : "Completed",
+    NodeDeactivationTask: [
+      {
+        NodeDeactivationTaskId: { Id: operationId, NodeDeactivationTaskType: "Client" },
+        NodeDeactivationIntent: intent,
+        NodeDeactivationDescription:
+          until === null
+            ? "The members on the node are being stopped."
+            : `The members on the node start by themselves at ${formatTime(until)} at the latest; Activate starts them at once.`
+      }
+    ],
+    PendingSafetyChecks: []
+  }
+}
 
 const nodeType = "InquorateNode"
 

@@ -165,6 +165,7 @@ export type FabricCall =
     }
   | { readonly _tag: "GetReplica"; readonly partitionId: Guid.Guid; readonly replicaId: string }
   | ExplorerCall
+  | OneCallFault
 
 /** What Service Fabric Explorer and others ask besides: upgrades, loads, types, what stands on a node, events, backups. */
 export type ExplorerCall =
@@ -240,6 +241,14 @@ export type ExplorerCall =
     }
   | (EventWindow & { readonly _tag: "GetEvents"; readonly of: EventSubject })
   | { readonly _tag: "GetCorrelatedEvents"; readonly eventId: Guid.Guid }
+
+/** A fault that is begun by one call without an operation id, as the buttons of Service Fabric Explorer do. */
+export type OneCallFault =
+  | { readonly _tag: "RestartNode"; readonly nodeName: string }
+  | { readonly _tag: "DeactivateNode"; readonly nodeName: string }
+  | { readonly _tag: "ActivateNode"; readonly nodeName: string }
+  | (ReplicaOnNode & { readonly _tag: "RestartReplica" })
+  | (ReplicaOnNode & { readonly _tag: "RemoveReplica" })
 
 /** An application on a node. */
 export interface OnNode {

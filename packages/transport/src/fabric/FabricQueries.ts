@@ -105,7 +105,7 @@ const answerSeen = (world: World.World, call: QueryCall): QueryAnswer => {
     case "GetClusterManifest":
       return found({ Manifest: Nodes.clusterManifest(world) } satisfies typeof Model.ClusterManifest.Type)
     case "GetNodeList": {
-      const nodes = world.nodes.filter((node) => Nodes.takesNode(call.filter, node))
+      const nodes = world.nodes.filter((node) => Nodes.takesNode(call.filter, world, node))
       return page(
         nodes,
         call.paging,

@@ -491,5 +491,15 @@ export const rows: ReadonlyArray<Row> = [
   row("GET", "/EventsStore/CorrelatedEvents/{EventInstanceId}/$/Events", (read) => ({
     _tag: "GetCorrelatedEvents",
     eventId: read.keyGuid("EventInstanceId")
-  }))
+  })),
+  // The faults of one call: no operation id is given, and the answer tells whether it was begun.
+  row("POST", `${node}/$/Restart`, (read) => ({ _tag: "RestartNode", nodeName: read.text("NodeName") })),
+  row("POST", `${node}/$/Deactivate`, (read) => ({ _tag: "DeactivateNode", nodeName: read.text("NodeName") })),
+  row("POST", `${node}/$/Activate`, (read) => ({ _tag: "ActivateNode", nodeName: read.text("NodeName") })),
+  row("POST", `${ofReplica}/$/Restart`, (read) => ({ _tag: "RestartReplica", ...placed(read) })),
+  row("POST", `${ofReplica}/$/Delete`, (read) => {
+    const about = placed(read)
+    read.flag("ForceRemove")
+    return { _tag: "RemoveReplica", ...about }
+  })
 ]

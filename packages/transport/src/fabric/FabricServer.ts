@@ -13,8 +13,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { randomUUID } from "node:crypto"
 import * as FabricChaos from "./FabricChaos.ts"
 import * as Chunk from "./FabricChunk.ts"
+import * as Faults from "./FabricFaults.ts"
 import * as EventStore from "./FabricEventStore.ts"
 import * as History from "./FabricHistory.ts"
 import type { QueryAnswer } from "./FabricPaging.ts"
@@ -69,7 +71,14 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
   const operations = yield* Operations
   const chaos = yield* Effect.serviceOption(Chaos)
   const aad = yield* AadSettings
-  const worker: Worker = { operations, chaos, aad, history: History.make(), events: EventStore.make(operations, chaos) }
+  const worker: Worker = {
+    operations,
+    chaos,
+    aad,
+    history: History.make(),
+    events: EventStore.make(operations, chaos),
+    newId: randomGuid
+  }
   return {
     // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
     handle: (request, body = "") =>
@@ -87,7 +96,7 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
 
 /** True for a call whose body is read; every other call's body is dropped. */
 export const readsBody = (call: FabricCall): boolean =>
-  FabricChaos.readsBody(call) || call._tag === "GetClusterHealthChunk"
+  FabricChaos.readsBody(call) || Faults.readsBody(call) || call._tag === "GetClusterHealthChunk"
 
 /** The reply that says an error, with its default text where it has none of its own. */
 export const errorReply = (error: WireError): FabricReply => {
@@ -104,6 +113,8 @@ export const errorReply = (error: WireError): FabricReply => {
 
 type Port = Operations["Service"]
 
+const randomGuid: Effect.Effect<Guid> = Effect.sync(() => randomUUID())
+
 /** What the calls of one server are answered from. */
 interface Worker {
   readonly operations: Port
@@ -111,6 +122,8 @@ interface Worker {
   readonly aad: AadMetadata | null
   readonly history: History.History
   readonly events: EventStore.EventStore
+  /** The id of an operation that its caller gives none. */
+  readonly newId: Effect.Effect<Guid>
 }
 type Answer = Effect.Effect<FabricReply, RequestRefused>
 
@@ -209,6 +222,16 @@ const answer = (
       }
       return Effect.map(worldOf(worker, version), (world) => queryReply(Queries.chunk(world, read.success)))
     }
+    case "RestartNode":
+    case "DeactivateNode":
+    case "ActivateNode":
+    case "RestartReplica":
+    case "RemoveReplica":
+      return Effect.gen(function* () {
+        const world = yield* worldOf(worker, version)
+        yield* Faults.begin(operations, world, call, { body, newId: yield* worker.newId })
+        return done
+      })
     case "GetEvents":
     case "GetCorrelatedEvents":
       return Effect.flatMap(worldOf(worker, version), (world) => Effect.map(worker.events.answer(world, call), json))

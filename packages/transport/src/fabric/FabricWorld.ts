@@ -20,6 +20,9 @@ export interface Loss {
   readonly until: Instant | null
 }
 
+/** Why a node is out of service; `until` is null while it is being taken out. */
+export type Deactivation = NonNullable<Aftermath["deactivated"]>[number]
+
 /** A node with what stands on it, and what its cluster knows of it where that is more. */
 export interface Node {
   readonly name: string
@@ -54,6 +57,8 @@ export interface World {
   readonly nodes: ReadonlyArray<Node>
   /** The names of the nodes that a stop of ours holds, unless they are up again. */
   readonly stopped: ReadonlySet<string>
+  /** The nodes that are deactivated, or about to be: by which operation, why, and until when they are at the latest. */
+  readonly deactivated: ReadonlyMap<string, Deactivation>
   readonly losses: ReadonlyMap<Guid.Guid, Loss>
   /** How long the last loss that has ended was. */
   readonly lastLosses: ReadonlyMap<Guid.Guid, Millis>
@@ -70,7 +75,7 @@ export const runtimeVersion = "8.2.0.0"
 export const make = (
   clusters: ReadonlyArray<ClusterView>,
   holders: ReadonlyArray<Operation>,
-  { lastLosses, stoppedNodes }: Aftermath,
+  { deactivated = [], lastLosses, stoppedNodes }: Aftermath,
   moment: { readonly now: Instant; readonly version: number; readonly history?: History.History }
 ): World => {
   const nodes = nodesOf(clusters)
@@ -82,6 +87,7 @@ export const make = (
     system: systemOf(nodes, moment.now),
     nodes,
     stopped: new Set(stoppedNodes),
+    deactivated: deactivationsOf(nodes, deactivated),
     losses: lossesOf(holders),
     lastLosses: new Map(lastLosses.map(({ lasted, partitionId }) => [partitionId, lasted]))
   }
@@ -172,9 +178,9 @@ export const lossOf = (world: World, topology: Topology): Millis => {
 /** True for a node that is up, by its cluster's word or because a member on it is. */
 export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.some((member) => member.up)
 
-/** True for a node that was stopped by us or by its cluster's word, and is not up. */
+/** True for a node that was stopped by us or by its cluster's word, and is neither up nor deactivated. */
 export const isStopped = (world: World, node: Node): boolean =>
-  node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node))
+  !world.deactivated.has(node.name) && (node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node)))
 
 /** Since when a node is up or down. */
 export const upSince = (world: World, node: Node): Instant => {
@@ -202,6 +208,17 @@ const statuses = {
   Reconfiguring: "Reconfiguring",
   Lost: "InQuorumLoss"
 } as const satisfies Record<ReturnType<typeof health>, ServiceFacts["status"]>
+
+// A node that is up again is active, whatever the store remembers.
+const deactivationsOf = (
+  nodes: ReadonlyArray<Node>,
+  deactivated: ReadonlyArray<Deactivation>
+): ReadonlyMap<string, Deactivation> => {
+  const up = new Set(nodes.filter((node) => node.members.length > 0 && isUp(node)).map(({ name }) => name))
+  return new Map(
+    deactivated.filter(({ nodeName, until }) => until === null || !up.has(nodeName)).map((one) => [one.nodeName, one])
+  )
+}
 
 const applicationName = (cluster: string): string => `fabric:/${cluster}`
 

@@ -110,5 +110,10 @@ export const fabricAccess = {
   GetBackupList: "User",
   GetPartitionBackup: "User",
   GetEvents: "User",
-  GetCorrelatedEvents: "User"
+  GetCorrelatedEvents: "User",
+  RestartNode: "Admin",
+  DeactivateNode: "Admin",
+  ActivateNode: "Admin",
+  RestartReplica: "Admin",
+  RemoveReplica: "Admin"
 } as const satisfies Readonly<Record<FabricCall["_tag"], Access>> & Readonly<Record<string, Access>>

@@ -16,6 +16,7 @@ import {
 import { Refusal } from "@inquorate/core/Plan"
 import {
   DataLossRequest,
+  NodeRestartRequest,
   NodeStartRequest,
   NodeStopRequest,
   QuorumLossRequest,
@@ -70,6 +71,7 @@ export const FaultPayload = Schema.Union([
   RestartRequest,
   NodeStopRequest,
   NodeStartRequest,
+  NodeRestartRequest,
   QuorumLossPayload.pipe(
     Schema.decodeTo(
       Schema.toType(QuorumLossRequest),

@@ -277,7 +277,7 @@ const fieldsOf = (error: HttpApiSchemaError): string => {
 
 const kinds =
   'Expected "PartitionQuorumLoss", "PartitionDataLoss", "PartitionRestart" or "NodeTransition", ' +
-  'the last with a "transition" of "Stop" or "Start"'
+  'the last with a "transition" of "Stop", "Start" or "Restart"'
 
 // The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
 const docs = HttpRouter.use(
