@@ -334,7 +334,7 @@ export const parse = (
     ...overrideMistakes(overrides),
     ...hostMistakes(Result.isSuccess(file) ? (file.success.hosts ?? {}) : {}, locate),
     ...(Result.isSuccess(file)
-      ? placeMistakes([localHost, ...Object.keys(file.success.hosts ?? {})], named.clusters ?? {}, clusters, locate)
+      ? placeMistakes([localHost, ...Object.keys(file.success.hosts ?? {})], named.clusters ?? {}, locate)
       : [])
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
@@ -514,22 +514,20 @@ const hostMistakes = (hosts: Readonly<Record<string, unknown>>, locate: Locate):
           : "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
     }))
 
-/** The members whose host the file does not name, told with their lines. */
+/** The members whose host the file does not name, told with their lines, whatever else is wrong with their cluster. */
 const placeMistakes = (
   hosts: ReadonlyArray<string>,
-  raw: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-  clusters: ReadonlyArray<Result.Result<ClusterConfig, ReadonlyArray<Mistake>>>,
+  clusters: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
   locate: Locate
 ): ReadonlyArray<Mistake> =>
-  clusters.flatMap((cluster) =>
-    Result.isFailure(cluster)
-      ? []
-      : membersOf(raw[cluster.success.name]!).flatMap(({ host }, index) => {
-          if (host === undefined || hosts.includes(host)) return []
-          const path = ["clusters", cluster.success.name, "members", index, "host"]
-          const problem = `Expected a host of this configuration: ${hosts.join(", ")}, got ${JSON.stringify(host)}`
-          return [{ line: locate(path), key: path.join("."), problem }]
-        })
+  Object.entries(clusters).flatMap(([name, { members }]) =>
+    (Array.isArray(members) ? (members as ReadonlyArray<unknown>) : []).flatMap((member, index) => {
+      const host = typeof member === "object" && member !== null && "host" in member ? member.host : undefined
+      if (typeof host !== "string" || hosts.includes(host)) return []
+      const path = ["clusters", name, "members", index, "host"]
+      const problem = `Expected a host of this configuration: ${hosts.join(", ")}, got ${JSON.stringify(host)}`
+      return [{ line: locate(path), key: path.join("."), problem }]
+    })
   )
 
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [

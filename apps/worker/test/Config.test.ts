@@ -69,6 +69,9 @@ describe("a configuration", () => {
     assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:65536" }'), at("address"))
     assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:0" }'), at("address"))
     assert.deepStrictEqual(one('{ name: m1, address: "127.0.0.1:2380", host: far }'), at("host"))
+    // All at once, whatever else is wrong.
+    const both = one('{ name: "", address: "127.0.0.1:2380", host: far }')
+    assert.deepStrictEqual(both, [...at("name"), ...at("host")])
     assert.deepStrictEqual(
       mistakes(
         `hosts: { far: { ssh: far } }\n${members(ok, ok.replace("m0", "m1").replace("2379", "2380").replace("local", "far"))}`
