@@ -115,7 +115,7 @@ const get = Command.make(
     const client = yield* connectFabric
     const standing = yield* client.getChaos.pipe(explainFabric("chaos get"))
     yield* print(standing, () => [
-      `Chaos: ${standing.status}`,
+      standing.status === "Invalid" ? "Chaos has never run here." : `Chaos: ${standing.status}`,
       `Schedule: ${standing.scheduleStatus}`,
       ...parameterLines(standing.parameters)
     ])

@@ -108,8 +108,8 @@ const stateCells = (report: FenceReport, now: number): readonly [string, string]
       return [
         [
           isLate(report, now) ? "LATE" : "standing",
-          `${state.processes} processes`,
-          `${state.keepers} keepers`,
+          `${state.processes} ${state.processes === 1 ? "process" : "processes"}`,
+          `${state.keepers} ${state.keepers === 1 ? "keeper" : "keepers"}`,
           ...(state.grade === "Kernel" ? ["kernel grade"] : [])
         ].join(", "),
         formatInstant(state.deadline)

@@ -1,6 +1,7 @@
 /**
  * The worker a command talks to, and the two forms its answer may take.
  */
+import { nearest } from "@inquorate/core/Nearest"
 import { type ClusterView, isUnknown } from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
@@ -151,7 +152,7 @@ export const choose = Effect.fnUntraced(function* (clusters: ReadonlyArray<Clust
       ? `${name} has ${found.length} groups; name one: ${found.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
       : unseen !== undefined
         ? `The groups of ${unseen.name} are not known: ${unseen.problem}`
-        : `There is no partition ${name}. ${
+        : `There is no partition ${name}${meantOf(name, groups)} ${
             groups.length === 0
               ? "No cluster is configured, or none has a group."
               : `There are: ${groups.map(({ cluster, group }) => `${cluster}/${group}`).join(", ")}.`
@@ -172,12 +173,18 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
     Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
     Untrusted: `${endpoint} is not trusted: ${detail}.`,
     TimedOut: `what answers at ${endpoint} does not come to an end (${detail}). Ask again, or name another with --endpoint.`,
-    BadAnswer: `what answers at ${endpoint} is not a worker (${detail}). Name another with --endpoint.`
+    BadAnswer: `what answers at ${endpoint} is not a worker${detail.endsWith("bytes") ? ` (${detail})` : ""}. Name another with --endpoint.`
   }[reason]
   return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
 }
 
 // --- internal ---
+
+const meantOf = (name: string, groups: ReadonlyArray<Topology>): string => {
+  const known = groups.flatMap((topology) => [topology.cluster, `${topology.cluster}/${topology.group}`])
+  const meant = nearest(name.replace(/^fabric:\//, ""), known)
+  return meant === undefined ? "." : `; did you mean ${meant}?`
+}
 
 // The environment's token needs no flag; null for a flag that is no place.
 const tokenAt = (flag: string | undefined, inContext: string | undefined): SecretSource | undefined | null => {

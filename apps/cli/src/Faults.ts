@@ -7,7 +7,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { connectFabric, explainFabric, print } from "./Endpoint.ts"
-import { front, instanceOf } from "./Front.ts"
+import { clustersOf, front, instanceOf } from "./Front.ts"
 import { confirm, launch, launchFlags, readDuration } from "./Launch.ts"
 import { table } from "./Table.ts"
 
@@ -147,6 +147,14 @@ const recoverPartition = Command.make(
     const { partitionId, serviceName } = yield* found.partition(input.partition)
     yield* confirm(`Give up what ${serviceName} waits for? Data may be lost.`, input.yes)
     yield* found.fabric.recover({ partitionId }).pipe(explainFabric("recover"))
+    const own = found.surface === "inquorate" ? yield* clustersOf(found.client, "recover") : []
+    const cluster = own.find(({ groups }) => groups.some((topology) => topology.partitionId === partitionId))
+    // Only a simulated cluster has an application type, and can be told to give data up.
+    if (cluster !== undefined && cluster.application === undefined) {
+      return yield* print({ recover: `partition ${partitionId}` }, () => [
+        `${cluster.system} recovers by itself: nothing had to be done. "inq partitions" shows how it stands, and "inq cancel" lifts a fault of ours.`
+      ])
+    }
     yield* told(`partition ${partitionId}`)
   })
 ).pipe(Command.withDescription("Recover one partition"))

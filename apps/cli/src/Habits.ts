@@ -3,7 +3,8 @@
  */
 
 /** The arguments that these mean. */
-export const inOurWords = (typed: ReadonlyArray<string>): ReadonlyArray<string> => {
+export const inOurWords = (all: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const typed = withNegatives(all)
   const [first, ...rest] = typed
   if (first === "help") return [...rest, "--help"]
   // A note of chaos had the name that contexts have now.
@@ -12,12 +13,25 @@ export const inOurWords = (typed: ReadonlyArray<string>): ReadonlyArray<string> 
   return typed
 }
 
-const noteOf = (word: string, next: string | undefined): string =>
-  word === "--context" && next?.includes("=") === true ? "--note" : word.replace(/^--context=(?=[^=]*=)/, "--note=")
-
 /** True where these arguments ask for JSON, however wrong the rest of them is. */
 export const asksForJson = (typed: ReadonlyArray<string>): boolean =>
   typed.some(
     (word, index) =>
       /^(--output|-o)=json$/.test(word) || ((word === "--output" || word === "-o") && typed[index + 1] === "json")
   )
+
+// --- internal ---
+
+// A number below zero is a flag's value, however wrong, and no flags of its digits.
+const withNegatives = (typed: ReadonlyArray<string>): ReadonlyArray<string> =>
+  typed.flatMap((word, index) => {
+    const next = typed[index + 1]
+    if (isFlag(word) && next !== undefined && /^-\d/.test(next)) return [`${word}=${next}`]
+    const before = typed[index - 1]
+    return before !== undefined && isFlag(before) && /^-\d/.test(word) ? [] : [word]
+  })
+
+const isFlag = (word: string): boolean => /^--?[a-z][a-z-]*$/.test(word)
+
+const noteOf = (word: string, next: string | undefined): string =>
+  word === "--context" && next?.includes("=") === true ? "--note" : word.replace(/^--context=(?=[^=]*=)/, "--note=")

@@ -37,6 +37,8 @@ describe("habits", () => {
       "--context",
       "lab"
     ])
+    assert.deepStrictEqual(inOurWords(["start", "x", "-d", "-5s", "-w"]), ["start", "x", "-d=-5s", "-w"])
+    assert.deepStrictEqual(inOurWords(["list", "--limit", "-1"]), ["list", "--limit=-1"])
     assert.isTrue(asksForJson(["list", "-o", "json"]) && asksForJson(["--output=json"]))
     assert.isFalse(asksForJson(["list", "json"]) || asksForJson(["-o", "table"]))
   })

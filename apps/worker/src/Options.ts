@@ -2,6 +2,7 @@
  * What the command line and the environment say: flags win over the environment, and the environment over the file.
  */
 import { portUsual } from "@inquorate/transport/NodeServer"
+import { nearest } from "@inquorate/core/Nearest"
 import * as Result from "effect/Result"
 import { parseArgs } from "node:util"
 import type { Overrides } from "./Config.ts"
@@ -33,9 +34,9 @@ export interface Emulated {
 /** The text of `--help`. */
 export const help = `The Inquorate worker: carries out operations and answers over HTTP.
 
-Usage: worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
+Usage: inquorate-worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
               [--explorer FOLDER]
-       worker --emulator [--seed N] [--speed X] [--layout FILE] [--any-host] [any of the above]
+       inquorate-worker --emulator [--seed N] [--speed X] [--layout FILE] [--any-host] [any of the above]
 
   --config FILE         the configuration, YAML (INQUORATE_CONFIG)
   --listen HOST:PORT    where to answer; port 0 takes a free one (INQUORATE_LISTEN; 127.0.0.1:19080)
@@ -69,23 +70,9 @@ export const read = (
         parseArgs({
           args: [...arguments_],
           strict: true,
-          options: {
-            config: { type: "string" },
-            listen: { type: "string" },
-            store: { type: "string" },
-            "worker-id": { type: "string" },
-            "log-format": { type: "string" },
-            explorer: { type: "string" },
-            emulator: { type: "boolean" },
-            "any-host": { type: "boolean" },
-            layout: { type: "string" },
-            seed: { type: "string" },
-            speed: { type: "string" },
-            help: { type: "boolean", short: "h" },
-            version: { type: "boolean" }
-          }
+          options
         }).values,
-      catch: (error) => `${error instanceof Error ? error.message : String(error)} See worker --help.`
+      catch: (error) => `${problemOf(error)} See inquorate-worker --help.`
     }),
     (values): Result.Result<Asked, string> =>
       values.help === true
@@ -108,6 +95,34 @@ export const read = (
 
 // --- internal ---
 
+const options = {
+  config: { type: "string" },
+  listen: { type: "string" },
+  store: { type: "string" },
+  "worker-id": { type: "string" },
+  "log-format": { type: "string" },
+  explorer: { type: "string" },
+  emulator: { type: "boolean" },
+  "any-host": { type: "boolean" },
+  layout: { type: "string" },
+  seed: { type: "string" },
+  speed: { type: "string" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" }
+} as const
+
+// Node's own words of a flag that is not known name it, and nothing that it might have been.
+const problemOf = (error: unknown): string => {
+  const { message } = error as Error
+  const flag = /^Unknown option '(--[^']*)'/.exec(message)?.[1]
+  if (flag === undefined) return message.split("\n")[0] ?? message
+  const meant = nearest(
+    flag,
+    Object.keys(options).map((name) => `--${name}`)
+  )
+  return meant === undefined ? `There is no flag ${flag}.` : `There is no flag ${flag}; did you mean ${meant}?`
+}
+
 // An emulator is started by hand and in containers, where nobody thinks of the port.
 const listenOf = (listen: string | undefined, emulator: Emulated | undefined): string | undefined =>
   emulator !== undefined && listen !== undefined && /^(?:\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)$/.test(listen)
@@ -125,7 +140,7 @@ const readEmulator = (values: {
   if (!emulator) {
     return seed === undefined && speed === undefined && anyHost === undefined && layout === undefined
       ? Result.succeed(undefined)
-      : Result.fail("--seed, --speed, --layout and --any-host are for --emulator alone. See worker --help.")
+      : Result.fail("--seed, --speed, --layout and --any-host are for --emulator alone. See inquorate-worker --help.")
   }
   if (seed !== undefined && !/^\d{1,9}$/.test(seed)) {
     return Result.fail(`--seed: expected a whole number of at most nine digits, got ${JSON.stringify(seed)}.`)

@@ -34,6 +34,7 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as OS from "node:os"
 import * as Path from "node:path"
+import { advise } from "./Advice.ts"
 import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import * as Emulation from "./Emulation.ts"
 import * as Log from "./Log.ts"
@@ -287,7 +288,7 @@ function readConfig({
           new CannotRun({
             exit: exitCodes.usage,
             detail: "the configuration is wrong",
-            more: error.message.split("\n")
+            more: advise(error).message.split("\n")
           })
       )
     )

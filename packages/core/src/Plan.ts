@@ -168,7 +168,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   UnknownPartition: ({ partitionId }) =>
     `The service has no partition ${partitionId}. "inq partitions" lists the ones there are.`,
   Degraded: ({ down, why }) =>
-    `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first, or start with the override "degraded".`,
+    `The group is degraded already: ${down.join(", ")} down${reasons(why)}. Bring every member back first, or start with --override degraded.`,
   AlreadyLost: ({ needed, up, why }) =>
     `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
   NoPrimary: ({ needed, up, why }) =>
@@ -184,7 +184,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   Protected: ({ cluster }) =>
     `The cluster ${cluster} is marked protected. Remove "protected: true" from its configuration to allow faults.`,
   TooLong: ({ asked, limit }) =>
-    `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less or raise limits.maxHold in the configuration.`,
+    `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less, raise limits.maxHold (or the cluster's own maxHold) in the configuration, or start with --override tooLong.`,
   Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${problem}.`,
   StoreInside: ({ member }) =>
     `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
@@ -192,9 +192,9 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `The clock of host ${host} differs from the worker's by ${skew} ms; more than 1000 ms is not allowed. Set the clocks first.`,
   TooMany: ({ limit, running, scope }) =>
     `${running} ${running === 1 ? "operation runs" : "operations run"} ${scope === "cluster" ? "on this cluster" : "in all"} already, and ${limit} may. ` +
-    `Wait for an end, raise limits.${scope === "cluster" ? "perCluster" : "overall"} in the configuration, or start with the override "tooMany".`,
+    `Wait for an end, raise limits.${scope === "cluster" ? "perCluster" : "overall"} in the configuration, or start with --override tooMany.`,
   HostBusy: ({ host, operationId }) =>
-    `Operation ${operationId} has fences on the host ${host} already. Wait for its end, raise limits.perHost in the configuration, or start with the override "hostBusy".`,
+    `Operation ${operationId} has fences on the host ${host} already. Wait for its end, raise limits.perHost in the configuration, or start with --override hostBusy.`,
   Stateless: ({ serviceName }) =>
     `The service ${serviceName} is stateless: it has no quorum and no data to lose. Choose a stateful service.`,
   Volatile: ({ serviceName }) =>

@@ -37,7 +37,7 @@ describe("a group with a member down", () => {
       const asked = request(world.sim)
       const refused = yield* Effect.flip(meanwhile(engine.operations.start(operationId(1), asked, guarded)))
       assert.deepStrictEqual(refused.refusal, { _tag: "Degraded", down: ["m4"] })
-      assert.match(refused.detail, /override "degraded"/)
+      assert.match(refused.detail, /--override degraded/)
       const insisted = { ...asked, ...overriding("degraded") }
       const preview = yield* meanwhile(engine.operations.plan(insisted))
       assert.strictEqual(preview.plan?.fences.length, 2)

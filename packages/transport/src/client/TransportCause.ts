@@ -61,7 +61,7 @@ const sentenceOf = (code: string): string | undefined => {
     case "EPROTO":
     case "ERR_SSL_WRONG_VERSION_NUMBER":
     case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
-      return "it does not speak TLS as we do; a plain one is http://"
+      return "it speaks plain HTTP, or no TLS as we do: say http:// if it has none"
     default:
       return code.startsWith("ERR_SSL_") && code.includes("ALERT")
         ? "it broke off the TLS handshake, most likely for our certificate"

@@ -14,9 +14,9 @@ import {
   RequestRefused
 } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
-import { FaultRequest } from "@inquorate/core/Request"
+import { durationOf, FaultRequest, kindOf, placeOf } from "@inquorate/core/Request"
 import { standingFaults } from "@inquorate/core/Standing"
-import { formatInstant, type Instant } from "@inquorate/core/Time"
+import { formatInstant, formatMillis, type Instant } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -203,10 +203,16 @@ const replay = (existing: Operation, request: FaultRequest) =>
     : Effect.fail(
         new RequestRefused({
           code: duplicate,
-          detail: `OperationId '${existing.id}' already exists with another request`,
+          detail: `OperationId '${existing.id}' already exists with another request (${wordsOf(existing.request)}). Give another id, or none`,
           refusal: null
         })
       )
+
+const wordsOf = (request: FaultRequest): string => {
+  const lasting = durationOf(request)
+  const mode = "mode" in request ? `, ${request.mode}` : ""
+  return `${kindOf(request)} on ${placeOf(request)}${mode}${lasting > 0 ? `, for ${formatMillis(lasting)}` : ""}`
+}
 
 const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
 

@@ -1,0 +1,55 @@
+/** The mistakes of a configuration in words that a person can act on, and of those that follow from one another the first. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import { advise } from "../src/Advice.ts"
+import { parse } from "../src/Config.ts"
+import { read } from "../src/Options.ts"
+
+const none = { listen: undefined, store: undefined, workerId: undefined }
+
+const told = (text: string): string => {
+  const parsed = parse(text, "w.yaml", none, { store: "sqlite:/x", workerId: "w" })
+  return Result.isFailure(parsed) ? advise(parsed.failure).message : assert.fail("it is right")
+}
+
+describe("a mistake of a configuration", () => {
+  it("in a key says which was meant, and not that this one is missing", () => {
+    const message = told(`clusters:
+  locks:
+    system: etcd
+    member:
+      - name: m0
+`)
+    assert.strictEqual(message, "w.yaml:4: clusters.locks.member: there is no such key; did you mean members?")
+    assert.strictEqual(told("frobnicate: 1\n"), "w.yaml:1: frobnicate: there is no such key")
+  })
+
+  it("in clusters shows what a map by name is", () => {
+    assert.match(
+      told("clusters:\n  - name: locks\n"),
+      /clusters: expected a map of clusters by name, such as\n {4}clusters:\n {6}orders: /
+    )
+  })
+
+  it("by a tab is told once, whatever follows from it", () => {
+    assert.strictEqual(
+      told("clusters:\n\tlocks:\n\t\tsystem: etcd\n"),
+      "w.yaml:2: YAML is indented by blanks, and this line begins with a tab"
+    )
+  })
+})
+
+describe("a mistyped flag", () => {
+  it("says which was meant", () => {
+    const said = (...words: ReadonlyArray<string>): string => {
+      const asked = read(words, {})
+      return Result.isFailure(asked) ? asked.failure : assert.fail("it is right")
+    }
+    assert.strictEqual(
+      said("--confg", "x"),
+      "There is no flag --confg; did you mean --config? See inquorate-worker --help."
+    )
+    assert.strictEqual(said("--frobnicate"), "There is no flag --frobnicate. See inquorate-worker --help.")
+    assert.include(said("--config"), "See inquorate-worker --help.")
+  })
+})
