@@ -54,8 +54,11 @@ export const PostgresMember = Schema.Struct({
   .check(
     Schema.makeFilter(
       ({ address, service }: { readonly address?: unknown; readonly service?: unknown }) =>
-        address !== undefined || service !== undefined,
-      { expected: "an address such as 127.0.0.1:5432, or a service" }
+        address !== undefined ||
+        service !== undefined || {
+          path: ["address"],
+          issue: "Expected an address such as 127.0.0.1:5432, or a service"
+        }
     )
   )
   .annotate({ identifier: "PostgresMember" })
