@@ -209,16 +209,18 @@ const told = (mode: PostgresTls.TlsMode, isSocket: boolean, failures: ReadonlyAr
     if (failures.length < 2 || first!.lacksTls || first!.error.detail === last.error.detail) return last.error
     return new ConnectionError({
       ...last.error,
-      detail: `${first!.error.detail}; and without TLS: ${last.error.detail}`
+      detail: `${first!.error.detail}; and ${mode === "allow" ? "over" : "without"} TLS: ${last.error.detail}`
     })
   }
   const why =
     mode === "disable"
       ? 'tls.mode is "disable", and pg_hba.conf may let this user in over TLS only (hostssl): set tls: { mode: require }'
-      : failures[0]!.lacksTls
-        ? "the server has TLS off (ssl = off), so a hostssl line of pg_hba.conf lets nobody in"
-        : "neither over TLS nor without"
-  return new ConnectionError({ ...last.error, detail: `${last.error.detail} (${why})` })
+      : failures.length < 2
+        ? ""
+        : failures[0]!.lacksTls
+          ? "the server has TLS off (ssl = off), so a hostssl line of pg_hba.conf lets nobody in"
+          : "neither over TLS nor without"
+  return why === "" ? last.error : new ConnectionError({ ...last.error, detail: `${last.error.detail} (${why})` })
 }
 
 const connect = (
