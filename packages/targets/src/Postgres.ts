@@ -209,14 +209,15 @@ const memberOf = Effect.fnUntraced(function* (
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name, otherAddresses } = open.member
   const began = yield* Clock.currentTimeMillis
-  const looking = yield* Effect.forkChild(Effect.delay(isStopped(open), lookAfter))
+  const looking = yield* Effect.forkChild(Effect.delay(standing(open), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
   const answer = Result.flatMap(reply, ({ rows }) => decode(address, rows))
   const left = Effect.map(Clock.currentTimeMillis, (now) => discoveryTimeout - (now - began))
   const isSilent = Result.isFailure(answer) && answer.failure.reason === "TimedOut"
-  const stopped = isSilent
-    ? yield* Effect.timeoutOption(Fiber.join(looking), yield* left)
-    : yield* Effect.as(Fiber.interrupt(looking), Option.none())
+  if (!isSilent) yield* Fiber.interrupt(looking)
+  const look = isSilent ? Fiber.join(looking) : Result.isSuccess(answer) ? Effect.succeed("Runs") : standing(open)
+  const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), () => "Unknown")
+  if (state === "Gone") open.located = null
   const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, yield* left)
   return {
     name,
@@ -226,24 +227,25 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     answer,
     process: located.process,
     processProblem: located.problem,
-    isStopped: Option.getOrElse(stopped, () => false)
+    isStopped: state === "Stopped"
   }
 })
 
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-// Whether the process that a member had when it last answered stands still; a look at one number of the host's own table.
-const isStopped = ({ host, located }: OpenMember): Effect.Effect<boolean> => {
-  if (host === null || located === null) return Effect.succeed(false)
+// How the process stands that a member had when it last answered: a look at one line of the host's own table.
+const standing = ({ host, located }: OpenMember): Effect.Effect<"Runs" | "Stopped" | "Gone" | "Unknown"> => {
+  if (host === null || located === null) return Effect.succeed("Unknown")
   const { pid, startTime } = located.process
   return host.run('cat "/proc/$1/stat"', [String(pid)], { timeout: discoveryTimeout }).pipe(
     Effect.map(({ stdout }) => {
       // The name in parentheses may hold anything; after it the state is the first field, the start time the twentieth.
       const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ")
-      return /^[Tt]$/.test(fields[0] ?? "") && fields[19] === startTime
+      if (fields[19] !== startTime) return "Gone"
+      return /^[Tt]$/.test(fields[0] ?? "") ? "Stopped" : "Runs"
     }),
-    Effect.orElseSucceed(() => false)
+    Effect.orElseSucceed(() => "Unknown" as const)
   )
 }
 

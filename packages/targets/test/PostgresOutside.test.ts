@@ -376,6 +376,55 @@ describe.skipIf(skip)("a cluster whose standbys are not what they seem", () => {
     })
   )
 
+  it.live("names no process of a standby that was started anew and takes no queries since", () =>
+    Effect.gen(function* () {
+      const { dataDirectory } = lab.members[2]!
+      const target = yield* open(labSettings())
+      const before = yield* healthy(target)
+      const { executable, pid } = before!.members[2]!.process!
+      const { gid, uid } = fs.statSync(dataDirectory)
+      const environment = Object.fromEntries(
+        fs
+          .readFileSync(`/proc/${pid}/environ`, "utf8")
+          .split("\0")
+          .filter((each) => each !== "")
+          .map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)])
+      )
+      const log = fs.openSync(lab.members[2]!.log, "a")
+      const restart = (hotStandby: boolean) =>
+        Effect.gen(function* () {
+          const running = Number(fs.readFileSync(path.join(dataDirectory, "postmaster.pid"), "utf8").split("\n")[0])
+          process.kill(running, "SIGINT")
+          yield* eventually(
+            Effect.sync(() => fs.existsSync(path.join(dataDirectory, "postmaster.pid"))),
+            (there) => !there
+          )
+          childProcess
+            .spawn(executable, ["-D", dataDirectory, "-c", `hot_standby=${hotStandby ? "on" : "off"}`], {
+              uid,
+              gid,
+              env: environment,
+              detached: true,
+              stdio: ["ignore", log, log]
+            })
+            .unref()
+        })
+      yield* restart(false)
+      const found = yield* eventually(
+        seen(target),
+        (now) => now?.members[2]?.up === true && now.members[2]?.process === null
+      )
+      assert.include(found!.members[2]!.processProblem, "it cannot be asked which process it is")
+      yield* eventually(
+        Effect.sync(() => fs.existsSync(path.join(dataDirectory, "postmaster.pid"))),
+        (there) => there
+      )
+      yield* restart(true)
+      const after = yield* healthy(target)
+      assert.notStrictEqual(after!.members[2]!.process?.pid, pid)
+    })
+  )
+
   it.live("warns of sessions that commit without waiting, whoever has it so", () =>
     Effect.gen(function* () {
       const target = yield* open(labSettings())
