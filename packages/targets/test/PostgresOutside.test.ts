@@ -1,144 +1,37 @@
 /**
  * PostgreSQL as people have it: roles with settings of their own, servers without a free connection, standbys under one
- * name, TLS in every mode, sockets, service files and secrets that change. Against the servers of a lab.
+ * name, sockets, service files and secrets that change. Against the servers of a lab.
  */
-import * as LocalHost from "@inquorate/injectors/LocalHost"
-import * as Lab from "@inquorate/lab/Lab"
-import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
-import * as PostgresBinaries from "@inquorate/lab/PostgresBinaries"
-import * as ProcessTree from "@inquorate/lab/ProcessTree"
-import type { Target, TargetError } from "@inquorate/core/Target"
-import { health, type Topology } from "@inquorate/core/Topology"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { health } from "@inquorate/core/Topology"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
-import { Client } from "pg"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
-
-const noBinaries = PostgresBinaries.find(PostgresBinaries.usualSearch(null)) === undefined
-const noOpenssl = childProcess.spawnSync("openssl", ["version"]).status !== 0
-
-const state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-outside-"))
-process.env["INQUORATE_LAB_STATE"] = state
-let lab: LabRecord
-
-type Settings = typeof PostgresSettings.Encoded
-
-const hosts = new Map([["local", LocalHost.make("local")]])
-
-const labSettings = (): Settings => {
-  const {
-    kill: _,
-    system: __,
-    ...settings
-  } = lab.configuration as Settings & { readonly system: string; readonly kill: unknown }
-  return settings
-}
-
-const as = (user: string, change: Partial<Settings> = {}): Settings => ({
-  ...labSettings(),
-  user,
-  password: user,
-  ...change
-})
-
-const open = (settings: Settings): Effect.Effect<Target, TargetError, Scope.Scope> =>
-  Effect.flatMap(Effect.orDie(Schema.decodeUnknownEffect(PostgresSettings)(settings)), (decoded) =>
-    postgres.make("orders", decoded, hosts)
-  )
-
-const connected = async (member: number): Promise<Client> => {
-  const [host, port] = lab.members[member]!.address.split(":")
-  const password = fs.readFileSync(path.join(state, "outside", "password"), "utf8").trim()
-  const client = new Client({ host, port: Number(port), user: "postgres", database: "postgres", password })
-  client.on("error", () => {})
-  await client.connect()
-  await client.query("set synchronous_commit = local")
-  return client
-}
-
-const sql = (statements: ReadonlyArray<string>, member = 0) =>
-  Effect.promise(async () => {
-    const client = await connected(member)
-    try {
-      let rows: ReadonlyArray<Record<string, unknown>> = []
-      for (const statement of statements) rows = (await client.query<Record<string, unknown>>(statement)).rows
-      return rows
-    } finally {
-      await client.end()
-    }
-  })
-
-/** Repeats a look at the world, not a sleep, until it shows what is expected. */
-const eventually = <A>(look: Effect.Effect<A>, until: (value: A) => boolean): Effect.Effect<A> =>
-  Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(50) }), {
-    duration: 20_000,
-    orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
-  })
-
-const seen = (target: Target): Effect.Effect<Topology | null> =>
-  Effect.map(Effect.result(target.discover), (found) => (Result.isSuccess(found) ? found.success[0]! : null))
-
-const healthy = (target: Target) => eventually(seen(target), (found) => found !== null && health(found) === "Healthy")
-
-const errorOf = (settings: Settings): Effect.Effect<TargetError> =>
-  Effect.scoped(Effect.flatMap(open(settings), (target) => target.discover)).pipe(
-    Effect.flip,
-    Effect.mapError((topologies) => new Error(`discovered ${JSON.stringify(topologies)}`)),
-    Effect.orDie
-  )
-
-/** Stops members until the scope ends or `resume` is run. */
-const pausing = Effect.gen(function* () {
-  const paused: Array<ProcessTree.ProcessEntry> = []
-  const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
-  yield* Effect.addFinalizer(() => resume)
-  const pause = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
-    const roots = lab.members.filter(({ name }) => names.includes(name))
-    const stopAll = Effect.gen(function* () {
-      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, roots)
-      paused.push(...tree)
-      const running = tree.filter(({ state }) => state !== "T")
-      yield* ProcessTree.signal(running, "SIGSTOP")
-      return running.length
-    })
-    yield* Effect.repeat(stopAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
-  })
-  return { pause, resume }
-})
-
-/** A role with pg_monitor, told to all standbys before it is used; its password is its name. */
-const role = Effect.fnUntraced(function* (name: string, ...settings: ReadonlyArray<string>) {
-  yield* sql([
-    `create role ${name} login password '${name}' in role pg_monitor`,
-    ...settings.map((each) => `alter role ${name} ${each}`)
-  ])
-  const target = yield* open(as(name))
-  yield* healthy(target)
-  return target
-})
-
-const isRoot = process.getuid?.() === 0
-const skip = noBinaries || !isRoot
-
-beforeAll(async () => {
-  if (!skip) lab = await Effect.runPromise(Lab.up({ system: "postgres", name: "outside" }))
-}, 60_000)
-
-afterAll(async () => {
-  await Effect.runPromise(Lab.down("outside"))
-  fs.rmSync(state, { recursive: true, force: true })
-}, 60_000)
+import { PostgresSettings } from "../src/Postgres.ts"
+import {
+  as,
+  connected,
+  errorOf,
+  eventually,
+  healthy,
+  lab,
+  labSettings,
+  open,
+  pausing,
+  role,
+  seen,
+  type Settings,
+  skip,
+  sql,
+  state
+} from "./PostgresLab.ts"
 
 describe.skipIf(skip)("a role with settings of its own", () => {
   const settings = [
@@ -607,195 +500,6 @@ describe.skipIf(skip)("a server", () => {
       yield* healthy(target)
       const probe = yield* target.probe("quorum")
       assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
-    })
-  )
-})
-
-describe.skipIf(skip || noOpenssl)("TLS", () => {
-  const folder = path.join(state, "tls")
-  const openssl = (...words: ReadonlyArray<string>) => childProcess.execFileSync("openssl", words, { stdio: "pipe" })
-  const at = (file: string) => path.join(folder, file)
-  const authority = (name: string) =>
-    openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      `/CN=${name}`,
-      "-keyout",
-      at(`${name}.key`),
-      "-out",
-      at(`${name}.crt`)
-    )
-  const certificate = (file: string, subject: string, names: string) => {
-    fs.writeFileSync(at("extensions"), `subjectAltName=${names}\n`)
-    openssl(
-      "req",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-subj",
-      `/CN=${subject}`,
-      "-keyout",
-      at(`${file}.key`),
-      "-out",
-      at(`${file}.csr`)
-    )
-    openssl(
-      "x509",
-      "-req",
-      "-in",
-      at(`${file}.csr`),
-      "-CA",
-      at("ours.crt"),
-      "-CAkey",
-      at("ours.key"),
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-extfile",
-      at("extensions"),
-      "-out",
-      at(`${file}.crt`)
-    )
-  }
-  const serve = (file: string) =>
-    Effect.gen(function* () {
-      for (const [index, { dataDirectory }] of lab.members.entries()) {
-        const { gid, uid } = fs.statSync(dataDirectory)
-        for (const [from, to] of [
-          [`${file}.crt`, "tls.crt"],
-          [`${file}.key`, "tls.key"],
-          ["ours.crt", "tls.ca"]
-        ] as const) {
-          fs.copyFileSync(at(from), path.join(dataDirectory, to))
-          fs.chmodSync(path.join(dataDirectory, to), 0o600)
-          fs.chownSync(path.join(dataDirectory, to), uid, gid)
-        }
-        const set = ["ssl = on", "ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl_ca_file = 'tls.ca'"]
-        yield* sql([...set.map((each) => `alter system set ${each}`), "select pg_reload_conf()"], index)
-      }
-    })
-  const encrypted = (settings: Settings) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        // What an earlier one left behind is gone first.
-        const left = sql(["select pid from pg_stat_activity where application_name = 'inquorate-discovery'"])
-        yield* eventually(left, (rows) => rows.length === 0)
-        const target = yield* open(settings)
-        yield* eventually(seen(target), (now) => now !== null)
-        const rows = yield* sql([
-          `select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'inquorate-discovery'`
-        ])
-        return rows.map(({ ssl }) => ssl)
-      })
-    ).pipe(Effect.orDie)
-  const admit = (lines: string) =>
-    Effect.gen(function* () {
-      for (const [index, { dataDirectory }] of lab.members.entries()) {
-        const file = path.join(dataDirectory, "pg_hba.conf")
-        const before = fs.readFileSync(file, "utf8")
-        yield* Effect.addFinalizer(() =>
-          Effect.andThen(
-            Effect.sync(() => fs.writeFileSync(file, before)),
-            sql(["select pg_reload_conf()"], index)
-          )
-        )
-        fs.writeFileSync(file, `${lines}\n${before}`)
-        yield* sql(["select pg_reload_conf()"], index)
-      }
-    })
-  const tls = (mode: NonNullable<Settings["tls"]>["mode"], more: object = {}) =>
-    ({ ...labSettings(), tls: { mode, ...more } }) as Settings
-
-  it.live("is not demanded of a server that has none but where it is asked for", () =>
-    Effect.gen(function* () {
-      for (const mode of ["disable", "allow", "prefer"] as const)
-        assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
-      assert.include((yield* errorOf(tls("require"))).detail, "the server has TLS off")
-      yield* sql(["create role tls_only login password 'tls_only' in role pg_monitor"])
-      yield* admit("hostssl all tls_only all scram-sha-256\nhost all tls_only all reject")
-      assert.include((yield* errorOf(as("tls_only"))).detail, "hostssl")
-    })
-  )
-
-  it.live("is used and checked as each mode says, with certificates that are renewed meanwhile", () =>
-    Effect.gen(function* () {
-      fs.mkdirSync(folder)
-      authority("ours")
-      authority("theirs")
-      certificate("named", "localhost", "DNS:localhost")
-      certificate("numbered", "server", "IP:127.0.0.1")
-      yield* Effect.addFinalizer(() =>
-        Effect.forEach(
-          lab.members,
-          (_, index) => sql(["alter system set ssl = off", "select pg_reload_conf()"], index),
-          { discard: true }
-        )
-      )
-      yield* serve("named")
-      const ca = at("ours.crt")
-      yield* eventually(encrypted(tls("prefer")), ([ssl]) => ssl === true)
-      for (const mode of ["disable", "allow"] as const) assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
-      for (const settings of [tls("require"), tls("verify-ca", { ca }), labSettings()]) {
-        assert.deepStrictEqual(yield* encrypted(settings), [true])
-      }
-      for (const mode of ["require", "verify-ca", "verify-full"] as const) {
-        assert.include(
-          (yield* errorOf(tls(mode, { ca: at("theirs.crt") }))).detail,
-          "comes from nobody that tls.ca names"
-        )
-      }
-      assert.include((yield* errorOf(tls("verify-full", { ca }))).detail, "not made out to this address")
-      assert.include((yield* errorOf(tls("verify-full", { ca: at("nothing") }))).detail, "tls.ca cannot be read")
-      // The file of authorities is read for each connection: what was wrong is mended without another target.
-      const file = at("rotating.crt")
-      fs.copyFileSync(at("theirs.crt"), file)
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const target = yield* open(tls("verify-ca", { ca: file }))
-          assert.isNull(yield* seen(target))
-          fs.copyFileSync(ca, file)
-          yield* healthy(target)
-        })
-      )
-      yield* serve("numbered")
-      yield* eventually(
-        Effect.result(Effect.scoped(Effect.flatMap(open(tls("verify-full", { ca })), ({ discover }) => discover))),
-        Result.isSuccess
-      )
-
-      yield* sql([
-        "create role tls_wanted login password 'tls_wanted' in role pg_monitor",
-        "create role by_certificate login in role pg_monitor"
-      ])
-      yield* admit(
-        "hostssl all tls_wanted all scram-sha-256\nhost all tls_wanted all reject\nhostssl all by_certificate all cert\nhost all by_certificate all reject"
-      )
-      const refused = yield* errorOf(as("tls_wanted", { tls: { mode: "disable" } }))
-      assert.include(refused.detail, "tls: { mode: require }")
-      for (const mode of ["allow", "prefer", "require"] as const) {
-        assert.deepStrictEqual(yield* encrypted(as("tls_wanted", { tls: { mode } })), [true])
-      }
-      const { password: _, ...bare } = labSettings()
-      const own = { certificate: at("client.crt"), key: at("client.key") }
-      certificate("client", "by_certificate", "DNS:client")
-      assert.deepStrictEqual(
-        yield* encrypted({ ...bare, user: "by_certificate", tls: { mode: "verify-full", ca, ...own } }),
-        [true]
-      )
-      assert.include(
-        (yield* errorOf({ ...bare, user: "by_certificate", tls: { mode: "require" } })).detail,
-        "certificate"
-      )
     })
   )
 })

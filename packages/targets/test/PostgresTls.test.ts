@@ -1,0 +1,211 @@
+/** TLS to the servers of a lab in each mode that libpq knows, with certificates that are renewed meanwhile. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as childProcess from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import {
+  as,
+  errorOf,
+  eventually,
+  healthy,
+  lab,
+  labSettings,
+  noOpenssl,
+  open,
+  seen,
+  type Settings,
+  skip,
+  sql,
+  state
+} from "./PostgresLab.ts"
+
+describe.skipIf(skip || noOpenssl)("TLS", () => {
+  const folder = path.join(state, "tls")
+  const openssl = (...words: ReadonlyArray<string>) => childProcess.execFileSync("openssl", words, { stdio: "pipe" })
+  const at = (file: string) => path.join(folder, file)
+  const authority = (name: string) =>
+    openssl(
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      `/CN=${name}`,
+      "-keyout",
+      at(`${name}.key`),
+      "-out",
+      at(`${name}.crt`)
+    )
+  const certificate = (file: string, subject: string, names: string) => {
+    fs.writeFileSync(at("extensions"), `subjectAltName=${names}\n`)
+    openssl(
+      "req",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-subj",
+      `/CN=${subject}`,
+      "-keyout",
+      at(`${file}.key`),
+      "-out",
+      at(`${file}.csr`)
+    )
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      at(`${file}.csr`),
+      "-CA",
+      at("ours.crt"),
+      "-CAkey",
+      at("ours.key"),
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      at("extensions"),
+      "-out",
+      at(`${file}.crt`)
+    )
+  }
+  const serve = (file: string) =>
+    Effect.gen(function* () {
+      for (const [index, { dataDirectory }] of lab.members.entries()) {
+        const { gid, uid } = fs.statSync(dataDirectory)
+        for (const [from, to] of [
+          [`${file}.crt`, "tls.crt"],
+          [`${file}.key`, "tls.key"],
+          ["ours.crt", "tls.ca"]
+        ] as const) {
+          fs.copyFileSync(at(from), path.join(dataDirectory, to))
+          fs.chmodSync(path.join(dataDirectory, to), 0o600)
+          fs.chownSync(path.join(dataDirectory, to), uid, gid)
+        }
+        const set = ["ssl = on", "ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl_ca_file = 'tls.ca'"]
+        yield* sql([...set.map((each) => `alter system set ${each}`), "select pg_reload_conf()"], index)
+      }
+    })
+  const encrypted = (settings: Settings) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        // What an earlier one left behind is gone first.
+        const left = sql(["select pid from pg_stat_activity where application_name = 'inquorate-discovery'"])
+        yield* eventually(left, (rows) => rows.length === 0)
+        const target = yield* open(settings)
+        yield* eventually(seen(target), (now) => now !== null)
+        const rows = yield* sql([
+          `select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'inquorate-discovery'`
+        ])
+        return rows.map(({ ssl }) => ssl)
+      })
+    ).pipe(Effect.orDie)
+  const admit = (lines: string) =>
+    Effect.gen(function* () {
+      for (const [index, { dataDirectory }] of lab.members.entries()) {
+        const file = path.join(dataDirectory, "pg_hba.conf")
+        const before = fs.readFileSync(file, "utf8")
+        yield* Effect.addFinalizer(() =>
+          Effect.andThen(
+            Effect.sync(() => fs.writeFileSync(file, before)),
+            sql(["select pg_reload_conf()"], index)
+          )
+        )
+        fs.writeFileSync(file, `${lines}\n${before}`)
+        yield* sql(["select pg_reload_conf()"], index)
+      }
+    })
+  const tls = (mode: NonNullable<Settings["tls"]>["mode"], more: object = {}) =>
+    ({ ...labSettings(), tls: { mode, ...more } }) as Settings
+
+  it.live("is not demanded of a server that has none but where it is asked for", () =>
+    Effect.gen(function* () {
+      for (const mode of ["disable", "allow", "prefer"] as const)
+        assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
+      assert.include((yield* errorOf(tls("require"))).detail, "the server has TLS off")
+      yield* sql(["create role tls_only login password 'tls_only' in role pg_monitor"])
+      yield* admit("hostssl all tls_only all scram-sha-256\nhost all tls_only all reject")
+      assert.include((yield* errorOf(as("tls_only"))).detail, "hostssl")
+    })
+  )
+
+  it.live("is used and checked as each mode says, with certificates that are renewed meanwhile", () =>
+    Effect.gen(function* () {
+      fs.mkdirSync(folder)
+      authority("ours")
+      authority("theirs")
+      certificate("named", "localhost", "DNS:localhost")
+      certificate("numbered", "server", "IP:127.0.0.1")
+      yield* Effect.addFinalizer(() =>
+        Effect.forEach(
+          lab.members,
+          (_, index) => sql(["alter system set ssl = off", "select pg_reload_conf()"], index),
+          { discard: true }
+        )
+      )
+      yield* serve("named")
+      const ca = at("ours.crt")
+      yield* eventually(encrypted(tls("prefer")), ([ssl]) => ssl === true)
+      for (const mode of ["disable", "allow"] as const) assert.deepStrictEqual(yield* encrypted(tls(mode)), [false])
+      for (const settings of [tls("require"), tls("verify-ca", { ca }), labSettings()]) {
+        assert.deepStrictEqual(yield* encrypted(settings), [true])
+      }
+      for (const mode of ["require", "verify-ca", "verify-full"] as const) {
+        assert.include(
+          (yield* errorOf(tls(mode, { ca: at("theirs.crt") }))).detail,
+          "comes from nobody that tls.ca names"
+        )
+      }
+      assert.include((yield* errorOf(tls("verify-full", { ca }))).detail, "not made out to this address")
+      assert.include((yield* errorOf(tls("verify-full", { ca: at("nothing") }))).detail, "tls.ca cannot be read")
+      // The file of authorities is read for each connection: what was wrong is mended without another target.
+      const file = at("rotating.crt")
+      fs.copyFileSync(at("theirs.crt"), file)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const target = yield* open(tls("verify-ca", { ca: file }))
+          assert.isNull(yield* seen(target))
+          fs.copyFileSync(ca, file)
+          yield* healthy(target)
+        })
+      )
+      yield* serve("numbered")
+      yield* eventually(
+        Effect.result(Effect.scoped(Effect.flatMap(open(tls("verify-full", { ca })), ({ discover }) => discover))),
+        Result.isSuccess
+      )
+
+      yield* sql([
+        "create role tls_wanted login password 'tls_wanted' in role pg_monitor",
+        "create role by_certificate login in role pg_monitor"
+      ])
+      yield* admit(
+        "hostssl all tls_wanted all scram-sha-256\nhost all tls_wanted all reject\nhostssl all by_certificate all cert\nhost all by_certificate all reject"
+      )
+      const refused = yield* errorOf(as("tls_wanted", { tls: { mode: "disable" } }))
+      assert.include(refused.detail, "tls: { mode: require }")
+      for (const mode of ["allow", "prefer", "require"] as const) {
+        assert.deepStrictEqual(yield* encrypted(as("tls_wanted", { tls: { mode } })), [true])
+      }
+      const { password: _, ...bare } = labSettings()
+      const own = { certificate: at("client.crt"), key: at("client.key") }
+      certificate("client", "by_certificate", "DNS:client")
+      assert.deepStrictEqual(
+        yield* encrypted({ ...bare, user: "by_certificate", tls: { mode: "verify-full", ca, ...own } }),
+        [true]
+      )
+      assert.include(
+        (yield* errorOf({ ...bare, user: "by_certificate", tls: { mode: "require" } })).detail,
+        "certificate"
+      )
+    })
+  )
+})
