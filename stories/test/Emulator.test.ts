@@ -21,8 +21,14 @@ interface Emulator {
 
 const temporary = mkdtempSync(path.join(os.tmpdir(), "inquorate-story-"))
 
-const start = (arguments_: ReadonlyArray<string>): Promise<Emulator> => {
-  const child = spawn(process.execPath, [bundle, "--emulator", "--listen", "127.0.0.1:0", ...arguments_], {
+/** A Node 20, where the machine has one. */
+const node20 = [process.env.INQUORATE_NODE20, "/usr/bin/node", "/usr/local/bin/node"].find(
+  (program) =>
+    program !== undefined && spawnSync(program, ["--version"], { encoding: "utf8" }).stdout?.startsWith("v20.") === true
+)
+
+const start = (arguments_: ReadonlyArray<string>, node: string = process.execPath): Promise<Emulator> => {
+  const child = spawn(node, [bundle, "--emulator", "--listen", "127.0.0.1:0", ...arguments_], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, TMPDIR: temporary, INQUORATE_CONFIG: undefined }
   })
@@ -208,6 +214,34 @@ describe("a worker that serves a simulated cluster", () => {
       }
     },
     Harness.within(180_000)
+  )
+
+  it.skipIf(node20 === undefined)(
+    "runs on Node 20, with operations in memory, and leaves nothing when it ends",
+    async () => {
+      const before = readdirSync(temporary)
+      const old = await start(["--speed", "20"], node20)
+      try {
+        const restarted = await fetch(`${old.endpoint}/Nodes/_Node_1/$/Restart?api-version=6.0`, { method: "POST" })
+        assert.strictEqual(restarted.status, 200)
+        await Harness.until("it has ended", Harness.within(30_000), async () =>
+          /^\[\{"OperationId":"[^"]+","State":"Completed","Type":"NodeTransition"\}\]$/.test(
+            JSON.stringify(await get(old, "/Faults/?api-version=6.0"))
+          )
+        )
+      } finally {
+        old.child.kill("SIGTERM")
+        assert.strictEqual(await old.ended, 0)
+      }
+      assert.deepStrictEqual(readdirSync(temporary), before)
+      const run = (...arguments_: ReadonlyArray<string>) =>
+        spawnSync(node20!, [bundle, ...arguments_], { encoding: "utf8" })
+      assert.match(run("--version").stderr, /needs Node 24/)
+      const stored = run("--emulator", "--listen", "127.0.0.1:0", "--store", `sqlite:${path.join(temporary, "x.db")}`)
+      assert.strictEqual(stored.status, 3)
+      assert.match(stored.stderr, /a store in a file needs Node 24/)
+    },
+    Harness.within(60_000)
   )
 
   it("says what is wrong with what it was asked", () => {

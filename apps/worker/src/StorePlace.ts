@@ -18,6 +18,9 @@ export type StorePlace =
 /** The place of a file. */
 export const ofFile = (file: string): StorePlace => ({ _tag: "File", path: file })
 
+/** The place of a store in this process, which nothing that is broken holds. */
+export const inMemory: StorePlace = { _tag: "Servers", servers: [] }
+
 /** The place behind a `postgres://` address; what cannot be read of it is no place. */
 export const ofUrl = (url: Redacted.Redacted): StorePlace => {
   const text = Redacted.value(url)

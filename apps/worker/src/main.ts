@@ -38,6 +38,7 @@ import { advise } from "./Advice.ts"
 import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import * as Emulation from "./Emulation.ts"
 import * as Log from "./Log.ts"
+import * as MemoryStore from "./MemoryStore.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
@@ -160,7 +161,7 @@ const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Ef
 
 const run = Effect.fnUntraced(function* (
   config: WorkerConfig,
-  { emulator, explorer }: Extract<Asked, { readonly _tag: "Run" }>
+  { config: named, emulator, explorer, overrides }: Extract<Asked, { readonly _tag: "Run" }>
 ) {
   const hosts = yield* openHosts(config)
   const secured = yield* withPages(yield* secure(config, emulator), explorer)
@@ -180,7 +181,11 @@ const run = Effect.fnUntraced(function* (
   )
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
-  const { place, store } = yield* openStore(config, onLost)
+  const inMemory =
+    emulator !== undefined && named === undefined && overrides.store === undefined && MemoryStore.isNeeded()
+  const { place, store } = inMemory
+    ? { place: StorePlace.inMemory, store: MemoryStore.layer({ queueBound: config.queue }) }
+    : yield* openStore(config, onLost)
   const machines = new Map<string, string>()
   const identify = Effect.forEach(
     hosts,
@@ -372,6 +377,12 @@ function openStore(
   return Effect.gen(function* () {
     if (config.store._tag === "Sqlite") {
       const { path } = config.store
+      if (MemoryStore.isNeeded()) {
+        return yield* new CannotRun({
+          exit: exitCodes.store,
+          detail: `a store in a file needs Node 24 or newer; this is Node ${process.versions.node}. A simulated cluster without --store keeps operations in memory here.`
+        })
+      }
       return {
         place: StorePlace.ofFile(path),
         store: SqliteStore.layer({ path, queueBound: config.queue, onLost })

@@ -134,13 +134,18 @@ const completed = (
   }
   if (isNodeRequest(request)) {
     if (request.transition === "Start") return sentence(`The node ${request.nodeName} was started`)
+    if (request.transition === "Restart") return sentences(`The node ${request.nodeName} was restarted`, back)
     return standing === null
       ? sentence(`The node ${request.nodeName} was stopped`)
       : sentence(
           `The node ${request.nodeName} is stopped until ${moment(standing.deadline)}, and then starts by itself; "inq node start ${request.nodeName}" starts it before`
         )
   }
-  if (request.kind === "PartitionDataLoss") return sentence("The data is gone, and the group works again")
+  if (request.kind === "PartitionDataLoss") {
+    return request.member === undefined
+      ? sentence("The data is gone, and the group works again")
+      : sentence(`The replica ${request.member} was removed with its data, and another one was built in its place`)
+  }
   const members = evidence?.fences.map(({ member }) => member) ?? []
   return sentences(
     members.length === 0

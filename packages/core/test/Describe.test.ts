@@ -55,6 +55,32 @@ const off: ReadonlyArray<Fact> = ["m1", "m2"].map((member): Fact => ({
 }))
 
 suite("an end in one sentence", () => {
+  it("of a node's restart and of a replica's removal says what was done, and to whom", () => {
+    const done = (request: FaultRequest, ...events: ReadonlyArray<Event>) =>
+      describe(play(make(id, request, at), { _tag: "Taken", at }, ...events), evidence(...armed, ...off))
+    const restart: FaultRequest = { kind: "NodeTransition", transition: "Restart", nodeName: "n1", instanceId: "7" }
+    assert.include(
+      done(
+        restart,
+        { _tag: "FencesOrdered", at, fences: [fence("m1")] },
+        { _tag: "FencesArmed", at },
+        { _tag: "FencesLifted", at },
+        { _tag: "RecoveryProven", at }
+      ),
+      "The node n1 was restarted"
+    )
+    const removal: FaultRequest = { kind: "PartitionDataLoss", ...partition, mode: "PartialDataLoss", member: "m1" }
+    assert.include(
+      done(
+        removal,
+        { _tag: "FencesOrdered", at, fences: [] },
+        { _tag: "DataDestroyed", at },
+        { _tag: "RecoveryProven", at }
+      ),
+      "The replica m1 was removed with its data"
+    )
+  })
+
   it("of a proven loss says what clients felt", () => {
     const facts = [
       { _tag: "HoldMeasured", asked: 5000, measured: 5204 },
