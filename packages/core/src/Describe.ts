@@ -69,7 +69,7 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
     case "Destroying":
       return `destroying the data${again}`
     case "Verifying":
-      return `${namesOf(order)} out; waiting until no write goes through${again}`
+      return `with ${namesOf(order)} out, waiting until no write goes through${again}`
     case "Holding":
       return `quorum lost, ${formatMillis(Math.max(0, phase.liftAt - now))} left, until ${moment(phase.liftAt)}`
     case "Lifting":
@@ -150,7 +150,9 @@ const completed = (
   return sentences(
     members.length === 0
       ? "The members were restarted"
-      : `${listed(members)} ${members.length === 1 ? "was" : "were"} restarted`,
+      : members.length === 1
+        ? `The member ${members[0]} was restarted`
+        : `The members ${listed(members)} were restarted`,
     back
   )
 }
