@@ -29,11 +29,10 @@ export interface Contexts {
 // --- make ---
 
 /** Where the contexts are. */
-export const file = (): string =>
-  join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "inquorate", "config.yaml")
+const file = (): string => join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "inquorate", "config.yaml")
 
 /** The contexts of the file; none where there is no file. */
-export const read: Effect.Effect<Contexts, Failure> = Effect.suspend(() => {
+const read: Effect.Effect<Contexts, Failure> = Effect.suspend(() => {
   const path = file()
   if (!existsSync(path)) return Effect.succeed({ current: undefined, all: new Map<string, Context>() })
   return Effect.gen(function* () {

@@ -22,7 +22,8 @@ import * as Stream from "effect/Stream"
 import type * as Command from "effect/cli/Command"
 import { choose, connect, connectFabric, explain, explainFabric, failureOf, place, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import { screen } from "./Screen.ts"
+import { screen, width } from "./Screen.ts"
+import { fold } from "./Table.ts"
 import { localTime } from "./Moment.ts"
 import { endsBy, live, see, type Watched } from "./Watch.ts"
 
@@ -161,7 +162,8 @@ const followWorker = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const { lines, watched } = see(yield* Ref.get(last), change, options)
       yield* Ref.set(last, watched)
-      yield* output === "json" ? screen.json(change) : screen.lines(lines)
+      const shown = screen.terminal ? lines.flatMap((line) => fold(line, width() - 1, 15)) : lines
+      yield* output === "json" ? screen.json(change) : screen.lines(shown)
     })
   const paint = Effect.gen(function* () {
     const seen = yield* Ref.get(last)

@@ -17,7 +17,8 @@ import { print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import type { Ended, Front } from "./Front.ts"
 import { askedOf } from "./Report.ts"
-import { canAsk, choose, screen } from "./Screen.ts"
+import { canAsk, choose, screen, width } from "./Screen.ts"
+import { fold } from "./Table.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 // --- models ---
@@ -101,7 +102,7 @@ export const readDuration = (text: string): Effect.Effect<Millis, Failure> => {
 }
 
 /** An operation's id. */
-export const readId = (text: string): Effect.Effect<string, Failure> => {
+const readId = (text: string): Effect.Effect<string, Failure> => {
   const id = parseGuid(text)
   return id === undefined
     ? Effect.fail(
@@ -162,7 +163,7 @@ export const endOf = (
 ): Effect.Effect<void, Failure, Command.CommandContext<"inq">> =>
   Effect.gen(function* () {
     const { output } = yield* root
-    if (output === "table") yield* screen.lines([`${id} ended ${state}.`, ...(sentence === "" ? [] : [sentence])])
+    if (output === "table") yield* screen.lines([`${id} ended ${state}.`, ...(sentence === "" ? [] : folded(sentence))])
     const exit = ends[state]
     if (exit !== undefined) return yield* new Failure({ exit, detail: "" })
   })
@@ -173,6 +174,9 @@ export const confirm = Effect.fnUntraced(function* (question: string, yes: boole
   const answer = yield* choose(`${question} [y]es / [n]o `, ["y", "n"], { enter: "n", interrupted: "n" })
   if (answer === "n") return yield* new Failure({ exit: "refused", detail: "Nothing was done." })
 })
+
+/** A sentence in lines that the terminal need not break. */
+export const folded = (text: string): ReadonlyArray<string> => (screen.terminal ? fold(text, width() - 1, 0) : [text])
 
 // --- internal ---
 

@@ -19,7 +19,17 @@ import * as Flag from "effect/cli/Flag"
 import { choose, connect, explain, explainFabric, print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import { clustersOf, type Front, front, type InquorateFront, type NamedPartition } from "./Front.ts"
-import { askFlags, confirm, endOf, findOperation, launch, launchFlags, readDuration, readName } from "./Launch.ts"
+import {
+  askFlags,
+  confirm,
+  endOf,
+  findOperation,
+  folded,
+  launch,
+  launchFlags,
+  readDuration,
+  readName
+} from "./Launch.ts"
 import { age, localTime } from "./Moment.ts"
 import { faultOf, previewLines, report } from "./Report.ts"
 import { canAsk, screen } from "./Screen.ts"
@@ -98,7 +108,7 @@ export const start = Command.make(
       if (input.dryRun) return yield* tellPlan(preview)
       // A plan that is refused is refused by the start in the same words; a repeated start is none.
       if (preview.plan !== null && preview.refusal === null) {
-        yield* screen.lines([`${preview.plan.arithmetic}.`.replace(/\.\.$/, "."), ...preview.notes])
+        yield* screen.lines([`${preview.plan.arithmetic}.`.replace(/\.\.$/, "."), ...preview.notes].flatMap(folded))
         yield* confirm(`Take the quorum of ${about.serviceName} for ${formatMillis(hold)}?`, false)
       }
     } else if (input.dryRun) {

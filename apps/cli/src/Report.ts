@@ -73,7 +73,7 @@ export const previewLines = ({ fences, notes, plan, refusal, topology }: PlanPre
 ]
 
 /** How a group stands, with the fault of ours that holds it and how that ends before. */
-export const standingOf = (topology: Topology, faults: ReadonlyArray<StandingFault>, now: Instant): string => {
+const standingOf = (topology: Topology, faults: ReadonlyArray<StandingFault>, now: Instant): string => {
   const fault = faults.find(({ partitionId }) => partitionId === topology.partitionId)
   if (fault === undefined) return health(topology)
   const id = fault.operationId.slice(0, 8)

@@ -78,7 +78,7 @@ export const live = (
       order === null ? "nothing is known to stand" : `the fence ends by itself at ${localTime(order.deadline, now)}`
     return { watched, text: `The worker does not answer; ${end}` }
   }
-  const count = writes.size === 0 ? "" : `  ${writes.size} writes, ${acknowledged.size} acknowledged`
+  const count = writes.size === 0 ? "" : `  ${plural(writes.size, "write", "writes")}, ${acknowledged.size} ok`
   const { stage } = operation
   if (stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions" || stage.step.phase._tag !== "Holding") {
     return {
@@ -107,7 +107,7 @@ export const endsBy = ({ operation }: Watched): Instant | null => {
 
 // --- internal ---
 
-const barLength = 20
+const barLength = 12
 
 const bar = (left: Millis, all: Millis): string => {
   const done = all <= 0 ? barLength : Math.round(barLength * (1 - left / all))

@@ -3,7 +3,7 @@ import type { OperationChange } from "@inquorate/core/Operations"
 import { make } from "@inquorate/core/Operation"
 import { previewLines, topologyLines } from "../src/Report.ts"
 import { changeLines, live, liveLine, see } from "../src/Watch.ts"
-import { table } from "../src/Table.ts"
+import { fold, table } from "../src/Table.ts"
 import { topology } from "./FakeWorker.ts"
 
 const operation = make(
@@ -128,8 +128,8 @@ describe("a watched operation", () => {
         step: { _tag: "PerformingActions", order, phase: { _tag: "Holding", lossBegan: 1_001_000, liftAt: 1_006_000 } }
       }
     } as const
-    assert.match(liveLine(holding, 1_002_800), /^Running  Holding, 3\.2 s left █{7}░{13} until \d\d:\d\d:\d\d$/)
-    assert.match(liveLine(holding, 1_009_000), /^Running  Holding, 0 ms left █{20} until \d\d:\d\d:\d\d$/)
+    assert.match(liveLine(holding, 1_002_800), /^Running  Holding, 3\.2 s left █{4}░{8} until \d\d:\d\d:\d\d$/)
+    assert.match(liveLine(holding, 1_009_000), /^Running  Holding, 0 ms left █{12} until \d\d:\d\d:\d\d$/)
   })
 })
 
@@ -168,7 +168,7 @@ describe("what is watched", () => {
     const entries = [sampled(1_000_100, 1, true), sampled(1_000_200, 2, false), sampled(1_000_200, 2, true)]
     const { lines, watched } = see(undefined, change(...entries), quiet)
     assert.deepStrictEqual(lines, [])
-    assert.match(live(watched, 1_000_300, false).text, / {2}2 writes, 2 acknowledged$/)
+    assert.match(live(watched, 1_000_300, false).text, / {2}2 writes, 2 ok$/)
     assert.lengthOf(see(undefined, change(...entries), { verbose: true }).lines, 3)
   })
 
@@ -222,5 +222,14 @@ describe("a group that a fault of ours holds", () => {
   it("is what it is where none does", () => {
     const [head] = topologyLines(topology, [{ ...fault, partitionId: "99999999-2222-3333-4444-555555555555" }], 0)
     assert.match(head!, /, Healthy$/)
+  })
+})
+
+describe("a line that is too wide for the terminal", () => {
+  it("is broken at blanks, and pushed in", () => {
+    assert.deepStrictEqual(fold("  one two three four", 12, 4), ["  one two", "    three", "    four"])
+    assert.deepStrictEqual(fold("short", 12, 4), ["short"])
+    assert.deepStrictEqual(fold(`a ${"x".repeat(30)} b`, 12, 2), ["a", `  ${"x".repeat(30)} b`])
+    assert.deepStrictEqual(fold("", 12, 2), [""])
   })
 })

@@ -74,7 +74,7 @@ const terminal = (args: ReadonlyArray<string>) =>
 const holding = Effect.gen(function* () {
   const { all, url } = yield* FakeWorker.serveWith({ holds: true })
   const screen = yield* terminal(["start", "lab", "-d", "60s", "--watch", "--yes", "--endpoint", url])
-  yield* screen.shows(/^Running {2}Holding, [\d.]+ s left [█░]{20} until \d\d:\d\d:\d\d/m)
+  yield* screen.shows(/^Running {2}Holding, [\d.]+ s left [█░]{12} until \d\d:\d\d:\d\d/m)
   return { ...screen, url, operation: () => [...all.values()][0]! }
 })
 

@@ -5,7 +5,7 @@
 import type { Client } from "pg"
 
 /** More than any answer to a question of ours; PostgreSQL's longest are the rows of its own views. */
-export const answerLimit = 4 * 1024 * 1024
+const answerLimit = 4 * 1024 * 1024
 
 /** As much of what a server says as is kept for a person. */
 export const shorten = (text: string): string => (text.length <= textLimit ? text : `${text.slice(0, textLimit)}…`)

@@ -172,7 +172,7 @@ describe("connections that say nothing", () => {
               "sh",
               process.execPath,
               "--no-warnings",
-              path.join(import.meta.dirname, "crowded.ts")
+              path.join(import.meta.dirname, "crowded-server.ts")
             ],
             { stdio: ["pipe", "pipe", "inherit"] }
           )

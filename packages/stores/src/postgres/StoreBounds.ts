@@ -5,7 +5,7 @@
 import type { Client } from "pg"
 
 /** Some times the longest answer there is: ten thousand operations, the most that a store keeps of what has ended. */
-export const answerLimit = 128 * 1024 * 1024
+const answerLimit = 128 * 1024 * 1024
 
 /** As much of what a server says as is kept for a person. */
 export const shorten = (text: string): string => (text.length <= textLimit ? text : `${text.slice(0, textLimit)}…`)

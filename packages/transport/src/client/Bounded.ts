@@ -24,7 +24,7 @@ export interface Bounds {
 }
 
 /** The bounds that hold unless others are given. */
-export const bounds: Bounds = {
+const bounds: Bounds = {
   // Ten thousand operations, the most that a store keeps, are a quarter of it.
   answerBytes: 64 * 1024 * 1024,
   answerTime: 60_000,
