@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { clusters, healthCommand, partitions } from "./Browse.ts"
 import { chaos } from "./Chaos.ts"
+import * as Complete from "./Complete.ts"
 import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
@@ -34,7 +35,8 @@ const inq = root.pipe(
     { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
     { group: "Break", commands: [plan, start, restart, dataLoss, node, chaos] },
     { group: "End", commands: [cancel, recover] },
-    { group: "Set up", commands: [target, lab, doctor] }
+    { group: "Set up", commands: [target, lab, doctor] },
+    Complete.names
   ]),
   Command.withExamples([
     { command: "inq partitions", description: "What there is" },
@@ -44,6 +46,12 @@ const inq = root.pipe(
     { command: "inq help start", description: "All there is to say of one command" }
   ])
 )
+
+const [first, ...rest] = process.argv.slice(2)
+const asked = first === Complete.word ? Complete.asking(rest) : inOurWords(process.argv.slice(2))
+// Nothing of ours comes next: nothing is said.
+if (asked === undefined) process.exit(exitCodes.done)
+const typed = asked
 
 let taker: Queue.Queue<SignalName> | undefined
 
@@ -61,9 +69,7 @@ const signals = Signals.of({
   )
 })
 
-const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(
-  inOurWords(process.argv.slice(2))
-).pipe(
+const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(typed).pipe(
   Effect.provideService(Signals, signals),
   Effect.provideService(Console.Console, console),
   Effect.provide(Layer.merge(Help.layer, NodeServices.layer))
