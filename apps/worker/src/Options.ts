@@ -5,12 +5,15 @@ import { portUsual } from "@inquorate/transport/NodeServer"
 import { nearest } from "@inquorate/core/Nearest"
 import * as Result from "effect/Result"
 import { parseArgs } from "node:util"
+import { script, shells } from "./Completions.ts"
 import type { Overrides } from "./Config.ts"
 
 /** What the worker was asked to do. */
 export type Asked =
   | { readonly _tag: "Help" }
   | { readonly _tag: "Version" }
+  /** The text of a completion script. */
+  | { readonly _tag: "Completions"; readonly script: string }
   | {
       readonly _tag: "Run"
       readonly config: string | undefined
@@ -53,6 +56,7 @@ Usage: inquorate-worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [
   --layout FILE         what the simulated cluster is made of: nodes, applications, services, partitions (YAML)
   --any-host            be reached by any name, from any page and from anywhere: in a container, in CI, behind a proxy;
                         --listen may then be a host alone, and only a simulated cluster may be served
+  --completions SHELL   print a completion script for bash, zsh or fish
   --help, --version
 
 Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
@@ -79,18 +83,20 @@ export const read = (
         ? Result.succeed({ _tag: "Help" })
         : values.version === true
           ? Result.succeed({ _tag: "Version" })
-          : Result.map(readEmulator(values), (emulator) => ({
-              _tag: "Run",
-              emulator,
-              explorer: values.explorer ?? environment.INQUORATE_EXPLORER,
-              config: values.config ?? environment.INQUORATE_CONFIG,
-              overrides: {
-                listen: listenOf(values.listen ?? environment.INQUORATE_LISTEN, emulator),
-                store: values.store ?? environment.INQUORATE_STORE,
-                workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
-                logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
-              }
-            }))
+          : values.completions !== undefined
+            ? completionsOf(values.completions)
+            : Result.map(readEmulator(values), (emulator) => ({
+                _tag: "Run",
+                emulator,
+                explorer: values.explorer ?? environment.INQUORATE_EXPLORER,
+                config: values.config ?? environment.INQUORATE_CONFIG,
+                overrides: {
+                  listen: listenOf(values.listen ?? environment.INQUORATE_LISTEN, emulator),
+                  store: values.store ?? environment.INQUORATE_STORE,
+                  workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
+                  logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
+                }
+              }))
   )
 
 // --- internal ---
@@ -108,8 +114,21 @@ const options = {
   seed: { type: "string" },
   speed: { type: "string" },
   help: { type: "boolean", short: "h" },
+  completions: { type: "string" },
   version: { type: "boolean" }
 } as const
+
+const completionsOf = (shell: string): Result.Result<Asked, string> => {
+  const known = shells.find((one) => one === shell)
+  if (known === undefined) {
+    return Result.fail(`--completions: expected ${shells.join(", ")}, got ${JSON.stringify(shell)}.`)
+  }
+  const flags = Object.keys(options).map((name) => `--${name}`)
+  return Result.succeed({
+    _tag: "Completions",
+    script: script(known, flags, { "--log-format": ["text", "json"], "--completions": shells })
+  })
+}
 
 // Node's own words of a flag that is not known name it, and nothing that it might have been.
 const problemOf = (error: unknown): string => {

@@ -248,6 +248,8 @@ const main = Effect.gen(function* () {
       return yield* Log.say(help.trimEnd())
     case "Version":
       return yield* Log.say(process.env.INQUORATE_VERSION ?? "0.0.0")
+    case "Completions":
+      return yield* Log.say(asked.success.script)
     case "Run":
       return yield* Effect.scoped(runLogged(asked.success))
   }

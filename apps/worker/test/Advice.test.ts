@@ -1,6 +1,7 @@
 /** The mistakes of a configuration in words that a person can act on, and of those that follow from one another the first. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
+import { spawnSync } from "node:child_process"
 import { advise } from "../src/Advice.ts"
 import { parse } from "../src/Config.ts"
 import { read } from "../src/Options.ts"
@@ -50,6 +51,27 @@ describe("a mistyped flag", () => {
       "There is no flag --confg; did you mean --config? See inquorate-worker --help."
     )
     assert.strictEqual(said("--frobnicate"), "There is no flag --frobnicate. See inquorate-worker --help.")
+    assert.include(said("--completions", "tcsh"), "--completions: expected bash, zsh, fish")
     assert.include(said("--config"), "See inquorate-worker --help.")
+  })
+})
+
+describe("the completion script", () => {
+  const scriptOf = (shell: string): string => {
+    const asked = read(["--completions", shell], {})
+    return Result.isSuccess(asked) && asked.success._tag === "Completions" ? asked.success.script : assert.fail(shell)
+  }
+
+  it("knows every flag and its choices, in every shell", () => {
+    for (const shell of ["bash", "zsh", "fish"]) {
+      for (const word of ["config", "listen", "emulator", "log-format", "json"]) assert.include(scriptOf(shell), word)
+    }
+  })
+
+  it("completes in bash", () => {
+    const lines = `COMP_WORDS=(inquorate-worker --log-format j); COMP_CWORD=2; _inquorate_worker; echo "\${COMPREPLY[@]}"
+COMP_WORDS=(inquorate-worker --conf); COMP_CWORD=1; _inquorate_worker; echo "\${COMPREPLY[@]}"`
+    const { stdout } = spawnSync("bash", ["-c", `${scriptOf("bash")}\n${lines}`], { encoding: "utf8" })
+    assert.strictEqual(stdout, "json\n--config\n")
   })
 })
