@@ -1,0 +1,90 @@
+// The manual page of `inq`, made from its own help: apps/cli/man/inq.1. With --check it is only compared.
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { exitCodes } from "../apps/cli/src/ExitCode.ts"
+import { root } from "./process.mjs"
+
+const main = join(root, "apps/cli/src/main.ts")
+const file = join(root, "apps/cli/man/inq.1")
+
+const help = (...command) =>
+  execFileSync(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...command, "--help"], {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH, NO_COLOR: "1" }
+  })
+
+/** The parts of a help text by their headings; groups of commands are headings with a colon. */
+const partsOf = (text) => {
+  const parts = new Map()
+  let heading = ""
+  for (const line of text.split("\n")) {
+    if (/^[A-Z][A-Za-z ]*:?$/.test(line)) parts.set((heading = line), [])
+    else parts.get(heading)?.push(line)
+  }
+  return parts
+}
+
+const commandsOf = (parts) =>
+  [...parts]
+    .filter(([heading]) => heading.endsWith(":") || heading === "SUBCOMMANDS")
+    .flatMap(([, lines]) => lines.flatMap((line) => /^ {2}([a-z][a-z-]*) {2,}/.exec(line)?.[1] ?? []))
+
+const escape = (line) =>
+  line
+    .replaceAll("\\", "\\e")
+    .replaceAll("-", "\\-")
+    .replace(/^([.'])/, "\\&$1")
+
+const verbatim = (lines) => [".nf", ...lines.map(escape), ".fi"]
+
+const trimmed = (lines) => {
+  const text = lines.join("\n").replace(/^\n+|\s+$/g, "")
+  return text === "" ? [] : text.split("\n")
+}
+
+/** One command and those below it, without the flags that every command has. */
+const section = (command) => {
+  const parts = partsOf(help(...command))
+  const own = ["DESCRIPTION", "USAGE", "ARGUMENTS", "FLAGS", "EXAMPLES"].flatMap((heading) => {
+    const lines = trimmed(parts.get(heading) ?? [])
+    return lines.length === 0 || (heading === "FLAGS" && command.length === 0) ? [] : [heading, ...lines, ""]
+  })
+  return [
+    `.SS "inq ${escape(command.join(" "))}"`,
+    ...verbatim(trimmed(own)),
+    ...commandsOf(parts).flatMap((name) => section([...command, name]))
+  ]
+}
+
+const top = partsOf(help())
+const page = [
+  '.TH INQ 1 "" "Inquorate" "User Commands"',
+  ".SH NAME",
+  "inq \\- takes a partition's quorum away on purpose, holds it, gives it back, and proves all three",
+  ".SH SYNOPSIS",
+  ...verbatim(trimmed(top.get("USAGE") ?? [])),
+  ".SH OPTIONS",
+  "Every command has these.",
+  ...verbatim([...trimmed(top.get("FLAGS") ?? []), ...trimmed(top.get("GLOBAL FLAGS") ?? [])]),
+  ".SH COMMANDS",
+  ...commandsOf(top).flatMap((name) => section([name])),
+  ".SH EXAMPLES",
+  ...verbatim(trimmed(top.get("EXAMPLES") ?? [])),
+  ".SH FILES",
+  ".I ~/.config/inquorate/config.yaml",
+  "keeps contexts: flags by name.",
+  ".SH EXIT STATUS",
+  ...Object.entries(exitCodes).flatMap(([name, code]) => [".TP", String(code), name]),
+  ""
+].join("\n")
+
+if (process.argv.includes("--check")) {
+  if (readFileSync(file, "utf8") !== page) {
+    process.stderr.write("apps/cli/man/inq.1 is not what the help says now: node scripts/man-page.mjs\n")
+    process.exit(1)
+  }
+} else {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, page)
+}
