@@ -15,7 +15,7 @@ import * as Harness from "./Harness.ts"
 const python = "/usr/bin/python3"
 const missing = spawnSync(python, ["-c", "import azure.servicefabric"]).status !== 0
 
-/** Every operation of the contract's fault, query and chaos surface, by the client's names. */
+/** Every operation of the fault, query, chaos and event surface that is served, by the client's names. */
 const everyOperation = [
   ...["start_quorum_loss", "get_quorum_loss_progress", "start_data_loss", "get_data_loss_progress"],
   ...["start_partition_restart", "get_partition_restart_progress", "start_node_transition"],
@@ -26,6 +26,23 @@ const everyOperation = [
   ...["get_partition_info", "get_service_name_info", "get_replica_info_list", "get_replica_info"],
   ...["recover_partition", "recover_service_partitions", "recover_system_partitions", "recover_all_partitions"],
   ...["get_node_health", "get_application_health", "get_service_health", "get_partition_health", "get_replica_health"],
+  ...["get_cluster_upgrade_progress", "get_cluster_load", "get_repair_task_list", "get_cluster_health_chunk"],
+  ...["get_cluster_health_chunk_using_policy_and_advanced_filters", "get_application_type_info_list"],
+  ...["get_application_type_info_list_by_name", "get_service_type_info_list", "get_service_type_info_by_name"],
+  ...["get_application_manifest", "get_service_manifest", "get_application_upgrade", "get_application_load_info"],
+  ...["get_node_load_info", "get_partition_load_information", "get_deployed_application_info_list"],
+  ...["get_deployed_application_info", "get_deployed_application_health", "get_deployed_service_package_info_list"],
+  ...["get_deployed_service_package_info_list_by_name", "get_deployed_service_package_health"],
+  ...["get_deployed_service_type_info_list", "get_deployed_code_package_info_list"],
+  ...["get_deployed_service_replica_info_list", "get_deployed_service_replica_detail_info", "resolve_service"],
+  ...["get_cluster_event_list", "get_nodes_event_list", "get_node_event_list", "get_applications_event_list"],
+  ...["get_application_event_list", "get_services_event_list", "get_service_event_list"],
+  ...["get_partitions_event_list", "get_partition_event_list", "get_partition_replicas_event_list"],
+  ...["get_partition_replica_event_list", "get_containers_event_list", "get_correlated_event_list"],
+  ...["get_backup_policy_list", "get_application_backup_configuration_info"],
+  ...["get_service_backup_configuration_info", "get_partition_backup_configuration_info"],
+  ...["get_partition_backup_progress", "get_partition_restore_progress", "get_partition_backup_list"],
+  ...["restart_node", "disable_node", "enable_node", "restart_replica", "remove_replica"],
   ...["start_chaos", "stop_chaos", "get_chaos", "get_chaos_events", "get_chaos_schedule", "post_chaos_schedule"]
 ]
 
@@ -94,7 +111,11 @@ describe.skipIf(missing)("Service Fabric's clients (skipped without the Python p
 /** Walks every operation and sends every line, and fails with all that did not pass. */
 const conforms = async (name: string, subject: Subject, first: ReadonlyArray<string>): Promise<void> => {
   const { endpoint, kind, partition, service } = subject
-  const walks = [await walk(first), await walk(["sdk_every.py", endpoint, service, partition, kind])]
+  const walks = [
+    await walk(first),
+    await walk(["sdk_every.py", endpoint, service, partition, kind]),
+    await walk(["sdk_explorer.py", endpoint, service, partition, kind])
+  ]
   const tried = [...walks.flatMap(({ tried }) => tried), ...(await sendLines(subject))]
   const failed = tried.filter(([, passed]) => !passed)
   console.log(`${name}: ${tried.length} calls tried, ${tried.length - failed.length} passed`)
