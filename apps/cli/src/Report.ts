@@ -59,8 +59,11 @@ export const askedOf = (request: FaultRequest): string => {
 /** What was asked for in one or two short words, for a table. */
 export const faultOf = (request: FaultRequest): string => {
   if (isQuorumLoss(request)) return `loss ${formatMillis(request.hold)}`
-  if (isNodeRequest(request)) return request.transition === "Stop" ? `stop ${formatMillis(request.duration)}` : "start"
-  return request.kind === "PartitionDataLoss" ? "data loss" : "restart"
+  if (isNodeRequest(request)) {
+    return request.transition === "Stop" ? `stop ${formatMillis(request.duration)}` : request.transition.toLowerCase()
+  }
+  if (request.kind === "PartitionRestart") return "restart"
+  return request.member === undefined ? "data loss" : "removal"
 }
 
 /** A plan that was made without touching anything, or why none can be. */

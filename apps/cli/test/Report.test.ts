@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
 import { make } from "@inquorate/core/Operation"
-import { previewLines, topologyLines } from "../src/Report.ts"
+import type { FaultRequest } from "@inquorate/core/Request"
+import { askedOf, faultOf, previewLines, topologyLines } from "../src/Report.ts"
 import { changeLines, live, liveLine, see } from "../src/Watch.ts"
 import { fold, table } from "../src/Table.ts"
 import { topology } from "./FakeWorker.ts"
@@ -231,5 +232,31 @@ describe("a line that is too wide for the terminal", () => {
     assert.deepStrictEqual(fold("short", 12, 4), ["short"])
     assert.deepStrictEqual(fold(`a ${"x".repeat(30)} b`, 12, 2), ["a", `  ${"x".repeat(30)} b`])
     assert.deepStrictEqual(fold("", 12, 2), [""])
+  })
+})
+
+describe("what was asked for", () => {
+  const partition = { serviceName: "fabric:/Shop/Web", partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa" }
+  const node = { kind: "NodeTransition", nodeName: "n1", instanceId: "7" } as const
+
+  it("is told in a few words, and in one or two for a table", () => {
+    const told = (
+      [
+        { ...node, transition: "Restart" },
+        { ...node, transition: "Stop", duration: 60_000, intent: "Pause" },
+        { ...node, transition: "Start" },
+        { kind: "PartitionRestart", ...partition, mode: "AllReplicasOrInstances", member: "Web@n1" },
+        { kind: "PartitionDataLoss", ...partition, mode: "PartialDataLoss", member: "Web@n1" },
+        { kind: "PartitionDataLoss", ...partition, mode: "FullDataLoss" }
+      ] as const satisfies ReadonlyArray<FaultRequest>
+    ).map((request) => `${faultOf(request)} | ${askedOf(request)}`)
+    assert.deepStrictEqual(told, [
+      "restart | Restart",
+      "stop 60.0 s | Stop, for 60.0 s, deactivated (Pause)",
+      "start | Start",
+      "restart | Web@n1 alone",
+      "removal | Web@n1 alone",
+      "data loss | FullDataLoss"
+    ])
   })
 })
