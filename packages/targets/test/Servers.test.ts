@@ -277,12 +277,12 @@ os.makedirs(sys.argv[2] + "/own/member/snap"); f = open(sys.argv[2] + "/own/memb
   it("is not who has its own folder mounted over the member's in a namespace of his own", async () => {
     const { data, pid, port } = await up(ways[0]!.begin)
     const program = path.join(folderOf(games, 0o755), "etcd")
-    fs.copyFileSync("/bin/sh", program)
+    fs.copyFileSync(fs.realpathSync("/bin/sleep"), program)
     const own = folderOf(games, 0o755)
     fs.mkdirSync(path.join(own, "member/snap"), { recursive: true })
     fs.writeFileSync(path.join(own, "member/snap/db"), "")
     fs.chmodSync(path.join(own, "member/snap/db"), 0o666)
-    const text = `mount --bind ${own} ${folder}/${path.basename(data)} && exec 3>>${data}/member/snap/db; exec ${program} -c 'sleep 600; :'`
+    const text = `mount --bind ${own} ${folder}/${path.basename(data)} && exec 3>>${data}/member/snap/db; exec ${program} 600`
     start(["unshare", "-Urm", "sh", "-c", text], { uid: games })
     await new Promise((resume) => setTimeout(resume, 500))
     assert.strictEqual(processOf(await found(port)).pid, pid)
