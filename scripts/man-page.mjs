@@ -1,18 +1,25 @@
-// The manual page of `inq`, made from its own help: apps/cli/man/inq.1. With --check it is only compared.
-import { execFileSync } from "node:child_process"
+// The manual page of `inq`, made from its own help: apps/cli/man/inq.1. With --check it is only compared; a file of the command
+// may be given, which is quicker where it is bundled.
+import { execFile } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { promisify } from "node:util"
 import { exitCodes } from "../apps/cli/src/ExitCode.ts"
 import { root } from "./process.mjs"
 
-const main = join(root, "apps/cli/src/main.ts")
+const main = process.argv.slice(2).find((word) => !word.startsWith("-")) ?? join(root, "apps/cli/src/main.ts")
 const file = join(root, "apps/cli/man/inq.1")
 
-const help = (...command) =>
-  execFileSync(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...command, "--help"], {
-    encoding: "utf8",
-    env: { PATH: process.env.PATH, NO_COLOR: "1" }
-  })
+const execute = promisify(execFile)
+
+const help = async (...command) => {
+  const { stdout } = await execute(
+    process.execPath,
+    ["--disable-warning=ExperimentalWarning", main, ...command, "--help"],
+    { env: { PATH: process.env.PATH, NO_COLOR: "1" } }
+  )
+  return stdout
+}
 
 /** The parts of a help text by their headings; groups of commands are headings with a colon. */
 const partsOf = (text) => {
@@ -44,8 +51,8 @@ const trimmed = (lines) => {
 }
 
 /** One command and those below it, without the flags that every command has. */
-const section = (command) => {
-  const parts = partsOf(help(...command))
+const section = async (command) => {
+  const parts = partsOf(await help(...command))
   const own = ["DESCRIPTION", "USAGE", "ARGUMENTS", "FLAGS", "EXAMPLES"].flatMap((heading) => {
     const lines = trimmed(parts.get(heading) ?? [])
     return lines.length === 0 || (heading === "FLAGS" && command.length === 0) ? [] : [heading, ...lines, ""]
@@ -53,11 +60,13 @@ const section = (command) => {
   return [
     `.SS "inq ${escape(command.join(" "))}"`,
     ...verbatim(trimmed(own)),
-    ...commandsOf(parts).flatMap((name) => section([...command, name]))
+    ...(await sections(commandsOf(parts).map((name) => [...command, name])))
   ]
 }
 
-const top = partsOf(help())
+const sections = async (commands) => (await Promise.all(commands.map(section))).flat()
+
+const top = partsOf(await help())
 const page = [
   '.TH INQ 1 "" "Inquorate" "User Commands"',
   ".SH NAME",
@@ -68,7 +77,7 @@ const page = [
   "Every command has these.",
   ...verbatim([...trimmed(top.get("FLAGS") ?? []), ...trimmed(top.get("GLOBAL FLAGS") ?? [])]),
   ".SH COMMANDS",
-  ...commandsOf(top).flatMap((name) => section([name])),
+  ...(await sections(commandsOf(top).map((name) => [name]))),
   ".SH EXAMPLES",
   ...verbatim(trimmed(top.get("EXAMPLES") ?? [])),
   ".SH FILES",

@@ -39,11 +39,6 @@ describe("the page of the command line", () => {
   })
 })
 
-it("the manual page is what the help says now (node scripts/man-page.mjs writes it anew)", async () => {
-  const script = path.resolve(import.meta.dirname, "../../../scripts/man-page.mjs")
-  await execute(process.execPath, ["--disable-warning=ExperimentalWarning", script, "--check"])
-})
-
 /** What stands after a process's name in `/proc/<pid>/stat`: its state first, its start time as the twentieth. */
 const stat = (pid: number): ReadonlyArray<string> => {
   const text = fs.readFileSync(`/proc/${pid}/stat`, "utf8")

@@ -1,6 +1,7 @@
 /** What people type out of habit, and what they may leave out. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -182,4 +183,10 @@ describe("a context", () => {
       }
     }).pipe(Effect.scoped)
   )
+})
+
+it("the manual page is what the help says now (node scripts/man-page.mjs writes it anew)", () => {
+  const script = path.resolve(import.meta.dirname, "../../../scripts/man-page.mjs")
+  const { status, stderr } = spawnSync(process.execPath, [script, "--check", inq.main], { encoding: "utf8" })
+  assert.strictEqual(status, 0, stderr)
 })
