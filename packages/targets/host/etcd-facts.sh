@@ -8,7 +8,8 @@ LC_ALL=C
 export PATH LC_ALL
 words=$(base64 -w0 <"/proc/$1/cmdline" 2>/dev/null) || exit 1
 log=$(find "/proc/$1/fd/" -lname '*/member/wal/*.wal' -print -quit 2>/dev/null)
-[ -z "$log" ] || echo "log $(head -c 256 <"$log" | base64 -w0)"
+# A pipe in its place would keep whoever opens it waiting.
+[ -z "$log" ] || ! [ -f "$log" ] || echo "log $(timeout 1 head -c 256 -- "$log" | base64 -w0)"
 [ -r "/proc/$1/environ" ] || exit 0
 echo "environment $(tr '\n\0' ' \n' <"/proc/$1/environ" | grep -E '^ETCD_(CONFIG_FILE|ELECTION_TIMEOUT)=' | base64 -w0)"
 echo "words $words"

@@ -8,7 +8,8 @@ directory=$(cd -P -- "$1" 2>/dev/null && pwd -P) || {
   exit 0
 }
 pid=$3
-[ -n "$pid" ] || [ -z "$2" ] || read -r pid 2>/dev/null <"$2"
+# The server's own user may have put a pipe there, which would keep whoever opens it waiting.
+if [ -z "$pid" ] && [ -f "$2" ]; then pid=$(timeout 1 head -c 20 -- "$2" 2>/dev/null | sed -n '1p'); fi
 case $pid in
   '' | *[!0-9]* | ???????????*)
     echo file
