@@ -89,8 +89,11 @@ describe("the file of the embedded store", () => {
     Effect.gen(function* () {
       const file = path.join(yield* directory, "store.db")
       const first = yield* Scope.make()
-      yield* Scope.provide(SqliteStore.make({ path: file }), first)
-      assert.include(yield* refusalOf(file), "held by another worker")
+      const store = yield* Scope.provide(SqliteStore.make({ path: file }), first)
+      yield* store.heartbeat("w1", 2500)
+      const refusal = yield* refusalOf(file)
+      assert.include(refusal, "held by another worker")
+      assert.include(refusal, `It is the worker w1, process ${process.pid}.`)
       yield* Scope.close(first, Exit.void)
       yield* Effect.scoped(SqliteStore.make({ path: file }))
     })

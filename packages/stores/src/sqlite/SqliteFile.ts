@@ -91,6 +91,13 @@ export interface Held {
  * do. A holder that has not renewed its lease for long is stopped, not dead; then the file is taken over.
  */
 export const open = (given: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
+  Effect.mapError(openNamed(given, now), (error) =>
+    error.detail === heldByAnother(given).detail
+      ? new StoreError({ reason: error.reason, detail: `${error.detail}${holderIn(given)}` })
+      : error
+  )
+
+const openNamed = (given: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const path = given === inMemory ? inMemory : yield* attempt(given, () => checkPath(given))
     if (path !== inMemory) {
@@ -113,7 +120,7 @@ export const open = (given: string, now: Effect.Effect<Instant>): Effect.Effect<
       return yield* heldByAnother(path)
     }
     // The lock that its holder has stands beside its name, so that who comes by another lock knows that it is another.
-    const token = `${randomUUID()} ${locked}`
+    const token = `${randomUUID()} ${locked} ${process.pid}`
     const holder = yield* attempt(path, () => {
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = ${busyTimeout}`)
       migrate(database)
@@ -270,6 +277,26 @@ const takeOver = (path: string, now: Instant, held: StoreError): Effect.Effect<D
       }),
     (mutex) => Effect.sync(() => mutex.close())
   ).pipe(Effect.mapError((error) => (error.detail === heldByAnother(`${path}.takeover`).detail ? held : error)))
+
+/** Who holds the file, by its name and process, as a sentence; empty where the file cannot tell. */
+const holderIn = (path: string): string => {
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+    const { worker } = database.prepare("SELECT worker FROM lease ORDER BY expires DESC LIMIT 1").get() ?? {}
+    const { token } = database.prepare("SELECT token FROM holder").get() ?? {}
+    const pid = typeof token === "string" ? token.split(" ")[2] : undefined
+    const known = [
+      ...(typeof worker === "string" ? [`the worker ${worker}`] : []),
+      ...(pid === undefined ? [] : [`process ${pid}`])
+    ]
+    return known.length === 0 ? "" : ` It is ${known.join(", ")}.`
+  } catch {
+    return ""
+  } finally {
+    database?.close()
+  }
+}
 
 /** When the holder's lease ran or runs out; undefined where it has none yet or the file cannot tell. */
 const leaseOf = (path: string): Instant | undefined => {
