@@ -32,6 +32,18 @@ export class HostError extends Schema.TaggedError<HostError>()("HostError", {
   }
 }
 
+/** What such an error means to a person who asked a host for something that touches nothing. */
+export const describeHostError = ({ detail, host, reason }: HostError): string => {
+  switch (reason) {
+    case "LostAnswer":
+      return `host ${host} did not answer in time (${detail}; it may be busy): try again`
+    case "Unreachable":
+      return `host ${host} cannot be reached (${detail})`
+    case "NotThisPlatform":
+      return `host ${host} is no Linux (${detail})`
+  }
+}
+
 /** A machine on which processes run and fences stand. */
 export interface Host {
   /** The label by which configuration and evidence name it. */

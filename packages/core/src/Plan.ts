@@ -159,6 +159,12 @@ export const overrideOf = (refusal: Refusal): Override | undefined => overrides[
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
 
+/** The words of a host that could not be asked, which says nothing of what runs there. */
+const unanswered = /^host \S+ (?:did not answer|cannot be reached|is no Linux)/
+
+/** The text with a full stop, where it has none of its own. */
+const stopped = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`)
+
 const reasons = (why: ReadonlyArray<string> = []): string => (why.length === 0 ? "" : ` (${why.join("; ")})`)
 
 /** A refusal in one line: what was wrong and what to do. */
@@ -179,13 +185,15 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   CannotLoseQuorum: ({ cuttable, required }) =>
     `${required} members must go to lose the quorum, but only ${cuttable} may be cut. Check which members the cluster's configuration names.`,
   NotTheServer: ({ member, problem }) =>
-    `The process found for ${member} is not its server: ${problem}. Check the member's data directory in the configuration.`,
-  NotSupported: ({ member, problem }) => `${member} cannot be taken out by this mechanism: ${problem}.`,
+    unanswered.test(problem)
+      ? `Which process is the server of ${member} is not known: ${stopped(problem)}`
+      : `The process found for ${member} is not its server: ${stopped(problem)} Check the member's data directory in the configuration.`,
+  NotSupported: ({ member, problem }) => `${member} cannot be taken out by this mechanism: ${stopped(problem)}`,
   Protected: ({ cluster }) =>
     `The cluster ${cluster} is marked protected. Remove "protected: true" from its configuration to allow faults.`,
   TooLong: ({ asked, limit }) =>
     `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less, raise limits.maxHold (or the cluster's own maxHold) in the configuration, or start with --override tooLong.`,
-  Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${problem}.`,
+  Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${stopped(problem)}`,
   StoreInside: ({ member }) =>
     `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
   ClockSkew: ({ host, skew }) =>
@@ -211,7 +219,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   InstanceMismatch: ({ asked, found, nodeName }) =>
     `The node ${nodeName} is of instance ${found}, not ${asked}: it was started anew since. Read the instance id again.`,
   CannotRestart: ({ cluster, problem }) =>
-    `The members of the cluster ${cluster} cannot be restarted: ${problem}. Configure how with "kill" for this cluster.`,
+    `The members of the cluster ${cluster} cannot be restarted: ${stopped(problem)} Configure how with "kill" for this cluster.`,
   DataProtected: ({ cluster, system }) =>
     `The data of the cluster ${cluster} (${system}) is not ours to destroy: a data loss is for simulated clusters and labs that allow it.`
 })

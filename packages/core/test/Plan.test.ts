@@ -1,3 +1,4 @@
+import { describeHostError, HostError } from "@inquorate/core/Host"
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as Result from "effect/Result"
@@ -216,5 +217,37 @@ describe("the page of troubleshooting", () => {
     const page = fs.readFileSync(new URL("../../../docs/troubleshooting.md", import.meta.url), "utf8")
     const missing = Object.keys(Refusal.cases).filter((name) => !page.includes(`\`${name}\``))
     assert.deepStrictEqual(missing, [])
+  })
+})
+
+describe("a refusal in words", () => {
+  const notTheServer = (problem: string) => describeRefusal({ _tag: "NotTheServer", member: "m0", problem })
+
+  it("says of a host that did not answer that nothing is known, and to try again", () => {
+    const lost = new HostError({ host: "local", reason: "LostAnswer", detail: "no answer within 800 ms" })
+    assert.strictEqual(
+      notTheServer(describeHostError(lost)),
+      "Which process is the server of m0 is not known: host local did not answer in time (no answer within 800 ms; it may be busy): try again."
+    )
+    assert.match(
+      notTheServer("its data directory is /x"),
+      /^The process found for m0 is not its server: .* is \/x\. Check /
+    )
+  })
+
+  it("has one full stop", () => {
+    assert.match(notTheServer("is it in a container, or elsewhere?"), /elsewhere\? Check /)
+    assert.strictEqual(
+      describeRefusal({ _tag: "NotSupported", member: "m0", problem: "no right to trace." }),
+      "m0 cannot be taken out by this mechanism: no right to trace."
+    )
+  })
+
+  it("names an override as it is typed", () => {
+    assert.include(
+      describeRefusal({ _tag: "TooLong", asked: 1_200_000, limit: 900_000 }),
+      "start with --override tooLong"
+    )
+    assert.include(describeRefusal({ _tag: "Degraded", down: ["m1"] }), "start with --override degraded")
   })
 })

@@ -3,7 +3,7 @@
  * cluster's members that are no learners. All members and their hosts are asked at once and none is waited for longer
  * than 800 ms, so that discovery ends within a second while members are stopped.
  */
-import type { Host } from "@inquorate/core/Host"
+import { describeHostError, type Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
@@ -304,7 +304,7 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
       folders: there.flatMap(({ dataDirectory }) => dataDirectory ?? [])
     }
     const look = ListeningProcess.find(host, sought, answerTimeout).pipe(
-      Effect.mapError(({ detail, reason }) => `host ${host.label}: ${reason}, ${detail}`),
+      Effect.mapError(describeHostError),
       Effect.result
     )
     hosts.set(host, yield* Effect.cached(look))

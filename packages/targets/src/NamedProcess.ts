@@ -2,7 +2,7 @@
  * The process that a number or a file with a number names on a host, with what makes it that process and no other. That it
  * serves the data directory is proved by the host again before it is touched.
  */
-import type { Host } from "@inquorate/core/Host"
+import { describeHostError, type Host } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Programs from "./Programs.ts"
@@ -29,7 +29,7 @@ export const locate = (host: Host, named: Named, timeout: number): Effect.Effect
   }
   return host.run(Programs.namedProcess, [dataDirectory, pidFile ?? "", String(pid ?? "")], { timeout }).pipe(
     Effect.map(({ stdout }) => judge(host.label, named, stdout)),
-    Effect.catch(({ detail, reason }) => Effect.succeed(problem(`host ${host.label}: ${reason}, ${detail}`)))
+    Effect.catch((error) => Effect.succeed(problem(describeHostError(error))))
   )
 }
 

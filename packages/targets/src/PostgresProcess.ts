@@ -4,7 +4,7 @@
  * it works in that directory, it holds the socket that answers on the member's address, and it is the parent of the very
  * process that answers us, so that no server of another machine is taken for it.
  */
-import type { Host, HostError } from "@inquorate/core/Host"
+import { describeHostError, type Host, type HostError } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as ListeningProcess from "./ListeningProcess.ts"
@@ -38,7 +38,7 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
   const words = [directory, sought.configured, String(sought.backend), ports.join("|"), ...sockets]
   return ListeningProcess.look(host, "postmaster", words, timeout).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
-    Effect.catch((error: HostError) => Effect.succeed(problem(`host ${host.label}: ${error.reason}, ${error.detail}`)))
+    Effect.catch((error: HostError) => Effect.succeed(problem(describeHostError(error))))
   )
 }
 
