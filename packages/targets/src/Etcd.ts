@@ -10,6 +10,7 @@ import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -24,6 +25,7 @@ import * as ListeningProcess from "./ListeningProcess.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import { Secret } from "./Secret.ts"
+import { standingOf } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 const file = (description: string) =>
@@ -315,6 +317,8 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
 const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdTopology.Asked> {
   const { address, name } = open.member
   const told = yield* Deferred.make<Result.Result<EtcdClient.Status, EtcdError>>()
+  const standing = standingOf(open.host, open.believed, discoveryTimeout)
+  const looking = yield* Effect.forkChild(Effect.delay(standing, lookAfter))
   const [status, list, entered, located] = yield* Effect.all(
     [
       Effect.tap(Effect.result(open.askStatus(answerTimeout)), (status) => Deferred.succeed(told, status)),
@@ -324,10 +328,15 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
     ],
     { concurrency: "unbounded" }
   )
+  const isSilent = Result.isFailure(status) && status.failure.reason === "TimedOut"
+  if (!isSilent) yield* Fiber.interrupt(looking)
+  const left = Math.max(0, look.endsAt - (yield* Clock.currentTimeMillis))
+  const stands = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
   return {
     name,
     node: open.node,
     address,
+    isStopped: Option.contains(stands, "Stopped"),
     status,
     list,
     entered,
@@ -335,6 +344,9 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
     processProblem: located.problem
   }
 })
+
+/** A member that says nothing for this long has its process looked at, in milliseconds. */
+const lookAfter = 400
 
 const problem = (text: string): EtcdProcess.Located => ({ process: null, problem: text })
 

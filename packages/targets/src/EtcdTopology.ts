@@ -23,6 +23,8 @@ export interface Asked {
   readonly node: string
   readonly address: string
   readonly status: Result.Result<Status, EtcdError>
+  /** True where it does not answer and its host shows its process stopped. */
+  readonly isStopped?: boolean
   readonly list: Result.Result<ReadonlyArray<Entry>, EtcdError>
   /** Whether it lets us in. */
   readonly entered: Result.Result<void, EtcdError>
@@ -111,7 +113,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
   const established = lead === "Established" ? leader : null
   const voters = roster.filter(isVoter).length
   const members = asked.map((one): Member => {
-    const { address, name, node, process, processProblem, status } = one
+    const { address, name, node, process, processProblem } = one
     const entry = entryOf(known, name)
     const identity = { name, node, address, ...partOf(entry, leader) }
     if (entry === undefined) {
@@ -122,7 +124,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
           : `its id ${id} is not in the cluster's list of members: it was removed, or is of another cluster`
       return { ...identity, up: false, downBecause: problem, process: null, processProblem: problem }
     }
-    const downBecause = whyDown(status, entry, established, known)
+    const downBecause = whyDown(one, entry, established, known)
     return {
       ...identity,
       up: downBecause === "",
@@ -210,8 +212,10 @@ const majority = (voters: number): number => Math.floor(voters / 2) + 1
 const isVoter = ({ isLearner }: Entry): boolean => !isLearner
 
 // Empty for a member that is up.
-const whyDown = (status: Asked["status"], entry: Entry, established: string | null, known: Known): string => {
+const whyDown = (asked: Asked, entry: Entry, established: string | null, known: Known): string => {
+  const { isStopped, process, status } = asked
   if (Result.isFailure(status)) {
+    if (isStopped === true) return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
     if (entry.name === "") return `was added to the cluster and never started: ${start(entry)}`
     const { detail, reason } = status.failure
     return isBarred(reason) ? `cannot be asked: ${detail}` : `does not answer: ${detail}`

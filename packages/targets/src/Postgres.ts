@@ -23,6 +23,7 @@ import { Answer, question } from "./PostgresQuestion.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
 import { Secret } from "./Secret.ts"
+import { type Standing, standingOf } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 /** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
@@ -234,20 +235,8 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-// How the process stands that a member had when it last answered: a look at one line of the host's own table.
-const standing = ({ host, located }: OpenMember): Effect.Effect<"Runs" | "Stopped" | "Gone" | "Unknown"> => {
-  if (host === null || located === null) return Effect.succeed("Unknown")
-  const { pid, startTime } = located.process
-  return host.run('cat "/proc/$1/stat"', [String(pid)], { timeout: discoveryTimeout }).pipe(
-    Effect.map(({ stdout }) => {
-      // The name in parentheses may hold anything; after it the state is the first field, the start time the twentieth.
-      const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ")
-      if (fields[19] !== startTime) return "Gone"
-      return /^[Tt]$/.test(fields[0] ?? "") ? "Stopped" : "Runs"
-    }),
-    Effect.orElseSucceed(() => "Unknown" as const)
-  )
-}
+const standing = ({ host, located }: OpenMember): Effect.Effect<Standing> =>
+  standingOf(host, located?.process ?? null, discoveryTimeout)
 
 const decode = (address: string, rows: ReadonlyArray<unknown>): Result.Result<Answer, ConnectionError> =>
   Result.mapError(

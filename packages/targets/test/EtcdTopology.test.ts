@@ -65,6 +65,16 @@ describe("a member of an etcd cluster", () => {
     assert.strictEqual(seen.members[1]!.downBecause, "does not answer: connect ECONNREFUSED")
   })
 
+  it("that its host shows stopped is told as stopped, and not as silent", () => {
+    const process = { host: "local", pid: 4711, startTime: "1", executable: "/usr/bin/etcd", dataDirectory: "/data" }
+    const { seen } = see([
+      asked("alpha", status("a", "a")),
+      asked("beta", null, { isStopped: true, process }),
+      asked("gamma", status("c", "a"))
+    ])
+    assert.strictEqual(seen.members[1]!.downBecause, "is stopped: process 4711 stands still, by a signal or a debugger")
+  })
+
   it("that was never seen is one of those left in the cluster, as long as there are as many", () => {
     const { seen } = see([asked("alpha", status("a", null)), asked("beta", null), asked("gamma", null)])
     assert.lengthOf(seen.members, 3)
