@@ -7,6 +7,7 @@ import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
 import { type FaultKind, type FaultRequest, kindOf } from "@inquorate/core/Request"
+import { formatMillis } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -166,8 +167,15 @@ const rootPage: FabricReply = {
     '<a href="/v1/docs">/v1</a>.</p></body></html>'
 }
 
-const refusalReply = (refused: RequestRefused): FabricReply =>
-  errorReply({ code: refused.code, message: refused.detail })
+// A hold that is too long is told without the flag of `inq` that sets the limit aside: this surface has none.
+const refusalReply = ({ code, detail, refusal }: RequestRefused): FabricReply =>
+  errorReply({
+    code,
+    message:
+      refusal?._tag === "TooLong"
+        ? `A hold of ${formatMillis(refusal.asked)} is longer than the ${formatMillis(refusal.limit)} that is allowed. Ask for less or raise limits.maxHold in the configuration.`
+        : detail
+  })
 
 const chaosReply = (answered: FabricChaos.ChaosAnswer): FabricReply =>
   answered._tag === "Done" ? done : json(answered.value)
