@@ -103,6 +103,16 @@ describe("a caller that is slow", () => {
     )
   )
 
+  it.live("to say its first word has no longer than its headers would, before TLS and after", () => {
+    const soon = { headersTime: 300, handshakeTime: 300, requestTime: 60_000, stillTime: 600_000 }
+    return Effect.andThen(
+      served((port) => exchange(port, ""), soon),
+      served((port) => Effect.all([exchange(port, ""), exchange(port, "", asClient)], { concurrency: 2 }), soon, {
+        tls
+      })
+    )
+  })
+
   it.live("to read what it asked for is let go, and its place is free again", () =>
     served(
       (port) =>

@@ -169,6 +169,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   }
   const turns = Turns.make(bounds.pipelined)
   endStill(server, turns, bounds.stillTime)
+  endSilent(server, options.tls === undefined ? "connection" : "secureConnection", bounds.headersTime)
   const sockets = allSockets(server)
   // Of one connection that could not be taken; the next one may be.
   let toldAt = -tellEvery
@@ -283,6 +284,22 @@ const endStill = (server: Http.Server | Https.Server, turns: Turns.Turns, stillT
   server.setTimeout(stillTime, (socket: Socket) => {
     if (turns.open(socket) === 0 || socket.writableLength > 0) socket.destroy()
     else socket.setTimeout(stillTime)
+  })
+}
+
+/** Ends connections that have not said a word when the headers of a request should have been there. */
+const endSilent = (
+  server: Http.Server | Https.Server,
+  opened: "connection" | "secureConnection",
+  headersTime: number
+): void => {
+  server.on(opened, (socket: Socket) => {
+    const before = socket.bytesRead
+    const timer = setTimeout(() => {
+      // Who has begun to speak is answered 408 in time.
+      if (socket.bytesRead === before) socket.destroy()
+    }, headersTime)
+    socket.once("close", () => clearTimeout(timer))
   })
 }
 
