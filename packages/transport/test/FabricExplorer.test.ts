@@ -3,14 +3,16 @@
  * times that stand still. Method: a request target goes through the parser, and the answer is judged by hand-written values.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { advance, make } from "@inquorate/core/Operation"
 import type { ClusterView } from "@inquorate/core/Operations"
 import * as Result from "effect/Result"
 import * as Chunk from "../src/fabric/FabricChunk.ts"
+import * as Health from "../src/fabric/FabricHealth.ts"
 import * as History from "../src/fabric/FabricHistory.ts"
 import { parse } from "../src/fabric/FabricPath.ts"
 import * as Queries from "../src/fabric/FabricQueries.ts"
 import * as World from "../src/fabric/FabricWorld.ts"
-import { clusterOf, etcd, member, postgres } from "./FakeOperations.ts"
+import { clusterOf, etcd, fence, member, postgres } from "./FakeOperations.ts"
 import * as Simulated from "./SimulatedFacts.ts"
 
 const clusters = [Simulated.simulated, clusterOf(etcd), clusterOf(postgres)]
@@ -275,6 +277,41 @@ describe("health events", () => {
     const well = event(target, { history, now: Simulated.at + 11_000 })
     assert.strictEqual(at(well, "LastOkTransitionAt"), new Date(Simulated.at + 11_000).toISOString())
     assert.strictEqual(at(well, "LastWarningTransitionAt"), at(sick, "SourceUtcTimestamp"))
+  })
+
+  it("of what a fence of ours took out carry the moment of the fence, whenever they are first asked for", () => {
+    const id = "11111111-2222-4333-8444-555555555555"
+    const armedAt = Simulated.at - 30_000
+    const request = {
+      serviceName: "fabric:/lab/kv",
+      partitionId: etcd.partitionId,
+      mode: "QuorumReplicas",
+      hold: 1
+    } as const
+    const holder = [
+      { _tag: "Taken", at: armedAt - 100 },
+      { _tag: "FencesOrdered", at: armedAt, fences: [fence] },
+      { _tag: "FencesArmed", at: armedAt + 50 }
+    ] as const
+    const operation = holder.reduce(
+      (played, one) => Result.getOrThrow(advance(played, one)),
+      make(id, request, armedAt - 200)
+    )
+    const seen = { ...etcd, members: etcd.members.map((one) => (one.name === "m1" ? { ...one, up: false } : one)) }
+    const world = World.make([clusterOf(seen)], [operation], aftermath, { now: Simulated.at, version: 3 })
+    const down = seen.members[1]!
+    const expected = new Date(armedAt).toISOString()
+    for (const entity of [
+      Health.ofReplica(world, seen, down),
+      Health.ofNode(
+        world,
+        world.nodes.find(({ name }) => name === "lab-m1")!
+      )
+    ]) {
+      assert.strictEqual(entity.events[0]!.SourceUtcTimestamp, expected, entity.kind)
+    }
+    const up = Health.ofReplica(world, seen, seen.members[0]!).events[0]!
+    assert.strictEqual(up.SourceUtcTimestamp, new Date(Simulated.at).toISOString())
   })
 
   it("take the moment that a cluster tells itself", () => {

@@ -78,7 +78,7 @@ export const ofNode = (world: World.World, node: World.Node): Entity => {
     : partly
       ? ["Warning", "Some members on the node are down."]
       : ["Ok", "Fabric node is up."]
-  const known = (up ? node.facts?.upAt : node.facts?.downAt) ?? null
+  const known = World.turnedAt(world, node)
   return entity(
     "Node",
     { NodeName: node.name },
@@ -174,7 +174,7 @@ export const ofPartition = (world: World.World, topology: Topology): Entity => {
 export const ofReplica = (world: World.World, topology: Topology, member: Member): Entity => {
   const down = !member.up && (member.replica === undefined || member.replica.status === "Down")
   const id = World.replicaId(topology.partitionId, member)
-  const known = member.replica?.since ?? null
+  const known = member.replica?.since ?? World.takenAt(world, topology.partitionId, member)
   return entity(
     "Replica",
     { PartitionId: topology.partitionId, ReplicaOrInstanceId: id },

@@ -60,6 +60,8 @@ export interface World {
   /** The nodes that are deactivated, or about to be: by which operation, why, and until when they are at the latest. */
   readonly deactivated: ReadonlyMap<string, Deactivation>
   readonly losses: ReadonlyMap<Guid.Guid, Loss>
+  /** When a fence of ours took out each member that one stands on, by `takenKey`. */
+  readonly taken: ReadonlyMap<string, Instant>
   /** How long the last loss that has ended was. */
   readonly lastLosses: ReadonlyMap<Guid.Guid, Millis>
   /** Since when each entity stands as it does. */
@@ -89,6 +91,7 @@ export const make = (
     stopped: new Set(stoppedNodes),
     deactivated: deactivationsOf(nodes, deactivated),
     losses: lossesOf(holders),
+    taken: takenOf(holders),
     lastLosses: new Map(lastLosses.map(({ lasted, partitionId }) => [partitionId, lasted]))
   }
 }
@@ -182,10 +185,29 @@ export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.
 export const isStopped = (world: World, node: Node): boolean =>
   !world.deactivated.has(node.name) && (node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node)))
 
+/** Since when a member is down, where a fence of ours tells; else null. */
+export const takenAt = (world: World, partitionId: Guid.Guid, member: Member): Instant | null =>
+  member.up ? null : (world.taken.get(takenKey(partitionId, member.name)) ?? null)
+
+/** Since when a node is up or down, where its cluster or our fences on all its members tell; else null. */
+export const turnedAt = (world: World, node: Node): Instant | null => {
+  const { facts, members } = node
+  if (facts !== null) return (isUp(node) ? facts.upAt : facts.downAt) ?? null
+  if (isUp(node) || members.length === 0) return null
+  const moments = world.applications
+    .flatMap(({ view }) => view.groups)
+    .flatMap((group) =>
+      group.members
+        .filter((member) => members.includes(member))
+        .map((member) => takenAt(world, group.partitionId, member))
+    )
+  return moments.includes(null) ? null : Math.max(...moments.map(Number))
+}
+
 /** Since when a node is up or down. */
 export const upSince = (world: World, node: Node): Instant => {
   const up = isUp(node)
-  const known = (up ? node.facts?.upAt : node.facts?.downAt) ?? null
+  const known = turnedAt(world, node)
   return world.history.note(`up/${node.name}`, { state: up ? "Ok" : "Error", words: "", known }, world.now).since
 }
 
@@ -235,6 +257,19 @@ const lossesOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Los
     } else if (phase._tag === "Recovering") {
       found.set(request.partitionId, { since: phase.lossBegan, until: phase.liftedAt })
     }
+  }
+  return found
+}
+
+const takenKey = (partitionId: Guid.Guid, member: string): string => `${partitionId}/${member}`
+
+// A fence bites within moments of its order, and nobody sees it sooner.
+const takenOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<string, Instant> => {
+  const found = new Map<string, Instant>()
+  for (const { request, stage } of holders) {
+    if (!isQuorumLoss(request) || stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
+    const { armedAt, fences } = stage.step.order
+    for (const { member, named } of fences) found.set(takenKey(request.partitionId, named ?? member), armedAt)
   }
   return found
 }
