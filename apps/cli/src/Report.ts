@@ -3,11 +3,12 @@
  * they rest on. Pure: values in, lines out.
  */
 import { describe, describeWrites, phaseOf } from "@inquorate/core/Describe"
-import type { Evidence, ProbeSample } from "@inquorate/core/Evidence"
+import type { Evidence, ProbeSample, WitnessRecord } from "@inquorate/core/Evidence"
 import { isTerminal } from "@inquorate/core/Operation"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { describeRefusal, type Plan, type PlannedFence } from "@inquorate/core/Plan"
 import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
+import { describeSupervisor, mostImpatient, patienceInWords } from "@inquorate/core/Supervision"
 import { formatMillis, type Instant } from "@inquorate/core/Time"
 import { type StandingFault, takenBy } from "@inquorate/core/Standing"
 import { health, type Topology } from "@inquorate/core/Topology"
@@ -37,6 +38,10 @@ export const report = ({ evidence, operation, state }: OperationDetail, now: Ins
   ...section("Fences", fenceLines(evidence, now)),
   ...section("Probe", evidence.samples.length === 0 ? [] : [describeWrites(evidence)]),
   ...section("Measured", measureLines(evidence)),
+  ...section(
+    "Witnesses",
+    (evidence.witnesses ?? []).flatMap((one) => witnessLines(one, now))
+  ),
   ...section(
     "Verdicts",
     evidence.verdicts.map(({ about, facts, outcome }) => `${about.padEnd(8)}  ${outcome}: ${facts.join("; ")}`)
@@ -162,6 +167,12 @@ const planLines = (plan: Plan): ReadonlyArray<string> => [
     plan.arithmetic,
     ...cutLines(plan.fences),
     ...(plan.warnings ?? []).map((warning) => `warning: ${warning}`),
+    ...(plan.supervisors ?? []).map((supervisor) => `supervisor: ${describeSupervisor(supervisor)}`),
+    ...(plan.longestHold === undefined
+      ? []
+      : [
+          `longest honest hold: ${patienceInWords(plan.longestHold)}, by ${mostImpatient(plan.supervisors ?? [])?.source}`
+        ]),
     ...(plan.overridden ?? []).map(
       ({ override, refusal }) => `overridden by "${override}" (${refusal._tag}): ${describeRefusal(refusal)}`
     )
@@ -208,6 +219,26 @@ const fenceLines = (evidence: Evidence, now: Instant): ReadonlyArray<string> =>
       fence.overrun === null ? "" : formatMillis(fence.overrun)
     ])
   )
+
+const witnessLines = (
+  { answers, asked, failed, outages, witness }: WitnessRecord,
+  now: Instant
+): ReadonlyArray<string> => [
+  `${witness}  asked ${asked} times, ${failed === 0 ? "served each time" : `did not serve ${failed} times`}`,
+  ...indent(
+    outages.map(({ from, said, until }) => {
+      const end =
+        until === null
+          ? "not back when last asked"
+          : `back ${localMoment(until, now)}, after ${formatMillis(until - from)}`
+      return `failed first ${localMoment(from, now)}, ${end}; answered: ${said.join(" | ")}`
+    })
+  ),
+  // What it said while it served tells what it did, where that changed.
+  ...(answers.filter(({ answer }) => answer._tag === "Serves").length < 2
+    ? []
+    : indent(answers.map(({ answer, at }) => `${localMoment(at, now)}  ${answer._tag}: ${answer.detail}`)))
+]
 
 const measureLines = (evidence: Evidence): ReadonlyArray<string> => [
   ...(evidence.hold === null

@@ -3,8 +3,10 @@
  * told at once, each with its line and key and what would be right.
  */
 import { type Millis, parseMillis } from "@inquorate/core/Time"
+import { gentlest } from "@inquorate/core/Witness"
 import * as Injectors from "@inquorate/injectors/Registry"
 import { modules } from "@inquorate/targets/Registry"
+import { isOne, Question, type WitnessSettings } from "@inquorate/targets/Witness"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -101,6 +103,33 @@ export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 const absolutePath = Schema.String.check(Schema.isPattern(/^\/[^\r\n"]*$/))
 
+/** Something that depends on a cluster and is asked through every operation on it. */
+export const WitnessFile = Schema.Struct({
+  name: Schema.NonEmptyString.check(Schema.isMaxLength(63)).annotateKey({ description: "What the evidence calls it." }),
+  every: Schema.optionalKey(
+    lengthOf("How long after an answer it is asked again, 1s at the least; 1s unless given.").check(
+      Schema.makeFilter((millis: number) => millis >= gentlest || "Expected 1s or longer", { toJsonSchema: () => ({}) })
+    )
+  ),
+  timeout: Schema.optionalKey(
+    lengthOf("How long it may take to answer, 10s at the most; 2s unless given.").check(
+      Schema.makeFilter(
+        (millis: number) => (millis > 0 && millis <= 10_000) || "Expected more than 0 and at most 10s",
+        {
+          toJsonSchema: () => ({})
+        }
+      )
+    )
+  ),
+  ...Question.fields
+}).check(
+  Schema.makeFilter((witness: Question) => isOne(witness) || "Expected one of http, postgres and command", {
+    toJsonSchema: () => ({})
+  })
+)
+/** Something that depends on a cluster and is asked through every operation on it. */
+export type WitnessFile = typeof WitnessFile.Type
+
 /** What every cluster holds in a configuration file, whatever its system. */
 export const ClusterCommon = Schema.Struct({
   system: Schema.Literals(modules.map((module) => module.system)).annotateKey({
@@ -122,6 +151,18 @@ export const ClusterCommon = Schema.Struct({
   ),
   maxHold: Schema.optionalKey(
     lengthOf("The longest hold allowed on this cluster, such as 30s; limits.maxHold unless given.")
+  ),
+  witnesses: described(
+    Schema.Array(WitnessFile).check(
+      Schema.isMaxLength(20),
+      Schema.makeFilter(
+        (witnesses: ReadonlyArray<{ readonly name: string }>) =>
+          new Set(witnesses.map(({ name }) => name)).size === witnesses.length ||
+          "Expected witnesses with names of their own",
+        { toJsonSchema: () => ({}) }
+      )
+    ),
+    "Who depends on the cluster: asked gently through every operation on it, and the evidence says what they suffered."
   )
 })
 
@@ -217,6 +258,7 @@ export interface ClusterConfig {
   readonly hosts: ReadonlyArray<string>
   readonly protected: boolean
   readonly maxHold: Millis | null
+  readonly witnesses: ReadonlyArray<WitnessSettings>
 }
 
 /** Where operations are stored; what is secret in it is still a reference, or redacted. */
@@ -460,7 +502,8 @@ const readCluster = (
     restarter: restarting === undefined ? null : { module: restarting, settings: settingsOf(restarting.name) },
     hosts: [...new Set(members.flatMap(({ host }) => host ?? []))],
     protected: common.success.protected ?? false,
-    maxHold: common.success.maxHold ?? null
+    maxHold: common.success.maxHold ?? null,
+    witnesses: (common.success.witnesses ?? []).map((witness) => ({ every: gentlest, timeout: 2000, ...witness }))
   })
 }
 

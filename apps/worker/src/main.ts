@@ -20,6 +20,7 @@ import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
 import * as SshHost from "@inquorate/injectors/SshHost"
 import { stateDirectory } from "@inquorate/injectors/StateDirectory"
+import { make as makeWitness } from "@inquorate/targets/Witness"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Pages from "@inquorate/transport/Pages"
 import * as TextFile from "@inquorate/transport/TextFile"
@@ -104,7 +105,11 @@ const clusters = (
       }
       const all = yield* Effect.forEach(config.clusters, (cluster) => {
         const { hosts: labels, injectorSettings, maxHold, module, name, restarter, settings } = cluster
-        return Effect.map(module.make(name, settings, hosts), (target): Cluster => ({
+        const opened = Effect.all([
+          module.make(name, settings, hosts),
+          Effect.forEach(cluster.witnesses, (one) => makeWitness(name, one))
+        ])
+        return Effect.map(opened, ([target, witnesses]): Cluster => ({
           name,
           target,
           injector: injectorOf(cluster.injector, injectorSettings),
@@ -113,7 +118,8 @@ const clusters = (
           // This very host is always there; to ask it would cost every look-up the start of a shell.
           reach: reach(labels.flatMap((label) => (label === localHost ? [] : (hosts.get(label) ?? [])))),
           protected: cluster.protected,
-          maxHold: maxHold ?? config.maxHold
+          maxHold: maxHold ?? config.maxHold,
+          ...(witnesses.length === 0 ? {} : { witnesses })
         }))
       })
       return Clusters.of({ all: [...all, ...simulated] })

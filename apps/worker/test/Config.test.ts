@@ -32,6 +32,31 @@ describe("a configuration", () => {
     assert.deepStrictEqual(config.clusters, [])
   })
 
+  it("reads the witnesses of a cluster, and tells what is wrong with one where it stands", () => {
+    const witnesses = `    witnesses:
+      - { name: api, http: "https://api.example/health", every: 5s }
+      - { name: orders, postgres: { address: "127.0.0.1:5432", user: app, database: app, statement: "select 1" } }
+      - { name: shop, command: "curl -f shop", timeout: 500ms }
+`
+    const config = Result.getOrThrow(read(`clusters:\n  orders:${postgres}${witnesses}`))
+    const [api, orders, shop] = config.clusters[0]!.witnesses
+    assert.deepStrictEqual(api, { name: "api", http: "https://api.example/health", every: 5000, timeout: 2000 })
+    assert.strictEqual(orders?.postgres?.statement, "select 1")
+    assert.deepInclude(shop, { command: "curl -f shop", every: 1000, timeout: 500 })
+    for (const wrong of [
+      "{ name: api }",
+      "{ name: api, http: 'http://a/', command: 'true' }",
+      "{ name: api, http: 'ftp://a/' }",
+      "{ name: api, command: 'true', every: 100ms }",
+      "{ name: api, command: 'true', timeout: 1m }"
+    ]) {
+      const [mistake] = mistakes(`clusters:\n  orders:${postgres}    witnesses:\n      - ${wrong}\n`)
+      assert.match(mistake ?? "", /^10 clusters\.orders\.witnesses/, wrong)
+    }
+    const twice = "    witnesses:\n      - { name: a, command: 'true' }\n      - { name: a, command: 'true' }\n"
+    assert.lengthOf(mistakes(`clusters:\n  orders:${postgres}${twice}`), 1)
+  })
+
   it("gives each cluster to the module of its system, with its own limits", () => {
     const config = Result.getOrThrow(read(`clusters:\n  orders:${postgres}    protected: true\n    maxHold: 30s\n`))
     const [orders] = config.clusters

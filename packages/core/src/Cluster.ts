@@ -5,8 +5,11 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { HostError } from "./Host.ts"
 import type { Injector } from "./Injector.ts"
+import type { Supervisor } from "./Supervision.ts"
 import type { Target } from "./Target.ts"
 import type { Millis } from "./Time.ts"
+import type { Topology } from "./Topology.ts"
+import type { Witness } from "./Witness.ts"
 
 /** A configured cluster. */
 export interface Cluster {
@@ -19,6 +22,13 @@ export interface Cluster {
   readonly hosts: ReadonlyArray<string>
   /** Asks those hosts whether they answer; fails with the first that does not. Left out where there is none to ask. */
   readonly reach?: Effect.Effect<void, HostError>
+  /**
+   * Who else watches over the members of a group, the ones that would be left alone among them: an engine's health checks, a
+   * kubelet's probes, an operator. Beside what the injector and the target tell themselves.
+   */
+  readonly supervisors?: (topology: Topology) => Effect.Effect<ReadonlyArray<Supervisor>>
+  /** Who depends on the cluster and is asked through every operation; nobody unless given. */
+  readonly witnesses?: ReadonlyArray<Witness>
   /** True for a cluster that may be looked at but never broken. */
   readonly protected: boolean
   /** The longest hold that is allowed; null for no limit. */

@@ -35,6 +35,18 @@ export const SurvivorsWord = Schema.Struct({
 /** What the members that were left alone say of the quorum themselves. */
 export type SurvivorsWord = typeof SurvivorsWord.Type
 
+/**
+ * What a witness answered: it serves, it says that it does not, or it says nothing. `detail` is what it answered, in its
+ * own words as far as they are short.
+ */
+export const WitnessAnswer = Schema.TaggedUnion({
+  Serves: { detail: Schema.String },
+  Fails: { detail: Schema.String },
+  Silent: { detail: Schema.String }
+})
+/** What a witness answered. */
+export type WitnessAnswer = typeof WitnessAnswer.Type
+
 /** A judgement with the facts it rests on. */
 export const Verdict = Schema.Struct({
   about: Schema.Literals(["Loss", "Hold", "Recovery"]),
@@ -102,6 +114,17 @@ export const Fact = Schema.TaggedUnion({
   HoldMeasured: { asked: Millis, measured: Millis },
   /** How long after the lift the first write sent after it was acknowledged. */
   RecoveryMeasured: { recovery: Millis },
+  /**
+   * What a witness answered: told where the answer changes, and now and then where it stays. `times` counts the answers
+   * like this one since the last that was told; the newest of them was asked for at `sentAt` and there at `endedAt`.
+   */
+  Witnessed: {
+    witness: Schema.String,
+    sentAt: Instant,
+    endedAt: Instant,
+    answer: WitnessAnswer,
+    times: Schema.Int
+  },
   /** Something a person should know, such as a step that failed and why. */
   Noted: { text: Schema.String }
 })
@@ -147,6 +170,31 @@ export const FenceRecord = Schema.Struct({
 /** What became of one fence. */
 export type FenceRecord = typeof FenceRecord.Type
 
+/** A time in which a witness did not serve. */
+export const WitnessOutage = Schema.Struct({
+  /** When the first question was sent that was not answered as it should be. */
+  from: Instant,
+  /** When the first good answer was there again; null while there was none. */
+  until: Schema.NullOr(Instant),
+  /** What it answered meanwhile, each answer once. */
+  said: Schema.Array(Schema.String)
+})
+/** A time in which a witness did not serve. */
+export type WitnessOutage = typeof WitnessOutage.Type
+
+/** What became of one witness. */
+export const WitnessRecord = Schema.Struct({
+  witness: Schema.String,
+  /** How often it was asked, and how often it did not serve. */
+  asked: Schema.Int,
+  failed: Schema.Int,
+  outages: Schema.Array(WitnessOutage),
+  /** Its answers where they changed, in their order. */
+  answers: Schema.Array(Schema.Struct({ at: Instant, answer: WitnessAnswer }))
+}).annotate({ identifier: "WitnessRecord" })
+/** What became of one witness. */
+export type WitnessRecord = typeof WitnessRecord.Type
+
 /** The evidence as a person reads it. */
 export const Evidence = Schema.Struct({
   topology: Schema.NullOr(Topology),
@@ -163,6 +211,8 @@ export const Evidence = Schema.Struct({
   overrun: Schema.NullOr(Millis),
   /** How long nobody of ours watched, in all. */
   unobserved: Millis,
+  /** What those who depend on the group suffered; left out where nobody was asked. */
+  witnesses: Schema.optionalKey(Schema.Array(WitnessRecord)),
   owners: Schema.Array(Schema.Struct({ at: Instant, worker: Schema.String, epoch: Schema.Int })),
   notes: Schema.Array(Schema.Struct({ at: Instant, text: Schema.String }))
 }).annotate({ identifier: "Evidence" })
@@ -182,6 +232,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   const verdicts: Array<Evidence["verdicts"][number]> = []
   const owners: Array<Evidence["owners"][number]> = []
   const notes: Array<Evidence["notes"][number]> = []
+  const witnesses = new Map<string, WitnessRecord>()
   let evidence = empty
   let open: EvidenceEntry | undefined
   let attempt = 1
@@ -276,6 +327,9 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
       case "RecoveryMeasured":
         evidence = { ...evidence, recovery: fact.recovery }
         break
+      case "Witnessed":
+        witnesses.set(fact.witness, witnessed(witnesses.get(fact.witness), fact))
+        break
       case "Noted":
         notes.push({ at, text: fact.text })
         break
@@ -289,12 +343,51 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
     samples: [...samples.values()].sort((a, b) => a.sentAt - b.sentAt),
     survivors,
     verdicts,
+    ...(witnesses.size === 0 ? {} : { witnesses: [...witnesses.values()] }),
     owners,
     notes
   }
 }
 
 // --- internal ---
+
+const witnessed = (
+  before: WitnessRecord | undefined,
+  { answer, endedAt, sentAt, times, witness }: typeof Fact.cases.Witnessed.Type
+): WitnessRecord => {
+  const record = before ?? { witness, asked: 0, failed: 0, outages: [], answers: [] }
+  const last = record.answers.at(-1)?.answer
+  const isNew = last === undefined || last._tag !== answer._tag || last.detail !== answer.detail
+  const serves = answer._tag === "Serves"
+  return {
+    witness,
+    asked: record.asked + times,
+    failed: record.failed + (serves ? 0 : times),
+    outages: serves ? ended(record.outages, endedAt) : suffered(record.outages, sentAt, answer.detail),
+    answers: isNew && record.answers.length < toldMost ? [...record.answers, { at: endedAt, answer }] : record.answers
+  }
+}
+
+/** How many changes of one witness are told. */
+const toldMost = 200
+
+const ended = (outages: ReadonlyArray<WitnessOutage>, at: Instant): ReadonlyArray<WitnessOutage> => {
+  const last = outages.at(-1)
+  return last === undefined || last.until !== null ? outages : [...outages.slice(0, -1), { ...last, until: at }]
+}
+
+const suffered = (
+  outages: ReadonlyArray<WitnessOutage>,
+  from: Instant,
+  detail: string
+): ReadonlyArray<WitnessOutage> => {
+  const last = outages.at(-1)
+  if (last === undefined || last.until !== null) {
+    return outages.length < toldMost ? [...outages, { from, until: null, said: [detail] }] : outages
+  }
+  if (last.said.includes(detail) || last.said.length >= toldMost) return outages
+  return [...outages.slice(0, -1), { ...last, said: [...last.said, detail] }]
+}
 
 const empty: Pick<Evidence, "topology" | "plan" | "hold" | "recovery" | "overrun" | "unobserved"> = {
   topology: null,

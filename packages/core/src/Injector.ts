@@ -6,6 +6,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Guid } from "./Guid.ts"
 import { Grade } from "./Plan.ts"
+import { Supervisor } from "./Supervision.ts"
 import { Instant, Millis } from "./Time.ts"
 import { ProcessRef } from "./Topology.ts"
 
@@ -110,14 +111,16 @@ export class InjectorError extends Schema.TaggedError<InjectorError>()("Injector
 export const Preflight = Schema.TaggedUnion({
   /**
    * It can be taken out; `skew` is the host's clock minus ours in milliseconds. `machineId` names the machine where it
-   * has an id, `took` how long the host needed for the answer, `warnings` tells what a person should know, such as a supervisor that would restart the process.
+   * has an id, `took` how long the host needed for the answer, `warnings` tells what a person should know, such as a supervisor that brings the process back
+   * if it ended; `supervisors` those that act on its silence.
    */
   Ready: {
     grade: Grade,
     skew: Schema.Int,
     machineId: Schema.optionalKey(Schema.String),
     took: Schema.optionalKey(Millis),
-    warnings: Schema.optionalKey(Schema.Array(Schema.String))
+    warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+    supervisors: Schema.optionalKey(Schema.Array(Supervisor))
   },
   /** It cannot; `problem` says why in words for a person. */
   Impossible: { problem: Schema.String, skew: Schema.optionalKey(Schema.Int) },

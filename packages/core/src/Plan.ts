@@ -5,6 +5,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { FabricErrorCode } from "./FabricError.ts"
+import { canDestroy, describeSupervisor, patienceInWords, Supervisor } from "./Supervision.ts"
 import { formatMillis, Millis } from "./Time.ts"
 import { health, type Member, ProcessRef, type Topology } from "./Topology.ts"
 
@@ -26,9 +27,10 @@ export type Grade = typeof Grade.Type
 
 /**
  * A guard that a caller may set aside by name, with what is then allowed all the same: a group with a member down, a
- * hold longer than the limit, more operations at once than the limits, another operation on the same host.
+ * hold longer than the limit, more operations at once than the limits, another operation on the same host, a supervisor
+ * that ends the hold early.
  */
-export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy"]).annotate({
+export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy", "impatient"]).annotate({
   identifier: "Override"
 })
 /** A guard that a caller may set aside by name. */
@@ -96,6 +98,8 @@ export const Refusal = Schema.TaggedUnion({
   Protected: { cluster: Schema.String },
   /** The hold is longer than the configuration allows. */
   TooLong: { asked: Millis, limit: Millis },
+  /** A supervisor acts before the hold is over. */
+  Impatient: { supervisor: Supervisor, asked: Millis },
   /** Another operation holds the partition, or left a residue that no sweep has confirmed gone. */
   Busy: { operationId: Schema.String, problem: Schema.String },
   /** The worker's own store lies on this member, inside the cut. */
@@ -147,6 +151,10 @@ export const Plan = Schema.Struct({
   arithmetic: Schema.String,
   /** What a person should know before the cut and nothing refuses, such as a supervisor that would restart a member. */
   warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Who watches over the members or the group and would act on their silence; left out where nobody was found. */
+  supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
+  /** The longest hold within which none of them acts; left out where nobody was found. */
+  longestHold: Schema.optionalKey(Millis),
   /** The guards that said no and were set aside by the caller, by name. */
   overridden: Schema.optionalKey(Schema.Array(Schema.Struct({ override: Override, refusal: Refusal })))
 }).annotate({ identifier: "Plan" })
@@ -154,7 +162,8 @@ export const Plan = Schema.Struct({
 export type Plan = typeof Plan.Type
 
 /** The override that sets a refusal aside, or `undefined` for one that nothing does. */
-export const overrideOf = (refusal: Refusal): Override | undefined => overrides[refusal._tag]
+export const overrideOf = (refusal: Refusal): Override | undefined =>
+  refusal._tag === "Impatient" && canDestroy(refusal.supervisor) ? undefined : overrides[refusal._tag]
 
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
@@ -193,6 +202,11 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `The cluster ${cluster} is marked protected. Remove "protected: true" from its configuration to allow faults.`,
   TooLong: ({ asked, limit }) =>
     `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less, raise limits.maxHold (or the cluster's own maxHold) in the configuration, or start with --override tooLong.`,
+  Impatient: ({ asked, supervisor }) =>
+    `A hold of ${patienceInWords(asked)} is longer than its supervisors wait: ${describeSupervisor(supervisor)}. ` +
+    (canDestroy(supervisor)
+      ? `Ask for ${patienceInWords(supervisor.patience)} at most; nothing sets this aside.`
+      : `Ask for ${patienceInWords(supervisor.patience)} at most, or start with --override impatient, and the hold ends when it acts.`),
   Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${stopped(problem)}`,
   StoreInside: ({ member }) =>
     `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
@@ -313,5 +327,6 @@ const overrides: Partial<Record<Refusal["_tag"], Override>> = {
   Degraded: "degraded",
   TooLong: "tooLong",
   TooMany: "tooMany",
-  HostBusy: "hostBusy"
+  HostBusy: "hostBusy",
+  Impatient: "impatient"
 }

@@ -9,6 +9,7 @@ import type { ProbeOutcome, SurvivorsWord } from "./Evidence.ts"
 import type { DataLossMode } from "./Request.ts"
 import type { Millis } from "./Time.ts"
 import type { Member, NodeFacts, Topology } from "./Topology.ts"
+import type { Witness } from "./Witness.ts"
 
 /**
  * The system could not be asked, or answered nonsense. `Unfit`: it answers, but what a proof of its loss needs, such as a
@@ -64,6 +65,8 @@ export interface Target {
    * is not needed.
    */
   readonly survivorsSpeakAfter?: Millis
+  /** Who is to be asked through every operation as part of the system itself, such as its supervisor. */
+  readonly witnesses?: ReadonlyArray<Witness>
   /** The type of its application where it has one, as a simulated Service Fabric cluster does. */
   readonly application?: ApplicationFacts
   /** The nodes of the cluster, where they are more than what the members tell. */

@@ -4,6 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Guid from "./Guid.ts"
+import { Supervisor } from "./Supervision.ts"
 import { Instant, Millis } from "./Time.ts"
 
 /** A replica's part in its group, in Service Fabric's words; learners and observers are IdleSecondary. */
@@ -160,6 +161,8 @@ export const Topology = Schema.Struct({
   members: Schema.Array(Member),
   /** What a person should know before a loss of this quorum and nothing refuses, each in a sentence. */
   warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Who watches over the group itself and would act on the loss, as its system tells; left out where nobody does. */
+  supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
   /** Why a loss of this quorum could not be planned truly or proven as things stand, each in words for a person. */
   unfit: Schema.optionalKey(Schema.Array(Schema.String)),
   /** What a simulated cluster adds. */

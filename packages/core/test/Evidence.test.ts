@@ -73,4 +73,48 @@ describe("the evidence", () => {
     assert.strictEqual(evidence.samples.length, 1)
     assert.strictEqual(evidence.samples[0]!.endedAt, 19)
   })
+
+  it("tells of a witness when it failed first, what it answered, and when it was back", () => {
+    const said = (
+      sentAt: number,
+      tag: "Serves" | "Fails" | "Silent",
+      detail: string,
+      times = 1,
+      witness = "api"
+    ): EvidenceEntry =>
+      entry(sentAt + 5, {
+        _tag: "Witnessed",
+        witness,
+        sentAt,
+        endedAt: sentAt + 5,
+        answer: { _tag: tag, detail },
+        times
+      })
+    const evidence = collect([
+      said(100, "Serves", "HTTP 200"),
+      said(1100, "Serves", "HTTP 200", 2),
+      said(2100, "Silent", "no answer within 2000 ms"),
+      said(3100, "Fails", "HTTP 503: no leader", 3),
+      said(6100, "Silent", "no answer within 2000 ms"),
+      said(7100, "Serves", "HTTP 200"),
+      said(150, "Serves", "exit 0", 1, "orders"),
+      said(8100, "Fails", "HTTP 500")
+    ])
+    assert.deepStrictEqual(
+      evidence.witnesses?.map(({ asked, failed, outages, witness }) => ({ asked, failed, outages, witness })),
+      [
+        {
+          witness: "api",
+          asked: 10,
+          failed: 6,
+          outages: [
+            { from: 2100, until: 7105, said: ["no answer within 2000 ms", "HTTP 503: no leader"] },
+            { from: 8100, until: null, said: ["HTTP 500"] }
+          ]
+        },
+        { witness: "orders", asked: 1, failed: 0, outages: [] }
+      ]
+    )
+    assert.isUndefined(collect([]).witnesses)
+  })
 })

@@ -62,6 +62,50 @@ describe("a group with a member down", () => {
   )
 })
 
+describe("a hold that is longer than its supervisors wait", () => {
+  const watched = (patience: number, reaction: "RestartsMember" | "DestroysData") => ({
+    watches: "m1",
+    source: "the liveness probe of m1",
+    patience,
+    reaction
+  })
+
+  it.effect("is refused, and held where the caller says so by name; plan and evidence tell who waits how long", () =>
+    Effect.gen(function* () {
+      const impatient = watched(1250, "RestartsMember")
+      const world = yield* makeWorld({ supervisors: [watched(60_000, "DestroysData"), impatient] })
+      const engine = yield* world.engine()
+      const short = yield* meanwhile(engine.operations.plan(request(world.sim, 1250)))
+      assert.strictEqual(short.plan?.longestHold, 1250)
+      assert.deepInclude(short.plan?.supervisors ?? [], impatient)
+      const long = request(world.sim, 3000)
+      const refused = yield* Effect.flip(meanwhile(engine.operations.start(operationId(1), long, guarded)))
+      assert.deepStrictEqual(refused.refusal, { _tag: "Impatient", supervisor: impatient, asked: 3000 })
+      const insisted = { ...long, ...overriding("impatient") }
+      yield* meanwhile(engine.operations.start(operationId(1), insisted, guarded))
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+      const { plan } = yield* evidenceOf(engine)
+      assert.deepStrictEqual(plan?.overridden, [
+        { override: "impatient", refusal: { _tag: "Impatient", supervisor: impatient, asked: 3000 } }
+      ])
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("is refused whatever is overridden where data can be destroyed", () =>
+    Effect.gen(function* () {
+      const rebuilds = watched(2000, "DestroysData")
+      const world = yield* makeWorld({ supervisors: [watched(1000, "RestartsMember"), rebuilds] })
+      const engine = yield* world.engine()
+      const all = overriding("degraded", "tooLong", "tooMany", "hostBusy", "impatient")
+      const insisted = { ...request(world.sim, 3000), ...all }
+      const refused = yield* Effect.flip(meanwhile(engine.operations.start(operationId(1), insisted, guarded)))
+      assert.deepStrictEqual(refused.refusal, { _tag: "Impatient", supervisor: rebuilds, asked: 3000 })
+      assert.strictEqual(world.sim.orders(), 0)
+    })
+  )
+})
+
 describe("a hold above the maximum", () => {
   it.effect("is held where the caller overrides it by name, and the evidence tells", () =>
     Effect.gen(function* () {

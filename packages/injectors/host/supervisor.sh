@@ -18,7 +18,7 @@ while IFS= read -r line; do
 done <"/proc/$pid/cgroup"
 [ -n "$unit" ] || exit 0
 printf '%s\n' "$unit"
-systemctl show --property=WatchdogUSec,Restart -- "$unit" 2>/dev/null
+systemctl show --property=WatchdogUSec,Restart,RestartUSec -- "$unit" 2>/dev/null
 # Of its main process the kill stops and starts the unit itself, as root.
 [ "$(id -u)" = 0 ] && [ "$(systemctl show --property=MainPID --value -- "$unit" 2>/dev/null)" = "$pid" ] && echo Followed=yes
 exit 0

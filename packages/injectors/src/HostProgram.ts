@@ -21,6 +21,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Watchers } from "./Supervisor.ts"
 
 /** What makes one mechanism of the protocol that every program on a host speaks. */
 export interface HostProgram {
@@ -31,12 +32,8 @@ export interface HostProgram {
   readonly program: string
   /** What the mechanism must know beside the process, as words that follow those of `preflight` and of `arm`. */
   readonly wordsOf: (process: ProcessRef, member: string | undefined) => ReadonlyArray<string>
-  /** What a person should know before the process is taken out; nothing unless given. */
-  readonly warningsOf?: (
-    host: Host,
-    process: ProcessRef,
-    member: string | undefined
-  ) => Effect.Effect<ReadonlyArray<string>>
+  /** Who watches over the process and would act; nobody unless given. */
+  readonly watchersOf?: (host: Host, process: ProcessRef, member: string | undefined) => Effect.Effect<Watchers>
 }
 
 /** Runs the program that is its first argument: the text travels once, and a keeper starts its siblings from it. */
@@ -44,7 +41,7 @@ export const launcher = 'program=$1; shift; eval "$program"'
 
 /** The injector of a mechanism on these hosts, by label. */
 export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): Injector => {
-  const { name, program, restarts = false, warningsOf = noWarnings, wordsOf } = mechanism
+  const { name, program, restarts = false, watchersOf, wordsOf } = mechanism
   const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(program, hosts)
   return {
     name,
@@ -54,12 +51,12 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
       const subject = `pid ${process.pid}`
       const host = hosts.get(process.host)
       // Two questions of which neither needs the other's answer, and each costs the start of a shell.
-      const [answered, warnings] = yield* Effect.all(
+      const [answered, { supervisors, warnings }] = yield* Effect.all(
         [
           Effect.result(
             shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
           ),
-          host === undefined ? Effect.succeed([]) : warningsOf(host, process, member)
+          host === undefined || watchersOf === undefined ? Effect.succeed(nobody) : watchersOf(host, process, member)
         ],
         { concurrency: 2 }
       )
@@ -77,7 +74,8 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
           skew,
           took: Math.round(handshake.latestOffset - handshake.earliestOffset),
           ...(machine === "unknown" ? {} : { machineId: machine }),
-          ...(warnings.length === 0 ? {} : { warnings })
+          ...(warnings.length === 0 ? {} : { warnings }),
+          ...(supervisors.length === 0 ? {} : { supervisors })
         })
       }
       if (word === "impossible") return Preflight.cases.Impossible.make({ problem: rest, skew })
@@ -138,7 +136,7 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
 
 // --- internal ---
 
-const noWarnings = () => Effect.succeed<ReadonlyArray<string>>([])
+const nobody: Watchers = { supervisors: [], warnings: [] }
 
 /** What one handshake tells: `uptime = monotonic + offset`, the offset lying between these two. Milliseconds. */
 interface Handshake {

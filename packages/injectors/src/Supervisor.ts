@@ -4,30 +4,38 @@
  * never changed; what cannot be asked is not told.
  */
 import type { Host } from "@inquorate/core/Host"
+import type { Supervisor } from "@inquorate/core/Supervision"
 import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Programs from "./Programs.ts"
 
-/** What supervises a process: its systemd unit, how long it may be silent (0 for ever), and when it is started again. */
-export interface Supervision {
+/** A process's systemd unit: how long it may be silent (0 for ever), whether and how soon it is started again. */
+export interface Unit {
   readonly unit: string
   readonly watchdog: Millis
   readonly restart: string
+  readonly restartAfter: Millis
   /** True where the kill stops and starts the unit by itself. */
   readonly followed?: boolean
 }
 
-/** What a person should know before a process is paused, one sentence each; none where nothing was found. */
-export const warningsOfPause = (host: Host, process: ProcessRef): Effect.Effect<ReadonlyArray<string>> =>
+/** Who would act on a process that is taken out, and what a person should know of those who would not. */
+export interface Watchers {
+  readonly supervisors: ReadonlyArray<Supervisor>
+  readonly warnings: ReadonlyArray<string>
+}
+
+/** Who would act on a process that is paused. */
+export const ofPause = (host: Host, process: ProcessRef): Effect.Effect<Watchers> =>
   Effect.map(ask(host, process.pid), describePause)
 
-/** What a person should know before a process is killed and kept out, one sentence each; none where nothing was found. */
-export const warningsOfKill = (host: Host, process: ProcessRef): Effect.Effect<ReadonlyArray<string>> =>
+/** Who would act on a process that is killed and kept out. */
+export const ofKill = (host: Host, process: ProcessRef): Effect.Effect<Watchers> =>
   Effect.map(ask(host, process.pid), describeKill)
 
 /** Reads what the program printed: the unit, then `systemctl show`'s lines. */
-export const parse = (text: string): Supervision | null => {
+export const parse = (text: string): Unit | null => {
   const [unit = "", ...lines] = text.split("\n")
   if (!/\.(service|scope)$/.test(unit) || lines.every((line) => line === "")) return null
   const settings = new Map(lines.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]))
@@ -35,34 +43,55 @@ export const parse = (text: string): Supervision | null => {
     unit,
     watchdog: lengthOf(settings.get("WatchdogUSec") ?? ""),
     restart: settings.get("Restart") ?? "no",
+    restartAfter: lengthOf(settings.get("RestartUSec") ?? ""),
     ...(settings.get("Followed") === "yes" ? { followed: true } : {})
   }
 }
 
-/** What a person should know of a supervision before the process is paused. */
-export const describePause = (supervision: Supervision | null): ReadonlyArray<string> => {
-  if (supervision === null) return []
-  const { restart, unit, watchdog } = supervision
-  const again = restart === "" || restart === "no" ? "" : ` and start it again (Restart=${restart})`
+/** Who would act on a unit's process that is paused. */
+export const describePause = (found: Unit | null): Watchers => {
+  if (found === null) return nobody
+  const { restart, unit, watchdog } = found
+  const restarts = restart !== "" && restart !== "no"
   if (watchdog > 0) {
-    return [`systemd's watchdog would end ${unit} after ${watchdog} ms of silence${again}; a longer hold breaks there`]
+    const again = restarts ? ` and start it again (Restart=${restart})` : ""
+    const warning = `systemd's watchdog would end ${unit} when it has not notified for ${watchdog} ms${again}`
+    // A service notifies every half of it (sd_watchdog_enabled), so the last time may be that long ago already.
+    const source = `systemd's WatchdogSec of ${unit} (${watchdog} ms, of which half may have passed)`
+    return {
+      supervisors: [{ watches: unit, source, patience: Math.floor(watchdog / 2), reaction: "RestartsMember" }],
+      warnings: [warning]
+    }
   }
-  return again === ""
-    ? []
-    : [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
+  return restarts
+    ? {
+        supervisors: [],
+        warnings: [`systemd would bring ${unit} back if it ended (Restart=${restart}); a pause does not end it`]
+      }
+    : nobody
 }
 
-/** What a person should know of a supervision before the process is killed. */
-export const describeKill = (supervision: Supervision | null): ReadonlyArray<string> =>
-  supervision === null || supervision.followed === true || supervision.restart === "" || supervision.restart === "no"
-    ? []
-    : [
-        `systemd would start ${supervision.unit} again during the hold (Restart=${supervision.restart}), which breaks it; name the unit in the settings of kill`
-      ]
+/** Who would act on a unit's process that is killed and kept out. */
+export const describeKill = (found: Unit | null): Watchers => {
+  if (found === null || found.followed === true || !afterAKill.has(found.restart)) return nobody
+  const { restart, restartAfter, unit } = found
+  const source = `systemd's Restart=${restart} of ${unit}`
+  return {
+    supervisors: [{ watches: unit, source, patience: restartAfter, reaction: "RestartsMember" }],
+    warnings: [
+      `systemd would start ${unit} again during the hold (Restart=${restart}), which breaks it; name the unit in the settings of kill`
+    ]
+  }
+}
 
 // --- internal ---
 
-const ask = (host: Host, pid: number): Effect.Effect<Supervision | null> =>
+const nobody: Watchers = { supervisors: [], warnings: [] }
+
+/** The rules that start a unit again whose process SIGKILL ended. */
+const afterAKill: ReadonlySet<string> = new Set(["always", "on-failure", "on-abnormal", "on-abort"])
+
+const ask = (host: Host, pid: number): Effect.Effect<Unit | null> =>
   host.run(Programs.supervisor, [String(pid)], { timeout: askTimeout }).pipe(
     Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? parse(stdout) : null)),
     Effect.catchTag("HostError", () => Effect.succeed(null))
@@ -70,7 +99,7 @@ const ask = (host: Host, pid: number): Effect.Effect<Supervision | null> =>
 
 const askTimeout: Millis = 3000
 
-// systemd writes lengths as 0, infinity, 500ms, 30s, 1min 30s or 1h.
+// systemd writes lengths as 0, infinity, 500ms, 1min 30s, 1h, 1w 2d, 1month, 1y; the least that is not 0 is 1 ms here.
 const lengthOf = (text: string): Millis => {
   const units: Readonly<Record<string, number>> = {
     us: 0.001,
@@ -78,11 +107,14 @@ const lengthOf = (text: string): Millis => {
     s: 1000,
     min: 60_000,
     h: 3_600_000,
-    d: 86_400_000
+    d: 86_400_000,
+    w: 604_800_000,
+    month: 2_629_800_000,
+    y: 31_557_600_000
   }
   let length = 0
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)\b/g)) {
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*(us|month|ms|min|s|h|d|w|y)\b/g)) {
     length += Number(number) * units[unit!]!
   }
-  return Math.round(length)
+  return length > 0 ? Math.max(1, Math.floor(length)) : 0
 }

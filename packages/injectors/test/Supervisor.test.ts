@@ -5,8 +5,10 @@ import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Machine from "../src/hosts/Machine.ts"
 import * as Supervisor from "../src/Supervisor.ts"
 
-const said = (watchdog: string, restart: string) =>
-  Supervisor.describePause(Supervisor.parse(`etcd.service\nRestart=${restart}\nWatchdogUSec=${watchdog}\n`))
+const unit = (watchdog: string, restart: string, again = "100ms") =>
+  Supervisor.parse(`etcd.service\nRestart=${restart}\nWatchdogUSec=${watchdog}\nRestartUSec=${again}\n`)
+const said = (watchdog: string, restart: string) => Supervisor.describePause(unit(watchdog, restart)).warnings
+const nobody = { supervisors: [], warnings: [] }
 
 describe("a supervisor", () => {
   it("that would end a silent server is told with its time, in every way systemd writes it", () => {
@@ -14,11 +16,25 @@ describe("a supervisor", () => {
       ["30s", 30_000],
       ["1min 30s", 90_000],
       ["500ms", 500],
-      ["1h", 3_600_000]
+      ["1h", 3_600_000],
+      ["1s 250ms", 1250],
+      ["1w 1d", 691_200_000],
+      ["1month", 2_629_800_000],
+      ["400us", 1]
     ] as const) {
-      const [warning, ...more] = said(text, "on-watchdog")
+      const { supervisors, warnings } = Supervisor.describePause(unit(text, "on-watchdog"))
+      const [warning, ...more] = warnings
       assert.deepStrictEqual(more, [])
-      assert.include(warning, `end etcd.service after ${millis} ms of silence and start it again (Restart=on-watchdog)`)
+      assert.include(
+        warning,
+        `end etcd.service when it has not notified for ${millis} ms and start it again (Restart=on-watchdog)`
+      )
+      // The server notified up to half of it ago.
+      assert.deepStrictEqual(
+        supervisors.map(({ patience, reaction }) => [patience, reaction]),
+        [[Math.floor(millis / 2), "RestartsMember"]]
+      )
+      assert.include(supervisors[0]?.source, "WatchdogSec of etcd.service")
     }
   })
 
@@ -26,28 +42,37 @@ describe("a supervisor", () => {
     assert.match(said("0", "always")[0]!, /bring etcd.service back .*Restart=always/)
     assert.deepStrictEqual(said("0", "no"), [])
     assert.deepStrictEqual(said("infinity", "no"), [])
-    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("")), [])
-    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("user.slice\n\n")), [])
+    // What a pause does not wake is no supervisor of it.
+    assert.deepStrictEqual(Supervisor.describePause(unit("0", "always")).supervisors, [])
+    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("")), nobody)
+    assert.deepStrictEqual(Supervisor.describePause(Supervisor.parse("user.slice\n\n")), nobody)
   })
 
   it("is told to who would kill where it starts the server again", () => {
-    const said = (restart: string) => Supervisor.describeKill({ unit: "etcd.service", watchdog: 0, restart })
-    assert.deepStrictEqual(said("always"), [
+    const { supervisors, warnings } = Supervisor.describeKill(unit("0", "always", "1s 500ms"))
+    assert.deepStrictEqual(warnings, [
       "systemd would start etcd.service again during the hold (Restart=always), which breaks it; name the unit in the settings of kill"
     ])
-    assert.deepStrictEqual(said("no"), [])
-    assert.deepStrictEqual(Supervisor.describeKill(null), [])
+    assert.deepStrictEqual(
+      supervisors.map(({ patience, reaction }) => [patience, reaction]),
+      [[1500, "RestartsMember"]]
+    )
+    // SIGKILL is no success and no watchdog.
+    for (const restart of ["no", "on-success", "on-watchdog"]) {
+      assert.deepStrictEqual(Supervisor.describeKill(unit("0", restart)), nobody)
+    }
+    assert.deepStrictEqual(Supervisor.describeKill(null), nobody)
     // Of a unit that the kill stops itself there is nothing to tell.
     const followed = Supervisor.parse("etcd.service\nRestart=always\nWatchdogUSec=0\nFollowed=yes\n")
-    assert.deepStrictEqual(Supervisor.describeKill(followed), [])
+    assert.deepStrictEqual(Supervisor.describeKill(followed), nobody)
   })
 
   it.live("of a process that is in no unit, or not there, is nobody", () =>
     Effect.gen(function* () {
       const host = LocalHost.make("here")
-      const nobody = { host: "here", pid: 999_999_999, startTime: "1", executable: "/bin/sh", dataDirectory: "/" }
-      assert.deepStrictEqual(yield* Supervisor.warningsOfPause(host, nobody), [])
-      assert.deepStrictEqual(yield* Supervisor.warningsOfKill(host, nobody), [])
+      const gone = { host: "here", pid: 999_999_999, startTime: "1", executable: "/bin/sh", dataDirectory: "/" }
+      assert.deepStrictEqual(yield* Supervisor.ofPause(host, gone), nobody)
+      assert.deepStrictEqual(yield* Supervisor.ofKill(host, gone), nobody)
     })
   )
 })

@@ -20,9 +20,11 @@ import {
   type Preflight
 } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
+import type { Supervisor } from "@inquorate/core/Supervision"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { type Member, type NodeFacts, type ServiceFacts, serviceName, type Topology } from "@inquorate/core/Topology"
+import type { Witness } from "@inquorate/core/Witness"
 
 /** What becomes of an order to arm: refused, tried in vain, its answer lost before or after it was applied. */
 export type ArmFault = "Refused" | "Late" | "NotApplied" | "LostBefore" | "LostAfter" | "HangAfter" | "Unreachable"
@@ -107,6 +109,10 @@ export interface SimulatedClusterOptions {
   readonly loses?: boolean
   /** True for a cluster that can give up what it waits for. */
   readonly recovers?: boolean
+  /** Who would act on a loss; nobody unless given. */
+  readonly supervisors?: ReadonlyArray<Supervisor>
+  /** True for a cluster with a witness, `api`, that says 503 while the group takes no writes. */
+  readonly witness?: boolean
 }
 
 /** One line of what truly happened, by the hosts' own clock. */
@@ -182,7 +188,9 @@ export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<Simul
           ...(world.settings.restarter ? { restarter: makeInjector(world, "restarting") } : {}),
           hosts: world.names.map(hostOf),
           protected: world.settings.protected,
-          maxHold: world.settings.maxHold
+          maxHold: world.settings.maxHold,
+          supervisors: () => Effect.succeed(world.settings.supervisors),
+          ...(world.settings.witness ? { witnesses: [makeWitness(world)] } : {})
         },
         serviceName: serviceName(world.settings.name, world.settings.group),
         partitionId: world.partitionId,
@@ -237,6 +245,8 @@ const settle = (options: SimulatedClusterOptions): Settings => {
     nodes: false,
     loses: false,
     recovers: false,
+    supervisors: [],
+    witness: false,
     ...options
   }
 }
@@ -380,6 +390,14 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
   }
   return world
 }
+
+const makeWitness = (world: World): Witness => ({
+  name: "api",
+  every: 1000,
+  ask: Effect.sync(() =>
+    world.available() ? { _tag: "Serves", detail: "HTTP 200" } : { _tag: "Fails", detail: "HTTP 503" }
+  )
+})
 
 const makeTarget = (world: World): Target => {
   const { settings } = world

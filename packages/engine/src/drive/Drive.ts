@@ -21,6 +21,7 @@ import * as Performing from "./Performing.ts"
 import { recover } from "./Recovering.ts"
 import { open, type Ground, type Outcome, type Session } from "./Session.ts"
 import * as Undoing from "./Undoing.ts"
+import * as Witnessing from "./Witnessing.ts"
 
 /** What is to be done next; `None` where nothing is left. */
 export type Action =
@@ -65,9 +66,11 @@ export const drive = (
   Effect.gen(function* () {
     const session = yield* open(ground, claimed)
     const { journal } = session
+    const witnessing = yield* Witnessing.make(journal, session.timeline)
     let toldEnd = false
     while (true) {
       const { operation } = journal.stored()
+      if (session.cluster !== null && !isTerminal(operation)) yield* witnessing.begin(session.cluster)
       if (isTerminal(operation) && !toldEnd) {
         toldEnd = true
         if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
@@ -75,7 +78,7 @@ export const drive = (
         yield* ended
       }
       const action = nextAction(operation)
-      if (action._tag === "None") return
+      if (action._tag === "None") return yield* witnessing.untilServed
       const outcome = yield* Effect.raceAllFirst([
         Effect.andThen(
           session.timeline.sleepUntil(dueAt(operation, session.timeline.now())),

@@ -38,6 +38,7 @@ import {
   type QuorumLossRequest,
   subjectOf
 } from "@inquorate/core/Request"
+import { actingWithin, longestHold, type Supervisor } from "@inquorate/core/Supervision"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { type Member, type NodeFacts, type ProcessRef, serviceNameOf, Topology } from "@inquorate/core/Topology"
@@ -157,6 +158,15 @@ export const cutOf = (
       { concurrency: "unbounded" }
     )
     const fences = prepared.map(({ fence }) => fence)
+    const supervisors = [
+      ...(topology.supervisors ?? []),
+      ...prepared.flatMap((one) => one.supervisors),
+      ...(yield* cluster.supervisors?.(topology) ?? Effect.succeed([]))
+    ]
+    for (const supervisor of actingWithin(request.hold, supervisors)) {
+      yield* insist(Refusal.cases.Impatient.make({ supervisor, asked: request.hold }))
+    }
+    const longest = longestHold(supervisors)
     const took = Math.max(0, ...prepared.map((one) => one.took))
     const warnings = [...(topology.warnings ?? []), ...prepared.flatMap((one) => one.warnings), ...slowness(prepared)]
     const of = { ...asked, clusters: [cluster.name] }
@@ -173,6 +183,7 @@ export const cutOf = (
       fences,
       arithmetic: explain(topology, cut.success),
       ...(warnings.length === 0 ? {} : { warnings }),
+      ...(longest === null ? {} : { supervisors, longestHold: longest }),
       ...(overridden.length === 0 ? {} : { overridden })
     }
     return { plan, fences, took }
@@ -253,6 +264,8 @@ export const notSteady = (topology: Topology, detail: string): GuardRefused =>
 export interface PreparedFence {
   readonly fence: PlannedFence
   readonly warnings: ReadonlyArray<string>
+  /** Who would act on the member's silence. */
+  readonly supervisors: ReadonlyArray<Supervisor>
   /** How long its host needed for the look; 0 where it does not say. */
   readonly took: Millis
 }
@@ -302,7 +315,9 @@ export const planFence = (
             ...(preflight.machineId === undefined ? {} : { machineId: preflight.machineId })
           },
           took: preflight.took ?? 0,
-          warnings: (preflight.warnings ?? []).map((warning) => `${member.name}: ${warning}`)
+          warnings: (preflight.warnings ?? []).map((warning) => `${member.name}: ${warning}`),
+          // An injector knows processes only.
+          supervisors: (preflight.supervisors ?? []).map((one) => ({ ...one, watches: member.name }))
         }
     }
   })

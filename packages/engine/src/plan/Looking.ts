@@ -20,6 +20,7 @@ import {
   subjectOf
 } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import { describeSupervisor } from "@inquorate/core/Supervision"
 import type { Topology } from "@inquorate/core/Topology"
 import { busy, crowdRefusals, storeRefusal } from "./Guards.ts"
 import {
@@ -389,6 +390,6 @@ const told = (verb: string, prepared: ReadonlyArray<PreparedFence>): ReadonlyArr
   const members = prepared.map(({ fence }) => `${fence.member} (${fence.injector})`)
   return [
     noted(members.length === 0 ? `${verb} no process: none runs there` : `${verb} ${members.join(", ")}`),
-    ...prepared.flatMap(({ warnings }) => warnings.map(noted))
+    ...prepared.flatMap(({ supervisors, warnings }) => [...warnings, ...supervisors.map(describeSupervisor)].map(noted))
   ]
 }

@@ -141,10 +141,10 @@ export const planStop = (
           if (!member.up && planned.failure._tag === "FenceRefused") continue
           return yield* fenceProblem(planned.failure, topology)
         }
-        const { fence, took, warnings } = planned.success
+        const { fence, ...others } = planned.success
         const called = name(there, member)
         const named = called === member.name ? {} : { named: member.name }
-        prepared.push({ fence: { ...fence, member: called, cluster: cluster.name, ...named }, warnings, took })
+        prepared.push({ fence: { ...fence, member: called, cluster: cluster.name, ...named }, ...others })
       }
     }
     return prepared

@@ -49,8 +49,10 @@ export const make = (hosts: ReadonlyMap<string, Host>, { members = {} }: Setting
         const by = restartOf(members, member)
         return by === undefined ? ["itself", ""] : "unit" in by ? ["unit", by.unit] : ["command", by.command]
       },
-      warningsOf: (host, process, member) =>
-        restartOf(members, member) === undefined ? Supervisor.warningsOfKill(host, process) : Effect.succeed([])
+      watchersOf: (host, process, member) =>
+        restartOf(members, member) === undefined
+          ? Supervisor.ofKill(host, process)
+          : Effect.succeed({ supervisors: [], warnings: [] })
     },
     hosts
   )

@@ -99,6 +99,7 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   NotSupported: 422,
   Protected: 422,
   TooLong: 422,
+  Impatient: 422,
   Busy: 409,
   StoreInside: 422,
   ClockSkew: 409,

@@ -1,0 +1,66 @@
+/**
+ * Who watches over a member or a group and acts when it goes quiet: systemd, Patroni, a kubelet, an operator. From all of
+ * them follows the longest honest hold, the time until the first of them acts. Pure: supervisors and a length in, an
+ * answer out.
+ */
+import * as Schema from "effect/Schema"
+import { formatMillis, Millis } from "./Time.ts"
+
+/**
+ * What a supervisor does when its patience is over. `RestartsMember`: the member serves again behind the fence.
+ * `EmptiesQuorum`: the group goes on without the members that are out, as when Patroni empties
+ * `synchronous_standby_names`. `DemotesPrimary`: another primary, or none. `DestroysData`: data can be lost for ever, as
+ * when an operator rebuilds a cluster from one survivor.
+ */
+export const Reaction = Schema.Literals(["RestartsMember", "EmptiesQuorum", "DemotesPrimary", "DestroysData"])
+/** What a supervisor does when its patience is over. */
+export type Reaction = typeof Reaction.Type
+
+/** One supervisor. */
+export const Supervisor = Schema.Struct({
+  /** The member that it watches, or the group. */
+  watches: Schema.String,
+  /** Where that is written, in words, such as `systemd's WatchdogSec of etcd.service`. */
+  source: Schema.String,
+  /** How long after the loss began it may act at the earliest. */
+  patience: Millis,
+  reaction: Reaction
+}).annotate({ identifier: "Supervisor" })
+/** One supervisor. */
+export type Supervisor = typeof Supervisor.Type
+
+/** The supervisor that acts first, one that can destroy data before others; null where nobody watches. */
+export const mostImpatient = (supervisors: ReadonlyArray<Supervisor>): Supervisor | null =>
+  [...supervisors].sort(
+    (one, other) => one.patience - other.patience || Number(canDestroy(other)) - Number(canDestroy(one))
+  )[0] ?? null
+
+/** The longest honest hold: nobody acts within it. Null where nobody watches. */
+export const longestHold = (supervisors: ReadonlyArray<Supervisor>): Millis | null =>
+  mostImpatient(supervisors)?.patience ?? null
+
+/** Those who would act within a hold of this length, those who can destroy data first. */
+export const actingWithin = (hold: Millis, supervisors: ReadonlyArray<Supervisor>): ReadonlyArray<Supervisor> =>
+  supervisors
+    .filter(({ patience }) => hold > patience)
+    .sort((one, other) => Number(canDestroy(other)) - Number(canDestroy(one)) || one.patience - other.patience)
+
+/** True for a supervisor whose action nobody may provoke, whatever the caller sets aside. */
+export const canDestroy = ({ reaction }: Pick<Supervisor, "reaction">): boolean => reaction === "DestroysData"
+
+/** A patience in words, exact to the millisecond. */
+export const patienceInWords = (patience: Millis): string =>
+  patience % 1000 === 0 ? formatMillis(patience) : `${patience} ms`
+
+/** A supervisor in one sentence without its full stop. */
+export const describeSupervisor = ({ patience, reaction, source, watches }: Supervisor): string =>
+  `${source} ${verbs[reaction](watches)} ${patience === 0 ? "at once" : `after ${patienceInWords(patience)}`}`
+
+// --- internal ---
+
+const verbs: Readonly<Record<Reaction, (watches: string) => string>> = {
+  RestartsMember: (member) => `may start ${member} again`,
+  EmptiesQuorum: (group) => `may let ${group} go on without the members that are out`,
+  DemotesPrimary: (primary) => `may demote the primary of ${primary}`,
+  DestroysData: (group) => `can destroy data of ${group}`
+}

@@ -1,0 +1,155 @@
+/**
+ * Witnesses as a configuration names them: an HTTP address that is read, a statement on a PostgreSQL, a command. Each
+ * question is bounded, and a statement that hangs is not sent again beside itself.
+ */
+import type { WitnessAnswer } from "@inquorate/core/Evidence"
+import type { TargetError } from "@inquorate/core/Target"
+import type { Witness } from "@inquorate/core/Witness"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as CommandRun from "./CommandRun.ts"
+import * as NamedFile from "./NamedFile.ts"
+import * as OpenQuestion from "./OpenQuestion.ts"
+import { Password, Service } from "./Postgres.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
+import { type Connection, ConnectionError, open } from "./PostgresConnection.ts"
+import * as PostgresLogin from "./PostgresLogin.ts"
+import * as PostgresTls from "./PostgresTls.ts"
+import * as WebRead from "./WebRead.ts"
+
+/** An HTTP address. It serves where it answers a GET with a status below 400. */
+export const Web = Schema.Struct({
+  url: Schema.String.check(
+    Schema.makeFilter((url) => isWebAddress(url) || "Expected an address that begins with http:// or https://", {
+      toJsonSchema: () => ({ pattern: "^https?://" })
+    })
+  ).annotateKey({ description: "The address; a GET that is answered with a status below 400 counts as served." }),
+  ca: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description: "The file with the authorities that its certificate may come from, in PEM."
+  })
+})
+
+/** A statement on a PostgreSQL, in a session with the user's own settings. It serves where it succeeds. */
+export const Statement = Schema.Struct({
+  address: PostgresAddress.Address.annotateKey({ description: "The server's address, or several." }),
+  user: Schema.optionalKey(Schema.String).annotateKey({ description: "The user; that of the service unless given." }),
+  password: Schema.optionalKey(Password).annotateKey({ description: "The password, or where it is." }),
+  database: Schema.optionalKey(Schema.String).annotateKey({
+    description: "The database; that of the service, or named like the user, unless given."
+  }),
+  tls: Schema.optionalKey(PostgresTls.TlsSettings),
+  service: Schema.optionalKey(Service),
+  statement: Schema.NonEmptyString.annotateKey({
+    description: "One statement, such as an update of a row of your own; it counts as served where it succeeds."
+  })
+})
+
+/** What a witness is asked. */
+export const Question = Schema.Struct({
+  http: Schema.optionalKey(Schema.Union([Web.fields.url, Web])).annotateKey({
+    description: "An HTTP address, or { url, ca }."
+  }),
+  postgres: Schema.optionalKey(Statement).annotateKey({ description: "A statement on a PostgreSQL." }),
+  command: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description: "A shell command that the worker runs; it counts as served where it exits with 0."
+  })
+})
+/** What a witness is asked. */
+export type Question = typeof Question.Type
+
+/** True where exactly one question is named. */
+export const isOne = ({ command, http, postgres }: Question): boolean =>
+  [command, http, postgres].filter((one) => one !== undefined).length === 1
+
+/** A witness with its times, as configured. */
+export interface WitnessSettings extends Question {
+  readonly name: string
+  readonly every: number
+  readonly timeout: number
+}
+
+/** Opens a witness of a cluster. Connects to nothing yet. */
+export const make = (cluster: string, settings: WitnessSettings): Effect.Effect<Witness, TargetError, Scope.Scope> => {
+  const { command, every, http, name, postgres, timeout } = settings
+  const of = (ask: Effect.Effect<WitnessAnswer>): Witness => ({ name, every, ask })
+  if (postgres !== undefined) return Effect.map(askStatement(cluster, name, postgres, timeout), of)
+  return Effect.succeed(of(http === undefined ? askCommand(command ?? "false", timeout) : askWeb(http, timeout)))
+}
+
+// --- internal ---
+
+const isWebAddress = (url: string): boolean => /^https?:\/\//i.test(url) && URL.canParse(url)
+
+/** As much of an answer as is kept. */
+const toldMost = 200
+
+const serves = (detail: string): WitnessAnswer => ({ _tag: "Serves", detail })
+const fails = (detail: string): WitnessAnswer => ({ _tag: "Fails", detail: shorten(detail) })
+const silent = (detail: string): WitnessAnswer => ({ _tag: "Silent", detail: shorten(detail) })
+const shorten = (text: string): string => {
+  const line = text.trim().replace(/\s+/g, " ")
+  return line.length <= toldMost ? line : `${line.slice(0, toldMost)}…`
+}
+
+const askWeb = (http: NonNullable<Question["http"]>, timeout: number): Effect.Effect<WitnessAnswer> => {
+  const { ca, url } = typeof http === "string" ? { url: http, ca: undefined } : http
+  return Effect.gen(function* () {
+    const tls = ca === undefined ? {} : { ca: yield* Effect.try({ try: () => NamedFile.read(ca), catch: noFile }) }
+    const { body, status } = yield* WebRead.get(url, { timeout, most: bodyMost, isCut: true, tls })
+    return status < 400 ? serves(`HTTP ${status}`) : fails(`HTTP ${status}: ${body}`)
+  }).pipe(Effect.catchTag("NoAnswer", ({ detail }) => Effect.succeed(silent(detail))))
+}
+
+const bodyMost = 64 * 1024
+
+const noFile = (cause: unknown) =>
+  new WebRead.NoAnswer({ reason: "Unreachable", detail: `its ca cannot be read: ${(cause as Error).message}` })
+
+const askCommand = (command: string, timeout: number): Effect.Effect<WitnessAnswer> =>
+  CommandRun.run(command, {}, timeout).pipe(
+    Effect.match({
+      onFailure: ({ detail }) => silent(detail),
+      onSuccess: ({ exitCode, said }) => (exitCode === 0 ? serves("exit 0") : fails(`exit ${exitCode}: ${said}`))
+    })
+  )
+
+// A statement that waits goes on alone: whoever asks next waits for the same answer, so that none piles up on the server.
+const askStatement = (
+  cluster: string,
+  name: string,
+  { address, statement, ...login }: typeof Statement.Type,
+  timeout: number
+): Effect.Effect<Effect.Effect<WitnessAnswer>, TargetError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { members } = yield* PostgresLogin.make(cluster, { ...login, members: [{ name, address }] })
+    const settings = members[0].connection("inquorate-witness")
+    let connection: Connection | undefined
+    yield* Effect.addFinalizer(() => Effect.sync(() => connection?.destroy()))
+    const exchange = Effect.gen(function* () {
+      if (connection?.isOpen() !== true) {
+        yield* Effect.uninterruptibleMask((restore) =>
+          Effect.map(restore(open(settings)), (opened) => {
+            connection = opened
+          })
+        )
+        // Back to what its own user would have, instead of what our questions need.
+        yield* connection!.query("reset all")
+      }
+      const current = connection!
+      return yield* Effect.onInterrupt(current.query(statement), () => Effect.sync(current.destroy))
+    })
+    const late = (after: number) =>
+      new ConnectionError({ reason: "TimedOut", code: "", detail: `no answer within ${after} ms` })
+    const ask = yield* OpenQuestion.make(exchange, { giveUp, late })
+    return ask(timeout).pipe(
+      Effect.match({
+        onFailure: ({ detail, reason }) =>
+          reason === "Failed" || reason === "Rejected" ? fails(detail) : silent(detail),
+        onSuccess: ({ warnings }) => serves(warnings.length === 0 ? "succeeded" : shorten(warnings.join("; ")))
+      })
+    )
+  })
+
+/** A statement that is open this long is given up and sent over another connection. */
+const giveUp = 60_000
