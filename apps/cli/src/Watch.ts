@@ -118,6 +118,8 @@ const seconds = (millis: number): string => `${(millis / 1000).toFixed(2).padSta
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
 
+const witnessWords = { Serves: "serves", Fails: "does not serve", Silent: "says nothing" } as const
+
 const factLines = ({ fact }: EvidenceEntry): ReadonlyArray<string> => {
   switch (fact._tag) {
     case "PhaseBegan":
@@ -156,6 +158,9 @@ const factLines = ({ fact }: EvidenceEntry): ReadonlyArray<string> => {
       return [`  held ${fact.measured} ms of the ${fact.asked} ms asked`]
     case "RecoveryMeasured":
       return [`  first new write acknowledged ${fact.recovery} ms after the lift`]
+    case "Witnessed":
+      // A line for each change, and none for what goes on as it was.
+      return fact.times > 1 ? [] : [`  ${fact.witness}: ${witnessWords[fact.answer._tag]} (${fact.answer.detail})`]
     case "Noted":
       return [`  ${fact.text}`]
   }
