@@ -32,7 +32,7 @@ import {
 } from "./Launch.ts"
 import { age, localTime } from "./Moment.ts"
 import { faultOf, previewLines, report } from "./Report.ts"
-import { canAsk, screen } from "./Screen.ts"
+import { canAsk, screen, width } from "./Screen.ts"
 import { table } from "./Table.ts"
 import { changeLines } from "./Watch.ts"
 
@@ -303,7 +303,11 @@ export const cancel = Command.make(
         (failure) => (found.surface === "inquorate" ? alreadyEnded(found, id, failure) : Effect.fail(failure))
       )
     )
-    yield* print(value, () => [`${id}: ${state}`])
+    const summary = summaryOf(value)
+    yield* print(value, () => [
+      `${id}: ${state}${summary !== "" && isLive(state) ? `, ${summary}` : ""}`,
+      ...(summary !== "" && !isLive(state) ? folded(summary) : [])
+    ])
   })
 ).pipe(Command.withDescription("Lift at once and stop an operation"))
 
@@ -316,6 +320,16 @@ const tellPlan = Effect.fnUntraced(function* (preview: PlanPreview) {
   yield* print(preview, () => previewLines(preview))
   if (preview.refusal !== null) return yield* new Failure({ exit: "refused", detail: "" })
 })
+
+// A gateway's own words have none.
+const summaryOf = (value: unknown): string => {
+  const { summary } = value as { readonly summary?: unknown }
+  return typeof summary === "string" ? summary : ""
+}
+
+// A table before a terminal has the terminal's width; JSON and pipes have all of it.
+const clipped = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  screen.terminal ? lines.map((line) => (line.length < width() ? line : `${line.slice(0, width() - 2)}…`)) : lines
 
 const isLive = (state: OperationState): boolean => state === "Running" || state === "RollingBack"
 
@@ -401,7 +415,7 @@ const watchAll = Effect.fnUntraced(function* (found: Front | InquorateFront) {
 })
 
 const linesOf = (headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> =>
-  rows.length === 0 ? ["No operations yet."] : table(headings, rows)
+  rows.length === 0 ? ["No operations yet."] : clipped(table(headings, rows))
 
 const requestOf = (
   about: NamedPartition,

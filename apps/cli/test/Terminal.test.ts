@@ -179,6 +179,23 @@ describe.skipIf(missing)("a start on a terminal (skipped without tmux)", () => {
   )
 })
 
+describe.skipIf(missing)("the list on a terminal (skipped without tmux)", () => {
+  it.live("is as wide as the terminal, with short ids", () =>
+    Effect.gen(function* () {
+      const { all, url } = yield* FakeWorker.serveWith({ holds: true })
+      const id = "abcd1111-1111-4111-8111-111111111111"
+      yield* inq.run(["start", "lab", "-d", "60s", "--id", id, "--endpoint", url])
+      assert.strictEqual(all.size, 1)
+      const screen = yield* terminal(["list", "--endpoint", url])
+      yield* screen.shows(/^OPERATION {2}AGE/m)
+      const [, row = "", after = ""] = screen.shown().split("\n")
+      assert.match(row, /^abcd1111 {3}\d+s +Running +loss 60\.0 s +lab\/kv +quorum lost, /)
+      assert.isAtMost(row.length, 80)
+      assert.strictEqual(after.trim(), "", "no line is broken")
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("an output that is gone", () => {
   const run = (line: string) =>
     Effect.sync(() => {
