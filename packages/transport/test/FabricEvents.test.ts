@@ -7,8 +7,12 @@ import { collect, type EvidenceEntry, type Fact } from "@inquorate/core/Evidence
 import * as Guid from "@inquorate/core/Guid"
 import { advance, type Event as Played, make, type Operation } from "@inquorate/core/Operation"
 import type { FaultRequest } from "@inquorate/core/Request"
+import { type Operations, RequestRefused } from "@inquorate/core/Operations"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Events from "../src/fabric/FabricEvents.ts"
+import * as EventStore from "../src/fabric/FabricEventStore.ts"
 import * as World from "../src/fabric/FabricWorld.ts"
 import { clusterOf, etcd, fence } from "./FakeOperations.ts"
 import * as Simulated from "./SimulatedFacts.ts"
@@ -169,4 +173,35 @@ describe("the events of a node", () => {
     const ups = told(events, { _tag: "Nodes", nodeName: "_Node_1" }).filter((line) => line.endsWith("NodeUp"))
     assert.deepStrictEqual(ups, ["1300 NodeUp"])
   })
+})
+
+describe("the event store", () => {
+  const loss = (id: string) =>
+    make(id, { serviceName: "fabric:/lab/kv", partitionId: etcd.partitionId, mode: "QuorumReplicas", hold: 1 }, began)
+  const [here, gone] = [id, Guid.v5(id, "gone")]
+  const ask = { _tag: "GetEvents", of: { _tag: "Cluster" }, from: 0, to: Simulated.at, kinds: [] } as const
+  const storeOf = (code: "FABRIC_E_KEY_NOT_FOUND" | "E_ABORT") =>
+    EventStore.make(
+      {
+        list: () => Effect.succeed([loss(gone), loss(here)]),
+        detail: (of: string) =>
+          of === here
+            ? Effect.succeed({ operation: loss(here), state: "Running", evidence: collect([]) })
+            : Effect.fail(new RequestRefused({ code, detail: "", refusal: null }))
+      } as unknown as Operations["Service"],
+      Option.none()
+    )
+
+  it.effect("tells nothing of an operation that was removed since it was listed, and of the others all", () =>
+    Effect.gen(function* () {
+      const events = (yield* storeOf("FABRIC_E_KEY_NOT_FOUND").answer(world, ask)) as ReadonlyArray<
+        Readonly<Record<string, unknown>>
+      >
+      assert.deepStrictEqual(
+        events.map((event) => [event["Kind"], event["OperationId"]]),
+        [["FaultOperationStarted", here]]
+      )
+      assert.strictEqual((yield* Effect.flip(storeOf("E_ABORT").answer(world, ask))).code, "E_ABORT")
+    })
+  )
 })

@@ -33,13 +33,18 @@ export const operationsMax = 500
 export const make = (operations: Operations["Service"], chaos: Option.Option<Chaos["Service"]>): EventStore => {
   let known = new Map<Guid, Events.Told>()
 
-  const tell = (operation: Operation): Effect.Effect<Events.Told, RequestRefused> => {
+  // One that was removed since it was listed is told of no more.
+  const tell = (operation: Operation): Effect.Effect<Events.Told | null, RequestRefused> => {
     const before = known.get(operation.id)
-    return before === undefined ? operations.detail(operation.id) : Effect.succeed(before)
+    if (before !== undefined) return Effect.succeed(before)
+    return Effect.catchTag(operations.detail(operation.id), "RequestRefused", (refused) =>
+      refused.code === "FABRIC_E_KEY_NOT_FOUND" ? Effect.succeed(null) : Effect.fail(refused)
+    )
   }
   // What ended without anything left behind stays as it is.
   const tellAll = (wanted: ReadonlyArray<Operation>): Effect.Effect<ReadonlyArray<Events.Told>, RequestRefused> =>
-    Effect.map(Effect.forEach(wanted, tell, { concurrency: tellAtOnce }), (told) => {
+    Effect.map(Effect.forEach(wanted, tell, { concurrency: tellAtOnce }), (all) => {
+      const told = all.filter((one) => one !== null)
       for (const one of told) {
         if (!holdsPartition(one.operation) && !isStanding(one.operation)) {
           known.set(one.operation.id, { operation: one.operation, evidence: { ...one.evidence, samples: [] } })
