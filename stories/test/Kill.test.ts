@@ -47,7 +47,7 @@ for (const system of ["etcd", "postgres"]) {
           for (const pid of fresh) {
             assert.isTrue(
               evidence.notes.some(({ text }) => text.endsWith(`runs again as process ${pid}`)),
-              "the evidence does not name the new process"
+              `the evidence does not name the new process ${pid}: ${told}`
             )
           }
           assert.isAtLeast(evidence.hold!.measured, 3000)

@@ -283,11 +283,11 @@ const startSoon = async (name: string): Promise<Harness.Worker> => {
   }
 }
 
-/** One keeper of each fence: the eighth word of a keeper's command line is its fence's folder. */
+/** One keeper of each fence: the seventh word of a keeper's command line is its fence's folder. */
 const oneOfEachFence = (world: Harness.World): ReadonlyArray<number> => {
   const byFence = new Map<string, number>()
   for (const pid of Harness.keepers(world)) {
-    const [, , , , , verb, , fence] = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")
+    const [, , , , , , fence, verb] = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")
     if (verb === "keep") byFence.set(fence!, pid)
   }
   return [...byFence.values()]

@@ -60,6 +60,7 @@ export type Verdict = typeof Verdict.Type
 export const PhaseName = Schema.Literals([
   "Queued",
   "LookingUpState",
+  "Preparing",
   "Arming",
   "Destroying",
   "Verifying",

@@ -4,6 +4,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type { Millis } from "./Time.ts"
 
 /** Which machine it is, for as long as it is up: a process is (host, boot, pid, start time). */
@@ -44,12 +45,30 @@ export const describeHostError = ({ detail, host, reason }: HostError): string =
   }
 }
 
+/** A program that runs on a host and is told more while it runs, one thing at a time. Ends with its scope at the latest. */
+export interface Channel {
+  /** False once the program or the way to it was seen to have ended; what was said last may have been heard. */
+  readonly isOpen: () => boolean
+  /** True while an answer is awaited: nothing else can be said before it comes. */
+  readonly isBusy: () => boolean
+  /**
+   * Says something and waits for the lines of the answer, up to a line that is `end`. No such line within `timeout` is
+   * `LostAnswer`, and the channel is then closed.
+   */
+  readonly ask: (
+    text: string,
+    end: string,
+    options: { readonly timeout: Millis }
+  ) => Effect.Effect<ReadonlyArray<string>, HostError>
+}
+
 /** A machine on which processes run and fences stand. */
 export interface Host {
   /** The label by which configuration and evidence name it. */
   readonly label: string
   /**
-   * Runs a shell program (`sh -c program name arguments…`) and waits for its end.
+   * Runs a shell program and waits for its end. Program and arguments reach the shell by its standard input, since what
+   * stands in the arguments of a process is there for everybody to read.
    * A non-zero exit code is an answer, not an error; no end within `timeout` is `LostAnswer`.
    */
   readonly run: (
@@ -57,4 +76,9 @@ export interface Host {
     arguments_: ReadonlyArray<string>,
     options: { readonly timeout: Millis }
   ) => Effect.Effect<HostOutput, HostError>
+  /**
+   * Starts a shell program that stays, and reads from its standard input what it is told. Where it is left out, everything
+   * is asked by programs of their own.
+   */
+  readonly open?: (program: string, arguments_: ReadonlyArray<string>) => Effect.Effect<Channel, HostError, Scope.Scope>
 }

@@ -3,7 +3,9 @@
  * chooses nothing: it gets an order for one fence at a time, and every fence it arms ends by itself at its deadline.
  */
 import type * as Effect from "effect/Effect"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { Guid } from "./Guid.ts"
 import { Grade } from "./Plan.ts"
 import { Supervisor } from "./Supervision.ts"
@@ -36,6 +38,23 @@ export interface FenceOrder {
   readonly startByMonotonic: Millis
   /** The member's name in its cluster, where the fence is called otherwise: what settings per member go by. */
   readonly member?: string
+}
+
+/** What one host is to make ready for one fence, before anything may be touched. */
+export type FencePreparation = Pick<FenceOrder, "fence" | "process" | "epoch" | "member">
+
+/**
+ * The go to what stands prepared on a host: one short message, the only one with a last moment to begin. Late, repeated
+ * and outranked it is refused as a `FenceOrder` is; a late one touches nothing and may be given again.
+ */
+export type FenceGo = Pick<FenceOrder, "epoch" | "deadline" | "startByMonotonic">
+
+/** What stands ready on one host and has touched nothing. Ends with its scope; what had no go by then undoes itself. */
+export interface Prepared {
+  /** Applies all of it at once; what became of each, in the order they were prepared. */
+  readonly go: (
+    go: FenceGo
+  ) => Effect.Effect<ReadonlyArray<Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>>>
 }
 
 /**
@@ -138,6 +157,16 @@ export interface Injector {
   readonly restarts?: boolean
   /** Looks at the process without touching it; `member` says whose it is, for a mechanism with settings per member. */
   readonly preflight: (process: ProcessRef, member?: string) => Effect.Effect<Preflight, InjectorError>
+  /**
+   * Makes the fences of one operation on one host ready, and touches nothing: it may take as long as it takes. What hears
+   * no go within `standBy` milliseconds undoes itself and is on record as never applied. Where it is left out, `arm` does
+   * both at once.
+   */
+  readonly prepare?: (
+    host: string,
+    preparations: ReadonlyArray<FencePreparation>,
+    standBy: Millis
+  ) => Effect.Effect<Prepared, InjectorError, Scope.Scope>
   /** Applies the fence and checks that it holds. Success means applied, checked, and ended by itself at the deadline. */
   readonly arm: (order: FenceOrder) => Effect.Effect<typeof FenceState.cases.Armed.Type, InjectorError>
   /** Brings the deadline of a standing fence forward; a later one than it has is refused. */

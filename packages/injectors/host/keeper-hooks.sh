@@ -3,6 +3,8 @@
 
 tools=
 fits() { :; }
+stand_ready() { :; }
+stand_down() { :; }
 keep_settings() { :; }
 last_word() { :; }
 settle_orphan() { :; }

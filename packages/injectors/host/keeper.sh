@@ -10,8 +10,33 @@
 #   be taken again, by any mechanism.
 # - No process is signalled but by pid and start time.
 #
+#                      prepare                 go                        deadline, or lift
+#   order  -> reserved, keepers and holder -> armed: held and checked -> lifted: free, nobody of ours left
+#                |         stand by             |
+#                |                              '-> undone: it did not hold, and is free again
+#                '-> refused: late (may come again), outranked, mistaken, or no go in time: never applied
+#
+#   verb      takes                                              does
+#   hello     -                                                  machine, boot, uptime, UTC, state directory
+#   session   orders on standard input, word by word             answers each, for as long as its input is open
+#   preflight process, the mechanism's words                     looks, touches nothing
+#   prepare   fence, epoch, process, stand-by, boot, name, words makes ready, touches nothing
+#   ready     operation, attempt, epoch, members                 waits until what was prepared stands ready
+#   go        operation, attempt, epoch, start-by, deadline      applies what stands ready, all at once
+#             twice, boot, members
+#   arm       the words of prepare and go                        both in one
+#   tighten   fence, epoch, deadline twice, boot                 brings the deadline forward, never back
+#   lift      fence, epoch                                       takes it off; one that was never applied never can be
+#   inspect   fence, epoch                                       tells how it stands; raises the epoch that is obeyed
+#   sweep     look or clear                                      tells of all; ends what is past its time
+#   keep      role                                               a keeper (1 applies, 2 watches it), started by prepare
+#
 # Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `FenceRecords` tells,
-# and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`.
+# and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`. In a fence's folder, of each the
+# file is the word: `order`, `standby.<until>`, `program`, `keepers`, `ready` (the second keeper), `prepared` (the first),
+# `wake` (a pipe), `go` (its start-by), `deadline.<uptime>.<utc>`, `processes`, `holder`, `traces` and `held` (the holder's),
+# `armed.<uptime>.<utc>.<count>`, `broken`, `dismissed`, `lifter.<pid>.<start>`, `done.<pid>.<start>`, `late.<n>`, `again.<n>`,
+# `refused`, `undone`, `lifted`.
 # shellcheck shell=sh
 
 # --- state ---
@@ -70,8 +95,9 @@ recorded() {
 
 # Whoever may still send a SIGCONT for this fence says so first and looks for the record of its end after.
 claim() {
-  look $$
-  me=$$.$born
+  self
+  look "$self"
+  me=$self.$born
   true >"$fence/lifter.$me"
   ! [ -e "$fence/lifted" ]
 }
@@ -112,18 +138,37 @@ take_off() {
     settle "$1" || return 1
   fi
   [ -z "$me" ] || true >"$fence/done.$me"
-  retire_all
+  retire_all || return 1
+  tidy >/dev/null 2>&1 &
+  return 0
 }
 
 # --- the keepers ---
 
+# Starts a verb of this very program on the fence, in a session of its own. Its text lies in the fence's own folder: what
+# stands in the arguments is there for everybody to read, and says whose it is.
+launch() {
+  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" </dev/null >/dev/null 2>&1 &
+}
+
+write_program() {
+  printf 'called=$2 fence=$3 operation=${3%%/*}\nshift 3\n%s\n' "$program" >"$fence/program"
+}
+
 leave() {
   trap - EXIT
+  { [ -e "$fence/lifted" ] || [ -e "$fence/refused" ]; } && tidy
   exit 0
+}
+
+# What is of no use once a fence is over.
+tidy() {
+  rm -f "$fence/program" "$fence/inquorate-holder" "$fence/wake"
 }
 
 # Ends an order before anything was stopped.
 decline() {
+  stand_down
   note refused "$1"
   leave
 }
@@ -156,25 +201,48 @@ collapse() {
   [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || last_word
 }
 
+# Sets start_by once the go is there, whole.
+go_given() {
+  start_by= end=
+  read -r start_by end 2>/dev/null <"$fence/go"
+  [ "$end" = . ] && is_number "$start_by"
+}
+
+# Everything is ready and nothing is touched. Sleeps until it is woken, or its own time is over.
+await_go() {
+  until go_given; do
+    [ -e "$fence/refused" ] && leave
+    [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
+    [ -z "$ending" ] || decline "it was ended before it was applied"
+    clock
+    [ "$now" -le "$standby" ] || decline "no go came in time: it was never applied"
+    timeout $(((standby - now) / 1000 + 1)) head -n 1 <&7 >/dev/null 2>&1
+  done
+}
+
 apply() {
   [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
-  judge "$pid" "$start" "$exe" "$directory" || decline "$problem"
   deadlines || decline "the order has no deadline"
+  [ "$grade" = Kernel ] || begin
+  take_out
+  clock
+  true >"$fence/armed.$now.$((now + ahead)).$count" || undo "the state directory cannot be written"
+}
+
+# The last look before the first touch, with nothing but what the shell has built in. The holder has one of its own.
+begin() {
+  alive "$pid" "$start" || decline "process $pid has ended"
+  case $state in T | t) decline "process $pid is stopped already" ;; esac
   printf '%s %s\n' "$pid" "$start" >>"$fence/processes" || decline "the state directory cannot be written"
   clock
   [ "$now" -le "$start_by" ] || decline_late
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
-  take_out
-  utc
-  clock
-  true >"$fence/armed.$now.$utc.$count" || undo "the state directory cannot be written"
 }
 
 # The second keeper, until the first has said what became of the order.
 await_outcome() {
   true >"$fence/ready"
-  clock
-  limit=$((now + patience + 10000))
+  limit=$((standby + patience + 10000))
   while ! is_armed; do
     [ -e "$fence/refused" ] && leave
     [ -e "$fence/lifted" ] && leave
@@ -183,9 +251,10 @@ await_outcome() {
       retire "$k1" "$b1"
       is_armed && return 0
       [ -e "$fence/refused" ] && leave
+      [ -e "$fence/go" ] || decline "its keeper died before the go came: it was never applied"
       undo "the keeper that applied it died"
     fi
-    sleep 0.02
+    if [ -e "$fence/go" ]; then sleep 0.02; else sleep 0.1; fi
   done
 }
 
@@ -227,14 +296,18 @@ wind_down() {
 }
 
 keep() {
-  role=$1 fence=$2 pid=$3 start=$4 exe=$5 directory=$6 start_by=$7 grade=$8 ending=
+  role=$1 grade=Keeper ending= start_by=
+  facts_of_order
+  standing_by || exit 0
   list=$pid:$start
   cd /
   trap '' HUP INT QUIT
   trap 'ending=1' TERM
   trap collapse EXIT
   echo -1000 2>/dev/null >/proc/self/oom_score_adj
+  utc
   clock
+  ahead=$((utc - now))
   limit=$((now + 10000))
   until keepers; do
     clock
@@ -249,6 +322,10 @@ keep() {
       [ "$now" -le "$limit" ] || decline "the second keeper did not start"
       sleep 0.002
     done
+    exec 7<>"$fence/wake" || decline "the state directory cannot be written"
+    stand_ready
+    true >"$fence/prepared" || decline "the state directory cannot be written"
+    await_go
     apply
   fi
   stand
@@ -260,7 +337,7 @@ preflight() {
   hello
   [ -z "$problem" ] || answer impossible "$problem"
   well_formed "$1" "$2" "$3" "$4" || answer mistaken "the process is not fully named"
-  for tool in setsid sleep mkdir mv ln readlink date rm tr stat $tools; do
+  for tool in setsid sleep mkdir mv ln readlink date rm tr stat mkfifo timeout head $tools; do
     command -v $tool >/dev/null || answer impossible "the host has no $tool"
   done
   judge "$1" "$2" "$3" "$4" || answer "$verdict" "$problem"
@@ -286,7 +363,7 @@ refuse_late() {
 is_over() {
   [ -d "$fence" ] || return 0
   void && return 0
-  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 1
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || lapsed || return 1
   keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return 1
   holding && alive "$h1" "$hb" && return 1
   lifters
@@ -294,6 +371,11 @@ is_over() {
     alive "${file%.*}" "${file#*.}" && return 1
   done
   return 0
+}
+
+# True where no go has come by the end of its own time, so that none ever will.
+lapsed() {
+  ! [ -e "$fence/go" ] && ! is_armed && standing_by && clock && [ "$now" -gt "$standby" ]
 }
 
 # By what a fence holds: the process, and its data directory, which a server that is started again keeps.
@@ -332,33 +414,71 @@ reserve() {
   fence=$mine
 }
 
-arm() {
-  is_number "$9" && is_number "${10}" && is_number "${11}" && well_formed "$5" "$6" "$7" "$8" ||
-    answer refused "the order is malformed"
+# Takes the order and makes everything ready that touches nothing, up to the keepers, which then stand by for its go. Takes
+# operation, attempt, member, epoch, the process in four words, until when on the uptime a go may come, the boot, the
+# member's name for people, and the mechanism's own words.
+get_ready() {
+  is_number "$9" && well_formed "$5" "$6" "$7" "$8" || answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
-  pid=$5 start=$6 exe=$7 directory=$8 start_by=$9
+  pid=$5 start=$6 exe=$7 directory=$8 standby=$9 called=${11}
   take_order
   mark_maker
-  printf '%s\n' "$boot" "$pid $start $epoch $start_by" "$exe" "$directory" >"$fence/order" &&
-    true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
+  printf '%s\n' "$boot" "$pid $start $epoch $standby" "$exe" "$directory" >"$fence/order" &&
+    true >"$fence/standby.$standby" || refuse "the state directory cannot be written"
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
+  [ "${10}" = "$boot" ] || refuse "the host was restarted since it was last asked"
   clock
   [ "$now" -le "$start_by" ] || refuse_late
-  [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
-  grade=Keeper
-  shift 12
+  shift 11
   reserve
   keep_settings "$@" || refuse "$problem"
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 1 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \
-    </dev/null >/dev/null 2>&1 &
+  write_program && mkfifo "$fence/wake" || refuse "the state directory cannot be written"
+  launch keep 1 "$directory"
   k1=$!
-  setsid sh -c "$launch" inquorate-keeper "$program" keep 2 "$fence" "$pid" "$start" "$exe" "$directory" "$start_by" "$grade" \
-    </dev/null >/dev/null 2>&1 &
+  launch keep 2 "$directory"
   k2=$!
   look "$k1" && b1=$born && look "$k2" && b2=$born || refuse "the keepers did not start"
   printf '%s %s %s %s .\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
+}
+
+# Waits until everything stands ready.
+await_ready() {
+  until [ -e "$fence/prepared" ]; do
+    if [ -e "$fence/refused" ]; then answer_refused; fi
+    [ -e "$fence/lifted" ] && answer undone "it was lifted before it was applied"
+    alive "$k1" "$b1" || alive "$k2" "$b2" || [ -e "$fence/prepared" ] || [ -e "$fence/refused" ] || refuse "its keepers ended"
+    clock
+    [ "$now" -le $((standby + 1000)) ] || answer unknown "the keepers have not answered"
+    sleep 0.003
+  done
+}
+
+# The go: written once, whole, and only then heard. One that comes late touches nothing and may come again. Takes until
+# when it may begin, and the deadline by uptime and by UTC.
+give_go() {
+  is_number "$1" && is_number "$2" && is_number "$3" || answer refused "the order is malformed"
+  start_by=$1
+  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
+  keepers && standing_by && [ -e "$fence/prepared" ] || answer refused "the host has nothing prepared for it"
+  [ -e "$fence/lifted" ] && answer refused "it was lifted before it was applied"
+  if [ -e "$fence/refused" ]; then answer_refused; fi
+  [ -e "$fence/go" ] && answer refused "this order was given before"
+  clock
+  [ "$now" -le "$start_by" ] || answer late "the order came late by $((now - start_by)) ms"
+  [ "$now" -lt "$2" ] || answer refused "the deadline had passed"
+  [ "$now" -le "$standby" ] || answer refused "no go came in time: it was never applied"
+  true >"$fence/deadline.$2.$3" || answer refused "the state directory cannot be written"
+  set -C
+  printf '%s .\n' "$start_by" 2>/dev/null >"$fence/go" || answer refused "this order was given before"
+  set +C
+  # Whoever raised the epoch since looks at the fence after that.
+  outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
+  echo 1<>"$fence/wake"
+}
+
+# Waits for what becomes of a go.
+await_armed() {
   clock
   limit=$((now + patience + 12000))
   until is_armed; do
@@ -371,9 +491,73 @@ arm() {
       note undone "both keepers died"
       take_off Worker || answer unknown "both keepers died, and $stuck"
     fi
-    sleep 0.003
+    sleep 0.002
   done
+}
+
+# In one: prepared, and gone at once.
+arm() {
+  is_number "$9" && is_number "${10}" && is_number "${11}" || answer refused "the order is malformed"
+  start_by=$9 deadline_=${10} deadline_utc_=${11}
+  clock
+  [ "$now" -lt "$deadline_" ] || answer refused "the deadline had passed"
+  first="$1 $2 $3 $4" pid=$5 start=$6 exe=$7 directory=$8
+  shift 11
+  # The boot, the name and the mechanism's words are left.
+  get_ready $first "$pid" "$start" "$exe" "$directory" $((start_by + 5000)) "$@"
+  await_ready
+  give_go "$start_by" "$deadline_" "$deadline_utc_"
+  await_armed
   describe
+}
+
+prepare() {
+  start_by=$9
+  get_ready "$@"
+  answer preparing
+}
+
+# Takes operation, attempt, epoch and members: says of each that it is prepared, or why not.
+ready() {
+  of="$1 $2" epoch_=$3
+  shift 3
+  for member; do
+    (
+      answering="$member "
+      open_fence $of "$member" "$epoch_"
+      keepers && standing_by || answer refused "the host has nothing prepared for it"
+      facts_of_order
+      await_ready
+      answer prepared
+    )
+  done
+}
+
+# Takes operation, attempt, epoch, until when it may begin, the deadline by uptime and by UTC, the boot, and members:
+# every one gets its go before any is waited for.
+go() {
+  of="$1 $2" epoch_=$3 times="$4 $5 $6" boot_=$7 given=
+  shift 7
+  for member; do
+    (
+      answering="$member "
+      open_fence $of "$member" "$epoch_"
+      [ "$boot_" = "$boot" ] || answer refused "the host was restarted since it was last asked"
+      facts_of_order
+      give_go $times
+      exit 7
+    )
+    [ $? = 7 ] && given="$given $member"
+  done
+  for member in $given; do
+    (
+      answering="$member "
+      open_fence $of "$member" "$epoch_"
+      keepers
+      await_armed
+      describe
+    )
+  done
 }
 
 # An order may come again only once the keepers of the late one are gone.
@@ -419,7 +603,7 @@ describe() {
   else
     standing=arming
   fi
-  [ -n "$quietly" ] || printf '%s\n' "$standing"
+  [ -n "$quietly" ] || printf '%s\n' "$answering$standing"
 }
 
 lift() {
@@ -456,7 +640,7 @@ inspect() {
 }
 
 sweep_fence() {
-  quietly=1
+  quietly=1 list=
   describe
   case $standing in
     arming | armed*)
@@ -519,6 +703,7 @@ verb=$1
 shift
 case $verb in
   hello) hello ;;
+  session) session ;;
   preflight | arm | tighten | lift | inspect | sweep | keep | revive | perform) "$verb" "$@" ;;
   *) answer refused "there is no verb $verb" ;;
 esac

@@ -86,7 +86,11 @@ put_back() {
   clock
   limit=$((now + 10000))
   if find_server; then
+    # What an earlier turn started is ours, though the owner of that turn did not live to see it.
     how="was started by somebody else as process"
+    for file in "$fence"/child.*."$server.$server_born"; do
+      [ -e "$file" ] && how="runs again as process"
+    done
   elif ! earlier_child; then
     start_child revive
   fi

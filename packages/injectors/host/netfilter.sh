@@ -164,7 +164,7 @@ arm() {
   [ "$now" -le "$start_by" ] || refuse_late "the order came late by $((now - start_by)) ms"
   [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge_reachable "$5" "$6" "$7" "$8" || refuse "$problem"
-  shift 12
+  shift 13
   find_cut "$1" "$2" "$3" || refuse "$problem"
   namespace=$(stat -Lc %i "/proc/$pid/ns/net")
   enter "$namespace" "/proc/$pid/ns/net" || refuse "this user may not enter the network namespace of process $pid"

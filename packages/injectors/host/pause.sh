@@ -12,7 +12,15 @@ fits() {
 }
 
 keep_settings() {
-  fits "$@"
+  [ "$1" != Keeper ] || true >"$fence/untraced"
+}
+
+stand_ready() {
+  [ -e "$fence/untraced" ] || raise_holder
+}
+
+stand_down() {
+  [ -z "$h1" ] && ! holding || retire "$h1" "$hb"
 }
 
 take_out() {

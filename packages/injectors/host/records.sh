@@ -173,7 +173,8 @@ take_order() {
   times_late
   [ "$late" -gt 0 ] && ! [ -e "$fence/lifted" ] && ! is_armed && is_over || answer refused "this order was given before"
   mkdir "$fence/again.$late" 2>/dev/null || answer refused "this order was given before"
-  rm -f "$fence"/deadline.* "$fence/order" "$fence/keepers" "$fence/ready" "$fence/processes" "$fence/refused"
+  rm -f "$fence"/deadline.* "$fence"/standby.* "$fence/order" "$fence/keepers" "$fence/ready" "$fence/prepared" \
+    "$fence/go" "$fence/wake" "$fence/traces" "$fence/holder" "$fence/failed" "$fence/processes" "$fence/refused"
 }
 
 # Sets late to how often this order was refused for no other reason than that it came late.
@@ -215,6 +216,15 @@ deadlines() {
   [ -n "$deadline" ]
 }
 
+# Sets standby to until when a go may come to what was prepared.
+standing_by() {
+  standby=
+  for file in "$fence"/standby.*; do
+    is_number "${file##*.}" && standby=${file##*.}
+  done
+  [ -n "$standby" ]
+}
+
 is_armed() {
   for file in "$fence"/armed.*; do
     [ -e "$file" ] && return 0
@@ -227,7 +237,9 @@ settle() {
   [ -e "$fence/lifted" ] && return 0
   clock
   utc
-  printf '%s %s %s\n' "${2:-$now}" "${3:-$utc}" "$1" >"$fence/lifted.$$" && ln "$fence/lifted.$$" "$fence/lifted" 2>/dev/null
+  self
+  printf '%s %s %s\n' "${2:-$now}" "${3:-$utc}" "$1" >"$fence/lifted.$self" &&
+    ln "$fence/lifted.$self" "$fence/lifted" 2>/dev/null
   [ -e "$fence/lifted" ] || return 1
   forget
 }
@@ -243,7 +255,8 @@ settle_void() {
 
 note() {
   utc
-  printf '%s %s\n' "$utc" "$2" >"$fence/$1.$$" && mv "$fence/$1.$$" "$fence/$1"
+  self
+  printf '%s %s\n' "$utc" "$2" >"$fence/$1.$self" && mv "$fence/$1.$self" "$fence/$1"
 }
 
 text_of() {
@@ -268,6 +281,28 @@ forget_operation() {
     [ -d "$fence" ] && return 0
   done
   rm -rf "$operation"
+}
+
+# Takes one order after another from the standard input for as long as it is open: how many words, then each on a line of
+# its own, in which \\ stands for a backslash and \n for a line end. Each answer ends with a line that nothing else says.
+session() {
+  hello
+  printf '%s\n' "-- inquorate --"
+  while IFS= read -r count; do
+    is_number "$count" || exit 0
+    set --
+    while [ "$count" -gt 0 ]; do
+      IFS= read -r word || exit 0
+      case $word in *\\*) word=$(printf '%b.' "$word") && word=${word%.} ;; esac
+      set -- "$@" "$word"
+      count=$((count - 1))
+    done
+    case $1 in
+      prepare | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
+    esac
+    printf '%s\n' "-- inquorate --"
+  done
+  exit 0
 }
 
 hello() {

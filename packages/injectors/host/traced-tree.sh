@@ -5,13 +5,14 @@
 # --- a traced tree ---
 
 unset PERL5OPT PERL5LIB PERL5DB
+h1= hb=
 holder='@embed tracer.pl'
 
 # True unless one of the processes is traced; sets grade to Kernel where ptrace is sure to hold them all.
 can_trace() {
   grade=Keeper
   word=
-  command -v perl >/dev/null && word=$(perl -e "$holder" try "$1" 2>/dev/null)
+  command -v perl >/dev/null && word=$(printf '%s' "$holder" | perl - try "$1" 2>/dev/null)
   case $word in
     Kernel) grade=Kernel ;;
     'traced '*)
@@ -23,17 +24,48 @@ can_trace() {
   esac
 }
 
-# Has every thread traced by a process of its own. Nothing is touched before that is on record.
-hold_tree() {
-  setsid perl -e "$holder" hold "$fence" $$ "$pid" "$start" </dev/null >/dev/null 2>&1 &
+# Starts the holder, which proves its right to trace on a child of its own and then stands by. Where it has none the
+# fence is of keeper grade.
+raise_holder() {
+  command -v perl >/dev/null || return 0
+  printf '%s' "$holder" >"$fence/inquorate-holder" || decline "the state directory cannot be written"
+  setsid perl "$fence/inquorate-holder" stand "$fence" $$ "$pid" "$start" "$standby" </dev/null >/dev/null 2>&1 &
   h1=$!
-  look "$h1" || decline "the holder did not start"
-  printf '%s %s .\n' "$h1" "$born" >"$fence/holder" || undo "the state directory cannot be written"
+  look "$h1" || { h1=; return 0; }
   hb=$born
-  limit=$((now + 2000))
+  until [ -e "$fence/traces" ]; do
+    alive "$h1" "$hb" || [ -e "$fence/traces" ] || { h1=; return 0; }
+    clock
+    [ "$now" -le "$standby" ] || decline "the holder was not ready in time: it was never applied"
+    sleep 0.002
+  done
+  word=
+  read -r word <"$fence/traces"
+  case $word in
+    Kernel)
+      printf '%s %s .\n' "$h1" "$hb" >"$fence/holder" || decline "the state directory cannot be written"
+      grade=Kernel
+      ;;
+    'traced '*)
+      word=${word#traced }
+      traced "${word% *}" "${word#* }"
+      decline "$problem"
+      ;;
+    *) h1= ;;
+  esac
+}
+
+# The holder has heard the go as well. Waits until every thread is traced, and checks that.
+hold_tree() {
+  clock
+  limit=$((now + 5000))
   until [ -e "$fence/held" ]; do
-    if [ -e "$fence/failed" ]; then text_of failed; undo "$text"; fi
-    alive "$h1" "$hb" || [ -e "$fence/failed" ] || undo "the holder ended"
+    if [ -e "$fence/failed" ]; then
+      text_of failed
+      case $text in 'the order came late'*) decline_late ;; esac
+      undo "$text"
+    fi
+    alive "$h1" "$hb" || [ -e "$fence/failed" ] || [ -e "$fence/held" ] || undo "the holder ended"
     clock
     [ "$now" -le "$limit" ] || undo "not every thread stopped within 1 s"
     sleep 0.001

@@ -75,11 +75,6 @@ sub children {
 
 # --- try ---
 
-sub answer {
-  print "$_[0]\n";
-  exit 0;
-}
-
 # The same right as ptrace asks for opens /proc/PID/mem, and touches nothing. 0x10 marks a thread of the kernel in a
 # process, such as a worker of io_uring, which cannot be traced.
 sub examine {
@@ -88,13 +83,13 @@ sub examine {
     my @facts = facts("/proc/$process/task/$task/stat");
     next if ended(@facts);
     my ($tracer) = text("/proc/$process/task/$task/status") =~ /^TracerPid:\s*([0-9]+)/m;
-    answer("traced $process $tracer") if $tracer;
-    answer("Keeper") if $facts[6] & 0x10;
+    return "traced $process $tracer" if $tracer;
+    return "Keeper" if $facts[6] & 0x10;
   }
-  return if open(my $memory, "<", "/proc/$process/mem");
+  return "" if open(my $memory, "<", "/proc/$process/mem");
   # Of one that is about to end the kernel says no for that alone: ESRCH, or EACCES since its files belong to root by then.
   my $refused = $! == 1 || $! == 13;
-  answer("Keeper") if $refused && !ending(facts("/proc/$process/stat"));
+  return $refused && !ending(facts("/proc/$process/stat")) ? "Keeper" : "";
 }
 
 # A process of its own to practise on: what forbids ptrace altogether shows here.
@@ -119,38 +114,60 @@ sub practise {
   return $held;
 }
 
-sub try_out {
+# What may be said of the whole tree.
+sub examine_all {
   my @queue = @_;
   my %seen;
   while (@queue) {
     my $process = shift @queue;
     next if $seen{$process}++;
-    examine($process);
+    my $word = examine($process);
+    return $word if $word;
     push @queue, children($process);
   }
-  answer($ptrace && practise() ? "Kernel" : "Keeper");
+  return $ptrace && practise() ? "Kernel" : "Keeper";
 }
 
 # --- hold ---
 
 my ($fence, %born, %traced);
 
+sub leave_word {
+  my ($name, $line) = @_;
+  open(my $file, ">", "$fence/$name.$$") or exit 1;
+  print $file "$line\n";
+  close($file) and rename("$fence/$name.$$", "$fence/$name") or exit 1;
+}
+
 sub fail {
-  my ($why) = @_;
-  if (open(my $file, ">", "$fence/failed.$$")) {
-    print $file "0 $why\n";
-    close($file) and rename("$fence/failed.$$", "$fence/failed");
-  }
+  leave_word("failed", "0 $_[0]");
   exit 1;
 }
 
 sub await_record {
   my ($keeper) = @_;
   my $me = (facts("/proc/$$/stat"))[19];
-  my $limit = uptime() + 2000;
+  my $limit = uptime() + 10000;
   until (text("$fence/holder") eq "$$ $me .\n") {
     exit 1 if getppid != $keeper || uptime() > $limit;
     nap(0.0005);
+  }
+}
+
+# Everything is known and nothing is touched: a seized thread would stop at each of its signals. Looks for the go a
+# thousand times a second, and ends when it can come no more.
+sub await_go {
+  my ($keeper, $standby) = @_;
+  while (1) {
+    if (text("$fence/go") =~ /^([0-9]+) [.]$/) {
+      my $start_by = $1;
+      exit 1 if getppid != $keeper || -e "$fence/dismissed" || -e "$fence/refused";
+      fail("the order came late") if uptime() > $start_by;
+      return;
+    }
+    exit 0 if getppid != $keeper || uptime() > $standby + 1000;
+    exit 0 if -e "$fence/refused" || -e "$fence/dismissed" || -e "$fence/lifted";
+    nap(0.001);
   }
 }
 
@@ -248,11 +265,14 @@ sub deadline {
 # The keepers come first; this is for the case that there is none.
 my $patience = 150;
 
-sub hold {
-  ($fence, my $keeper, my $pid, my $start) = @_;
+sub stand {
+  ($fence, my $keeper, my $pid, my $start, my $standby) = @_;
+  my $word = examine_all($pid);
+  leave_word("traces", $word);
+  exit 0 if $word ne "Kernel";
   await_record($keeper);
-  fail("ptrace is not known on this machine") unless $ptrace;
-  $born{$pid} = $start;
+  await_go($keeper, $standby);
+  adopt($pid, $start);
   stop_all();
   open(my $held, ">", "$fence/held") or fail("the state directory cannot be written");
   close($held);
@@ -279,5 +299,5 @@ sub settle {
 }
 
 my $verb = shift @ARGV;
-if ($verb eq "try") { try_out(@ARGV) }
-if ($verb eq "hold") { hold(@ARGV) }
+if ($verb eq "try") { print examine_all(@ARGV) . "\n" }
+if ($verb eq "stand") { stand(@ARGV) }

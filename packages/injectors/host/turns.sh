@@ -19,15 +19,17 @@ take_turn() {
       [ "$now" -gt "$waits_until" ] && retire "$owner" "$owner_born" || return 1
     fi
   fi
-  look $$
-  printf '%s %s\n' $$ "$born" >"$fence/taking.$$" || return 1
+  self
+  look "$self"
+  printf '%s %s\n' "$self" "$born" >"$fence/taking.$self" || return 1
   turn=$((turn + 1))
-  ln "$fence/taking.$$" "$fence/turn.$turn" 2>/dev/null
+  ln "$fence/taking.$self" "$fence/turn.$turn" 2>/dev/null
 }
 
 # Starts a verb of this program in a session of its own, for this turn.
 start_child() {
-  setsid sh -c "$launch" inquorate-keeper "$program" "$1" "$fence" "$turn" </dev/null >/dev/null 2>&1 &
+  [ -e "$fence/program" ] || write_program || return 1
+  launch "$1" "$fence" "$turn" "$directory"
   child=$!
   look "$child"
   child_born=$born

@@ -3,7 +3,7 @@
  * reads their records. Times go to the host as its uptime: the start-by by the smallest offset that the
  * handshake allows, so that doubt makes an order late and never early.
  */
-import type { Host, HostError, HostOutput } from "@inquorate/core/Host"
+import type { Channel, Host, HostError, HostOutput } from "@inquorate/core/Host"
 import {
   Ender,
   type FenceId,
@@ -12,11 +12,13 @@ import {
   FenceState,
   type Injector,
   InjectorError,
-  Preflight
+  Preflight,
+  type Prepared
 } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
+import { quote } from "./hosts/Script.ts"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -28,6 +30,10 @@ export interface HostProgram {
   readonly name: string
   /** True where a fence ends the process and its lift starts a new one. */
   readonly restarts?: boolean
+  /** True where the program stays on its host for an operation, so that it is prepared first and then only told to go. */
+  readonly stays?: boolean
+  /** True where a lift may take seconds, so that it is given to a program of its own. */
+  readonly liftsSlowly?: boolean
   /** Shell text that answers the verbs `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect` and `sweep` in lines. */
   readonly program: string
   /** What the mechanism must know beside the process, as words that follow those of `preflight` and of `arm`. */
@@ -36,13 +42,11 @@ export interface HostProgram {
   readonly watchersOf?: (host: Host, process: ProcessRef, member: string | undefined) => Effect.Effect<Watchers>
 }
 
-/** Runs the program that is its first argument: the text travels once, and a keeper starts its siblings from it. */
-export const launcher = 'program=$1; shift; eval "$program"'
-
 /** The injector of a mechanism on these hosts, by label. */
 export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): Injector => {
-  const { name, program, restarts = false, watchersOf, wordsOf } = mechanism
-  const { handshakeWith, orderOn, shake, uptimeOf } = makeCourier(program, hosts)
+  const { name, liftsSlowly = false, restarts = false, stays = false, watchersOf, wordsOf } = mechanism
+  const program = launched(mechanism.program)
+  const { handshakeWith, openSession, orderOn, shake, uptimeOf } = makeCourier(program, hosts, { stays, liftsSlowly })
   return {
     name,
     restarts,
@@ -66,13 +70,14 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
         return Preflight.cases.Impossible.make({ problem: `not on this platform: ${error.detail}` })
       }
       const { handshake, lines } = answered.success
-      const { machine, skew } = handshake
+      const { machine, took } = handshake
+      const skew = skewOf(handshake)
       const [word, rest] = cleave(lines[1] ?? "")
       if (word === "ready" && isGrade(rest)) {
         return Preflight.cases.Ready.make({
           grade: rest,
           skew,
-          took: Math.round(handshake.latestOffset - handshake.earliestOffset),
+          took: Math.round(took),
           ...(machine === "unknown" ? {} : { machineId: machine }),
           ...(warnings.length === 0 ? {} : { warnings }),
           ...(supervisors.length === 0 ? {} : { supervisors })
@@ -82,6 +87,77 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
       if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem: rest, skew })
       return yield* fail(process.host, subject, "Unknown", `the host answered ${JSON.stringify(lines.join(" "))}`)
     }),
+
+    ...(stays && [...hosts.values()].every(({ open }) => open !== undefined)
+      ? {
+          prepare: Effect.fn("HostProgram.prepare")(function* (host, preparations, standBy) {
+            const first = preparations[0]
+            if (first === undefined) return { go: () => Effect.succeed([]) }
+            const { attempt, member, operationId } = first.fence
+            const { say, handshake } = yield* openSession(host, member, operationId)
+            const until = whole((yield* monotonicMillis) + standBy + handshake.earliestOffset)
+            const words: Array<string> = []
+            for (const { epoch, fence, member: named, process } of preparations) {
+              const word = memberWord(fence.member)
+              if (word === undefined) return yield* unspeakable(host, fence.member)
+              words.push(word)
+              const lines = yield* say(
+                [
+                  ...["prepare", operationId, String(attempt), word, String(epoch), ...processWords(process), until],
+                  ...[handshake.boot, called(named ?? fence.member), ...wordsOf(process, named ?? fence.member)]
+                ],
+                fence.member,
+                standBy
+              )
+              if (lines.at(-1) !== "preparing") return yield* answeredNo(host, fence.member, lines.at(-1) ?? "")
+            }
+            const stand = yield* say(
+              ["ready", operationId, String(attempt), String(first.epoch), ...words],
+              member,
+              standBy
+            )
+            for (const [index, { fence }] of preparations.entries()) {
+              const answer = answerFor(stand, words[index]!)
+              if (answer !== "prepared") return yield* answeredNo(host, fence.member, answer)
+            }
+            let went = false
+            yield* Effect.addFinalizer(() =>
+              went
+                ? Effect.void
+                : Effect.ignore(
+                    Effect.forEach(words, (word) =>
+                      say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
+                    )
+                  )
+            )
+            const go: Prepared["go"] = ({ deadline, epoch, startByMonotonic }) =>
+              Effect.gen(function* () {
+                went = true
+                const lines = yield* say(
+                  [
+                    ...["go", operationId, String(attempt), String(epoch)],
+                    ...[whole(startByMonotonic + handshake.earliestOffset), yield* uptimeOf(handshake, deadline)],
+                    ...[String(deadline), handshake.boot, ...words]
+                  ],
+                  member,
+                  actTimeout
+                )
+                return yield* Effect.forEach(preparations, ({ fence }, index) =>
+                  Effect.result(armedFrom(host, fence.member, answerFor(lines, words[index]!)))
+                )
+              }).pipe(
+                Effect.catchTag("InjectorError", (error) =>
+                  Effect.succeed(
+                    preparations.map(({ fence }) =>
+                      Result.fail(new InjectorError({ ...error, member: fence.member, reason: "Unknown" }))
+                    )
+                  )
+                )
+              )
+            return { go }
+          })
+        }
+      : {}),
 
     arm: Effect.fn("HostProgram.arm")(function* (order: FenceOrder) {
       const { deadline, epoch, fence, process, startByMonotonic } = order
@@ -93,12 +169,10 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
         yield* uptimeOf(handshake, deadline),
         String(deadline),
         handshake.boot,
+        called(order.member ?? fence.member),
         ...wordsOf(process, order.member ?? fence.member)
       ])
-      const state = stateFrom(answer)
-      if (state?._tag === "Armed") return state
-      const reason = state?._tag === "Lifted" ? "NotApplied" : "Unknown"
-      return yield* fail(process.host, fence.member, reason, `the host answered ${JSON.stringify(answer)}`)
+      return yield* armedFrom(process.host, fence.member, answer)
     }),
 
     tighten: Effect.fn("HostProgram.tighten")(function* (host, fence, epoch, deadline) {
@@ -136,6 +210,9 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
 
 // --- internal ---
 
+/** The text of a program that knows itself: what it starts is the same program. */
+const launched = (program: string): string => `program=${quote(program)}\neval "$program"`
+
 const nobody: Watchers = { supervisors: [], warnings: [] }
 
 /** What one handshake tells: `uptime = monotonic + offset`, the offset lying between these two. Milliseconds. */
@@ -145,8 +222,41 @@ interface Handshake {
   readonly earliestOffset: number
   readonly latestOffset: number
   readonly ended: Millis
-  readonly skew: number
+  /** How long the first question took. */
+  readonly took: Millis
+  /** The host's UTC minus ours lies between these two. */
+  readonly leastSkew: number
+  readonly mostSkew: number
 }
+
+const spanOf = ({ earliestOffset, latestOffset }: Handshake): Millis => latestOffset - earliestOffset
+
+// Both were right, so what is so lies in both, unless the host was restarted or its clock set between them.
+const narrowed = (known: Handshake | undefined, next: Handshake): Handshake => {
+  if (known === undefined || known.boot !== next.boot) return next
+  const earliestOffset = Math.max(known.earliestOffset, next.earliestOffset)
+  const latestOffset = Math.min(known.latestOffset, next.latestOffset)
+  const leastSkew = Math.max(known.leastSkew, next.leastSkew)
+  const mostSkew = Math.min(known.mostSkew, next.mostSkew)
+  return earliestOffset > latestOffset || leastSkew > mostSkew
+    ? next
+    : { ...next, earliestOffset, latestOffset, leastSkew, mostSkew }
+}
+
+/** What is certain of the difference of two clocks: nothing that the way of the answer may have made. */
+const skewOf = ({ leastSkew, mostSkew }: Handshake): number =>
+  leastSkew > 0 ? Math.floor(leastSkew) : mostSkew < 0 ? Math.ceil(mostSkew) : 0
+
+/** A line that stands for a word: what a session reads word by word. */
+const lineOf = (word: string): string => word.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
+
+/** What ends each answer of a session. */
+const endMark = "-- inquorate --"
+/** A session that takes longer is frozen or gone: another program is asked. */
+const sessionTimeout: Millis = 2000
+/** A handshake as near as this is not asked for again; of a start of a shell so much is the way things are. */
+const nearEnough: Millis = 5
+const slowAnswer: Millis = 250
 
 /** Two clocks that are both slewed drift apart by 1 ms in 1 s at the very most; a suspended machine, by far more. */
 const handshakeLife: Millis = 10_000
@@ -154,10 +264,58 @@ const askTimeout: Millis = 10_000
 /** The program waits for its keepers up to 13 s. */
 const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
+/** What is not let go in time undoes itself. */
+const letGoWithin: Millis = 1000
 
 /** Carries orders to hosts and knows what uptime each host has; one per injector. */
-const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
+const makeCourier = (
+  program: string,
+  hosts: ReadonlyMap<string, Host>,
+  { liftsSlowly, stays }: { readonly liftsSlowly: boolean; readonly stays: boolean }
+) => {
   const handshakes = new Map<string, Handshake>()
+  const channels = new Map<string, Channel>()
+
+  // One thing after another over a program that stays; its scope ends it.
+  const openSession = Effect.fnUntraced(function* (host: string, member: string, operationId: string) {
+    const lost = ({ detail, host, reason }: HostError, unsure: InjectorError["reason"]) =>
+      new InjectorError({ host, member, reason: reason === "LostAnswer" ? unsure : "Unreachable", detail })
+    const open = hosts.get(host)?.open
+    if (open === undefined) return yield* fail(host, member, "Unreachable", "no host of this name is configured")
+    const key = `${host} ${operationId}`
+    const channel = yield* Effect.mapError(open(program, ["session"]), (error) => lost(error, "Unreachable"))
+    yield* Effect.mapError(channel.ask("", endMark, { timeout: askTimeout }), (error) => lost(error, "Unreachable"))
+    const say = (words: ReadonlyArray<string>, about: string, timeout: Millis) =>
+      Effect.mapError(
+        channel.ask(`${[String(words.length), ...words.map(lineOf)].join("\n")}\n`, endMark, { timeout }),
+        (error) => new InjectorError({ ...lost(error, "Unknown"), member: about })
+      )
+    let handshake: Handshake | undefined
+    for (let turn = 0; turn < 3 && (handshake === undefined || spanOf(handshake) > nearEnough); turn++) {
+      const next = yield* shakeBy(host, member, say(["hello"], member, askTimeout))
+      handshake = narrowed(handshake, next.handshake)
+    }
+    if (handshake === undefined) return yield* fail(host, member, "Unreachable", "the host did not say its time")
+    handshakes.set(host, handshake)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => void channels.set(key, channel)),
+      () => Effect.sync(() => void (channels.get(key) === channel && channels.delete(key)))
+    )
+    return { say, handshake }
+  })
+
+  // What can be said over a program that stands by already costs no start of another. One that is frozen or gone is no
+  // answer: what is asked here may be asked twice.
+  const overSession = (host: string, operationId: string, words: ReadonlyArray<string>) =>
+    Effect.suspend(() => {
+      const channel = channels.get(`${host} ${operationId}`)
+      if (channel === undefined || !channel.isOpen() || channel.isBusy()) return Effect.succeed(null)
+      const text = `${[String(words.length), ...words.map(lineOf)].join("\n")}\n`
+      return Effect.match(channel.ask(text, endMark, { timeout: sessionTimeout }), {
+        onFailure: () => null,
+        onSuccess: (lines) => lines
+      })
+    })
 
   const shake = Effect.fnUntraced(function* (
     host: string,
@@ -165,9 +323,29 @@ const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
     verb: string,
     words: ReadonlyArray<string>
   ) {
+    let { handshake, lines } = yield* shakeBy(
+      host,
+      subject,
+      run(program, hosts, host, subject, verb, words, askTimeout)
+    )
+    const { took } = handshake
+    // How late its answer came is how little is known of its clocks: it is asked again.
+    for (let turn = 0; turn < 2 && spanOf(handshake) > slowAnswer; turn++) {
+      const again = yield* shakeBy(host, subject, run(program, hosts, host, subject, "hello", [], askTimeout))
+      handshake = { ...narrowed(handshake, again.handshake), took }
+    }
+    handshakes.set(host, handshake)
+    return { handshake, lines }
+  })
+
+  const shakeBy = Effect.fnUntraced(function* <E>(
+    host: string,
+    subject: string,
+    asked: Effect.Effect<ReadonlyArray<string>, E>
+  ) {
     const began = yield* monotonicMillis
     const beganAt = yield* Clock.currentTimeMillis
-    const lines = yield* run(program, hosts, host, subject, verb, words, askTimeout)
+    const lines = yield* asked
     const ended = yield* monotonicMillis
     const endedAt = yield* Clock.currentTimeMillis
     const greeting = lines[0]?.split(" ") ?? []
@@ -181,9 +359,10 @@ const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
       latestOffset: uptime - began,
       earliestOffset: uptime - ended,
       ended,
-      skew: Math.round(Number(greeting[4]) - (beganAt + endedAt) / 2)
+      took: ended - began,
+      leastSkew: Number(greeting[4]) - endedAt,
+      mostSkew: Number(greeting[4]) - beganAt
     }
-    handshakes.set(host, handshake)
     return { handshake, lines }
   })
 
@@ -196,8 +375,8 @@ const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
 
   const uptimeOf = Effect.fnUntraced(function* (handshake: Handshake, deadline: number) {
     const remaining = deadline - (yield* Clock.currentTimeMillis)
-    const offset = (handshake.earliestOffset + handshake.latestOffset) / 2
-    return whole((yield* monotonicMillis) + remaining + offset)
+    // Of all that its uptime may be the least: a fence may end a little early, and never late.
+    return whole((yield* monotonicMillis) + remaining + handshake.earliestOffset)
   })
 
   const orderOn = Effect.fnUntraced(function* (
@@ -207,32 +386,29 @@ const makeCourier = (program: string, hosts: ReadonlyMap<string, Host>) => {
     words: ReadonlyArray<string>
   ) {
     const member = memberWord(fence.member)
-    if (member === undefined) {
-      return yield* fail(host, fence.member, "OrderRefused", "the member's name is empty or longer than 100 bytes")
-    }
-    const lines = yield* ask(
-      program,
-      hosts,
-      host,
-      fence.member,
-      verb,
-      [fence.operationId, String(fence.attempt), member, ...words],
-      verb === "arm" || verb === "lift" ? actTimeout : askTimeout
-    )
+    if (member === undefined) return yield* unspeakable(host, fence.member)
+    const all = [fence.operationId, String(fence.attempt), member, ...words]
+    const quick = stays && ((verb === "lift" && !liftsSlowly) || verb === "tighten")
+    const lines =
+      (quick ? yield* overSession(host, fence.operationId, [verb, ...all]) : null) ??
+      (yield* ask(
+        program,
+        hosts,
+        host,
+        fence.member,
+        verb,
+        all,
+        verb === "arm" || verb === "lift" ? actTimeout : askTimeout
+      ))
     const answer = lines.at(-1) ?? ""
     const [word, rest] = cleave(answer)
-    if (word === "refused" && verb !== "inspect") {
-      // A host that was restarted says no to the old uptime; the next order must ask anew.
-      handshakes.delete(host)
-      return yield* fail(host, fence.member, "OrderRefused", rest)
-    }
-    if (word === "late") return yield* fail(host, fence.member, "Late", rest)
-    if (word === "undone") return yield* fail(host, fence.member, "NotApplied", rest)
-    if (word === "unknown") return yield* fail(host, fence.member, "Unknown", rest)
-    return answer
+    // A host that was restarted says no to the old uptime; the next order must ask anew.
+    if (word === "refused") handshakes.delete(host)
+    const reason = verb === "inspect" && word === "refused" ? undefined : reasonOf(word)
+    return reason === undefined ? answer : yield* fail(host, fence.member, reason, rest)
   })
 
-  return { handshakeWith, orderOn, shake, uptimeOf }
+  return { handshakeWith, openSession, orderOn, shake, uptimeOf }
 }
 
 const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
@@ -255,6 +431,47 @@ const memberWord = (member: string): string | undefined => {
 
 const memberFrom = (word: string): string =>
   new TextDecoder().decode(Uint8Array.from(word.match(/../g) ?? [], (pair) => parseInt(pair, 16)))
+
+const reasonOf = (word: string): InjectorError["reason"] | undefined =>
+  word === "refused"
+    ? "OrderRefused"
+    : word === "late"
+      ? "Late"
+      : word === "undone"
+        ? "NotApplied"
+        : word === "unknown"
+          ? "Unknown"
+          : undefined
+
+const unspeakable = (host: string, member: string): Effect.Effect<never, InjectorError> =>
+  fail(host, member, "OrderRefused", "the member's name is empty or longer than 100 bytes")
+
+const answeredNo = (host: string, member: string, answer: string): Effect.Effect<never, InjectorError> => {
+  const [word, rest] = cleave(answer)
+  const reason = reasonOf(word)
+  return reason === undefined
+    ? fail(host, member, "Unknown", `the host answered ${JSON.stringify(answer)}`)
+    : fail(host, member, reason, rest)
+}
+
+/** The answer about one member, among lines that each begin with a member's word. */
+const answerFor = (lines: ReadonlyArray<string>, word: string): string =>
+  lines.findLast((line) => line.startsWith(`${word} `))?.slice(word.length + 1) ?? ""
+
+const armedFrom = (
+  host: string,
+  member: string,
+  answer: string
+): Effect.Effect<typeof FenceState.cases.Armed.Type, InjectorError> => {
+  const state = stateFrom(answer)
+  if (state?._tag === "Armed") return Effect.succeed(state)
+  return state?._tag === "Lifted"
+    ? fail(host, member, "NotApplied", `the host answered ${JSON.stringify(answer)}`)
+    : answeredNo(host, member, answer)
+}
+
+/** A member's name as a list of processes may show it. */
+const called = (member: string): string => member.replaceAll(/[^\w.@:+-]/g, "_").slice(0, 60)
 
 const processWords = (process: ProcessRef): ReadonlyArray<string> => [
   String(process.pid),
@@ -280,7 +497,7 @@ const run = (
   const host = hosts.get(label)
   if (host === undefined) return fail(label, member, "Unreachable", "no host of this name is configured")
   return host
-    .run(launcher, [program, verb, ...words], { timeout })
+    .run(program, [verb, ...words], { timeout })
     .pipe(Effect.flatMap((output) => linesOf(label, member, output)))
 }
 

@@ -268,9 +268,11 @@ const measured = () =>
 describe("where it cannot be had", () => {
   it.live("the pause falls back to keeper grade, and says so", () =>
     Effect.gen(function* () {
+      const withoutPerl = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-no-perl-"))
+      fs.writeFileSync(path.join(withoutPerl, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 })
       const deprived: Host = {
         label: "here",
-        run: (program, words, options) => here.run(`perl() { return 1; }\n${program}`, words, options)
+        run: (program, words, options) => here.run(`PATH=${withoutPerl}:$PATH\n${program}`, words, options)
       }
       for (const [injector, expected] of [
         [Pause.make(new Map([["here", deprived]])), "Keeper"],
@@ -416,7 +418,7 @@ const ours = (): Array<number> =>
     try {
       const command = fs.readFileSync(`/proc/${name}/cmdline`, "latin1")
       const mine = fs.readFileSync(`/proc/${name}/environ`, "latin1").includes(`INQUORATE_STATE=${state}\0`)
-      return mine && /\0inquorate\0|\0inquorate-keeper\0|# inquorate-holder/.test(command) ? [Number(name)] : []
+      return mine && /\0inquorate\0|\0inquorate-keeper\0|inquorate-holder\0/.test(command) ? [Number(name)] : []
     } catch {
       return []
     }

@@ -94,12 +94,7 @@ describe("a killed server", () => {
       const near = LocalHost.make("here")
       const withUnits: Host = {
         ...near,
-        run: (program, words, options) =>
-          near.run(
-            `PATH=${folder}:$PATH; export PATH; p=$1; shift; exec sh -c "$p" inquorate "$@"`,
-            [program, ...words],
-            options
-          )
+        run: (program, words, options) => near.run(`PATH=${folder}:$PATH; export PATH\n${program}`, words, options)
       }
       const ours = Kill.make(new Map([["here", withUnits]]), { members: { [tree.member]: { unit: "m@1.service" } } })
       assert.strictEqual((yield* ours.preflight(tree.process, tree.member))._tag, "Ready")

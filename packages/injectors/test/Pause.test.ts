@@ -17,6 +17,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { factor } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Fiber from "effect/Fiber"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
@@ -277,6 +278,95 @@ describe("who ends it", () => {
       assert.isTrue(ProcessTree.runs(tree))
     })
   )
+})
+
+describe("what stands ready and had no go yet", () => {
+  /** Two members on this host that stand ready under one operation. */
+  const twoReady = Effect.gen(function* () {
+    const trees = [yield* ProcessTree.start("threads"), yield* ProcessTree.start("still")]
+    const first = yield* orderFor(trees[0]!)
+    const orders = trees.map(({ process }, index) => ({
+      ...first,
+      process,
+      fence: { ...first.fence, member: `member-${index + 1}` }
+    }))
+    const prepared = yield* pause.prepare!("here", orders, 60_000)
+    return { trees, orders, prepared, go: Effect.suspend(() => prepared.go(first)) }
+  })
+
+  it.live("of several members is applied at one go, and lifted", () =>
+    Effect.gen(function* () {
+      const { go, orders, trees } = yield* twoReady
+      for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
+      assert.deepStrictEqual((yield* go).map(Result.isSuccess), [true, true])
+      for (const tree of trees) assert.isFalse(ProcessTree.runs(tree))
+      for (const order of orders) yield* liftOf(order)
+      for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("is not felt by the server: no thread of it is traced or stopped", () =>
+    Effect.gen(function* () {
+      const { trees } = yield* twoReady
+      for (const tree of trees) {
+        for (const pid of ProcessTree.pidsOf(tree.process.pid)) {
+          assert.match(fs.readFileSync(`/proc/${pid}/status`, "utf8"), /^TracerPid:\t0$/m)
+        }
+        assert.isTrue(ProcessTree.runs(tree))
+      }
+    })
+  )
+
+  it.live("shows whose it is in a list of processes, and nothing of its program", () =>
+    Effect.gen(function* () {
+      const { orders } = yield* twoReady
+      const lines = ours().map((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " "))
+      for (const line of lines) {
+        assert.isBelow(line.length, 600)
+        assert.notInclude(line, "take_out")
+        assert.notInclude(line, "PTRACE")
+      }
+      for (const { fence } of orders) {
+        const words = `inquorate-keeper ${fence.operationId} ${fence.member} `
+        assert.strictEqual(lines.filter((line) => line.includes(words)).length, 2, lines.join("\n"))
+      }
+    })
+  )
+
+  for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
+    it.live(`comes to nothing or to a fence that can be lifted, whoever of it gets ${signal} before the go`, () =>
+      Effect.gen(function* () {
+        const some = yield* twoReady
+        const count = ours().length
+        assert.isAtLeast(count, 4)
+        for (let which = 0; which < count; which++) {
+          const { go, orders, trees } = yield* twoReady
+          const marks = orders.map(({ fence }) => directoryOf(fence))
+          const own = ours().filter((pid) =>
+            marks.some((mark) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(mark))
+          )
+          const victim = own[which % own.length]!
+          process.kill(victim, signal)
+          const answers = yield* Effect.timeoutOption(go, 3000)
+          for (const [index, tree] of trees.entries()) {
+            const answer = answers._tag === "Some" ? answers.value[index] : undefined
+            if (answer !== undefined && Result.isSuccess(answer)) assert.isFalse(ProcessTree.runs(tree))
+          }
+          for (const order of orders) yield* liftOf(order)
+          for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
+          // Nobody is left who could still hear a go, and the place is free.
+          let attempt = 1
+          for (const order of orders) {
+            const again = { ...(yield* orderFor(trees[0]!, { attempt: ++attempt })), process: order.process }
+            yield* pause.arm(again)
+            yield* liftOf(again)
+          }
+          if (ProcessTree.isThere(victim)) process.kill(victim, "SIGKILL")
+        }
+        for (const tree of some.trees) assert.isTrue(ProcessTree.runs(tree))
+      })
+    )
+  }
 })
 
 describe("what cannot cut into a hold", () => {

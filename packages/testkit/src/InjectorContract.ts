@@ -10,6 +10,7 @@ import type { ProcessRef } from "@inquorate/core/Topology"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { factor } from "./Pace.ts"
@@ -274,6 +275,91 @@ const laws: ReadonlyArray<
         yield* scene.injector.lift(scene.host, scene.fence(attempt), 1)
         assert.isTrue(yield* scene.runs)
       }
+    })
+  ],
+  [
+    "touches nothing by making ready, applies all at one go, and refuses the same go again",
+    Effect.fnUntraced(function* (scene) {
+      if (scene.injector.prepare === undefined) return
+      const order = yield* scene.order()
+      const prepared = yield* scene.injector.prepare(scene.host, [order], 60_000)
+      assert.isTrue(yield* scene.runs)
+      assert.notStrictEqual((yield* scene.injector.inspect(scene.host, order.fence, 1))._tag, "Armed")
+      const [armed] = yield* prepared.go(order)
+      assert.isTrue(armed !== undefined && Result.isSuccess(armed), JSON.stringify(armed))
+      assert.isFalse(yield* scene.runs)
+      const [again] = yield* prepared.go(order)
+      assert.isTrue(again !== undefined && Result.isFailure(again) && again.failure.reason === "OrderRefused")
+      yield* refused(scene.injector.arm(order))
+      assert.isFalse(yield* scene.runs)
+      assert.strictEqual((yield* scene.injector.lift(scene.host, order.fence, 1)).by, "Worker")
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "refuses a go that comes late, touches nothing by it, and obeys one that comes in time after that",
+    Effect.fnUntraced(function* (scene) {
+      if (scene.injector.prepare === undefined) return
+      const order = yield* scene.order()
+      const prepared = yield* scene.injector.prepare(scene.host, [order], 60_000)
+      for (const late of [1000, 500]) {
+        const [answer] = yield* prepared.go(yield* scene.order({ late }))
+        assert.isTrue(answer !== undefined && Result.isFailure(answer) && answer.failure.reason === "Late")
+        assert.isTrue(yield* scene.runs)
+      }
+      const [armed] = yield* prepared.go(yield* scene.order())
+      assert.isTrue(armed !== undefined && Result.isSuccess(armed), JSON.stringify(armed))
+      assert.isFalse(yield* scene.runs)
+      yield* scene.injector.lift(scene.host, order.fence, 1)
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "refuses a go of an earlier owner, and one for what was lifted",
+    Effect.fnUntraced(function* (scene) {
+      if (scene.injector.prepare === undefined) return
+      const order = yield* scene.order()
+      const prepared = yield* scene.injector.prepare(scene.host, [order], 60_000)
+      yield* scene.injector.inspect(scene.host, order.fence, 3)
+      const [old] = yield* prepared.go(order)
+      assert.isTrue(old !== undefined && Result.isFailure(old) && old.failure.reason === "OrderRefused")
+      yield* scene.injector.lift(scene.host, order.fence, 3)
+      const [lifted] = yield* prepared.go({ ...order, epoch: 3 })
+      assert.isTrue(lifted !== undefined && Result.isFailure(lifted))
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "undoes by itself what hears no go, is never applied then, and keeps the place from nobody",
+    Effect.fnUntraced(function* (scene) {
+      if (scene.injector.prepare === undefined) return
+      const order = yield* scene.order()
+      const prepared = yield* scene.injector.prepare(scene.host, [order], 2000 * factor)
+      let state = yield* scene.injector.inspect(scene.host, order.fence, 1)
+      for (let turn = 0; turn < 200 * factor && state._tag !== "Refused"; turn++) {
+        yield* Effect.sleep(100)
+        state = yield* scene.injector.inspect(scene.host, order.fence, 1)
+      }
+      assert.strictEqual(state._tag, "Refused")
+      assert.include(state._tag === "Refused" ? state.problem : "", "never applied")
+      const [late] = yield* prepared.go(yield* scene.order())
+      assert.isTrue(late !== undefined && Result.isFailure(late))
+      assert.isTrue(yield* scene.runs)
+      yield* scene.injector.arm(yield* scene.order({ attempt: 2 }))
+      assert.isFalse(yield* scene.runs)
+      yield* scene.injector.lift(scene.host, scene.fence(2), 1)
+    })
+  ],
+  [
+    "lets go what was prepared when nobody wants it any more",
+    Effect.fnUntraced(function* (scene) {
+      const { prepare } = scene.injector
+      if (prepare === undefined) return
+      yield* Effect.scoped(Effect.flatMap(scene.order(), (order) => prepare(scene.host, [order], 60_000)))
+      assert.isTrue(yield* scene.runs)
+      yield* scene.injector.arm(yield* scene.order({ attempt: 2 }))
+      assert.isFalse(yield* scene.runs)
+      yield* scene.injector.lift(scene.host, scene.fence(2), 1)
     })
   ]
 ]

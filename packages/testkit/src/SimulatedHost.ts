@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import {
   type FenceId,
+  type FencePreparation,
   type FenceReport,
   type FenceState,
   type Injector,
@@ -21,7 +22,7 @@ import type { Seed } from "./Seed.ts"
 import type { Process, Time } from "./SimulatedTime.ts"
 
 /** The name of a question to a host: the method of the port. */
-export type HostQuestion = "preflight" | "arm" | "tighten" | "lift" | "inspect" | "sweep"
+export type HostQuestion = "preflight" | "prepare" | "go" | "arm" | "tighten" | "lift" | "inspect" | "sweep"
 
 /** How a question gets to a host and its answer back. */
 export type HostCarry = <A>(
@@ -183,6 +184,32 @@ export const injector = (
         const ahead = asker.wallAhead()
         return ask("preflight", process.host, (desk) => desk.preflight(process, ahead))
       }),
+    prepare: (label, preparations, standBy) =>
+      Effect.gen(function* () {
+        yield* ask("prepare", label, (desk) => desk.prepare(preparations, standBy))
+        return {
+          go: ({ deadline: said, epoch, startByMonotonic }) =>
+            Effect.suspend(() => {
+              const deadline = inTrueTime(said)
+              const startBy = startByMonotonic - asker.monotonicAhead - handshakeError
+              return ask("go", label, (desk) =>
+                Result.succeed(
+                  preparations.map(({ fence, process }) =>
+                    desk.go({ fence, process, epoch, said, deadline, startBy, asker })
+                  )
+                )
+              )
+            }).pipe(
+              Effect.catchTag("InjectorError", (error) =>
+                Effect.succeed(
+                  preparations.map(({ fence }) =>
+                    Result.fail(new InjectorError({ ...error, member: fence.member, reason: "Unknown" }))
+                  )
+                )
+              )
+            )
+        }
+      }),
     arm: (order) =>
       Effect.suspend(() => {
         const deadline = inTrueTime(order.deadline)
@@ -261,6 +288,8 @@ type Answer<A> = Result.Result<A, InjectorError>
 
 interface Desk {
   readonly preflight: (process: ProcessRef, askerAhead: number) => Answer<Preflight>
+  readonly prepare: (preparations: ReadonlyArray<FencePreparation>, standBy: Millis) => Answer<void>
+  readonly go: (order: Order) => Answer<Armed>
   readonly arm: (order: Order) => Answer<Armed>
   readonly tighten: (order: Tightening) => Answer<void>
   readonly lift: (fence: FenceId, epoch: number, asker: Process) => Answer<Lifted>
@@ -343,6 +372,37 @@ const makeDesk = (room: Room): Desk => {
     return Result.fail(failure(label, fence.member, reason, problem))
   }
 
+  const bite = ({ asker, deadline, epoch, fence, process, said, startBy }: Order, prepared: boolean): Answer<Armed> => {
+    const problem =
+      inhabitant(process) === undefined
+        ? "not the process it was"
+        : !prepared && records.has(keyOf(fence)) && defects.obeysTwice !== true
+          ? "ordered before"
+          : isOld(fence, epoch)
+            ? "an order of an earlier owner"
+            : time.now() >= deadline && defects.obeysLateOrders !== true
+              ? "its deadline had passed"
+              : null
+    raise(fence, epoch)
+    if (problem !== null) return refuse(fence, problem)
+    if (time.now() > startBy && defects.obeysLateOrders !== true) return refuse(fence, "it came too late", "Late")
+    const state: Armed = {
+      _tag: "Armed",
+      processes: 1,
+      armedAt: wall(),
+      deadline: said,
+      keepers: 2,
+      broken: false,
+      grade
+    }
+    const record: FenceRecord = { fence, process, deadline, keepers: 2, broken: false, state }
+    records.set(keyOf(fence), record)
+    observe({ _tag: "Armed", host: label, fence, epoch, asker, deadline, startBy })
+    watch(record)
+    inhabitant(process)?.changed()
+    return Result.succeed(state)
+  }
+
   return {
     preflight: (process, askerAhead) =>
       Result.succeed(
@@ -351,36 +411,38 @@ const makeDesk = (room: Room): Desk => {
           : { _tag: "Ready", grade, skew: own.wallAhead() - askerAhead, machineId: label }
       ),
 
-    arm: ({ asker, deadline, epoch, fence, process, said, startBy }) => {
-      const problem =
-        inhabitant(process) === undefined
-          ? "not the process it was"
-          : records.has(keyOf(fence)) && defects.obeysTwice !== true
-            ? "ordered before"
-            : isOld(fence, epoch)
-              ? "an order of an earlier owner"
-              : time.now() >= deadline && defects.obeysLateOrders !== true
-                ? "its deadline had passed"
+    prepare: (preparations, standBy) => {
+      for (const { epoch, fence, process } of preparations) {
+        const problem =
+          inhabitant(process) === undefined
+            ? "not the process it was"
+            : records.has(keyOf(fence)) && defects.obeysTwice !== true
+              ? "prepared before"
+              : isOld(fence, epoch)
+                ? "an order of an earlier owner"
                 : null
-      raise(fence, epoch)
-      if (problem !== null) return refuse(fence, problem)
-      if (time.now() > startBy && defects.obeysLateOrders !== true) return refuse(fence, "it came too late", "Late")
-      const state: Armed = {
-        _tag: "Armed",
-        processes: 1,
-        armedAt: wall(),
-        deadline: said,
-        keepers: 2,
-        broken: false,
-        grade
+        raise(fence, epoch)
+        if (problem !== null) return refuse(fence, problem)
       }
-      const record: FenceRecord = { fence, process, deadline, keepers: 2, broken: false, state }
-      records.set(keyOf(fence), record)
-      observe({ _tag: "Armed", host: label, fence, epoch, asker, deadline, startBy })
-      watch(record)
-      inhabitant(process)?.changed()
-      return Result.succeed(state)
+      for (const { fence, process } of preparations) {
+        const state: FenceState = { _tag: "Arming" }
+        records.set(keyOf(fence), { fence, process, deadline: 0, keepers: 2, broken: false, state })
+        time.after(standBy, own, () => {
+          const record = records.get(keyOf(fence))
+          if (record?.state._tag === "Arming") record.state = { _tag: "Refused", problem: "it was never applied" }
+        })
+      }
+      return Result.succeed(undefined)
     },
+
+    go: (order) => {
+      const { fence } = order
+      const state = records.get(keyOf(fence))?.state
+      if (state?._tag !== "Arming" && defects.obeysTwice !== true) return refuse(fence, "nothing is prepared for it")
+      return bite(order, true)
+    },
+
+    arm: (order) => bite(order, false),
 
     tighten: ({ deadline, epoch, fence, said }) => {
       const record = records.get(keyOf(fence))
@@ -408,6 +470,7 @@ const makeDesk = (room: Room): Desk => {
       }
       if (defects.liftsInWordOnly === true) return Result.succeed(lifted)
       if (isStanding(record)) end(record, "Worker", { epoch, asker })
+      else if (record.state._tag !== "Lifted") record.state = lifted
       return Result.succeed(record.state._tag === "Lifted" ? record.state : lifted)
     },
 

@@ -2,6 +2,7 @@
  * Arming: every fence of an order is sent to its host once, by the drive that ordered it. A drive that took the order
  * over sends nothing; it reads the hosts' own records.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact } from "@inquorate/core/Evidence"
@@ -12,6 +13,7 @@ import { isQuorumLoss, isRestart } from "@inquorate/core/Request"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy } from "../plan/Guards.ts"
 import { cameFirst } from "../plan/LookUp.ts"
+import * as Preparing from "./Preparing.ts"
 import { failed, ordering, refusedBy, unsent } from "./Outcomes.ts"
 import {
   armingWithin,
@@ -40,9 +42,7 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     }
     if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
     const startBy = yield* session.ground.lease.permit
-    const answers = yield* Effect.forEach(order.fences, (fence) => armOne(session, operation, order, fence, startBy), {
-      concurrency: "unbounded"
-    })
+    const answers = yield* armAll(session, operation, order, startBy)
     const facts: Array<Fact> = []
     const problems: Array<readonly [PlannedFence, InjectorError]> = []
     answers.forEach((answer, index) => {
@@ -52,7 +52,7 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     })
     if (problems.length > 0) {
       if (!lateEverywhere(problems, order) || !mayWait(session, operation)) {
-        return yield* armFailed(session, problems, facts)
+        return yield* notFenced(session, problems, facts)
       }
       yield* Effect.sleep(waitEvery)
       return orderAgain(session, operation, order, problems)
@@ -89,6 +89,34 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
     return { event: { _tag: "FencesArmed", at }, facts }
   })
 
+/** The failure of a step whose fences could not be applied, or not be made ready. */
+export const notFenced = (
+  session: Session,
+  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>,
+  facts: ReadonlyArray<Fact>
+): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const text = problems
+      .map(([{ member }, { detail, reason }]) => `${member} was not fenced (${reason}): ${detail}`)
+      .join("; ")
+    const never = problems
+      .filter(([, { reason }]) => reason === "Unreachable" || reason === "Late")
+      .map(([{ member }]) => member)
+    // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
+    for (const [fence, { reason }] of problems) {
+      const injector = injectorOf(session, fence)
+      if (reason !== "OrderRefused" || injector === null) continue
+      const said = yield* Effect.option(injector.preflight(fence.process, fence.named ?? fence.member))
+      if (said._tag === "Some" && said.value._tag === "Mistaken") {
+        const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
+        return unsent(session, refusedBy(session, refusal, [...facts, { _tag: "Noted", text }]), never)
+      }
+    }
+    const unreachable = problems.some(([, { reason }]) => reason === "Unreachable" || reason === "Unknown")
+    const error = unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT"
+    return unsent(session, failed(session, error, true, text, facts), never)
+  })
+
 // --- internal ---
 
 const armedFact = (member: string, { grade, processes }: typeof FenceState.cases.Armed.Type): Fact => ({
@@ -111,13 +139,91 @@ const noInjector = ({ injector, member, process }: PlannedFence): InjectorError 
 const isOver = ({ request }: Operation, state: FenceState): boolean =>
   !isQuorumLoss(request) && state._tag === "Lifted" && state.by !== "Worker"
 
+type Armed = Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>
+
+// What stands ready hears one go for each host; the rest is ordered in one. The answers are in the order's own order.
+const armAll = (
+  session: Session,
+  operation: Operation,
+  order: Order,
+  startBy: Millis
+): Effect.Effect<ReadonlyArray<Armed>> =>
+  Effect.gen(function* () {
+    const gone = new Map<Preparing.Group, Effect.Effect<ReadonlyMap<string, Armed>>>()
+    for (const fence of order.fences) {
+      const group = Preparing.groupOf(session, operation.attempt, fence)
+      if (group !== null && !gone.has(group)) {
+        gone.set(group, yield* Effect.cached(goGroup(session, order, group, startBy)))
+      }
+    }
+    return yield* Effect.forEach(
+      order.fences,
+      (fence) => {
+        const group = Preparing.groupOf(session, operation.attempt, fence)
+        const answers = group === null ? undefined : gone.get(group)
+        return answers === undefined
+          ? armOne(session, operation, order, fence, startBy)
+          : Effect.map(answers, (of) => of.get(fence.member) ?? Result.fail(noInjector(fence)))
+      },
+      { concurrency: "unbounded" }
+    )
+  })
+
+const goGroup = (
+  session: Session,
+  order: Order,
+  { fences, prepared }: Preparing.Group,
+  startByMonotonic: Millis
+): Effect.Effect<ReadonlyMap<string, Armed>> =>
+  Effect.gen(function* () {
+    const ready = yield* Deferred.await(prepared)
+    const same = (error: InjectorError): ReadonlyMap<string, Armed> =>
+      new Map(fences.map(({ member }): [string, Armed] => [member, Result.fail(error)]))
+    if (Result.isFailure(ready)) return same(ready.failure)
+    const deadline = session.timeline.toWall(order.deadline)
+    const said = yield* Effect.result(
+      bounded(fences[0]!, ready.success.go({ epoch: session.epoch, deadline, startByMonotonic }), armingWithin(session))
+    )
+    const answers = yield* Effect.forEach(
+      fences,
+      (fence, index) =>
+        Effect.result(
+          recalled(
+            session,
+            order,
+            fence,
+            Result.isFailure(said) ? Result.fail(said.failure) : (said.success[index] ?? Result.fail(noInjector(fence)))
+          )
+        ),
+      { concurrency: "unbounded" }
+    )
+    return new Map(fences.map(({ member }, index) => [member, answers[index]!] as const))
+  })
+
+// Where the answer was lost, the host's record tells whether the fence stands.
+const recalled = (
+  session: Session,
+  order: Order,
+  fence: PlannedFence,
+  answer: Armed
+): Effect.Effect<typeof FenceState.cases.Armed.Type, InjectorError> =>
+  Result.isSuccess(answer)
+    ? Effect.succeed(answer.success)
+    : answer.failure.reason !== "Unknown"
+      ? Effect.fail(answer.failure)
+      : Effect.filterOrFail(
+          inspect(session, order, fence),
+          (state) => state?._tag === "Armed" && !state.broken,
+          () => answer.failure
+        ).pipe(Effect.map((state) => state as typeof FenceState.cases.Armed.Type))
+
 const armOne = (
   session: Session,
   operation: Operation,
   order: Order,
   fence: PlannedFence,
   startByMonotonic: Millis
-): Effect.Effect<Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>> => {
+): Effect.Effect<Armed> => {
   const { epoch, timeline } = session
   const injector = injectorOf(session, fence)
   if (injector === null) return Effect.succeed(Result.fail(noInjector(fence)))
@@ -133,18 +239,7 @@ const armOne = (
     }),
     armingWithin(session)
   )
-  return Effect.result(
-    Effect.catchTag(armed, "InjectorError", (problem) =>
-      problem.reason !== "Unknown"
-        ? Effect.fail(problem)
-        : // The answer was lost: the host's record tells whether the fence stands.
-          Effect.filterOrFail(
-            inspect(session, order, fence),
-            (state) => state?._tag === "Armed" && !state.broken,
-            () => problem
-          ).pipe(Effect.map((state) => state as typeof FenceState.cases.Armed.Type))
-    )
-  )
+  return Effect.result(Effect.flatMap(Effect.result(armed), (answer) => recalled(session, order, fence, answer)))
 }
 
 /** For how long in all an order that comes late everywhere is given again, without being counted as an attempt. */
@@ -173,30 +268,3 @@ const orderAgain = (
   const outcome = ordering(session, operation, order.fences)
   return { ...outcome, facts: [{ _tag: "Noted", text }, ...outcome.facts] }
 }
-
-const armFailed = (
-  session: Session,
-  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>,
-  facts: ReadonlyArray<Fact>
-): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const text = problems
-      .map(([{ member }, { detail, reason }]) => `${member} was not fenced (${reason}): ${detail}`)
-      .join("; ")
-    const never = problems
-      .filter(([, { reason }]) => reason === "Unreachable" || reason === "Late")
-      .map(([{ member }]) => member)
-    // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
-    for (const [fence, { reason }] of problems) {
-      const injector = injectorOf(session, fence)
-      if (reason !== "OrderRefused" || injector === null) continue
-      const said = yield* Effect.option(injector.preflight(fence.process, fence.named ?? fence.member))
-      if (said._tag === "Some" && said.value._tag === "Mistaken") {
-        const refusal = Refusal.cases.NotTheServer.make({ member: fence.member, problem: said.value.problem })
-        return unsent(session, refusedBy(session, refusal, [...facts, { _tag: "Noted", text }]), never)
-      }
-    }
-    const unreachable = problems.some(([, { reason }]) => reason === "Unreachable" || reason === "Unknown")
-    const error = unreachable ? "FABRIC_E_COMMUNICATION_ERROR" : "E_ABORT"
-    return unsent(session, failed(session, error, true, text, facts), never)
-  })

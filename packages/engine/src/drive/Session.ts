@@ -20,6 +20,7 @@ import * as Figures from "../watch/Figures.ts"
 import type { Guards } from "../plan/Guards.ts"
 import type { LocalLease } from "./LocalLease.ts"
 import { findCluster } from "../plan/LookUp.ts"
+import type { Preparation } from "./Preparing.ts"
 import type { Presence } from "./Presence.ts"
 import * as Prober from "./Prober.ts"
 import type { StoreClock } from "./StoreClock.ts"
@@ -61,6 +62,10 @@ export interface Session {
   orderedAttempt: number | null
   /** How long the loss may take to show, by what the hosts were last seen to need. */
   verifyWithin: Millis
+  /** What the hosts make ready, or have ready, for an attempt. */
+  prepared: Preparation | null
+  /** Ends with the drive. */
+  readonly scope: Scope.Scope
   /** Since when, on the monotonic clock, the order of an attempt has come late everywhere. */
   waiting: { readonly attempt: number; readonly since: Millis } | null
   /** The attempt whose fences this drive knows to be armed, by their hosts' own reports, and since when. */
@@ -119,6 +124,8 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
       topology: evidence.topology,
       orderedAttempt: null,
       verifyWithin: verifyBudget,
+      prepared: null,
+      scope,
       waiting: null,
       confirmed: null,
       liftSentAt: lifting !== undefined && lifting.attempt === operation.attempt ? lifting.began : null,

@@ -36,6 +36,8 @@ import {
 } from "./LookUp.ts"
 import { discoverNode, newestStop, type NodeSeen, planStop, startRefusal, stopRefusal } from "./Nodes.ts"
 import { failed, ordering, refusedBy } from "../drive/Outcomes.ts"
+import { notFenced } from "../drive/Arming.ts"
+import * as Preparing from "../drive/Preparing.ts"
 import type { Prober } from "../drive/Prober.ts"
 import { takesWrites } from "../drive/Recovering.ts"
 import { planRestart } from "./Restarting.ts"
@@ -103,7 +105,8 @@ export const lookUp = (session: Session, operation: Operation): Effect.Effect<Ou
   }).pipe(
     Effect.catchTag("Unreachable", ({ detail, retryable }) =>
       Effect.succeed(failed(session, "FABRIC_E_COMMUNICATION_ERROR", retryable, detail))
-    )
+    ),
+    Effect.tap(({ event }) => (event._tag === "FencesOrdered" ? Effect.void : Preparing.letGo(session)))
   )
 
 /** A write that is acknowledged now, or the refusal of a group that takes none. */
@@ -183,6 +186,10 @@ const chooseFences = (
     yield* refuseBusy(ground.store, id, request, notQueued)
     const planned = yield* plan(ground, found, asked, notQueued)
     note(...planned.facts)
+    // A later attempt looks again and again until its group is back, so it makes nothing ready before.
+    if (planned.standing === undefined && operation.attempt === 1) {
+      yield* Preparing.begin(session, operation, planned.fences)
+    }
     if (found._tag === "Group" && session.prober !== null && needsSteady(request, found.topology)) {
       yield* steady(session.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
     }
@@ -192,7 +199,12 @@ const chooseFences = (
       const override = overrideOf(refusal)
       if (override === undefined || !overrides(request, override)) return refusedBy(session, refusal)
     }
-    return ordered(session, operation, planned)
+    if (planned.standing !== undefined) return ordered(session, operation, planned)
+    if (!(yield* Preparing.begin(session, operation, planned.fences))) {
+      return failed(session, "E_ABORT", true, "The plan changed while its hosts made ready for it")
+    }
+    const problems = yield* Preparing.awaitAll(session, operation)
+    return problems.length > 0 ? yield* notFenced(session, problems, []) : ordered(session, operation, planned)
   })
 
 /** The other operations on the same partition or node, those that wait included. */

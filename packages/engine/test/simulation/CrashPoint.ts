@@ -35,6 +35,8 @@ export const worthwhile = [
   "heartbeat",
   "claim",
   "release",
+  "prepare",
+  "go",
   "arm",
   "tighten",
   "lift",
@@ -47,8 +49,9 @@ export const random = (seed: Seed): Ambush => ({
     "save",
     "save",
     "save",
-    "arm",
-    "arm",
+    "prepare",
+    "go",
+    "go",
     "lift",
     "tighten",
     "tighten",
@@ -70,7 +73,8 @@ export const random = (seed: Seed): Ambush => ({
 export const lapse = (seed: Seed): Ambush => {
   const [question, passesMost] = seed.pick([
     ["save", 3],
-    ["arm", 2],
+    ["prepare", 2],
+    ["go", 2],
     ["tighten", 3],
     ["lift", 2]
   ] as const)

@@ -42,7 +42,7 @@ describe(`${runs} lives from seed ${base}`, () => {
     assert.deepStrictEqual(missed, [])
     assert.deepStrictEqual(Object.keys(tally.endings).sort(), ["Cancelled", "Completed", "Faulted", "ForceCancelled"])
     for (const verb of ["crash", "freeze"]) {
-      for (const question of ["save", "arm", "lift", "tighten", "claim", "heartbeat"]) {
+      for (const question of ["save", "prepare", "go", "lift", "tighten", "claim", "heartbeat"]) {
         for (const point of ["sending", "served", "answered"]) {
           assert.isAbove(tally.counts[`${verb} at ${question}, ${point}`] ?? 0, 0, `${verb} at ${question}, ${point}`)
         }

@@ -84,7 +84,86 @@ export const run = (
     return Effect.sync(end)
   })
 
+/** A child that is spoken with. */
+export interface Conversation {
+  readonly isOpen: () => boolean
+  readonly isBusy: () => boolean
+  /**
+   * Writes `text` and gives what is said after it, up to a line that is `end`; null where the child ended before it, or
+   * said more than `outputLimit` bytes.
+   */
+  readonly ask: (text: string, end: string) => Effect.Effect<string | null>
+  /** What it has said on its standard error, the end of it. */
+  readonly complaint: () => string
+  readonly close: () => void
+}
+
+/** Starts a program that is spoken with. It hears the end of its input when the conversation is closed, and then is killed. */
+export const converse = (file: string, arguments_: ReadonlyArray<string>): Effect.Effect<Conversation, NotStarted> =>
+  Effect.callback((resume) => {
+    const started = start(file, arguments_, { cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
+    if (started instanceof NotStarted) return resume(Effect.fail(started))
+    const { child, failed } = started
+    let isOpen = true
+    let said = ""
+    let complaint = ""
+    let waiting: { readonly end: string; readonly tell: (answer: string | null) => void } | undefined
+    const tell = (answer: string | null): void => {
+      const { tell } = waiting ?? {}
+      waiting = undefined
+      tell?.(answer)
+    }
+    const close = (): void => {
+      if (!isOpen) return
+      isOpen = false
+      child.stdin?.destroy()
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+      // It ends by itself at the end of its input; one that does not, or cannot, is ended.
+      const last = setTimeout(() => child.kill("SIGKILL"), closeWithin)
+      child.on("exit", () => clearTimeout(last))
+      tell(null)
+    }
+    failed((error) => {
+      close()
+      resume(Effect.fail(error))
+    })
+    child.stdin?.on("error", close)
+    child.stdout?.on("error", close)
+    child.stdout?.on("data", (chunk: Buffer) => {
+      said += chunk.toString("latin1")
+      if (said.length > outputLimit) return close()
+      if (waiting === undefined) return
+      const mark = `\n${waiting.end}\n`
+      const at = `\n${said}`.indexOf(mark)
+      if (at < 0) return
+      const answer = Buffer.from(said.slice(0, Math.max(0, at)), "latin1").toString("utf8")
+      said = said.slice(at + mark.length - 1)
+      tell(answer)
+    })
+    child.stderr?.on("error", () => {})
+    child.stderr?.on("data", (chunk: Buffer) => (complaint = (complaint + chunk.toString("utf8")).slice(-2000)))
+    child.on("close", close)
+    // What it left behind may hold its pipes open.
+    child.on("exit", () => setTimeout(close, 50))
+    const ask = (text: string, end: string): Effect.Effect<string | null> =>
+      Effect.callback((answer) => {
+        if (!isOpen || waiting !== undefined) return answer(Effect.succeed(null))
+        waiting = { end, tell: (lines) => answer(Effect.succeed(lines)) }
+        said = ""
+        child.stdin?.write(text)
+        // Nobody waits for the answer any longer, which would be taken for that to the next question.
+        return Effect.sync(close)
+      })
+    const opened = { isOpen: () => isOpen, isBusy: () => waiting !== undefined, ask, complaint: () => complaint, close }
+    child.on("spawn", () => resume(Effect.succeed(opened)))
+    return Effect.sync(close)
+  })
+
 // --- internal ---
+
+/** How long a program may take to end by itself once nobody speaks with it any more, in milliseconds. */
+const closeWithin = 2000
 
 // Node leaves the pipes of a child undefined where no file is free, whatever its types say: so they are `?.` above.
 type Pipes = { readonly [Name in "stdin" | "stdout" | "stderr"]?: ChildProcess[Name] }

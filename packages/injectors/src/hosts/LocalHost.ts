@@ -5,6 +5,8 @@
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
 import * as Child from "./Child.ts"
+import * as Conversation from "./Conversation.ts"
+import * as Script from "./Script.ts"
 
 /** This machine under a label. Anything but Linux answers `NotThisPlatform`, since there is no /proc to rely on. */
 export const make = (label: string): Host => ({
@@ -19,7 +21,11 @@ export const make = (label: string): Host => ({
         )
       : Effect.fail(
           new HostError({ host: label, reason: "NotThisPlatform", detail: `${process.platform} has no /proc` })
-        )
+        ),
+  open: (program, arguments_) => {
+    const text = Script.textOf(program, arguments_)
+    return Conversation.channel(label, "sh", ["-c", Script.loaderOf(text), "inquorate"], text)
+  }
 })
 
 // --- internal ---
@@ -31,7 +37,12 @@ const start = (
   program: string,
   arguments_: ReadonlyArray<string>
 ): Effect.Effect<HostOutput, HostError> =>
-  Child.run("sh", ["-c", program, "inquorate", ...arguments_], { collects: true }).pipe(
+  Effect.suspend(() => {
+    const problem = Script.problemWith(arguments_)
+    if (problem !== "") return Effect.fail(new Child.NotStarted({ detail: problem }))
+    const input = Script.textOf(program, arguments_)
+    return Child.run("sh", ["-c", Script.loaderOf(input), "inquorate"], { collects: true, input })
+  }).pipe(
     Effect.mapError(({ detail }) => new HostError({ host: label, reason: "Unreachable", detail })),
     Effect.flatMap(({ exitCode, isCut, signal, stderr, stdout }) =>
       isCut

@@ -15,7 +15,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Child from "./Child.ts"
+import * as Conversation from "./Conversation.ts"
 import * as PrivateFolder from "./PrivateFolder.ts"
+import * as Script from "./Script.ts"
 import { stateDirectory } from "./StateDirectory.ts"
 
 // --- models ---
@@ -51,6 +53,7 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
     const connecting = yield* Semaphore.make(1)
     let connection: Connection | undefined
     let isUp = false
+    let staying = 0
 
     const connect = connecting.withPermit(
       Effect.gen(function* () {
@@ -67,12 +70,12 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
     yield* Effect.addFinalizer(() => (connection === undefined ? Effect.void : close(connection)))
 
     const attempt = Effect.fnUntraced(function* (
-      command: string,
+      { input, outer }: Script.RemoteText,
       nonce: string
     ): Effect.fn.Return<HostOutput, HostError> {
       const { shared } = yield* connect
-      const ended = yield* collect(target.label, [...shared, "--", target.destination, command])
-      const answer = answerOf(ended.stdout, nonce)
+      const ended = yield* collect(target.label, [...shared, "--", target.destination, Script.commandOf(outer)], input)
+      const answer = Script.answerOf(ended.stdout, nonce)
       if (answer !== undefined) return { ...answer, stderr: ended.stderr }
       isUp = false
       const { label } = target
@@ -83,13 +86,15 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
 
     const run: Host["run"] = (program, arguments_, { timeout }) => {
       const wasUp = isUp
+      const problem = Script.problemWith(arguments_)
+      if (problem !== "") return Effect.fail(unreachable(target.label, problem))
       const nonce = randomBytes(12).toString("hex")
-      const command = remoteCommand(program, arguments_, nonce)
-      return attempt(command, nonce).pipe(
+      const text = Script.remoteText(program, arguments_, nonce)
+      return attempt(text, nonce).pipe(
         // The master had gone unseen: nobody can have taken the command, so it may be given again.
         Effect.catchIf(
           (error) => error.reason === "Unreachable" && wasUp,
-          () => attempt(command, nonce)
+          () => attempt(text, nonce)
         ),
         Effect.timeoutOrElse({
           duration: timeout,
@@ -97,16 +102,30 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
         })
       )
     }
-    return { label: target.label, run }
+    const channel: Host["open"] = (program, arguments_) =>
+      Effect.gen(function* () {
+        yield* Effect.acquireRelease(
+          Effect.suspend(() =>
+            staying >= stayMost
+              ? Effect.fail(unreachable(target.label, `${stayMost} programs stay on it already`))
+              : Effect.sync(() => void staying++)
+          ),
+          () => Effect.sync(() => void staying--)
+        )
+        const { shared } = yield* connect
+        const text = Script.textOf(`cd /\n${program}`, arguments_)
+        const words = [...shared, "--", target.destination, Script.commandOf(text)]
+        return yield* Conversation.channel(target.label, "ssh", words, text)
+      })
+    return { label: target.label, run, open: channel }
   })
-
-/** A word for a POSIX shell that means exactly this text. */
-export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
 // --- internal ---
 
 /** A socket's path has 107 bytes, of which ssh takes 18 for a name of the moment, and ours has 17 with its stroke. */
 const folderBytes = 70
+/** An sshd grants a connection ten sessions where nobody set it otherwise, and lifts must never wait for one. */
+const stayMost = 4
 /** How long an idle connection stays when the worker is gone. */
 const persistSeconds = 60
 
@@ -220,29 +239,16 @@ const ended = (arguments_: ReadonlyArray<string>): Effect.Effect<number | null, 
 
 const collect = (
   label: string,
-  arguments_: ReadonlyArray<string>
+  arguments_: ReadonlyArray<string>,
+  input: string
 ): Effect.Effect<{ readonly stdout: string; readonly stderr: string }, HostError> =>
-  Child.run("ssh", arguments_, { collects: true }).pipe(
+  Child.run("ssh", arguments_, { collects: true, input }).pipe(
     Effect.mapError(({ detail }) => unreachable(label, detail)),
     Effect.filterOrFail(
       ({ isCut }) => !isCut,
       () => lost(label, `more than ${Child.outputLimit} bytes of output`)
     )
   )
-
-/** The far login shell, whichever it is, hands everything to `sh`; the mark after the answer carries the exit code. */
-const remoteCommand = (program: string, arguments_: ReadonlyArray<string>, nonce: string): string => {
-  const script = `cd /; sh -c "$@"; printf '\\n%s %s\\n' ${nonce} "$?"`
-  return ["exec sh -c", ...[script, "inquorate", program, "inquorate", ...arguments_].map(quote)].join(" ")
-}
-
-const answerOf = (
-  stdout: string,
-  nonce: string
-): { readonly stdout: string; readonly exitCode: number } | undefined => {
-  const match = new RegExp(`\\n${nonce} (\\d{1,3})\\n$`).exec(stdout)
-  return match === null ? undefined : { stdout: stdout.slice(0, match.index), exitCode: Number(match[1]) }
-}
 
 const read = (file: string): string => {
   try {

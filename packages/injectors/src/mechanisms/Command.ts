@@ -44,6 +44,8 @@ export const make = (
   HostProgram.make(
     {
       name: "command",
+      stays: true,
+      liftsSlowly: true,
       program: Programs.command,
       wordsOf: (_, member) => {
         const own = member === undefined || !Object.hasOwn(members, member) ? undefined : members[member]

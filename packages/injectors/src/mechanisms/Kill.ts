@@ -43,6 +43,8 @@ export const make = (hosts: ReadonlyMap<string, Host>, { members = {} }: Setting
   HostProgram.make(
     {
       name: "kill",
+      stays: true,
+      liftsSlowly: true,
       restarts: true,
       program: Programs.kill,
       wordsOf: (_, member) => {

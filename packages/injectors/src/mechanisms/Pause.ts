@@ -19,6 +19,6 @@ export const make = (
   { prefer = "Kernel" }: { readonly prefer?: Grade } = {}
 ): Injector =>
   HostProgram.make(
-    { name: "pause", program: Programs.pause, wordsOf: () => [prefer], watchersOf: Supervisor.ofPause },
+    { name: "pause", stays: true, program: Programs.pause, wordsOf: () => [prefer], watchersOf: Supervisor.ofPause },
     hosts
   )

@@ -1,0 +1,55 @@
+/**
+ * How a program comes to a shell on a host: by its standard input, never in arguments, which everybody on that host can
+ * read. What stands in arguments is one short line without a quote, a line end or an exclamation mark in it, so that
+ * whatever shell somebody logs in with hands it on unchanged.
+ */
+
+/** A word for a POSIX shell that means exactly this text. */
+export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+
+/** A program with its arguments as one text for a shell's standard input. */
+export const textOf = (program: string, arguments_: ReadonlyArray<string>): string =>
+  `set -- ${arguments_.map(quote).join(" ")}\n${program}\n`
+
+/** Why no shell can be told these words; empty where it can. */
+export const problemWith = (arguments_: ReadonlyArray<string>): string =>
+  arguments_.some((word) => word.includes("\0")) ? "a word for the host holds a NUL, which no shell can be told" : ""
+
+/**
+ * What a shell is given to run: it reads so many bytes from its standard input and leaves the rest for the program. By
+ * `dd`, since the `head` of busybox takes more than it was told.
+ */
+export const loaderOf = (text: string): string =>
+  `eval "$(dd bs=${Buffer.byteLength(text)} count=1 iflag=fullblock 2>/dev/null)"`
+
+/** What the far login shell is given, whichever it is: one short command, which takes all else from its standard input. */
+export const commandOf = (text: string): string => `sh -c '${loaderOf(text)}' inquorate`
+
+/** What the far shell reads first, and all that its standard input holds. */
+export interface RemoteText {
+  readonly outer: string
+  readonly input: string
+}
+
+/**
+ * The program in a shell of its own, between two marks: what a login shell says by itself stays before the first, and the
+ * second carries the exit code.
+ */
+export const remoteText = (program: string, arguments_: ReadonlyArray<string>, nonce: string): RemoteText => {
+  const text = textOf(program, arguments_)
+  const outer = `cd /; printf '\\n%s\\n' ${nonce}; sh -c ${quote(loaderOf(text))} inquorate; printf '\\n%s %s\\n' ${nonce} "$?"`
+  return { outer, input: `${outer}${text}` }
+}
+
+/** What the program said between the two marks, and its exit code; undefined where the answer is not whole. */
+export const answerOf = (
+  stdout: string,
+  nonce: string
+): { readonly stdout: string; readonly exitCode: number } | undefined => {
+  const match = new RegExp(`\\n${nonce} (\\d{1,3})\\n$`).exec(stdout)
+  const mark = `\n${nonce}\n`
+  const began = stdout.indexOf(mark)
+  return match === null || began < 0
+    ? undefined
+    : { stdout: stdout.slice(began + mark.length, match.index), exitCode: Number(match[1]) }
+}
