@@ -517,6 +517,17 @@ prepare() {
   answer preparing
 }
 
+# Opens a fence that this very session has prepared, and so has looked at all the way: on the way to a fence that bites
+# no other program is started for it.
+reopen_fence() {
+  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
+  open_boot
+  operation=$state_root/fences/$1
+  fence=$operation/$2.$3 mark=$1.$2.$3 epoch=$4
+  [ -d "$operation/epoch.$epoch" ] || mkdir "$operation/epoch.$epoch" 2>/dev/null ||
+    answer refused "the state directory $state_root cannot be written"
+}
+
 # Takes operation, attempt, epoch and members: says of each that it is prepared, or why not.
 ready() {
   of="$1 $2" epoch_=$3
@@ -524,7 +535,7 @@ ready() {
   for member; do
     (
       answering="$member "
-      open_fence $of "$member" "$epoch_"
+      reopen_fence $of "$member" "$epoch_"
       keepers && standing_by || answer refused "the host has nothing prepared for it"
       facts_of_order
       await_ready
@@ -541,7 +552,7 @@ go() {
   for member; do
     (
       answering="$member "
-      open_fence $of "$member" "$epoch_"
+      reopen_fence $of "$member" "$epoch_"
       [ "$boot_" = "$boot" ] || answer refused "the host was restarted since it was last asked"
       facts_of_order
       give_go $times
@@ -552,7 +563,7 @@ go() {
   for member in $given; do
     (
       answering="$member "
-      open_fence $of "$member" "$epoch_"
+      reopen_fence $of "$member" "$epoch_"
       keepers
       await_armed
       describe

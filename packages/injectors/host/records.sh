@@ -78,10 +78,10 @@ $steps"
   problem=
 }
 
-# True where every folder and file below these is ours (or root's), nobody else may write to it, and it is no link.
+# True where every folder and file below these is ours, and the pipe that wakes a keeper (or root's), nobody else may write to it, and it is no link.
 is_ours() {
   strange=$(find "$@" \( -perm -0020 -o -perm -0002 -o ! \( -user "$effective" -o -user 0 \) -o \
-    ! \( -type d -o -type f \) \) -print 2>/dev/null | head -c 1)
+    ! \( -type d -o -type f -o \( -type p -name wake \) \) \) -print 2>/dev/null | head -c 1)
   problem="what stands in $1 is a link, or belongs to another user, or others may write to it, so nothing of it is believed"
   [ -z "$strange" ] || return 1
   problem=

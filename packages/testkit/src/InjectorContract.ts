@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { factor } from "./Pace.ts"
+import { factor, within } from "./Pace.ts"
 
 /** An injector with something to act on. */
 export interface InjectorBench {
@@ -82,7 +82,7 @@ const sceneOf = (
     host,
     fence,
     runs: bench.runs(replica),
-    order: ({ attempt = 1, epoch = 1, hold = 20_000, late } = {}) =>
+    order: ({ attempt = 1, epoch = 1, hold = within(20_000), late } = {}) =>
       Effect.gen(function* () {
         const now = Math.floor(yield* Clock.currentTimeMillis)
         const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
@@ -150,7 +150,7 @@ const laws: ReadonlyArray<
   [
     "ends a fence by itself at its deadline, not before, and a lift that comes after changes nothing",
     Effect.fnUntraced(function* (scene) {
-      const order = yield* scene.order({ hold: 1500 })
+      const order = yield* scene.order({ hold: within(1500) })
       const armed = yield* scene.injector.arm(order)
       assert.isFalse(yield* scene.runs)
       const lifted = yield* scene.awaitLifted(order.fence)
@@ -234,7 +234,7 @@ const laws: ReadonlyArray<
     Effect.fnUntraced(function* (scene) {
       const order = yield* scene.order()
       yield* scene.injector.arm(order)
-      const nearer = (yield* scene.order({ hold: 2500 })).deadline
+      const nearer = (yield* scene.order({ hold: within(2500) })).deadline
       yield* scene.injector.tighten(scene.host, order.fence, 1, nearer)
       yield* scene.injector.tighten(scene.host, order.fence, 1, nearer)
       yield* refused(scene.injector.tighten(scene.host, order.fence, 1, order.deadline))
