@@ -247,7 +247,13 @@ describe("a worker that serves a simulated cluster", () => {
   it("says what is wrong with what it was asked", () => {
     const ask = (...arguments_: ReadonlyArray<string>) =>
       spawnSync(process.execPath, [bundle, ...arguments_], { encoding: "utf8" })
+    const real = path.join(temporary, "real.yaml")
+    writeFileSync(
+      real,
+      "clusters: { kv: { system: etcd, members: [{ name: m0, address: 127.0.0.1:1, dataDirectory: /nowhere }] } }\n"
+    )
     for (const [arguments_, words] of [
+      [["--emulator", "--any-host", "--config", real], /--any-host is for a simulated cluster alone.*: kv\./],
       [["--seed", "3"], /--seed, --speed, --layout and --any-host are for --emulator alone/],
       [["--any-host"], /are for --emulator alone/],
       [["--emulator", "--layout", "nowhere.yaml"], /--layout: The layout nowhere\.yaml cannot be read/],
@@ -259,6 +265,7 @@ describe("a worker that serves a simulated cluster", () => {
       assert.strictEqual(status, 2)
       assert.match(stderr, words)
     }
+    rmSync(real)
   })
 })
 

@@ -300,6 +300,23 @@ describe("who may reach the worker", () => {
     assert.deepStrictEqual(mistakes(told("names: [a.example]", "allowAnonymous: true")), [])
   })
 
+  it("may name further names and origins with each kind of authentication, and with none only where told so", () => {
+    const both = ["names: [proxy.example]", "origins: ['http://localhost:4200']"]
+    for (const kind of [
+      [tls, certificates],
+      [tokens],
+      [tls, tokens],
+      [tls, certificates, tokens],
+      ["allowAnonymous: true"]
+    ]) {
+      assert.deepStrictEqual(mistakes(told(...kind, ...both)), [], kind.join())
+    }
+    assert.deepStrictEqual(mistakes(told(...both)), ["2 security.names", "3 security.origins"])
+    for (const wrong of ["localhost:4200", "http://a/b", "file://x", "http://a b"]) {
+      assert.deepStrictEqual(mistakes(told(tokens, `origins: ["${wrong}"]`)), ["3 security.origins.0"], wrong)
+    }
+  })
+
   it("is told where a value is wrong", () => {
     const wrong = (key: string) => mistakes(told(tls, key)).map((mistake) => mistake.slice(2))
     assert.deepStrictEqual(wrong('certificates: { users: { thumbprints: ["\u200eab"] } }'), [
