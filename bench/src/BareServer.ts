@@ -29,6 +29,7 @@ const server = http.createServer((request, response) => {
     const operation = make(
       id,
       {
+        kind: "PartitionQuorumLoss",
         serviceName: "fabric:/a/b",
         partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
         mode: "QuorumReplicas",

@@ -94,6 +94,7 @@ const measureWith = (
       const some = topologies.slice(first, first + atOnce).map(([topology], index) => ({
         id: ids[first + index]!,
         request: {
+          kind: "PartitionQuorumLoss" as const,
           serviceName: `fabric:/${topology!.cluster}/${topology!.group}`,
           partitionId: topology!.partitionId,
           mode: "QuorumReplicas" as const,

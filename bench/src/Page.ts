@@ -65,6 +65,7 @@ const fill = (file: string, count: number): void => {
   )
   const encode = Schema.encodeSync(Schema.fromJsonString(Operation.Operation))
   const request = {
+    kind: "PartitionQuorumLoss",
     serviceName: "fabric:/a/b",
     partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
     mode: "QuorumReplicas",

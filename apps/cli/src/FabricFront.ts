@@ -3,7 +3,7 @@
  * progress is asked for by the call of their kind, and partitions are found by walking applications and services.
  */
 import { parse as parseGuid } from "@inquorate/core/Guid"
-import { type FaultRequest, isNodeRequest, isQuorumLoss, overridesOf } from "@inquorate/core/Request"
+import { type FaultRequest, type NodeRequest, overridesOf, type PartitionRequest } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
 import type { OperationState, OperationStatus } from "@inquorate/core/Wire"
 import type * as FabricClient from "@inquorate/transport/FabricClient"
@@ -45,7 +45,9 @@ export const make = (fabric: Fabric): FabricFront => ({
 /** An operation with its progress. */
 export const show = Effect.fnUntraced(function* (fabric: Fabric, id: string) {
   const found = yield* status(fabric, id, "show")
-  const progress = yield* fabric.getProgress(refOf(found)).pipe(explainFabric("show"))
+  const ref = refOf(found)
+  if (ref === null) return found
+  const progress = yield* fabric.getProgress(ref).pipe(explainFabric("show"))
   return { ...found, ...progress }
 })
 
@@ -130,23 +132,34 @@ type Context = Effect.Services<typeof root>
 const isEnd = (state: OperationState): boolean =>
   state === "Completed" || state === "Faulted" || state === "Cancelled" || state === "ForceCancelled"
 
-// Only the operation's id selects; a path needs the rest all the same.
-const refOf = ({ OperationId, Type }: OperationStatus): FabricClient.FaultRef =>
-  Type === "NodeTransition"
-    ? { kind: Type, nodeName: "any", operationId: OperationId }
-    : {
-        kind: Type === "Invalid" ? "PartitionQuorumLoss" : Type,
-        serviceId: "any",
-        partitionId: "00000000-0000-0000-0000-000000000000",
-        operationId: OperationId
-      }
+// Only the operation's id selects; a path needs the rest all the same. The progress of an operation whose type the cluster
+// does not tell cannot be asked for: each kind has a call of its own.
+const refOf = ({ OperationId: operationId, Type }: OperationStatus): FabricClient.FaultRef | null => {
+  switch (Type) {
+    case "PartitionQuorumLoss":
+    case "PartitionDataLoss":
+    case "PartitionRestart":
+      return { kind: Type, serviceId: "any", partitionId: "00000000-0000-0000-0000-000000000000", operationId }
+    case "NodeTransition":
+      return { kind: Type, nodeName: "any", operationId }
+    case "Invalid":
+      return null
+  }
+}
 
 const follow = Effect.fnUntraced(function* (fabric: Fabric, id: string) {
   const { output } = yield* root
   const found = yield* status(fabric, id, "watch")
+  const ref = refOf(found)
+  if (ref === null) {
+    return yield* new Failure({
+      exit: "refused",
+      detail: `watch: the cluster does not tell the type of operation ${id} (${found.State}), so its progress cannot be asked for.`
+    })
+  }
   const began = yield* Clock.currentTimeMillis
   const last = yield* Ref.make<OperationState>("Invalid")
-  yield* Stream.runForEach(fabric.watchProgress(refOf(found)), (progress) =>
+  yield* Stream.runForEach(fabric.watchProgress(ref), (progress) =>
     Effect.gen(function* () {
       yield* Ref.set(last, progress.State)
       const elapsed = ((yield* Clock.currentTimeMillis) - began) / 1000
@@ -214,39 +227,68 @@ const call = Effect.fnUntraced(function* (fabric: Fabric, doing: string, operati
       detail: `${doing}: --override is for a worker's guards, and a Service Fabric cluster has none. Leave it out.`
     })
   }
-  if (isNodeRequest(request)) {
-    const { instanceId, nodeName } = request
-    const about = { nodeName, operationId, instanceId }
-    if (request.transition === "Restart") {
-      return yield* new Failure({
-        exit: "usage",
-        detail: `${doing}: a Service Fabric cluster restarts a node by a stop and a start. Ask for those.`
-      })
-    }
-    const starting =
-      request.transition === "Start"
-        ? fabric.startNodeTransition({ ...about, transition: "Start" })
-        : fabric.startNodeTransition({
-            ...about,
-            transition: "Stop",
-            duration: yield* seconds(doing, request.duration)
-          })
-    return yield* starting.pipe(explainFabric(doing))
-  }
   if ("member" in request && request.member !== undefined) {
     return yield* new Failure({
       exit: "usage",
       detail: `${doing}: a Service Fabric cluster is asked for whole partitions. Leave ${request.member} out.`
     })
   }
-  const about = { serviceId: idOf(request.serviceName, 6), partitionId: request.partitionId, operationId }
-  if (isQuorumLoss(request)) {
-    const lasting = yield* seconds(doing, request.hold)
-    return yield* fabric.startQuorumLoss({ ...about, mode: request.mode, duration: lasting }).pipe(explainFabric(doing))
-  }
-  const starting =
-    request.kind === "PartitionDataLoss"
-      ? fabric.startDataLoss({ ...about, mode: request.mode })
-      : fabric.startPartitionRestart({ ...about, mode: request.mode })
-  return yield* starting.pipe(explainFabric(doing))
+  return yield* send(fabric, doing, operationId, request)
 })
+
+const send = (
+  fabric: Fabric,
+  doing: string,
+  operationId: string,
+  request: FaultRequest
+): Effect.Effect<void, Failure, Context> => {
+  switch (request.kind) {
+    case "PartitionQuorumLoss":
+      return Effect.flatMap(seconds(doing, request.hold), (duration) =>
+        fabric
+          .startQuorumLoss({ ...partitionOf(operationId, request), mode: request.mode, duration })
+          .pipe(explainFabric(doing))
+      )
+    case "PartitionDataLoss":
+      return fabric
+        .startDataLoss({ ...partitionOf(operationId, request), mode: request.mode })
+        .pipe(explainFabric(doing))
+    case "PartitionRestart":
+      return fabric
+        .startPartitionRestart({ ...partitionOf(operationId, request), mode: request.mode })
+        .pipe(explainFabric(doing))
+    case "NodeTransition":
+      return sendTransition(fabric, doing, operationId, request)
+  }
+}
+
+const partitionOf = (operationId: string, { partitionId, serviceName }: PartitionRequest) => ({
+  serviceId: idOf(serviceName, 6),
+  partitionId,
+  operationId
+})
+
+const sendTransition = (
+  fabric: Fabric,
+  doing: string,
+  operationId: string,
+  request: NodeRequest
+): Effect.Effect<void, Failure, Context> => {
+  const { instanceId, nodeName } = request
+  const about = { nodeName, operationId, instanceId }
+  switch (request.transition) {
+    case "Start":
+      return fabric.startNodeTransition({ ...about, transition: "Start" }).pipe(explainFabric(doing))
+    case "Stop":
+      return Effect.flatMap(seconds(doing, request.duration), (duration) =>
+        fabric.startNodeTransition({ ...about, transition: "Stop", duration }).pipe(explainFabric(doing))
+      )
+    case "Restart":
+      return Effect.fail(
+        new Failure({
+          exit: "usage",
+          detail: `${doing}: a Service Fabric cluster restarts a node by a stop and a start. Ask for those.`
+        })
+      )
+  }
+}

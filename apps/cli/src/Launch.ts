@@ -3,8 +3,9 @@
  * watching is asked, or the operation is cancelled and its lift awaited.
  */
 import { parse as parseGuid } from "@inquorate/core/Guid"
-import { type FaultRequest, isQuorumLoss, kindOf, placeOf } from "@inquorate/core/Request"
-import { formatMillis, type Millis, parseMillis } from "@inquorate/core/Time"
+import { faultOf } from "@inquorate/core/Fault"
+import { type FaultRequest, placeOf } from "@inquorate/core/Request"
+import { type Millis, parseMillis } from "@inquorate/core/Time"
 import type { OperationState } from "@inquorate/core/Wire"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,7 +17,6 @@ import { randomUUID } from "node:crypto"
 import { print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import type { Ended, Front } from "./Front.ts"
-import { askedOf } from "./Report.ts"
 import { canAsk, choose, screen, width } from "./Screen.ts"
 import { fold } from "./Table.ts"
 import { type SignalName, Signals } from "./Signals.ts"
@@ -79,12 +79,13 @@ export const launch = (
     const started = yield* front.start(doing, id, request)
     const { output } = yield* root
     if (!input.watch) {
-      const cancels = isQuorumLoss(request) ? `"inq cancel ${id}" lifts at once` : `"inq cancel ${id}" cancels it`
+      const cancels = `"inq cancel ${id}" ${faultOf(request).words.cancelled}`
       return yield* print(started.value, () => [
         `Started ${id}${started.replayed ? " (it was started before)" : ""}. "inq watch ${id}" shows it, ${cancels}.`
       ])
     }
-    if (output === "table") yield* screen.lines([`Operation ${id} on ${placeOf(request)}, ${intent(request)}`])
+    if (output === "table")
+      yield* screen.lines([`Operation ${id} on ${placeOf(request)}, ${faultOf(request).words.announced}`])
     yield* watchAndGuard(front, id, signals, input)
   }).pipe(Effect.scoped)
 
@@ -179,9 +180,6 @@ export const confirm = Effect.fnUntraced(function* (question: string, yes: boole
 export const folded = (text: string): ReadonlyArray<string> => (screen.terminal ? fold(text, width() - 1, 0) : [text])
 
 // --- internal ---
-
-const intent = (request: FaultRequest): string =>
-  isQuorumLoss(request) ? `hold ${formatMillis(request.hold)}` : `${kindOf(request)} ${askedOf(request)}`
 
 /**
  * Watches; a Ctrl-C on a terminal asks whether to lift, to go on, or to leave the operation to the worker. Without a

@@ -5,6 +5,7 @@ import { describe, describeCode, phaseOf } from "@inquorate/core/Describe"
 import { isTerminal } from "@inquorate/core/Operation"
 import type { PlanPreview } from "@inquorate/core/Operations"
 import { Override } from "@inquorate/core/Plan"
+import { faultOf } from "@inquorate/core/Fault"
 import { type FaultRequest, isNodeRequest, placeOf } from "@inquorate/core/Request"
 import { formatMillis, type Instant, type Millis, parseMillis } from "@inquorate/core/Time"
 import { OperationState } from "@inquorate/core/Wire"
@@ -31,7 +32,7 @@ import {
   readName
 } from "./Launch.ts"
 import { age, localTime } from "./Moment.ts"
-import { faultOf, previewLines, report } from "./Report.ts"
+import { previewLines, report } from "./Report.ts"
 import { canAsk, screen, width } from "./Screen.ts"
 import { table } from "./Table.ts"
 import { changeLines } from "./Watch.ts"
@@ -372,7 +373,7 @@ const operationCells = ({ operation, state }: OperationView, now: Instant): Read
   screen.terminal ? operation.id.slice(0, 8) : operation.id,
   age(now - operation.receivedAt),
   state,
-  faultOf(operation.request),
+  faultOf(operation.request).words.short,
   placeOf(operation.request).replace(/^fabric:\//, ""),
   operation.stage._tag === "Failed"
     ? describeCode(operation.stage.error)
@@ -422,6 +423,7 @@ const requestOf = (
   asked: { readonly mode: "QuorumReplicas" | "AllReplicas"; readonly overrides: ReadonlyArray<Override> },
   hold: Millis
 ) => ({
+  kind: "PartitionQuorumLoss" as const,
   ...about,
   mode: asked.mode,
   hold,

@@ -4,10 +4,11 @@
  */
 import { describe, describeWrites, phaseOf } from "@inquorate/core/Describe"
 import type { Evidence, ProbeSample, WitnessRecord } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import { isTerminal } from "@inquorate/core/Operation"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import { describeRefusal, type Plan, type PlannedFence } from "@inquorate/core/Plan"
-import { type FaultRequest, isNodeRequest, isQuorumLoss, kindOf } from "@inquorate/core/Request"
+import { type FaultRequest, isNodeRequest } from "@inquorate/core/Request"
 import { describeSupervisor, mostImpatient, patienceInWords } from "@inquorate/core/Supervision"
 import { formatMillis, type Instant } from "@inquorate/core/Time"
 import { type StandingFault, takenBy } from "@inquorate/core/Standing"
@@ -23,8 +24,8 @@ export const report = ({ evidence, operation, state }: OperationDetail, now: Ins
     : `Now ${phaseOf(operation, now, { moment: (at) => localTime(at, now) })}.`,
   ...indent([
     ...placeLines(operation.request),
-    `type       ${kindOf(operation.request)}`,
-    `asked      ${askedOf(operation.request)}`,
+    `type       ${operation.request.kind}`,
+    `asked      ${faultOf(operation.request).words.asked}`,
     `received   ${localMoment(operation.receivedAt, now)}${
       operation.endedAt === null ? "" : `, ended ${localMoment(operation.endedAt, now)}`
     }`,
@@ -51,25 +52,6 @@ export const report = ({ evidence, operation, state }: OperationDetail, now: Ins
     evidence.notes.map(({ at, text }) => `${localMoment(at, now)}  ${text}`)
   )
 ]
-
-/** What was asked for in a few words: the mode, and for how long. */
-export const askedOf = (request: FaultRequest): string => {
-  if (isQuorumLoss(request)) return `${request.mode}, hold ${formatMillis(request.hold)}`
-  if (!isNodeRequest(request)) return request.member === undefined ? request.mode : `${request.member} alone`
-  if (request.transition !== "Stop") return request.transition
-  const deactivated = request.intent === undefined ? "" : `, deactivated (${request.intent})`
-  return `Stop, for ${formatMillis(request.duration)}${deactivated}`
-}
-
-/** What was asked for in one or two short words, for a table. */
-export const faultOf = (request: FaultRequest): string => {
-  if (isQuorumLoss(request)) return `loss ${formatMillis(request.hold)}`
-  if (isNodeRequest(request)) {
-    return request.transition === "Stop" ? `stop ${formatMillis(request.duration)}` : request.transition.toLowerCase()
-  }
-  if (request.kind === "PartitionRestart") return "restart"
-  return request.member === undefined ? "data loss" : "removal"
-}
 
 /** A plan that was made without touching anything, or why none can be. */
 export const previewLines = ({ fences, notes, plan, refusal, topology }: PlanPreview): ReadonlyArray<string> => [

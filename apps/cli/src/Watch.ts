@@ -8,7 +8,7 @@ import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import { type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { OperationChange } from "@inquorate/core/Operations"
 import { describeRefusal } from "@inquorate/core/Plan"
-import { durationOf } from "@inquorate/core/Request"
+import { faultOf } from "@inquorate/core/Fault"
 import { formatMillis, type Instant, type Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
 import { localTime } from "./Moment.ts"
@@ -102,7 +102,7 @@ export const liveLine = (operation: Operation, now: Instant): string =>
 /** Until when nothing of an operation can stand any more, by what was last seen of it; null where nothing stood. */
 export const endsBy = ({ operation }: Watched): Instant | null => {
   const order = standingOrder(operation)
-  return order === null ? null : Math.max(order.deadline, order.armedAt + durationOf(operation.request))
+  return order === null ? null : Math.max(order.deadline, order.armedAt + faultOf(operation.request).duration)
 }
 
 // --- internal ---

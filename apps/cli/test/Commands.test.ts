@@ -30,6 +30,7 @@ beforeAll(async () => {
 afterAll(() => fs.rmSync(folder, { recursive: true }))
 
 const O = "11111111-1111-4111-8111-111111111111"
+const untold = "00000000-0000-4000-8000-000000000bad"
 const P = FakeWorker.topology.partitionId
 
 interface Ran {
@@ -75,7 +76,13 @@ const gateway = Effect.gen(function* () {
       })
     ],
     [/^GET \/Partitions\/[^/]+\/\$\/GetReplicas\?/, () => ({ Items: [{ ServiceKind: "Stateful", ReplicaId: "7" }] })],
-    [/^GET \/Faults\/\?/, () => [{ OperationId: O, State: "Running", Type: "PartitionRestart" }]],
+    [
+      /^GET \/Faults\/\?/,
+      () => [
+        { OperationId: untold, State: "RollingBack", Type: "Invalid" },
+        { OperationId: O, State: "Running", Type: "PartitionRestart" }
+      ]
+    ],
     [
       /^GET \/Faults\/Services\/.*\/GetRestartProgress\?/,
       () => {
@@ -198,6 +205,22 @@ describe("against a Service Fabric gateway", () => {
       const guard = yield* inq(url, "start", "app", "-d", "1s", "--override", "degraded", "--surface", "fabric")
       assert.strictEqual(guard.code, exitCodes.usage)
       assert.strictEqual(posts().length, 4)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes an operation whose type it is not told for none of a type that it knows", () =>
+    Effect.gen(function* () {
+      const { lines, url } = yield* gateway
+      const shown = yield* inq(url, "show", untold, "--surface", "fabric", "--output", "json")
+      assert.strictEqual(shown.code, 0, shown.error)
+      assert.deepStrictEqual(JSON.parse(shown.out), { OperationId: untold, State: "RollingBack", Type: "Invalid" })
+      const watched = yield* inq(url, "watch", untold, "--surface", "fabric")
+      assert.strictEqual(watched.code, exitCodes.refused)
+      assert.include(watched.error, `does not tell the type of operation ${untold} (RollingBack)`)
+      assert.deepStrictEqual(
+        lines.filter((line) => line.includes("Progress")),
+        []
+      )
     }).pipe(Effect.scoped)
   )
 

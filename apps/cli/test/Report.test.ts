@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
+import { faultOf } from "@inquorate/core/Fault"
 import { make } from "@inquorate/core/Operation"
 import type { FaultRequest } from "@inquorate/core/Request"
-import { askedOf, faultOf, previewLines, topologyLines } from "../src/Report.ts"
+import { previewLines, topologyLines } from "../src/Report.ts"
 import { changeLines, live, liveLine, see } from "../src/Watch.ts"
 import { fold, table } from "../src/Table.ts"
 import { topology } from "./FakeWorker.ts"
@@ -10,6 +11,7 @@ import { topology } from "./FakeWorker.ts"
 const operation = make(
   "11111111-2222-3333-4444-555555555555",
   {
+    kind: "PartitionQuorumLoss",
     serviceName: "fabric:/orders/quorum",
     partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
     mode: "QuorumReplicas",
@@ -249,7 +251,9 @@ describe("what was asked for", () => {
         { kind: "PartitionDataLoss", ...partition, mode: "PartialDataLoss", member: "Web@n1" },
         { kind: "PartitionDataLoss", ...partition, mode: "FullDataLoss" }
       ] as const satisfies ReadonlyArray<FaultRequest>
-    ).map((request) => `${faultOf(request)} | ${askedOf(request)}`)
+    )
+      .map((request) => faultOf(request).words)
+      .map(({ asked, short }) => `${short} | ${asked}`)
     assert.deepStrictEqual(told, [
       "restart | Restart",
       "stop 60.0 s | Stop, for 60.0 s, deactivated (Pause)",

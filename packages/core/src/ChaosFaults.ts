@@ -384,7 +384,7 @@ const groupCandidates = (
         ...restart,
         {
           text: `ActionType: InvokeQuorumLoss, ${place}, Mode: QuorumReplicas, DurationInSeconds: ${hold / 1000}`,
-          requests: [{ serviceName, partitionId, mode: "QuorumReplicas", hold }],
+          requests: [{ kind: "PartitionQuorumLoss", serviceName, partitionId, mode: "QuorumReplicas", hold }],
           subjects
         }
       ]

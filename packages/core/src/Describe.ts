@@ -6,8 +6,9 @@
 import type { Evidence, ProbeSample } from "./Evidence.ts"
 import type { FabricErrorCode } from "./FabricError.ts"
 import { dueAt, isTerminal, type Operation, type Order } from "./Operation.ts"
+import { faultOf } from "./Fault.ts"
 import { describeRefusal } from "./Plan.ts"
-import { durationOf, isNodeRequest, isQuorumLoss } from "./Request.ts"
+import type { NodeRequest, RequestOf } from "./Request.ts"
 import { formatInstant, formatMillis, type Instant } from "./Time.ts"
 import { stateOf } from "./Wire.ts"
 
@@ -65,7 +66,7 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
   const { order, phase } = step
   switch (phase._tag) {
     case "Arming":
-      return `${isNodeRequest(operation.request) && operation.request.transition === "Start" ? "starting" : "taking out"} ${namesOf(order)}${again}`
+      return `${faultOf(operation.request).words.arming} ${namesOf(order)}${again}`
     case "Destroying":
       return `destroying the data${again}`
     case "Verifying":
@@ -73,7 +74,7 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
     case "Holding":
       return `quorum lost, ${formatMillis(Math.max(0, phase.liftAt - now))} left, until ${moment(phase.liftAt)}`
     case "Lifting":
-      return isQuorumLoss(operation.request) ? "lifting" : `bringing back ${namesOf(order)}`
+      return faultOf(operation.request).words.lifting(namesOf(order))
     case "Recovering":
       return "lifted; waiting for writes to go through again"
   }
@@ -122,30 +123,32 @@ const completed = (
   const { request } = operation
   const back =
     evidence?.recovery == null ? "" : `${formatMillis(evidence.recovery)} after the lift writes went through again`
-  if (isQuorumLoss(request)) {
-    const held = evidence?.hold == null ? durationOf(request) : evidence.hold.measured
-    const unobserved =
-      evidence === null || evidence.unobserved === 0
-        ? ""
-        : `, of which nobody watched for ${formatMillis(evidence.unobserved)}`
-    return back === ""
-      ? sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}, and then writes went through again`)
-      : sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}; ${back}`)
+  switch (request.kind) {
+    case "PartitionQuorumLoss":
+      return lossCompleted(request, evidence, back)
+    case "PartitionDataLoss":
+      return request.member === undefined
+        ? sentence("The data is gone, and the group works again")
+        : sentence(`The replica ${request.member} was removed with its data, and another one was built in its place`)
+    case "PartitionRestart":
+      return restartCompleted(evidence, back)
+    case "NodeTransition":
+      return transitionCompleted(request, standing, back, moment)
   }
-  if (isNodeRequest(request)) {
-    if (request.transition === "Start") return sentence(`The node ${request.nodeName} was started`)
-    if (request.transition === "Restart") return sentences(`The node ${request.nodeName} was restarted`, back)
-    return standing === null
-      ? sentence(`The node ${request.nodeName} was stopped`)
-      : sentence(
-          `The node ${request.nodeName} is stopped until ${moment(standing.deadline)}, and then starts by itself; "inq node start ${request.nodeName}" starts it before`
-        )
-  }
-  if (request.kind === "PartitionDataLoss") {
-    return request.member === undefined
-      ? sentence("The data is gone, and the group works again")
-      : sentence(`The replica ${request.member} was removed with its data, and another one was built in its place`)
-  }
+}
+
+const lossCompleted = ({ hold }: RequestOf<"PartitionQuorumLoss">, evidence: Evidence | null, back: string): string => {
+  const held = evidence?.hold == null ? hold : evidence.hold.measured
+  const unobserved =
+    evidence === null || evidence.unobserved === 0
+      ? ""
+      : `, of which nobody watched for ${formatMillis(evidence.unobserved)}`
+  return back === ""
+    ? sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}, and then writes went through again`)
+    : sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}; ${back}`)
+}
+
+const restartCompleted = (evidence: Evidence | null, back: string): string => {
   const members = evidence?.fences.map(({ member }) => member) ?? []
   return sentences(
     members.length === 0
@@ -155,6 +158,27 @@ const completed = (
         : `The members ${listed(members)} were restarted`,
     back
   )
+}
+
+const transitionCompleted = (
+  request: NodeRequest,
+  standing: Order | null,
+  back: string,
+  moment: (instant: Instant) => string
+): string => {
+  const { nodeName } = request
+  switch (request.transition) {
+    case "Start":
+      return sentence(`The node ${nodeName} was started`)
+    case "Restart":
+      return sentences(`The node ${nodeName} was restarted`, back)
+    case "Stop":
+      return standing === null
+        ? sentence(`The node ${nodeName} was stopped`)
+        : sentence(
+            `The node ${nodeName} is stopped until ${moment(standing.deadline)}, and then starts by itself; "inq node start ${nodeName}" starts it before`
+          )
+  }
 }
 
 const heldFor = (evidence: Evidence | null): string => {

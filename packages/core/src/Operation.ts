@@ -5,9 +5,10 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { type FabricErrorCode, FabricErrorCode as FabricErrorCodeSchema } from "./FabricError.ts"
+import { faultOf } from "./Fault.ts"
 import { Guid } from "./Guid.ts"
 import { PlannedFence } from "./Plan.ts"
-import { durationOf, FaultRequest, isQuorumLoss, isRestart } from "./Request.ts"
+import { FaultRequest } from "./Request.ts"
 import { Instant, Millis } from "./Time.ts"
 
 // --- models ---
@@ -172,8 +173,6 @@ export const verifyBudgetMost: Millis = 10_000
 export const lossSlack: Millis = 500
 /** How long after its deadline a fence may at most be found standing. */
 export const grace: Millis = 2000
-/** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
-export const restartBudget: Millis = 10_000
 /** How many times an operation goes forward at most, the first included. */
 export const attemptsMax = 3
 
@@ -182,7 +181,7 @@ export const verifyBudgetOn = (took: Millis): Millis =>
   Math.min(verifyBudgetMost, Math.max(verifyBudget, 1000 + 4 * Math.ceil(took)))
 
 /** The moment by which the loss has to be proven, while nothing has tightened the order's deadline yet. */
-export const provenBy = ({ request }: Operation, order: Order): Instant => order.deadline - durationOf(request)
+export const provenBy = ({ request }: Operation, order: Order): Instant => order.deadline - faultOf(request).duration
 
 /** A fresh operation as it is stored before its start is acknowledged. */
 export const make = (id: Guid, request: FaultRequest, receivedAt: Instant): Operation => ({
@@ -296,28 +295,19 @@ const moveForward = (operation: Operation, step: Step, event: Event): Result.Res
   }
 }
 
-const budgetOf = (request: FaultRequest, verifyWithin: Millis): Millis => {
-  if (isQuorumLoss(request)) return verifyWithin + request.hold
-  return request.kind === "NodeTransition" && request.transition === "Stop" ? request.duration : restartBudget
-}
-
 const orderOf = (
   request: FaultRequest,
   { at, fences, standing, verifyWithin = verifyBudget }: typeof Event.cases.FencesOrdered.Type
 ): Order => {
-  if (standing === undefined) return { fences, armedAt: at, deadline: at + budgetOf(request, verifyWithin) }
+  if (standing === undefined) return { fences, armedAt: at, deadline: at + faultOf(request).budget(verifyWithin) }
   const { armedAt, attempt, deadline, operationId } = standing
   return { fences, armedAt, deadline, of: { operationId, attempt } }
 }
 
-const firstPhase = (request: FaultRequest, at: Instant): Phase =>
-  isQuorumLoss(request) || request.kind === "PartitionRestart"
-    ? { _tag: "Arming" }
-    : request.kind === "PartitionDataLoss"
-      ? { _tag: "Destroying" }
-      : request.transition === "Start"
-        ? { _tag: "Lifting", lossBegan: at }
-        : { _tag: "Arming" }
+const firstPhase = (request: FaultRequest, at: Instant): Phase => {
+  const { first } = faultOf(request)
+  return first === "Lifting" ? { _tag: first, lossBegan: at } : { _tag: first }
+}
 
 // The order before it touched nothing, so its deadline bound nothing either.
 const orderAnew = (
@@ -331,12 +321,15 @@ const orderAnew = (
 }
 
 const armed = (operation: Operation, order: Order, at: Instant): Result.Result<Operation, EventRefused> => {
-  const { request } = operation
-  if (isQuorumLoss(request)) return performing(operation, order, { _tag: "Verifying" })
-  // A restart is over when the members are back; a stopped node stays stopped, and its own deadline starts it again.
-  return isRestart(request)
-    ? performing(operation, order, { _tag: "Lifting", lossBegan: at })
-    : end(operation, { _tag: "Completed", standing: order }, at)
+  switch (faultOf(operation.request).afterArming) {
+    case "Verifying":
+      return performing(operation, order, { _tag: "Verifying" })
+    case "Lifting":
+      return performing(operation, order, { _tag: "Lifting", lossBegan: at })
+    // A stopped node stays stopped, and its own deadline starts it again.
+    case "Standing":
+      return end(operation, { _tag: "Completed", standing: order }, at)
+  }
 }
 
 const movePhase = (
@@ -355,7 +348,7 @@ const movePhase = (
         : refused(operation, event)
     case "Verifying": {
       if (event._tag !== "LossProven") return refused(operation, event)
-      const asked = event.lossBegan + durationOf(operation.request)
+      const asked = event.lossBegan + faultOf(operation.request).duration
       const deadline = Math.min(order.deadline, Math.max(asked, event.at) + lossSlack)
       return performing(
         operation,

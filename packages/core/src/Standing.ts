@@ -4,9 +4,10 @@
  */
 import * as Schema from "effect/Schema"
 import { phaseOf } from "./Describe.ts"
+import { faultOf } from "./Fault.ts"
 import { Guid } from "./Guid.ts"
 import { isTerminal, type Operation, standingOrder } from "./Operation.ts"
-import { isNodeRequest, isQuorumLoss } from "./Request.ts"
+import { isNodeRequest } from "./Request.ts"
 import { Instant } from "./Time.ts"
 
 // --- models ---
@@ -73,7 +74,7 @@ const ofHolder = (operation: Operation, now: Instant): StandingFault => {
     partitionId: isNodeRequest(request) ? null : request.partitionId,
     nodeName: isNodeRequest(request) ? request.nodeName : null,
     members: membersOf(operation),
-    lost: holding !== null && isQuorumLoss(request),
+    lost: holding !== null && faultOf(request).losesQuorum,
     until: holding?.liftAt ?? order?.deadline ?? null,
     phase: isTerminal(operation) ? "not known whether its fences are off" : phaseOf(operation, now)
   }

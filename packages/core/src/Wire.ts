@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { hresult } from "./FabricError.ts"
 import * as Guid from "./Guid.ts"
 import type { Operation, Stage } from "./Operation.ts"
-import { isNodeRequest, kindOf, type NodeRequest, type PartitionRequest } from "./Request.ts"
+import type { FaultKind, NodeRequest, PartitionRequest } from "./Request.ts"
 
 /** The state of an operation on the wire. `Invalid` is reserved: no operation is ever in it. */
 export const OperationState = Schema.Literals([
@@ -128,10 +128,15 @@ export const progressOf = (operation: Operation): FaultProgress => {
   const { request } = operation
   if (State !== "Completed" && State !== "Faulted") return { State }
   const ErrorCode = operation.stage._tag === "Failed" ? hresult(operation.stage.error) : 0
-  if (isNodeRequest(request)) return { State, NodeTransitionResult: nodeResult(request, ErrorCode) }
-  return {
-    State,
-    [resultNames[kindOf(request) as keyof typeof resultNames]]: partitionResult(operation, request, ErrorCode)
+  switch (request.kind) {
+    case "PartitionQuorumLoss":
+      return { State, InvokeQuorumLossResult: partitionResult(operation, request, ErrorCode) }
+    case "PartitionDataLoss":
+      return { State, InvokeDataLossResult: partitionResult(operation, request, ErrorCode) }
+    case "PartitionRestart":
+      return { State, RestartPartitionResult: partitionResult(operation, request, ErrorCode) }
+    case "NodeTransition":
+      return { State, NodeTransitionResult: nodeResult(request, ErrorCode) }
   }
 }
 
@@ -139,7 +144,7 @@ export const progressOf = (operation: Operation): FaultProgress => {
 export const statusOf = (operation: Operation): OperationStatus => ({
   OperationId: operation.id,
   State: stateOf(operation.stage),
-  Type: kindOf(operation.request)
+  Type: types[operation.request.kind]
 })
 
 /** The line of an operation that cannot be read: only its type is unknown, for which the wire's word is Invalid. */
@@ -177,11 +182,13 @@ export const passesFilter = (status: OperationStatus, typeFilter: number, stateF
 
 // --- internal ---
 
-const resultNames = {
-  PartitionQuorumLoss: "InvokeQuorumLossResult",
-  PartitionDataLoss: "InvokeDataLossResult",
-  PartitionRestart: "RestartPartitionResult"
-} as const
+/** The wire's word for each kind of ours; for one that Service Fabric does not have, `Invalid`. */
+const types = {
+  PartitionQuorumLoss: "PartitionQuorumLoss",
+  PartitionDataLoss: "PartitionDataLoss",
+  PartitionRestart: "PartitionRestart",
+  NodeTransition: "NodeTransition"
+} satisfies Record<FaultKind, OperationType>
 
 const nodeResult = (request: NodeRequest, ErrorCode: number): NodeTransitionResult => ({
   ErrorCode,

@@ -21,7 +21,13 @@ const fault = (n: number): ChaosFault => ({
   steps: [
     {
       operationId: guid(n),
-      request: { serviceName: "fabric:/lab/kv", partitionId: guid(999), mode: "QuorumReplicas", hold: 1000 }
+      request: {
+        kind: "PartitionQuorumLoss",
+        serviceName: "fabric:/lab/kv",
+        partitionId: guid(999),
+        mode: "QuorumReplicas",
+        hold: 1000
+      }
     }
   ],
   startAt: 0,

@@ -9,7 +9,7 @@ import type { FaultRequest } from "@inquorate/core/Request"
 const at = 1_000_000
 const id = "11111111-2222-3333-4444-555555555555"
 const partition = { serviceName: "fabric:/locks/kv", partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa" }
-const loss: FaultRequest = { ...partition, mode: "QuorumReplicas", hold: 5000 }
+const loss: FaultRequest = { kind: "PartitionQuorumLoss", ...partition, mode: "QuorumReplicas", hold: 5000 }
 
 const fence = (member: string): PlannedFence => ({
   member,

@@ -18,7 +18,7 @@ import {
 } from "@inquorate/core/Operation"
 import { progressOf, stateOf } from "@inquorate/core/Wire"
 import type { PlannedFence } from "@inquorate/core/Plan"
-import { type FaultRequest, kindOf, type QuorumLossRequest } from "@inquorate/core/Request"
+import type { FaultRequest, QuorumLossRequest } from "@inquorate/core/Request"
 
 const fence: PlannedFence = {
   member: "s1",
@@ -29,6 +29,7 @@ const fence: PlannedFence = {
 }
 
 const loss: QuorumLossRequest = {
+  kind: "PartitionQuorumLoss",
   serviceName: "fabric:/orders/quorum",
   partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
   mode: "QuorumReplicas",
@@ -170,7 +171,7 @@ describe("every reachable state of an operation", () => {
       assert.notStrictEqual(progress.State, "Invalid")
       const ended = progress.State === "Completed" || progress.State === "Faulted"
       const { State, ...results } = progress
-      assert.deepStrictEqual(Object.keys(results), ended ? [resultOf[kindOf(node.operation.request)]] : [])
+      assert.deepStrictEqual(Object.keys(results), ended ? [resultOf[node.operation.request.kind]] : [])
       for (const { ErrorCode } of Object.values(results)) {
         if (State === "Completed") assert.strictEqual(ErrorCode, 0)
         else assert.isBelow(ErrorCode, 0)

@@ -7,7 +7,13 @@ import { standingFaults, takenBy } from "@inquorate/core/Standing"
 
 const at = 1_000_000
 const partitionId = "66666666-7777-8888-9999-aaaaaaaaaaaa"
-const loss: FaultRequest = { serviceName: "fabric:/locks/kv", partitionId, mode: "QuorumReplicas", hold: 5000 }
+const loss: FaultRequest = {
+  kind: "PartitionQuorumLoss",
+  serviceName: "fabric:/locks/kv",
+  partitionId,
+  mode: "QuorumReplicas",
+  hold: 5000
+}
 const node = { kind: "NodeTransition", nodeName: "locks-m0", instanceId: "7" } as const
 
 const fence = (member: string): PlannedFence => ({

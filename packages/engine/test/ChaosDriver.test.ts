@@ -15,7 +15,7 @@ import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal, make as makeOperation, type Operation, type Stage } from "@inquorate/core/Operation"
 import { type ClusterView, Operations, RequestRefused } from "@inquorate/core/Operations"
 import { OperationStore, StoreError } from "@inquorate/core/OperationStore"
-import { isNodeRequest, kindOf } from "@inquorate/core/Request"
+import { isNodeRequest } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
 import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
@@ -66,7 +66,7 @@ const makeFake = (names: ReadonlyArray<string>) => {
     refuse: undefined as RequestRefused | undefined,
     cancelled: [] as Array<Guid>,
     all,
-    kinds: () => [...all.values()].map(({ request }) => (isNodeRequest(request) ? request.transition : kindOf(request)))
+    kinds: () => [...all.values()].map(({ request }) => (isNodeRequest(request) ? request.transition : request.kind))
   }
   const end = (operation: Operation, at: number, stage: Stage): Operation => ({ ...operation, stage, endedAt: at })
   const now = (operation: Operation, at: number): Operation =>
@@ -479,7 +479,7 @@ describe("chaos over the engine", () => {
       assert.deepStrictEqual(sim.standing(), [])
       const ended = yield* operations.list(100)
       assert.isAbove(ended.length, 3)
-      const states = ended.map(({ request, stage }) => [kindOf(request), stateOf(stage)].join(" "))
+      const states = ended.map(({ request, stage }) => [request.kind, stateOf(stage)].join(" "))
       assert.deepStrictEqual([...new Set(states)], ["NodeTransition Completed"])
       const kinds = yield* kindsOf(chaos)
       assert.notInclude(kinds, "TestError")

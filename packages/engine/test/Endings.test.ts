@@ -324,7 +324,7 @@ describe("a guard's no ends an operation as Faulted with a record of it, and tou
       const world = yield* makeWorld({ protected: true })
       const engine = yield* world.engine()
       const { partitionId, serviceName } = world.sim
-      const ask = { serviceName, partitionId, mode: "QuorumReplicas", hold: 1000 } as const
+      const ask = { kind: "PartitionQuorumLoss", serviceName, partitionId, mode: "QuorumReplicas", hold: 1000 } as const
       const asked = [
         [ask, "FABRIC_E_INVALID_OPERATION"],
         [{ ...ask, serviceName: "fabric:/nowhere/quorum" }, "FABRIC_E_SERVICE_DOES_NOT_EXIST"],

@@ -76,7 +76,13 @@ describe("a service of several partitions", () => {
       yield* meanwhile(
         world.operations.start(
           operationId(1),
-          { serviceName: service, partitionId: first.partitionId, mode: "QuorumReplicas", hold: 1000 },
+          {
+            kind: "PartitionQuorumLoss",
+            serviceName: service,
+            partitionId: first.partitionId,
+            mode: "QuorumReplicas",
+            hold: 1000
+          },
           guarded
         )
       )
@@ -94,6 +100,7 @@ describe("a service of several partitions", () => {
       const [first, second] = world.parts as [SimulatedCluster.SimulatedCluster, SimulatedCluster.SimulatedCluster]
       yield* second.set({ recoversNever: true })
       const asked = {
+        kind: "PartitionQuorumLoss",
         serviceName: service,
         partitionId: second.partitionId,
         mode: "QuorumReplicas",
@@ -110,6 +117,7 @@ describe("a service of several partitions", () => {
       const world = yield* shop()
       const [first, second] = world.parts as [SimulatedCluster.SimulatedCluster, SimulatedCluster.SimulatedCluster]
       const asked = {
+        kind: "PartitionQuorumLoss",
         serviceName: service,
         partitionId: first.partitionId,
         mode: "QuorumReplicas",
@@ -135,7 +143,13 @@ describe("a service of several partitions", () => {
         [service, "FABRIC_E_PARTITION_NOT_FOUND"],
         ["fabric:/Shop/Back", "FABRIC_E_SERVICE_DOES_NOT_EXIST"]
       ] as const) {
-        const asked = { serviceName, partitionId, mode: "QuorumReplicas", hold: 1000 } as const
+        const asked = {
+          kind: "PartitionQuorumLoss",
+          serviceName,
+          partitionId,
+          mode: "QuorumReplicas",
+          hold: 1000
+        } as const
         const refused = yield* meanwhile(Effect.flip(world.operations.start(operationId(1), asked, guarded)))
         assert.strictEqual(refused.code, code)
       }
@@ -249,6 +263,7 @@ describe("a recover call", () => {
       const world = yield* shop()
       const [first] = world.parts as [SimulatedCluster.SimulatedCluster]
       const asked = {
+        kind: "PartitionQuorumLoss",
         serviceName: service,
         partitionId: first.partitionId,
         mode: "QuorumReplicas",

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { grace, isTerminal } from "@inquorate/core/Operation"
 import type { RequestRefused } from "@inquorate/core/Operations"
 import type { StoreError } from "@inquorate/core/OperationStore"
-import { durationOf } from "@inquorate/core/Request"
+import { faultOf } from "@inquorate/core/Fault"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 import type { Faults, SimulatedCluster } from "@inquorate/testkit/SimulatedCluster"
 import { noFaults } from "@inquorate/testkit/SimulatedCluster"
@@ -185,7 +185,7 @@ const judge = ({ engines, started }: Life): Effect.Effect<void, Failure> =>
       for (const { overrun } of evidence.fences) assert.isAtMost(overrun ?? 0, grace)
       if (operation.stage._tag !== "Completed") continue
       assert.isTrue(evidence.verdicts.some(({ about, outcome }) => about === "Recovery" && outcome === "Confirmed"))
-      assert.isAtLeast(evidence.hold?.measured ?? -1, durationOf(operation.request) - 100)
-      assert.isAtMost(evidence.hold?.measured ?? Infinity, durationOf(operation.request) + 2000 + grace)
+      assert.isAtLeast(evidence.hold?.measured ?? -1, faultOf(operation.request).duration - 100)
+      assert.isAtMost(evidence.hold?.measured ?? Infinity, faultOf(operation.request).duration + 2000 + grace)
     }
   })

@@ -147,6 +147,7 @@ export const makeWorld = (
   })
 
 export const request = (sim: SimulatedCluster.SimulatedCluster, hold = 3000) => ({
+  kind: "PartitionQuorumLoss" as const,
   serviceName: sim.serviceName,
   partitionId: sim.partitionId,
   mode: "QuorumReplicas" as const,

@@ -20,6 +20,7 @@ const operation = (n: number) =>
   make(
     `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`,
     {
+      kind: "PartitionQuorumLoss",
       serviceName: "fabric:/orders/quorum",
       partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
       mode: "QuorumReplicas",

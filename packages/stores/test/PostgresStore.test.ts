@@ -22,7 +22,13 @@ const guid = (n: number, kind = 0): string =>
 const fresh = (n: number): Operation =>
   make(
     guid(n),
-    { serviceName: "fabric:/orders/quorum", partitionId: guid(n, 1), mode: "QuorumReplicas", hold: 5000 },
+    {
+      kind: "PartitionQuorumLoss",
+      serviceName: "fabric:/orders/quorum",
+      partitionId: guid(n, 1),
+      mode: "QuorumReplicas",
+      hold: 5000
+    },
     1000
   )
 

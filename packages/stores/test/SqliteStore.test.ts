@@ -9,6 +9,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { make } from "@inquorate/core/Operation"
+import type { QuorumLossRequest } from "@inquorate/core/Request"
 import { OperationStore, type StoreError } from "@inquorate/core/OperationStore"
 import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import { operationStoreContract } from "@inquorate/testkit/OperationStoreContract"
@@ -28,17 +29,15 @@ const inFile = (queueBound?: number): Layer.Layer<OperationStore, StoreError> =>
 
 operationStoreContract("SqliteStore", inFile(), { pass: (millis) => TestClock.adjust(millis), bounded: inFile })
 
-const operation = (n: number) =>
-  make(
-    `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`,
-    {
-      serviceName: "fabric:/orders/quorum",
-      partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
-      mode: "QuorumReplicas",
-      hold: 5000
-    },
-    1000
-  )
+const loss: QuorumLossRequest = {
+  kind: "PartitionQuorumLoss",
+  serviceName: "fabric:/orders/quorum",
+  partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+  mode: "QuorumReplicas",
+  hold: 5000
+}
+
+const operation = (n: number) => make(`00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`, loss, 1000)
 
 const refusalOf = (file: string) =>
   Effect.scoped(SqliteStore.make({ path: file })).pipe(
@@ -135,7 +134,7 @@ describe("the file of the embedded store", () => {
         Effect.gen(function* () {
           const store = yield* SqliteStore.make({ path: file })
           yield* store.create(operation(1))
-          yield* store.create({ ...operation(2), request: { ...operation(2).request, partitionId: operation(9).id } })
+          yield* store.create({ ...operation(2), request: { ...loss, partitionId: operation(9).id } })
         })
       )
       const database = new DatabaseSync(file)

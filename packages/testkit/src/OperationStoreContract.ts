@@ -60,7 +60,13 @@ const guid = (n: number, kind = 0): string =>
 const fresh = (n: number, at: number, partition = n): Operation =>
   make(
     guid(n),
-    { serviceName: "fabric:/orders/quorum", partitionId: guid(partition, 1), mode: "QuorumReplicas", hold: 5000 },
+    {
+      kind: "PartitionQuorumLoss",
+      serviceName: "fabric:/orders/quorum",
+      partitionId: guid(partition, 1),
+      mode: "QuorumReplicas",
+      hold: 5000
+    },
     at
   )
 

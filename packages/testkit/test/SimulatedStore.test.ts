@@ -39,7 +39,13 @@ describe("a worker id on the simulated store", () => {
       const newer = yield* made.connect("newer", straight, () => {})
       yield* older.heartbeat("w1", 2500)
       const id = "00000000-0000-4000-8000-000000000001"
-      const request = { serviceName: "fabric:/a/b", partitionId: id, mode: "QuorumReplicas", hold: 1 } as const
+      const request = {
+        kind: "PartitionQuorumLoss",
+        serviceName: "fabric:/a/b",
+        partitionId: id,
+        mode: "QuorumReplicas",
+        hold: 1
+      } as const
       yield* older.create(makeOperation(id, request, 0))
       const [mine] = yield* older.claim("w1", 1)
       assert.deepStrictEqual((yield* newer.heartbeat("w1", 2500)).owned, [])

@@ -47,7 +47,13 @@ const phase = (phase: "Holding" | "Recovering"): Fact => ({ _tag: "PhaseBegan", 
 
 describe("the events of a quorum loss", () => {
   const operation = played(
-    { serviceName: "fabric:/lab/kv", partitionId: etcd.partitionId, mode: "QuorumReplicas", hold: 5000 },
+    {
+      kind: "PartitionQuorumLoss",
+      serviceName: "fabric:/lab/kv",
+      partitionId: etcd.partitionId,
+      mode: "QuorumReplicas",
+      hold: 5000
+    },
     [
       { _tag: "Taken", at: began + 10 },
       { _tag: "FencesOrdered", at: began + 100, fences: [fence] },
@@ -177,7 +183,17 @@ describe("the events of a node", () => {
 
 describe("the event store", () => {
   const loss = (id: string) =>
-    make(id, { serviceName: "fabric:/lab/kv", partitionId: etcd.partitionId, mode: "QuorumReplicas", hold: 1 }, began)
+    make(
+      id,
+      {
+        kind: "PartitionQuorumLoss",
+        serviceName: "fabric:/lab/kv",
+        partitionId: etcd.partitionId,
+        mode: "QuorumReplicas",
+        hold: 1
+      },
+      began
+    )
   const [here, gone] = [id, Guid.v5(id, "gone")]
   const ask = { _tag: "GetEvents", of: { _tag: "Cluster" }, from: 0, to: Simulated.at, kinds: [] } as const
   const storeOf = (code: "FABRIC_E_KEY_NOT_FOUND" | "E_ABORT") =>

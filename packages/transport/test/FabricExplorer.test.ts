@@ -283,6 +283,7 @@ describe("health events", () => {
     const id = "11111111-2222-4333-8444-555555555555"
     const armedAt = Simulated.at - 30_000
     const request = {
+      kind: "PartitionQuorumLoss",
       serviceName: "fabric:/lab/kv",
       partitionId: etcd.partitionId,
       mode: "QuorumReplicas",

@@ -21,7 +21,8 @@ import {
   RequestRefused
 } from "@inquorate/core/Operations"
 import { describeRefusal, explain, type PlannedFence, Refusal, refusalCode, smallestCut } from "@inquorate/core/Plan"
-import { durationOf, type FaultRequest, isNodeRequest, isQuorumLoss, subjectOf } from "@inquorate/core/Request"
+import { faultOf } from "@inquorate/core/Fault"
+import { type FaultRequest, isNodeRequest, isQuorumLoss, subjectOf } from "@inquorate/core/Request"
 import { type Member, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
@@ -203,8 +204,8 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
               refusal: null
             })
           }
-          if (options.maxHold === "configured" && !isNodeRequest(request) && durationOf(request) > 900_000) {
-            const refusal = Refusal.cases.TooLong.make({ asked: durationOf(request), limit: 900_000 })
+          if (options.maxHold === "configured" && !isNodeRequest(request) && faultOf(request).duration > 900_000) {
+            const refusal = Refusal.cases.TooLong.make({ asked: faultOf(request).duration, limit: 900_000 })
             return yield* new RequestRefused({ code: "E_INVALIDARG", detail: describeRefusal(refusal), refusal })
           }
           const refusal = options.guard ? guard(request) : null

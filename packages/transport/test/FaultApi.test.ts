@@ -33,7 +33,12 @@ describe("a start", () => {
   it.live("of any kind is stored as it was asked, replayed when repeated, and told from another kind", () =>
     served((client) =>
       Effect.gen(function* () {
-        const kinds: ReadonlyArray<FaultRequest> = [loss, restart, stop, { ...about, mode: "AllReplicas", hold: 5 }]
+        const kinds: ReadonlyArray<FaultRequest> = [
+          loss,
+          restart,
+          stop,
+          { kind: "PartitionQuorumLoss", ...about, mode: "AllReplicas", hold: 5 }
+        ]
         for (const [index, asked] of kinds.entries()) {
           const id = `${index}1111111-1111-4111-8111-111111111111`
           const first = yield* client.start(id, asked)
@@ -58,7 +63,12 @@ describe("a start", () => {
   it.live("of another shape than its type is the caller's own mistake, and is not sent", () =>
     served((client) =>
       Effect.gen(function* () {
-        const wrong = { ...about, mode: "AllReplicas", hold: "5s" } as unknown as FaultRequest
+        const wrong = {
+          kind: "PartitionQuorumLoss",
+          ...about,
+          mode: "AllReplicas",
+          hold: "5s"
+        } as unknown as FaultRequest
         for (const call of [client.start(O, wrong), client.plan(wrong)]) {
           const error: unknown = yield* Effect.flip(call as Effect.Effect<unknown, unknown>)
           assert(error instanceof Client.ClientError)
@@ -95,6 +105,7 @@ describe("a start", () => {
         })
         assert.strictEqual(named.status, 200)
         assert.deepStrictEqual((yield* client.detail(O)).operation.request, {
+          kind: "PartitionQuorumLoss",
           ...about,
           mode: "QuorumReplicas",
           hold: 60_000
@@ -170,7 +181,7 @@ it.live("the OpenAPI document has every kind", () =>
         (JSON.parse(raw.body) as { readonly components: { readonly schemas: object } }).components.schemas
       )
       assert.includeMembers(schemas, [
-        "QuorumLossPayload",
+        "QuorumLossRequest",
         "DataLossRequest",
         "RestartRequest",
         "NodeStopRequest",

@@ -20,7 +20,7 @@ import { exchange, parse, request } from "./http.ts"
 
 const O = "11111111-1111-4111-8111-111111111111"
 const O2 = "22222222-2222-4222-8222-222222222222"
-const P = etcd.partitionId
+const [kind, P] = ["PartitionQuorumLoss", etcd.partitionId] as const
 const of = (name: string, operationId = O) =>
   `/Faults/Services/lab~kv/$/GetPartitions/${P}/$/${name}?api-version=6.0&OperationId=${operationId}`
 const start = (operationId = O, duration = 60) =>
@@ -595,11 +595,11 @@ describe("the clients", () => {
           (yield* api.clusters).map((cluster) => cluster.name),
           ["lab", "orders db"]
         )
-        const preview = yield* api.plan(body)
+        const preview = yield* api.plan({ kind, ...body })
         assert.strictEqual(preview.plan?.fences.length, 2)
-        const receipt = yield* api.start(O, body)
+        const receipt = yield* api.start(O, { kind, ...body })
         assert.isFalse(receipt.replayed)
-        assert.isTrue((yield* api.start(O, body)).replayed)
+        assert.isTrue((yield* api.start(O, { kind, ...body })).replayed)
         const first = yield* Deferred.make<void>()
         const watching = yield* api.watch(O).pipe(
           Stream.tap(() => Deferred.succeed(first, undefined)),
@@ -635,8 +635,8 @@ describe("the clients", () => {
         const watched = yield* Effect.flip(Stream.runDrain(api.watch(O)))
         assert(watched._tag === "ApiError")
         assert.strictEqual(watched.status, 404)
-        yield* api.start(O, body)
-        const busy = yield* Effect.flip(api.start(O2, body))
+        yield* api.start(O, { kind, ...body })
+        const busy = yield* Effect.flip(api.start(O2, { kind, ...body }))
         assert(busy._tag === "ApiError")
         assert.strictEqual(busy.refusal?._tag, "Busy")
         assert.strictEqual(busy.status, 409)
@@ -655,7 +655,7 @@ describe("the clients", () => {
       const first = yield* Scope.make()
       const serving = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 }).pipe(Scope.provide(first))
       const api = yield* client(serving.port)
-      yield* api.start(O, body)
+      yield* api.start(O, { kind, ...body })
       const opened = yield* Deferred.make<void>()
       const watching = yield* api.watch(O).pipe(
         Stream.tap(() => Deferred.succeed(opened, undefined)),

@@ -114,6 +114,7 @@ describe.skipIf(missing)("the Python client (azure.servicefabric 8.2)", () => {
       })
       const stored = yield* Effect.flatMap(Operations, (operations) => operations.get(O2))
       assert.deepStrictEqual(stored.request, {
+        kind: "PartitionQuorumLoss",
         serviceName: "fabric:/lab/kv",
         partitionId: etcd.partitionId,
         mode: "QuorumReplicas",

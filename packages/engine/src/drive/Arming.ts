@@ -6,10 +6,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { isQuorumLoss, isRestart } from "@inquorate/core/Request"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy } from "../plan/Guards.ts"
 import { cameFirst } from "../plan/LookUp.ts"
@@ -33,7 +33,7 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
     const fresh = session.orderedAttempt === operation.attempt
     session.orderedAttempt = null
     // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
-    if (prober !== null && isQuorumLoss(operation.request)) yield* Effect.ignore(prober.watch)
+    if (prober !== null && faultOf(operation.request).losesQuorum) yield* Effect.ignore(prober.watch)
     if (!fresh) return yield* confirmArmed(session, operation, order)
     const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
     const everybody = order.fences.map(({ member }) => member)
@@ -72,7 +72,7 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
     const facts: Array<Fact> = []
     for (const [{ member }, state] of looked) {
       if (state !== null && isOver(operation, state)) continue
-      if (state?._tag !== "Armed" || (state.broken && !isRestart(operation.request))) {
+      if (state?._tag !== "Armed" || (state.broken && !faultOf(operation.request).restarts)) {
         const found =
           state === null ? "its host did not answer" : state._tag === "Armed" ? "it is broken" : `it is ${state._tag}`
         return failed(
@@ -137,7 +137,7 @@ const noInjector = ({ injector, member, process }: PlannedFence): InjectorError 
 // What ends the process is done once it was armed: where a keeper has started the member again meanwhile, so much the
 // better. A loss of the quorum is another matter, since it has to be held.
 const isOver = ({ request }: Operation, state: FenceState): boolean =>
-  !isQuorumLoss(request) && state._tag === "Lifted" && state.by !== "Worker"
+  !faultOf(request).losesQuorum && state._tag === "Lifted" && state.by !== "Worker"
 
 type Armed = Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>
 

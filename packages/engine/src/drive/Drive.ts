@@ -9,7 +9,7 @@ import { describe } from "@inquorate/core/Describe"
 import { collect } from "@inquorate/core/Evidence"
 import { dueAt, isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
-import { kindOf, subjectOf } from "@inquorate/core/Request"
+import { subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
 import { arm } from "./Arming.ts"
 import { destroy } from "./Destroying.ts"
@@ -106,7 +106,7 @@ const tellEnd = (ground: Ground, operation: Operation): Effect.Effect<void> =>
 
 const annotationsOf = ({ worker }: Ground, { operation }: Stored) => ({
   operationId: operation.id,
-  kind: kindOf(operation.request),
+  kind: operation.request.kind,
   worker
 })
 

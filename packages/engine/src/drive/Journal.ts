@@ -12,7 +12,6 @@ import * as Semaphore from "effect/Semaphore"
 import type { EvidenceEntry, Fact, PhaseName, ProbeSample } from "@inquorate/core/Evidence"
 import { advance, type Event, type Operation } from "@inquorate/core/Operation"
 import { type OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
-import { kindOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import * as Figures from "../watch/Figures.ts"
 import type { Timeline } from "./Timeline.ts"
@@ -104,7 +103,7 @@ export const make = (
           const saved = yield* Effect.result(store.save(before, next.success, [...told, ...orders, ...began], as))
           if (Result.isSuccess(saved)) {
             current = saved.success
-            const kind = kindOf(before.operation.request)
+            const kind = before.operation.request.kind
             const undone = before.operation.stage._tag === "Undoing"
             yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind, undone), { discard: true })
             if (began.length > 0) {

@@ -6,10 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Ender, FenceState, Injector } from "@inquorate/core/Injector"
 import { grace, type Order } from "@inquorate/core/Operation"
 import { isFenceName, type PlannedFence } from "@inquorate/core/Plan"
-import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Prober } from "./Prober.ts"
 import { bounded, epochOf, fenceId, injectorOf, inspect, type Session } from "./Session.ts"
@@ -85,9 +85,8 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
 /** The fact of the measured hold, where a loss had begun. */
 export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
   const { lossBegan, liftedAt } = session
-  const { request } = session.journal.stored().operation
-  if (lossBegan === null || liftedAt === null || !isQuorumLoss(request)) return []
-  const asked = durationOf(request)
+  const { duration: asked, losesQuorum } = faultOf(session.journal.stored().operation.request)
+  if (lossBegan === null || liftedAt === null || !losesQuorum) return []
   return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
 }
 

@@ -5,9 +5,8 @@ import type { Fact } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { describeRefusal, type PlannedFence, type Refusal, refusalCode } from "@inquorate/core/Plan"
 import type { Outcome, Session } from "./Session.ts"
-import { type Operation, restartBudget } from "@inquorate/core/Operation"
-import { durationOf, type FaultRequest, isQuorumLoss } from "@inquorate/core/Request"
-import type { Millis } from "@inquorate/core/Time"
+import { faultOf } from "@inquorate/core/Fault"
+import type { Operation } from "@inquorate/core/Operation"
 
 /** The failure of a step, with the sentence that says why. */
 export const failed = (
@@ -26,7 +25,7 @@ export const ordering = (session: Session, operation: Operation, fences: Readonl
   const at = session.timeline.now()
   const { verifyWithin } = session
   session.orderedAttempt = operation.attempt
-  const deadline = at + budgetOf(operation.request, verifyWithin)
+  const deadline = at + faultOf(operation.request).budget(verifyWithin)
   const facts = fences.map(({ grade, member, process }): Fact => ({
     _tag: "FenceOrdered",
     member,
@@ -59,8 +58,3 @@ export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArr
 /** The outcome of a cluster that is not configured any more. */
 export const unwatchable = (session: Session): Outcome =>
   failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")
-
-// --- internal ---
-
-const budgetOf = (request: FaultRequest, verifyWithin: Millis): Millis =>
-  isQuorumLoss(request) ? verifyWithin + request.hold : "duration" in request ? durationOf(request) : restartBudget

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import { type Operation, type Order, type Phase, provenBy } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
-import { durationOf, isQuorumLoss } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
@@ -136,8 +136,9 @@ export const lift = (
       )
     }
     // The others hold nothing: a restarted member that was seen running early is back early.
-    if (!isQuorumLoss(operation.request)) return fencesLifted(session, facts)
-    const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + durationOf(operation.request)))
+    const { duration, losesQuorum } = faultOf(operation.request)
+    if (!losesQuorum) return fencesLifted(session, facts)
+    const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + duration))
     if (short !== undefined) return brokenHold(session, short.fence.member, shortReason(short), facts)
     return fencesLifted(session, facts)
   })
@@ -228,7 +229,7 @@ const judgeWholeHold = (
     // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold. Past the deadline
     // the fences are off by themselves, and an answer that a frozen worker finds then says nothing of the hold.
     liftedAt: Math.min(at + 1, order.deadline),
-    asked: durationOf(operation.request),
+    asked: faultOf(operation.request).duration,
     unobserved: session.unobserved
   })
   const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict }]

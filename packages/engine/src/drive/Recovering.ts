@@ -5,8 +5,9 @@
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample, Verdict } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Order, Phase } from "@inquorate/core/Operation"
-import { isNodeRequest, isQuorumLoss, type NodeRequest, subjectOf } from "@inquorate/core/Request"
+import { isNodeRequest, type NodeRequest, subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, isServing, type Topology } from "@inquorate/core/Topology"
 import { describeLeft, judgeRecovery } from "@inquorate/core/Verdict"
@@ -93,7 +94,7 @@ export const seeReturn = (
         concurrency: "unbounded",
         discard: true
       })
-      while (!isQuorumLoss(request)) {
+      while (!faultOf(request).losesQuorum) {
         yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
         if (places.every(({ healthy }) => healthy)) return
         yield* Effect.sleep(healthEvery)
@@ -125,7 +126,7 @@ const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<P
     const { request } = session.journal.stored().operation
     if (isNodeRequest(request)) return nodePlaces(session, request, order)
     if (cluster === null || prober === null) return Effect.never
-    const writable = isQuorumLoss(request) || topology === null || takesWrites(topology)
+    const writable = faultOf(request).losesQuorum || topology === null || takesWrites(topology)
     return Effect.succeed([place(cluster, prober, topology, writable)])
   })
 
@@ -198,22 +199,29 @@ const lookAtHealth = (session: Session, one: Place): Effect.Effect<void> =>
 
 const isBack = (session: Session, one: Place, topology: Topology): Effect.Effect<boolean> => {
   const { request } = session.journal.stored().operation
-  if (isNodeRequest(request)) return isNodeBack(one, topology, request.nodeName)
   const before = one.topology
-  if (!isQuorumLoss(request) && request.kind === "PartitionRestart" && before !== null) {
-    return Effect.succeed(everybodyBack(before, topology))
+  const rule = faultOf(request).back
+  switch (rule._tag) {
+    case "Node":
+      return isNodeBack(one, topology, rule.nodeName)
+    case "Everybody":
+      return Effect.succeed(before === null ? isRebuilt(one, topology) : everybodyBack(before, topology))
+    case "Rebuilt":
+      return Effect.succeed(isRebuilt(one, topology))
+    case "Healthy":
+      return Effect.succeed(
+        before !== null && overrides(request, "degraded")
+          ? isServing(topology) && everybodyBack(before, topology)
+          : health(topology) === "Healthy"
+      )
   }
-  // A group that was broken while degraded is back when everybody is back who was there. Lost data is built up anew, by
-  // whatever replicas the system chooses.
+}
+
+// A group that was broken while degraded is back when everybody is back who was there. Lost data is built up anew, by
+// whatever replicas the system chooses.
+const isRebuilt = ({ topology: before, writable }: Place, topology: Topology): boolean => {
   const wasWhole = before === null || health(before) === "Healthy"
-  if (!isQuorumLoss(request)) {
-    return Effect.succeed(!one.writable || (wasWhole ? health(topology) === "Healthy" : isServing(topology)))
-  }
-  return Effect.succeed(
-    before !== null && overrides(request, "degraded")
-      ? isServing(topology) && everybodyBack(before, topology)
-      : health(topology) === "Healthy"
-  )
+  return !writable || (wasWhole ? health(topology) === "Healthy" : isServing(topology))
 }
 
 // A service of a simulated cluster may have another replica built in the place of one that went.

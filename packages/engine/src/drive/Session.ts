@@ -7,11 +7,12 @@ import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import { collect, type EvidenceEntry, type Fact, type SurvivorsWord } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import { type FenceId, type FenceState, type Injector, InjectorError } from "@inquorate/core/Injector"
 import { type Event, type Operation, type Order, standingOrder, verifyBudget } from "@inquorate/core/Operation"
 import type { OperationStore, StoreError, Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
-import { type FaultRequest, isPartitionRequest, isQuorumLoss } from "@inquorate/core/Request"
+import { type FaultRequest, isPartitionRequest } from "@inquorate/core/Request"
 import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
@@ -293,7 +294,7 @@ const phaseTag = ({ stage }: Operation): string | null =>
   stage._tag === "Advancing" && stage.step._tag === "PerformingActions" ? stage.step.phase._tag : null
 
 const wasWatched = (operation: Operation): boolean =>
-  isQuorumLoss(operation.request) && ["Verifying", "Holding", "Lifting"].includes(phaseTag(operation) ?? "")
+  faultOf(operation.request).losesQuorum && ["Verifying", "Holding", "Lifting"].includes(phaseTag(operation) ?? "")
 
 const lossBeganOf = ({ stage }: Operation): Instant | null =>
   stage._tag === "Advancing" && stage.step._tag === "PerformingActions" && "lossBegan" in stage.step.phase

@@ -5,11 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import { collect } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
 import { grace } from "@inquorate/core/Operation"
 import type { Aftermath } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
-import { isNodeRequest, isQuorumLoss } from "@inquorate/core/Request"
+import { isNodeRequest } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 
 /** Tells what ended operations have left. */
@@ -51,7 +52,7 @@ export const make = (
         if (request.transition !== "Stop" || request.intent === undefined || now >= until) continue
         const { intent, nodeName } = request
         deactivated.set(nodeName, { nodeName, operationId: id, intent, until: until - grace })
-      } else if (isQuorumLoss(request) && !losses.has(request.partitionId)) {
+      } else if (faultOf(request).losesQuorum && !losses.has(request.partitionId)) {
         const hold = yield* holdOf(id)
         read.set(id, hold)
         if (hold !== null) losses.set(request.partitionId, hold)

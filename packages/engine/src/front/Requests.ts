@@ -21,7 +21,6 @@ import {
   isNodeRequest,
   isPartitionRequest,
   isQuorumLoss,
-  kindOf,
   type NodeRequest,
   placeOf,
   type QuorumLossRequest,
@@ -88,7 +87,7 @@ export const make = (
     const operation = makeOperation(id, request, yield* now)
     if ((yield* create(operation)) === "Duplicate") return yield* duplicate(id)
     // Without annotations: each would give the fiber another context, which costs more than what it annotates.
-    yield* Effect.logDebug(`Operation ${id} received: ${kindOf(request)} on ${placeOf(request)}`)
+    yield* Effect.logDebug(`Operation ${id} received: ${request.kind} on ${placeOf(request)}`)
     return operation
   })
 

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Cluster } from "@inquorate/core/Cluster"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
 import type { Injector } from "@inquorate/core/Injector"
 import {
@@ -32,7 +33,6 @@ import {
 } from "@inquorate/core/Plan"
 import {
   type FaultRequest,
-  isQuorumLoss,
   overridesOf,
   type PartitionRequest,
   type QuorumLossRequest,
@@ -344,7 +344,7 @@ const slowness = (prepared: ReadonlyArray<PreparedFence>): ReadonlyArray<string>
 
 // Two losses of a quorum may share a server process; what ends a process may share it with nobody.
 const meets = (operation: Operation, request: FaultRequest, fences: ReadonlyArray<PlannedFence>): boolean => {
-  if (isQuorumLoss(operation.request) && isQuorumLoss(request)) return false
+  if (faultOf(operation.request).sharesProcess && faultOf(request).sharesProcess) return false
   const taken = new Set((standingOrder(operation)?.fences ?? []).map(({ process }) => processKey(process)))
   return fences.some(({ process }) => taken.has(processKey(process)))
 }
@@ -405,14 +405,5 @@ const discoverService = (
   })
 
 // What a kind of service cannot suffer is told before its partition is looked for, as Service Fabric does.
-const kindRefusal = (request: PartitionRequest, { service }: Topology): Refusal | null => {
-  if (service === undefined) return null
-  const { serviceName } = request
-  if (service.kind === "Stateless") {
-    if (isQuorumLoss(request) || (request.kind === "PartitionDataLoss" && request.member === undefined)) {
-      return Refusal.cases.Stateless.make({ serviceName })
-    }
-    return request.mode === "OnlyActiveSecondaries" ? Refusal.cases.NoSecondaries.make({ serviceName }) : null
-  }
-  return isQuorumLoss(request) && !service.persisted ? Refusal.cases.Volatile.make({ serviceName }) : null
-}
+const kindRefusal = (request: PartitionRequest, { service }: Topology): Refusal | null =>
+  service === undefined ? null : faultOf(request).unsuited(service)

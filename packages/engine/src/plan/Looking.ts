@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
 import { grace, type Operation, verifyBudgetOn } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
@@ -14,7 +15,6 @@ import {
   type DataLossRequest,
   type FaultRequest,
   isNodeRequest,
-  isQuorumLoss,
   type NodeRequest,
   type PartitionRequest,
   subjectOf
@@ -89,7 +89,7 @@ export const plan = (
 
 /** True where the recovery will be told by writes, so that they have to commit beforehand. */
 export const needsSteady = (request: FaultRequest, topology: Topology): boolean =>
-  isQuorumLoss(request) || takesWrites(topology)
+  faultOf(request).losesQuorum || takesWrites(topology)
 
 /** Looks up what the stored operation asks for, and orders the fences. */
 export const lookUp = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
@@ -263,7 +263,7 @@ const crowdOf = (
   options: { readonly queuedCount: boolean }
 ): Effect.Effect<ReadonlyArray<Refusal>, StoreError> => {
   // What gives a node back adds nothing to what runs at once.
-  if (isNodeRequest(asked.request) && asked.request.transition === "Start") return Effect.succeed([])
+  if (faultOf(asked.request).givesBack) return Effect.succeed([])
   const there = found._tag === "Group" ? [found.cluster] : found.seen.groups.map(({ cluster }) => cluster)
   const clusters = [...new Set(there.map(({ name }) => name))]
   return crowdRefusals(ground.guards, ground.store, { ...asked, clusters }, fences, options)
@@ -301,18 +301,22 @@ const planForGroup = (
   Effect.gen(function* () {
     const request = asked.request as PartitionRequest
     const found: Found = { _tag: "Group", cluster, topology }
-    if (isQuorumLoss(request)) {
-      const cut = yield* cutOf(ground, { cluster, topology }, { ...asked, request }, options)
-      return { fences: cut.fences, took: cut.took, facts: [{ _tag: "Planned", plan: cut.plan }] }
+    switch (request.kind) {
+      case "PartitionQuorumLoss": {
+        const cut = yield* cutOf(ground, { cluster, topology }, { ...asked, request }, options)
+        return { fences: cut.fences, took: cut.took, facts: [{ _tag: "Planned", plan: cut.plan }] }
+      }
+      case "PartitionDataLoss": {
+        yield* mayLoseData(ground, cluster, topology)
+        const crowd = yield* throughTheCrowd(ground, found, asked, [], options)
+        return { fences: [], facts: [...crowd, noted(lossOf(request, topology))] }
+      }
+      case "PartitionRestart": {
+        const prepared = yield* planRestart(ground.guards, cluster, topology, request)
+        const crowd = yield* throughTheCrowd(ground, found, asked, fencesOf(prepared), options)
+        return { fences: fencesOf(prepared), facts: [...crowd, ...told("Restarts", prepared)] }
+      }
     }
-    if (request.kind === "PartitionDataLoss") {
-      yield* mayLoseData(ground, cluster, topology)
-      const crowd = yield* throughTheCrowd(ground, found, asked, [], options)
-      return { fences: [], facts: [...crowd, noted(lossOf(request, topology))] }
-    }
-    const prepared = yield* planRestart(ground.guards, cluster, topology, request)
-    const crowd = yield* throughTheCrowd(ground, found, asked, fencesOf(prepared), options)
-    return { fences: fencesOf(prepared), facts: [...crowd, ...told("Restarts", prepared)] }
   })
 
 const planForNode = (

@@ -47,6 +47,7 @@ const patience: Millis = 3000
 const start = (life: Life, seed: Seed, n: number, hold: Millis | null, left: number): void => {
   const group = hold === null ? seed.pick(life.groups) : life.groups[0]!
   const request: QuorumLossRequest = {
+    kind: "PartitionQuorumLoss",
     serviceName: group.serviceName,
     partitionId: group.partitionId,
     mode: seed.percent(20) ? "AllReplicas" : "QuorumReplicas",

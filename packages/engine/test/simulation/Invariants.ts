@@ -20,7 +20,8 @@ import type { Guid } from "@inquorate/core/Guid"
 import type { FenceId } from "@inquorate/core/Injector"
 import { grace, holdsPartition, isTerminal, type Operation, type Order, standingOrder } from "@inquorate/core/Operation"
 import type { Stored } from "@inquorate/core/OperationStore"
-import { durationOf, subjectOf } from "@inquorate/core/Request"
+import { faultOf } from "@inquorate/core/Fault"
+import { subjectOf } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
 import { type OperationState, progressOf, stateOf } from "@inquorate/core/Wire"
 import type { SimulatedGroup } from "@inquorate/testkit/SimulatedGroup"
@@ -345,7 +346,7 @@ const judgeHold = (watched: Watched, operation: Operation): void => {
     .map(({ from, to }) => ({ from: Math.max(from, since), to: to ?? now }))
     .map(({ from, to }) => to - from)
   const held = Math.max(0, ...spans)
-  const asked = durationOf(operation.request)
+  const asked = faultOf(operation.request).duration
   expect(
     watched,
     held >= asked - holdTolerance - disagreement(watched, operation.id),
@@ -533,7 +534,7 @@ const judgeEvidence = (watched: Watched, operation: Operation): void => {
     )
   }
   const measured = evidence.hold?.measured ?? -1
-  const hold = durationOf(operation.request)
+  const hold = faultOf(operation.request).duration
   expect(
     watched,
     measured >= hold - holdTolerance,

@@ -9,7 +9,7 @@ import type { Evidence, FenceRecord } from "@inquorate/core/Evidence"
 import { type Guid, v5 } from "@inquorate/core/Guid"
 import { hresult } from "@inquorate/core/FabricError"
 import { isTerminal, type Operation } from "@inquorate/core/Operation"
-import { isNodeRequest, kindOf, type NodeRequest, placeOf } from "@inquorate/core/Request"
+import { isNodeRequest, type NodeRequest, placeOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { type Member, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
@@ -186,8 +186,8 @@ const namesOf = (world: World.World, subject: Subject): Readonly<Record<string, 
 
 const began = ({ operation }: Told): Readonly<Record<string, unknown>> => ({
   OperationId: operation.id,
-  OperationType: kindOf(operation.request),
-  Description: `Operation ${operation.id}: ${kindOf(operation.request)} of ${placeOf(operation.request)} was asked for.`
+  OperationType: operation.request.kind,
+  Description: `Operation ${operation.id}: ${operation.request.kind} of ${placeOf(operation.request)} was asked for.`
 })
 
 const ended = ({ operation }: Told): Readonly<Record<string, unknown>> => {
@@ -195,7 +195,7 @@ const ended = ({ operation }: Told): Readonly<Record<string, unknown>> => {
   const failed = operation.stage._tag === "Failed" ? operation.stage.error : null
   return {
     OperationId: operation.id,
-    OperationType: kindOf(operation.request),
+    OperationType: operation.request.kind,
     State: state,
     ErrorCode: failed === null ? 0 : hresult(failed),
     Description: `Operation ${operation.id} ended as ${state}${failed === null ? "" : ` (${failed})`}.`

@@ -6,7 +6,7 @@ import { Chaos } from "@inquorate/core/Chaos"
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
 import { Operations, type RecoverScope, type RequestRefused } from "@inquorate/core/Operations"
-import { type FaultKind, type FaultRequest, kindOf } from "@inquorate/core/Request"
+import type { FaultKind, FaultRequest } from "@inquorate/core/Request"
 import { formatMillis } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
 import * as Clock from "effect/Clock"
@@ -256,7 +256,7 @@ const requestOf = (call: StartCall): FaultRequest => {
   switch (call._tag) {
     case "StartQuorumLoss": {
       const { duration, mode, partitionId, serviceName } = call
-      return { serviceName, partitionId, mode, hold: duration * 1000 }
+      return { kind: "PartitionQuorumLoss", serviceName, partitionId, mode, hold: duration * 1000 }
     }
     case "StartDataLoss": {
       const { mode, partitionId, serviceName } = call
@@ -289,7 +289,7 @@ type ProgressCall = CallOf<
 // An operation of another kind is not one that this call knows; the reference falls over such a question.
 const progress = (operations: Port, id: Guid, kind: FaultKind): Answer =>
   Effect.map(operations.get(id), (operation) =>
-    kindOf(operation.request) === kind
+    operation.request.kind === kind
       ? json(Wire.progressOf(operation))
       : errorReply({ code: "FABRIC_E_KEY_NOT_FOUND", message: `OperationId '${id}' was not found` })
   )

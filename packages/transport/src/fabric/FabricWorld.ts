@@ -6,7 +6,8 @@
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
 import { type Aftermath, type ClusterView, isUnknown } from "@inquorate/core/Operations"
-import { isQuorumLoss } from "@inquorate/core/Request"
+import { faultOf } from "@inquorate/core/Fault"
+import { isPartitionRequest } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { health, type Member, nodeId, type NodeFacts, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ServiceFacts } from "@inquorate/core/Topology"
@@ -250,7 +251,8 @@ const everything = ({ applications, system }: World): ReadonlyArray<Application>
 const lossesOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Loss> => {
   const found = new Map<Guid.Guid, Loss>()
   for (const { request, stage } of holders) {
-    if (!isQuorumLoss(request) || stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
+    if (!isPartitionRequest(request) || !faultOf(request).losesQuorum) continue
+    if (stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
     const phase = stage.step.phase
     if (phase._tag === "Holding" || phase._tag === "Lifting") {
       found.set(request.partitionId, { since: phase.lossBegan, until: null })
@@ -267,7 +269,8 @@ const takenKey = (partitionId: Guid.Guid, member: string): string => `${partitio
 const takenOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<string, Instant> => {
   const found = new Map<string, Instant>()
   for (const { request, stage } of holders) {
-    if (!isQuorumLoss(request) || stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
+    if (!isPartitionRequest(request) || !faultOf(request).losesQuorum) continue
+    if (stage._tag !== "Advancing" || stage.step._tag !== "PerformingActions") continue
     const { armedAt, fences } = stage.step.order
     for (const { member, named } of fences) found.set(takenKey(request.partitionId, named ?? member), armedAt)
   }

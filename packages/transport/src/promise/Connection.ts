@@ -158,6 +158,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
     const group = findGroup(clusters, loss.partition)
     const { mode = "QuorumReplicas", overrides } = loss
     return {
+      kind: "PartitionQuorumLoss" as const,
       serviceName: serviceNameOf(group),
       partitionId: group.partitionId,
       mode,

@@ -14,14 +14,7 @@ import {
   UnreadableOperation
 } from "@inquorate/core/Operations"
 import { Refusal } from "@inquorate/core/Plan"
-import {
-  DataLossRequest,
-  NodeRestartRequest,
-  NodeStartRequest,
-  NodeStopRequest,
-  QuorumLossRequest,
-  RestartRequest
-} from "@inquorate/core/Request"
+import { FaultRequest } from "@inquorate/core/Request"
 import { OperationState } from "@inquorate/core/Wire"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
@@ -56,32 +49,6 @@ export const StartReceipt = Schema.Struct({ ...OperationView.fields, replayed: S
 })
 /** The answer of a start. */
 export type StartReceipt = typeof StartReceipt.Type
-
-const QuorumLossPayload = Schema.Struct({
-  kind: Schema.optionalKey(Schema.Literal("PartitionQuorumLoss")),
-  ...QuorumLossRequest.fields
-}).annotate({ identifier: "QuorumLossPayload" })
-
-/**
- * What can be asked for, by its `kind`. A quorum loss needs none; another kind is never taken for one because its own
- * properties do not fit.
- */
-export const FaultPayload = Schema.Union([
-  DataLossRequest,
-  RestartRequest,
-  NodeStopRequest,
-  NodeStartRequest,
-  NodeRestartRequest,
-  QuorumLossPayload.pipe(
-    Schema.decodeTo(
-      Schema.toType(QuorumLossRequest),
-      SchemaTransformation.transform({
-        decode: ({ kind: _kind, ...request }: typeof QuorumLossPayload.Type): QuorumLossRequest => request,
-        encode: (request: QuorumLossRequest): typeof QuorumLossPayload.Type => request
-      })
-    )
-  )
-])
 
 /** The body of an error. */
 export const ApiErrorBody = Schema.Struct({
@@ -137,14 +104,14 @@ const clusters = HttpApiEndpoint.get("clusters", "/v1/clusters", {
 }).annotate(OpenApi.Summary, "The configured clusters with their groups as last seen")
 
 const plan = HttpApiEndpoint.post("plan", "/v1/plan", {
-  payload: FaultPayload,
+  payload: FaultRequest,
   success: PlanPreview,
   error: refusals
 }).annotate(OpenApi.Summary, "Plan a fault without touching anything")
 
 const start = HttpApiEndpoint.put("start", "/v1/operations/:id", {
   params: OperationParams,
-  payload: FaultPayload,
+  payload: FaultRequest,
   success: StartReceipt,
   error: refusals
 }).annotate(OpenApi.Summary, "Start a fault of any kind; repeating the same start is harmless")

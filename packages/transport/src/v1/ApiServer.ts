@@ -14,7 +14,8 @@ import {
   RequestRefused
 } from "@inquorate/core/Operations"
 import { describeRefusal, type Refusal } from "@inquorate/core/Plan"
-import { durationOf, FaultRequest, kindOf, placeOf } from "@inquorate/core/Request"
+import { faultKinds, faultOf } from "@inquorate/core/Fault"
+import { FaultRequest, placeOf } from "@inquorate/core/Request"
 import { standingFaults } from "@inquorate/core/Standing"
 import { formatInstant, formatMillis, type Instant } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
@@ -210,9 +211,9 @@ const replay = (existing: Operation, request: FaultRequest) =>
       )
 
 const wordsOf = (request: FaultRequest): string => {
-  const lasting = durationOf(request)
+  const lasting = faultOf(request).duration
   const mode = "mode" in request ? `, ${request.mode}` : ""
-  return `${kindOf(request)} on ${placeOf(request)}${mode}${lasting > 0 ? `, for ${formatMillis(lasting)}` : ""}`
+  return `${request.kind} on ${placeOf(request)}${mode}${lasting > 0 ? `, for ${formatMillis(lasting)}` : ""}`
 }
 
 const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
@@ -282,9 +283,8 @@ const fieldsOf = (error: HttpApiSchemaError): string => {
     : `body.kind: ${kinds}`
 }
 
-const kinds =
-  'Expected "PartitionQuorumLoss", "PartitionDataLoss", "PartitionRestart" or "NodeTransition", ' +
-  'the last with a "transition" of "Stop", "Start" or "Restart"'
+const quoted = faultKinds.map((kind) => JSON.stringify(kind))
+const kinds = `Expected ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}, the last with a "transition" of "Stop", "Start" or "Restart"`
 
 // The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
 const docs = HttpRouter.use(

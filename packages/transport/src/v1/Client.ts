@@ -12,7 +12,7 @@ import {
   type UnreadableOperation
 } from "@inquorate/core/Operations"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
-import type { FaultRequest } from "@inquorate/core/Request"
+import { FaultRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
@@ -23,7 +23,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Bounded from "../client/Bounded.ts"
-import { Api, ApiError, ApiErrorBody, FaultPayload, type OperationView, type StartReceipt } from "./Api.ts"
+import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
 // --- errors ---
@@ -141,7 +141,7 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
       error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
   })
 
-const checkRequest = Schema.encodeUnknownEffect(FaultPayload)
+const checkRequest = Schema.encodeUnknownEffect(FaultRequest)
 
 // What a program without types hands over would else be told as an answer that cannot be understood.
 const fits = (payload: unknown): Effect.Effect<void, ClientError> =>
