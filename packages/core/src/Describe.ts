@@ -68,7 +68,7 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
     case "Arming":
       return `${faultOf(operation.request).words.arming} ${namesOf(order)}${again}`
     case "Destroying":
-      return `destroying the data${again}`
+      return `${faultOf(operation.request).act?.doing ?? "acting"}${again}`
     case "Verifying":
       return `with ${namesOf(order)} out, waiting until no write goes through${again}`
     case "Holding":

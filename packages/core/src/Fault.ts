@@ -2,8 +2,10 @@
  * What follows from the kind of a fault: one row for each kind, and nobody else asks which kind a request is in order to
  * decide how it goes. A kind without a row does not compile. The rows of a node's three transitions stand beside each other.
  */
+import type * as Effect from "effect/Effect"
 import { Refusal } from "./Plan.ts"
 import type { FaultKind, FaultRequest, NodeRequest, RequestOf } from "./Request.ts"
+import type { Target, TargetError } from "./Target.ts"
 import { formatMillis, type Millis } from "./Time.ts"
 import type { ServiceFacts } from "./Topology.ts"
 
@@ -39,6 +41,24 @@ export interface Fault {
   readonly unsuited: (service: ServiceFacts) => Refusal | null
   /** Made when it is read: the rules of an operation ask for rows often, and for words never. */
   readonly words: FaultWords
+  /** What the target does itself, in the phase `Destroying`; null where fences do it all. */
+  readonly act: TargetAct | null
+}
+
+/** What a target does to a group itself, where nothing is fenced. It is begun once, and may be begun again by a retry. */
+export interface TargetAct {
+  /** Undefined where the target cannot. */
+  readonly perform: (target: Target, group: string) => Effect.Effect<void, TargetError> | undefined
+  /** True where the system counts a loss of its data when it is done, and only that count tells that it is. */
+  readonly counted: boolean
+  /** As in "destroying the data". */
+  readonly doing: string
+  /** As in "The replicas and their data are gone". */
+  readonly done: string
+  /** As in "The data was not destroyed". */
+  readonly notDone: string
+  /** As in "An earlier owner was about to destroy the data, and nothing tells that it did". */
+  readonly untold: string
 }
 
 /**
@@ -111,6 +131,7 @@ const ofNode = ({ nodeName }: NodeRequest) => ({
   losesQuorum: false,
   sharesProcess: false,
   back: { _tag: "Node", nodeName } as const,
+  act: null,
   unsuited: suitsAny
 })
 
@@ -166,6 +187,7 @@ const rows = {
     sharesProcess: true,
     givesBack: false,
     back: { _tag: "Healthy" },
+    act: null,
     unsuited: (service) =>
       service.kind === "Stateless"
         ? Refusal.cases.Stateless.make({ serviceName })
@@ -193,6 +215,15 @@ const rows = {
     sharesProcess: false,
     givesBack: false,
     back: { _tag: "Rebuilt" },
+    act: {
+      perform: ({ loseData }, group) => loseData?.(group, request.mode, request.member),
+      // One replica alone is no loss that the system would count.
+      counted: request.member === undefined,
+      doing: "destroying the data",
+      done: "The replicas and their data are gone",
+      notDone: "The data was not destroyed",
+      untold: "An earlier owner was about to destroy the data, and nothing tells that it did"
+    },
     unsuited: ({ kind }) =>
       kind === "Stateless" && request.member === undefined
         ? Refusal.cases.Stateless.make({ serviceName: request.serviceName })
@@ -211,6 +242,7 @@ const rows = {
     sharesProcess: false,
     givesBack: false,
     back: { _tag: "Everybody" },
+    act: null,
     unsuited: ({ kind }) =>
       kind === "Stateless" && request.mode === "OnlyActiveSecondaries"
         ? Refusal.cases.NoSecondaries.make({ serviceName: request.serviceName })
