@@ -217,8 +217,8 @@ const witnessLines = (
     })
   ),
   // What it said while it served tells what it did, where that changed.
-  ...(answers.filter(({ answer }) => answer._tag === "Serves").length < 2
-    ? []
+  ...(new Set(answers.flatMap(({ answer }) => (answer._tag === "Serves" ? [answer.detail] : []))).size < 2
+    ? indent(outages.length > 0 ? [] : answers.slice(0, 1).map(({ answer }) => answer.detail))
     : indent(answers.map(({ answer, at }) => `${localMoment(at, now)}  ${answer._tag}: ${answer.detail}`)))
 ]
 

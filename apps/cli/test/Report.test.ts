@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { OperationChange } from "@inquorate/core/Operations"
+import { collect } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
 import { make } from "@inquorate/core/Operation"
 import type { FaultRequest } from "@inquorate/core/Request"
-import { previewLines, topologyLines } from "../src/Report.ts"
+import { previewLines, report, topologyLines } from "../src/Report.ts"
 import { changeLines, live, liveLine, see } from "../src/Watch.ts"
 import { fold, table } from "../src/Table.ts"
 import { topology } from "./FakeWorker.ts"
@@ -48,6 +49,51 @@ describe("a plan without arithmetic", () => {
       "Notes",
       "  Restarts m1 (kill)"
     ])
+  })
+})
+
+describe("a report", () => {
+  it("says whose patience bounds the hold, what a witness suffered, and what one saw that served all along", () => {
+    const watchdog = {
+      watches: "m1",
+      source: "systemd's WatchdogSec of etcd.service",
+      patience: 1250,
+      reaction: "RestartsMember"
+    } as const
+    const plan = {
+      mode: "QuorumReplicas",
+      hold: 1000,
+      configured: 3,
+      up: 3,
+      needed: 2,
+      rule: "majority of 3",
+      fences: [],
+      arithmetic: "3 count",
+      supervisors: [watchdog],
+      longestHold: 1250
+    } as const
+    const told = (witness: string, sentAt: number, tag: "Serves" | "Fails", detail: string) =>
+      ({
+        at: sentAt,
+        monotonic: 0,
+        worker: "w",
+        fact: { _tag: "Witnessed", witness, sentAt, endedAt: sentAt + 500, answer: { _tag: tag, detail }, times: 1 }
+      }) as const
+    const evidence = collect([
+      { at: 1, monotonic: 0, worker: "w", fact: { _tag: "Planned", plan } },
+      told("api", 1_000_000, "Serves", "HTTP 200"),
+      told("api", 1_001_000, "Fails", "HTTP 503"),
+      told("api", 1_003_000, "Serves", "HTTP 200"),
+      told("Patroni", 1_000_000, "Serves", "pg1 leader running")
+    ])
+    const lines = report({ operation, evidence, state: "Running" } as never, 1_004_000).join("\n")
+    assert.include(lines, "supervisor: systemd's WatchdogSec of etcd.service may start m1 again after 1250 ms")
+    assert.include(lines, "longest honest hold: 1250 ms, by systemd's WatchdogSec of etcd.service")
+    assert.match(
+      lines,
+      /api  asked 3 times, did not serve 1 times\n +failed first .*, back .*, after 2\.5 s; answered: HTTP 503/
+    )
+    assert.match(lines, /Patroni  asked 1 times, served each time\n +pg1 leader running/)
   })
 })
 

@@ -14,16 +14,19 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as MemberAddress from "./MemberAddress.ts"
+import * as Patroni from "./Patroni.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import { ConnectionError, type Session, session } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
+import * as PostgresPatroni from "./PostgresPatroni.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
 import { Answer, question } from "./PostgresQuestion.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
 import { Secret } from "./Secret.ts"
 import { type Standing, standingOf } from "./Standing.ts"
+import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 /** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
@@ -76,6 +79,8 @@ export const PostgresSettings = Schema.Struct({
   tls: Schema.optionalKey(PostgresTls.TlsSettings),
   /** The service that user, database, password and TLS are taken from where they are not given here. */
   service: Schema.optionalKey(Service),
+  /** Where the REST API of the Patroni that manages it answers: what it would do to a loss is read there. */
+  patroni: Schema.optionalKey(Patroni.PatroniSettings),
   /** All members, the primary among them, in any order. */
   members: Schema.NonEmptyArray(PostgresMember).check(
     Schema.makeFilter(
@@ -128,11 +133,16 @@ export const postgres = TargetModule.make({
     let known: PostgresTopology.Known | null = null
 
     const discover = Effect.gen(function* () {
-      const asked = yield* Effect.forEach(members, ask, { concurrency: "unbounded" })
+      const [asked, looked] = yield* Effect.all(
+        [Effect.forEach(members, ask, { concurrency: "unbounded" }), PostgresPatroni.look(settings.patroni)],
+        { concurrency: 2 }
+      )
       const read = PostgresTopology.interpret(cluster, asked, known)
       if (Result.isFailure(read)) return yield* read.failure
       known = read.success
-      return [PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
+      return [
+        PostgresPatroni.beside(PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis), looked)
+      ]
     })
     const endpoints = (): readonly [string, ...ReadonlyArray<string>] => {
       const primary = logins.members.find(({ name }) => name === known?.primary)
@@ -163,7 +173,10 @@ export const postgres = TargetModule.make({
       // The primary sees its commits wait; a standby knows nothing of them.
       canSpeak: ({ role }) => role === "Primary",
       recoveryBudget: 60_000,
-      recoveryWriteTimeout: 1000
+      recoveryWriteTimeout: 1000,
+      ...(settings.patroni === undefined
+        ? {}
+        : { witnesses: [PostgresPatroni.witness(settings.patroni, namesOn(members))] })
     }
   })
 })
@@ -178,6 +191,18 @@ const discoveryTimeout = 950
 
 // Tells the backends of one probe from those of every other, on every worker.
 const probeNumber = Effect.sync(() => crypto.randomUUID().slice(0, 8))
+
+// What a member says that its commits wait for; null where it does not say.
+const namesOn =
+  (members: ReadonlyArray<OpenMember>) =>
+  (name: string): Effect.Effect<string | null> => {
+    const open = members.find(({ member }) => SynchronousStandbyNames.sameName(member.name, name))
+    if (open === undefined) return Effect.succeed(null)
+    return Effect.map(Effect.result(open.session.ask), (reply) => {
+      const answer = Result.flatMap(reply, ({ rows }) => decode(open.member.address, rows))
+      return Result.isSuccess(answer) ? answer.success.standbyNames : null
+    })
+  }
 
 /** A member with what is kept between two discoveries. */
 interface OpenMember {

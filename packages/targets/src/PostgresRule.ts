@@ -67,14 +67,14 @@ export const warnings = ({ commits, patroni }: Answer): ReadonlyArray<string> =>
     )
   const left = commits.filter(({ value }) => value !== "remote_apply").length - toldMost
   if (left > 0) told.push(`${left} more roles or databases have synchronous_commit off`)
-  if (patroni) {
-    told.push(
-      "Patroni manages this server: without synchronous_mode_strict it takes standbys that are silent for its ttl (30 s by default) " +
-        "out of synchronous_standby_names, and commits go on without them"
-    )
-  }
+  if (patroni) told.push(patroniUnread)
   return told
 }
+
+/** What is told of a Patroni that was seen, and not read. */
+export const patroniUnread =
+  "Patroni manages this server: without synchronous_mode_strict it takes standbys that are silent for its ttl (30 s by default) " +
+  "out of synchronous_standby_names, and commits go on without them"
 
 /** What is in the way of a proof, by the primary's own answer. */
 export const obstacles = (primary: string, answer: Answer, { standbys }: Rule): ReadonlyArray<string> => [
