@@ -328,7 +328,7 @@ describe("the files of a restarted server", () => {
       assert.include((yield* Effect.flip(lift(order))).detail, "is not whole")
       fs.writeFileSync(record, whole)
       fs.chownSync(record, 65_534, 65_534)
-      assert.include((yield* Effect.flip(lift(order))).detail, "is not ours")
+      assert.include((yield* Effect.flip(lift(order))).detail, "belongs to another user")
       fs.chownSync(record, 0, 0)
       yield* lift(order)
       assert.isTrue(RestartedServer.runs(tree.process))
