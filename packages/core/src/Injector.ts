@@ -90,6 +90,8 @@ export const FenceState = Schema.TaggedUnion({
   Lifted: {
     by: Ender,
     offAt: Instant,
+    /** How long ago that was by the host's uptime, which no step of its clock moves; left out where it has no uptime of it. */
+    ago: Schema.optionalKey(Millis),
     broken: Schema.Boolean,
     detail: Schema.optionalKey(Schema.String)
   },

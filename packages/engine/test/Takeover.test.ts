@@ -146,35 +146,41 @@ describe("a hold that nobody watched to its end", () => {
     })
   )
 
-  for (const away of [3000, 25_000])
-    it.effect(`is Faulted when a fence was off too soon though no write showed it, after ${away} ms`, () =>
-      Effect.gen(function* () {
-        const world = yield* makeWorld()
-        const first = yield* world.engine()
-        yield* start(first, world.sim, 1, 20_000)
-        yield* passUntilIn(world, "Holding")
-        yield* pass(600)
-        yield* first.crash
-        // Somebody lifted by hand while no worker was there, and the group was slow to come back.
-        yield* world.sim.set({ recoversNever: true })
-        const { injector } = world.sim.cluster
-        const [fence] = world.sim.standing()
-        const lifting = yield* Effect.forkChild(Effect.orDie(injector.lift(`host-${fence!.member}`, fence!, 1)))
-        yield* pass(away)
-        yield* Fiber.join(lifting)
-        yield* world.reopen
-        const again = yield* world.engine()
-        yield* pass(1000)
-        yield* world.sim.set({ recoversNever: false })
-        const ended = yield* passUntilEnded(world)
-        assert.strictEqual(where(ended), "Faulted")
-        assert.isTrue(ended.stage._tag === "Failed" && ended.stage.error === "E_ABORT")
-        assert.strictEqual(ended.attempt, 1)
-        const evidence = yield* evidenceOf(again)
-        assert.isTrue(evidence.verdicts.some(({ facts }) => facts.some((fact) => fact.includes("did not hold"))))
-        assert.isAtLeast(evidence.unobserved, 1000)
-        assertNothingLeft(world.sim)
-      })
+  for (const [away, steppedBack] of [
+    [3000, 0],
+    [25_000, 0],
+    [25_000, 60_000]
+  ] as const)
+    it.effect(
+      `is Faulted when a fence was off too soon though no write showed it, after ${away} ms${steppedBack === 0 ? "" : ", though its host's clock was stepped back since"}`,
+      () =>
+        Effect.gen(function* () {
+          const world = yield* makeWorld()
+          const first = yield* world.engine()
+          yield* start(first, world.sim, 1, 20_000)
+          yield* passUntilIn(world, "Holding")
+          yield* pass(600)
+          yield* first.crash
+          // Somebody lifted by hand while no worker was there, and the group was slow to come back.
+          yield* world.sim.set({ recoversNever: true, steppedBack })
+          const { injector } = world.sim.cluster
+          const [fence] = world.sim.standing()
+          const lifting = yield* Effect.forkChild(Effect.orDie(injector.lift(`host-${fence!.member}`, fence!, 1)))
+          yield* pass(away)
+          yield* Fiber.join(lifting)
+          yield* world.reopen
+          const again = yield* world.engine()
+          yield* pass(1000)
+          yield* world.sim.set({ recoversNever: false })
+          const ended = yield* passUntilEnded(world)
+          assert.strictEqual(where(ended), "Faulted")
+          assert.isTrue(ended.stage._tag === "Failed" && ended.stage.error === "E_ABORT")
+          assert.strictEqual(ended.attempt, 1)
+          const evidence = yield* evidenceOf(again)
+          assert.isTrue(evidence.verdicts.some(({ facts }) => facts.some((fact) => fact.includes("did not hold"))))
+          assert.isAtLeast(evidence.unobserved, 1000)
+          assertNothingLeft(world.sim)
+        })
     )
 
   it.effect("is Faulted when a host saw the processes run, or forgot the fence", () =>

@@ -589,8 +589,9 @@ describe() {
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
     text_of back
-    read -r _ when by <"$fence/lifted"
-    standing="lifted $by $when $broken $text"
+    read -r off when by <"$fence/lifted"
+    since_off
+    standing="lifted $by $when $broken $ago $text"
     standing=${standing% }
   elif [ -e "$fence/refused" ]; then
     text_of refused

@@ -226,8 +226,9 @@ describe() {
   broken=0
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
-    read -r _ when by <"$fence/lifted"
-    standing="lifted $by $when $broken"
+    read -r off when by <"$fence/lifted"
+    since_off
+    standing="lifted $by $when $broken $ago"
   elif [ -e "$fence/refused" ]; then
     text_of refused
     standing="refused $text"
@@ -346,7 +347,7 @@ sweep_tables() {
     left_over=arming
     if [ "$clear" = clear ] && remove_table; then
       utc
-      left_over="lifted Sweep $utc 0"
+      left_over="lifted Sweep $utc 0 -"
     fi
     [ -n "$known" ] && [ "$clear" = clear ] || printf '%s\n' "fence $operation_id $attempt $member $left_over"
   done

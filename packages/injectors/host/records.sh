@@ -247,6 +247,13 @@ settle() {
 # What a program has to do once the end of a fence is on record.
 forget() { :; }
 
+# Sets ago to how long ago, by uptime, the fence was off; off is the uptime on record, which counts within this boot alone.
+since_off() {
+  clock
+  ago=-
+  ! void && is_number "$off" && [ "$off" -gt 0 ] && [ "$off" -le "$now" ] && ago=$((now - off))
+}
+
 settle_void() {
   clock
   utc

@@ -553,8 +553,15 @@ const stateFrom = (answer: string): FenceState | undefined => {
       const [by] = words
       const [offAt, broken] = numbers(words.slice(1, 3)) ?? []
       if (!isEnder(by) || offAt === undefined) return
-      const detail = words.slice(3).join(" ")
-      return FenceState.cases.Lifted.make({ by, offAt, broken: broken === 1, ...(detail === "" ? {} : { detail }) })
+      const [ago] = numbers(words.slice(3, 4)) ?? []
+      const detail = words.slice(4).join(" ")
+      return FenceState.cases.Lifted.make({
+        by,
+        offAt,
+        broken: broken === 1,
+        ...(ago === undefined ? {} : { ago }),
+        ...(detail === "" ? {} : { detail })
+      })
     }
     default:
       return undefined

@@ -46,6 +46,8 @@ export interface Faults {
   readonly liftFails: number
   /** How many calls of `lift` do their work and lose the answer. */
   readonly liftAnswersLost: number
+  /** By how much the hosts' clocks were ahead when a fence ended, and were stepped back since; their uptime was not. */
+  readonly steppedBack: number
   /** True while `tighten` fails. */
   readonly tightenFails: boolean
   /** True while the hosts answer nothing. */
@@ -160,6 +162,7 @@ export const noFaults: Faults = {
   arm: {},
   liftFails: 0,
   liftAnswersLost: 0,
+  steppedBack: 0,
   tightenFails: false,
   hostsUnreachable: false,
   hostsForgot: false,
@@ -683,7 +686,11 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
       return yield* failure(host, "Unknown", "the answer was lost")
     }
     yield* answer
-    return record.state as typeof record.state & { readonly _tag: "Lifted" }
+    const lifted = record.state as typeof record.state & { readonly _tag: "Lifted" }
+    const { steppedBack } = world.faults
+    return steppedBack === 0
+      ? lifted
+      : { ...lifted, offAt: lifted.offAt + steppedBack, ago: Math.max(0, world.now() - lifted.offAt) }
   })
 
   return {

@@ -136,6 +136,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     const id = fenceId(operation, order, fence)
     const sure = session.confirmed?.attempt === operation.attempt
     const before = sure ? null : yield* standsBefore(session, order, fence)
+    const askedAt = session.timeline.now()
     const lifted = yield* bounded(fence, injector.lift(host, id, epochOf(session, order))).pipe(
       Effect.map((state): FenceState | null => state),
       Effect.catchTag("InjectorError", (problem) =>
@@ -147,7 +148,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
       )
     )
     if (lifted?._tag !== "Lifted") return null
-    const offAt = yield* ownTime(session, order, fence, lifted)
+    const offAt = yield* ownTime(session, order, fence, lifted, askedAt)
     const stood = before?._tag !== "Absent" && before?._tag !== "Refused"
     return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "", stood }
   })
@@ -171,22 +172,27 @@ const standsBefore = (session: Session, order: Order, fence: PlannedFence): Effe
     Option.getOrElse(() => null)
   )
 
-// A host's moment in our time, which may differ by the skew of its clock. A moment between our sending and the answer is
+// A host's moment in our time, which may differ by the skew of its clock, and lies between the two moments that its uptime
+// allows: its clock may have been stepped since, and a step back would let a short fence pass. A moment between our sending and the answer is
 // believed as it is. One before our sending is looked at again with the skew: what remains earlier was ended by somebody
 // else, and that a fence stood for a shorter time than asked must never be smoothed away.
 const ownTime = (
   session: Session,
   order: Order,
   fence: PlannedFence,
-  lifted: typeof FenceState.cases.Lifted.Type
+  lifted: typeof FenceState.cases.Lifted.Type,
+  askedAt: Instant
 ): Effect.Effect<Instant> =>
   Effect.gen(function* () {
     const now = session.timeline.now()
+    const byUptime = (offAt: Instant): Instant =>
+      lifted.ago === undefined ? offAt : Math.min(now - lifted.ago, Math.max(askedAt - lifted.ago, offAt))
     const sentAt = session.liftSentAt ?? order.armedAt
-    if (lifted.by === "Worker" && lifted.offAt >= sentAt) return Math.min(now, lifted.offAt)
+    const told = byUptime(lifted.offAt)
+    if (lifted.by === "Worker" && told >= sentAt) return Math.min(now, told)
     const injector = injectorOf(session, fence)
     const skew = injector === null ? 0 : yield* skewOf(injector, fence, session.timeline)
-    const offAt = Math.min(now, Math.max(order.armedAt, lifted.offAt - skew))
+    const offAt = Math.min(now, Math.max(order.armedAt, byUptime(lifted.offAt - skew)))
     return lifted.by === "Worker" && offAt >= sentAt - clockError ? Math.max(sentAt, offAt) : offAt
   })
 
