@@ -48,8 +48,7 @@ export type PatroniSettings = typeof PatroniSettings.Type
 export const PatroniMember = Schema.Struct({
   name: Schema.String,
   role: Schema.String,
-  state: Schema.String,
-  tags: Schema.optionalKey(Schema.Record(Schema.String, Schema.Unknown))
+  state: Schema.String
 })
 /** One member by Patroni's word. */
 export type PatroniMember = typeof PatroniMember.Type
@@ -120,7 +119,8 @@ export const parse = (cluster: string, config: string): Result.Result<Look, stri
 /**
  * Who acts on a loss of this group. Patroni takes a silent standby out of `synchronous_standby_names` once its key in the
  * store has run out: at the earliest its `ttl` less one `loop_wait` after the loss, for the key was renewed up to that long
- * before. In strict mode it keeps the names of the standbys it knew last, where no other could take their place.
+ * before. In strict mode it then lets any standby count (`ANY 1 (*)`, seen with 4.0.7), so that commits wait on only where
+ * no other standby streams, one that is marked `nosync` included.
  */
 export const supervisors = (
   { loopWait, members, mode, paused, strict, ttl }: Look,
@@ -130,11 +130,9 @@ export const supervisors = (
   if (mode === "Off" || paused) return []
   const counted = (name: string): boolean =>
     topology.members.some((member) => member.counts && SynchronousStandbyNames.sameName(member.name, name))
-  const others = members.filter(
-    ({ name, role, tags }) => isStandby(role) && !counted(name) && tags?.["nosync"] !== true
-  )
+  const others = members.filter(({ name, role }) => isStandby(role) && !counted(name))
   if (strict && others.length === 0) return []
-  const replaces = `puts ${others.map(({ name }) => name).join(", ")} in the place of a silent standby, also in strict mode`
+  const replaces = `lets ${others.map(({ name }) => name).join(", ")} take the place of a silent standby, also in strict mode`
   return [
     {
       watches: topology.group,
