@@ -30,7 +30,8 @@ export const read = (members: ReadonlyArray<string>, primary: string, answer: An
     const words = "synchronous_standby_names is empty, so commits wait for no quorum"
     return Result.fail(["Misconfigured", `${words}: ${advice}`])
   }
-  if (rule._tag === "First") {
+  // Where all of a list are waited for, the first of them are any of them.
+  if (rule._tag === "First" && rule.needed !== rule.standbys.length) {
     const words = `'${standbyNames}' waits for the first standbys of a list, which is no quorum`
     return Result.fail(["Unsupported", `${words}: ${advice}`])
   }

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { ConnectionError } from "../src/PostgresConnection.ts"
 import type { Answer, StandbySeen } from "../src/PostgresQuestion.ts"
+import * as PostgresRule from "../src/PostgresRule.ts"
 import * as PostgresTopology from "../src/PostgresTopology.ts"
 import * as SynchronousStandbyNames from "../src/SynchronousStandbyNames.ts"
 
@@ -221,6 +222,32 @@ describe("advice for synchronous_standby_names", () => {
     assert.include(said, "synchronous_node_count: 1")
     assert.include(said, "patronictl edit-config")
     assert.notInclude(said, "set synchronous_standby_names")
+  })
+})
+
+describe("a list of the first kind", () => {
+  const rule = (standbyNames: string) =>
+    PostgresRule.read(
+      ["p", "s1", "s2"],
+      "p",
+      answer({ inRecovery: false, standbyNames, standbys: [seen("s1"), seen("s2")] })
+    )
+
+  it("of which all are waited for is a quorum like any other, as Patroni before 4 writes it", () => {
+    for (const [text, needed, standbys] of [
+      ["s1", 1, ["s1"]],
+      ['"s1"', 1, ["s1"]],
+      ["2 (s1,s2)", 2, ["s1", "s2"]],
+      ["FIRST 2 (s1, s2)", 2, ["s1", "s2"]]
+    ] as const) {
+      assert.deepInclude(Result.getOrThrow(rule(text)), { needed, standbys }, text)
+    }
+  })
+
+  it("of which the first are waited for is none", () => {
+    for (const text of ["s1, s2", "FIRST 1 (s1, s2)", "1 (s1, s2)", "2 (s1)", "*", "FIRST 1 (*)"]) {
+      assert.isTrue(Result.isFailure(rule(text)), text)
+    }
   })
 })
 
