@@ -23,6 +23,14 @@ export const PeerEndpoints = Schema.Struct({
 /** The endpoints over which the members of a group speak to each other. */
 export type PeerEndpoints = typeof PeerEndpoints.Type
 
+/** A container on a host: its engine, and the 64 hexadecimal digits that this knows it by. */
+export const ContainerRef = Schema.Struct({
+  engine: Schema.Literals(["docker", "podman", "nerdctl"]),
+  id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+}).annotate({ identifier: "ContainerRef" })
+/** A container on a host. */
+export type ContainerRef = typeof ContainerRef.Type
+
 /**
  * The server process of a member, named so that no other process can be taken for it: `startTime` is field 22 of
  * `/proc/<pid>/stat` in clock ticks since boot, so a reused pid never matches.
@@ -36,6 +44,8 @@ export const ProcessRef = Schema.Struct({
   executable: Schema.String,
   /** The data directory that makes it this server and no other. */
   dataDirectory: Schema.String,
+  /** The container that it runs in: `executable` and `dataDirectory` are then as that sees them, `pid` as the host does. */
+  container: Schema.optionalKey(ContainerRef),
   /** How the members speak to each other, where the target knows it. */
   peers: Schema.optionalKey(PeerEndpoints)
 }).annotate({ identifier: "ProcessRef" })

@@ -98,9 +98,7 @@ judge_reachable() {
   verdict=impossible
   problem="this user may not look at process $1"
   [ -e "/proc/$1/ns/net" ] && [ -e "/proc/$1/ns/pid" ] || return 1
-  problem="process $1 runs in a container, which is not supported"
-  [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] || return 1
-  in_container "$1" && return 1
+  judge_home "$1" "$3" anywhere || return 1
   problem="this user lacks CAP_NET_ADMIN, which nftables needs: run the worker as root or give it that capability"
   may 12 || return 1
   problem="process $1 has a network namespace of its own, and this user lacks CAP_SYS_ADMIN, which entering it needs"
@@ -137,11 +135,21 @@ is_local() {
   return 1
 }
 
+# What a program's file is where each container shows it as of a device of its own: inode, size and time of change.
+program_key() {
+  stat -Lc '%i %s %Y' -- "$1/exe" 2>/dev/null
+}
+
 # Sets neighbours and strangers: processes of the same program in the same namespace, and in others.
 find_fellows() {
   neighbours= strangers=
+  [ -z "$container" ] || runs=$(readlink "/proc/$pid/exe") || runs=
+  [ -z "$container" ] || wanted=$(program_key "/proc/$pid")
   for fellow in /proc/[0-9]*; do
-    [ "$fellow/exe" -ef "/proc/$pid/exe" ] || continue
+    if ! [ "$fellow/exe" -ef "/proc/$pid/exe" ]; then
+      [ -n "$container" ] && [ "$fellow/exe" -ef "$fellow/root$runs" ] && [ "$(program_key "$fellow")" = "$wanted" ] || continue
+      [ /proc/self/ns/user -ef "$fellow/ns/user" ] || continue
+    fi
     case "$kin$elders" in *" ${fellow#/proc/}:"* | *" ${fellow#/proc/} "*) continue ;; esac
     if [ "$fellow/ns/net" -ef "/proc/$pid/ns/net" ]; then
       neighbours="$neighbours ${fellow#/proc/}"

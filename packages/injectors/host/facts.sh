@@ -7,6 +7,8 @@ LC_ALL=C
 PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
+# An order says in which container; our own surroundings, where this may be a variable, do not.
+engine= container=
 
 # --- answers and reading ---
 
@@ -149,6 +151,69 @@ family() {
 
 # --- the process ---
 
+# A program in an order is `/path`, of a process of this host, or `ENGINE:ID:/path`, of one of the container with this id,
+# whose path, and that of the data directory, are as the container sees them. Sets engine, container and path_.
+unpack() {
+  engine= container= path_=$1
+  case $1 in
+    /*) ;;
+    *)
+      engine=${1%%:*} path_=${1#*:}
+      container=${path_%%:*} path_=${path_#*:}
+      ;;
+  esac
+}
+
+# Sets place to where a path of the order is for us: below the root of a process, where it is one of a container.
+place_of() {
+  place=$2
+  [ -z "$container" ] || place=/proc/$1/root$2
+}
+
+# True where the kernel says that a process is of the container: the last element of its control group is the container's,
+# by one of the names that engines give, and it is in no other container. crun puts a group of its own beneath.
+is_of_container() {
+  found=
+  while IFS= read -r row; do
+    row=${row#*:*:}
+    whole=$row last=${row##*/}
+    [ "$last" != container ] || { row=${row%/*} && last=${row##*/}; }
+    last=${last%.scope}
+    case $last in
+      "$2" | docker-"$2" | libpod-"$2" | nerdctl-"$2" | cri-containerd-"$2" | crio-"$2") found=1 ;;
+      *) of_container "$whole" && return 1 ;;
+    esac
+  done 2>/dev/null <"/proc/$1/cgroup"
+  [ -n "$found" ]
+}
+
+# Sets inner to the number of a process in its own pid namespace.
+inner_of() {
+  inner=
+  while read -r key numbers; do
+    [ "$key" = NSpid: ] && inner=${numbers##*[!0-9]} && break
+  done 2>/dev/null <"/proc/$1/status"
+  is_number "$inner"
+}
+
+# The part of a judgement where a process lives: in our own namespaces and no container, or in the one that the order names.
+judge_home() {
+  unpack "$2"
+  verdict=impossible
+  if [ -z "$container" ]; then
+    problem="process $1 runs in a container, which its member's configuration does not name (container)"
+    [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] || return 1
+    [ -n "$3" ] || [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
+    in_container "$1" && return 1
+    return 0
+  fi
+  problem="process $1 has a user namespace of its own, as in a rootless container, which is not supported"
+  [ /proc/self/ns/user -ef "/proc/$1/ns/user" ] || return 1
+  verdict=mistaken
+  problem="process $1 is not of the container $container: its control group is another"
+  is_of_container "$1" "$container"
+}
+
 # True for 64 hexadecimal digits, as runtimes number their containers.
 is_container_id() {
   case $1 in *[!0-9a-f]*) return 1 ;; esac
@@ -171,7 +236,7 @@ of_container() {
       lxc.payload.?*) return 0 ;;
       *)
         case $above in
-          docker | pod* | kubepods* | libpod_parent) is_container_id "$element" && return 0 ;;
+          docker | pod* | kubepods* | libpod_parent | default) is_container_id "$element" && return 0 ;;
           lxc) return 0 ;;
         esac
         ;;
@@ -264,7 +329,8 @@ holds_below() {
   for descriptor in /proc/"$1"/fd/*; do
     [ -f "$descriptor" ] && is_for_writing "$1" "${descriptor##*/}" || continue
     held=$(readlink "$descriptor") || continue
-    case $held in "$2"/*) [ "$descriptor" -ef "$held" ] && return 0 ;; esac
+    place_of "$1" "$held"
+    case $held in "$2"/*) [ "$descriptor" -ef "$place" ] && return 0 ;; esac
   done
   return 1
 }
@@ -290,34 +356,52 @@ is_mode() {
 # - PostgreSQL is who postmaster.pid names, a file that its user alone can have written, and stands there.
 # - Any other server stands there or has a file below it open for writing, and the directory is its user's alone.
 serves() {
-  if [ -f "$2/member/snap/db" ]; then
-    holds_for_writing "$1" "$2/member/snap/db" && user_of "$1" || return 1
-    owner=$(stat -Lc %u -- "$2/member/snap/db" 2>/dev/null)
+  place_of "$1" "$2"
+  set -- "$1" "$2" "$place"
+  if [ -f "$3/member/snap/db" ]; then
+    holds_for_writing "$1" "$3/member/snap/db" && user_of "$1" || return 1
+    owner=$(stat -Lc %u -- "$3/member/snap/db" 2>/dev/null)
     case $user/$owner in 0/* | */0) return 0 ;; esac
     [ "$user" = "$owner" ]
-  elif [ -e "$2/postmaster.pid" ] || [ -L "$2/postmaster.pid" ]; then
-    [ "/proc/$1/cwd" -ef "$2" ] && [ -f "$2/postmaster.pid" ] && ! [ -L "$2/postmaster.pid" ] || return 1
-    owns "$1" "$2" "$2/postmaster.pid" || return 1
+  elif [ -e "$3/postmaster.pid" ] || [ -L "$3/postmaster.pid" ]; then
+    [ "/proc/$1/cwd" -ef "$3" ] && [ -f "$3/postmaster.pid" ] && ! [ -L "$3/postmaster.pid" ] || return 1
+    owns "$1" "$3" "$3/postmaster.pid" || return 1
     named=
     # Bounded, for the server's user may put anything in its place, now too.
     read -r named <<END
-$(timeout 2 head -c 24 -- "$2/postmaster.pid" 2>/dev/null)
+$(timeout 2 head -c 24 -- "$3/postmaster.pid" 2>/dev/null)
 END
-    [ "$named" = "$1" ]
+    inner=$1
+    [ -z "$container" ] || inner_of "$1" || return 1
+    [ "$named" = "$inner" ]
   else
-    owns "$1" "$2" && { [ "/proc/$1/cwd" -ef "$2" ] || holds_below "$1" "$2"; }
+    owns "$1" "$3" && { [ "/proc/$1/cwd" -ef "$3" ] || holds_below "$1" "$2"; }
   fi
 }
 
+# Where the data directory of an order is, by device and inode. Takes a process that sees it, and the directory.
+directory_key() {
+  place_of "$1" "$2"
+  stat -Lc '%d.%i' -- "$place" 2>/dev/null
+}
+
 # True where the process of an order is gone and another runs that serves its data directory: a supervisor's work. Takes
-# pid, start time, executable and data directory; sets successor.
+# pid, start time, program and data directory; sets successor. In containers that is another process of the same one, or of
+# another that has the same directory.
 replaced() {
   alive "$1" "$2" && return 1
+  unpack "$3"
+  kept=
+  [ -z "$container" ] || read -r kept 2>/dev/null <"$fence/place"
   for task in /proc/[0-9]*; do
-    [ "$task/exe" -ef "$3" ] || continue
     successor=${task#/proc/}
+    place_of "$successor" "$path_"
+    [ "$task/exe" -ef "$place" ] || continue
     [ "$successor" != "$1" ] && look "$successor" || continue
     case $state in [TtZXx]) continue ;; esac
+    if [ -n "$container" ] && ! is_of_container "$successor" "$container"; then
+      [ -n "$kept" ] && [ "$(directory_key "$successor" "$4")" = "$kept" ] || continue
+    fi
     serves "$successor" "$4" && return 0
   done
   successor=
@@ -339,11 +423,14 @@ judge_presence() {
 # The part of a judgement whether the process is the server.
 judge_server() {
   verdict=mistaken
-  if ! [ "/proc/$1/exe" -ef "$3" ]; then
+  unpack "$3"
+  place_of "$1" "$path_"
+  if ! [ "/proc/$1/exe" -ef "$place" ]; then
     runs=$(readlink "/proc/$1/exe")
-    problem="process $1 runs another program than $3"
+    problem="process $1 runs another program than $path_"
     # What an upgrade replaced is the same server; a file that is really called so is another program.
-    [ "${runs% (deleted)}" = "${3% (deleted)}" ] && ! [ "/proc/$1/exe" -ef "$runs" ] || return 1
+    place_of "$1" "$runs"
+    [ "${runs% (deleted)}" = "${path_% (deleted)}" ] && ! [ "/proc/$1/exe" -ef "$place" ] || return 1
   fi
   problem="process $1 is not the server of the data directory $4: it has no file of it open for writing that only the server has"
   serves "$1" "$4" || return 1
@@ -357,9 +444,7 @@ judge() {
   kill -0 "$1" 2>/dev/null || return 1
   problem="this user may not look at process $1"
   [ -e "/proc/$1/ns/pid" ] || return 1
-  problem="process $1 runs in a container, which is not supported"
-  [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] && [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
-  in_container "$1" && return 1
+  judge_home "$1" "$3" '' || return 1
   judge_server "$@" || return 1
   judge_thawed "$1" || return 1
   problem="process $1 started this worker and cannot be stopped by it"
@@ -381,6 +466,9 @@ well_formed() {
   is_number "$1" && [ "$1" -gt 1 ] && is_number "$2" || return 1
   case $3$4 in *'
 '*) return 1 ;; esac
-  case $3 in /*) ;; *) return 1 ;; esac
+  unpack "$3"
+  case $path_ in /*) ;; *) return 1 ;; esac
+  case $engine in '' | docker | podman | nerdctl) ;; *) return 1 ;; esac
+  [ -z "$engine" ] || is_container_id "$container" || return 1
   case $4 in /*) ;; *) return 1 ;; esac
 }

@@ -381,14 +381,17 @@ lapsed() {
 # By what a fence holds: the process, and its data directory, which a server that is started again keeps.
 held_as() {
   printf '%s\n' "$pid.$start"
-  stat -Lc 'on.%d.%i' "$directory" 2>/dev/null
+  place_of "$pid" "$directory"
+  stat -Lc 'on.%d.%i' "$place" 2>/dev/null
 }
 
 # True where the other fence means the same, and not a directory that had this inode before it was removed.
 is_same_place() {
   case ${hold##*/} in on.*) ;; *) return 0 ;; esac
-  place=
-  { read -r _ && read -r _ && IFS= read -r _ && IFS= read -r place; } 2>/dev/null <"$fence/order"
+  place= of_=
+  { read -r _ && read -r _ && IFS= read -r of_ && IFS= read -r place; } 2>/dev/null <"$fence/order"
+  # A directory in a container has no name here that outlives its process.
+  case $of_ in /*) [ -z "$container" ] || return 0 ;; *) return 0 ;; esac
   [ -z "$place" ] || [ "$place" -ef "$directory" ]
 }
 
@@ -430,6 +433,7 @@ get_ready() {
   clock
   [ "$now" -le "$start_by" ] || refuse_late
   judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
+  [ -z "$container" ] || directory_key "$pid" "$directory" >"$fence/place" || refuse "the state directory cannot be written"
   shift 11
   reserve
   keep_settings "$@" || refuse "$problem"

@@ -12,6 +12,7 @@ stuck='the server could not be started again'
 
 fits() {
   verdict=impossible
+  [ -z "$container" ] || [ "$1" = unit ] || { fits_engine "$1"; return; }
   case $1 in
     unit)
       problem="the host has no systemctl to start the unit $2 with"
@@ -19,6 +20,15 @@ fits() {
       ;;
     *) { [ "$1" = itself ] && supervising_unit; } || rehearse "$1" || return 1 ;;
   esac
+  verdict=ready problem=
+}
+
+# A container is started by its engine, which alone knows how.
+fits_engine() {
+  problem="a member in a container is started again by its engine, or by a unit, and by no command"
+  [ "$1" = itself ] || return 1
+  problem="the host has no $engine, which starts the container again"
+  command -v "$engine" >/dev/null || return 1
   verdict=ready problem=
 }
 
@@ -39,6 +49,12 @@ take_out() {
   halt_tree
   count_stopped
   true >"$fence/applying" || undo "the state directory cannot be written"
+  if [ -e "$fence/engine" ]; then
+    # Ended by its engine, a container is not started again by a restart policy.
+    read -r engine container <"$fence/engine"
+    timeout 6 "$engine" kill "$container" </dev/null >/dev/null 2>"$fence/restart.log" ||
+      undo "$engine could not end the container: $(tail_of "$fence/restart.log")"
+  fi
   slay 2000 || undo "not every process ended within 2 s of SIGKILL"
   if [ -e "$fence/unit" ]; then
     # A unit that restarts its service by itself is told not to.
@@ -111,12 +127,14 @@ put_back() {
         child_over=1
         grace=200
         [ -e "$fence/lasting" ] && grace=2000
+        # Its engine is done once the container's first process has begun.
+        [ -e "$fence/engine" ] && grace=10000
         [ "$limit" -lt $((now + grace)) ] || limit=$((now + grace))
       fi
     fi
     if [ "$now" -gt "$limit" ]; then
       last_words
-      problem="no process of $exe serves $directory: $said"
+      problem="no process of $path_ serves $directory: $said"
       return 1
     fi
     sleep 0.02
@@ -150,5 +168,5 @@ escaped() {
 }
 
 forget() {
-  rm -f "$fence/restart" "$fence/command"
+  rm -f "$fence/restart" "$fence/command" "$fence/engine"
 }

@@ -164,6 +164,7 @@ arm() {
   [ "$now" -le "$start_by" ] || refuse_late "the order came late by $((now - start_by)) ms"
   [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
   judge_reachable "$5" "$6" "$7" "$8" || refuse "$problem"
+  [ -z "$container" ] || directory_key "$5" "$8" >"$fence/place" || refuse "the state directory cannot be written"
   shift 13
   find_cut "$1" "$2" "$3" || refuse "$problem"
   namespace=$(stat -Lc %i "/proc/$pid/ns/net")
@@ -220,8 +221,12 @@ describe() {
     elif is_armed && ! [ -e "$fence/dismissed" ] && { [ -z "$elements" ] || went_elsewhere; }; then
       true >"$fence/broken"
     fi
-  elif [ -n "$gone" ] && is_armed && deadlines && clock && [ "$now" -ge "$deadline" ]; then
-    settle_expired
+  elif [ -n "$gone" ] && is_armed && deadlines && clock; then
+    if [ "$now" -ge "$deadline" ]; then
+      settle_expired
+    elif ! [ -e "$fence/dismissed" ] && went_elsewhere; then
+      true >"$fence/broken"
+    fi
   fi
   broken=0
   [ -e "$fence/broken" ] && broken=1

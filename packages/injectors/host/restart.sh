@@ -52,6 +52,10 @@ recollect() {
   problem="the state directory cannot be written"
   owner_of "$pid" && printf '%s\n' "$whose" >"$fence/owner" || return 1
   how=$1
+  if [ -n "$container" ] && [ "$how" = itself ]; then
+    true >"$fence/lasting" && printf '%s\n' "$engine $container" >"$fence/engine"
+    return
+  fi
   [ "$how" != itself ] || ! supervising_unit || how=unit
   case $how in
     unit)
@@ -69,8 +73,12 @@ recollect() {
   esac
 }
 
-# In the child: becomes the server, or starts its unit.
+# In the child: becomes the server, or starts its unit or container.
 become_server() {
+  if [ -e "$fence/engine" ]; then
+    read -r engine container <"$fence/engine"
+    exec "$engine" start "$container"
+  fi
   if [ -e "$fence/unit" ]; then
     read -r unit <"$fence/unit"
     exec systemctl start "$unit"
@@ -87,7 +95,7 @@ losses() {
 # The last words of a server that did not come up: of its start, or in its own log.
 last_words() {
   said=$(tail_of "$fence/restart.log")
-  [ -n "$said" ] || [ -e "$fence/unit" ] || said=$(perl -e "$starter" last "$fence" 2>/dev/null)
+  [ -n "$said" ] || [ -e "$fence/unit" ] || [ -e "$fence/engine" ] || said=$(perl -e "$starter" last "$fence" 2>/dev/null)
   [ -n "$said" ] || said="it said nothing that is kept"
 }
 
@@ -103,21 +111,30 @@ ours() {
 
 # Sets server and server_born to the process that runs the executable on the data directory.
 find_server() {
-  server= master=
+  server= master= kept=
+  unpack "$exe"
   # The file that has the name now, where an upgrade replaced the executable.
-  [ -e "$exe" ] || exe=${exe% (deleted)}
+  [ -n "$container" ] || [ -e "$path_" ] || path_=${path_% (deleted)}
+  [ -z "$container" ] || read -r kept 2>/dev/null <"$fence/place"
   read -r master 2>/dev/null <"$fence/owner"
   for task in /proc/[0-9]*; do
-    [ "$task/exe" -ef "$exe" ] || continue
     task=${task#/proc/}
+    place_of "$task" "$path_"
+    [ "/proc/$task/exe" -ef "$place" ] || continue
     look "$task" || continue
     case $state in Z | X | x) continue ;; esac
     # A child of another such process stands and falls with it.
-    [ "/proc/$parent/exe" -ef "$exe" ] && [ "/proc/$parent/cwd" -ef "/proc/$task/cwd" ] && continue
-    case " $strangers " in *" $task.$born "*) [ "/proc/$task/cwd" -ef "$directory" ] || continue ;; esac
+    [ "/proc/$parent/exe" -ef "$place" ] && [ "/proc/$parent/cwd" -ef "/proc/$task/cwd" ] && continue
+    if [ -n "$container" ] && ! is_of_container "$task" "$container"; then
+      [ -n "$kept" ] && [ "$(directory_key "$task" "$directory")" = "$kept" ] || continue
+    fi
+    place_of "$task" "$directory"
+    case " $strangers " in *" $task.$born "*) [ "/proc/$task/cwd" -ef "$place" ] || continue ;; esac
     server=$task server_born=$born
     ! ours "$task" && owner_of "$task" && [ "$whose" = "${master:-$whose}" ] && serves "$task" "$directory" && return 0
-    strangers="$strangers $task.$server_born"
+    # A server opens its files a while after it began, so a young process may be the one yet.
+    clock
+    [ $((now - server_born * 10)) -lt 15000 ] || strangers="$strangers $task.$server_born"
   done
   return 1
 }

@@ -473,11 +473,12 @@ const armedFrom = (
 /** A member's name as a list of processes may show it. */
 const called = (member: string): string => member.replaceAll(/[^\w.@:+-]/g, "_").slice(0, 60)
 
-const processWords = (process: ProcessRef): ReadonlyArray<string> => [
-  String(process.pid),
-  process.startTime,
-  process.executable,
-  process.dataDirectory
+// The container stands before the program, so that an order's record says whose paths they are.
+const processWords = ({ container, dataDirectory, executable, pid, startTime }: ProcessRef): ReadonlyArray<string> => [
+  String(pid),
+  startTime,
+  container === undefined ? executable : `${container.engine}:${container.id}:${executable}`,
+  dataDirectory
 ]
 
 const cleave = (line: string): readonly [word: string, rest: string] => {

@@ -36,6 +36,40 @@ sub inode_of { return (stat($_[0]))[1] || 0 }
 # Who lives in a user namespace of his own has rights there that say nothing here.
 sub is_ours { return inode_of("/proc/$_[0]/ns/user") == inode_of("/proc/self/ns/user") }
 
+# The container that is looked into: its first process, its id, and no other than its own processes.
+my ($first, $id) = (0, "");
+
+# Where a path of a process is for us.
+sub seen { return $first ? "/proc/$_[0]/root$_[1]" : $_[1] }
+
+# True where the kernel says that a process is of the container: the last element of its control group is that one.
+# crun puts a group of its own beneath.
+sub is_of_container {
+  my $found = 0;
+  for my $row (split(/\n/, text("/proc/$_[0]/cgroup"))) {
+    next unless $row =~ m{\A[0-9]+:[^:]*:(/.*)\z};
+    my $path = $1;
+    $path =~ s{/container\z}{};
+    $found = 1 if $path =~ m{/(?:docker-|libpod-|nerdctl-|cri-containerd-|crio-)?$id(?:[.]scope)?\z};
+  }
+  return $found;
+}
+
+sub contained { return grep { is_of_container($_) } processes() }
+
+# The number that a process of the container has for us, from the one that it has within.
+sub outer_of {
+  my ($inner) = @_;
+  return $inner unless $first;
+  my $space = inode_of("/proc/$first/ns/pid");
+  for my $process (contained()) {
+    next unless inode_of("/proc/$process/ns/pid") == $space;
+    my ($last) = text("/proc/$process/status") =~ /^NSpid:.*?([0-9]+)$/m;
+    return $process if defined $last && $last == $inner;
+  }
+  return 0;
+}
+
 # A folder by its real name: what the kernel calls it once it is open.
 sub real_name {
   open(my $folder, "<", $_[0]) or return;
@@ -48,7 +82,7 @@ sub program_of {
   my $link = readlink("/proc/$_[0]/exe");
   return unless defined $link;
   my @runs = stat("/proc/$_[0]/exe");
-  my @named = stat($link);
+  my @named = stat(seen($_[0], $link));
   my $is_there = @runs && @named && $runs[0] == $named[0] && $runs[1] == $named[1];
   $link =~ s/ \(deleted\)\z// unless $is_there;
   return $link;
@@ -106,9 +140,9 @@ sub print_files {
       $beyond = 1;
     }
     for my $place (@places) {
-      my @there = stat("$place/$file") or next;
+      my @there = stat(seen($process, "$place/$file")) or next;
       next unless $there[0] == $held[0] && $there[1] == $held[1];
-      my $name = real_name($place) or next;
+      my $name = real_name(seen($process, $place)) or next;
       my ($owner) = text("/proc/$process/fdinfo/$descriptor") =~ /^lock:\s+[0-9]+: FLOCK\s+ADVISORY\s+WRITE ([0-9]+) /m;
       print join(" ", "file", $process, hex_of($name), $held[0], $held[1], $held[4], $owner || 0), "\n";
       $beyond = 0;
@@ -169,6 +203,25 @@ sub listeners {
   }
 }
 
+# The same of one container, whose processes listen on whatever ports: the word is the file.
+sub inside {
+  my ($file) = @_;
+  my ($booted) = text("/proc/stat") =~ /^btime ([0-9]+)/m;
+  print "boot ", $booted || 0, "\n";
+  my %told;
+  for my $process (contained()) {
+    my %has = sockets_of($process);
+    my @ours = grep { $has{$_->[1]} } listening("/proc/$process/net", sub { 1 });
+    next unless @ours && describe($process);
+    for (@ours) {
+      my ($local, $inode, $user) = @$_;
+      print "listen $local $inode $user\n" unless $told{$inode}++;
+      print "holds $process $inode\n";
+    }
+    print_files($process, $file);
+  }
+}
+
 # --- PostgreSQL ---
 
 # True where a process listens on this Unix socket. Other rows of the table hold what others named, line ends too, so a
@@ -189,32 +242,55 @@ sub listens_there {
   return 0;
 }
 
-# Words: the data directory, the one that is configured or nothing, the process that serves our connection, the ports in
-# hexadecimal with bars between, and the Unix sockets. postmaster.pid is opened once, and what was opened is looked at, not the name.
+# True where a process has the server side of a connection from this address and port. Of IPv6 the port alone is compared.
+sub serves_client {
+  my ($process, $client) = @_;
+  my ($address, $port) = $client =~ /\A(.*):([0-9]{1,5})\z/ or return 0;
+  my $hex = join("", map { sprintf("%02X", $_) } reverse(split(/[.]/, $address)));
+  my $suffix = ($address =~ /\A[0-9.]+\z/ ? $hex : "") . sprintf(":%04X", $port);
+  my %held = sockets_of($process);
+  for my $kind ("tcp", "tcp6") {
+    for my $row (split(/\n/, text("/proc/$process/net/$kind"))) {
+      my @word = split(" ", $row);
+      next unless @word > 9 && $word[3] eq "01" && $held{$word[9]};
+      return 1 if substr($word[2], -length($suffix)) eq $suffix;
+    }
+  }
+  return 0;
+}
+
+# Words: the data directory, the one that is configured or nothing, the process that serves our connection, where it says
+# that our connection comes from, the ports in hexadecimal with bars between, and the Unix sockets. postmaster.pid is opened
+# once, and what was opened is looked at, not the name. In a container numbers and names are its own, and the port is the
+# one that the file tells.
 sub postmaster {
-  my ($directory, $configured, $backend, $ports, @places) = @_;
-  my $name = real_name($directory);
+  my ($directory, $configured, $backend, $client, $ports, @places) = @_;
+  my $name = real_name(seen($first, $directory));
   return unless defined $name;
-  my @folder = stat($name) or return;
+  my $here = seen($first, $name);
+  my @folder = stat($here) or return;
   print join(" ", "directory", hex_of($name), $folder[4], $folder[2] & 07777), "\n";
-  print join(" ", "configured", hex_of(real_name($configured))), "\n" if length $configured;
-  my @named = lstat("$name/postmaster.pid") or return;
+  print join(" ", "configured", hex_of(real_name(seen($first, $configured)))), "\n" if length $configured;
+  my @named = lstat("$here/postmaster.pid") or return;
   return unless -f _;
-  open(my $file, "<", "$name/postmaster.pid") or return;
+  open(my $file, "<", "$here/postmaster.pid") or return;
   my @opened = stat($file);
   return unless $opened[0] == $named[0] && $opened[1] == $named[1];
   my $text = "";
   sysread($file, $text, 4096);
   my ($process, $told) = $text =~ /\A([1-9][0-9]{0,9})\n[^\n]*\n[^\n]*\n([0-9]{1,5})\n/ or return;
+  $process = outer_of($process);
   print join(" ", "postmaster", $process, $told, $opened[4], $opened[2] & 07777), "\n";
   describe($process) or return;
   my @stands = stat("/proc/$process/cwd");
   print "stands\n" if @stands && $stands[0] == $folder[0] && $stands[1] == $folder[1];
+  $backend = outer_of($backend);
   my @served = fields($backend);
   print "backend $served[1]\n" if @served;
+  print "client\n" if $first && serves_client($backend, $client);
   my $kind = inode_of("/proc/$process/ns/net") == inode_of("/proc/self/ns/net") ? "listen" : "apart";
   my %held = sockets_of($process);
-  my %wanted = map { $_ => 1 } split(/[|]/, $ports);
+  my %wanted = map { $_ => 1 } $first ? (sprintf("%04X", $told)) : split(/[|]/, $ports);
   for (listening("/proc/$process/net", sub { $wanted{substr($_[0], -4)} })) {
     my ($local, $inode, $user) = @$_;
     print "$kind $local $inode $user\n";
@@ -226,6 +302,11 @@ sub postmaster {
 # Somebody may put a pipe where a file was: then the look ends.
 alarm 10;
 my $verb = shift @ARGV;
+if ($verb eq "in") {
+  ($first, $id, $verb) = splice(@ARGV, 0, 3);
+  print "container $id ", is_of_container($first) ? 1 : 0, "\n";
+}
 if ($verb eq "listeners") { listeners(@ARGV) }
+if ($verb eq "inside") { inside(@ARGV) }
 if ($verb eq "postmaster") { postmaster(@ARGV) }
 print "whole\n";

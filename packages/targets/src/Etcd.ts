@@ -6,7 +6,7 @@
 import { describeHostError, type Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
-import type { ProcessRef } from "@inquorate/core/Topology"
+import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Container from "./Container.ts"
 import * as EtcdClient from "./EtcdClient.ts"
 import { EtcdError } from "./EtcdError.ts"
 import * as EtcdFacts from "./EtcdFacts.ts"
@@ -62,8 +63,11 @@ export const EtcdMember = Schema.Struct({
         expected: "a place such as http://127.0.0.1:2381"
       })
     )
-  )
-}).annotate({ identifier: "EtcdMember" })
+  ),
+  ...Container.fields
+})
+  .check(Container.isWhole)
+  .annotate({ identifier: "EtcdMember" })
 /** One member of an etcd cluster. */
 export type EtcdMember = typeof EtcdMember.Type
 
@@ -173,10 +177,18 @@ interface OpenMember {
   readonly askEntrance: OpenQuestion.Ask<void, EtcdError>
   readonly askQuorum: OpenQuestion.Ask<void, EtcdError>
   readonly askBegan: OpenQuestion.Ask<number, EtcdError>
+  /** Looks into its container; null where it runs in none. */
+  readonly askContainer: OpenQuestion.Ask<Seen, string> | null
   readonly askFacts: (process: ProcessRef, patience: Millis) => Effect.Effect<EtcdFacts.Facts | null>
   /** The process that was once found to be the member's, and how patient it is. */
   believed: ProcessRef | null
   electionTimeout: Millis | null
+}
+
+/** Who listens on a host, or in a container. */
+interface Seen {
+  readonly listening: ListeningProcess.Listening
+  readonly container?: ContainerRef
 }
 
 const memberOf = Effect.fnUntraced(function* (
@@ -202,11 +214,24 @@ const memberOf = Effect.fnUntraced(function* (
     askEntrance: yield* question(client.enter),
     askQuorum: yield* question(client.confirmQuorum),
     askBegan: yield* question(EtcdClient.processBegan(metrics, credentials.tls)),
+    askContainer: yield* insideOf(host, Container.placeOf(member)),
     askFacts: yield* factsOf(host),
     believed: null,
     electionTimeout: null
   }
 })
+
+// An engine may need longer than one discovery has, so its answer is waited for beyond that.
+const insideOf = (
+  host: Host | null,
+  place: Container.Place | null
+): Effect.Effect<OpenMember["askContainer"], never, Scope.Scope> =>
+  host === null || place === null
+    ? Effect.succeed(null)
+    : OpenQuestion.make(ListeningProcess.findInside(host, place, EtcdProcess.database, factsTimeout), {
+        giveUp: factsTimeout,
+        late: (after) => `${place.called} was not looked at within ${after} ms on host ${host.label}`
+      })
 
 /** Looks at each process once, for as long as that takes; who asks waits no longer than he wants to. */
 const factsOf = Effect.fnUntraced(function* (
@@ -299,7 +324,7 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
   const hosts = new Map<Host, Effect.Effect<Result.Result<ListeningProcess.Listening, string>>>()
   for (const { host } of members) {
     if (host === null || hosts.has(host)) continue
-    const there = members.flatMap((open) => (open.host === host ? [open.member] : []))
+    const there = members.flatMap((open) => (open.host === host && open.askContainer === null ? [open.member] : []))
     const sought = {
       addresses: there.map(({ address }) => address),
       openFile: EtcdProcess.database,
@@ -359,10 +384,23 @@ const locate = Effect.fnUntraced(function* (
 ): Effect.fn.Return<EtcdProcess.Located> {
   const { believed, host, member } = open
   if (host === null) return problem("no host is configured for this member")
-  const seen = yield* look.on(host)
-  if (Result.isFailure(seen)) return believed === null ? problem(seen.failure) : { process: believed, problem: "" }
+  // While the process that was believed lives, so does its container, whose engine need not be asked again.
+  if (believed?.container !== undefined) {
+    const standing = yield* Container.standing(host, believed, answerTimeout)
+    if (standing !== "Gone") return { process: believed, problem: "" }
+    open.believed = null
+  }
+  const seen = yield* seenOf(open, host, look)
+  if (Result.isFailure(seen)) {
+    return open.believed === null ? problem(seen.failure) : { process: open.believed, problem: "" }
+  }
   const { address, dataDirectory: configured = "" } = member
-  const found = EtcdProcess.candidate(host.label, { address, configured }, seen.success)
+  const found = EtcdProcess.candidate(
+    host.label,
+    { address, configured },
+    seen.success.listening,
+    seen.success.container
+  )
   if (typeof found === "string") return problem(found)
   const isKnown = believed?.pid === found.process.pid && believed.startTime === found.process.startTime
   if (!isKnown) {
@@ -372,6 +410,11 @@ const locate = Effect.fnUntraced(function* (
   open.believed = found.process
   return { process: found.process, problem: "" }
 })
+
+const seenOf = ({ askContainer }: OpenMember, host: Host, look: Look): Effect.Effect<Result.Result<Seen, string>> =>
+  askContainer === null
+    ? Effect.map(look.on(host), (seen) => Result.map(seen, (listening) => ({ listening })))
+    : Effect.result(askContainer(answerTimeout))
 
 // The socket and the open database say which process it is on this host. That it is the one which answers to us, and no
 // other machine's, is said by the id in its log; when it began, where its metrics tell it, must not speak against that.

@@ -5,7 +5,7 @@
  * when the member itself says it did, so that no server of another machine is taken for it. What it was told (flags,
  * environment, a file) is no proof of anything, so it need not be known.
  */
-import type { ProcessRef } from "@inquorate/core/Topology"
+import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
 import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
 
 /** The file that every etcd keeps open for writing below its data directory. */
@@ -23,17 +23,23 @@ export interface Candidate {
   readonly began: number
 }
 
-/** The process that a host shows for a member's address, or why there is none. `configured` is empty where nothing is. */
+/**
+ * The process that a host, or the container that a member is said to run in, shows for its address, or why there is none.
+ * `configured` is empty where nothing is.
+ */
 export const candidate = (
   host: string,
   { address, configured }: { readonly address: string; readonly configured: string },
-  listening: Listening
+  listening: Listening,
+  container?: ContainerRef
 ): Candidate | string => {
   const { hidden, listeners } = listening.on(address)
   if (listeners.length === 0) {
+    if (container !== undefined)
+      return `no process of container ${container.id.slice(0, 12)} on host ${host} listens anywhere`
     return hidden
       ? `our user on host ${host} may not see which process listens on ${address}: run as root or as etcd's own user`
-      : `nothing listens on ${address} on host ${host}: is the server in a container, or elsewhere?`
+      : `nothing listens on ${address} on host ${host}: is the server in a container (then name it as its member's container), or elsewhere?`
   }
   const expected = configured === "" ? "" : listening.resolved(configured)
   const judged = listeners.map((listener) => judge(host, address, listener, expected))
@@ -43,7 +49,11 @@ export const candidate = (
     return `processes ${pids} both serve ${address}: configure the member's data directory`
   }
   const problem = judged.find((one) => typeof one === "string")
-  return believed[0]?.candidate ?? problem ?? `no process of host ${host} serves ${address}`
+  const [one] = believed
+  if (one !== undefined && container !== undefined) {
+    return { ...one.candidate, process: { ...one.candidate.process, container } }
+  }
+  return one?.candidate ?? problem ?? `no process of host ${host} serves ${address}`
 }
 
 /** True where the member's own word of when it began, in seconds since 1970, fits the process. */
@@ -71,7 +81,7 @@ const judge = (host: string, address: string, listener: Listener, expected: stri
   const [file, other] = files
   if (file === undefined) {
     return isBeyond
-      ? `process ${pid} has a ${database} open that host ${host} does not have under a name of its own: is the server in a container?`
+      ? `process ${pid} has a ${database} open that host ${host} does not have under a name of its own: is the server in a container (then name it as its member's container)?`
       : `process ${pid} has no ${database} open for writing: is it an etcd proxy?`
   }
   if (other !== undefined) {

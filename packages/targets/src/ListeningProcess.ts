@@ -5,7 +5,9 @@
  * anyone's. Names come in hexadecimal; what they say is never part of how an answer is read.
  */
 import { type Host, HostError } from "@inquorate/core/Host"
+import type { ContainerRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
+import * as Container from "./Container.ts"
 import * as Programs from "./Programs.ts"
 
 /** A file of the name asked about that a process has open for writing, and that the host has under this very name. */
@@ -68,26 +70,54 @@ export const find = (host: Host, sought: Sought, timeout: number): Effect.Effect
   return Effect.map(look(host, "listeners", words, timeout), (facts) => read(facts, sought.folders))
 }
 
+/**
+ * Looks into a container: its processes that listen in their own network namespace, wherever. Fails with a text for a
+ * person where there is no such container.
+ */
+export const findInside = (
+  host: Host,
+  place: Container.Place,
+  openFile: string,
+  timeout: number
+): Effect.Effect<{ readonly container: ContainerRef; readonly listening: Listening }, string> =>
+  look(host, "inside", [openFile], timeout, place).pipe(
+    Effect.mapError(({ detail }) => `host ${host.label}, ${place.called}: ${detail}`),
+    Effect.flatMap((facts) => {
+      const container = Container.found(place, facts)
+      if (typeof container === "string") return Effect.fail(container)
+      return Effect.succeed({ container, listening: { ...read(facts), on: () => all(facts) } })
+    })
+  )
+
 /** What the program on the host says, as the words of each of its lines. */
 export type Facts = ReadonlyArray<ReadonlyArray<string>>
 
-/** Asks the program on a host; an answer without its end is none. */
+/** Asks the program on a host, of a container where one is given; an answer without its end is none. */
 export const look = (
   host: Host,
   verb: string,
   words: ReadonlyArray<string>,
-  timeout: number
+  timeout: number,
+  place: Container.Place | null = null
 ): Effect.Effect<Facts, HostError> =>
-  Effect.flatMap(host.run(Programs.look, [verb, ...words], { timeout }), ({ stderr, stdout }) => {
-    const lines = stdout.split("\n").filter((line) => line !== "")
-    const [last = ""] = lines.slice(-1)
-    if (last === "whole") return Effect.succeed(lines.slice(0, -1).map((line) => line.split(" ")))
-    const detail =
-      last === "perlless"
-        ? "the host has no perl, by which servers are found: install its package perl-base, or perl"
-        : `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
-    return Effect.fail(new HostError({ host: host.label, reason: "LostAnswer", detail }))
-  })
+  Effect.flatMap(
+    host.run(Programs.look, [...(place?.words ?? []), verb, ...words], { timeout }),
+    ({ stderr, stdout }) => {
+      const lines = stdout.split("\n").filter((line) => line !== "")
+      const [last = ""] = lines.slice(-1)
+      if (last.startsWith("trouble ")) {
+        return Effect.fail(
+          new HostError({ host: host.label, reason: "LostAnswer", detail: last.slice("trouble ".length) })
+        )
+      }
+      if (last === "whole") return Effect.succeed(lines.slice(0, -1).map((line) => line.split(" ")))
+      const detail =
+        last === "perlless"
+          ? "the host has no perl, by which servers are found: install its package perl-base, or perl"
+          : `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
+      return Effect.fail(new HostError({ host: host.label, reason: "LostAnswer", detail }))
+    }
+  )
 
 /** The text that a word stands for, or undefined for what cannot be kept as text. */
 export const textOf = (word: string | undefined): string | undefined => {
@@ -112,6 +142,43 @@ export interface ListeningSocket {
 
 /** Reads what the program told. */
 export const read = (facts: Facts, asked: ReadonlyArray<string> = []): Listening => {
+  const { apart, folders, holders, listeners, sockets } = collect(facts, asked)
+  return {
+    on: (address) => {
+      const [own] = ownInHex(address)
+      const serving = [...answering(sockets, address), ...apart.filter(({ local }) => local === own)]
+      return servingBy(serving, holders, listeners)
+    },
+    resolved: (path) => folders.get(path) || path
+  }
+}
+
+const all = (facts: Facts): ReturnType<Listening["on"]> => {
+  const { holders, listeners, sockets } = collect(facts, [])
+  return servingBy(sockets, holders, listeners)
+}
+
+const servingBy = (
+  serving: ReadonlyArray<ListeningSocket>,
+  holders: ReadonlyMap<string, ReadonlySet<number>>,
+  listeners: ReadonlyMap<number, Listener>
+): ReturnType<Listening["on"]> => {
+  const pairs = serving.flatMap(({ inode, user }) =>
+    [...(holders.get(inode) ?? [])].flatMap((pid) => {
+      const listener = listeners.get(pid)
+      return listener === undefined ? [] : [{ listener, user }]
+    })
+  )
+  const found = new Map(
+    pairs.map(({ listener, user }) => [
+      listener.pid,
+      { ...listener, isHeir: user !== 0 && listener.user !== null && listener.user !== user }
+    ])
+  )
+  return { listeners: [...found.values()], hidden: serving.some(({ inode }) => !holders.has(inode)) }
+}
+
+const collect = (facts: Facts, asked: ReadonlyArray<string>) => {
   const sockets: Array<ListeningSocket> = []
   const apart: Array<ListeningSocket> = []
   const holders = new Map<string, Set<number>>()
@@ -139,26 +206,7 @@ export const read = (facts: Facts, asked: ReadonlyArray<string> = []): Listening
       else if (!known) listeners.set(listener.pid, { ...listener, files: [...listener.files, held] })
     }
   }
-  return {
-    on: (address) => {
-      const [own] = ownInHex(address)
-      const serving = [...answering(sockets, address), ...apart.filter(({ local }) => local === own)]
-      const pairs = serving.flatMap(({ inode, user }) =>
-        [...(holders.get(inode) ?? [])].flatMap((pid) => {
-          const listener = listeners.get(pid)
-          return listener === undefined ? [] : [{ listener, user }]
-        })
-      )
-      const found = new Map(
-        pairs.map(({ listener, user }) => [
-          listener.pid,
-          { ...listener, isHeir: user !== 0 && listener.user !== null && listener.user !== user }
-        ])
-      )
-      return { listeners: [...found.values()], hidden: serving.some(({ inode }) => !holders.has(inode)) }
-    },
-    resolved: (path) => folders.get(path) || path
-  }
+  return { apart, folders, holders, listeners, sockets }
 }
 
 /**

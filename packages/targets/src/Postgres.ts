@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Container from "./Container.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as Patroni from "./Patroni.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
@@ -53,8 +54,10 @@ export const PostgresMember = Schema.Struct({
   /** The service that tells its address, and what else is this member's alone. */
   service: Schema.optionalKey(Service),
   host: memberFields.host,
-  dataDirectory: memberFields.dataDirectory
+  dataDirectory: memberFields.dataDirectory,
+  ...Container.fields
 })
+  .check(Container.isWhole)
   .check(
     Schema.makeFilter(
       ({ address, service }: { readonly address?: unknown; readonly service?: unknown }) =>
@@ -189,6 +192,9 @@ const reconnectAfter = 5000
 /** What discovery may take in all, the look at processes included, in milliseconds. */
 const discoveryTimeout = 950
 
+/** What a container's engine may take to tell its process, which is asked once for each start of the server. */
+const engineTimeout = 3000
+
 // Tells the backends of one probe from those of every other, on every worker.
 const probeNumber = Effect.sync(() => crypto.randomUUID().slice(0, 8))
 
@@ -283,12 +289,14 @@ const locate = Effect.fnUntraced(function* (
       ? { process: null, problem: `it cannot be asked which process it is (${answer.failure.detail})` }
       : { process: open.located.process, problem: "" }
   }
-  const { dataDirectory, startedAt } = answer.success
+  const { client = "", dataDirectory, startedAt } = answer.success
   const key = JSON.stringify([startedAt, dataDirectory])
   if (open.located?.key === key) return { process: open.located.process, problem: "" }
   const { address, dataDirectory: configured = "", otherAddresses } = open.member
   const addresses = [address, ...otherAddresses]
-  const located = yield* PostgresProcess.locate(open.host, { dataDirectory, configured, addresses, backend }, timeout)
+  const place = Container.placeOf(open.member)
+  const sought = { dataDirectory, configured, addresses, backend, client, place }
+  const located = yield* PostgresProcess.locate(open.host, sought, place === null ? timeout : engineTimeout)
   open.located = located.process === null ? null : { key, process: located.process }
   return located
 })

@@ -7,6 +7,7 @@ import { TargetError } from "@inquorate/core/Target"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import type * as Container from "./Container.ts"
 import * as NamedFile from "./NamedFile.ts"
 import type { PostgresMember, PostgresSettings } from "./Postgres.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
@@ -15,7 +16,7 @@ import * as PostgresService from "./PostgresService.ts"
 import type { TlsMode, TlsSettings } from "./PostgresTls.ts"
 
 /** A member with its addresses, the first apart. */
-export interface Member {
+export interface Member extends Container.Fields {
   readonly name: string
   readonly address: string
   readonly otherAddresses: ReadonlyArray<string>

@@ -7,6 +7,7 @@
 import { describeHostError, type Host, type HostError } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
+import * as Container from "./Container.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 
@@ -20,6 +21,10 @@ export interface Sought {
   readonly addresses: ReadonlyArray<string>
   /** The process number of the server's process that serves our connection. */
   readonly backend: number
+  /** Where that process says that our connection comes from, `address:port`; empty over a Unix socket. */
+  readonly client?: string
+  /** The container that it runs in, where it runs in one. */
+  readonly place?: Container.Place | null
 }
 
 /** The process, or in words for a person why it was not found or not believed. */
@@ -35,8 +40,8 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
     .filter((end) => !PostgresAddress.isSocket(end))
     .map((end) => ListeningProcess.portInHex(`:${end.port}`))
   const sockets = ends.filter(PostgresAddress.isSocket).map((end) => `${end.host}/.s.PGSQL.${end.port}`)
-  const words = [directory, sought.configured, String(sought.backend), ports.join("|"), ...sockets]
-  return ListeningProcess.look(host, "postmaster", words, timeout).pipe(
+  const words = [directory, sought.configured, String(sought.backend), sought.client ?? "", ports.join("|"), ...sockets]
+  return ListeningProcess.look(host, "postmaster", words, timeout, sought.place ?? null).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
     Effect.catch((error: HostError) => Effect.succeed(problem(describeHostError(error))))
   )
@@ -46,6 +51,9 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
 export const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Located => {
   const all = (name: string) => facts.flatMap(([word, ...words]) => (word === name ? [words] : []))
   const fact = (name: string): ReadonlyArray<string> | undefined => all(name)[0]
+  const { place = null } = sought
+  const container = place === null ? undefined : Container.found(place, facts)
+  if (typeof container === "string") return problem(container)
   const ports = [...new Set(sought.addresses.map((address) => String(PostgresAddress.endpoint(address).port)))]
   if (sought.dataDirectory === "" && sought.configured === "") {
     return problem("the user may not see data_directory: grant it pg_read_all_settings, or configure dataDirectory")
@@ -53,7 +61,7 @@ export const judge = (host: string, sought: Sought, facts: ListeningProcess.Fact
   const [word, owner, folderMode] = fact("directory") ?? []
   if (word === undefined) {
     return problem(
-      `${sought.dataDirectory || sought.configured} is no folder on host ${host}: is the server in a container, or elsewhere?`
+      `${sought.dataDirectory || sought.configured} is no folder ${place === null ? `on host ${host}: is the server in a container (then name it as its member's container), or elsewhere?` : `in ${place.called}`}`
     )
   }
   const directory = ListeningProcess.textOf(word)
@@ -66,7 +74,8 @@ export const judge = (host: string, sought: Sought, facts: ListeningProcess.Fact
   }
   const [pid, told, writer, fileMode] = fact("postmaster") ?? []
   if (pid === undefined) return problem(`${directory}/postmaster.pid cannot be read on host ${host}`)
-  if (told === undefined || !ports.includes(told)) {
+  // A container's port may be published as another.
+  if (told === undefined || (place === null && !ports.includes(told))) {
     return problem(`the server in ${directory} listens on port ${told}, not ${ports.join(" or ")}`)
   }
   if (writer !== owner || isOpen(folderMode) || isOpen(fileMode)) {
@@ -86,15 +95,25 @@ export const judge = (host: string, sought: Sought, facts: ListeningProcess.Fact
     return problem(`process ${pid} runs as user ${user ?? "unknown"}, but ${directory} belongs to user ${owner}`)
   }
   if (fact("stands") === undefined) return problem(`process ${pid} does not work in ${directory}`)
-  const answers = sought.addresses.some((address) =>
-    servingIn(all("listen"), all("apart"), address).some(({ inode }) =>
-      all("holds").some(([holder, held]) => holder === pid && held === inode)
-    )
-  )
-  if (fact("backend")?.[0] !== pid || !(answers || fact("socket") !== undefined)) {
+  const holds = (inode: string): boolean => all("holds").some(([holder, held]) => holder === pid && held === inode)
+  // The backend's own socket is the other end of our connection, by whatever proxy this comes.
+  const answers =
+    place === null
+      ? sought.addresses.some((address) =>
+          servingIn(all("listen"), all("apart"), address).some(({ inode }) => holds(inode))
+        ) || fact("socket") !== undefined
+      : fact("client") !== undefined && [...all("listen"), ...all("apart")].some(([, inode = ""]) => holds(inode))
+  if (fact("backend")?.[0] !== pid || !answers) {
     return problem(`process ${pid} of ${directory} is not the server that answers on port ${told}`)
   }
-  const ref = { host, pid: Number(pid), startTime, executable, dataDirectory: directory }
+  const ref = {
+    host,
+    pid: Number(pid),
+    startTime,
+    executable,
+    dataDirectory: directory,
+    ...(container === undefined ? {} : { container })
+  }
   return { process: ref, problem: "" }
 }
 

@@ -1,0 +1,251 @@
+/**
+ * A real Docker engine for tests, in a network namespace and a folder of its own, so that no rule, bridge or address of it
+ * is the machine's. Images are made of this machine's own programs; no registry is asked. Its published ports are reached
+ * from the test over a pair of interfaces that goes with the namespace. All of it ends with the scope: processes by their
+ * numbers, then mounts, control groups, namespace and folder.
+ */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as childProcess from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { within } from "./Pace.ts"
+
+/** A running engine. */
+export interface ContainerEngine {
+  /** Runs `docker` with these words to its end and gives what it printed, without the last line end. */
+  readonly docker: (...words: ReadonlyArray<string>) => Effect.Effect<string>
+  /** What `DOCKER_HOST` is for it. */
+  readonly socket: string
+  /** The address at which published ports are reached. */
+  readonly address: string
+  /** A folder that goes with the engine. */
+  readonly folder: string
+}
+
+/** Why no engine can run here, or undefined. */
+export const skip: string | undefined = (() => {
+  if (process.getuid?.() !== 0) return "only root can run a container engine"
+  const missing = ["docker", "dockerd", "containerd", "runc", "ip", "nsenter", "busybox"].filter(
+    (program) => onPath(program) === undefined
+  )
+  return missing.length === 0
+    ? undefined
+    : `no ${missing.join(", ")}; apt-get install docker.io busybox-static iproute2`
+})()
+
+/** Starts an engine, which ends with the scope. */
+export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.gen(function* () {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-docker-"))),
+    (made) => Effect.sync(() => removeFolder(made))
+  )
+  const name = `inq${process.pid}`
+  const net = `198.18.${process.pid % 250}`
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      run("ip", "netns", "add", name)
+      run("ip", "link", "add", `${name}a`, "type", "veth", "peer", "name", `${name}b`, "netns", name)
+      run("ip", "address", "add", `${net}.1/30`, "dev", `${name}a`)
+      run("ip", "link", "set", `${name}a`, "up")
+      run("ip", "-n", name, "address", "add", `${net}.2/30`, "dev", `${name}b`)
+      run("ip", "-n", name, "link", "set", `${name}b`, "up")
+      run("ip", "-n", name, "link", "set", "lo", "up")
+      run("ip", "-n", name, "route", "add", "default", "via", `${net}.1`)
+    }),
+    () =>
+      Effect.sync(() => {
+        attempt("ip", "link", "delete", `${name}a`)
+        attempt("ip", "netns", "delete", name)
+      })
+  )
+  const groups = new Set(controlGroups())
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const group of controlGroups().filter((one) => !groups.has(one))) {
+        try {
+          fs.rmdirSync(group)
+        } catch {
+          // Another engine of this machine has begun to use it.
+        }
+      }
+    })
+  )
+  const socket = `unix://${folder}/docker.sock`
+  const env = { ...process.env, DOCKER_HOST: socket }
+  const docker = (...words: ReadonlyArray<string>) =>
+    Effect.callback<string>((resume) => {
+      childProcess.execFile("docker", words, { env, maxBuffer: 1 << 24 }, (cause, stdout, stderr) =>
+        resume(
+          cause === null
+            ? Effect.succeed(stdout.trimEnd())
+            : Effect.die(new Error(`docker ${words.join(" ")}: ${stdout}${stderr}`))
+        )
+      )
+    })
+  fs.writeFileSync(path.join(folder, "daemon.json"), "{}")
+  const log = path.join(folder, "dockerd.log")
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const output = fs.openSync(log, "a")
+      const words = [
+        `--net=/run/netns/${name}`,
+        onPath("dockerd")!,
+        ...["--data-root", `${folder}/data`, "--exec-root", `${folder}/exec`, "-H", socket],
+        ...["--pidfile", `${folder}/docker.pid`, "--config-file", `${folder}/daemon.json`],
+        ...["--bip", "198.19.254.1/24", "--default-ulimit", "nofile=1024:4096"]
+      ]
+      const child = childProcess.spawn("nsenter", words, { stdio: ["ignore", output, output] })
+      fs.closeSync(output)
+      return child
+    }),
+    (child) =>
+      Effect.andThen(
+        Effect.sync(() => removeAll(env)),
+        end(child)
+      )
+  )
+  const probe = Effect.sync(() => childProcess.spawnSync("docker", ["version"], { env, stdio: "ignore" }).status === 0)
+  yield* Effect.repeat(probe, { until: (answers) => answers, schedule: Schedule.spaced(100) }).pipe(
+    Effect.timeoutOrElse({
+      duration: within(60_000),
+      orElse: () => Effect.die(new Error(`the engine did not start: ${fs.readFileSync(log, "utf8").slice(-2000)}`))
+    })
+  )
+  return { docker, socket, address: `${net}.2`, folder }
+})
+
+/**
+ * Makes an image of a shell and these programs of this machine with the libraries that they are linked with, and folders
+ * that are empty in it.
+ */
+export const image = Effect.fnUntraced(function* (
+  engine: ContainerEngine,
+  name: string,
+  programs: ReadonlyArray<string>,
+  { folders = [] }: { readonly folders?: ReadonlyArray<string> } = {}
+): Effect.fn.Return<void> {
+  const root = path.join(engine.folder, `image-${name.replaceAll(/[^a-z0-9]/g, "-")}`)
+  const packed = `${root}.tar`
+  for (const folder of ["bin", "usr/bin", "lib64", "tmp", "var/lib", "etc", "proc", "sys", "dev", "run", ...folders]) {
+    fs.mkdirSync(path.join(root, folder), { recursive: true })
+  }
+  fs.copyFileSync(onPath("busybox")!, path.join(root, "bin/busybox"))
+  for (const applet of ["sh", "sleep", "cat", "ls", "mkdir", "chown", "chmod"]) {
+    fs.symlinkSync("busybox", path.join(root, "bin", applet))
+  }
+  fs.writeFileSync(path.join(root, "etc/passwd"), fs.readFileSync("/etc/passwd"))
+  fs.writeFileSync(path.join(root, "etc/group"), fs.readFileSync("/etc/group"))
+  for (const program of programs) {
+    const copy = path.join(root, "usr/bin", path.basename(program))
+    fs.copyFileSync(fs.realpathSync(program), copy)
+    fs.chmodSync(copy, 0o755)
+    const { stdout } = childProcess.spawnSync("ldd", [program], { encoding: "utf8" })
+    for (const [, library] of stdout.matchAll(/(\/[^\s]+) \(0x/g)) {
+      fs.mkdirSync(path.dirname(path.join(root, library!)), { recursive: true })
+      fs.copyFileSync(fs.realpathSync(library!), path.join(root, library!))
+    }
+  }
+  run("tar", "-C", root, "-cf", packed, ".")
+  yield* engine.docker("import", packed, name)
+  fs.rmSync(root, { recursive: true })
+  fs.rmSync(packed)
+})
+
+// --- internal ---
+
+const run = (program: string, ...words: ReadonlyArray<string>): void => {
+  const { error, status, stderr } = childProcess.spawnSync(program, words, { encoding: "utf8" })
+  if (status !== 0) throw new Error(`${program} ${words.join(" ")}: ${error?.message ?? stderr}`)
+}
+
+const attempt = (program: string, ...words: ReadonlyArray<string>): void => {
+  childProcess.spawnSync(program, words, { stdio: "ignore" })
+}
+
+function onPath(program: string): string | undefined {
+  const places = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"]
+  return places.map((place) => path.join(place, program)).find((file) => fs.existsSync(file))
+}
+
+/** The groups under which an engine puts its containers' own, which it leaves behind. */
+const controlGroups = (): ReadonlyArray<string> =>
+  ["/sys/fs/cgroup", ...list("/sys/fs/cgroup").map((kind) => `/sys/fs/cgroup/${kind}`)]
+    .map((place) => `${place}/docker`)
+    .filter((group) => fs.existsSync(group))
+
+const list = (folder: string): ReadonlyArray<string> => {
+  try {
+    return fs.readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+const removeAll = (env: NodeJS.ProcessEnv): void => {
+  const { stdout } = childProcess.spawnSync("docker", ["ps", "-aq"], { env, encoding: "utf8", timeout: within(20_000) })
+  const ids = (stdout ?? "").split("\n").filter((id) => id !== "")
+  if (ids.length > 0) {
+    childProcess.spawnSync("docker", ["rm", "--force", "--volumes", ...ids], {
+      env,
+      stdio: "ignore",
+      timeout: within(60_000)
+    })
+  }
+}
+
+// By number, with whatever it started that did not end with it.
+const end = (child: childProcess.ChildProcess): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const ended = Effect.callback<void>((resume) => {
+      if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+      child.once("exit", () => resume(Effect.void))
+    })
+    const kin = descendants(child.pid!)
+    child.kill("SIGTERM")
+    yield* Effect.timeoutOption(ended, within(20_000))
+    for (const { pid, born } of [{ pid: child.pid!, born: "" }, ...kin]) {
+      if (born !== "" && bornOf(pid) !== born) continue
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    yield* ended
+  })
+
+const statOf = (pid: number): ReadonlyArray<string> => {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  } catch {
+    return []
+  }
+}
+
+const bornOf = (pid: number): string => statOf(pid)[19] ?? ""
+
+const descendants = (root: number): ReadonlyArray<{ readonly pid: number; readonly born: string }> => {
+  const all = list("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+  const found = [root]
+  for (let grown = -1; grown !== found.length;) {
+    grown = found.length
+    for (const pid of all) if (!found.includes(pid) && found.includes(Number(statOf(pid)[1]))) found.push(pid)
+  }
+  return found.slice(1).map((pid) => ({ pid, born: bornOf(pid) }))
+}
+
+const removeFolder = (folder: string): void => {
+  const mounts = fs
+    .readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((place) => place.startsWith(`${folder}/`))
+  for (const place of mounts.reverse()) attempt("umount", "--lazy", place)
+  fs.rmSync(folder, { recursive: true, force: true })
+}
