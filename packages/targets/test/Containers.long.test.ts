@@ -164,18 +164,11 @@ describe.skipIf(skip !== undefined)(
             (yield* only(lab.target)).members.filter(({ name }) => name === "m2")
           )
           yield* docker("restart", "--time", "0", "m2")
-          if (injector === pause) {
-            yield* eventually(
-              injector.inspect("here", order!.fence, 1),
-              (state) => state._tag === "Armed" && state.broken
-            )
-          } else {
-            // A container keeps its network namespace only while it runs, and the cut goes with it.
-            yield* eventually(
-              injector.inspect("here", order!.fence, 1),
-              (state) => state._tag === "Armed" && state.broken
-            )
-          }
+          // A network namespace goes with the last process in it, and the cut with that.
+          yield* eventually(
+            injector.inspect("here", order!.fence, 1),
+            (state) => state._tag === "Armed" && state.broken
+          )
           assert.isTrue((yield* injector.lift("here", order!.fence, 1)).broken)
           const again = yield* eventually(
             Effect.map(ready(lab.target), (topology) => memberOf(topology, "m2").process),
