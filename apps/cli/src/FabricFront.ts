@@ -5,7 +5,7 @@
 import { parse as parseGuid } from "@inquorate/core/Guid"
 import { type FaultRequest, type NodeRequest, overridesOf, type PartitionRequest } from "@inquorate/core/Request"
 import type { Millis } from "@inquorate/core/Time"
-import type { OperationState, OperationStatus } from "@inquorate/core/Wire"
+import { type FabricRequest, isFabricRequest, type OperationState, type OperationStatus } from "@inquorate/core/Wire"
 import type * as FabricClient from "@inquorate/transport/FabricClient"
 import { idOf } from "@inquorate/transport/FabricPath"
 import * as Clock from "effect/Clock"
@@ -233,6 +233,9 @@ const call = Effect.fnUntraced(function* (fabric: Fabric, doing: string, operati
       detail: `${doing}: a Service Fabric cluster is asked for whole partitions. Leave ${request.member} out.`
     })
   }
+  if (!isFabricRequest(request)) {
+    return yield* new Failure({ exit: "usage", detail: `${doing}: a Service Fabric cluster has no such fault.` })
+  }
   return yield* send(fabric, doing, operationId, request)
 })
 
@@ -240,7 +243,7 @@ const send = (
   fabric: Fabric,
   doing: string,
   operationId: string,
-  request: FaultRequest
+  request: FabricRequest
 ): Effect.Effect<void, Failure, Context> => {
   switch (request.kind) {
     case "PartitionQuorumLoss":

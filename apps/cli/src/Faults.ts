@@ -28,7 +28,7 @@ const yes = Flag.Boolean("yes").pipe(
 // --- make ---
 
 /** `inq restart`: restarts the replicas of a partition. */
-export const restart = Command.make(
+const restart = Command.make(
   "restart",
   {
     partition,
@@ -46,7 +46,7 @@ export const restart = Command.make(
 ).pipe(Command.withDescription("Restart the replicas of a partition"))
 
 /** `inq data-loss`: destroys replicas of a partition with their data. */
-export const dataLoss = Command.make(
+const dataLoss = Command.make(
   "data-loss",
   {
     partition,
@@ -132,10 +132,13 @@ const list = Command.make(
 ).pipe(Command.withDescription("List the nodes"))
 
 /** `inq node`: stops, starts and lists nodes. */
-export const node = Command.make("node").pipe(
+const node = Command.make("node").pipe(
   Command.withSubcommands([stop, begin, list]),
   Command.withDescription("Stop, start and list nodes")
 )
+
+/** Every fault but the quorum loss, in the order of the help. */
+export const faults = [restart, dataLoss, node] as const
 
 const told = (what: string) => print({ recover: what }, () => [`Recovery of ${what} was asked for.`])
 

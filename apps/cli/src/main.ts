@@ -21,7 +21,7 @@ import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
-import { dataLoss, node, recover, restart } from "./Faults.ts"
+import { faults, recover } from "./Faults.ts"
 import { asksForJson, inOurWords } from "./Habits.ts"
 import * as Help from "./Help.ts"
 import { lab } from "./Labs.ts"
@@ -33,7 +33,7 @@ import { type SignalName, Signals } from "./Signals.ts"
 const inq = root.pipe(
   Command.withSubcommands([
     { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
-    { group: "Break", commands: [plan, start, restart, dataLoss, node, chaos] },
+    { group: "Break", commands: [plan, start, ...faults, chaos] },
     { group: "End", commands: [cancel, recover] },
     { group: "Set up", commands: [target, lab, doctor] },
     Complete.names

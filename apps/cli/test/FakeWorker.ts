@@ -6,7 +6,6 @@ import { collect } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
 import { advance, type Event, isTerminal, make, type Operation } from "@inquorate/core/Operation"
 import { type OperationChange, Operations, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
-import { type FaultRequest, isQuorumLoss } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
 import * as NodeServer from "@inquorate/transport/NodeServer"
@@ -40,34 +39,20 @@ export const topology: Topology = {
   members: [member("m0", "Primary"), member("m1", "ActiveSecondary"), member("m2", "ActiveSecondary")]
 }
 
-const eventsOf = (request: FaultRequest): ReadonlyArray<Event> => [
+// Whatever its kind: what an operation cannot take is passed over.
+const events: ReadonlyArray<Event> = [
   { _tag: "Taken", at },
   { _tag: "FencesOrdered", at, fences: [] },
-  ...(isQuorumLoss(request)
-    ? [
-        { _tag: "FencesArmed" as const, at },
-        { _tag: "LossProven" as const, at, lossBegan: at },
-        { _tag: "HoldEnded" as const, at },
-        { _tag: "FencesLifted" as const, at }
-      ]
-    : request.kind === "PartitionDataLoss"
-      ? [{ _tag: "DataDestroyed" as const, at }]
-      : request.kind === "PartitionRestart"
-        ? [
-            { _tag: "FencesArmed" as const, at },
-            { _tag: "FencesLifted" as const, at }
-          ]
-        : request.transition === "Stop"
-          ? [{ _tag: "FencesArmed" as const, at }]
-          : [{ _tag: "FencesLifted" as const, at }]),
+  { _tag: "FencesArmed", at },
+  { _tag: "LossProven", at, lossBegan: at },
+  { _tag: "DataDestroyed", at },
+  { _tag: "HoldEnded", at },
+  { _tag: "FencesLifted", at },
   { _tag: "RecoveryProven", at }
 ]
 
 const ended = (operation: Operation): Operation =>
-  eventsOf(operation.request).reduce(
-    (before, event) => Result.getOrElse(advance(before, event), () => before),
-    operation
-  )
+  events.reduce((before, event) => Result.getOrElse(advance(before, event), () => before), operation)
 
 const refused = (code: RequestRefused["code"], detail: string) => new RequestRefused({ code, detail, refusal: null })
 

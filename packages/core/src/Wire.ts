@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { hresult } from "./FabricError.ts"
 import * as Guid from "./Guid.ts"
 import type { Operation, Stage } from "./Operation.ts"
-import type { FaultKind, NodeRequest, PartitionRequest } from "./Request.ts"
+import type { FaultKind, FaultRequest, NodeRequest, PartitionRequest, RequestOf } from "./Request.ts"
 
 /** The state of an operation on the wire. `Invalid` is reserved: no operation is ever in it. */
 export const OperationState = Schema.Literals([
@@ -126,7 +126,7 @@ export const stateOf = (stage: Stage): OperationState => {
 export const progressOf = (operation: Operation): FaultProgress => {
   const State = stateOf(operation.stage)
   const { request } = operation
-  if (State !== "Completed" && State !== "Faulted") return { State }
+  if ((State !== "Completed" && State !== "Faulted") || !isFabricRequest(request)) return { State }
   const ErrorCode = operation.stage._tag === "Failed" ? hresult(operation.stage.error) : 0
   switch (request.kind) {
     case "PartitionQuorumLoss":
@@ -138,6 +138,17 @@ export const progressOf = (operation: Operation): FaultProgress => {
     case "NodeTransition":
       return { State, NodeTransitionResult: nodeResult(request, ErrorCode) }
   }
+}
+
+/** A request of a kind that Service Fabric has too. */
+export type FabricRequest = RequestOf<
+  { [Kind in FaultKind]: (typeof types)[Kind] extends "Invalid" ? never : Kind }[FaultKind]
+>
+
+/** True for a request of a kind that Service Fabric has too. */
+export const isFabricRequest = (request: FaultRequest): request is FabricRequest => {
+  const words: Readonly<Record<FaultKind, OperationType>> = types
+  return words[request.kind] !== "Invalid"
 }
 
 /** The line of an operation in GetFaultOperationList. */
@@ -182,13 +193,13 @@ export const passesFilter = (status: OperationStatus, typeFilter: number, stateF
 
 // --- internal ---
 
-/** The wire's word for each kind of ours; for one that Service Fabric does not have, `Invalid`. */
+/** The wire's word for each kind of ours; `Invalid` for one that Service Fabric does not have, which has no call there. */
 const types = {
   PartitionQuorumLoss: "PartitionQuorumLoss",
   PartitionDataLoss: "PartitionDataLoss",
   PartitionRestart: "PartitionRestart",
   NodeTransition: "NodeTransition"
-} satisfies Record<FaultKind, OperationType>
+} as const satisfies Record<FaultKind, OperationType>
 
 const nodeResult = (request: NodeRequest, ErrorCode: number): NodeTransitionResult => ({
   ErrorCode,

@@ -264,7 +264,7 @@ describe("the faults of a simulated cluster", () => {
       assert.lengthOf(faults, 1)
       return faults.map(({ steps, text }) => {
         const { request } = steps[0]!
-        assert(!isNodeRequest(request) && !isQuorumLoss(request) && request.member !== undefined, text)
+        assert(!isNodeRequest(request) && "member" in request && request.member !== undefined, text)
         return `${/ActionType: (\w+)/.exec(text)![1]} ${request.kind} ${request.serviceName}`
       })
     })

@@ -173,7 +173,9 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
       )
     const touched = (request: FaultRequest): ReadonlyArray<Member> => {
       if (!isNodeRequest(request)) {
-        return etcd.members.filter(({ role }) => request.mode === "AllReplicasOrInstances" || role !== "Primary")
+        return etcd.members.filter(
+          ({ role }) => ("mode" in request && request.mode === "AllReplicasOrInstances") || role !== "Primary"
+        )
       }
       return clusters
         .flatMap((cluster) => cluster.groups)
