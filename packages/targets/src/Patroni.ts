@@ -118,8 +118,9 @@ export const parse = (cluster: string, config: string): Result.Result<Look, stri
 
 /**
  * Who acts on a loss of this group. Patroni takes a silent standby out of `synchronous_standby_names` once its key in the
- * store has run out: at the earliest its `ttl` less one `loop_wait` after the loss, for the key was renewed up to that long
- * before. In strict mode it then lets any standby count (`ANY 1 (*)`, seen with 4.0.7), so that commits wait on only where
+ * store has run out: at the earliest its `ttl` less two `loop_wait` after the loss, for a member renews its key once a loop, and
+ * with etcd only where the last renewal is a whole loop ago, so that it may be nearly two of them old
+ * when the loss begins. In strict mode it then lets any standby count (`ANY 1 (*)`, seen with 4.0.7), so that commits wait on only where
  * no other standby streams, one that is marked `nosync` included.
  */
 export const supervisors = (
@@ -137,9 +138,9 @@ export const supervisors = (
     {
       watches: topology.group,
       source:
-        `Patroni's ttl (${ttl / 1000} s, less loop_wait, ${loopWait / 1000} s` +
+        `Patroni's ttl (${ttl / 1000} s, less two loop_wait, ${loopWait / 1000} s each` +
         (strict ? `; it ${replaces})` : "; without synchronous_mode_strict)"),
-      patience: Math.max(0, ttl - loopWait),
+      patience: Math.max(0, ttl - 2 * loopWait),
       reaction: "EmptiesQuorum"
     }
   ]

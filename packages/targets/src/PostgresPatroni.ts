@@ -35,8 +35,8 @@ export const beside = (topology: Topology, looked: Looked): Topology => {
   const why = looked === null ? "name its REST API under the key patroni, and it is read" : looked.failure
   const assumed: Supervisor = {
     watches: topology.group,
-    source: `Patroni's ttl (taken as 30 s, less loop_wait, 10 s, its defaults: ${why})`,
-    patience: 20_000,
+    source: `Patroni's ttl (taken as 30 s, less two loop_wait, 10 s each, its defaults: ${why})`,
+    patience: 10_000,
     reaction: "EmptiesQuorum"
   }
   return withSupervisors(looked === null ? topology : { ...topology, warnings: [...warnings, looked.failure] }, [

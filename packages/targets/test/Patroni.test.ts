@@ -77,13 +77,13 @@ describe("what Patroni answers", () => {
 })
 
 describe("the patience of Patroni", () => {
-  it("without strict mode is its ttl less one loop, since the key may be that old", () => {
+  it("without strict mode is its ttl less two loops, since the key may be that old", () => {
     const [one, ...more] = Patroni.supervisors(read(cluster4, config4), group(["pg0", "pg2"]))
     assert.deepStrictEqual(more, [])
-    assert.deepInclude(one, { watches: "quorum", patience: 20_000, reaction: "EmptiesQuorum" })
+    assert.deepInclude(one, { watches: "quorum", patience: 10_000, reaction: "EmptiesQuorum" })
     assert.include(one?.source, "Patroni's ttl (30 s")
     const short = read(cluster4, config4.replace('"ttl": 30', '"ttl": 20').replace('"loop_wait": 10', '"loop_wait": 2'))
-    assert.strictEqual(Patroni.supervisors(short, group(["pg0", "pg2"]))[0]?.patience, 18_000)
+    assert.strictEqual(Patroni.supervisors(short, group(["pg0", "pg2"]))[0]?.patience, 16_000)
   })
 
   it("in strict mode has no end, unless another standby can take the place of one that counts", () => {
@@ -105,7 +105,7 @@ describe("the patience of Patroni", () => {
 
   it("is taken by its defaults where Patroni says nothing", () => {
     const silent = PostgresPatroni.beside(group(["pg0"]), Result.fail("Patroni at http://p says nothing: refused"))
-    assert.strictEqual(silent.supervisors?.[0]?.patience, 20_000)
+    assert.strictEqual(silent.supervisors?.[0]?.patience, 10_000)
     assert.include(silent.supervisors?.[0]?.source, "says nothing")
     assert.isUndefined(PostgresPatroni.beside(group(["pg0"]), null).supervisors)
   })
