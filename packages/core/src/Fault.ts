@@ -90,15 +90,15 @@ export interface FaultWords {
 
 // --- make ---
 
-/** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
-export const restartBudget: Millis = 10_000
-
 /** The row of a request. */
 export const faultOf = (request: FaultRequest): Fault =>
   // The row is the one of this very request's kind, which TypeScript does not see through a union.
   (rows[request.kind] as (request: FaultRequest) => Fault)(request)
 
 // --- internal ---
+
+/** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
+const restartBudget: Millis = 10_000
 
 const suitsAny = (): null => null
 
