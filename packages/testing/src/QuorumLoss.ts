@@ -41,6 +41,18 @@ export interface LossOptions {
     readonly members: ReadonlyArray<Readonly<Record<string, unknown>>>
     readonly [key: string]: unknown
   }
+  /**
+   * The containers that the members run in, by name, in the order of the members. Their addresses are then where the test
+   * reaches them, such as published ports.
+   */
+  readonly containers?: ReadonlyArray<string>
+  /**
+   * The compose project that the members run in: each is the one container of a service, of `services` in the order of the
+   * members, or of the member's own name.
+   */
+  readonly compose?: { readonly project: string; readonly services?: ReadonlyArray<string> }
+  /** The engine that has the containers; `docker` unless given. */
+  readonly engine?: "docker" | "podman" | "nerdctl"
   /** As few members as lose the quorum, which is usual, or all that may be taken. */
   readonly mode?: QuorumLossMode
   /** When the kernel gives the quorum back if nobody else has, such as `30s`; a minute unless given. */
@@ -132,7 +144,7 @@ const held = async (options: LossOptions, scope: Scope.Closeable): Promise<Loss>
   if (longest === undefined)
     throw new LossError("Refused", `atMost is ${JSON.stringify(atMost)}, where a length such as 30s is expected`)
   const target = await opened(options, scope)
-  const topology = (await run(target.discover, "Refused"))[0]!
+  const topology = await found(options, target)
   const cut = chooseCut(topology, mode)
   if (Result.isFailure(cut)) throw new LossError("Refused", describeRefusal(cut.failure))
   const injector = Pause.make(new Map([[host, LocalHost.make(host)]]))
@@ -204,13 +216,41 @@ const guard = (fences: ReadonlyArray<FenceId>): (() => void) => {
   return () => void guardian.kill("SIGKILL")
 }
 
-const opened = async ({ settings, system }: LossOptions, scope: Scope.Closeable): Promise<Target> => {
+// An engine may need a while to tell whose its containers are.
+const found = async (options: LossOptions, target: Target): Promise<Topology> => {
+  const ends = now() + verifyBudget
+  for (;;) {
+    const topology = (await run(target.discover, "Refused"))[0]!
+    const waits = options.containers !== undefined || options.compose !== undefined
+    if (!waits || now() > ends || topology.members.every(({ process }) => process !== null)) return topology
+    await Effect.runPromise(Effect.sleep(100))
+  }
+}
+
+/** What a member's settings say of its container. */
+const containerOf = (
+  { compose, containers, engine }: LossOptions,
+  member: Readonly<Record<string, unknown>>,
+  index: number
+): Readonly<Record<string, unknown>> => {
+  const own = engine === undefined ? {} : { engine }
+  if (containers !== undefined) return { container: containers[index], ...own }
+  if (compose === undefined) return {}
+  const { project, services } = compose
+  return { compose: { project, service: services === undefined ? member["name"] : services[index] }, ...own }
+}
+
+const opened = async (options: LossOptions, scope: Scope.Closeable): Promise<Target> => {
+  const { settings, system } = options
   const module = modules.find((one) => one.system === system)
   if (module === undefined) {
     const known = modules.map((one) => one.system).join(", ")
     throw new LossError("Refused", `system is ${JSON.stringify(system)}, where one of ${known} is expected`)
   }
-  const here = { ...settings, members: settings.members.map((member) => ({ host, ...member })) }
+  const here = {
+    ...settings,
+    members: settings.members.map((member, index) => ({ host, ...containerOf(options, member, index), ...member }))
+  }
   const decoded = Schema.decodeResult(module.config, { errors: "all", onExcessProperty: "error" })(here)
   if (Result.isFailure(decoded)) throw new LossError("Refused", decoded.failure.message)
   const hosts = new Map([[host, LocalHost.make(host)]])
