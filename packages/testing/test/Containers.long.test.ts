@@ -4,7 +4,7 @@
  */
 import { findBinary } from "@inquorate/lab/Etcd"
 import * as ContainerEngine from "@inquorate/testkit/ContainerEngine"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
