@@ -122,7 +122,7 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
  * that are empty in it.
  */
 export const image = Effect.fnUntraced(function* (
-  engine: ContainerEngine,
+  engine: Pick<ContainerEngine, "docker" | "folder">,
   name: string,
   programs: ReadonlyArray<string>,
   { folders = [] }: { readonly folders?: ReadonlyArray<string> } = {}
@@ -153,6 +153,17 @@ export const image = Effect.fnUntraced(function* (
   fs.rmSync(root, { recursive: true })
   fs.rmSync(packed)
 })
+
+/** Removes a folder with whatever is mounted below it. */
+export const removeFolder = (folder: string): void => {
+  const mounts = fs
+    .readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((place) => place.startsWith(`${folder}/`))
+  for (const place of mounts.reverse()) attempt("umount", "--lazy", place)
+  fs.rmSync(folder, { recursive: true, force: true })
+}
 
 // --- internal ---
 
@@ -238,14 +249,4 @@ const descendants = (root: number): ReadonlyArray<{ readonly pid: number; readon
     for (const pid of all) if (!found.includes(pid) && found.includes(Number(statOf(pid)[1]))) found.push(pid)
   }
   return found.slice(1).map((pid) => ({ pid, born: bornOf(pid) }))
-}
-
-const removeFolder = (folder: string): void => {
-  const mounts = fs
-    .readFileSync("/proc/self/mounts", "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[1] ?? "")
-    .filter((place) => place.startsWith(`${folder}/`))
-  for (const place of mounts.reverse()) attempt("umount", "--lazy", place)
-  fs.rmSync(folder, { recursive: true, force: true })
 }
