@@ -211,7 +211,7 @@ export const suite = (system: System): void => {
         fabric: [400, "E_INVALIDARG"],
         v1: [422, "E_INVALIDARG", "TooLong"],
         inq: [3, /15 min 1 s is longer than the 15 min 0 s.*limits\.maxHold/],
-        says: /15 min 1 s is longer than the 15 min 0 s.*Ask for less or raise limits\.maxHold/
+        says: /15 min 1 s is longer than the 15 min 0 s.*Ask for less(, raise| or raise) limits\.maxHold/
       },
       {
         what: "a hold that is too long for this cluster",

@@ -8,6 +8,7 @@ import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
 import type { Ender, FenceState, Injector } from "@inquorate/core/Injector"
+import { restartBudget } from "@inquorate/core/Fault"
 import { grace, type Order } from "@inquorate/core/Operation"
 import { isFenceName, type PlannedFence } from "@inquorate/core/Plan"
 import type { Instant, Millis } from "@inquorate/core/Time"
@@ -56,7 +57,7 @@ export const liftAll = (
         session.liftedAt = off.size === 0 ? timeline.now() : Math.max(...[...off.values()].map(({ offAt }) => offAt))
         return { _tag: "AllOff", off: [...off.values()] }
       }
-      const expired = order.deadline + grace
+      const expired = order.deadline + graceOf(session, order)
       if (!options.patient && timeline.now() >= expired) return { _tag: "Expired", off: [...off.values()], unknown }
       const next = timeline.now() + liftEvery
       yield* timeline.sleepUntil(options.patient ? next : Math.min(next, expired))
@@ -120,6 +121,10 @@ export const writeUntilAcknowledged = (
   })
 
 // --- internal ---
+
+// A lift that starts servers again takes as long as they do, which on a busy host is longer than any lift that lets go.
+const graceOf = (session: Session, order: Order): Millis =>
+  order.fences.some((fence) => injectorOf(session, fence)?.restarts === true) ? grace + restartBudget : grace
 
 const writeSpacing = 50
 /** How far a host's clock may still be off once its skew is taken out. */
