@@ -252,6 +252,8 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
     switch (fact._tag) {
       case "PhaseBegan": {
         const last = phases.at(-1)
+        // A drive that did not know yet of an end by somebody else may tell late what it had begun.
+        if (last?.phase === "Ended") break
         if (last !== undefined && open?.worker === worker) {
           phases[phases.length - 1] = { ...last, duration: Math.max(0, entry.monotonic - open.monotonic) }
         }

@@ -37,6 +37,15 @@ describe("the evidence", () => {
     )
   })
 
+  it("has no phase after the end, though a drive that did not know of it tells one late", () => {
+    const { phases } = collect([
+      entry(1, { _tag: "PhaseBegan", phase: "LookingUpState", attempt: 1 }),
+      entry(3, { _tag: "PhaseBegan", phase: "Ended", attempt: 1 }, "w2"),
+      entry(2, { _tag: "PhaseBegan", phase: "Preparing", attempt: 1 })
+    ])
+    assert.strictEqual(phases.at(-1)?.phase, "Ended")
+  })
+
   it("keeps the fences of two attempts apart and the longest overrun of all", () => {
     const order = {
       _tag: "FenceOrdered",
