@@ -98,7 +98,7 @@ export const faultOf = (request: FaultRequest): Fault =>
 // --- internal ---
 
 /** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
-const restartBudget: Millis = 10_000
+export const restartBudget: Millis = 10_000
 
 const suitsAny = (): null => null
 
