@@ -1,7 +1,7 @@
 /**
  * Goal: a Service Fabric user tries tooling against a worker that needs no cluster, no configuration and no rights, and
  * everything is gone when it ends. Method: the bundled worker with `--emulator`, and `inq`; what Microsoft's own client makes
- * of it is in `Conformance.test.ts`.
+ * of it is in `Conformance.long.test.ts`.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"

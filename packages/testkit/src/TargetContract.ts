@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as Pace from "./Pace.ts"
 
 /** A target with the means to stop the members of the cluster that it watches. */
 export interface TargetLab {
@@ -141,8 +142,8 @@ const look = Effect.fnUntraced(function* ({ group, target }: TargetLab) {
 
 const within = <A, E, R>(bound: number, what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.timeoutOrElse(effect, {
-    duration: bound,
-    orElse: () => Effect.die(new Error(`${what} took more than ${bound} ms`))
+    duration: Pace.within(bound),
+    orElse: () => Effect.die(new Error(`${what} took more than ${Pace.within(bound)} ms`))
   })
 
 const isAcknowledged = (outcome: ProbeOutcome): boolean => outcome._tag === "Acknowledged"

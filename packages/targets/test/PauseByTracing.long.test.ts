@@ -161,7 +161,7 @@ const ours = (): ReadonlyArray<number> =>
     try {
       const command = fs.readFileSync(`/proc/${name}/cmdline`, "latin1")
       const mine = command.includes(`${folder}/`)
-      return mine && /\0inquorate-keeper\0|# inquorate-holder/.test(command) ? [Number(name)] : []
+      return mine && /\0inquorate-keeper\0|inquorate-holder\0/.test(command) ? [Number(name)] : []
     } catch {
       return []
     }
