@@ -63,7 +63,7 @@ export interface Workers {
 }
 
 /** The longest that a fence may stand past its deadline. */
-export const grace = 2000
+const grace = 2000
 
 // --- make ---
 

@@ -21,7 +21,7 @@ import { screen } from "./Screen.ts"
 const usual = "http://127.0.0.1:19080"
 
 /** The flags that every command takes. */
-export const shared = {
+const shared = {
   endpoint: Flag.String("endpoint").pipe(
     Flag.withDescription(`The worker's address (INQUORATE_ENDPOINT; ${usual})`),
     Flag.withMetavar("URL"),

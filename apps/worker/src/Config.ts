@@ -47,14 +47,14 @@ const isStoreAddress = (value: string): boolean =>
 const atOnce = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
 
 /** Where to listen, as `HOST:PORT`; port 0 takes a free one. */
-export const Listen = Schema.String.check(
+const Listen = Schema.String.check(
   Schema.makeFilter((value) => parseListen(value) !== undefined || "Expected HOST:PORT, such as 127.0.0.1:19080", {
     toJsonSchema: () => ({ pattern: "^(\\[[0-9a-fA-F:.]+\\]|[^\\s:[\\]]+):\\d{1,5}$" })
   })
 )
 
 /** Where operations are stored, on one line: a file for one worker, or a PostgreSQL for any number of them. */
-export const StoreAddress = Schema.String.check(
+const StoreAddress = Schema.String.check(
   Schema.makeFilter((value) => isStoreAddress(value) || expectedStore, {
     toJsonSchema: () => ({ pattern: "^(sqlite:.|postgres(ql)?://.)" })
   })
@@ -64,7 +64,7 @@ const described = <S extends Schema.Top>(schema: S, description: string) =>
   Schema.optionalKey(schema).annotateKey({ description })
 
 /** Where a secret is: in an environment variable, or in a file whose last line break is not part of it. */
-export const SecretReference = Schema.Union([
+const SecretReference = Schema.Union([
   Schema.Struct({ env: Schema.NonEmptyString }),
   Schema.Struct({ file: Schema.NonEmptyString })
 ]).annotate({ expected: "{ env: NAME } or { file: PATH }" })
@@ -72,7 +72,7 @@ export const SecretReference = Schema.Union([
 export type SecretReference = typeof SecretReference.Type
 
 /** The PostgreSQL that several workers share, in parts, so that no secret stands in the file. */
-export const PostgresStoreSettings = Schema.Struct({
+const PostgresStoreSettings = Schema.Struct({
   postgres: Schema.Struct({
     host: Schema.NonEmptyString.annotateKey({ description: "The server's name or address." }),
     port: described(
@@ -104,7 +104,7 @@ export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const absolutePath = Schema.String.check(Schema.isPattern(/^\/[^\r\n"]*$/))
 
 /** Something that depends on a cluster and is asked through every operation on it. */
-export const WitnessFile = Schema.Struct({
+const WitnessFile = Schema.Struct({
   name: Schema.NonEmptyString.check(Schema.isMaxLength(63)).annotateKey({ description: "What the evidence calls it." }),
   every: Schema.optionalKey(
     lengthOf("How long after an answer it is asked again, 1s at the least; 1s unless given.").check(
@@ -167,7 +167,7 @@ export const ClusterCommon = Schema.Struct({
 })
 
 /** A machine reached over ssh. */
-export const SshHostSettings = Schema.Struct({
+const SshHostSettings = Schema.Struct({
   ssh: Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)).annotateKey({
     description: "What ssh takes: a host, USER@HOST, or a name of its own configuration."
   }),

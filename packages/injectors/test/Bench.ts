@@ -26,9 +26,6 @@ export const useState = (): void => {
   })
 }
 
-/** The state directory of this file. */
-export const stateDirectory = (): string => state
-
 /** An order for a process, of a new operation unless one is given. */
 export const orderFor = Effect.fnUntraced(function* (
   { member, process }: { readonly member: string; readonly process: ProcessRef },

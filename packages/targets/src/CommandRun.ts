@@ -25,7 +25,7 @@ export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", {
 }
 
 /** The most bytes that a command may print. */
-export const outputMax = 1024 * 1024
+const outputMax = 1024 * 1024
 
 /** Runs a shell command with more variables in its environment, for at most `timeout` ms. */
 export const run = (

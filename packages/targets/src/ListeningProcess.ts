@@ -248,7 +248,7 @@ export const portInHex = (address: string): string =>
   Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
 
 /** As `/proc/net/tcp` has it, where it is an IPv4 address that means the same in every network namespace. */
-export const ownInHex = (address: string): ReadonlyArray<string> => {
+const ownInHex = (address: string): ReadonlyArray<string> => {
   const bytes = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):/.exec(address)?.slice(1).map(Number) ?? [127]
   if (bytes[0] === 127 || bytes.some((byte) => byte > 255)) return []
   const hex = bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0"))

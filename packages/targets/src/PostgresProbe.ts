@@ -23,7 +23,7 @@ import {
 } from "./PostgresConnection.ts"
 
 /** How many writes may be unanswered at once, the waited-for and the abandoned together. */
-export const unansweredMax = 4
+const unansweredMax = 4
 
 /** What a probe has to know of its cluster. */
 export interface ProbeOf {

@@ -48,7 +48,7 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
 }
 
 /** Judges what the host told. */
-export const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Located => {
+const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Located => {
   const all = (name: string) => facts.flatMap(([word, ...words]) => (word === name ? [words] : []))
   const fact = (name: string): ReadonlyArray<string> | undefined => all(name)[0]
   const { place = null } = sought

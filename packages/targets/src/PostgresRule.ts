@@ -90,7 +90,7 @@ export const connectionsInWords = (connections: Connections): string => {
 }
 
 /** The connections that a probe holds: the one that writes, and the one that asks for the commits that wait. */
-export const connectionsOfProbe = 2
+const connectionsOfProbe = 2
 
 // --- internal ---
 

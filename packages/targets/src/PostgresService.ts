@@ -32,7 +32,7 @@ export const read = (service: string, files: ReadonlyArray<string>): Parameters 
 }
 
 /** The parameters of a service in the text of a service file. The first section of its name counts. */
-export const find = (service: string, text: string): Parameters | undefined => {
+const find = (service: string, text: string): Parameters | undefined => {
   let found: Map<string, string> | undefined
   for (const line of text.split("\n").map((line) => line.trim())) {
     if (line === "" || line.startsWith("#")) continue

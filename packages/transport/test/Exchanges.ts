@@ -61,7 +61,7 @@ export const normalise = (text: string): string =>
     moment.startsWith("0001") ? moment : "<moment>"
   )
 
-export const nameOf = (story: string): URL => new URL(`exchanges/${story}.json`, import.meta.url)
+const nameOf = (story: string): URL => new URL(`exchanges/${story}.json`, import.meta.url)
 
 export const recorded = (): ReadonlyArray<Story> =>
   readdirSync(new URL("exchanges/", import.meta.url))

@@ -5,7 +5,7 @@ import type { Member, NodeFacts, ReplicaStatus, Role, ServiceFacts, Topology } f
 
 export const at = 1_700_000_000_000
 
-export const node = (index: number, facts: Partial<NodeFacts> = {}): NodeFacts => ({
+const node = (index: number, facts: Partial<NodeFacts> = {}): NodeFacts => ({
   name: `_Node_${index}`,
   address: `10.0.0.${index}`,
   type: "NodeType0",
@@ -20,7 +20,7 @@ export const node = (index: number, facts: Partial<NodeFacts> = {}): NodeFacts =
   ...facts
 })
 
-export const replica = (index: number, role: Role, status: ReplicaStatus, id: string): Member => ({
+const replica = (index: number, role: Role, status: ReplicaStatus, id: string): Member => ({
   name: `r${index}`,
   node: `_Node_${index}`,
   address: `10.0.0.${index}:20001`,
@@ -36,7 +36,7 @@ export const replica = (index: number, role: Role, status: ReplicaStatus, id: st
 const healthy = (base: number): ReadonlyArray<Member> =>
   [0, 1, 2].map((index) => replica(index, index === 0 ? "Primary" : "ActiveSecondary", "Ready", String(base + index)))
 
-export const group = (
+const group = (
   name: string,
   facts: Partial<ServiceFacts> & Pick<ServiceFacts, "name">,
   members: ReadonlyArray<Member> = healthy(10)

@@ -34,7 +34,7 @@ export type Action =
   | { readonly _tag: "None" }
 
 /** The next action of an operation: total and pure, by its stage alone. */
-export const nextAction = ({ stage }: Operation): Action => {
+const nextAction = ({ stage }: Operation): Action => {
   switch (stage._tag) {
     case "Advancing":
       return stage.step._tag === "IntentSaved"

@@ -160,7 +160,7 @@ export const make = (
   })
 
 /** The name of the visible phase that an operation is in. */
-export const phaseOf = ({ stage }: Operation): PhaseName => {
+const phaseOf = ({ stage }: Operation): PhaseName => {
   switch (stage._tag) {
     case "Advancing":
       return stage.step._tag === "IntentSaved"

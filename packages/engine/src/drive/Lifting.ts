@@ -33,7 +33,7 @@ export type Lifted =
   | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<PlannedFence> }
 
 /** How long a failed lift waits before it is tried again. */
-export const liftEvery = 1000
+const liftEvery = 1000
 
 /** Lifts every fence of an order, again and again; ends as `Expired` at the deadline and its grace, where `patient` is false. */
 export const liftAll = (

@@ -10,7 +10,7 @@ import type { Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "./Timeline.ts"
 
 /** The gap in milliseconds between two signs of life from which on nobody watched. */
-export const frozenFrom: Millis = 1000
+const frozenFrom: Millis = 1000
 
 /** The sign of life of one worker. */
 export interface Presence {

@@ -141,9 +141,6 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, St
     }
   })
 
-/** The fences that the operation has on record, or none. */
-export const orderOf = (session: Session): Order | null => standingOrder(session.journal.stored().operation)
-
 /** The name of a fence on its host. */
 export const fenceId = (operation: Operation, order: Order, fence: PlannedFence): FenceId => ({
   operationId: order.of?.operationId ?? operation.id,

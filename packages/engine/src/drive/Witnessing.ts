@@ -21,7 +21,7 @@ export interface Witnessing {
 }
 
 /** How long those who depend on a cluster are asked on after the end of an operation, while they do not serve. */
-export const untilServedMost: Millis = 60_000
+const untilServedMost: Millis = 60_000
 
 /** Witnesses that nobody is asked of yet; those that are, until the scope closes. */
 export const make = (journal: Journal, timeline: Timeline): Effect.Effect<Witnessing, never, Scope.Scope> =>

@@ -59,7 +59,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 /** How far a host's clock may differ from ours, in milliseconds. */
 export const skewMost: Millis = 1000
 /** How long a discovery may take before the cluster counts as unreachable. */
-export const discoverTimeout: Millis = 10_000
+const discoverTimeout: Millis = 10_000
 
 /**
  * The cluster and group that a service name means by its own form, `fabric:/<cluster>/<group>`, or `undefined` where no

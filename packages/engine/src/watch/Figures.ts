@@ -12,7 +12,7 @@ import type { FaultKind } from "@inquorate/core/Request"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
-export const pastDeadlineName = "inquorate_fault_past_deadline"
+const pastDeadlineName = "inquorate_fault_past_deadline"
 
 /** How many fences of ours stood past their deadline on the hosts that could be asked, when last looked. */
 export const pastDeadline = Metric.gauge(pastDeadlineName, {
@@ -34,7 +34,7 @@ export const takeovers = Metric.counter("inquorate_takeovers_total", {
 export const leaseHeld = Metric.gauge("inquorate_lease_held", { description: "1 while this worker's lease is live" })
 
 /** How long the store took for each durable write, the failed ones included. */
-export const storeCommit = Metric.histogram("inquorate_store_commit_seconds", {
+const storeCommit = Metric.histogram("inquorate_store_commit_seconds", {
   description: "How long a durable write to the store took",
   boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 })

@@ -39,7 +39,7 @@ export const addTally = (tally: Tally, other: Tally): void => {
 }
 
 /** The one command that replays a seed, with its whole trace. */
-export const replay = (seed: number): string => `pnpm simulate --seed ${seed}`
+const replay = (seed: number): string => `pnpm simulate --seed ${seed}`
 
 /** The failures in words, each with the command that replays it. */
 export const describeFailures = ({ failures }: Tally): ReadonlyArray<string> =>

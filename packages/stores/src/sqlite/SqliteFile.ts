@@ -73,7 +73,7 @@ const migrations: ReadonlyArray<string> = [
 ]
 
 /** The newest schema version that this code can read and write. */
-export const schemaVersion = migrations.length
+const schemaVersion = migrations.length
 
 /** A file that this process holds. `lost` is asked around each transaction, before anybody hears that it is done. */
 export interface Held {

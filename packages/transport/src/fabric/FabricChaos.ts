@@ -40,7 +40,7 @@ export const isChaosCall = (call: FabricCall): call is ChaosCall => Object.hasOw
 export const readsBody = (call: FabricCall): boolean => isChaosCall(call) && takesBody[call._tag]
 
 /** How many characters of events an answer holds at most: what fits into the gateway's message of 4 MiB. */
-export const eventsSizeMax = 3_500_000
+const eventsSizeMax = 3_500_000
 
 /** The answer to a chaos call; a worker without chaos refuses all of them. */
 export const answer = (

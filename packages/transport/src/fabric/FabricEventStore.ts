@@ -27,7 +27,7 @@ export interface EventStore {
 // --- make ---
 
 /** How many operations of a window are told at most: the newest. */
-export const operationsMax = 500
+const operationsMax = 500
 
 /** An event store over operations, and over chaos where there is one. */
 export const make = (operations: Operations["Service"], chaos: Option.Option<Chaos["Service"]>): EventStore => {

@@ -32,7 +32,7 @@ const DeactivateBody = Schema.Struct({
 // --- make ---
 
 /** True for a fault of one call. */
-export const isOneCall = (call: FabricCall): call is OneCallFault => Object.hasOwn(takesBody, call._tag)
+const isOneCall = (call: FabricCall): call is OneCallFault => Object.hasOwn(takesBody, call._tag)
 
 /** True for a call whose body is read. */
 export const readsBody = (call: FabricCall): boolean => isOneCall(call) && takesBody[call._tag]
@@ -72,7 +72,7 @@ export const begin = (
 }
 
 /** For how long a node may be deactivated: as long as every cluster on it allows a hold, at most what the wire can say. */
-export const longestOn = (world: World.World, node: World.Node): Millis =>
+const longestOn = (world: World.World, node: World.Node): Millis =>
   Math.min(
     longest,
     ...world.applications

@@ -43,7 +43,7 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
 }
 
 /** The status of a node: deactivated, or about to be, before up or down. */
-export const nodeStatus = (world: World.World, node: World.Node): Model.NodeInfo["NodeStatus"] => {
+const nodeStatus = (world: World.World, node: World.Node): Model.NodeInfo["NodeStatus"] => {
   const deactivation = world.deactivated.get(node.name)
   if (deactivation !== undefined) return deactivation.until === null ? "Disabling" : "Disabled"
   return World.isUp(node) ? "Up" : "Down"

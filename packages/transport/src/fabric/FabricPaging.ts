@@ -16,7 +16,7 @@ export type QueryAnswer =
 // --- make ---
 
 /** How many items a page has at most when the caller sets no limit. */
-export const pageMax = 1000
+const pageMax = 1000
 
 /** An answer with a value. */
 export const found = (value: unknown): QueryAnswer => ({ _tag: "Found", value })

@@ -17,10 +17,10 @@ export interface Versions {
 }
 
 /** The shortest and the longest `StopDurationInSeconds`: the reference's own limits, checked before anything is stored. */
-export const stopDurationLimits = { minimum: 300, maximum: 14_400 } as const
+const stopDurationLimits = { minimum: 300, maximum: 14_400 } as const
 
 /** The longest name, token or other string of a request, in characters. */
-export const stringLengthMax = 4096
+const stringLengthMax = 4096
 
 // --- make ---
 
