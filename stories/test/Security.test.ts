@@ -295,9 +295,10 @@ describe("a worker that is to be reached from elsewhere", () => {
         assert.strictEqual(ran.code, 0, ran.stderr)
         const statusAs = (host: string) =>
           new Promise<number>((resolve, reject) => {
-            const options = { headers: { host }, servername: "localhost", ca: servers.certificate }
+            const [cert, key] = ["user.crt", "user.key"].map((name) => fs.readFileSync(file(name)))
+            const options = { headers: { host }, servername: "localhost", ca: servers.certificate, cert, key }
             https
-              .get(`${endpoint}/healthz`, options, (answer) => resolve(answer.resume().statusCode!))
+              .get(`${endpoint}/v1/clusters`, options, (answer) => resolve(answer.resume().statusCode!))
               .on("error", reject)
           })
         const hosts = [`localhost:${port}`, "proxy.example", "proxy.example:443", "evil.example"]
