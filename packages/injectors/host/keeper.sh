@@ -395,6 +395,17 @@ is_same_place() {
   [ -z "$place" ] || [ "$place" -ef "$directory" ]
 }
 
+# True once a fence is over. One whose end is on record has keepers for a moment still, who are about to leave.
+await_over() {
+  spins=0
+  until is_over; do
+    [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 1
+    spins=$((spins + 1))
+    [ "$spins" -le 200 ] || return 1
+    sleep 0.005
+  done
+}
+
 # Says what it means to hold before it looks who else does: of two at once at least one sees the other.
 reserve() {
   mine=$fence
@@ -406,7 +417,7 @@ reserve() {
       name=${other##*/}
       [ "$name" = "$mark" ] && continue
       fence=$state_root/fences/${name%%.*}/${name#*.}
-      if is_over; then
+      if await_over; then
         rm -f "$other"
       elif is_same_place; then
         fence=$mine
