@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
 import * as EtcdClient from "./EtcdClient.ts"
 import { EtcdError } from "./EtcdError.ts"
@@ -277,7 +278,7 @@ const survivorsOf = (members: ReadonlyArray<OpenMember>, known: () => EtcdTopolo
           { concurrency: "unbounded", discard: true }
         )
       )
-      const began = yield* Clock.currentTimeMillis
+      const began = yield* monotonicMillis
       const statuses = yield* Effect.raceFirst(heardOf(members), Effect.as(Deferred.await(anybody), []))
       const word = () =>
         EtcdTopology.survivorsWord(
@@ -289,7 +290,7 @@ const survivorsOf = (members: ReadonlyArray<OpenMember>, known: () => EtcdTopolo
           known()
         )
       if (word().word !== "Silent") return word()
-      const left = survivorsTimeout - ((yield* Clock.currentTimeMillis) - began)
+      const left = survivorsTimeout - ((yield* monotonicMillis) - began)
       yield* Effect.timeoutOption(Deferred.await(anybody), Math.max(0, left))
       return word()
     })
@@ -336,7 +337,7 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
     )
     hosts.set(host, yield* Effect.cached(look))
   }
-  return { endsAt: (yield* Clock.currentTimeMillis) + discoveryTimeout, on: (host) => hosts.get(host)! }
+  return { endsAt: (yield* monotonicMillis) + discoveryTimeout, on: (host) => hosts.get(host)! }
 })
 
 const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdTopology.Asked> {
@@ -355,7 +356,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
   )
   const isSilent = Result.isFailure(status) && status.failure.reason === "TimedOut"
   if (!isSilent) yield* Fiber.interrupt(looking)
-  const left = Math.max(0, look.endsAt - (yield* Clock.currentTimeMillis))
+  const left = Math.max(0, look.endsAt - (yield* monotonicMillis))
   const stands = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
   return {
     name,
@@ -427,7 +428,7 @@ const doubtOf = Effect.fnUntraced(function* (
   const { address } = open.member
   const { host, pid } = found.process
   if (Result.isFailure(told)) return `the member did not say who it is: ${told.failure.detail}`
-  const left = Effect.map(Clock.currentTimeMillis, (now) => Math.max(0, Math.min(answerTimeout, look.endsAt - now)))
+  const left = Effect.map(monotonicMillis, (now) => Math.max(0, Math.min(answerTimeout, look.endsAt - now)))
   const [facts, began] = yield* Effect.all(
     [
       Effect.flatMap(left, (patience) => open.askFacts(found.process, patience)),

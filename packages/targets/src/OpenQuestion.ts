@@ -3,10 +3,10 @@
  * still longer than they want to: the question stays open without them, and who asks next waits for the same answer, so
  * that a long stop does not pile up requests in front of the server.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { monotonicMillis } from "./Monotonic.ts"
 
 /** Asks, and waits for so many milliseconds; then fails with what `late` makes of them. */
 export type Ask<A, E> = (patience: number) => Effect.Effect<A, E>
@@ -23,7 +23,7 @@ export const make = Effect.fnUntraced(function* <A, E>(
     const begun: Open<A, E> = {
       answer: yield* Deferred.make<A, E>(),
       abandoned: yield* Deferred.make<never, E>(),
-      since: yield* Clock.currentTimeMillis
+      since: yield* monotonicMillis
     }
     open = begun
     yield* exchange.pipe(
@@ -40,7 +40,7 @@ export const make = Effect.fnUntraced(function* <A, E>(
   })
   return (patience) =>
     Effect.gen(function* () {
-      if (open !== undefined && (yield* Clock.currentTimeMillis) - open.since > giveUp) {
+      if (open !== undefined && (yield* monotonicMillis) - open.since > giveUp) {
         Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp)))
         open = undefined
       }

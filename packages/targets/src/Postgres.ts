@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as Patroni from "./Patroni.ts"
@@ -240,11 +241,11 @@ const memberOf = Effect.fnUntraced(function* (
 
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name, otherAddresses } = open.member
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* monotonicMillis
   const looking = yield* Effect.forkChild(Effect.delay(standing(open), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
   const answer = Result.flatMap(reply, ({ rows }) => decode(address, rows))
-  const left = Effect.map(Clock.currentTimeMillis, (now) => discoveryTimeout - (now - began))
+  const left = Effect.map(monotonicMillis, (now) => discoveryTimeout - (now - began))
   const isSilent = Result.isFailure(answer) && answer.failure.reason === "TimedOut"
   if (!isSilent) yield* Fiber.interrupt(looking)
   const look = isSilent ? Fiber.join(looking) : Result.isSuccess(answer) ? Effect.succeed("Runs") : standing(open)

@@ -6,13 +6,13 @@
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
 import { type Probe, TargetError } from "@inquorate/core/Target"
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { monotonicMillis } from "./Monotonic.ts"
 import {
   type Connection,
   ConnectionError,
@@ -226,7 +226,7 @@ const writer = Effect.fnUntraced(function* (
       if (!slot.isWaitedFor) return unknown("abandoned before it was sent")
       const { warnings } = yield* connection.query(write)
       if (warnings.length > 0) return unknown(warnings.join("; "))
-      acknowledgedAt = yield* Clock.currentTimeMillis
+      acknowledgedAt = yield* monotonicMillis
       return ProbeOutcome.cases.Acknowledged.make({})
     }).pipe(Effect.catch((error) => Effect.succeed(outcomeOf(error))))
 
@@ -244,7 +244,7 @@ const writer = Effect.fnUntraced(function* (
       const unanswered = slots.filter((slot) => slot.isBusy).length
       if (unanswered > 0)
         return { word: "Silent", detail: "primary: a write is unanswered, yet no commit waits on SyncRep" }
-      return (yield* Clock.currentTimeMillis) - acknowledgedAt <= acknowledgedLately
+      return (yield* monotonicMillis) - acknowledgedAt <= acknowledgedLately
         ? { word: "QuorumHeld", detail: "primary: no commit waits on SyncRep, and one was just acknowledged" }
         : { word: "Silent", detail: "primary: no commit waits on SyncRep, and none was sent" }
     })
