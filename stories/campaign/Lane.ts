@@ -63,6 +63,13 @@ const draw = (random: Seed.Seed, system: LaneName, grade: Grade, turn: number): 
   return { system, grade, blow, hold, after: random.below(hold + 900), asks: random.below(2) }
 }
 
+const blindPerl = `#!/bin/sh
+case "$*" in '- try '* | *inquorate-holder*) exit 1 ;; esac
+PATH=\${PATH#*:}
+export PATH
+exec perl "$@"
+`
+
 const startWorkers = async (world: Harness.World, storeLab: LabRecord, grade: Grade): Promise<Workers> => {
   const { database, password, user } = storeLab.configuration as {
     readonly database: string
@@ -73,10 +80,10 @@ const startWorkers = async (world: Harness.World, storeLab: LabRecord, grade: Gr
   const store = { postgres: { host, port: Number(port), database, user, password, schema: "faults" } }
   const config = path.join(world.folder, "workers.yaml")
   fs.writeFileSync(config, `${fs.readFileSync(world.config, "utf8")}\nstore: ${JSON.stringify(store)}\n`)
-  // Without a perl there is nobody to trace, and the pause is of keeper grade.
-  const without = path.join(world.folder, "without-perl")
+  // A perl that does not trace makes the pause one of keeper grade; by perl servers are found, too.
+  const without = path.join(world.folder, "without-tracer")
   fs.mkdirSync(without, { recursive: true })
-  fs.writeFileSync(path.join(without, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 })
+  fs.writeFileSync(path.join(without, "perl"), blindPerl, { mode: 0o755 })
   const environment = grade === "Keeper" ? { PATH: `${without}:${process.env.PATH}` } : {}
   const start = (name: string) =>
     Harness.startWorker(world, null, { config, environment, arguments: ["--worker-id", name] })
