@@ -116,7 +116,7 @@ const inspect = ({ files, folder, manifest, name, subpaths }) => {
   need(manifest.repository?.directory === folder.slice(root.length + 1), "repository.directory is not its folder")
   need(manifest.publishConfig?.provenance === true, "publishConfig.provenance is not true")
   need(manifest.publishConfig?.access === "public", "publishConfig.access is not public")
-  need(/^>=\d+$/.test(manifest.engines?.node ?? ""), "engines.node is missing")
+  need(/^>=\d+(\.\d+)?$/.test(manifest.engines?.node ?? ""), "engines.node is missing")
   for (const [other, range] of Object.entries(resolved)) {
     need(!/^(workspace|catalog|link|file):/.test(range), `${other} is still asked for as ${range}`)
     if (other.startsWith("@inquorate/"))
@@ -125,7 +125,7 @@ const inspect = ({ files, folder, manifest, name, subpaths }) => {
   need(manifest.dependencies?.effect === undefined, "effect must be a peer, or two copies of it may meet")
   for (const file of ["LICENSE", "README.md"]) need(files.includes(file), `${file} is not in the tarball`)
   const foreign = files.filter(
-    (file) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|(dist|src)\/([^/]+\/)?[^/]+)$/.test(file)
+    (file) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|man\/[^/]+\.1|(dist|src)\/([^/]+\/)?[^/]+)$/.test(file)
   )
   need(foreign.length === 0, `holds what nobody needs: ${foreign.join(", ")}`)
   for (const subpath of subpaths) {

@@ -18,7 +18,13 @@ export const listed = [
     operation: {
       format: 1,
       id,
-      request: { serviceName: "fabric:/orders/quorum", partitionId, mode: "QuorumReplicas", hold: 5000 },
+      request: {
+        kind: "PartitionQuorumLoss",
+        serviceName: "fabric:/orders/quorum",
+        partitionId,
+        mode: "QuorumReplicas",
+        hold: 5000
+      },
       receivedAt: 1000,
       stage: { _tag: "Completed" },
       attempt: 1,

@@ -9,7 +9,8 @@ const request = {
   serviceName: "fabric:/orders/quorum",
   partitionId: Guid.forPartition("7312345678901234567", "quorum"),
   mode: "QuorumReplicas",
-  hold: 5000
+  hold: 5000,
+  kind: "PartitionQuorumLoss"
 }
 const process_ = { host: "local", pid: 4711, startTime: "100", executable: "/bin/server", dataDirectory: "/data/s1" }
 const fences = [{ member: "s1", node: "orders-s1", injector: "pause", grade: "Keeper", process: process_ }]

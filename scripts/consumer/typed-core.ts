@@ -17,7 +17,13 @@ export const cut = (topology: Topology): Result.Result<ReadonlyArray<Member>, Re
 export const state: OperationState = stateOf(
   make(
     "9c3aa30c-6b8e-4f5e-9c2f-0d8ad5f4c001",
-    { serviceName: "fabric:/a/b", partitionId: "9c3aa30c-6b8e-4f5e-9c2f-0d8ad5f4c001", mode: "AllReplicas", hold: 0 },
+    {
+      kind: "PartitionQuorumLoss",
+      serviceName: "fabric:/a/b",
+      partitionId: "9c3aa30c-6b8e-4f5e-9c2f-0d8ad5f4c001",
+      mode: "AllReplicas",
+      hold: 0
+    },
     0
   ).stage
 )
