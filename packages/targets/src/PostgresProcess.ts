@@ -61,7 +61,9 @@ const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Loc
   const [word, owner, folderMode] = fact("directory") ?? []
   if (word === undefined) {
     return problem(
-      `${sought.dataDirectory || sought.configured} is no folder ${place === null ? `on host ${host}: is the server in a container (then name it as its member's container), or elsewhere?` : `in ${place.called}`}`
+      place === null
+        ? `${sought.dataDirectory || sought.configured} is not to be seen on host ${host}: our user may not look there (then run the worker as root or as the server's own user), or the server is in a container (then name it as its member's container), or it is elsewhere`
+        : `${sought.dataDirectory || sought.configured} is no folder in ${place.called}`
     )
   }
   const directory = ListeningProcess.textOf(word)

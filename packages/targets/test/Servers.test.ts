@@ -456,3 +456,19 @@ describe.skipIf(!root || bin === undefined)(`PostgreSQL${without(bin, "postgresq
     await end()
   })
 })
+
+// Mode 700, as the data directory has everywhere: who is not the server's user sees nothing below it.
+describe("a data directory that our user cannot see", () => {
+  it("is told with all that may be the cause, and what to do", async () => {
+    const sought = {
+      dataDirectory: "/var/lib/postgresql/none-here/main",
+      configured: "",
+      addresses: ["127.0.0.1:5432"],
+      backend: process.pid
+    }
+    const { problem, process: found } = await Effect.runPromise(PostgresProcess.locate(host, sought, 20_000))
+    assert.isNull(found)
+    assert.match(problem, /our user may not look there \(then run the worker as root or as the server's own user\)/)
+    assert.notMatch(problem, /is no folder/)
+  })
+})
