@@ -18,7 +18,8 @@ import { StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Millis } from "@inquorate/core/Time"
 import { type Connection, passes, PostgresFailure, type Site, transaction, unavailable } from "./StoreConnection.ts"
 import { type Line, noAnswer } from "./PostgresLine.ts"
-import { columnsOf, type Row, writeEntry } from "./PostgresRows.ts"
+import { columnsOf, type Row } from "./PostgresRows.ts"
+import { writeEntry } from "../OperationRows.ts"
 
 /** Who writes; null for a write that any worker may do. */
 export type Guard = { readonly worker: string; readonly epoch: number } | null

@@ -5,13 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import { EvidenceEntry } from "@inquorate/core/Evidence"
+import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import {
   type ListQuery,
-  StoreError,
+  type StoreError,
   type Stored,
   type Tally,
   unreadableEntry,
@@ -19,6 +18,16 @@ import {
 } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
+import {
+  brokenMost,
+  dueOf,
+  readEntry,
+  readOperation,
+  unreadableRow,
+  urgencyOf,
+  waitingUrgency,
+  writeOperation
+} from "../OperationRows.ts"
 import type { Connection, PostgresFailure, Site } from "./StoreConnection.ts"
 
 /** A row of an operation as it is read. */
@@ -46,15 +55,12 @@ export const columnsOf = (operation: Operation) => ({
   partition_id: subjectOf(operation.request),
   received_at: operation.receivedAt,
   ended_at: operation.endedAt,
-  // A fresh operation is due at once whatever the worker's clock says: only delays are counted by the database's.
-  not_before: operation.notBefore <= operation.receivedAt ? 0 : operation.notBefore,
+  // Only delays are counted by the database's clock.
+  not_before: dueOf(operation),
   holds: holdsPartition(operation),
   standing: standingOrder(operation) !== null,
   urgency: urgencyOf(operation)
 })
-
-/** An entry of evidence as it is stored. */
-export const writeEntry = Schema.encodeSync(Schema.fromJsonString(EvidenceEntry))
 
 /** Reads of rows over a connection, and how a row becomes an operation. */
 export interface Rows {
@@ -83,11 +89,6 @@ export const make = (site: Site): Rows => {
   const operation = `"${site.schema}".operation`
   const remembered = new Map<Guid, { readonly written: string; readonly operation: Operation }>()
 
-  const unreadable = (what: string, problem: string): StoreError =>
-    new StoreError({
-      reason: "Unavailable",
-      detail: `The store ${site.where} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
-    })
   const decode = (row: Row): Result.Result<Stored, StoreError> => {
     const { epoch, owner, version } = row
     const known = remembered.get(row.id)
@@ -98,7 +99,7 @@ export const make = (site: Site): Rows => {
         else remembered.delete(row.id)
         return { operation, version, owner, epoch }
       },
-      onFailure: (problem) => unreadable(`operation ${row.id}`, problem.message)
+      onFailure: (problem) => unreadableRow(site.where, `operation ${row.id}`, problem.message)
     })
   }
   const decodeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Stored>, StoreError> =>
@@ -196,21 +197,6 @@ export const make = (site: Site): Rows => {
 }
 
 // --- internal ---
-
-const OperationJson = Schema.fromJsonString(Operation)
-const readOperation = Schema.decodeUnknownResult(OperationJson)
-const readEntry = Schema.decodeUnknownResult(Schema.fromJsonString(EvidenceEntry))
-const writeOperation = Schema.encodeSync(OperationJson)
-
-/** How many rows that cannot be read are told of at most. */
-const brokenMost = 1000
-
-/** The urgency of what no worker has begun. */
-const waitingUrgency = 2
-
-/** Undoing and sweeping first, then what was begun, then what waits. */
-const urgencyOf = (operation: Operation): number =>
-  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
 
 // What another worker ended is never read here again; it must not be remembered for ever.
 const forget = (remembered: Map<Guid, unknown>, holding: ReadonlyArray<Row>): void => {

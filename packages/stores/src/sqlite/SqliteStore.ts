@@ -9,14 +9,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DatabaseSync } from "node:sqlite"
 import { ChaosStore } from "@inquorate/core/ChaosStore"
-import { EvidenceEntry } from "@inquorate/core/Evidence"
+import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, Operation, standingOrder } from "@inquorate/core/Operation"
+import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import {
   type ListQuery,
   OperationStore,
@@ -29,6 +28,17 @@ import {
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
+import {
+  brokenMost,
+  dueOf,
+  readEntry,
+  readOperation,
+  unreadableRow,
+  urgencyOf,
+  waitingUrgency,
+  writeEntry,
+  writeOperation
+} from "../OperationRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Chaos from "./SqliteChaos.ts"
 import { isUniqueViolation, open, unavailable } from "./SqliteFile.ts"
@@ -127,13 +137,6 @@ const changesKept = 4096
 /** Rows removed in one commit, so that a large clean-up never keeps others waiting for long. */
 const pruneBatch = 500
 
-const OperationJson = Schema.fromJsonString(Operation)
-const EntryJson = Schema.fromJsonString(EvidenceEntry)
-const readOperation = Schema.decodeUnknownResult(OperationJson)
-const readEntry = Schema.decodeUnknownResult(EntryJson)
-const writeOperation = Schema.encodeSync(OperationJson)
-const writeEntry = Schema.encodeSync(EntryJson)
-
 interface Row {
   readonly sequence: number
   readonly id: string
@@ -143,13 +146,7 @@ interface Row {
   readonly epoch: number
 }
 
-/** How many rows that cannot be read are told of at most. */
-const brokenMost = 1000
-
 const columns = "sequence, id, operation, version, owner, epoch"
-
-/** The urgency of what no worker has begun. */
-const waitingUrgency = 2
 
 const prepare = (database: DatabaseSync) => ({
   insert: database.prepare(
@@ -200,13 +197,6 @@ const prepare = (database: DatabaseSync) => ({
 type Statements = ReturnType<typeof prepare>
 type Guard = { readonly worker: string; readonly epoch: number } | null
 
-/** Undoing and sweeping first, then what was begun, then what waits. */
-const urgencyOf = (operation: Operation): number =>
-  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
-
-/** A fresh operation is due at once, whatever clock said when it was received. */
-const dueColumn = ({ notBefore, receivedAt }: Operation): Instant => (notBefore <= receivedAt ? 0 : notBefore)
-
 const flag = (value: boolean): number => (value ? 1 : 0)
 
 const fenced = (id: Guid): StoreError =>
@@ -236,7 +226,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         remember(row.id, row.operation, operation)
         return { operation, version, owner, epoch }
       },
-      onFailure: (problem) => unreadable(`operation ${row.id}`, problem.message)
+      onFailure: (problem) => unreadableRow(path, `operation ${row.id}`, problem.message)
     })
   }
   // Only what still holds a partition is read again and again, and that is bounded by the queue. By its text: a version
@@ -246,11 +236,6 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
     else remembered.delete(id)
   }
   const recall = (row: Row): Stored => Result.getOrThrow(decode(row))
-  const unreadable = (what: string, problem: string): StoreError =>
-    new StoreError({
-      reason: "Unavailable",
-      detail: `The store ${path} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
-    })
   // What cannot be read is left out and told, so that it takes nothing of the others with it.
   const broken = new Map<Guid, UnreadableRow>()
   const decodeAll = (rows: ReadonlyArray<unknown>): ReadonlyArray<Stored> =>
@@ -323,7 +308,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         subjectOf(request),
         receivedAt,
         endedAt,
-        dueColumn(operation),
+        dueOf(operation),
         flag(holdsPartition(operation)),
         flag(standingOrder(operation) !== null),
         urgencyOf(operation)
@@ -413,7 +398,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
           text,
           stateOf(operation.stage),
           operation.endedAt,
-          dueColumn(operation),
+          dueOf(operation),
           flag(holdsPartition(operation)),
           flag(standingOrder(operation) !== null),
           urgencyOf(operation),

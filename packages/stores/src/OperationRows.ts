@@ -1,0 +1,44 @@
+/**
+ * An operation and its evidence as the columns of a row, the same in every store, and what is said of a row that cannot
+ * be read.
+ */
+import * as Schema from "effect/Schema"
+import { EvidenceEntry } from "@inquorate/core/Evidence"
+import { Operation } from "@inquorate/core/Operation"
+import { StoreError } from "@inquorate/core/OperationStore"
+import type { Instant } from "@inquorate/core/Time"
+
+const OperationJson = Schema.fromJsonString(Operation)
+const EntryJson = Schema.fromJsonString(EvidenceEntry)
+
+/** Reads an operation from its column. */
+export const readOperation = Schema.decodeUnknownResult(OperationJson)
+
+/** An operation as it is stored. */
+export const writeOperation = Schema.encodeSync(OperationJson)
+
+/** Reads an entry of evidence from its column. */
+export const readEntry = Schema.decodeUnknownResult(EntryJson)
+
+/** An entry of evidence as it is stored. */
+export const writeEntry = Schema.encodeSync(EntryJson)
+
+/** How many rows that cannot be read are told of at most. */
+export const brokenMost = 1000
+
+/** The urgency of what no worker has begun. */
+export const waitingUrgency = 2
+
+/** Undoing and sweeping first, then what was begun, then what waits. */
+export const urgencyOf = (operation: Operation): number =>
+  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
+
+/** From when it may be claimed. A fresh operation is due at once, whatever a clock said when it was received. */
+export const dueOf = ({ notBefore, receivedAt }: Operation): Instant => (notBefore <= receivedAt ? 0 : notBefore)
+
+/** Says that the store at `where` holds a row that cannot be read. */
+export const unreadableRow = (where: string, what: string, problem: string): StoreError =>
+  new StoreError({
+    reason: "Unavailable",
+    detail: `The store ${where} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
+  })
