@@ -36,27 +36,21 @@ export const workerSchema = (): JsonSchema.JsonSchema => {
 }
 
 /** The JSON Schema (draft 2020-12) of what the look command of a `system: command` cluster prints. */
-export const lookSchema = (): JsonSchema.JsonSchema => {
-  const { definitions, properties, required } = read(Looked)
-  return {
-    $schema: "https://json-schema.org/draft/2020-12/schema",
-    $id: location.replace("worker.schema", "command-look.schema"),
-    title: "What the look command of a cluster prints",
-    type: "object",
-    properties,
-    required,
-    additionalProperties: false,
-    ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions })
-  }
-}
+export const lookSchema = (): JsonSchema.JsonSchema =>
+  published("command-look", "What the look command of a cluster prints", Looked)
 
 /** The JSON Schema (draft 2020-12) of the layout of a simulated cluster. */
-export const layoutSchema = (): JsonSchema.JsonSchema => {
-  const { definitions, properties, required } = read(LayoutFile)
+export const layoutSchema = (): JsonSchema.JsonSchema =>
+  published("emulator-layout", "What a simulated cluster is made of", LayoutFile)
+
+// --- internal ---
+
+const published = (name: string, title: string, schema: Schema.Constraint): JsonSchema.JsonSchema => {
+  const { definitions, properties, required } = read(schema)
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
-    $id: location.replace("worker.schema", "emulator-layout.schema"),
-    title: "What a simulated cluster is made of",
+    $id: location.replace("worker.schema", `${name}.schema`),
+    title,
     type: "object",
     properties,
     required,
@@ -64,8 +58,6 @@ export const layoutSchema = (): JsonSchema.JsonSchema => {
     ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions })
   }
 }
-
-// --- internal ---
 
 interface ObjectSchema {
   readonly properties: Readonly<Record<string, JsonSchema.JsonSchema>>

@@ -19,6 +19,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { word } from "./FabricModel.ts"
 
 // --- models ---
 
@@ -129,17 +130,6 @@ const readBy = <A>(schema: Schema.Codec<A, unknown>, read: (value: unknown) => R
 
 const Parameters = readBy(ChaosParameters, readParameters)
 const Described = readBy(ChaosScheduleDescription, readDescription)
-
-const word = <const Word extends string>(words: ReadonlyArray<Word>, otherwise: Word) =>
-  Schema.String.pipe(
-    Schema.decodeTo(
-      Schema.Literals(words),
-      SchemaTransformation.transform({
-        decode: (text: string) => words.find((known) => known === text) ?? otherwise,
-        encode: (known: Word): string => known
-      })
-    )
-  )
 
 const Standing = Schema.Struct({
   ChaosParameters: Parameters,

@@ -156,19 +156,20 @@ const types = (
   }
 }
 
+/** What is asked of one application on one node. */
+type DeployedCall = CallOf<
+  | "GetDeployedApplication"
+  | "GetDeployedApplicationHealth"
+  | "GetDeployedServicePackageList"
+  | "GetDeployedServicePackageHealth"
+  | "GetDeployedServiceTypeList"
+  | "GetDeployedCodePackageList"
+  | "GetDeployedReplicaList"
+>
+
 const onNode = (
   world: World.World,
-  call: CallOf<
-    | "GetNodeLoad"
-    | "GetDeployedApplicationList"
-    | "GetDeployedApplication"
-    | "GetDeployedApplicationHealth"
-    | "GetDeployedServicePackageList"
-    | "GetDeployedServicePackageHealth"
-    | "GetDeployedServiceTypeList"
-    | "GetDeployedCodePackageList"
-    | "GetDeployedReplicaList"
-  >
+  call: CallOf<"GetNodeLoad" | "GetDeployedApplicationList"> | DeployedCall
 ): QueryAnswer => {
   const node = world.nodes.find(({ name }) => name === call.nodeName)
   if (node === undefined) return { _tag: "Refused", code: "FABRIC_E_NODE_NOT_FOUND" }
@@ -193,19 +194,7 @@ const notDeployed = (tag: ExplorerCall["_tag"]): QueryAnswer =>
       ? { _tag: "Refused", code: "FABRIC_E_HEALTH_ENTITY_NOT_FOUND" }
       : { _tag: "Refused", code: "FABRIC_E_APPLICATION_NOT_FOUND" }
 
-const ofDeployed = (
-  world: World.World,
-  deployed: Deployed.Deployed,
-  call: CallOf<
-    | "GetDeployedApplication"
-    | "GetDeployedApplicationHealth"
-    | "GetDeployedServicePackageList"
-    | "GetDeployedServicePackageHealth"
-    | "GetDeployedServiceTypeList"
-    | "GetDeployedCodePackageList"
-    | "GetDeployedReplicaList"
-  >
-): QueryAnswer => {
+const ofDeployed = (world: World.World, deployed: Deployed.Deployed, call: DeployedCall): QueryAnswer => {
   const { application, node, replicas } = deployed
   const named = (name: string | null): boolean => name === null || name === Health.packageOf(application)
   switch (call._tag) {
