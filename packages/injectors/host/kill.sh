@@ -156,11 +156,7 @@ free_untaken() {
 watch() {
   [ -e "$fence/broken" ] && return 0
   looks_out && find_server || return 0
-  # Whoever ends the fence says so before the server is started.
-  for file in dismissed turn.1 back lifted; do
-    [ -e "$fence/$file" ] && return 0
-  done
-  true >"$fence/broken"
+  note_broken
 }
 
 escaped() {

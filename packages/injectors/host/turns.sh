@@ -6,6 +6,15 @@
 
 # --- turns ---
 
+# The member is up although its fence stands: the fence is broken, unless somebody ends it. Whoever does so says it before
+# anything is put back.
+note_broken() {
+  for file in dismissed turn.1 back lifted; do
+    [ -e "$fence/$file" ] && return 0
+  done
+  true >"$fence/broken"
+}
+
 # Takes the next turn where it is free, and sets turn.
 take_turn() {
   turn=0
