@@ -633,24 +633,9 @@ describe() {
   [ -n "$quietly" ] || printf '%s\n' "$answering$standing"
 }
 
-lift() {
-  open_fence "$@"
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
-    mark_maker
-    settle Worker || answer unknown "the state directory cannot be written"
-  elif ! [ -d "$fence" ]; then
-    answer refused "the state directory $state_root cannot be written"
-  elif void && ! [ -e "$fence/lifted" ]; then
-    settle_void || answer unknown "the state directory cannot be written"
-  elif ! void; then
-    [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    if ! take_off Worker; then
-      text_of trouble
-      answer unknown "$stuck, or a keeper not be ended${text:+: $text}"
-    fi
-  fi
-  describe
+why_it_stands() {
+  text_of trouble
+  printf '%s' "$stuck, or a keeper not be ended${text:+: $text}"
 }
 
 tighten() {
@@ -659,11 +644,6 @@ tighten() {
   [ "$6" -le "$deadline_utc" ] || answer refused "the fence ends earlier than that already"
   true >"$fence/deadline.$5.$6" || answer unknown "the state directory cannot be written"
   answer tightened
-}
-
-inspect() {
-  open_fence "$@"
-  describe
 }
 
 sweep_fence() {

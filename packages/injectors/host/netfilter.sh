@@ -91,6 +91,13 @@ retire_appliers() {
   return 0
 }
 
+# A record among the cuts needs no mark of who made it.
+mark_maker() { :; }
+
+why_it_stands() {
+  printf '%s' "${problem:-the state directory cannot be written}"
+}
+
 take_off() {
   [ -e "$fence/lifted" ] && return 0
   retire_appliers || return 1
@@ -247,22 +254,6 @@ describe() {
   [ -n "$quietly" ] || printf '%s\n' "$standing"
 }
 
-lift() {
-  open_fence "$@"
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
-    settle Worker || answer unknown "the state directory cannot be written"
-  elif ! [ -d "$fence" ]; then
-    answer refused "the state directory $state_root cannot be written"
-  elif void && ! [ -e "$fence/lifted" ]; then
-    settle_void || answer unknown "the state directory cannot be written"
-  elif ! void; then
-    [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "${problem:-the state directory cannot be written}"
-  fi
-  describe
-}
-
 tighten() {
   open_to_tighten "$@"
   is_armed && deadlines || answer refused "the fence does not stand yet"
@@ -284,11 +275,6 @@ tighten() {
   case $problem in 'it was lifted'* | 'a higher epoch'*) answer refused "$problem" ;; esac
   [ -n "$(standing_elements)" ] || answer refused "the fence is off already"
   answer unknown "$problem"
-}
-
-inspect() {
-  open_fence "$@"
-  describe
 }
 
 sweep_fence() {

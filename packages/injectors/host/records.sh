@@ -321,3 +321,27 @@ hello() {
   utc
   printf '%s\n' "hello ${machine:-unknown} $boot $now $utc $state_root"
 }
+
+# Ends a fence by its worker's order. A fence that nobody took is put on record as lifted, so that a late order of it finds
+# it over.
+lift() {
+  open_fence "$@"
+  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
+  if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
+    mark_maker
+    settle Worker || answer unknown "the state directory cannot be written"
+  elif ! [ -d "$fence" ]; then
+    answer refused "the state directory $state_root cannot be written"
+  elif void && ! [ -e "$fence/lifted" ]; then
+    settle_void || answer unknown "the state directory cannot be written"
+  elif ! void; then
+    [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
+    take_off Worker || answer unknown "$(why_it_stands)"
+  fi
+  describe
+}
+
+inspect() {
+  open_fence "$@"
+  describe
+}
