@@ -2,54 +2,26 @@
  * The commands as a person types them, against a worker and against a gateway that knows nothing but Service Fabric's own
  * calls and answers 400 to whatever else it is asked, as a real one does.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Guid from "@inquorate/core/Guid"
 import * as Effect from "effect/Effect"
-import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as os from "node:os"
 import * as path from "node:path"
-import { rolldown } from "rolldown"
 import { exitCodes } from "../src/ExitCode.ts"
 import * as FakeWorker from "./FakeWorker.ts"
+import * as Inq from "./Inq.ts"
 
-// Bundled, as it is published: from the source every run would take several times as long.
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-commands-"))
-const main = path.join(folder, "inq.mjs")
-beforeAll(async () => {
-  const bundle = await rolldown({
-    input: path.resolve(import.meta.dirname, "../src/main.ts"),
-    platform: "node",
-    external: [/^node:/, "pg-native"]
-  })
-  await bundle.write({ file: main, format: "esm", codeSplitting: false })
-  await bundle.close()
-})
-afterAll(() => fs.rmSync(folder, { recursive: true }))
+const { main, run } = Inq.bundled()
+const folder = path.dirname(main)
 
 const O = "11111111-1111-4111-8111-111111111111"
 const untold = "00000000-0000-4000-8000-000000000bad"
 const P = FakeWorker.topology.partitionId
 
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly error: string
-}
-
-const inq = (endpoint: string, ...args: ReadonlyArray<string>): Effect.Effect<Ran> =>
-  Effect.callback((resume) => {
-    const child = execFile(
-      process.execPath,
-      [main, ...args, "--endpoint", endpoint],
-      { timeout: 60_000 },
-      (failure, out, error) => resume(Effect.succeed({ code: failure === null ? 0 : Number(failure.code), out, error }))
-    )
-    child.stdin?.end()
-    return Effect.sync(() => child.kill())
-  })
+const inq = (endpoint: string, ...args: ReadonlyArray<string>): Effect.Effect<Inq.Ran> =>
+  run([...args, "--endpoint", endpoint])
 
 const gateway = Effect.gen(function* () {
   const lines: Array<string> = []

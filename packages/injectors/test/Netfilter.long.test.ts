@@ -2,7 +2,7 @@
  * The cut on the real kernel: its contract on loopback, who ends it, what it leaves alone, and true isolation in network
  * namespaces. At the end no table, namespace or process of ours may be left on the machine.
  */
-import { spawn, spawnSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -482,22 +482,11 @@ const isImpossible = Effect.fnUntraced(function* (injector: Injector, peer: Peer
   assert.include(error.detail, words)
 })
 
-/** Arms in a process of its own, which is killed once the fences stand; nothing of ours runs after that. */
-const armAndDie = (orders: ReadonlyArray<FenceOrder>): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    const file = path.join(import.meta.dirname, "arm-and-hold.ts")
-    const child = spawn(process.execPath, ["--no-warnings", file, JSON.stringify(orders)], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    const said = await new Promise((resume) => {
-      child.stdout.once("data", (chunk) => resume(String(chunk).trim()))
-      child.once("close", () => resume("nothing"))
-    })
-    assert.strictEqual(said, "armed")
-    child.kill("SIGKILL")
-    await new Promise((resume) => child.once("close", resume))
-    assert.deepStrictEqual(ours(orders[0]!.fence.operationId), [], "something of ours still runs")
-  })
+/** Arms in a process of its own, which is killed; nothing of ours runs after that. */
+const armAndDie = Effect.fnUntraced(function* (orders: ReadonlyArray<FenceOrder>) {
+  yield* Peers.armAndDie(orders)
+  assert.deepStrictEqual(ours(orders[0]!.fence.operationId), [], "something of ours still runs")
+})
 
 const frozenPids: Array<number> = []
 

@@ -58,7 +58,7 @@ describe.skipIf(missing !== "")(`etcd in namespaces${missing === "" ? "" : ` (sk
       for (const order of orders) assert.strictEqual((yield* netfilter.preflight(order.process))._tag, "Ready")
       assert.isTrue(yield* put(leader, 2))
 
-      yield* armAndDie(orders)
+      yield* Peers.armAndDie(orders)
       for (const order of orders) assert.isAtLeast(fences(order).length, 1)
 
       // Refused or unanswered by every member; and what etcd answers itself shows that the way to it is open.
@@ -196,18 +196,3 @@ const fences = (order: FenceOrder): ReadonlyArray<string> =>
   execFileSync("nsenter", [`--net=/proc/${order.process.pid}/ns/net`, "nft", "list", "tables"], { encoding: "utf8" })
     .split("\n")
     .filter((line) => line.includes("inq_"))
-
-const armAndDie = (orders: ReadonlyArray<FenceOrder>): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    const file = path.join(import.meta.dirname, "arm-and-hold.ts")
-    const child = spawn(process.execPath, ["--no-warnings", file, JSON.stringify(orders)], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    const said = await new Promise((resume) => {
-      child.stdout.once("data", (chunk) => resume(String(chunk).trim()))
-      child.once("close", () => resume("nothing"))
-    })
-    assert.strictEqual(said, "armed")
-    child.kill("SIGKILL")
-    await new Promise((resume) => child.once("close", resume))
-  })

@@ -7,7 +7,9 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
+import type { FenceOrder } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
+import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -153,6 +155,22 @@ export const nft = (...words: ReadonlyArray<string>): { readonly ok: boolean; re
   const result = spawnSync("nft", words, { encoding: "utf8" })
   return { ok: result.status === 0, said: result.stdout + result.stderr }
 }
+
+/** Arms in a process of its own, which is killed once the fences stand. */
+export const armAndDie = (orders: ReadonlyArray<FenceOrder>): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    const file = path.join(import.meta.dirname, "arm-and-hold.ts")
+    const child = spawn(process.execPath, ["--no-warnings", file, JSON.stringify(orders)], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    const said = await new Promise((resume) => {
+      child.stdout.once("data", (chunk) => resume(String(chunk).trim()))
+      child.once("close", () => resume("nothing"))
+    })
+    assert.strictEqual(said, "armed")
+    child.kill("SIGKILL")
+    await new Promise((resume) => child.once("close", resume))
+  })
 
 // --- internal ---
 

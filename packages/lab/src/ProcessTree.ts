@@ -5,6 +5,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ProcessName } from "./LabModule.ts"
@@ -112,6 +114,35 @@ export const dismiss = Effect.fnUntraced(function* (
   const asked = (left: ReadonlyArray<ProcessEntry>) => Effect.andThen(signal(left, "SIGCONT"), signal(left, "SIGTERM"))
   const stubborn = yield* untilGone(living, asked, within)
   if (stubborn.length > 0) yield* untilGone(living, (left) => signal(left, "SIGKILL"), patience)
+})
+
+/**
+ * Pauses processes with all their descendants, those forked meanwhile too, until the scope ends or `resume` is
+ * run.
+ */
+export const pausing: Effect.Effect<
+  {
+    readonly pause: (roots: ReadonlyArray<ProcessName>) => Effect.Effect<void>
+    readonly resume: Effect.Effect<void>
+  },
+  never,
+  Scope.Scope
+> = Effect.gen(function* () {
+  const paused: Array<ProcessEntry> = []
+  const resume = Effect.suspend(() => signal(paused.splice(0), "SIGCONT"))
+  yield* Effect.addFinalizer(() => resume)
+  const pause = Effect.fnUntraced(function* (roots: ReadonlyArray<ProcessName>) {
+    const pauseAll = Effect.gen(function* () {
+      const tree = withDescendants(yield* table, roots)
+      paused.push(...tree)
+      // Parents come first, so that what they fork before they stop is found the next time round.
+      const running = tree.filter(({ state }) => state !== "T")
+      yield* signal(running, "SIGSTOP")
+      return running.length
+    })
+    yield* Effect.repeat(pauseAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
+  })
+  return { pause, resume }
 })
 
 /** Sends a signal to each of the processes that still is the one named. */

@@ -83,19 +83,9 @@ export const eventually = <A, E, R>(
 /** Stops members with all their processes; gives back what lets them go, which the scope's end does too. */
 export const pause = Effect.fnUntraced(function* (which: "Primary" | "Standbys") {
   const roots = lab.members.filter(({ name }) => (name === "p") === (which === "Primary"))
-  const paused: Array<ProcessTree.ProcessEntry> = []
-  const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
-  yield* Effect.addFinalizer(() => resume)
-  const stopAll = Effect.gen(function* () {
-    const tree = ProcessTree.withDescendants(yield* ProcessTree.table, roots)
-    paused.push(...tree)
-    // Parents come first, so that what they fork before they stop is found the next time round.
-    const running = tree.filter(({ state }) => state !== "T")
-    yield* ProcessTree.signal(running, "SIGSTOP")
-    return running.length
-  })
-  yield* Effect.repeat(stopAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
-  return { resume }
+  const tree = yield* ProcessTree.pausing
+  yield* tree.pause(roots)
+  return { resume: tree.resume }
 })
 
 /** Kills one server process of the primary, which makes it end all the others and recover from its log. */

@@ -57,23 +57,13 @@ const openWith = (settings: unknown): Effect.Effect<Target, TargetError, Scope.S
 /** The lab's target with the means to stop members; every stopped process is let go when the scope ends. */
 const openLab = Effect.gen(function* () {
   const target = yield* openWith(labSettings())
-  const paused: Array<ProcessTree.ProcessEntry> = []
-  const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
-  yield* Effect.addFinalizer(() => resume)
+  const tree = yield* ProcessTree.pausing
   const pause = Effect.fnUntraced(function* (members: ReadonlyArray<Pick<Member, "name">>) {
     const roots = lab.members.filter(({ name }) => members.some((member) => member.name === name))
     assert.strictEqual(roots.length, members.length)
-    const stopAll = Effect.gen(function* () {
-      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, roots)
-      paused.push(...tree)
-      // Parents come first, so that what they fork before they stop is found the next time round.
-      const running = tree.filter(({ state }) => state !== "T")
-      yield* ProcessTree.signal(running, "SIGSTOP")
-      return running.length
-    })
-    yield* Effect.repeat(stopAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
+    yield* tree.pause(roots)
   })
-  return { target, group: "quorum", pause, resume }
+  return { target, group: "quorum", pause, resume: tree.resume }
 })
 
 targetContract("a PostgreSQL quorum group", openLab, { skip })

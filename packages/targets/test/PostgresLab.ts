@@ -98,21 +98,9 @@ export const errorOf = (settings: Settings): Effect.Effect<TargetError> =>
 
 /** Stops members until the scope ends or `resume` is run. */
 export const pausing = Effect.gen(function* () {
-  const paused: Array<ProcessTree.ProcessEntry> = []
-  const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
-  yield* Effect.addFinalizer(() => resume)
-  const pause = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
-    const roots = lab.members.filter(({ name }) => names.includes(name))
-    const stopAll = Effect.gen(function* () {
-      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, roots)
-      paused.push(...tree)
-      const running = tree.filter(({ state }) => state !== "T")
-      yield* ProcessTree.signal(running, "SIGSTOP")
-      return running.length
-    })
-    yield* Effect.repeat(stopAll, { until: (running) => running === 0, schedule: Schedule.spaced(5) })
-  })
-  return { pause, resume }
+  const tree = yield* ProcessTree.pausing
+  const pause = (names: ReadonlyArray<string>) => tree.pause(lab.members.filter(({ name }) => names.includes(name)))
+  return { pause, resume: tree.resume }
 })
 
 /** A role with pg_monitor, told to all standbys before it is used; its password is its name. */
