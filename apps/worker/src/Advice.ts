@@ -3,7 +3,7 @@
  * mistakes that follow from one another only the first.
  */
 import { nearest } from "@inquorate/core/Nearest"
-import { ConfigError } from "./Config.ts"
+import { ConfigError } from "./ConfigText.ts"
 import { workerSchema } from "./ConfigSchema.ts"
 
 /** The same error in such words. */

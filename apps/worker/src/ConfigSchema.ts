@@ -1,13 +1,14 @@
 /**
- * The JSON Schema of a worker's configuration file, for editors and for programs that write one. Made from the very
- * schemas that `Config.ts` reads the file with; `docs/schema/worker.schema.json` is this value, written down.
+ * The JSON Schema of a worker's configuration file, for editors and for programs that write one. It is made from the
+ * schemas in `WorkerFile.ts`, by which the worker reads the file. `docs/schema/worker.schema.json` is this value, written
+ * down.
  */
 import { LayoutFile } from "@inquorate/emulator/LayoutFile"
 import { Looked } from "@inquorate/targets/Command"
 import { modules } from "@inquorate/targets/Registry"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
-import { ClusterCommon, clusterName, WorkerFile } from "./Config.ts"
+import { ClusterCommon, clusterName, WorkerFile } from "./WorkerFile.ts"
 
 /** Where the published schema stands, for a configuration file to name. */
 export const location = "https://raw.githubusercontent.com/inquorate/inquorate/main/docs/schema/worker.schema.json"

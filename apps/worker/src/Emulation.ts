@@ -13,7 +13,8 @@ import type * as Scope from "effect/Scope"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import { readYaml, type WorkerConfig } from "./Config.ts"
+import type { WorkerConfig } from "./Config.ts"
+import { readYaml } from "./ConfigText.ts"
 import type { Emulated } from "./Options.ts"
 
 // --- errors ---

@@ -36,13 +36,15 @@ import * as Schema from "effect/Schema"
 import * as OS from "node:os"
 import * as Path from "node:path"
 import { advise } from "./Advice.ts"
-import { type ClusterConfig, ConfigError, localHost, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
+import { type ClusterConfig, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
+import { ConfigError } from "./ConfigText.ts"
 import * as Emulation from "./Emulation.ts"
 import * as Log from "./Log.ts"
 import * as MemoryStore from "./MemoryStore.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
+import { localHost } from "./WorkerFile.ts"
 
 // --- errors ---
 

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { type Overrides, parse, parseListen } from "../src/Config.ts"
+import { type Overrides, parse } from "../src/Config.ts"
+import { parseListen } from "../src/WorkerFile.ts"
 import { isLoopback } from "../src/Security.ts"
 
 const none: Overrides = { listen: undefined, store: undefined, workerId: undefined }

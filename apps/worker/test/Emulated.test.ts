@@ -8,7 +8,7 @@ import { LayoutFile, toLayout } from "@inquorate/emulator/LayoutFile"
 import * as Result from "effect/Result"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { readYaml } from "../src/Config.ts"
+import { readYaml } from "../src/ConfigText.ts"
 import { layoutSchema } from "../src/ConfigSchema.ts"
 import { read } from "../src/Options.ts"
 
