@@ -2,6 +2,7 @@
  * A real PostgreSQL quorum group for the tests of the shared store, and the ways to hurt it: stop and continue members,
  * crash the primary, end connections, lose an answer on the way. Everything stopped is let go when a scope ends.
  */
+import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -76,7 +77,7 @@ export const eventually = <A, E, R>(
   until: (value: A) => boolean
 ): Effect.Effect<A, E, R> =>
   Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(20) }), {
-    duration: 20_000,
+    duration: within(20_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 

@@ -4,6 +4,7 @@
  */
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import { targetContract, type TargetLab } from "@inquorate/testkit/TargetContract"
+import { within } from "@inquorate/testkit/Pace"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -177,7 +178,10 @@ const isStopped = (pid: number): boolean => /\) T/.test(fs.readFileSync(`/proc/$
 
 const untilTrue = (what: string, holds: () => boolean): Effect.Effect<void> =>
   Effect.repeat(Effect.sync(holds), { until: (held) => held, schedule: Schedule.spaced(20) }).pipe(
-    Effect.timeoutOrElse({ duration: 30_000, orElse: () => Effect.die(new Error(`waited in vain for ${what}`)) }),
+    Effect.timeoutOrElse({
+      duration: within(30_000),
+      orElse: () => Effect.die(new Error(`waited in vain for ${what}`))
+    }),
     Effect.asVoid
   )
 

@@ -8,6 +8,7 @@ import type { Host } from "@inquorate/core/Host"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import { health, type Member, type Topology } from "@inquorate/core/Topology"
 import { targetContract } from "@inquorate/testkit/TargetContract"
+import * as Pace from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -103,7 +104,7 @@ const within = <A, E, R>(bound: number, effect: Effect.Effect<A, E, R>): Effect.
 /** Repeats a look at the world, not a sleep, until it shows what is expected. */
 const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolean): Effect.Effect<A, E> =>
   Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(50) }), {
-    duration: 20_000,
+    duration: Pace.within(20_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 

@@ -8,6 +8,7 @@ import type { Target, TargetError } from "@inquorate/core/Target"
 import type { Topology } from "@inquorate/core/Topology"
 import { within } from "@inquorate/testkit/Pace"
 import { assert } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -68,12 +69,20 @@ export const etcdctl = (words: ReadonlyArray<string>): Effect.Effect<string> =>
     )
   })
 
-/** The same of one member, again and again: etcd changes its members only when all have been connected for five seconds. */
+/**
+ * The same of one member, again and again: etcd changes its members only when all have been connected for five seconds.
+ * A change whose answer was lost is refused when it is asked for again, because it was made: that is success as well.
+ */
 export const etcdctlOnceHealthy = (
   { client }: Pick<ClusterMember, "client">,
   ...words: ReadonlyArray<string>
-): Effect.Effect<unknown> =>
-  eventually(Effect.exit(etcdctl([`--endpoints=${client}`, ...words])), ({ _tag }) => _tag === "Success")
+): Effect.Effect<unknown> => {
+  const made = /can only promote a learner member|member not found|Peer URLs already exists/
+  return eventually(
+    Effect.exit(etcdctl([`--endpoints=${client}`, ...words])),
+    (exit) => exit._tag === "Success" || made.test(Cause.pretty(exit.cause))
+  )
+}
 
 /** Starts one process of etcd, which ends with the scope. */
 export const run = (

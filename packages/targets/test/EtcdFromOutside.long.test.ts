@@ -121,16 +121,15 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       const peer = `http://127.0.0.1:${yield* freePort()}`
       yield* etcdctlOnceHealthy(members[0]!, "member", "add", "later", `--peer-urls=${peer}`)
       const grown = yield* eventually(only(target), ({ members }) => members.length === 4)
-      const [, id = ""] = /^([0-9a-f]+), unstarted/m.exec(yield* ctl("member", "list")) ?? []
-      assert.notStrictEqual(id, "")
+      const [, id] = /^([0-9a-f]+), unstarted/m.exec(yield* ctl("member", "list"))!
       assert.include(
         grown.members[3]!.processProblem,
         `was added and never started: start it for ${peer}, or etcdctl member remove ${id}`
       )
       assert.deepInclude(grown, { needed: 3, rule: "majority of 4" })
-      yield* ctl("member", "remove", id)
-      const [, second = ""] = /^([0-9a-f]+), started, m2,/m.exec(yield* ctl("member", "list")) ?? []
-      yield* etcdctlOnceHealthy(members[0]!, "member", "remove", second)
+      yield* ctl("member", "remove", id!)
+      const [, second] = /^([0-9a-f]+), started, m2,/m.exec(yield* ctl("member", "list"))!
+      yield* etcdctlOnceHealthy(members[0]!, "member", "remove", second!)
       const less = yield* eventually(only(target), ({ rule, members }) => rule === "majority of 2" && !members[2]!.up)
       assert.match(less.members[2]!.downBecause!, new RegExp(`^its id ${second} is not in the cluster's list`))
       assert.isFalse(less.members[2]!.counts)
@@ -158,8 +157,10 @@ describe.skipIf(skip !== undefined)(`an etcd cluster from outside${reason}`, () 
       const four = yield* open(settingsOf([...members, { name: "learner", client, peer, folder: "", child }]))
       const before = yield* eventually(only(four), ({ members }) => members.every(({ up }) => up))
       assert.deepInclude(before.members[3], { role: "IdleSecondary", counts: false, cuttable: "Never" })
-      const [, id = ""] = /^([0-9a-f]+), started, learner/m.exec(yield* ctl("member", "list")) ?? []
-      yield* etcdctlOnceHealthy(members[0]!, "member", "promote", id)
+      // The learner knows its name before the member that is asked has applied it.
+      const listed = (pattern: RegExp) => eventually(ctl("member", "list"), (list) => pattern.test(list))
+      const [, id] = /^([0-9a-f]+), started, learner/m.exec(yield* listed(/, started, learner,/))!
+      yield* etcdctlOnceHealthy(members[0]!, "member", "promote", id!)
       const after = yield* eventually(only(four), ({ rule }) => rule === "majority of 4")
       assert.deepInclude(after.members[3], { role: "ActiveSecondary", counts: true, cuttable: "Always" })
     })

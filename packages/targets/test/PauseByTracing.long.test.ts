@@ -11,6 +11,7 @@ import * as Pause from "@inquorate/injectors/Pause"
 import { findBinary } from "@inquorate/lab/Etcd"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import { within } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -150,7 +151,7 @@ const writesReturn = <A extends { readonly _tag: string }>(target: Target, write
 /** Repeats a look at the world, not a sleep, until it shows what is expected. */
 const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolean): Effect.Effect<A, E> =>
   Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(20) }), {
-    duration: 20_000,
+    duration: within(20_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 

@@ -6,6 +6,7 @@ import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import { health, type Member } from "@inquorate/core/Topology"
 import { targetContract } from "@inquorate/testkit/TargetContract"
+import { within } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -94,7 +95,7 @@ const backends = (client: Client, like: string): Promise<ReadonlyArray<number>> 
 /** Repeats a look at the world, not a sleep, until it shows what is expected. */
 const eventually = <A>(look: Effect.Effect<A>, until: (value: A) => boolean): Effect.Effect<A> =>
   Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(20) }), {
-    duration: 10_000,
+    duration: within(10_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 

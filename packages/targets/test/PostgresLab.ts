@@ -9,6 +9,7 @@ import * as PostgresBinaries from "@inquorate/lab/PostgresBinaries"
 import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import { health, type Topology } from "@inquorate/core/Topology"
+import { within } from "@inquorate/testkit/Pace"
 import { afterAll, beforeAll } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -79,7 +80,7 @@ export const sql = (statements: ReadonlyArray<string>, member = 0) =>
 /** Repeats a look at the world, not a sleep, until it shows what is expected. */
 export const eventually = <A>(look: Effect.Effect<A>, until: (value: A) => boolean): Effect.Effect<A> =>
   Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(50) }), {
-    duration: 20_000,
+    duration: within(20_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 
