@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as dns from "node:dns/promises"
 import * as fs from "node:fs"
+import { isBuiltin } from "node:module"
 import * as os from "node:os"
 import * as path from "node:path"
 
@@ -20,6 +21,9 @@ export const ofFile = (file: string): StorePlace => ({ _tag: "File", path: file 
 
 /** The place of a store in this process, which nothing that is broken holds. */
 export const inMemory: StorePlace = { _tag: "Servers", servers: [] }
+
+/** False on a Node without SQLite, where the embedded store on a file cannot be opened. */
+export const hasSqlite = (): boolean => isBuiltin("node:sqlite")
 
 /** The place behind a `postgres://` address; what cannot be read of it is no place. */
 export const ofUrl = (url: Redacted.Redacted): StorePlace => {

@@ -7,6 +7,7 @@ import type { ChaosStore } from "@inquorate/core/ChaosStore"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host, HostError } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
+import * as MemoryStore from "@inquorate/core/MemoryStore"
 import { type ClusterView, Operations } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
@@ -40,7 +41,6 @@ import { type ClusterConfig, parse, type StoreConfig, type WorkerConfig } from "
 import { ConfigError } from "./ConfigText.ts"
 import * as Emulation from "./Emulation.ts"
 import * as Log from "./Log.ts"
-import * as MemoryStore from "./MemoryStore.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as Security from "./Security.ts"
 import * as StorePlace from "./StorePlace.ts"
@@ -190,7 +190,7 @@ const run = Effect.fnUntraced(function* (
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
   const inMemory =
-    emulator !== undefined && named === undefined && overrides.store === undefined && MemoryStore.isNeeded()
+    emulator !== undefined && named === undefined && overrides.store === undefined && !StorePlace.hasSqlite()
   const { place, store } = inMemory
     ? { place: StorePlace.inMemory, store: MemoryStore.layer({ queueBound: config.queue }) }
     : yield* openStore(config, onLost)
@@ -387,7 +387,7 @@ function openStore(
   return Effect.gen(function* () {
     if (config.store._tag === "Sqlite") {
       const { path } = config.store
-      if (MemoryStore.isNeeded()) {
+      if (!StorePlace.hasSqlite()) {
         return yield* new CannotRun({
           exit: exitCodes.store,
           detail: `a store in a file needs Node 24 or newer; this is Node ${process.versions.node}. A simulated cluster without --store keeps operations in memory here.`

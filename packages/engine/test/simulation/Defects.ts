@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { OperationStore } from "@inquorate/core/OperationStore"
 import type { EngineOptions } from "@inquorate/engine/Engine"
 import type { HostDefects } from "@inquorate/testkit/SimulatedHost"
-import type { StoreDefects } from "@inquorate/testkit/SimulatedStore"
+import type { StoreDefects } from "@inquorate/core/MemoryStore"
 
 type Service = OperationStore["Service"]
 

@@ -26,7 +26,7 @@ import type { Millis } from "@inquorate/core/Time"
 import { type OperationState, progressOf, stateOf } from "@inquorate/core/Wire"
 import type { SimulatedGroup } from "@inquorate/testkit/SimulatedGroup"
 import type { HostEvent, SimulatedHost } from "@inquorate/testkit/SimulatedHost"
-import type { SimulatedStore, StoreEvent } from "@inquorate/testkit/SimulatedStore"
+import type { MemoryStore, StoreEvent } from "@inquorate/core/MemoryStore"
 import { began, type Process, type Time } from "@inquorate/testkit/SimulatedTime"
 import type { Trace } from "./Trace.ts"
 import { isMove, isWireMove, where } from "./Moves.ts"
@@ -35,7 +35,7 @@ import { isMove, isWireMove, where } from "./Moves.ts"
 export interface Invariants {
   /** A process begins to act; its name is its incarnation. */
   readonly joins: (process: Process) => void
-  readonly watch: (world: { readonly store: SimulatedStore; readonly groups: ReadonlyArray<SimulatedGroup> }) => void
+  readonly watch: (world: { readonly store: MemoryStore; readonly groups: ReadonlyArray<SimulatedGroup> }) => void
   readonly onStore: (event: StoreEvent) => void
   readonly onHost: (event: HostEvent) => void
   readonly onService: (cluster: string, serves: boolean) => void
@@ -63,7 +63,7 @@ export interface Invariants {
 export const make = (ground: Ground): Invariants => {
   const watched: Watched = {
     ...ground,
-    store: undefined as unknown as SimulatedStore,
+    store: undefined as unknown as MemoryStore,
     groups: [],
     joined: new Map(),
     leases: new Map(),
@@ -121,7 +121,7 @@ interface Ground {
 }
 
 interface Watched extends Ground {
-  readonly store: SimulatedStore
+  readonly store: MemoryStore
   readonly groups: ReadonlyArray<SimulatedGroup>
   readonly joined: Map<string, Process>
   /** By incarnation, until when in true time its lease lasts at most. */

@@ -14,7 +14,7 @@ import * as Seed from "@inquorate/testkit/Seed"
 import * as SimulatedGroup from "@inquorate/testkit/SimulatedGroup"
 import * as SimulatedHost from "@inquorate/testkit/SimulatedHost"
 import { ask } from "@inquorate/testkit/SimulatedLine"
-import * as SimulatedStore from "@inquorate/testkit/SimulatedStore"
+import * as MemoryStore from "@inquorate/core/MemoryStore"
 import * as SimulatedTime from "@inquorate/testkit/SimulatedTime"
 import * as CrashPoint from "./CrashPoint.ts"
 import type { Defects } from "./Defects.ts"
@@ -40,7 +40,7 @@ export interface Life {
   readonly invariants: Invariants.Invariants
   readonly weather: Weather.Weather
   readonly crashPoints: CrashPoint.CrashPoints
-  readonly store: SimulatedStore.SimulatedStore
+  readonly store: MemoryStore.MemoryStore
   /** The process of the store, with the clock by which leases are counted. */
   readonly storeProcess: SimulatedTime.Process
   readonly hosts: ReadonlyArray<SimulatedHost.SimulatedHost>
@@ -66,7 +66,7 @@ export const make = (number: number, defects: Partial<Defects>, keepTrace: boole
   const trace = Trace.make(time.now, keepTrace)
   const storeProcess = time.process("store", { wall: seed.between(-300, 300) })
   const invariants = Invariants.make({ time, trace, count })
-  const store = SimulatedStore.make({
+  const store = MemoryStore.make({
     now: storeProcess.clock.currentTimeMillisUnsafe,
     observe: (event) => invariants.onStore(event),
     ...(defects.store === undefined ? {} : { defects: defects.store })
@@ -152,7 +152,7 @@ const bear = (life: Inner, id: string, defects: Partial<Defects>): void => {
   trace.write(`${name} starts`)
   count("worker started")
 
-  const toStore: SimulatedStore.Carry = (question, serve) =>
+  const toStore: MemoryStore.Carry = (question, serve) =>
     Effect.suspend(() =>
       ask(time, {
         asker: process,

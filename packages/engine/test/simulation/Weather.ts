@@ -9,7 +9,7 @@ import type { Millis } from "@inquorate/core/Time"
 import type { Seed } from "@inquorate/testkit/Seed"
 import type { HostQuestion } from "@inquorate/testkit/SimulatedHost"
 import type { Fate } from "@inquorate/testkit/SimulatedLine"
-import type { StoreQuestion } from "@inquorate/testkit/SimulatedStore"
+import type { StoreQuestion } from "@inquorate/core/MemoryStore"
 
 /** How the store can be asked now. `Refusing` answers at once that it cannot, `Hanging` not at all. */
 export type StoreWeather = "Fair" | "Slow" | "Losing" | "Refusing" | "Hanging"

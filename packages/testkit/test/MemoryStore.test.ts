@@ -1,37 +1,31 @@
 /**
- * Goal: the store that the simulation runs on is no easier than the real ones. Method: the contract suite of the port,
- * and what the shared store adds to it: an id belongs to the newest start under it.
+ * Goal: the store that the simulation and the emulator run on is no easier than the real ones. Method: the contract suites
+ * of both ports, and what the shared store adds to them: an id belongs to the newest start under it.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { TestClock } from "effect/testing"
+import * as MemoryStore from "@inquorate/core/MemoryStore"
 import { make as makeOperation } from "@inquorate/core/Operation"
-import { OperationStore } from "@inquorate/core/OperationStore"
+import { chaosStoreContract } from "@inquorate/testkit/ChaosStoreContract"
 import { operationStoreContract } from "@inquorate/testkit/OperationStoreContract"
-import * as SimulatedStore from "@inquorate/testkit/SimulatedStore"
 
-const straight: SimulatedStore.Carry = (_, serve) => Effect.suspend(() => Effect.fromResult(serve()))
+const straight: MemoryStore.Carry = (_, serve) => Effect.suspend(() => Effect.fromResult(serve()))
 
 const database = (queueBound: number) =>
   Clock.clockWith((clock) =>
-    Effect.sync(() => SimulatedStore.make({ now: () => clock.currentTimeMillisUnsafe(), queueBound }))
+    Effect.sync(() => MemoryStore.make({ now: () => clock.currentTimeMillisUnsafe(), queueBound }))
   )
 
-const layer = (queueBound: number) =>
-  Layer.effect(
-    OperationStore,
-    Effect.flatMap(database(queueBound), (made) => made.connect("one", straight, (hint) => hint()))
-  )
+const pass = (millis: number) => TestClock.adjust(millis)
+const bounded = (queueBound: number) => MemoryStore.layer({ queueBound })
 
-operationStoreContract("SimulatedStore", layer(10_000), {
-  pass: (millis) => TestClock.adjust(millis),
-  bounded: layer
-})
+operationStoreContract("MemoryStore", MemoryStore.layer(), { pass, bounded })
+chaosStoreContract("MemoryStore", MemoryStore.layer(), { pass })
 
-describe("a worker id on the simulated store", () => {
+describe("a worker id on the store in memory", () => {
   it.effect("belongs to the newest start under it: the older one is fenced, and what it owned is free", () =>
     Effect.gen(function* () {
       const made = yield* database(10)

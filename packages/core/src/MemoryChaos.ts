@@ -1,44 +1,24 @@
 /**
- * The store of a simulated cluster on a Node without SQLite: operations and chaos in the memory of this process, gone with
- * the cluster that they are about. It keeps the laws of both ports for the one worker there is.
+ * The store of chaos in memory: its state and its events, gone with the process, under the laws of `ChaosStore`.
  */
-import type { ChaosEventQuery, NumberedChaosEvent } from "@inquorate/core/Chaos"
-import { initialState } from "@inquorate/core/ChaosRun"
-import { ChaosStore, type StoredChaos } from "@inquorate/core/ChaosStore"
-import { OperationStore, StoreError } from "@inquorate/core/OperationStore"
-import type { Instant } from "@inquorate/core/Time"
-import * as SimulatedStore from "@inquorate/testkit/SimulatedStore"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { isBuiltin } from "node:module"
+import type { ChaosEventQuery, NumberedChaosEvent } from "./Chaos.ts"
+import { initialState } from "./ChaosRun.ts"
+import { ChaosStore, type StoredChaos } from "./ChaosStore.ts"
+import { StoreError } from "./OperationStore.ts"
+import type { Instant } from "./Time.ts"
 
 // --- make ---
 
-/** True on a Node that has no SQLite, where the embedded store on a file cannot be opened. */
-export const isNeeded = (): boolean => !isBuiltin("node:sqlite")
-
-/** Both stores, empty, on the clock that is current when the layer is built. */
-export const layer = (options: { readonly queueBound: number }): Layer.Layer<OperationStore | ChaosStore> =>
-  Layer.effectContext(
-    Clock.clockWith((clock) =>
-      Effect.gen(function* () {
-        const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
-        const operations = SimulatedStore.make({ now, ...options })
-        const store = yield* operations.connect("memory", carry, (hint) => hint())
-        return Context.make(OperationStore, store).pipe(Context.add(ChaosStore, makeChaos(now)))
-      })
-    )
-  )
+/** Chaos that has never run, on a clock. */
+export const make = (now: () => Instant): Context.Context<ChaosStore> => Context.make(ChaosStore, serviceOf(now))
 
 // --- internal ---
 
-const carry: SimulatedStore.Carry = (_question, serve) => Effect.suspend(() => Effect.fromResult(serve()))
-
 const refuse = (reason: StoreError["reason"], detail: string) => Effect.fail(new StoreError({ reason, detail }))
 
-const makeChaos = (now: () => Instant): ChaosStore["Service"] => {
+const serviceOf = (now: () => Instant): ChaosStore["Service"] => {
   let stored: StoredChaos = { state: initialState, version: 0, driver: null, epoch: 0 }
   let expires: Instant = 0
   let events: Array<NumberedChaosEvent> = []

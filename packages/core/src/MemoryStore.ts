@@ -1,20 +1,26 @@
 /**
- * A store of operations in memory for any number of workers: one database, and for each process that opens it a
- * connection of its own. It keeps the laws of core's `OperationStore` as the shared store on PostgreSQL does, with its
+ * A store in memory, gone with its process, for any number of workers: one database, and for each process that opens it a
+ * connection of its own. It keeps the laws of `OperationStore` as the shared store on PostgreSQL does, with its
  * incarnations: the newest start under a worker's id takes it, and the older one is fenced for good. How a question gets
- * there is the caller's, so that a simulation can lose it, delay it or cut it short.
+ * there is the caller's, so that a simulation can lose it, delay it or cut it short. `layer` is the plain case: one worker,
+ * nothing in between, and chaos beside it.
  */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import type { EvidenceEntry } from "@inquorate/core/Evidence"
-import type { Guid } from "@inquorate/core/Guid"
-import { dueAt, holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
-import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "@inquorate/core/OperationStore"
-import { subjectOf } from "@inquorate/core/Request"
-import type { Instant, Millis } from "@inquorate/core/Time"
-import { stateOf } from "@inquorate/core/Wire"
+import type { ChaosStore } from "./ChaosStore.ts"
+import type { EvidenceEntry } from "./Evidence.ts"
+import type { Guid } from "./Guid.ts"
+import * as MemoryChaos from "./MemoryChaos.ts"
+import { dueAt, holdsPartition, isTerminal, type Operation, standingOrder } from "./Operation.ts"
+import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "./OperationStore.ts"
+import { subjectOf } from "./Request.ts"
+import type { Instant, Millis } from "./Time.ts"
+import { stateOf } from "./Wire.ts"
 
 /** The name of a question to the store: the method of the port. */
 export type StoreQuestion = Exclude<keyof OperationStore["Service"], "changes">
@@ -61,7 +67,7 @@ export type StoreEvent =
 export type Guard = { readonly worker: string; readonly epoch: number } | null
 
 /** How a database is made. */
-export interface SimulatedStoreOptions {
+export interface MemoryStoreOptions {
   /** The database's own clock. */
   readonly now: () => Instant
   /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
@@ -84,7 +90,7 @@ export interface StoreDefects {
 }
 
 /** A database in memory. */
-export interface SimulatedStore {
+export interface MemoryStore {
   /** Opens a connection; `deliver` carries each hint of a change to its holder. */
   readonly connect: (
     incarnation: string,
@@ -99,8 +105,20 @@ export interface SimulatedStore {
   readonly forget: (ids: ReadonlyArray<Guid>) => void
 }
 
+/** Both stores, empty, for one worker, on the clock that is current when the layer is built. */
+export const layer = (options: { readonly queueBound?: number } = {}): Layer.Layer<OperationStore | ChaosStore> =>
+  Layer.effectContext(
+    Clock.clockWith((clock) =>
+      Effect.gen(function* () {
+        const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
+        const store = yield* make({ now, ...options }).connect("memory", straight, (hint) => hint())
+        return Context.make(OperationStore, store).pipe(Context.merge(MemoryChaos.make(now)))
+      })
+    )
+  )
+
 /** Makes an empty database. */
-export const make = (options: SimulatedStoreOptions): SimulatedStore => {
+export const make = (options: MemoryStoreOptions): MemoryStore => {
   const database = makeDatabase(options)
   return {
     all: () => [...database.rows.values()],
@@ -137,6 +155,8 @@ export const make = (options: SimulatedStoreOptions): SimulatedStore => {
 
 // --- internal ---
 
+const straight: Carry = (_question, serve) => Effect.suspend(() => Effect.fromResult(serve()))
+
 const hintsKept = 4096
 const queueBoundDefault = 10_000
 
@@ -164,7 +184,7 @@ const makeDatabase = ({
   now,
   observe = () => {},
   queueBound = queueBoundDefault
-}: SimulatedStoreOptions) => {
+}: MemoryStoreOptions) => {
   const rows = new Map<Guid, Row>()
   const leases = new Map<string, Lease>()
   const listeners: Array<(id: Guid) => void> = []
