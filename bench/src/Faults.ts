@@ -9,11 +9,13 @@ import { judgeLoss } from "@inquorate/core/Verdict"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as Effect from "effect/Effect"
+import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as path from "node:path"
 import { bareRecovery } from "./BareRecovery.ts"
 import { bundles, type Child, start } from "./Child.ts"
-import { type Figure, inMillis, spread } from "./Figures.ts"
+import { type Figure, inMillis, spread, type Spread } from "./Figures.ts"
+import { floor } from "./Floor.ts"
 
 /** What to measure: a system's lab, how many operations of each kind, and for how long each holds. */
 export interface Trial {
@@ -61,12 +63,19 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   const details: Array<OperationDetail> = []
   const bare: Array<number> = []
   const recoveries: Array<number> = []
+  const floors: Array<number> = []
+  const nothing: Array<number> = []
   // One more than is counted: the first warms connections and caches on both sides.
   for (let round = 0; round <= trial.rounds; round++) {
     const detail = await completed(worker, group, trial.hold)
     // Who leads may have changed by now, and a cut that takes the leader heals faster: the baseline cuts what a plan cuts now.
-    const other = await bareRecovery(lab, await plannedCut(worker, group, trial.hold), trial.hold)
+    const cut = await plannedCut(worker, group, trial.hold)
+    const least = await floor(lab, cut)
+    const other = await bareRecovery(lab, cut, trial.hold)
+    const start = startOfNode()
     if (round === 0) continue
+    floors.push(least)
+    nothing.push(start)
     details.push(detail)
     recoveries.push(detail.evidence.recovery!)
     bare.push(other)
@@ -88,19 +97,27 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   const lift = spread(cancels)
   const ours = spread(recoveries)
   const base = spread(bare)
+  const least = spread(floors)
+  const node = spread(nothing)
   const close = ours.p50 <= Math.max(base.p50 * 1.1, base.p50 + 20)
   return [
     {
+      name: "the floor: who is who, SIGSTOP, every thread checked, 50 ms of silence, by a bare program; and node -e 0",
+      measured: `${inMillis(least)}; node -e 0 p50 ${node.p50.toFixed(1)} ms`,
+      goal: "",
+      met: null
+    },
+    {
       name: "accepted to loss proven, with the independent fact",
-      measured: inMillis(proven),
-      goal: "p50 ≤ 250 ms",
-      met: proven.p50 <= 250
+      measured: `${besideFloor(proven, least)}, ${(proven.p50 / node.p50).toFixed(2)} × node -e 0; ${inMillis(proven)}`,
+      goal: "p50 ≤ 2 × floor and ≤ 3 × node -e 0, p99 ≤ 4 × floor",
+      met: proven.p50 <= 2 * least.p50 && proven.p50 <= 3 * node.p50 && proven.p99 <= 4 * least.p50
     },
     {
       name: "accepted to loss proven by silence alone, the same samples judged without the fact",
-      measured: inMillis(silent),
-      goal: "p50 ≤ 750 ms",
-      met: silent.p50 <= 750
+      measured: `floor + ${(silent.p50 - least.p50).toFixed(0)} ms; ${inMillis(silent)}`,
+      goal: "p50 ≤ floor + 500 ms",
+      met: silent.p50 <= least.p50 + 500
     },
     {
       name: "lift to first acknowledged write, against a bare program that sends SIGCONT and writes",
@@ -127,6 +144,15 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
       met: lift.p99 <= 100
     }
   ]
+}
+
+const besideFloor = (measured: Spread, least: Spread): string =>
+  `p50 ${(measured.p50 / least.p50).toFixed(2)} × floor, p99 ${(measured.p99 / least.p50).toFixed(2)} ×`
+
+const startOfNode = (): number => {
+  const began = performance.now()
+  spawnSync(process.execPath, ["-e", "0"], { stdio: "ignore" })
+  return performance.now() - began
 }
 
 const url = (worker: Child, target: string): string => `http://127.0.0.1:${worker.port}${target}`

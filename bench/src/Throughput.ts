@@ -1,0 +1,162 @@
+/**
+ * Operations from start to done per second on one PostgreSQL, beside DBOS workflows of four steps on the same server in the
+ * same run. Each side is a process of its own, and they take turns.
+ */
+import * as Lab from "@inquorate/lab/Lab"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import * as Effect from "effect/Effect"
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as readline from "node:readline"
+import { Client } from "pg"
+import { type Figure, spread } from "./Figures.ts"
+
+/** The figures of `count` operations at once, of which `atOnce` run. */
+export const measure = async (count: number, atOnce: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
+  const name = "bench-throughput"
+  const lab = await Effect.runPromise(Lab.up({ system: "postgres", name }))
+  try {
+    await alone(lab)
+    return await measureOn(lab, count, atOnce, rounds)
+  } finally {
+    await Effect.runPromise(Lab.down(name))
+  }
+}
+
+// --- internal ---
+
+interface Round {
+  readonly seconds: number
+  /** Milliseconds of processor time of the side's own process. */
+  readonly cpu: number
+  readonly failed?: number
+  readonly commits?: number
+}
+
+interface Database {
+  readonly commits: number
+  readonly wal: number
+}
+
+const urlOf = (lab: LabRecord, database: string): string => {
+  const { password } = lab.configuration as { password: { file: string } }
+  return `postgresql://postgres:${fs.readFileSync(password.file, "utf8").trim()}@${lab.members[0]!.address}/${database}`
+}
+
+const withClient = async <A>(lab: LabRecord, use: (client: Client) => Promise<A>): Promise<A> => {
+  const client = new Client({ connectionString: urlOf(lab, "postgres") })
+  await client.connect()
+  try {
+    return await use(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** One server: the standbys of the lab would be work that neither side asked for. */
+const alone = async (lab: LabRecord): Promise<void> => {
+  await withClient(lab, async (client) => {
+    await client.query("ALTER SYSTEM SET synchronous_standby_names = ''")
+    await client.query("SELECT pg_reload_conf()")
+    await client.query("CREATE DATABASE ours")
+    await client.query("CREATE DATABASE dbos")
+  })
+  for (const { pid } of lab.members.slice(1)) process.kill(pid, "SIGINT")
+}
+
+const measureOn = async (
+  lab: LabRecord,
+  count: number,
+  atOnce: number,
+  rounds: number
+): Promise<ReadonlyArray<Figure>> => {
+  const begin = (file: string, database: string) => side(file, [urlOf(lab, database), String(count), String(atOnce)])
+  const [ours, dbos] = await Promise.all([begin("ThroughputOurs.ts", "ours"), begin("ThroughputDbos.ts", "dbos")])
+  const rates = { ours: [] as Array<number>, dbos: [] as Array<number> }
+  const ratios: Array<number> = []
+  const cpu: Array<number> = []
+  const cpuBeside: Array<number> = []
+  const cost: Array<Database> = []
+  let failed = 0
+  try {
+    // One more than is counted: the first compiles and connects on both sides.
+    for (let round = 0; round <= rounds; round++) {
+      const beside = await dbos.round()
+      const before = await statistics(lab)
+      const own = await ours.round()
+      const after = await statistics(lab)
+      failed += own.failed ?? 0
+      if (round === 0) continue
+      rates.ours.push(count / own.seconds)
+      rates.dbos.push(count / beside.seconds)
+      ratios.push(beside.seconds / own.seconds)
+      cpu.push(own.cpu / count)
+      cpuBeside.push(beside.cpu / count)
+      cost.push({ commits: (own.commits ?? 0) / count, wal: (after.wal - before.wal) / count })
+    }
+  } finally {
+    await ours.end()
+    await dbos.end()
+  }
+  const ratio = spread(ratios).p50
+  const middle = (of: ReadonlyArray<number>, digits = 0): string => spread(of).p50.toFixed(digits)
+  return [
+    {
+      name: `operations from start to done per second, ${count} at once, ${atOnce} running, hold 0, simulated target, against DBOS workflows of four steps on the same server`,
+      measured: `${ratio.toFixed(2)} × (ours ${middle(rates.ours)}, DBOS ${middle(rates.dbos)} a second; ${rounds} rounds; ${failed} of ours did not end Completed)`,
+      goal: "≥ 2 ×",
+      met: ratio >= 2 && failed === 0
+    },
+    {
+      name: "what one of these operations costs, beside one such workflow",
+      measured: `${middle(cpu, 1)} ms of the worker's processor time (DBOS ${middle(cpuBeside, 1)}), ${middle(
+        cost.map(({ commits }) => commits),
+        2
+      )} commits of its own share, ${middle(
+        cost.map(({ wal }) => wal / 1024),
+        1
+      )} KiB of WAL`,
+      goal: "",
+      met: null
+    }
+  ]
+}
+
+const statistics = (lab: LabRecord): Promise<Database> =>
+  withClient(lab, async (client) => {
+    const { rows } = await client.query<{ wal: string }>("SELECT pg_current_wal_lsn() - '0/0' AS wal")
+    return { commits: 0, wal: Number(rows[0]!.wal) }
+  })
+
+const side = async (file: string, arguments_: ReadonlyArray<string>) => {
+  const child = spawn(
+    process.execPath,
+    [
+      ...(process.env.PROF && file.includes("Ours") ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof"] : []),
+      path.join(import.meta.dirname, file),
+      ...arguments_
+    ],
+    {
+      stdio: ["pipe", "pipe", "inherit"]
+    }
+  )
+  const gone = new Promise<void>((resolve) => child.on("exit", () => resolve()))
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async (): Promise<string> => {
+    const line = await lines.next()
+    if (line.done === true) throw new Error(`${file} ended before its round did`)
+    return line.value
+  }
+  if ((await next()) !== "ready") throw new Error(`${file} is not ready`)
+  return {
+    round: async (): Promise<Round> => {
+      child.stdin.write("\n")
+      return JSON.parse(await next()) as Round
+    },
+    end: (): Promise<void> => {
+      child.stdin.end()
+      return gone
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Our side of throughput: losses of the quorum with a hold of 0 on simulated clusters, each from its start to its end, by
+ * one engine on the shared store whose address is the first argument. Measures once for each line that it reads, and writes
+ * one line of JSON for each.
+ */
+import { Clusters } from "@inquorate/core/Cluster"
+import { Operations } from "@inquorate/core/Operations"
+import * as Engine from "@inquorate/engine/Engine"
+import * as PostgresStore from "@inquorate/stores/PostgresStore"
+import * as SimulatedCluster from "@inquorate/testkit/SimulatedCluster"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import { randomUUID } from "node:crypto"
+import * as readline from "node:readline"
+
+const [url, countText, atOnceText] = process.argv.slice(2)
+const count = Number(countText)
+let commits = 0
+
+const program = Effect.gen(function* () {
+  // A group that serves again at once: what an election takes is the system's time, and no work of ours.
+  const simulated = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
+    SimulatedCluster.make({ name: `c${index}`, election: 1 })
+  )
+  const clusters = Layer.succeed(Clusters, Clusters.of({ all: simulated.map(({ cluster }) => cluster) }))
+  const store = PostgresStore.layer({ url: url!, onCommit: () => commits++ })
+  const engine = Engine.layer({ workerId: "bench", concurrency: Number(atOnceText) })
+  const round = Effect.gen(function* () {
+    const operations = yield* Operations
+    const began = performance.now()
+    const ended = yield* Effect.forEach(
+      simulated,
+      ({ partitionId, serviceName }) =>
+        Effect.gen(function* () {
+          const id = randomUUID() as string
+          const request = {
+            kind: "PartitionQuorumLoss",
+            serviceName,
+            partitionId,
+            mode: "QuorumReplicas",
+            hold: 0
+          } as const
+          yield* operations.start(id, request, { guard: false, maxHold: "none" })
+          while (true) {
+            const { endedAt, stage } = yield* operations.get(id)
+            if (endedAt !== null) return stage._tag
+            yield* Effect.sleep("100 millis")
+          }
+        }),
+      { concurrency: "unbounded" }
+    )
+    const seconds = (performance.now() - began) / 1000
+    return { seconds, failed: ended.filter((tag) => tag !== "Completed").length }
+  })
+  yield* Effect.gen(function* () {
+    process.stdout.write("ready\n")
+    const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+    while (!(yield* Effect.promise(() => lines.next())).done) {
+      const cpu = process.cpuUsage()
+      commits = 0
+      const measured = yield* round
+      const { system, user } = process.cpuUsage(cpu)
+      process.stdout.write(`${JSON.stringify({ ...measured, cpu: (system + user) / 1000, commits })}\n`)
+    }
+  }).pipe(Effect.provide(engine.pipe(Layer.provide(store), Layer.provide(clusters))))
+})
+
+await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Logger.layer([]))))
+process.exit(0)
