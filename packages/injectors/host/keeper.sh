@@ -704,13 +704,3 @@ forget_holds() {
     [ -n "$busy" ] || rmdir "$hold" 2>/dev/null
   done
 }
-
-quietly= list= me= text=
-verb=$1
-shift
-case $verb in
-  hello) hello ;;
-  session) session ;;
-  preflight | arm | tighten | lift | inspect | sweep | keep | revive | perform) "$verb" "$@" ;;
-  *) answer refused "there is no verb $verb" ;;
-esac

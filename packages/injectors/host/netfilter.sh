@@ -402,12 +402,3 @@ sweep() {
   sweep_tables
   answer swept
 }
-
-quietly= gone= inside= here= start_by= root_sum=
-verb=$1
-shift
-case $verb in
-  hello) hello ;;
-  preflight | arm | tighten | lift | inspect | sweep) "$verb" "$@" ;;
-  *) answer refused "there is no verb $verb" ;;
-esac

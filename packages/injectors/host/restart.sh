@@ -101,11 +101,12 @@ last_words() {
 
 # --- who serves the data directory ---
 
-# True for a program of ours, which names a data directory among its arguments too.
+# True for a program of ours, which names a data directory among its arguments too. A line end within an argument is no end
+# of it.
 ours() {
   [ "$1" = $$ ] && return 0
   [ -O "/proc/$1" ] || return 1
-  case $(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 4p) in inquorate | inquorate-keeper) return 0 ;; esac
+  case $(tr '\n\000' '?\n' <"/proc/$1/cmdline" 2>/dev/null | sed -n 4p) in inquorate | inquorate-keeper) return 0 ;; esac
   return 1
 }
 
