@@ -92,7 +92,7 @@ export const front = Effect.fnUntraced(function* (doing: string) {
   if (surface === "inquorate") return worker
   const { make } = yield* Effect.promise(() => import("./FabricFront.ts"))
   if (surface === "fabric") return make(fabric)
-  const healthy = yield* Effect.result(client.health)
+  const healthy = yield* Effect.result(client.alive)
   if (Result.isSuccess(healthy)) return worker
   const failure = failureOf(healthy.failure, doing, endpoint)
   if (healthy.failure._tag === "ClientError" && healthy.failure.reason === "Unreachable") return yield* failure

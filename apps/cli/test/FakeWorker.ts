@@ -177,6 +177,14 @@ export const serveWith = Effect.fnUntraced(function* ({
     recover: (scope) =>
       Effect.sync(() => {
         recovered.push(scope)
+        return [
+          {
+            serviceName: "fabric:/lab/kv",
+            partitionId: topology.partitionId,
+            system: "etcd",
+            recovery: "ByItself" as const
+          }
+        ]
       }),
     unready: Effect.succeed([])
   })

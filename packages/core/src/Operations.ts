@@ -131,6 +131,19 @@ export type RecoverScope =
   | { readonly _tag: "System" }
   | { readonly _tag: "All" }
 
+/** What became of the wish to recover one partition: the target was asked for it, or its system recovers by itself. */
+export const PartitionRecovery = Schema.Struct({
+  serviceName: Schema.String.annotate({ title: "Service", examples: ["fabric:/lab/kv"] }),
+  partitionId: Guid,
+  system: Schema.String.annotate({ title: "System", examples: ["etcd"] }),
+  recovery: Schema.Literals(["Asked", "ByItself"]).annotate({
+    title: "What was done",
+    description: "Asked: its target gives up what the partition waits for. ByItself: nothing had to be done"
+  })
+}).annotate({ identifier: "PartitionRecovery" })
+/** What became of the wish to recover one partition. */
+export type PartitionRecovery = typeof PartitionRecovery.Type
+
 /** What a front may ask of a worker. */
 export class Operations extends Context.Service<
   Operations,
@@ -166,7 +179,7 @@ export class Operations extends Context.Service<
      * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it
      * never lifts a fence. The code of a partition or a service that is not there is its own.
      */
-    readonly recover: (scope: RecoverScope) => Effect.Effect<void, RequestRefused>
+    readonly recover: (scope: RecoverScope) => Effect.Effect<ReadonlyArray<PartitionRecovery>, RequestRefused>
     /** Why this worker can take no work now, in words for a person; none where it can. Answers within two seconds. */
     readonly unready: Effect.Effect<ReadonlyArray<string>>
   }

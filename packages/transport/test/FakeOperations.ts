@@ -280,7 +280,21 @@ export const layer: Layer.Layer<Operations | Control> = Layer.effectContext(
             )
           }
           recovered.push(scope)
-          return Effect.void
+          return Effect.succeed(
+            groups
+              .filter(
+                (group) =>
+                  scope._tag === "All" ||
+                  (scope._tag === "Partition" && scope.partitionId === group.partitionId) ||
+                  (scope._tag === "Service" && scope.serviceName === serviceNameOf(group))
+              )
+              .map((group) => ({
+                serviceName: serviceNameOf(group),
+                partitionId: group.partitionId,
+                system: group.system,
+                recovery: "ByItself" as const
+              }))
+          )
         }),
       clusters: Effect.succeed(clusters),
       aftermath: Effect.succeed({ stoppedNodes: [], lastLosses: [] }),

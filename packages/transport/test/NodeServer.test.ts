@@ -590,7 +590,7 @@ describe("the clients", () => {
     served((port) =>
       Effect.gen(function* () {
         const api = yield* client(port)
-        yield* api.health
+        yield* api.alive
         assert.deepStrictEqual(
           (yield* api.clusters).map((cluster) => cluster.name),
           ["lab", "orders db"]

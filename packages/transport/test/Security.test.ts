@@ -370,13 +370,23 @@ describe("the roles", () => {
       .sort()
     assert.deepStrictEqual(asked, [
       "get /healthz Anonymous",
+      "get /v1/chaos Admin",
+      "get /v1/chaos/events Admin",
+      "get /v1/chaos/schedule Admin",
       "get /v1/clusters User",
+      "get /v1/health User",
+      "get /v1/nodes User",
+      "get /v1/nodes/{name} User",
       "get /v1/operations User",
       "get /v1/operations/{id} User",
       "get /v1/operations/{id}/events User",
       "get /v1/unreadable User",
+      "post /v1/chaos/start Admin",
+      "post /v1/chaos/stop Admin",
       "post /v1/operations/{id}/cancel Admin",
       "post /v1/plan User",
+      "post /v1/recover Admin",
+      "put /v1/chaos/schedule Admin",
       "put /v1/operations/{id} Admin"
     ])
     for (const target of ["/v1/plan/", "/v1/%70lan", "/v1/operations", "/metrics", "/healthz", "/v1/new"]) {
@@ -384,6 +394,17 @@ describe("the roles", () => {
     }
     assert.strictEqual(Access.ofApi("GET", "http://127.0.0.1/readyz?a#b"), "Anonymous")
     assert.strictEqual(Access.ofApi("GET", "/healthz%2f"), "User")
+    for (const path of [
+      "/v1/%63haos",
+      "/v1/x/../chaos",
+      "/v1/x/%2e%2e/chaos/events",
+      "/v1//chaos?a",
+      "/v1/CHAOS",
+      "/v1/%"
+    ]) {
+      assert.strictEqual(Access.ofApi("GET", path), "Admin", path)
+    }
+    for (const path of ["/v1/nodes/chaos", "/v1/chaotic"]) assert.strictEqual(Access.ofApi("GET", path), "User", path)
   })
 })
 

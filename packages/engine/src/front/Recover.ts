@@ -4,7 +4,13 @@
  */
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
-import { type ClusterView, isUnknown, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
+import {
+  type ClusterView,
+  isUnknown,
+  type PartitionRecovery,
+  type RecoverScope,
+  RequestRefused
+} from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 
 /** Passes the wish on to every partition of the scope; the code of one that is not there is its own. */
@@ -12,7 +18,7 @@ export const recover = (
   clusters: ReadonlyArray<Cluster>,
   views: ReadonlyArray<ClusterView>,
   scope: RecoverScope
-): Effect.Effect<void, RequestRefused> =>
+): Effect.Effect<ReadonlyArray<PartitionRecovery>, RequestRefused> =>
   Effect.gen(function* () {
     const groups = views.flatMap((view) => view.groups)
     const unlooked = views.find(({ seen }) => seen === "NotLookedAt")
@@ -23,14 +29,14 @@ export const recover = (
     }
     const meant = scope._tag === "System" ? [] : groups.filter((topology) => isMeant(topology, scope))
     if (meant.length === 0) yield* refuseNobody(views, scope)
-    yield* Effect.forEach(
+    return yield* Effect.forEach(
       meant,
       (topology) =>
         recoverOne(
           clusters.find(({ name }) => name === topology.cluster),
           topology
         ),
-      { concurrency: "unbounded", discard: true }
+      { concurrency: "unbounded" }
     )
   })
 
@@ -67,16 +73,24 @@ const refuseNobody = (views: ReadonlyArray<ClusterView>, scope: RecoverScope): E
   )
 }
 
-const recoverOne = (cluster: Cluster | undefined, topology: Topology): Effect.Effect<void, RequestRefused> => {
+const recoverOne = (
+  cluster: Cluster | undefined,
+  topology: Topology
+): Effect.Effect<PartitionRecovery, RequestRefused> => {
+  const { partitionId, system } = topology
+  const about = { serviceName: serviceNameOf(topology), partitionId, system }
   const told = Effect.annotateLogs({ service: serviceNameOf(topology), partitionId: topology.partitionId })
   if (cluster?.target.recover === undefined) {
-    return Effect.logInfo("Recovery asked for; this system recovers by itself, and nothing was lifted").pipe(told)
+    return Effect.logInfo("Recovery asked for; this system recovers by itself, and nothing was lifted").pipe(
+      told,
+      Effect.as({ ...about, recovery: "ByItself" as const })
+    )
   }
   return Effect.andThen(
     Effect.logInfo("Recovery asked for").pipe(told),
-    Effect.mapError(
-      cluster.target.recover(topology.group),
-      ({ detail }) => new RequestRefused({ code: "FABRIC_E_COMMUNICATION_ERROR", detail, refusal: null })
-    )
+    Effect.mapBoth(cluster.target.recover(topology.group), {
+      onFailure: ({ detail }) => new RequestRefused({ code: "FABRIC_E_COMMUNICATION_ERROR", detail, refusal: null }),
+      onSuccess: () => ({ ...about, recovery: "Asked" as const })
+    })
   )
 }

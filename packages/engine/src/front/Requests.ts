@@ -154,7 +154,7 @@ export const make = (
     ),
     aftermath: Effect.catchTag(Aftermath.make(store, ground.clock.now), "StoreError", storeRefused),
     recover: Effect.fn("Operations.recover")(function* (scope) {
-      yield* recover(ground.clusters, yield* clusters, scope)
+      return yield* recover(ground.clusters, yield* clusters, scope)
     }),
     unready: unready(ground)
   }

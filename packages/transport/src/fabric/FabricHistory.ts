@@ -3,10 +3,16 @@
  * this worker first saw it so, which stands still however often is asked. Bounded: what has not been asked about for an
  * hour is forgotten.
  */
+import * as Context from "effect/Context"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { HealthState } from "./FabricModel.ts"
 
 // --- models ---
+
+/** The history that all surfaces of one server note in, so that they tell the same; each has its own where this is null. */
+export const Shared = Context.Reference<History | null>("@inquorate/transport/FabricHistory/Shared", {
+  defaultValue: () => null
+})
 
 /** Since when an entity stands as it does, and when it last came into each state of health. */
 export interface Standing {

@@ -9,7 +9,6 @@ import { Operations, type RecoverScope, type RequestRefused } from "@inquorate/c
 import type { FaultKind, FaultRequest } from "@inquorate/core/Request"
 import { formatMillis } from "@inquorate/core/Time"
 import * as Wire from "@inquorate/core/Wire"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -20,10 +19,11 @@ import * as Chunk from "./FabricChunk.ts"
 import * as Faults from "./FabricFaults.ts"
 import * as EventStore from "./FabricEventStore.ts"
 import * as History from "./FabricHistory.ts"
+import * as Look from "./FabricLook.ts"
 import type { QueryAnswer } from "./FabricPaging.ts"
 import type { FabricCall, FabricRequest, WireError } from "./FabricPath.ts"
 import * as Queries from "./FabricQueries.ts"
-import * as World from "./FabricWorld.ts"
+import type * as World from "./FabricWorld.ts"
 
 // --- models ---
 
@@ -76,7 +76,7 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
     operations,
     chaos,
     aad,
-    history: History.make(),
+    history: (yield* History.Shared) ?? History.make(),
     events: EventStore.make(operations, chaos),
     newId: randomGuid
   }
@@ -311,15 +311,8 @@ const scopeOf = (call: RecoverCall): RecoverScope => {
   }
 }
 
-// What is asked about is looked at now; nothing that a query answers is remembered but since when it is so.
 const worldOf = ({ history, operations }: Worker, version: number): Effect.Effect<World.World, RequestRefused> =>
-  Effect.gen(function* () {
-    const clusters = yield* operations.clusters
-    const holders = yield* operations.holders
-    const aftermath = yield* operations.aftermath
-    const now = aftermath.now ?? (yield* Clock.currentTimeMillis)
-    return World.make(clusters, holders, aftermath, { now, version, history })
-  })
+  Look.look(operations, history, version)
 
 const queryReply = (answered: QueryAnswer): FabricReply => {
   switch (answered._tag) {

@@ -23,12 +23,13 @@ export const ofFabric = (call: FabricCall): Access => fabricAccess[call._tag]
 
 /**
  * The role that a request to our own surface asks for: what balancers ask is anonymous, reading and the dry run take a
- * User, and whatever else there is or will be an Admin.
+ * User, and whatever else there is or will be an Admin. Chaos takes an Admin even to read, as on the other surface.
  */
 export const ofApi = (method: string, target: string): Access => {
   const path = (target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?#]*/i, "")).replace(/[?#].*$/s, "")
   const reads = method === "GET" || method === "HEAD" || method === "OPTIONS"
   if (reads && (path === "/healthz" || path === "/readyz")) return "Anonymous"
+  if (isChaos(path)) return "Admin"
   return reads || (method === "POST" && path === "/v1/plan") ? "User" : "Admin"
 }
 
@@ -117,3 +118,16 @@ export const fabricAccess = {
   RestartReplica: "Admin",
   RemoveReplica: "Admin"
 } as const satisfies Readonly<Record<FabricCall["_tag"], Access>> & Readonly<Record<string, Access>>
+
+// --- internal ---
+
+// However the path is written: a router may undo dots and escapes.
+const isChaos = (path: string): boolean => {
+  if (!URL.canParse(path, "http://worker")) return true
+  const { pathname } = new URL(path, "http://worker")
+  try {
+    return /^\/+v1\/+chaos(?:\/|$)/i.test(decodeURIComponent(pathname))
+  } catch {
+    return true
+  }
+}

@@ -31,6 +31,7 @@ import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
 import * as FabricPath from "../fabric/FabricPath.ts"
 import * as FabricServer from "../fabric/FabricServer.ts"
+import * as History from "../fabric/FabricHistory.ts"
 import * as Pages from "./Pages.ts"
 import * as OpenFiles from "./OpenFiles.ts"
 import * as Turns from "./Turns.ts"
@@ -143,10 +144,17 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   const bounds: Limits = { ...limits, connections: OpenFiles.connections(limits.connections), ...options.limits }
   // Nobody takes the traces of requests yet, and a span for each would cost more than parsing one.
   const services = Context.add(yield* Effect.context<Operations>(), References.TracerEnabled, false)
-  const fabric = yield* Effect.provideService(FabricServer.make, FabricServer.AadSettings, options.aad ?? null)
+  const history = History.make()
+  const fabric = yield* FabricServer.make.pipe(
+    Effect.provideService(FabricServer.AadSettings, options.aad ?? null),
+    Effect.provideService(History.Shared, history)
+  )
   const scope = yield* Effect.scope
   const apiScope = yield* Scope.fork(scope, "parallel")
-  const api = yield* ApiServer.make({ heartbeat: options.heartbeat ?? "10 seconds" }).pipe(Scope.provide(apiScope))
+  const api = yield* ApiServer.make({ heartbeat: options.heartbeat ?? "10 seconds" }).pipe(
+    Scope.provide(apiScope),
+    Effect.provideService(History.Shared, history)
+  )
   const serveApi = yield* NodeHttpServer.makeHandler(
     Effect.provideService(api, HttpServerRequest.MaxBodySize, ByteSize.bytes(bounds.bodyBytes)),
     { scope: apiScope }

@@ -3,6 +3,7 @@
  * come from this value. Errors have the Service Fabric shape `{"Error":{"Code","Message"}}`, with the typed refusal
  * beside it where a rule said no.
  */
+import { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import { FabricErrorCode } from "@inquorate/core/FabricError"
 import { Guid } from "@inquorate/core/Guid"
 import { Operation } from "@inquorate/core/Operation"
@@ -10,6 +11,7 @@ import {
   ClusterView,
   OperationChange,
   OperationDetail,
+  PartitionRecovery,
   PlanPreview,
   UnreadableOperation
 } from "@inquorate/core/Operations"
@@ -24,6 +26,10 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { ChaosEventPage, ChaosEventsAsked, ChaosRequest, ChaosView } from "./ChaosView.ts"
+import { HealthSubject, HealthView } from "./HealthView.ts"
+import { NodeView } from "./NodeView.ts"
+import { RecoverRequest } from "./RecoverRequest.ts"
 
 // --- models ---
 
@@ -148,13 +154,72 @@ const cancel = HttpApiEndpoint.post("cancel", "/v1/operations/:id/cancel", {
   error: refusals
 }).annotate(OpenApi.Summary, "Ask an operation to stop; force only after a graceful cancel")
 
-const health = HttpApiEndpoint.get("health", "/healthz", {
+const nodes = HttpApiEndpoint.get("nodes", "/v1/nodes", {
+  success: Schema.Array(NodeView),
+  error: refusals
+}).annotate(OpenApi.Summary, "Every node with its status, its health and its instance id")
+
+const node = HttpApiEndpoint.get("node", "/v1/nodes/:name", {
+  params: { name: Schema.String },
+  success: NodeView,
+  error: refusals
+}).annotate(OpenApi.Summary, "One node")
+
+const health = HttpApiEndpoint.get("health", "/v1/health", {
+  query: HealthSubject.fields,
+  success: HealthView,
+  error: refusals
+}).annotate(OpenApi.Summary, "The health of everything, or of the one thing that is named")
+
+const recover = HttpApiEndpoint.post("recover", "/v1/recover", {
+  payload: RecoverRequest,
+  success: Schema.Array(PartitionRecovery),
+  error: refusals
+}).annotate(OpenApi.Summary, "Give up what partitions in quorum loss wait for; it lifts no fault of ours")
+
+const chaos = HttpApiEndpoint.get("chaos", "/v1/chaos", {
+  success: ChaosView,
+  error: refusals
+}).annotate(OpenApi.Summary, "How chaos stands, with its parameters")
+
+const startChaos = HttpApiEndpoint.post("startChaos", "/v1/chaos/start", {
+  payload: ChaosRequest,
+  success: ChaosView,
+  error: refusals
+}).annotate(OpenApi.Summary, "Draw faults at random until the time is over or somebody stops it")
+
+const stopChaos = HttpApiEndpoint.post("stopChaos", "/v1/chaos/stop", {
+  success: ChaosView,
+  error: refusals
+}).annotate(OpenApi.Summary, "Stop chaos, cancel what it began, and put its schedule out of use")
+
+const chaosEvents = HttpApiEndpoint.get("chaosEvents", "/v1/chaos/events", {
+  query: ChaosEventsAsked.fields,
+  success: ChaosEventPage,
+  error: refusals
+}).annotate(OpenApi.Summary, "What chaos has done, the oldest first, in pages")
+
+const chaosSchedule = HttpApiEndpoint.get("chaosSchedule", "/v1/chaos/schedule", {
+  success: ChaosScheduleDescription,
+  error: refusals
+}).annotate(OpenApi.Summary, "When chaos runs by itself")
+
+const setChaosSchedule = HttpApiEndpoint.put("setChaosSchedule", "/v1/chaos/schedule", {
+  payload: ChaosScheduleDescription,
+  success: ChaosScheduleDescription,
+  error: refusals
+}).annotate(OpenApi.Summary, "Replace when chaos runs by itself, where the version is still the one that was read")
+
+const alive = HttpApiEndpoint.get("alive", "/healthz", {
   success: Schema.Struct({ status: Schema.Literal("ok") })
 }).annotate(OpenApi.Summary, "Answers while the worker's HTTP server runs")
 
 /** The group of all endpoints; at the top level, so that the client has them as its own methods. */
 export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
-  .add(clusters, plan, start, list, unreadable, detail, events, cancel, health)
+  .add(plan, start, list, detail, events, cancel, unreadable)
+  .add(clusters, nodes, node, health, recover)
+  .add(chaos, startChaos, stopChaos, chaosEvents, chaosSchedule, setChaosSchedule)
+  .add(alive)
   .middleware(SchemaErrors) {}
 
 /** Our own surface. */

@@ -2,6 +2,7 @@
  * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
  * page to read and try it at `/v1/docs` that loads nothing from elsewhere. Every error that leaves here is JSON.
  */
+import { Chaos } from "@inquorate/core/Chaos"
 import { describe, phaseOf } from "@inquorate/core/Describe"
 import { table } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
@@ -38,6 +39,10 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
+import * as BrowseCalls from "./BrowseCalls.ts"
+import * as ChaosCalls from "./ChaosCalls.ts"
+import { scopeOf } from "./RecoverRequest.ts"
+import * as History from "../fabric/FabricHistory.ts"
 import * as MetricsText from "../server/MetricsText.ts"
 
 // --- models ---
@@ -118,8 +123,11 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   DataProtected: 422
 }
 
-// The gateway answers 400 to a cancel that comes in the wrong order; here it is what it is, a conflict.
-const conflicts: ReadonlyMap<string, number> = new Map([["FABRIC_E_INVALID_TEST_COMMAND_STATE", 409]])
+// The gateway answers 400 to what comes in the wrong order; here it is what it is, a conflict.
+const conflicts: ReadonlyMap<string, number> = new Map([
+  ["FABRIC_E_INVALID_TEST_COMMAND_STATE", 409],
+  ["FABRIC_E_CHAOS_ALREADY_RUNNING", 409]
+])
 
 const view = (operation: Operation, now: Instant): OperationView => ({
   operation,
@@ -146,8 +154,20 @@ const handlers = (heartbeat: Duration.Input) =>
     "worker",
     Effect.fnUntraced(function* (handlers) {
       const operations = yield* Operations
+      const browse = BrowseCalls.make(operations, (yield* History.Shared) ?? History.make())
+      const chaos = ChaosCalls.make(yield* Effect.serviceOption(Chaos))
       return handlers.handleAll({
-        health: () => Effect.succeed({ status: "ok" as const }),
+        alive: () => Effect.succeed({ status: "ok" as const }),
+        nodes: () => Effect.mapError(browse.nodes, toApiError),
+        node: ({ params }) => Effect.mapError(browse.node(params.name), toApiError),
+        health: ({ query }) => Effect.mapError(browse.health(query), toApiError),
+        recover: ({ payload }) => Effect.mapError(operations.recover(scopeOf(payload)), toApiError),
+        chaos: () => Effect.mapError(chaos.get, toApiError),
+        startChaos: ({ payload }) => Effect.mapError(chaos.start(payload), toApiError),
+        stopChaos: () => Effect.mapError(chaos.stop, toApiError),
+        chaosEvents: ({ query }) => Effect.mapError(chaos.events(query), toApiError),
+        chaosSchedule: () => Effect.mapError(chaos.schedule, toApiError),
+        setChaosSchedule: ({ payload }) => Effect.mapError(chaos.setSchedule(payload), toApiError),
         clusters: () => clustersWithFaults(operations),
         plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),

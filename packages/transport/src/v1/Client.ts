@@ -2,12 +2,14 @@
  * The typed client of `/v1`, made from the same declaration as the server. `watch` follows an operation over server-sent
  * events and falls back to asking again when the stream breaks or a proxy does not let it through.
  */
+import type { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
 import {
   type ClusterView,
   OperationChange,
   type OperationDetail,
+  type PartitionRecovery,
   type PlanPreview,
   type UnreadableOperation
 } from "@inquorate/core/Operations"
@@ -24,6 +26,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Bounded from "../client/Bounded.ts"
 import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
+import { type ChaosEventPage, type ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
+import type { HealthSubject, HealthView } from "./HealthView.ts"
+import type { NodeView } from "./NodeView.ts"
+import type { RecoverRequest } from "./RecoverRequest.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
 // --- errors ---
@@ -62,7 +68,25 @@ export interface Client {
   readonly unreadable: Call<ReadonlyArray<UnreadableOperation>>
   readonly detail: (id: Guid) => Call<OperationDetail>
   readonly cancel: (id: Guid, force: boolean) => Call<OperationView>
-  readonly health: Call<void>
+  readonly nodes: Call<ReadonlyArray<NodeView>>
+  readonly node: (name: string) => Call<NodeView>
+  /** The health of everything that the worker knows, or of the one thing that is named. */
+  readonly health: (subject?: HealthSubject) => Call<HealthView>
+  /** Gives up what partitions in quorum loss wait for, and tells of each whether there was anything to do. */
+  readonly recover: (request: RecoverRequest) => Call<ReadonlyArray<PartitionRecovery>>
+  readonly chaos: {
+    readonly get: Call<ChaosView>
+    /** What is left out has the default of Service Fabric. */
+    readonly start: (request: ChaosRequest) => Call<ChaosView>
+    /** Harmless where chaos does not run; the schedule is out of use afterwards. */
+    readonly stop: Call<ChaosView>
+    readonly events: (asked?: ChaosEventsAsked) => Call<ChaosEventPage>
+    readonly schedule: Call<ChaosScheduleDescription>
+    /** Replaces the schedule where its version is still that of the description, and tells the new one. */
+    readonly setSchedule: (description: ChaosScheduleDescription) => Call<ChaosScheduleDescription>
+  }
+  /** Answered while the worker's HTTP server runs. */
+  readonly alive: Call<void>
   /**
    * How the operation stands now and every change until it has ended. While it has to ask again instead of listening,
    * changes carry no entries: the evidence is in `detail`. `onAway` hears when the worker stops answering, and when it
@@ -97,7 +121,19 @@ export const make = (options: {
       unreadable: again(answered(api.unreadable())),
       detail,
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
-      health: Effect.asVoid(answered(api.health())),
+      nodes: again(answered(api.nodes())),
+      node: (name) => again(answered(api.node({ params: { name } }))),
+      health: (query = {}) => again(answered(api.health({ query }))),
+      recover: (payload) => answered(api.recover({ payload })),
+      chaos: {
+        get: again(answered(api.chaos())),
+        start: (payload) => Effect.andThen(fitsChaos(payload), answered(api.startChaos({ payload }))),
+        stop: answered(api.stopChaos()),
+        events: (query = {}) => again(answered(api.chaosEvents({ query }))),
+        schedule: again(answered(api.chaosSchedule())),
+        setSchedule: (payload) => answered(api.setChaosSchedule({ payload }))
+      },
+      alive: Effect.asVoid(answered(api.alive())),
       watch: (id, options) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id), options)
     }
   })
@@ -141,13 +177,17 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
       error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
   })
 
-const checkRequest = Schema.encodeUnknownEffect(FaultRequest)
-
 // What a program without types hands over would else be told as an answer that cannot be understood.
-const fits = (payload: unknown): Effect.Effect<void, ClientError> =>
-  Effect.asVoid(
-    Effect.mapError(checkRequest(payload), ({ message }) => new ClientError({ reason: "BadRequest", detail: message }))
-  )
+const fitting = (schema: Schema.Codec<unknown, unknown>) => {
+  const check = Schema.encodeUnknownEffect(schema)
+  return (payload: unknown): Effect.Effect<void, ClientError> =>
+    Effect.asVoid(
+      Effect.mapError(check(payload), ({ message }) => new ClientError({ reason: "BadRequest", detail: message }))
+    )
+}
+
+const fits = fitting(FaultRequest)
+const fitsChaos = fitting(ChaosRequest)
 
 const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
 
