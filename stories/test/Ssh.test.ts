@@ -1,6 +1,8 @@
 /**
  * Goal: members on a host that is reached over ssh are broken and given back as on this machine, and a host that is away
- * is said to be away. Method: an etcd lab, the bundled worker, and an sshd of the story's own in between.
+ * is said to be away. Method: an etcd lab, the bundled worker, and an sshd of the story's own in between. Where root runs
+ * it, one enters as on a cloud's host: a user of no rights of its own but sudo, in a pty, behind a login shell that is none
+ * of POSIX's where there is one.
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -15,6 +17,12 @@ import * as Harness from "./Harness.ts"
 if (Sshd.missing !== "" && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(Sshd.missing)
 const suite = Sshd.missing === "" ? describe : describe.skip
 
+const csh = ["/bin/csh", "/usr/bin/csh"].find((file) => fs.existsSync(file)) ?? "/bin/sh"
+const cloud =
+  Sshd.accountsMissing === ""
+    ? { users: { ubuntu: csh }, sudoers: "Defaults use_pty, env_reset\nubuntu ALL=(ALL) NOPASSWD: ALL" }
+    : undefined
+
 suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`}`, () => {
   const scope = Scope.makeUnsafe()
   let world: Harness.World
@@ -24,12 +32,12 @@ suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd
 
   beforeAll(async () => {
     world = await Harness.open("etcd", "far")
-    sshd = await Effect.runPromise(Scope.provide(Sshd.start, scope))
-    const { destination, options } = sshd.target("node-1")
+    sshd = await Effect.runPromise(Scope.provide(Sshd.startWith(cloud), scope))
+    const { destination, options } = sshd.target("node-1", cloud === undefined ? undefined : "ubuntu")
     const lab = world.lab.configuration as { readonly members: ReadonlyArray<object> }
     const members = lab.members.map((member) => ({ ...member, host: "node-1" }))
     config = path.join(world.folder, "far.yaml")
-    const hosts = { "node-1": { ssh: destination, ...options } }
+    const hosts = { "node-1": { ssh: destination, ...options, sudo: cloud !== undefined } }
     fs.writeFileSync(config, JSON.stringify({ hosts, clusters: { far: { ...lab, members } } }))
     worker = await Harness.startWorker(world, "far.db", { config })
     await Harness.until("the members' processes are seen", 20_000, async () => {

@@ -19,6 +19,7 @@ import {
   localHost,
   parseListen,
   type PostgresStoreSettings,
+  type HostSettings,
   type SshHostSettings,
   StoreAddress,
   WorkerFile
@@ -66,7 +67,10 @@ export interface WorkerConfig {
   readonly logFormat: LogFormat
   /** Its files are not read yet. */
   readonly security: SecuritySettings
+  /** The machines that are reached over ssh. */
   readonly hosts: Readonly<Record<string, SshHostSettings>>
+  /** The worker's own machine. */
+  readonly local: Pick<HostSettings, "sudo">
   readonly clusters: ReadonlyArray<ClusterConfig>
 }
 
@@ -105,7 +109,7 @@ export const parse = (
       : [])
   ]
   if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
-  const { hosts = {}, limits, log, security = {}, worker } = file.success
+  const { hosts: { [localHost]: local = {}, ...hosts } = {}, limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
   const insecure = mistakesOf(security, listen.host).map(({ path, problem }) => {
     const at = ["security", ...path]
@@ -128,7 +132,10 @@ export const parse = (
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
     security,
-    hosts,
+    hosts: Object.fromEntries(
+      Object.entries(hosts).flatMap(([name, { ssh, ...host }]) => (ssh === undefined ? [] : [[name, { ...host, ssh }]]))
+    ),
+    local,
     clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : []))
   })
 }
@@ -230,17 +237,29 @@ const injectorMistakes = (
   ]
 }
 
-const hostMistakes = (hosts: Readonly<Record<string, unknown>>, locate: Locate): ReadonlyArray<Mistake> =>
-  Object.keys(hosts)
-    .filter((name) => name === localHost || !clusterName.test(name))
-    .map((name) => ({
-      line: locate(["hosts", name]),
-      key: `hosts.${name}`,
-      problem:
-        name === localHost
-          ? `Expected another name: ${localHost} is the worker's own machine`
-          : "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
-    }))
+const hostMistakes = (hosts: Readonly<Record<string, HostSettings>>, locate: Locate): ReadonlyArray<Mistake> =>
+  Object.entries(hosts).flatMap(([name, host]) => {
+    const mistake = (path: ReadonlyArray<string>, problem: string): Mistake => ({
+      line: locate(path),
+      key: path.join("."),
+      problem
+    })
+    if (!clusterName.test(name)) {
+      const problem = "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
+      return [mistake(["hosts", name], problem)]
+    }
+    if (name !== localHost) {
+      return host.ssh === undefined ? [mistake(["hosts", name, "ssh"], "Missing key")] : []
+    }
+    return Object.keys(host)
+      .filter((key) => key !== "sudo")
+      .map((key) =>
+        mistake(
+          ["hosts", name, key],
+          `Expected only sudo here: ${localHost} is the worker's own machine, which is not reached over ssh`
+        )
+      )
+  })
 
 /** The members whose host the file does not name, told with their lines, whatever else is wrong with their cluster. */
 const placeMistakes = (

@@ -161,11 +161,16 @@ export const ClusterCommon = Schema.Struct({
   )
 })
 
-/** A machine reached over ssh. */
-const SshHostSettings = Schema.Struct({
-  ssh: Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)).annotateKey({
-    description: "What ssh takes: a host, USER@HOST, or a name of its own configuration."
-  }),
+/** A machine that members run on. */
+const HostSettings = Schema.Struct({
+  ssh: described(
+    Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)),
+    "What ssh takes: a host, USER@HOST, or a name of its own configuration. Every host but local has it."
+  ),
+  sudo: described(
+    Schema.Boolean,
+    "True where the programs on the host run as root, by sudo, which must not ask for a password; false unless given."
+  ),
   port: described(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
     "The port, where not ssh's own."
@@ -175,8 +180,11 @@ const SshHostSettings = Schema.Struct({
   configFile: described(absolutePath, "A configuration file of ssh instead of the user's own."),
   connectTimeout: Schema.optionalKey(lengthOf("How long a connection may take; 5s unless given."))
 })
+/** A machine that members run on: the worker's own, or one reached over ssh. */
+export type HostSettings = typeof HostSettings.Type
+
 /** A machine reached over ssh. */
-export type SshHostSettings = typeof SshHostSettings.Type
+export type SshHostSettings = HostSettings & { readonly ssh: string }
 
 /** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
 export const WorkerFile = Schema.Struct({
@@ -230,8 +238,8 @@ export const WorkerFile = Schema.Struct({
     "The worker's log."
   ),
   hosts: described(
-    Schema.Record(Schema.String, SshHostSettings),
-    "The machines that members run on, by the name that members give as their host; local, this one, is always there."
+    Schema.Record(Schema.String, HostSettings),
+    "The machines that members run on, by the name that members give as their host; local, this one, is always there, and needs to be named only for sudo."
   ),
   clusters: described(
     Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)),

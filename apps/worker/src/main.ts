@@ -69,7 +69,7 @@ const openHosts = Effect.fnUntraced(function* (config: WorkerConfig) {
   const far = yield* Effect.forEach(Object.entries(config.hosts), ([label, { ssh, ...options }]) =>
     SshHost.make({ label, destination: ssh, options })
   )
-  return new Map<string, Host>([LocalHost.make(localHost), ...far].map((host) => [host.label, host]))
+  return new Map<string, Host>([LocalHost.make(localHost, config.local), ...far].map((host) => [host.label, host]))
 })
 
 /** Fails with the first of these hosts that does not answer. */
@@ -117,8 +117,13 @@ const clusters = (
           injector: injectorOf(cluster.injector, injectorSettings),
           ...(restarter === null ? {} : { restarter: injectorOf(restarter.module, restarter.settings) }),
           hosts: labels,
-          // This very host is always there; to ask it would cost every look-up the start of a shell.
-          reach: reach(labels.flatMap((label) => (label === localHost ? [] : (hosts.get(label) ?? [])))),
+          // This very host is always there, but for what its sudo says; to ask it would cost every look-up the start of a
+          // shell.
+          reach: reach(
+            labels.flatMap((label) =>
+              label === localHost && config.local.sudo !== true ? [] : (hosts.get(label) ?? [])
+            )
+          ),
           protected: cluster.protected,
           maxHold: maxHold ?? config.maxHold,
           ...(witnesses.length === 0 ? {} : { witnesses })

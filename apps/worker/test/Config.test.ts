@@ -203,7 +203,14 @@ describe("a configuration", () => {
     assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x }\n  far: { ssh: -oProxyCommand=x }\n"), [
       "3 hosts.far.ssh"
     ])
-    assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x }\n"), ["2 hosts.local"])
+    assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x, sudo: true }\n  far: { sudo: true }\n"), [
+      "2 hosts.local.ssh",
+      "3 hosts.far.ssh"
+    ])
+    const { hosts, local } = Result.getOrThrow(
+      read("hosts:\n  local: { sudo: true }\n  far: { ssh: me@far, sudo: true }\n")
+    )
+    assert.deepStrictEqual([hosts, local], [{ far: { ssh: "me@far", sudo: true } }, { sudo: true }])
   })
 
   it("never prints a secret it was given in place", () => {

@@ -9,6 +9,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Accounts from "./Accounts.ts"
 
 /** What it takes to reach a host over ssh, as `@inquorate/injectors/SshHost` wants it. */
 export interface SshdTarget {
@@ -29,8 +30,8 @@ export interface Sshd {
   readonly port: number
   /** The state directory of the far side. */
   readonly state: string
-  /** Where a host of it is reached. */
-  readonly target: (label: string) => SshdTarget
+  /** Where a host of it is reached, as a user of the far side, or as our own. */
+  readonly target: (label: string, user?: string) => SshdTarget
   /** The processes that serve connections now. */
   readonly sessions: () => ReadonlyArray<number>
 }
@@ -41,71 +42,78 @@ const program = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((file) => fs.exi
 export const missing: string =
   program === undefined ? "sshd is not installed" : spawnSync("ssh", ["-V"]).status === 0 ? "" : "ssh is not installed"
 
+/** Why no far side can have users of its own here; empty where it can. */
+export const accountsMissing: string = missing !== "" ? missing : Accounts.missing
+
 /** Starts one, and ends it with all its sessions at the end of the scope. */
-export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.promise(async (): Promise<Sshd & { readonly pid: number }> => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-sshd-"))
-    const port = await freePort()
-    for (const key of ["host", "user"]) {
-      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path.join(folder, key)])
-    }
-    fs.copyFileSync(path.join(folder, "user.pub"), path.join(folder, "authorized_keys"))
-    const hostKey = fs.readFileSync(path.join(folder, "host.pub"), "utf8").split(" ").slice(0, 2).join(" ")
-    fs.writeFileSync(path.join(folder, "known_hosts"), `[127.0.0.1]:${port} ${hostKey}\n`)
-    const state = path.join(folder, "far-state")
-    fs.writeFileSync(
-      path.join(folder, "sshd_config"),
-      [
-        `ListenAddress 127.0.0.1:${port}`,
-        `HostKey ${folder}/host`,
-        `AuthorizedKeysFile ${folder}/authorized_keys`,
-        `PidFile ${folder}/pid`,
-        // The second keeps a bash from reading the user's own bashrc for each command, which is not ours to measure.
-        `SetEnv INQUORATE_STATE=${state} SHLVL=2`,
-        "PermitRootLogin prohibit-password",
-        "PasswordAuthentication no",
-        "KbdInteractiveAuthentication no",
-        "StrictModes no",
-        "UsePAM no",
-        "PrintMotd no",
-        ""
-      ].join("\n")
-    )
-    // Where sshd gives up its rights, and refuses to start without.
-    if (process.getuid?.() === 0) fs.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
-    const child = spawn(program!, ["-D", "-e", "-f", path.join(folder, "sshd_config")], {
-      stdio: ["ignore", "ignore", "pipe"]
-    })
-    let log = ""
-    await new Promise<void>((listening, failed) => {
-      // Heard first: where no file is free there is no `stderr` to listen to.
-      child.on("error", (error) => failed(new Error(`sshd could not be started: ${error.message}`)))
-      child.stderr?.on("data", (data: Buffer) => {
-        log += data.toString()
-        if (log.includes("Server listening")) listening()
-      })
-      child.on("exit", () => failed(new Error(`sshd ended: ${log}`)))
-    })
-    const target = (label: string): SshdTarget => ({
-      label,
-      destination: `${os.userInfo().username}@127.0.0.1`,
-      socketDirectory: path.join(folder, "sockets"),
-      options: {
-        port,
-        identity: path.join(folder, "user"),
-        knownHosts: path.join(folder, "known_hosts"),
-        configFile: "/dev/null"
+export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.suspend(() => startWith())
+
+/** The same with users of its own, whom nobody else on this machine sees. */
+export const startWith = (accounts?: Accounts.Accounts): Effect.Effect<Sshd, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async (): Promise<Sshd & { readonly pid: number }> => {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-sshd-"))
+      const port = await freePort()
+      for (const key of ["host", "user"]) {
+        execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path.join(folder, key)])
       }
-    })
-    return { folder, port, state, target, sessions: () => pidsOf(child.pid!).slice(1), pid: child.pid! }
-  }),
-  ({ folder, pid }) =>
-    Effect.promise(async () => {
-      for (const one of [...pidsOf(pid)].reverse()) kill(one)
-      while (isThere(pid)) await new Promise((resume) => setTimeout(resume, 10))
-      fs.rmSync(folder, { recursive: true, force: true })
-    })
-)
+      fs.copyFileSync(path.join(folder, "user.pub"), path.join(folder, "authorized_keys"))
+      const hostKey = fs.readFileSync(path.join(folder, "host.pub"), "utf8").split(" ").slice(0, 2).join(" ")
+      fs.writeFileSync(path.join(folder, "known_hosts"), `[127.0.0.1]:${port} ${hostKey}\n`)
+      const state = path.join(folder, "far-state")
+      fs.writeFileSync(
+        path.join(folder, "sshd_config"),
+        [
+          `ListenAddress 127.0.0.1:${port}`,
+          `HostKey ${folder}/host`,
+          `AuthorizedKeysFile ${folder}/authorized_keys`,
+          `PidFile ${folder}/pid`,
+          // The second keeps a bash from reading the user's own bashrc for each command, which is not ours to measure.
+          `SetEnv INQUORATE_STATE=${state} SHLVL=2`,
+          "PermitRootLogin prohibit-password",
+          "PasswordAuthentication no",
+          "KbdInteractiveAuthentication no",
+          "StrictModes no",
+          "UsePAM no",
+          "PrintMotd no",
+          ""
+        ].join("\n")
+      )
+      // Where sshd gives up its rights, and refuses to start without.
+      if (process.getuid?.() === 0) fs.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
+      const daemon = [program!, "-D", "-e", "-f", path.join(folder, "sshd_config")]
+      const [file, ...words] = accounts === undefined ? daemon : Accounts.within(folder, accounts, daemon)
+      const child = spawn(file!, words, { stdio: ["ignore", "ignore", "pipe"] })
+      let log = ""
+      await new Promise<void>((listening, failed) => {
+        // Heard first: where no file is free there is no `stderr` to listen to.
+        child.on("error", (error) => failed(new Error(`sshd could not be started: ${error.message}`)))
+        child.stderr?.on("data", (data: Buffer) => {
+          log += data.toString()
+          if (log.includes("Server listening")) listening()
+        })
+        child.on("exit", () => failed(new Error(`sshd ended: ${log}`)))
+      })
+      const target = (label: string, user = os.userInfo().username): SshdTarget => ({
+        label,
+        destination: `${user}@127.0.0.1`,
+        socketDirectory: path.join(folder, "sockets"),
+        options: {
+          port,
+          identity: path.join(folder, "user"),
+          knownHosts: path.join(folder, "known_hosts"),
+          configFile: "/dev/null"
+        }
+      })
+      return { folder, port, state, target, sessions: () => pidsOf(child.pid!).slice(1), pid: child.pid! }
+    }),
+    ({ folder, pid }) =>
+      Effect.promise(async () => {
+        for (const one of [...pidsOf(pid)].reverse()) kill(one)
+        while (isThere(pid)) await new Promise((resume) => setTimeout(resume, 10))
+        fs.rmSync(folder, { recursive: true, force: true })
+      })
+  )
 
 /** Kills the processes of all connections, as if the far side or the way to it had gone. */
 export const cut = (sshd: Sshd): void => {

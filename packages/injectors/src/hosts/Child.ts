@@ -30,18 +30,20 @@ export const outputLimit = 4 * 1024 * 1024
 
 /**
  * Runs a program and collects what it says. Interruption kills the program and closes its pipes. Without `collects` nothing
- * is collected, and a process that the program leaves behind keeps nobody waiting.
+ * is collected, and a process that the program leaves behind keeps nobody waiting. `apart` gives it a session of its own,
+ * without our terminal.
  */
 export const run = (
   file: string,
   arguments_: ReadonlyArray<string>,
-  options: { readonly collects: boolean; readonly input?: string | Uint8Array }
+  options: { readonly collects: boolean; readonly input?: string | Uint8Array; readonly apart?: boolean }
 ): Effect.Effect<Ended, NotStarted> =>
   Effect.callback((resume) => {
-    const { collects, input } = options
+    const { apart = false, collects, input } = options
     const said = collects ? "pipe" : "ignore"
     const started = start(file, arguments_, {
       cwd: "/",
+      detached: apart,
       stdio: [input === undefined ? "ignore" : "pipe", said, said]
     })
     if (started instanceof NotStarted) return resume(Effect.fail(started))
@@ -99,9 +101,13 @@ export interface Conversation {
 }
 
 /** Starts a program that is spoken with. It hears the end of its input when the conversation is closed, and then is killed. */
-export const converse = (file: string, arguments_: ReadonlyArray<string>): Effect.Effect<Conversation, NotStarted> =>
+export const converse = (
+  file: string,
+  arguments_: ReadonlyArray<string>,
+  { apart = false }: { readonly apart?: boolean } = {}
+): Effect.Effect<Conversation, NotStarted> =>
   Effect.callback((resume) => {
-    const started = start(file, arguments_, { cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
+    const started = start(file, arguments_, { cwd: "/", detached: apart, stdio: ["pipe", "pipe", "pipe"] })
     if (started instanceof NotStarted) return resume(Effect.fail(started))
     const { child, failed } = started
     let isOpen = true

@@ -7,17 +7,27 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 
+/** A child to speak with. */
+export interface Speaker {
+  readonly file: string
+  readonly arguments: ReadonlyArray<string>
+  /** What it is told first: the program. */
+  readonly text: string
+  /** Whether it has a session of its own, without our terminal. */
+  readonly apart?: boolean
+  /** Says why it ended, from what it said on its standard error; the end of that unless given. */
+  readonly why?: (complaint: string) => string
+}
+
 /** Starts a child, tells it the program, and gives the channel to it; it is closed with the scope. */
 export const channel = (
   host: string,
-  file: string,
-  arguments_: ReadonlyArray<string>,
-  text: string
+  { apart = false, arguments: arguments_, file, text, why = (complaint) => complaint.trim().slice(-500) }: Speaker
 ): Effect.Effect<Channel, HostError, Scope.Scope> =>
   Effect.gen(function* () {
     const conversation = yield* Effect.acquireRelease(
       Effect.mapError(
-        Child.converse(file, arguments_),
+        Child.converse(file, arguments_, { apart }),
         ({ detail }) => new HostError({ host, reason: "Unreachable", detail })
       ),
       ({ close }) => Effect.sync(close)
@@ -36,7 +46,7 @@ export const channel = (
         }),
         Effect.flatMap((answer) =>
           answer === null
-            ? Effect.fail(lost(`the program on the host ended: ${conversation.complaint().trim().slice(-500)}`))
+            ? Effect.fail(lost(`the program on the host ended: ${why(conversation.complaint())}`))
             : Effect.succeed(answer.split("\n").filter((line) => line !== ""))
         )
       )

@@ -37,9 +37,18 @@ export interface RemoteText {
  */
 export const remoteText = (program: string, arguments_: ReadonlyArray<string>, nonce: string): RemoteText => {
   const text = textOf(program, arguments_)
-  const outer = `cd /; printf '\\n%s\\n' ${nonce}; sh -c ${quote(loaderOf(text))} inquorate; printf '\\n%s %s\\n' ${nonce} "$?"`
+  return between(`printf '\\n%s\\n' ${nonce}; sh -c ${quote(loaderOf(text))} inquorate`, text, nonce)
+}
+
+/** A command that reads this text and prints the first mark itself, with the mark that follows it. */
+export const between = (command: string, text: string, nonce: string): RemoteText => {
+  const outer = `cd /; ${command}; printf '\\n%s %s\\n' ${nonce} "$?"`
   return { outer, input: `${outer}${text}` }
 }
+
+/** True where the command has ended and the first mark is missing: the program in it was never begun. */
+export const neverBegan = (stdout: string, nonce: string): boolean =>
+  !stdout.includes(`\n${nonce}\n`) && new RegExp(`\\n${nonce} \\d{1,3}\\n$`).test(stdout)
 
 /** What the program said between the two marks, and its exit code; undefined where the answer is not whole. */
 export const answerOf = (

@@ -19,6 +19,7 @@ import * as Conversation from "./Conversation.ts"
 import * as PrivateFolder from "./PrivateFolder.ts"
 import * as Script from "./Script.ts"
 import { stateDirectory } from "./StateDirectory.ts"
+import * as Sudo from "./Sudo.ts"
 
 // --- models ---
 
@@ -33,6 +34,8 @@ export interface SshOptions {
   readonly configFile?: string
   /** How long a connection may take, 5000 ms unless given. */
   readonly connectTimeout?: Millis
+  /** True where the programs on the host run as root, by `sudo`; else they have the rights of the user who enters. */
+  readonly sudo?: boolean
 }
 
 /** A host to make. */
@@ -77,8 +80,11 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
       const ended = yield* collect(target.label, [...shared, "--", target.destination, Script.commandOf(outer)], input)
       const answer = Script.answerOf(ended.stdout, nonce)
       if (answer !== undefined) return { ...answer, stderr: ended.stderr }
-      isUp = false
       const { label } = target
+      if (Script.neverBegan(ended.stdout, nonce)) {
+        return yield* unreachable(label, Sudo.refusal(ended.stderr, userOf(target)))
+      }
+      isUp = false
       return yield* neverSent(ended.stderr)
         ? unreachable(label, "the connection was lost before anything was sent")
         : lost(label, `the connection ended: ${lastLine(ended.stderr)}`)
@@ -89,11 +95,14 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
       const problem = Script.problemWith(arguments_)
       if (problem !== "") return Effect.fail(unreachable(target.label, problem))
       const nonce = randomBytes(12).toString("hex")
-      const text = Script.remoteText(program, arguments_, nonce)
+      const text =
+        target.options?.sudo === true
+          ? Sudo.remoteText(program, arguments_, nonce)
+          : Script.remoteText(program, arguments_, nonce)
       return attempt(text, nonce).pipe(
         // The master had gone unseen: nobody can have taken the command, so it may be given again.
         Effect.catchIf(
-          (error) => error.reason === "Unreachable" && wasUp,
+          (error) => error.reason === "Unreachable" && wasUp && !isUp,
           () => attempt(text, nonce)
         ),
         Effect.timeoutOrElse({
@@ -113,9 +122,16 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
           () => Effect.sync(() => void staying--)
         )
         const { shared } = yield* connect
-        const text = Script.textOf(`cd /\n${program}`, arguments_)
-        const words = [...shared, "--", target.destination, Script.commandOf(text)]
-        return yield* Conversation.channel(target.label, "ssh", words, text)
+        const sudo = target.options?.sudo === true
+        const inner = `cd /\n${program}`
+        const text = sudo ? Sudo.textOf(inner, arguments_, "") : Script.textOf(inner, arguments_)
+        const outer = sudo ? Sudo.commandOf(text) : text
+        return yield* Conversation.channel(target.label, {
+          file: "ssh",
+          arguments: [...shared, "--", target.destination, Script.commandOf(outer)],
+          text: sudo ? `${outer}${text}` : text,
+          ...(sudo ? { why: (complaint: string) => Sudo.refusal(complaint, userOf(target)) } : {})
+        })
       })
     return { label: target.label, run, open: channel }
   })
@@ -138,6 +154,9 @@ const unreachable = (host: string, detail: string): HostError => new HostError({
  * own, which leads nowhere. Of a master that failed it says so first, in a line of `mux_client_…`.
  */
 const neverSent = (stderr: string): boolean => /^kex_exchange_identification: /m.test(stderr) && !/\bmux_/.test(stderr)
+
+const userOf = ({ destination }: SshTarget): string =>
+  destination.includes("@") ? `user ${destination.slice(0, destination.lastIndexOf("@"))}` : "the user"
 
 interface Connection {
   readonly socket: string
@@ -233,7 +252,8 @@ const close = (connection: Connection): Effect.Effect<void> =>
   )
 
 const ended = (arguments_: ReadonlyArray<string>): Effect.Effect<number | null, string> =>
-  Child.run("ssh", arguments_, { collects: false }).pipe(
+  // Without our terminal: a jump host's ssh takes no word of ours that it may not ask, and would ask there.
+  Child.run("ssh", arguments_, { collects: false, apart: true }).pipe(
     Effect.mapBoth({ onFailure: ({ detail }) => detail, onSuccess: ({ exitCode }) => exitCode })
   )
 
