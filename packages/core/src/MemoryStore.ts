@@ -17,7 +17,16 @@ import type { EvidenceEntry } from "./Evidence.ts"
 import type { Guid } from "./Guid.ts"
 import * as MemoryChaos from "./MemoryChaos.ts"
 import { dueAt, holdsPartition, isTerminal, type Operation, standingOrder } from "./Operation.ts"
-import { type ListQuery, OperationStore, StoreError, type Stored, type Tally } from "./OperationStore.ts"
+import {
+  type Change,
+  type Elsewhere,
+  isRival,
+  type ListQuery,
+  OperationStore,
+  StoreError,
+  type Stored,
+  type Tally
+} from "./OperationStore.ts"
 import { subjectOf } from "./Request.ts"
 import type { Instant, Millis } from "./Time.ts"
 import { stateOf } from "./Wire.ts"
@@ -127,8 +136,8 @@ export const make = (options: MemoryStoreOptions): MemoryStore => {
     forget: (ids) => ids.forEach((id) => database.rows.delete(id)),
     connect: (incarnation, carry, deliver) =>
       Effect.gen(function* () {
-        const hints = yield* PubSub.sliding<Guid>(hintsKept)
-        database.listeners.push((id) => deliver(() => void PubSub.publishUnsafe(hints, id)))
+        const hints = yield* PubSub.sliding<Change>(hintsKept)
+        database.listeners.push((change) => deliver(() => void PubSub.publishUnsafe(hints, change)))
         const of = database.as(incarnation)
         return OperationStore.of({
           now: carry("now", () => Result.succeed(options.now())),
@@ -137,6 +146,7 @@ export const make = (options: MemoryStoreOptions): MemoryStore => {
           list: (query) => carry("list", () => Result.succeed(database.list(query))),
           unreadable: Effect.succeed([]),
           holding: carry("holding", () => Result.succeed(database.holding())),
+          rivals: (subject, elsewhere) => carry("rivals", () => Result.succeed(database.rivals(subject, elsewhere))),
           census: carry("census", () => Result.succeed(database.census())),
           evidence: (id, from) =>
             carry("evidence", () => Result.succeed(database.rows.get(id)?.evidence.slice(from) ?? [])),
@@ -187,9 +197,9 @@ const makeDatabase = ({
 }: MemoryStoreOptions) => {
   const rows = new Map<Guid, Row>()
   const leases = new Map<string, Lease>()
-  const listeners: Array<(id: Guid) => void> = []
+  const listeners: Array<(change: Change) => void> = []
 
-  const tell = (id: Guid): void => listeners.forEach((listener) => listener(id))
+  const tell = (id: Guid, by: string | null = null): void => listeners.forEach((listener) => listener({ id, by }))
   const put = (row: Row, change: Partial<Stored>): Row => {
     const next = { ...row, ...change, version: row.version + 1 }
     rows.set(row.operation.id, next)
@@ -247,6 +257,11 @@ const makeDatabase = ({
         .filter((row) => holdsPartition(row.operation))
         .map((row) => snapshot(row)!),
 
+    rivals: (subject: Guid, elsewhere: Elsewhere): ReadonlyArray<Stored> =>
+      inOrder()
+        .filter(({ operation }) => isRival(operation, subject, elsewhere))
+        .map((row) => snapshot(row)!),
+
     census: (): ReadonlyArray<Tally> => {
       const tallies = new Map<string, Tally>()
       for (const { operation } of rows.values()) {
@@ -285,7 +300,7 @@ const makeDatabase = ({
           freed.push(row.operation.id)
         }
         observe({ _tag: "Released", worker, incarnation, freed })
-        freed.forEach(tell)
+        for (const id of freed) tell(id)
         return freed
       }
       const isFree = (row: Row, worker: string): boolean => {
@@ -311,7 +326,7 @@ const makeDatabase = ({
           row.evidence.push(...entries)
           const after = snapshot(put(row, { operation }))!
           observe({ _tag: "Saved", incarnation, before, after, entries, as })
-          tell(operation.id)
+          tell(operation.id, as?.worker)
           return Result.succeed(after)
         },
         append: (id: Guid, entries: ReadonlyArray<EvidenceEntry>, as: Guard): Result.Result<void, StoreError> => {
@@ -319,7 +334,7 @@ const makeDatabase = ({
           if (Result.isFailure(found)) return Result.fail(found.failure)
           found.success.evidence.push(...entries)
           observe({ _tag: "Appended", before: snapshot(found.success)!, entries, as })
-          tell(id)
+          tell(id, as?.worker)
           return Result.succeed(undefined)
         },
         heartbeat: (worker: string, lease: Millis) => {

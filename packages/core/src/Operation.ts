@@ -219,6 +219,10 @@ export const standingOrder = (operation: Operation): Order | null =>
     Failed: ({ residue }) => (residue._tag === "Unknown" ? residue.order : null)
   })
 
+/** True where its fences stand on processes that no other fault may take meanwhile. */
+export const standsAlone = (operation: Operation): boolean =>
+  standingOrder(operation) !== null && !faultOf(operation.request).sharesProcess
+
 /** True while no other operation may touch the partition: it lives, or a sweep has yet to confirm that it left nothing. */
 export const holdsPartition = (operation: Operation): boolean =>
   !isTerminal(operation) || standingOrder(operation) !== null

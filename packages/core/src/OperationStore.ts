@@ -8,7 +8,8 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { EvidenceEntry } from "./Evidence.ts"
 import type { Guid } from "./Guid.ts"
-import type { Operation } from "./Operation.ts"
+import { holdsPartition, type Operation, standingOrder, standsAlone } from "./Operation.ts"
+import { subjectOf } from "./Request.ts"
 import type { Instant, Millis } from "./Time.ts"
 import type { OperationState } from "./Wire.ts"
 
@@ -73,6 +74,24 @@ export interface Tally {
   readonly count: number
 }
 
+/**
+ * Which operations to look for beside those of a partition or node: none; those whose fences stand on processes that no
+ * other fault may share; or all whose fences stand.
+ */
+export type Elsewhere = "None" | "Exclusive" | "Standing"
+
+/** Whether `rivals` names an operation: the law that stores keep, each in its own way. */
+export const isRival = (operation: Operation, subject: Guid, elsewhere: Elsewhere): boolean =>
+  (holdsPartition(operation) && subjectOf(operation.request) === subject) ||
+  (elsewhere === "Exclusive" && standsAlone(operation)) ||
+  (elsewhere === "Standing" && standingOrder(operation) !== null)
+
+/** An operation that changed, and the worker that wrote it as its owner where that is known. */
+export interface Change {
+  readonly id: Guid
+  readonly by: string | null
+}
+
 /** A worker's right to move operations, until `expires`. */
 export interface Lease {
   readonly worker: string
@@ -92,7 +111,12 @@ export class OperationStore extends Context.Service<
     readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
     readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
-    /** The rows that `list`, `holding` and claims left out since the store was opened because they cannot be read. */
+    /**
+     * What of `holding` is in the way of a fault on this partition or node: what holds the same one, and what stands
+     * elsewhere as far as it is asked for. As many may hold as there are partitions, so none is read that is not needed.
+     */
+    readonly rivals: (subject: Guid, elsewhere: Elsewhere) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
+    /** The rows that `list`, `holding`, `rivals` and claims left out since the store was opened because they cannot be read. */
     readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableRow>, StoreError>
     /** How many operations still hold their partition, by state and by whether they wait to be taken. */
     readonly census: Effect.Effect<ReadonlyArray<Tally>, StoreError>
@@ -139,7 +163,7 @@ export class OperationStore extends Context.Service<
     readonly release: (worker: string) => Effect.Effect<void, StoreError>
     /** Removes ended operations beyond `keepAtMost` that ended before `endedBefore` and hold no partition. */
     readonly prune: (keepAtMost: number, endedBefore: Instant) => Effect.Effect<number, StoreError>
-    /** The ids of operations as they change, by whoever changes them. A hint to look, never the truth. */
-    readonly changes: Stream.Stream<Guid>
+    /** The operations as they change, by whoever changes them. A hint to look, never the truth. */
+    readonly changes: Stream.Stream<Change>
   }
 >()("@inquorate/core/OperationStore") {}

@@ -15,7 +15,7 @@ import { Clusters } from "@inquorate/core/Cluster"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
 import { Operations } from "@inquorate/core/Operations"
-import { OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { type Change, OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import * as Browse from "./watch/Browse.ts"
@@ -83,7 +83,7 @@ export const make = (
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* makeWorker(ground, options)
     yield* Effect.forkScoped(
-      Stream.runForEach(store.changes, (id) => Effect.sync(() => worker.changed(id))),
+      Stream.runForEach(store.changes, (change) => Effect.sync(() => worker.changed(change))),
       {
         startImmediately: true
       }
@@ -125,7 +125,7 @@ interface Worker {
   readonly beat: Effect.Effect<never>
   readonly claim: Effect.Effect<never>
   /** Somebody changed an operation. */
-  readonly changed: (id: Guid) => void
+  readonly changed: (change: Change) => void
 }
 
 const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worker, never, Scope.Scope> =>
@@ -279,7 +279,9 @@ const makeWorker = (ground: Ground, options: EngineOptions): Effect.Effect<Worke
           yield* Effect.timeoutOption(wake.await, beatMs / 2)
         })
       ),
-      changed: (id) => {
+      changed: ({ by, id }) => {
+        // What the drive of an operation writes itself, it knows.
+        if (by === worker) return
         const entry = driven.get(id)
         if (entry === undefined) wake.openUnsafe()
         else entry.nudged.openUnsafe()

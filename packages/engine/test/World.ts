@@ -247,6 +247,7 @@ const gated = (store: Service, gate: Gate): Service => {
     get: (id) => through(store.get(id)),
     list: (query) => through(store.list(query)),
     holding: through(store.holding),
+    rivals: (subject, elsewhere) => through(store.rivals(subject, elsewhere)),
     unreadable: through(store.unreadable),
     census: through(store.census),
     evidence: (id, from) => through(store.evidence(id, from)),

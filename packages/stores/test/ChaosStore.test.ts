@@ -97,7 +97,8 @@ describe.skipIf(Lab.skip !== undefined)("PostgreSQL as the store of chaos", () =
       )
       yield* Effect.scoped(open)
       yield* Lab.sql(
-        `DROP TABLE ${schema}.chaos; DROP TABLE ${schema}.chaos_event; UPDATE ${schema}.inquorate_schema SET version = 1`
+        `DROP TABLE ${schema}.chaos; DROP TABLE ${schema}.chaos_event; ALTER TABLE ${schema}.operation DROP COLUMN shares;
+         DROP INDEX ${schema}.operation_by_subject; UPDATE ${schema}.inquorate_schema SET version = 1`
       )
       assert.strictEqual((yield* (yield* open).read).version, 0)
     }).pipe(Effect.scoped)

@@ -71,7 +71,7 @@ const hear = (store: OperationStore["Service"]) =>
   Effect.gen(function* () {
     const heard: Array<string> = []
     yield* Effect.forkScoped(
-      Stream.runForEach(store.changes, (id) => Effect.sync(() => heard.push(id))),
+      Stream.runForEach(store.changes, ({ id }) => Effect.sync(() => heard.push(id))),
       { startImmediately: true }
     )
     yield* Effect.yieldNow
@@ -247,7 +247,7 @@ describe.skipIf(Lab.skip !== undefined)(
           yield* all([...stores.entries()], ([index, store]) => store.create(fresh(index + 1)))
           const listed = yield* stores[0]!.list({ states: [], limit: 10, newestFirst: false, after: null })
           assert.strictEqual(listed.length, 4)
-          assert.deepStrictEqual(yield* Lab.sql(`SELECT version FROM ${schema}.inquorate_schema`), [{ version: 2 }])
+          assert.deepStrictEqual(yield* Lab.sql(`SELECT version FROM ${schema}.inquorate_schema`), [{ version: 3 }])
         })
       )
 
@@ -586,11 +586,17 @@ describe.skipIf(Lab.skip !== undefined)(
         assert.include(pages, "operation_by_state")
         assert.notInclude(pages, "Seq Scan")
         const owned = yield* plan(`SELECT id FROM ${schema}.operation WHERE holds AND owner = 'w1'`)
-        assert.match(owned, /operation_by_owner|operation_to_do/)
+        assert.match(owned, /operation_by_owner|operation_by_subject|operation_to_do/)
         const due = yield* plan(
           `SELECT id FROM ${schema}.operation WHERE holds AND owner IS NULL ORDER BY urgency, sequence LIMIT 5`
         )
         assert.notInclude(due, "Seq Scan")
+        const rivals = yield* plan(
+          `SELECT id FROM ${schema}.operation WHERE holds AND partition_id = ANY(ARRAY['p']) UNION ALL
+             SELECT id FROM ${schema}.operation WHERE standing AND NOT shares AND partition_id <> ALL(ARRAY['p'])`
+        )
+        assert.include(rivals, "operation_by_subject")
+        assert.include(rivals, "operation_exclusive")
         assert.strictEqual(
           (yield* store.list({ states: ["Running"], limit: 100, newestFirst: true, after: null })).length,
           1

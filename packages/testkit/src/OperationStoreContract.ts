@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import { advance, type Event, make, type Operation } from "@inquorate/core/Operation"
-import { OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { type Elsewhere, OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { PlannedFence } from "@inquorate/core/Plan"
 
 /** How a suite builds the store and lets the store's clock pass. */
@@ -69,6 +69,9 @@ const fresh = (n: number, at: number, partition = n): Operation =>
     },
     at
   )
+
+const stopOf = (n: number, at: number, nodeName = `node-${n}`): Operation =>
+  make(guid(n), { kind: "NodeTransition", transition: "Stop", nodeName, instanceId: "1", duration: 5000 }, at)
 
 const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation =>
   events.reduce((state, event) => Result.getOrThrow(advance(state, event)), operation)
@@ -222,6 +225,38 @@ const listLaws = (law: Law): void => {
     })
   )
   law(
+    "rivals are what holds the same partition or node, and what stands elsewhere as far as it was asked for",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const standing = (n: number, operation: Operation) =>
+        Effect.gen(function* () {
+          yield* store.create(operation)
+          const stored = (yield* store.get(guid(n)))!
+          yield* store.save(stored, ordered(stored.operation, 20), [], null)
+        })
+      yield* standing(1, fresh(1, 10))
+      yield* store.create(fresh(2, 10, 1))
+      yield* standing(3, fresh(3, 10))
+      yield* standing(4, stopOf(4, 10))
+      yield* store.create(fresh(5, 10))
+      const rivals = (subject: string, elsewhere: Elsewhere) => Effect.map(store.rivals(subject, elsewhere), ids)
+      assert.deepStrictEqual(yield* rivals(guid(1, 1), "None"), [guid(1), guid(2)])
+      assert.deepStrictEqual(new Set(yield* rivals(guid(1, 1), "Exclusive")), new Set([guid(1), guid(2), guid(4)]))
+      assert.deepStrictEqual(
+        new Set(yield* rivals(guid(1, 1), "Standing")),
+        new Set([guid(1), guid(2), guid(3), guid(4)])
+      )
+      assert.deepStrictEqual(yield* rivals(guid(9, 1), "None"), [])
+      // What is written since the last look is seen, and what has ended is none any more.
+      const second = (yield* store.get(guid(2)))!
+      yield* store.save(second, cancelled(second.operation, 30), [], null)
+      assert.deepStrictEqual(yield* rivals(guid(1, 1), "None"), [guid(1)])
+      const stop = (yield* store.get(guid(4)))!
+      yield* store.save(stop, play(stop.operation, { _tag: "FencesArmed", at: 31 }), [], null)
+      assert.deepStrictEqual(yield* rivals(guid(1, 1), "Exclusive"), [guid(1)])
+    })
+  )
+  law(
     "a census counts what holds its partition, what waits apart from what was begun",
     Effect.gen(function* () {
       const store = yield* OperationStore
@@ -319,9 +354,7 @@ const writeLaws = (law: Law): void => {
     "a second transition of one node whose fences would stand is a Conflict, and one of another node is none",
     Effect.gen(function* () {
       const store = yield* OperationStore
-      const stop = (n: number, nodeName: string): Operation =>
-        make(guid(n), { kind: "NodeTransition", transition: "Stop", nodeName, instanceId: "1", duration: 5000 }, 10)
-      const stops = [stop(1, "node-1"), stop(2, "node-1"), stop(3, "node-2")]
+      const stops = [stopOf(1, 10, "node-1"), stopOf(2, 10, "node-1"), stopOf(3, 10, "node-2")]
       yield* Effect.forEach(stops, store.create, { discard: true })
       const answers = yield* Effect.forEach(stops, (operation) =>
         Effect.flatMap(store.get(operation.id), (stored) =>
@@ -343,8 +376,8 @@ const writeLaws = (law: Law): void => {
       const store = yield* OperationStore
       const heard = yield* Effect.forkChild(
         store.changes.pipe(
-          Stream.filter((id) => id === guid(1)),
-          Stream.take(2),
+          Stream.filter(({ id }) => id === guid(1)),
+          Stream.take(3),
           Stream.runCollect
         ),
         { startImmediately: true }
@@ -353,7 +386,14 @@ const writeLaws = (law: Law): void => {
       yield* store.create(fresh(1, 10))
       const stored = (yield* store.get(guid(1)))!
       yield* store.save(stored, play(stored.operation, { _tag: "Taken", at: 11 }), [], null)
-      assert.deepStrictEqual([...(yield* Fiber.join(heard))], [guid(1), guid(1)])
+      yield* store.heartbeat("w", lease)
+      const [{ epoch } = { epoch: 0 }] = yield* store.claim("w", 1)
+      yield* store.append(guid(1), [note("mine")], { worker: "w", epoch })
+      // Whoever owns it knows its own writes.
+      assert.deepStrictEqual(
+        [...(yield* Fiber.join(heard))].map(({ by }) => by),
+        [null, null, "w"]
+      )
     })
   )
 }
@@ -510,9 +550,17 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       yield* store.create(fresh(1, 0))
       yield* store.heartbeat("w1", lease)
       yield* store.claim("w1", 1)
-      const heard = yield* Effect.forkChild(Stream.runCollect(Stream.take(store.changes, 1)), {
-        startImmediately: true
-      })
+      const heard = yield* Effect.forkChild(
+        Stream.runCollect(
+          Stream.take(
+            Stream.map(store.changes, ({ id }) => id),
+            1
+          )
+        ),
+        {
+          startImmediately: true
+        }
+      )
       yield* Effect.yieldNow
       yield* store.release("w1")
       assert.deepStrictEqual([...(yield* Fiber.join(heard))], [guid(1)])

@@ -180,11 +180,8 @@ const sameAction = (operation: Operation): string => JSON.stringify([nextAction(
 const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     const { operation } = session.journal.stored()
-    const holding = yield* retryStore(session.ground.store.holding)
-    const other = holding.find(
-      (stored) =>
-        stored.operation.id !== operation.id && subjectOf(stored.operation.request) === subjectOf(operation.request)
-    )
+    const rivals = yield* retryStore(session.ground.store.rivals(subjectOf(operation.request), "None"))
+    const other = rivals.find((stored) => stored.operation.id !== operation.id)
     const { event, facts } = refusedBy(session, busy(other?.operation ?? operation))
     yield* session.journal.move(event, facts)
   })

@@ -211,12 +211,10 @@ const lookRefused = (problem: GuardRefused | Unreachable | StoreError): Effect.E
 
 // A node takes one transition at a time, and says so even to a repeated id: its lock comes first.
 const refuseTransition = (store: Ground["store"], request: NodeRequest): Effect.Effect<void, RequestRefused> =>
-  store.holding.pipe(
+  store.rivals(subjectOf(request), "None").pipe(
     Effect.catchTag("StoreError", storeRefused),
-    Effect.flatMap((holding) => {
-      const other = holding.find(
-        ({ operation }) => subjectOf(operation.request) === subjectOf(request) && !isTerminal(operation)
-      )
+    Effect.flatMap((rivals) => {
+      const other = rivals.find(({ operation }) => !isTerminal(operation))
       return other === undefined ? Effect.void : Effect.fail(transitionRuns(request, other.operation.id))
     })
   )
@@ -350,7 +348,7 @@ const watch = (
     Effect.gen(function* () {
       const changed = yield* Latch.make(true)
       yield* Effect.forkScoped(
-        Stream.runForEach(store.changes, (of) => (of === id ? changed.open : Effect.void)),
+        Stream.runForEach(store.changes, (change) => (change.id === id ? changed.open : Effect.void)),
         { startImmediately: true }
       )
       const look = (seen: Seen) =>

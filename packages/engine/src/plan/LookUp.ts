@@ -18,7 +18,7 @@ import {
   verifyBudget,
   verifyBudgetOn
 } from "@inquorate/core/Operation"
-import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
+import type { Elsewhere, OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import {
   chooseCut,
   explain,
@@ -200,8 +200,8 @@ export const refuseBusy = (
   options: { readonly queuedCount: boolean; readonly fences?: ReadonlyArray<PlannedFence> }
 ): Effect.Effect<void, GuardRefused | StoreError> =>
   Effect.gen(function* () {
-    const holding = yield* store.holding
-    const other = holding.find(
+    const rivals = yield* store.rivals(subjectOf(request), elsewhere(request, options.fences ?? []))
+    const other = rivals.find(
       ({ operation }) =>
         operation.id !== id &&
         holdsPartition(operation) &&
@@ -232,8 +232,8 @@ export const cameFirst = (
   operation: Operation,
   order: Order
 ): Effect.Effect<Operation | null, StoreError> =>
-  Effect.map(store.holding, (holding) => {
-    for (const { operation: other } of holding) {
+  Effect.map(store.rivals(subjectOf(operation.request), elsewhere(operation.request, order.fences)), (rivals) => {
+    for (const { operation: other } of rivals) {
       const theirs = standingOrder(other)
       if (theirs === null || other.id === operation.id || !meets(other, operation.request, order.fences)) continue
       const earlier = theirs.armedAt < order.armedAt
@@ -341,6 +341,10 @@ const slowness = (prepared: ReadonlyArray<PreparedFence>): ReadonlyArray<string>
     `host ${host} is slow: it took ${formatMillis(Math.round(slowest.took))} to look at ${slowest.fence.member}, so the loss may take ${formatMillis(within)} to show instead of ${formatMillis(verifyBudget)}`
   ]
 }
+
+// Where else than on the same partition or node somebody may stand who is in the way.
+const elsewhere = (request: FaultRequest, fences: ReadonlyArray<PlannedFence>): Elsewhere =>
+  fences.length === 0 ? "None" : faultOf(request).sharesProcess ? "Exclusive" : "Standing"
 
 // Two losses of a quorum may share a server process; what ends a process may share it with nobody.
 const meets = (operation: Operation, request: FaultRequest, fences: ReadonlyArray<PlannedFence>): boolean => {

@@ -209,10 +209,8 @@ const chooseFences = (
 
 /** The other operations on the same partition or node, those that wait included. */
 const besides = (store: Ground["store"], { id, request }: Operation): Effect.Effect<ReadonlyArray<Guid>, StoreError> =>
-  Effect.map(store.holding, (holding) =>
-    holding.flatMap(({ operation }) =>
-      operation.id !== id && subjectOf(operation.request) === subjectOf(request) ? [operation.id] : []
-    )
+  Effect.map(store.rivals(subjectOf(request), "None"), (rivals) =>
+    rivals.flatMap(({ operation }) => (operation.id !== id ? [operation.id] : []))
   )
 
 /**

@@ -7,6 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -46,6 +47,8 @@ export interface BatchOptions {
   readonly writesMost: number
   /** Hears of each commit. */
   readonly onCommit: () => void
+  /** Hears of each operation that stands as it was written under this name. */
+  readonly onStored: (operation: Operation, written: string) => void
 }
 
 /** Makes the queue of writes over a line of its own; what waits when the scope closes is not written. */
@@ -106,7 +109,14 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         )
         if (Result.isSuccess(outcome)) {
           options.onCommit()
-          batch.forEach((pending, index) => void Deferred.doneUnsafe(pending.answer, outcome.success[index]!))
+          batch.forEach((pending, index) => {
+            const answer = outcome.success[index]!
+            const { change, name } = pending
+            if (change._tag !== "Append" && Exit.isExit(answer) && Exit.isSuccess(answer)) {
+              options.onStored(change.operation, name)
+            }
+            Deferred.doneUnsafe(pending.answer, answer)
+          })
           return
         }
         const { failure } = outcome
@@ -289,7 +299,7 @@ const changeAll = Effect.fnUntraced(function* (
   if (saves.length > 0) {
     const updates = saves.map(({ change, name }) => {
       const { as, operation, stored } = change as Extract<Change, { _tag: "Save" }>
-      const { partition_id: _, received_at: __, ...rest } = columnsOf(operation)
+      const { partition_id: _, received_at: __, shares: ___, ...rest } = columnsOf(operation)
       return { ...rest, written: name, version: stored.version, owner: as?.worker ?? null, epoch: as?.epoch ?? null }
     })
     const { changed } = yield* connection.query(statements.save, transposed(updates))
@@ -355,19 +365,20 @@ const statementsOf = (schema: string) => {
     create: `
       WITH given AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-          $8::boolean[], $9::boolean[], $10::smallint[], $11::uuid[]) WITH ORDINALITY
-          AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, written, n)
+          $8::boolean[], $9::boolean[], $10::smallint[], $11::boolean[], $12::uuid[]) WITH ORDINALITY
+          AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, shares,
+            written, n)
       ), room AS (
-        SELECT $12::int - count(*) AS places
-        FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $12::int) live
+        SELECT $13::int - count(*) AS places
+        FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $13::int) live
       ), placed AS (
         SELECT g.*, k.written AS known, count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room) AS room
         FROM given g LEFT JOIN ${operation} k ON k.id = g.id
       ), made AS (
         INSERT INTO ${operation} (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
-          not_before, holds, standing, urgency)
+          not_before, holds, standing, urgency, shares)
         SELECT id, operation, state, partition_id, 1, written, 0, received_at, ended_at, not_before, holds, standing,
-          urgency
+          urgency, shares
         FROM placed WHERE known IS NULL AND room ORDER BY n
         ON CONFLICT (id) DO NOTHING RETURNING id
       )

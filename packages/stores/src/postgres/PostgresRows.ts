@@ -6,9 +6,12 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { EvidenceEntry } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import {
+  type Elsewhere,
+  isRival,
   type ListQuery,
   type StoreError,
   type Stored,
@@ -59,18 +62,38 @@ export const columnsOf = (operation: Operation) => ({
   not_before: dueOf(operation),
   holds: holdsPartition(operation),
   standing: standingOrder(operation) !== null,
-  urgency: urgencyOf(operation)
+  urgency: urgencyOf(operation),
+  shares: faultOf(operation.request).sharesProcess
 })
+
+/** A question for `OperationStore.rivals`. */
+export interface RivalsQuestion {
+  readonly subject: Guid
+  readonly elsewhere: Elsewhere
+}
 
 /** Reads of rows over a connection, and how a row becomes an operation. */
 export interface Rows {
   readonly decode: (row: Row) => Result.Result<Stored, StoreError>
-  readonly get: (connection: Connection, id: Guid) => Effect.Effect<Stored | null, StoreError | PostgresFailure>
+  /** Keeps what was just written under this name, so that it need not be read again. */
+  readonly remember: (operation: Operation, written: string) => void
+  /** Those of these operations that there are, by id; one that cannot be read is its own failure. */
+  readonly getAll: (
+    connection: Connection,
+    ids: ReadonlyArray<Guid>
+  ) => Effect.Effect<ReadonlyMap<Guid, Result.Result<Stored, StoreError>>, PostgresFailure>
+  /** The rivals of each of these questions, in their order. */
+  readonly rivals: (
+    connection: Connection,
+    questions: ReadonlyArray<RivalsQuestion>
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<Stored>>, PostgresFailure>
   readonly list: (
     connection: Connection,
     query: ListQuery
   ) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
   readonly holding: (connection: Connection) => Effect.Effect<ReadonlyArray<Stored>, StoreError | PostgresFailure>
+  /** True while nothing was left out because it cannot be read. */
+  readonly allReadable: () => boolean
   readonly unreadable: (connection: Connection) => Effect.Effect<ReadonlyArray<UnreadableRow>, PostgresFailure>
   readonly census: (connection: Connection) => Effect.Effect<ReadonlyArray<Tally>, PostgresFailure>
   readonly evidence: (
@@ -89,21 +112,24 @@ export const make = (site: Site): Rows => {
   const operation = `"${site.schema}".operation`
   const remembered = new Map<Guid, { readonly written: string; readonly operation: Operation }>()
 
+  // What another worker ends is not read here again, so what is remembered is let go as a whole when it grows large.
+  const remember = (operation: Operation, written: string): void => {
+    if (remembered.size >= rememberedMost) remembered.clear()
+    if (holdsPartition(operation)) remembered.set(operation.id, { written, operation })
+    else remembered.delete(operation.id)
+  }
   const decode = (row: Row): Result.Result<Stored, StoreError> => {
     const { epoch, owner, version } = row
     const known = remembered.get(row.id)
     if (known?.written === row.written) return Result.succeed({ operation: known.operation, version, owner, epoch })
     return Result.mapBoth(readOperation(row.operation), {
       onSuccess: (operation): Stored => {
-        if (holdsPartition(operation)) remembered.set(row.id, { written: row.written, operation })
-        else remembered.delete(row.id)
+        remember(operation, row.written)
         return { operation, version, owner, epoch }
       },
       onFailure: (problem) => unreadableRow(site.where, `operation ${row.id}`, problem.message)
     })
   }
-  const decodeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Stored>, StoreError> =>
-    Effect.forEach(rows, (row) => Effect.fromResult(decode(row)))
   // What cannot be read is left out and told, so that it takes nothing of the others with it.
   const broken = new Map<Guid, string>()
   const readable = (rows: ReadonlyArray<Row>): ReadonlyArray<Stored> =>
@@ -127,12 +153,36 @@ export const make = (site: Site): Rows => {
 
   return {
     decode,
-    get: (connection, id) =>
-      connection.query<Row>(`SELECT ${columns} FROM ${operation} WHERE id = $1`, [id]).pipe(
-        Effect.flatMap(({ rows }) => decodeAll(rows)),
-        Effect.map((found) => found[0] ?? null)
+    remember,
+    getAll: (connection, ids) =>
+      Effect.map(
+        connection.query<Row>(`SELECT ${columns} FROM ${operation} WHERE id = ANY($1::text[])`, [[...new Set(ids)]]),
+        ({ rows }) => new Map(rows.map((row) => [row.id, decode(row)]))
       ),
+    rivals: (connection, questions) => {
+      const standing = questions.some(({ elsewhere }) => elsewhere === "Standing")
+        ? "standing"
+        : questions.some(({ elsewhere }) => elsewhere === "Exclusive")
+          ? "standing AND NOT shares"
+          : null
+      const select = `SELECT ${columns} FROM ${operation} WHERE`
+      const there = `${select} holds AND partition_id = ANY($1::text[])`
+      return Effect.map(
+        connection.query<Row>(
+          // Two walks of an index each: as one condition they might be walked by neither.
+          standing === null ? there : `${there} UNION ALL ${select} ${standing} AND partition_id <> ALL($1::text[])`,
+          [[...new Set(questions.map(({ subject }) => subject))]]
+        ),
+        ({ rows }) => {
+          const found = readable([...rows].sort((a, b) => a.sequence - b.sequence))
+          return questions.map(({ elsewhere, subject }) =>
+            found.filter(({ operation }) => isRival(operation, subject, elsewhere))
+          )
+        }
+      )
+    },
     list: (connection, query) => page(connection, query, []),
+    allReadable: () => broken.size === 0,
     unreadable: (connection) =>
       Effect.suspend(() =>
         broken.size === 0
@@ -197,6 +247,9 @@ export const make = (site: Site): Rows => {
 }
 
 // --- internal ---
+
+/** How many operations are remembered as they were read. */
+const rememberedMost = 20_000
 
 // What another worker ended is never read here again; it must not be remembered for ever.
 const forget = (remembered: Map<Guid, unknown>, holding: ReadonlyArray<Row>): void => {

@@ -70,6 +70,14 @@ const migrations: ReadonlyArray<string> = [
     at bigint NOT NULL,
     event text NOT NULL
   );
+  `,
+  `
+  -- False of what an earlier version wrote, which is then looked at; the rules decide.
+  ALTER TABLE operation ADD COLUMN shares boolean NOT NULL DEFAULT false;
+  CREATE INDEX operation_by_subject ON operation (partition_id) WHERE holds;
+  CREATE INDEX operation_exclusive ON operation (sequence) WHERE standing AND NOT shares;
+  -- Room beside a row for its next versions, so that a move that changes no indexed column changes no index.
+  ALTER TABLE operation SET (fillfactor = 70);
   `
 ]
 

@@ -8,15 +8,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ChaosStore } from "@inquorate/core/ChaosStore"
 import type { Guid } from "@inquorate/core/Guid"
-import { OperationStore, type StoreError } from "@inquorate/core/OperationStore"
+import { type Change, OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import * as Batch from "./PostgresBatch.ts"
 import * as Changes from "./PostgresChanges.ts"
 import * as Chaos from "./PostgresChaos.ts"
+import * as Gather from "./Gather.ts"
 import { siteOf } from "./StoreConnection.ts"
 import * as Leases from "./PostgresLeases.ts"
 import * as Line from "./PostgresLine.ts"
@@ -63,26 +65,39 @@ export const makeBoth = (
     const site = yield* siteOf(options.url, options.schema ?? schemaDefault, options.statementMs ?? statementDefault)
     yield* prepare(site)
     const rows = Rows.make(site)
-    const hints = yield* PubSub.sliding<Guid>(hintsKept)
-    const heard = (id: Guid): void => void PubSub.publishUnsafe(hints, id)
+    const hints = yield* PubSub.sliding<Change>(hintsKept)
+    const heard = (id: Guid, by: string | null = null): void => void PubSub.publishUnsafe(hints, { id, by })
     const readers = yield* Effect.all([Line.make(site), Line.make(site)])
     let turn = 0
     const read = <A>(work: Line.Work<A>): Effect.Effect<A, StoreError> =>
       Effect.suspend(() => readers[turn++ % readers.length]!.repeatable(within, work))
+    const get = yield* Gather.make((ids: ReadonlyArray<Guid>) =>
+      Effect.map(
+        read((connection) => rows.getAll(connection, ids)),
+        (found) => ids.map((id): Result.Result<Stored | null, StoreError> => found.get(id) ?? Result.succeed(null))
+      )
+    )
+    const rivals = yield* Gather.make((questions: ReadonlyArray<Rows.RivalsQuestion>) =>
+      Effect.map(
+        read((connection) => rows.rivals(connection, questions)),
+        (found) => found.map((stored) => Result.succeed(stored))
+      )
+    )
     const changes = yield* Changes.make(site, heard, read(rows.lively))
     const batch = yield* Batch.make(site, yield* Line.make(site), {
       queueBound: options.queueBound ?? queueBoundDefault,
       within,
       writesMost: options.batchMost ?? batchMostDefault,
-      onCommit: options.onCommit ?? (() => {})
+      onCommit: options.onCommit ?? (() => {}),
+      onStored: rows.remember
     })
     const { announcement } = changes
     const beats = yield* Line.make(site)
     const claims = yield* Line.make(site)
     const leases = Leases.make({ site, rows, beats, claims, within, announcement })
-    const changed = (id: Guid): Effect.Effect<void> =>
+    const changed = (id: Guid, by: string | null = null): Effect.Effect<void> =>
       Effect.sync(() => {
-        heard(id)
+        heard(id, by)
         changes.announce(id)
       })
 
@@ -97,18 +112,20 @@ export const makeBoth = (
       ),
       create: (operation) =>
         Effect.tap(batch.create(operation), (answer) => (answer === "Created" ? changed(operation.id) : Effect.void)),
-      get: (id) => read((connection) => rows.get(connection, id)),
+      get,
       list: (query) => read((connection) => rows.list(connection, query)),
       holding: read(rows.holding),
-      unreadable: read(rows.unreadable),
+      rivals: (subject, elsewhere) => rivals({ subject, elsewhere }),
+      unreadable: Effect.suspend(() => (rows.allReadable() ? Effect.succeed([]) : read(rows.unreadable))),
       census: read(rows.census),
       evidence: (id, from) => read((connection) => rows.evidence(connection, id, from)),
       save: (stored, operation, entries, as) =>
-        Effect.tap(batch.save(stored, operation, entries, as), changed(operation.id)),
-      append: (id, entries, as) => Effect.tap(batch.append(id, entries, as), changed(id)),
+        Effect.tap(batch.save(stored, operation, entries, as), changed(operation.id, as?.worker)),
+      append: (id, entries, as) => Effect.tap(batch.append(id, entries, as), changed(id, as.worker)),
       heartbeat: leases.heartbeat,
       claim: leases.claim,
-      release: (worker) => Effect.flatMap(leases.release(worker), (freed) => Effect.sync(() => freed.forEach(heard))),
+      release: (worker) =>
+        Effect.flatMap(leases.release(worker), (freed) => Effect.sync(() => freed.forEach((id) => heard(id)))),
       prune: (keepAtMost, endedBefore) => prune(read, site.schema, keepAtMost, endedBefore),
       changes: Stream.fromPubSub(hints)
     })

@@ -17,6 +17,8 @@ import type { EvidenceEntry } from "@inquorate/core/Evidence"
 import type { Guid } from "@inquorate/core/Guid"
 import { holdsPartition, type Operation, standingOrder } from "@inquorate/core/Operation"
 import {
+  type Change,
+  type Elsewhere,
   type ListQuery,
   OperationStore,
   StoreError,
@@ -40,6 +42,7 @@ import {
   writeOperation
 } from "../OperationRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
+import * as Holding from "./Holding.ts"
 import * as Chaos from "./SqliteChaos.ts"
 import { isUniqueViolation, open, unavailable } from "./SqliteFile.ts"
 import * as SqliteOwners from "./SqliteOwners.ts"
@@ -87,12 +90,13 @@ export const makeBoth = (
     })
     const commit = GroupCommit.make(path, held, options.onLost ?? (() => undefined))
     options.onCommit?.(commit.commits)
-    const changes = yield* PubSub.sliding<Guid>(changesKept)
+    const changes = yield* PubSub.sliding<Change>(changesKept)
     const owners = SqliteOwners.make(database)
     const rows = makeRows(path, statements, owners, options.queueBound ?? queueBoundDefault)
     const read = <A>(run: () => A): Effect.Effect<A, StoreError> =>
       Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
-    const publish = (id: Guid): Effect.Effect<void> => Effect.sync(() => void PubSub.publishUnsafe(changes, id))
+    const publish = (id: Guid, by: string | null = null): Effect.Effect<void> =>
+      Effect.sync(() => void PubSub.publishUnsafe(changes, { id, by }))
 
     const chaos = yield* Chaos.make({ path, database, commit, now })
     const operations = OperationStore.of({
@@ -105,11 +109,15 @@ export const makeBoth = (
       list: (query) => read(() => rows.list(query)),
       holding: read(() => rows.holding()),
       unreadable: read(() => rows.unreadable()),
+      rivals: (subject, elsewhere) => read(() => rows.rivals(subject, elsewhere)),
       census: read(() => rows.census()),
       evidence: (id, from) => read(() => rows.evidence(id, from)),
       save: (stored, operation, entries, as) =>
-        commit.write(() => rows.save(stored, operation, entries, as)).pipe(Effect.tap(publish(operation.id))),
-      append: (id, entries, as) => commit.write(() => rows.append(id, entries, as)).pipe(Effect.tap(publish(id))),
+        commit
+          .write(() => rows.save(stored, operation, entries, as))
+          .pipe(Effect.tap(publish(operation.id, as?.worker))),
+      append: (id, entries, as) =>
+        commit.write(() => rows.append(id, entries, as)).pipe(Effect.tap(publish(id, as.worker))),
       heartbeat: (worker, lease) =>
         Effect.andThen(
           read(owners.look),
@@ -123,7 +131,7 @@ export const makeBoth = (
       release: (worker) =>
         commit
           .write(() => rows.release(worker))
-          .pipe(Effect.flatMap((ids) => Effect.forEach(ids, publish, { discard: true }))),
+          .pipe(Effect.flatMap((ids) => Effect.forEach(ids, (id) => publish(id), { discard: true }))),
       prune: (keepAtMost, endedBefore) => prune(commit, rows, keepAtMost, endedBefore),
       changes: Stream.fromPubSub(changes)
     })
@@ -209,7 +217,8 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
   const remembered = new Map<Guid, { readonly text: string; readonly operation: Operation }>()
   // What holds a partition, in the order it was received. No other process writes the file, so only what was written
   // here since the last look is read again: with thousands held at once, each look would else read them all.
-  let holding: { readonly members: Map<Guid, Stored>; list: ReadonlyArray<Stored> } | undefined
+  const holding = Holding.make()
+  let held = false
   const touched = new Set<Guid>()
   const touch = (id: Guid): void => {
     touched.add(id)
@@ -282,6 +291,21 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
   const sequenceOf = (id: Guid | null): number | undefined =>
     id === null ? undefined : (statements.get.get(id) as unknown as Row | undefined)?.sequence
 
+  const lookAtHolding = (): void => {
+    if (!held) {
+      for (const stored of decodeAll(statements.holding.all())) holding.put(stored)
+      held = true
+    } else {
+      for (const id of touched) {
+        const row = statements.get.get(id)
+        const [stored = null] = row === undefined ? [] : decodeAll([row])
+        if (stored !== null && holdsPartition(stored.operation)) holding.put(stored)
+        else holding.remove(id)
+      }
+    }
+    touched.clear()
+  }
+
   // How many more may be created before the live ones must be counted again: counting them at each start would cost more
   // the longer the queue is.
   let spare = 0
@@ -353,20 +377,13 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
     },
 
     holding: (): ReadonlyArray<Stored> => {
-      if (holding === undefined) {
-        const list = decodeAll(statements.holding.all())
-        holding = { members: new Map(list.map((stored) => [stored.operation.id, stored])), list }
-        touched.clear()
-      }
-      if (touched.size === 0) return holding.list
-      for (const id of touched) {
-        const row = statements.get.get(id)
-        const [stored = null] = row === undefined ? [] : decodeAll([row])
-        if (stored !== null && holdsPartition(stored.operation)) holding.members.set(id, stored)
-        else holding.members.delete(id)
-      }
-      touched.clear()
-      return (holding.list = [...holding.members.values()])
+      lookAtHolding()
+      return holding.all()
+    },
+
+    rivals: (subject: Guid, elsewhere: Elsewhere): ReadonlyArray<Stored> => {
+      lookAtHolding()
+      return holding.rivals(subject, elsewhere)
     },
 
     census: (): ReadonlyArray<Tally> =>
