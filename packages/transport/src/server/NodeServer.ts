@@ -177,7 +177,11 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   }
   const turns = Turns.make(bounds.pipelined)
   endStill(server, turns, bounds.stillTime)
-  endSilent(server, options.tls === undefined ? "connection" : "secureConnection", bounds.headersTime)
+  const endAllSilent = endSilent(
+    server,
+    options.tls === undefined ? "connection" : "secureConnection",
+    bounds.headersTime
+  )
   const sockets = allSockets(server)
   // Of one connection that could not be taken; the next one may be.
   let toldAt = -tellEvery
@@ -212,7 +216,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
       admit(surface, Access.ofApi(request.method!, target), request, response, () => serveApi(request, response))
     })
   )
-  yield* Scope.addFinalizer(scope, close(server, sockets, apiScope, bounds.closingTime))
+  yield* Scope.addFinalizer(scope, close(server, sockets, endAllSilent, apiScope, bounds.closingTime))
   return serving
 })
 
@@ -295,20 +299,31 @@ const endStill = (server: Http.Server | Https.Server, turns: Turns.Turns, stillT
   })
 }
 
-/** Ends connections that have not said a word when the headers of a request should have been there. */
+/**
+ * Ends connections that have not said a word when the headers of a request should have been there. Gives back what ends
+ * those of them that there are at once: Node does not count them as idle, and clients open one more than they need.
+ */
 const endSilent = (
   server: Http.Server | Https.Server,
   opened: "connection" | "secureConnection",
   headersTime: number
-): void => {
+): (() => void) => {
+  const silent = new Set<() => void>()
   server.on(opened, (socket: Socket) => {
     const before = socket.bytesRead
-    const timer = setTimeout(() => {
+    const end = () => {
+      silent.delete(end)
       // Who has begun to speak is answered 408 in time.
       if (socket.bytesRead === before) socket.destroy()
-    }, headersTime)
-    socket.once("close", () => clearTimeout(timer))
+    }
+    const timer = setTimeout(end, headersTime)
+    silent.add(end)
+    socket.once("close", () => {
+      clearTimeout(timer)
+      silent.delete(end)
+    })
   })
+  return () => silent.forEach((end) => end())
 }
 
 /** Every connection, those included that Node's HTTP does not count yet: silent ones, and handshakes under way. */
@@ -574,11 +589,13 @@ const listen = (server: Http.Server | Https.Server, options: Options): Effect.Ef
 const close = (
   server: Http.Server | Https.Server,
   sockets: ReadonlySet<Socket>,
+  endAllSilent: () => void,
   apiScope: Scope.Closeable,
   closingTime: number
 ): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     server.close(() => resume(Effect.void))
+    endAllSilent()
     const timer = setTimeout(() => {
       for (const socket of sockets) socket.destroy()
     }, closingTime)
