@@ -11,7 +11,7 @@ export const ask = (endpoint) =>
     Effect.gen(function* () {
       const fabric = yield* FabricClient.make({ endpoint })
       const target = { serviceId: "orders~quorum", partitionId, operationId: id }
-      yield* fabric.startQuorumLoss({ ...target, mode: "QuorumReplicas", duration: 5 })
+      yield* fabric.startQuorumLoss({ ...target, mode: "QuorumReplicas", durationSeconds: 5 })
       const progress = yield* fabric.getQuorumLossProgress(target)
       const operations = yield* fabric.getFaultOperationList()
       const refused = yield* Effect.flip(fabric.cancelOperation(id, true))

@@ -247,9 +247,9 @@ const send = (
 ): Effect.Effect<void, Failure, Context> => {
   switch (request.kind) {
     case "PartitionQuorumLoss":
-      return Effect.flatMap(seconds(doing, request.hold), (duration) =>
+      return Effect.flatMap(seconds(doing, request.hold), (durationSeconds) =>
         fabric
-          .startQuorumLoss({ ...partitionOf(operationId, request), mode: request.mode, duration })
+          .startQuorumLoss({ ...partitionOf(operationId, request), mode: request.mode, durationSeconds })
           .pipe(explainFabric(doing))
       )
     case "PartitionDataLoss":
@@ -283,8 +283,8 @@ const sendTransition = (
     case "Start":
       return fabric.startNodeTransition({ ...about, transition: "Start" }).pipe(explainFabric(doing))
     case "Stop":
-      return Effect.flatMap(seconds(doing, request.duration), (duration) =>
-        fabric.startNodeTransition({ ...about, transition: "Stop", duration }).pipe(explainFabric(doing))
+      return Effect.flatMap(seconds(doing, request.duration), (durationSeconds) =>
+        fabric.startNodeTransition({ ...about, transition: "Stop", durationSeconds }).pipe(explainFabric(doing))
       )
     case "Restart":
       return Effect.fail(

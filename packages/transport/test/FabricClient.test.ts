@@ -70,7 +70,7 @@ describe("against our server", () => {
         const restart = { ...partition, operationId: "33333333-3333-4333-8333-333333333333" }
         yield* client.startPartitionRestart({ ...restart, mode: "AllReplicasOrInstances" })
         assert.deepStrictEqual(yield* client.getPartitionRestartProgress(restart), { State: "Running" })
-        yield* client.startNodeTransition({ ...transition, transition: "Stop", duration: 300 })
+        yield* client.startNodeTransition({ ...transition, transition: "Stop", durationSeconds: 300 })
         assert.deepStrictEqual(yield* client.getNodeTransitionProgress(transition), { State: "Running" })
         assert.deepStrictEqual(
           (yield* client.getFaultOperationList()).map(({ State, Type }) => [Type, State]),
@@ -103,7 +103,7 @@ describe("against our server", () => {
         )
         assert.strictEqual(yield* asked, "FABRIC_E_KEY_NOT_FOUND 404")
         const refused = yield* Effect.flip(
-          client.startNodeTransition({ ...transition, transition: "Stop", duration: 5 })
+          client.startNodeTransition({ ...transition, transition: "Stop", durationSeconds: 5 })
         )
         assert.strictEqual(refused._tag, "FABRIC_E_INVALID_DURATION")
         assert.include(refused.message, "300")
@@ -115,7 +115,7 @@ describe("against our server", () => {
     served((client) =>
       Effect.gen(function* () {
         const { play } = yield* Control
-        yield* client.startNodeTransition({ ...transition, transition: "Stop", duration: 300 })
+        yield* client.startNodeTransition({ ...transition, transition: "Stop", durationSeconds: 300 })
         const seen = yield* Deferred.make<void>()
         const watching = yield* Effect.forkChild(
           client.watchProgress({ ...transition, kind: "NodeTransition" }, { interval: "20 millis" }).pipe(
@@ -157,7 +157,7 @@ describe("against any gateway", () => {
         if (line.startsWith("POST")) response.writeHead(line.includes("/Start") ? 202 : 200).end()
         else json(response, 200, line.includes("/Faults/?") ? [] : { State: "Running" })
       })
-      yield* client.startQuorumLoss({ ...partition, mode: "QuorumReplicas", duration: 2 })
+      yield* client.startQuorumLoss({ ...partition, mode: "QuorumReplicas", durationSeconds: 2 })
       yield* client.getQuorumLossProgress({ ...partition, serviceId: "lab/kv" })
       yield* client.startDataLoss({ ...partition, mode: "PartialDataLoss" })
       yield* client.getDataLossProgress(partition)
@@ -168,7 +168,7 @@ describe("against any gateway", () => {
         operationId: O,
         instanceId: "132",
         transition: "Stop",
-        duration: 600
+        durationSeconds: 600
       })
       yield* client.getNodeTransitionProgress({ nodeName: "n0", operationId: O })
       yield* client.getFaultOperationList()
@@ -269,7 +269,7 @@ describe("against any gateway", () => {
         else json(response, 200, { State: asked === 6 ? "Running" : "Faulted", RestartPartitionResult: null })
       })
       for (const start of [
-        client.startQuorumLoss({ ...partition, mode: "AllReplicas", duration: 1 }),
+        client.startQuorumLoss({ ...partition, mode: "AllReplicas", durationSeconds: 1 }),
         client.startDataLoss({ ...partition, mode: "FullDataLoss" }),
         client.startPartitionRestart({ ...partition, mode: "AllReplicasOrInstances" }),
         client.startNodeTransition({ ...transition, transition: "Start" }),

@@ -707,7 +707,7 @@ describe("the clients", () => {
           partitionId: P,
           operationId: O,
           mode: "QuorumReplicas" as const,
-          duration: 60
+          durationSeconds: 60
         }
         yield* client.startQuorumLoss(start)
         assert.deepStrictEqual(yield* client.getQuorumLossProgress({ ...start, serviceId: "lab/kv" }), {

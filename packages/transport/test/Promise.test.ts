@@ -8,6 +8,7 @@ import { connect, type Connection, InquorateError } from "../src/promise/Connect
 import { Control, etcd, fence, layer } from "./FakeOperations.ts"
 
 const O = "11111111-1111-4111-8111-111111111111"
+const another = "21111111-1111-4111-8111-111111111111"
 
 const at = 1_700_000_000_000
 const untilCompleted: ReadonlyArray<Event> = [
@@ -25,12 +26,16 @@ const untilFaulted: ReadonlyArray<Event> = [
 ]
 
 const served = <A>(
-  test: (connection: Connection, run: <B>(effect: Effect.Effect<B, never, Control>) => Promise<B>) => Promise<A>
+  test: (
+    connection: Connection,
+    run: <B>(effect: Effect.Effect<B, never, Control>) => Promise<B>,
+    url: string
+  ) => Promise<A>
 ) =>
   Effect.gen(function* () {
     const { url } = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 })
     const context = yield* Effect.context<Operations | Control>()
-    return yield* Effect.promise(() => test(connect(url), (effect) => Effect.runPromiseWith(context)(effect)))
+    return yield* Effect.promise(() => test(connect(url), (effect) => Effect.runPromiseWith(context)(effect), url))
   }).pipe(Effect.scoped, Effect.provide(layer))
 
 const play = (id: string, events: ReadonlyArray<Event>) =>
@@ -73,6 +78,57 @@ describe("a connection of promises", () => {
       const loss = await connection.start({ partition: "lab", holdMs: 5000, id: O })
       assert.include(["RollingBack", "Cancelled"], await loss.cancel())
       assert.strictEqual((await connection.operation(O).detail()).operation.id, O)
+    })
+  )
+
+  it.live("tells when the loss is proven, and cancels at the end of a scope what runs on", () =>
+    served(async (connection, run) => {
+      {
+        await using loss = await connection.start({ partition: "lab", hold: "5s", id: O })
+        const { lost } = loss
+        await run(play(O, untilCompleted.slice(0, 4)))
+        await lost
+        assert.strictEqual((await loss.detail()).state, "Running")
+        void (async () => {
+          for await (const { state } of connection.operation(O)) if (state === "RollingBack") break
+          await run(
+            play(O, [
+              { _tag: "FencesLifted", at },
+              { _tag: "UndoEnded", at, clean: true }
+            ])
+          )
+        })()
+      }
+      assert.strictEqual((await connection.operation(O).detail()).state, "Cancelled")
+    })
+  )
+
+  it.live("rejects to tell of a loss that never was", () =>
+    served(async (connection, run) => {
+      const failing = await connection.start({ partition: "lab", hold: "5s", id: O })
+      const faulted = rejected(failing.lost)
+      await run(play(O, untilFaulted))
+      assert.strictEqual((await faulted).code, "FABRIC_E_COMMUNICATION_ERROR")
+      const cancelled = await connection.start({ partition: "lab", hold: "5s", id: another })
+      const early = rejected(cancelled.lost)
+      await cancelled.cancel()
+      assert.deepInclude(await early, { code: "E_ABORT", operationId: another })
+    })
+  )
+
+  it.live("ends what is watched when the connection's signal is given up", () =>
+    served(async (_, __, url) => {
+      const controller = new AbortController()
+      const connection = connect(url, { signal: controller.signal })
+      const loss = await connection.start({ partition: "lab", hold: "5s", id: O })
+      const reason = new Error("no longer")
+      let thrown: unknown
+      try {
+        for await (const change of loss) if (change.state === "Running") controller.abort(reason)
+      } catch (error) {
+        thrown = error
+      }
+      assert.strictEqual(thrown, reason)
     })
   )
 

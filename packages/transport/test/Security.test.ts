@@ -434,7 +434,7 @@ describe("the clients", () => {
             partitionId: etcd.partitionId,
             operationId: id,
             mode: "QuorumReplicas",
-            duration: 1
+            durationSeconds: 1
           })
           assert.strictEqual((yield* v1.list()).length, 1)
         }).pipe(Effect.provide(NodeClient.layer({ ca, pair })))

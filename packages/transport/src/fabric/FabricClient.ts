@@ -47,10 +47,10 @@ export interface OfNode {
   readonly operationId: Guid
 }
 
-/** A request to start a quorum loss; `duration` in whole seconds. */
+/** A request to start a quorum loss, held for whole seconds. */
 export interface StartQuorumLoss extends OfPartition {
   readonly mode: QuorumLossMode
-  readonly duration: number
+  readonly durationSeconds: number
 }
 
 /** A request to start a data loss. */
@@ -64,11 +64,11 @@ export interface StartPartitionRestart extends OfPartition {
 }
 
 /**
- * A request to stop or start a node; `instanceId` is the `InstanceId` of the node query, `duration` in whole seconds from
+ * A request to stop or start a node; `instanceId` is the `InstanceId` of the node query, `durationSeconds` from
  * 300 to 14400.
  */
 export type StartNodeTransition = OfNode & { readonly instanceId: string } & (
-    | { readonly transition: "Stop"; readonly duration: number }
+    | { readonly transition: "Stop"; readonly durationSeconds: number }
     | { readonly transition: "Start" }
   )
 
@@ -249,7 +249,7 @@ const faults = (
       wire.post(`${ofPartition(request)}/StartQuorumLoss`, "6.0", {
         OperationId: request.operationId,
         QuorumLossMode: request.mode,
-        QuorumLossDuration: request.duration
+        QuorumLossDuration: request.durationSeconds
       }),
     getQuorumLossProgress: getters.PartitionQuorumLoss,
     startDataLoss: (request) =>
@@ -270,7 +270,7 @@ const faults = (
         NodeTransitionType: request.transition,
         NodeInstanceId: request.instanceId,
         // The specification asks for it always, the gateway reads it for a stop only.
-        StopDurationInSeconds: request.transition === "Stop" ? request.duration : 0
+        StopDurationInSeconds: request.transition === "Stop" ? request.durationSeconds : 0
       }),
     getNodeTransitionProgress: getters.NodeTransition,
     getProgress,

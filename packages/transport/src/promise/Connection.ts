@@ -3,9 +3,10 @@
  * name ends in `Ms`, or text with a unit (`5s`, `250ms`, `2m`). Runs wherever there is a `fetch`.
  */
 import { describe } from "@inquorate/core/Describe"
+import type { Verdict } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
-import { parse as parseGuid } from "@inquorate/core/Guid"
-import { isTerminal } from "@inquorate/core/Operation"
+import { type Guid, parse as parseGuid } from "@inquorate/core/Guid"
+import { isTerminal, type Operation } from "@inquorate/core/Operation"
 import type { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
 import type { Override, QuorumLossMode, Refusal } from "@inquorate/core/Plan"
 import { parseMillis } from "@inquorate/core/Time"
@@ -63,11 +64,19 @@ export interface Ended extends OperationDetail {
   readonly sentence: string
 }
 
-/** One operation. `for await` over it gives every change until it has ended. */
-export interface RunningOperation extends AsyncIterable<OperationChange> {
+/**
+ * One operation. `for await` over it gives every change until it has ended. With `await using` it is over with its scope:
+ * what has not ended then is cancelled, and the scope is left once it has ended.
+ */
+export interface RunningOperation extends AsyncIterable<OperationChange>, AsyncDisposable {
   readonly id: string
   /** True where the same start was taken before and nothing was started now. */
   readonly replayed: boolean
+  /**
+   * Settles once writes have proven the loss; rejects where the operation ended before that, with what `done` rejects with,
+   * or `E_ABORT` where it was cancelled.
+   */
+  readonly lost: Promise<void>
   /**
    * Settles when the operation has ended: with its evidence where it was Completed or cancelled, else with an
    * `InquorateError` that has the operation's own code and sentence.
@@ -168,32 +177,51 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
   }
 
   const running = (id: string, replayed: boolean): RunningOperation => {
-    const guid = parseGuid(id)
-    if (guid === undefined) throw bad(`the operation's id is ${JSON.stringify(id)}, where a UUID is expected`)
-    const changes = (): AsyncIterable<OperationChange> => ({
-      async *[Symbol.asyncIterator]() {
-        const watched = Stream.unwrap(Effect.map(client, (one) => one.watch(guid)))
-        try {
-          yield* Stream.toAsyncIterable(watched)
-        } catch (error) {
-          throw errorFrom(error)
-        }
+    const guid = guidOf(id)
+    async function* changes(): AsyncGenerator<OperationChange, void, void> {
+      const watched = Stream.unwrap(Effect.map(client, (one) => one.watch(guid)))
+      const { signal } = options
+      try {
+        yield* Stream.toAsyncIterable(signal === undefined ? watched : Stream.interruptWhen(watched, abortedBy(signal)))
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw errorFrom(error)
       }
-    })
+    }
     const end = async (): Promise<Ended> => {
       const detail = await call((one) => Effect.andThen(Stream.runDrain(one.watch(guid)), one.detail(guid)))
       return settled(id, detail)
     }
+    const untilLost = async (): Promise<void> => {
+      for await (const { operation } of changes()) if (wasLost(operation)) return
+      const { evidence } = await over()
+      // The moment itself may have been missed, where the worker could not be listened to.
+      if (!evidence.verdicts.some(isLossProven)) throw cancelledEarly(id)
+    }
+    const cancel = async ({ force = false, signal }: CallOptions & { readonly force?: boolean } = {}) =>
+      (await call((one) => one.cancel(guid, force), signal)).state
     let done: Promise<Ended> | undefined
+    const over = () => (done ??= end())
+    let lost: Promise<void> | undefined
     return {
       id,
       replayed,
-      get done() {
-        return (done ??= end())
+      get lost() {
+        return (lost ??= untilLost())
       },
-      cancel: async ({ force = false, signal } = {}) => (await call((one) => one.cancel(guid, force), signal)).state,
+      get done() {
+        return over()
+      },
+      cancel,
       detail: ({ signal } = {}) => call((one) => one.detail(guid), signal),
-      [Symbol.asyncIterator]: () => changes()[Symbol.asyncIterator]()
+      [Symbol.asyncIterator]: changes,
+      [Symbol.asyncDispose]: async () => {
+        const { operation } = await call((one) => one.detail(guid))
+        if (isTerminal(operation)) return
+        // It may end by itself before the cancel is there.
+        await cancel().catch(() => {})
+        await call((one) => Stream.runDrain(one.watch(guid)))
+      }
     }
   }
 
@@ -204,8 +232,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
       return call((one) => one.plan(request), loss.signal)
     },
     start: async (loss) => {
-      const id = parseGuid(loss.id ?? crypto.randomUUID())
-      if (id === undefined) throw bad(`the operation's id is ${JSON.stringify(loss.id)}, where a UUID is expected`)
+      const id = guidOf(loss.id ?? crypto.randomUUID())
       const request = await requestOf(loss)
       const { replayed } = await call((one) => one.start(id, request), loss.signal)
       return running(id, replayed)
@@ -224,6 +251,12 @@ const bad = (message: string): InquorateError => new InquorateError("BadRequest"
 const joined = (...signals: ReadonlyArray<AbortSignal | undefined>): AbortSignal | undefined => {
   const given = signals.flatMap((signal) => signal ?? [])
   return given.length > 1 ? AbortSignal.any(given) : given[0]
+}
+
+const guidOf = (id: string): Guid => {
+  const guid = parseGuid(id)
+  if (guid === undefined) throw bad(`the operation's id is ${JSON.stringify(id)}, where a UUID is expected`)
+  return guid
 }
 
 const holdOf = ({ hold, holdMs }: LossOptions): number => {
@@ -253,6 +286,27 @@ const findGroup = (clusters: ReadonlyArray<ClusterView>, partition: string): Top
       : `${JSON.stringify(partition)} has several partitions: ${there}`
   )
 }
+
+/** Fails with the signal's own reason once it is given up. */
+const abortedBy = (signal: AbortSignal): Effect.Effect<never, unknown> =>
+  Effect.callback((resume) => {
+    const tell = () => resume(Effect.fail(signal.reason))
+    if (signal.aborted) return tell()
+    signal.addEventListener("abort", tell)
+    return Effect.sync(() => signal.removeEventListener("abort", tell))
+  })
+
+/** True once writes have proven the loss. */
+const wasLost = ({ stage }: Operation): boolean =>
+  stage._tag === "Completed" ||
+  (stage._tag === "Advancing" &&
+    stage.step._tag === "PerformingActions" &&
+    ["Holding", "Lifting", "Recovering"].includes(stage.step.phase._tag))
+
+const isLossProven = ({ about, outcome }: Verdict): boolean => about === "Loss" && outcome === "Confirmed"
+
+const cancelledEarly = (id: string): InquorateError =>
+  new InquorateError("E_ABORT", "the operation was cancelled before the loss was proven", { operationId: id })
 
 const settled = (id: string, detail: OperationDetail): Ended => {
   const { stage } = detail.operation
