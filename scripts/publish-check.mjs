@@ -37,7 +37,7 @@ const libraries = [
   { name: "targets", browser: [] },
   { name: "testing", browser: [] },
   { name: "lab", browser: [] },
-  { name: "emulator", browser: "all" }
+  { name: "emulator", browser: ["Emulator", "Layout", "LayoutFile", "PartitionState"] }
 ]
 /** Applications: their folder, the bundle in it, and the command they install. */
 const applications = [
@@ -324,7 +324,10 @@ const bundleAll = async (packages) => {
   }
 }
 
-/** The small programs: core's rules, and the clients, bundled for a browser, against a server that answers by script. */
+/**
+ * The small programs: core's rules, a simulated cluster, and the clients, bundled for a browser, against a server that
+ * answers by script.
+ */
 const runPrograms = async (packages) => {
   const names = new Set(packages.map(({ name }) => name))
   for (const file of readdirSync(join(root, "scripts/consumer")).filter((file) => file.endsWith(".mjs"))) {
@@ -332,6 +335,8 @@ const runPrograms = async (packages) => {
   }
   if (names.has("@inquorate/core"))
     await expect("@inquorate/core, used", process.execPath, ["rules.mjs"], { cwd: consumer })
+  if (names.has("@inquorate/emulator"))
+    await expect("@inquorate/emulator, used", process.execPath, ["emulated.mjs"], { cwd: consumer })
   if (!names.has("@inquorate/transport")) return
   const { failure } = await bundleForBrowser(consumer, "./clients.mjs", join(consumer, "clients.bundle.mjs"))
   if (failure !== undefined) return problem("@inquorate/transport, used", failure)
