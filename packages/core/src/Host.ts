@@ -5,6 +5,7 @@
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { ListPods } from "./Pod.ts"
 import type { Millis } from "./Time.ts"
 
 /** Which machine it is, for as long as it is up: a process is (host, boot, pid, start time). */
@@ -66,6 +67,13 @@ export interface Channel {
 export interface Host {
   /** The label by which configuration and evidence name it. */
   readonly label: string
+  /**
+   * True where anybody may end at any time whatever we start there, as in a pod: only fences that the kernel ends without us
+   * may stand on it.
+   */
+  readonly kernelOnly?: boolean
+  /** The pods of the Kubernetes cluster that this label stands for, each of whose nodes is a host of its own. */
+  readonly pods?: ListPods
   /**
    * Runs a shell program and waits for its end. Program and arguments reach the shell by its standard input, since what
    * stands in the arguments of a process is there for everybody to read.

@@ -23,9 +23,12 @@ export const PeerEndpoints = Schema.Struct({
 /** The endpoints over which the members of a group speak to each other. */
 export type PeerEndpoints = typeof PeerEndpoints.Type
 
-/** A container on a host: its engine, and the 64 hexadecimal digits that this knows it by. */
+/**
+ * A container on a host: its engine, and the 64 hexadecimal digits that this knows it by. `cri` stands for whatever runtime
+ * a kubelet uses, whose containers are not started and ended by us.
+ */
 export const ContainerRef = Schema.Struct({
-  engine: Schema.Literals(["docker", "podman", "nerdctl"]),
+  engine: Schema.Literals(["docker", "podman", "nerdctl", "cri"]),
   id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
 }).annotate({ identifier: "ContainerRef" })
 /** A container on a host. */

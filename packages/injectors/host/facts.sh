@@ -468,7 +468,7 @@ well_formed() {
 '*) return 1 ;; esac
   unpack "$3"
   case $path_ in /*) ;; *) return 1 ;; esac
-  case $engine in '' | docker | podman | nerdctl) ;; *) return 1 ;; esac
+  case $engine in '' | docker | podman | nerdctl | cri) ;; *) return 1 ;; esac
   [ -z "$engine" ] || is_container_id "$container" || return 1
   case $4 in /*) ;; *) return 1 ;; esac
 }

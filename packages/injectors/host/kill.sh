@@ -27,6 +27,8 @@ fits() {
 fits_engine() {
   problem="a member in a container is started again by its engine, or by a unit, and by no command"
   [ "$1" = itself ] || return 1
+  problem="the kubelet starts a pod's container again by itself, so a kill cannot keep it out: use pause or netfilter"
+  [ "$engine" != cri ] || return 1
   problem="the host has no $engine, which starts the container again"
   command -v "$engine" >/dev/null || return 1
   verdict=ready problem=

@@ -6,17 +6,24 @@ mechanism=pause
 patience=1000
 stuck='the processes could not be continued'
 
-# $1 is the grade that is wished for.
+only_kernel='here only the kernel may end a fence, and it does not let us trace the process (CAP_SYS_PTRACE and perl are needed)'
+
+# $1 is the grade that is wished for, or Only where a fence of any but kernel grade may not stand.
 fits() {
-  [ "$1" = Keeper ] || can_trace "$pid"
+  [ "$1" = Keeper ] || can_trace "$pid" || return 1
+  [ "$1" != Only ] || [ "$grade" = Kernel ] || { verdict=impossible problem=$only_kernel; return 1; }
 }
 
 keep_settings() {
-  [ "$1" != Keeper ] || true >"$fence/untraced"
+  case $1 in
+    Keeper) true >"$fence/untraced" ;;
+    Only) true >"$fence/kernel-only" ;;
+  esac
 }
 
 stand_ready() {
   [ -e "$fence/untraced" ] || raise_holder
+  ! [ -e "$fence/kernel-only" ] || [ "$grade" = Kernel ] || decline "$only_kernel"
 }
 
 stand_down() {

@@ -316,7 +316,9 @@ hello() {
   open_state
   open_boot
   machine=unknown
-  read -r machine 2>/dev/null </etc/machine-id
+  # Of the machine, not of a container that shares its processes: of the first process's root, where we may look there.
+  first=/proc/1/root
+  read -r machine 2>/dev/null <"$first/etc/machine-id" || read -r machine 2>/dev/null </etc/machine-id
   clock
   utc
   printf '%s\n' "hello ${machine:-unknown} $boot $now $utc $state_root"

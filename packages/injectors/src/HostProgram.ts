@@ -73,6 +73,10 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
       const { machine, took } = handshake
       const skew = skewOf(handshake)
       const [word, rest] = cleave(lines[1] ?? "")
+      if (word === "ready" && rest === "Keeper" && host?.kernelOnly === true) {
+        const problem = `a fence of ${name} ends only while a keeper lives, and on ${process.host} anybody may end ours: use pause or netfilter`
+        return Preflight.cases.Impossible.make({ problem, skew })
+      }
       if (word === "ready" && isGrade(rest)) {
         return Preflight.cases.Ready.make({
           grade: rest,

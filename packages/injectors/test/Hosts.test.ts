@@ -3,6 +3,7 @@
  * writing, and memory does not follow what others send. And the folder of a connection's socket, which is ours all the way.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as HostContract from "@inquorate/testkit/HostContract"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
@@ -39,16 +40,7 @@ describe("a host", () => {
     })
   )
 
-  it.live("takes words of any length, and refuses one that no shell can hold", () =>
-    Effect.gen(function* () {
-      const here = LocalHost.make("here")
-      const long = yield* here.run('echo "${#1}"', ["x".repeat(3_000_000)], { timeout: 10_000 })
-      assert.strictEqual(long.stdout, "3000000\n")
-      const error = yield* Effect.flip(here.run("true", ["a\0b"], { timeout: 10_000 }))
-      assert.strictEqual(error.reason, "Unreachable")
-      assert.include(error.detail, "NUL")
-    })
-  )
+  HostContract.hostContract("that is this machine keeps the contract", Effect.succeed(LocalHost.make("here")))
 
   it.live("that says too much is cut off at once, and what it left behind writes no more", () =>
     Effect.gen(function* () {

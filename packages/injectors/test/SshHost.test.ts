@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as HostContract from "@inquorate/testkit/HostContract"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Sshd from "@inquorate/testkit/Sshd"
@@ -45,19 +46,9 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
     { clock: "live" }
   )
 
-  it.live("answers as the machine itself would, whatever stands in the words", () =>
-    Effect.gen(function* () {
-      const { host } = yield* farPause
-      const words = ["it's", "", '"$HOME" `id` \\ !x', "two\nlines\n", "*", "ü~#%"]
-      const output = yield* host.run(`for word; do printf '<%s>' "$word"; done; echo "$0" >&2; exit 7`, words, bound)
-      assert.deepStrictEqual(output, {
-        stdout: words.map((word) => `<${word}>`).join(""),
-        stderr: "inquorate\n",
-        exitCode: 7
-      })
-      assert.strictEqual((yield* host.run("kill -KILL $$", [], bound)).exitCode, 137)
-      assert.strictEqual((yield* host.run("exit 255", [], bound)).exitCode, 255)
-    })
+  HostContract.hostContract(
+    "keeps the contract of a host",
+    Effect.map(farPause, ({ host }) => host)
   )
 
   it.live("makes one connection for everything", () =>
@@ -97,19 +88,6 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
         assert.strictEqual(error.reason, "Unreachable", error.detail)
         assert.match(error.detail, words)
       }
-    })
-  )
-
-  it.live("loses the answer of what takes too long or says too much, and goes on", () =>
-    Effect.gen(function* () {
-      const { host } = yield* farPause
-      yield* host.run("true", [], bound)
-      const late = yield* Effect.flip(host.run("sleep 3", [], { timeout: 300 }))
-      assert.strictEqual(late.reason, "LostAnswer")
-      const loud = yield* Effect.flip(host.run("yes", [], bound))
-      assert.strictEqual(loud.reason, "LostAnswer")
-      assert.include(loud.detail, "bytes of output")
-      assert.strictEqual((yield* host.run("echo here", [], bound)).stdout, "here\n")
     })
   )
 

@@ -97,6 +97,8 @@ export interface Conversation {
   readonly ask: (text: string, end: string) => Effect.Effect<string | null>
   /** What it has said on its standard error, the end of it. */
   readonly complaint: () => string
+  /** True where it was closed for saying more than `outputLimit` bytes. */
+  readonly isCut: () => boolean
   readonly close: () => void
 }
 
@@ -111,6 +113,7 @@ export const converse = (
     if (started instanceof NotStarted) return resume(Effect.fail(started))
     const { child, failed } = started
     let isOpen = true
+    let isCut = false
     let said = ""
     let complaint = ""
     let waiting: { readonly end: string; readonly tell: (answer: string | null) => void } | undefined
@@ -138,7 +141,11 @@ export const converse = (
     child.stdout?.on("error", close)
     child.stdout?.on("data", (chunk: Buffer) => {
       said += chunk.toString("latin1")
-      if (said.length > outputLimit) return close()
+      if (said.length > outputLimit) {
+        isCut = true
+        child.kill("SIGKILL")
+        return close()
+      }
       if (waiting === undefined) return
       const mark = `\n${waiting.end}\n`
       const at = `\n${said}`.indexOf(mark)
@@ -161,7 +168,14 @@ export const converse = (
         // Nobody waits for the answer any longer, which would be taken for that to the next question.
         return Effect.sync(close)
       })
-    const opened = { isOpen: () => isOpen, isBusy: () => waiting !== undefined, ask, complaint: () => complaint, close }
+    const opened = {
+      isOpen: () => isOpen,
+      isBusy: () => waiting !== undefined,
+      ask,
+      complaint: () => complaint,
+      isCut: () => isCut,
+      close
+    }
     child.on("spawn", () => resume(Effect.succeed(opened)))
     return Effect.sync(close)
   })

@@ -16,4 +16,5 @@ export const identify = (host: Host): Effect.Effect<string | null> =>
 // --- internal ---
 
 const askTimeout: Millis = 3000
-const program = `read -r machine </etc/machine-id && printf '%s' "$machine"`
+const program = `first=/proc/1/root
+{ read -r machine <"$first/etc/machine-id" || read -r machine </etc/machine-id; } 2>/dev/null && printf '%s' "$machine"`

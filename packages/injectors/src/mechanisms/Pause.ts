@@ -19,6 +19,12 @@ export const make = (
   { prefer = "Kernel" }: { readonly prefer?: Grade } = {}
 ): Injector =>
   HostProgram.make(
-    { name: "pause", stays: true, program: Programs.pause, wordsOf: () => [prefer], watchersOf: Supervisor.ofPause },
+    {
+      name: "pause",
+      stays: true,
+      program: Programs.pause,
+      wordsOf: ({ host }) => [hosts.get(host)?.kernelOnly === true ? "Only" : prefer],
+      watchersOf: Supervisor.ofPause
+    },
     hosts
   )

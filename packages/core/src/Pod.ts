@@ -1,0 +1,40 @@
+/**
+ * Pods of a Kubernetes cluster, as far as a target needs to know them: where each runs, which containers it has, and who
+ * would act when it goes quiet. Its node is a host, labelled `<cluster>/<node>`.
+ */
+import type * as Effect from "effect/Effect"
+import type { HostError } from "./Host.ts"
+import type { Millis } from "./Time.ts"
+
+/** A probe by which a kubelet decides to restart a container. */
+export interface LivenessProbe {
+  /** How it asks: `exec`, `httpGet`, `tcpSocket` or `grpc`. */
+  readonly by: string
+  readonly failures: number
+  readonly period: Millis
+}
+
+/** One container of a pod. */
+export interface PodContainer {
+  readonly name: string
+  /** The 64 hexadecimal digits by which the node's runtime knows it; null while it does not run. */
+  readonly id: string | null
+  readonly liveness: LivenessProbe | null
+}
+
+/** One pod. */
+export interface Pod {
+  readonly name: string
+  readonly namespace: string
+  /** The label of the host that is its node; null while it has none. */
+  readonly host: string | null
+  /** Its address in the cluster's network; null while it has none. */
+  readonly address: string | null
+  readonly containers: ReadonlyArray<PodContainer>
+  /** What made it: `StatefulSet/etcd`, or the group too where it is no kind of Kubernetes' own: `etcd.example.org/Etcd/orders`. */
+  readonly owner: string | null
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** Lists the pods of a namespace that a label selector means (all where it is empty). */
+export type ListPods = (namespace: string, selector: string) => Effect.Effect<ReadonlyArray<Pod>, HostError>

@@ -1,0 +1,146 @@
+/**
+ * A node of a Kubernetes cluster, against a `kubectl` that runs pods as real containers: the contract of a host, and what
+ * becomes of a fence when its pod is deleted, killed, or left by its worker.
+ */
+import type { Host } from "@inquorate/core/Host"
+import * as HostContract from "@inquorate/testkit/HostContract"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as KubernetesHost from "../src/hosts/KubernetesHost.ts"
+import * as Kill from "../src/mechanisms/Kill.ts"
+import * as Pause from "../src/mechanisms/Pause.ts"
+import * as Bench from "./Bench.ts"
+import * as Kubernetes from "./KubernetesScene.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+const bound = { timeout: 20_000 }
+
+describe.skipIf(Kubernetes.skip !== undefined)(`a node of Kubernetes${Kubernetes.skipped}`, () => {
+  const scene = Kubernetes.useScene()
+
+  HostContract.hostContract(
+    "keeps the contract of a host",
+    Effect.map(scene, ({ node }) => node)
+  )
+
+  it.live("is reached through one pod, which sees the node's processes and has no right but the named ones", () =>
+    Effect.gen(function* () {
+      const { double, node } = yield* scene
+      const { stdout } = yield* node.run("grep -h ^Cap /proc/self/status; cat /proc/1/comm; ls /run 2>&1", [], bound)
+      const rights = Object.fromEntries(
+        [...stdout.matchAll(/^(Cap\w+):\s*(\w+)$/gm)].map(([, key, bits]) => [key, bits])
+      )
+      // SYS_PTRACE (19), KILL (5), DAC_READ_SEARCH (2).
+      const named = (1n << 19n) | (1n << 5n) | (1n << 2n)
+      for (const key of ["CapPrm", "CapEff", "CapBnd"]) assert.strictEqual(BigInt(`0x${rights[key]}`), named, key)
+      assert.notInclude(stdout, "containerd")
+      assert.lengthOf(double.pods(Kubernetes.ours), 1)
+    })
+  )
+
+  it.live("lifts a fence when its pod is deleted, and writes it down", () =>
+    Effect.gen(function* () {
+      const { double, hosts } = yield* scene
+      const pause = Pause.make(hosts)
+      const tree = yield* Kubernetes.treeIn(yield* scene)
+      const order = yield* Bench.orderFor(tree)
+      assert.strictEqual((yield* pause.arm(order)).grade, "Kernel")
+      assert.isFalse(ProcessTree.runs(tree))
+      double.kubectl(["delete", "pod", `--namespace=${Kubernetes.ours}`, ...double.pods(Kubernetes.ours)])
+      assert.isTrue(ProcessTree.runs(tree))
+      const state = yield* pause.inspect("prod/one", order.fence, 1)
+      assert.strictEqual(state._tag === "Lifted" && state.by, "Keeper", JSON.stringify(state))
+      assert.lengthOf(double.pods(Kubernetes.ours), 1)
+    })
+  )
+
+  it.live(
+    "lets the kernel lift when everything in its pod is killed, tells that it broke, and takes the next order",
+    () =>
+      Effect.gen(function* () {
+        const { double, hosts } = yield* scene
+        const pause = Pause.make(hosts)
+        const tree = yield* Kubernetes.treeIn(yield* scene)
+        const order = yield* Bench.orderFor(tree)
+        yield* pause.arm(order)
+        for (const pod of double.pods(Kubernetes.ours)) double.kill(Kubernetes.ours, pod)
+        yield* Bench.until("the tree runs again", () => ProcessTree.runs(tree))
+        const state = yield* pause.inspect("prod/one", order.fence, 1)
+        assert.isTrue(state._tag === "Armed" && state.broken && state.keepers === 0, JSON.stringify(state))
+        assert.isTrue((yield* pause.lift("prod/one", order.fence, 1)).broken)
+        const next = yield* Bench.orderFor(tree)
+        yield* pause.arm(next)
+        assert.isFalse(ProcessTree.runs(tree))
+        yield* pause.lift("prod/one", next.fence, 1)
+      })
+  )
+
+  it.live("takes no fence that only a keeper would end", () =>
+    Effect.gen(function* () {
+      const { hosts, node } = yield* scene
+      const tree = yield* Kubernetes.treeIn(yield* scene)
+      const kill = yield* Kill.make(hosts).preflight(tree.process, tree.member)
+      assert.match(kill._tag === "Impossible" ? kill.problem : kill._tag, /the kubelet starts a pod's container again/)
+      const blind: Host = { ...node, run: (program, words, options) => node.run(withoutPerl(program), words, options) }
+      const pause = Pause.make(new Map([["prod/one", blind]]))
+      const seen = yield* pause.preflight(tree.process, tree.member)
+      assert.match(seen._tag === "Impossible" ? seen.problem : seen._tag, /only the kernel may end a fence/)
+      const refused = yield* Effect.flip(pause.arm(yield* Bench.orderFor(tree)))
+      assert.match(refused.detail, /only the kernel may end a fence/)
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
+  it.live("leaves the pod of a fence alone when its worker ends, and another worker lifts it", () =>
+    Effect.gen(function* () {
+      const { double } = yield* scene
+      const tree = yield* Kubernetes.treeIn(yield* scene)
+      const order = yield* Bench.orderFor(tree)
+      const before = double.pods(Kubernetes.ours)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const hosts = KubernetesHost.hostsOf([], [yield* Kubernetes.open(double)])
+          yield* Pause.make(hosts).arm(order)
+        })
+      )
+      assert.isFalse(ProcessTree.runs(tree))
+      assert.lengthOf(double.pods(Kubernetes.ours), before.length + 1)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const hosts = KubernetesHost.hostsOf([], [yield* Kubernetes.open(double)])
+          assert.isFalse((yield* Pause.make(hosts).lift("prod/one", order.fence, 1)).broken)
+          assert.isTrue(ProcessTree.runs(tree))
+        })
+      )
+      // This one held nothing, so it went with its worker.
+      yield* Bench.until("one pod fewer", () => double.pods(Kubernetes.ours).length === before.length + 1)
+    })
+  )
+
+  it.live("gets another pod once half of the first one's life is over", () =>
+    Effect.gen(function* () {
+      const { double } = yield* scene
+      const hosts = KubernetesHost.hostsOf([], [yield* Kubernetes.open(double, { life: 2 })])
+      const node = hosts.get("prod/one")!
+      const name = Effect.map(node.run("cat /proc/sys/kernel/hostname", [], bound), ({ stdout }) => stdout.trim())
+      const [first, second] = [yield* name, yield* name]
+      assert.notStrictEqual(first, second)
+      assert.includeMembers([...double.pods(Kubernetes.ours)], [first, second])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that is not there says so in the API's words", () =>
+    Effect.gen(function* () {
+      const { hosts } = yield* scene
+      const error = yield* Effect.flip(hosts.get("prod/two")!.run("true", [], bound))
+      assert.strictEqual(error.reason, "Unreachable")
+      assert.match(error.detail, /nodes "two" not found/)
+      assert.isUndefined(hosts.get("prod/Not A Node"))
+      assert.isUndefined(hosts.get("other/one"))
+      assert.match((yield* Effect.flip(hosts.get("prod")!.run("true", [], bound))).detail, /its nodes are hosts/)
+    })
+  )
+})
+
+/** A program that finds no perl, nor does what it starts. */
+const withoutPerl = (program: string): string => program.replaceAll("command -v perl", "command -v no-perl")

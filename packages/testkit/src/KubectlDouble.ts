@@ -1,0 +1,107 @@
+/**
+ * A Kubernetes cluster of one machine for tests: a `kubectl` on the PATH that runs pods as real containers by runc
+ * (`kubectl-double.ts`). Everything it started is ended with the scope.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as childProcess from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+
+/** Why none of this can run here, or undefined. */
+export const skip: string | undefined =
+  process.getuid?.() !== 0
+    ? "containers are for root"
+    : childProcess.spawnSync("runc", ["--version"]).status !== 0
+      ? "no runc; apt-get install runc"
+      : undefined
+
+if (skip !== undefined && process.env["INQUORATE_FORBID_SKIPS"] !== undefined) throw new Error(skip)
+
+/** Such a cluster. */
+export interface KubectlDouble {
+  readonly folder: string
+  /** Where the nodes keep what fences leave. */
+  readonly state: string
+  /** Runs it once; what it printed. */
+  readonly kubectl: (words: ReadonlyArray<string>, input?: string) => string
+  /** The names of the pods of a namespace. */
+  readonly pods: (namespace: string) => ReadonlyArray<string>
+  /** The process of this machine that is a pod's first one. */
+  readonly pidOf: (namespace: string, pod: string) => number
+  /** The id by which the runtime knows a pod's container. */
+  readonly idOf: (namespace: string, pod: string) => string
+  /** Ends everything of a pod at once, as a node that runs out of memory might. */
+  readonly kill: (namespace: string, pod: string) => void
+}
+
+/** Starts one with these nodes; until the end of the scope `kubectl` on this process's PATH is it. */
+export const start = (nodes: ReadonlyArray<string>): Effect.Effect<KubectlDouble, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-kubectl-"))
+      for (const name of ["bin", "pods", "bundles", "runc", "state"]) fs.mkdirSync(path.join(folder, name))
+      fs.writeFileSync(path.join(folder, "nodes"), nodes.join("\n"))
+      const program = path.join(import.meta.dirname, "kubectl-double.ts")
+      fs.writeFileSync(
+        path.join(folder, "bin/kubectl"),
+        `#!/bin/sh\nINQUORATE_KUBECTL_DOUBLE=${folder} exec ${process.execPath} --no-warnings ${program} "$@"\n`,
+        { mode: 0o755 }
+      )
+      const usual = process.env["PATH"] ?? ""
+      process.env["PATH"] = `${path.join(folder, "bin")}:${usual}`
+      return { usual, double: doubleIn(folder) }
+    }),
+    ({ double, usual }) =>
+      Effect.sync(() => {
+        process.env["PATH"] = usual
+        for (const file of fs.readdirSync(path.join(double.folder, "pods"))) endPod(double.folder, file)
+        fs.rmSync(double.folder, { recursive: true, force: true })
+      })
+  ).pipe(Effect.map(({ double }) => double))
+
+// --- internal ---
+
+const doubleIn = (folder: string): KubectlDouble => {
+  const keptOf = (namespace: string, pod: string): { readonly id: string } =>
+    JSON.parse(fs.readFileSync(path.join(folder, "pods", `${namespace}.${pod}.json`), "utf8")) as {
+      readonly id: string
+    }
+  return {
+    folder,
+    state: path.join(folder, "state"),
+    kubectl: (words, input) => {
+      const { status, stderr, stdout } = childProcess.spawnSync(path.join(folder, "bin/kubectl"), words, {
+        encoding: "utf8",
+        ...(input === undefined ? {} : { input })
+      })
+      if (status !== 0) throw new Error(stderr)
+      return stdout
+    },
+    pods: (namespace) =>
+      fs
+        .readdirSync(path.join(folder, "pods"))
+        .filter((file) => file.startsWith(`${namespace}.`))
+        .map((file) => file.slice(namespace.length + 1, -".json".length)),
+    pidOf: (namespace, pod) => {
+      const { stdout } = runc(folder, "state", keptOf(namespace, pod).id)
+      return (JSON.parse(stdout) as { readonly pid: number }).pid
+    },
+    idOf: (namespace, pod) => keptOf(namespace, pod).id,
+    kill: (namespace, pod) => void runc(folder, "kill", "--all", keptOf(namespace, pod).id, "KILL")
+  }
+}
+
+const runc = (folder: string, ...words: ReadonlyArray<string>) =>
+  childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...words], { encoding: "utf8" })
+
+const endPod = (folder: string, file: string): void => {
+  const { id, uid } = JSON.parse(fs.readFileSync(path.join(folder, "pods", file), "utf8")) as {
+    readonly id: string
+    readonly uid: string
+  }
+  runc(folder, "kill", "--all", id, "KILL")
+  runc(folder, "delete", "--force", id)
+  for (const at of fs.globSync(`/sys/fs/cgroup{,/*}/kubepods/besteffort/pod${uid}`)) fs.rmdirSync(at)
+}

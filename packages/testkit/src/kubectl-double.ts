@@ -1,0 +1,251 @@
+/**
+ * A `kubectl` for tests: the words that a Kubernetes host says, carried out on this machine by runc. Pods are real containers
+ * with namespaces, control groups and capabilities of their own; what is not real is the API and its HTTP. Its folder holds
+ * a file for each pod and, as `nodes`, the names of the nodes, which are all this machine.
+ */
+import * as childProcess from "node:child_process"
+import * as crypto from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+/** A pod as it is kept: what was asked for, and its container. */
+interface Kept {
+  readonly manifest: Manifest
+  readonly uid: string
+  readonly id: string
+}
+
+interface Manifest {
+  readonly metadata: {
+    readonly name: string
+    readonly namespace: string
+    readonly labels?: Readonly<Record<string, string>>
+  }
+  readonly spec: {
+    readonly nodeName: string
+    readonly hostPID?: boolean
+    readonly terminationGracePeriodSeconds?: number
+    readonly containers: ReadonlyArray<{
+      readonly name: string
+      readonly command: ReadonlyArray<string>
+      readonly workingDir?: string
+      readonly livenessProbe?: unknown
+      readonly securityContext?: {
+        readonly privileged?: boolean
+        readonly allowPrivilegeEscalation?: boolean
+        readonly readOnlyRootFilesystem?: boolean
+        readonly runAsUser?: number
+        readonly capabilities?: { readonly drop?: ReadonlyArray<string>; readonly add?: ReadonlyArray<string> }
+      }
+      readonly volumeMounts?: ReadonlyArray<{ readonly name: string; readonly mountPath: string }>
+    }>
+    readonly volumes?: ReadonlyArray<{
+      readonly name: string
+      readonly hostPath?: { readonly path: string }
+      readonly emptyDir?: unknown
+    }>
+    /** The path of a network namespace that the double puts the pod into, beside what the API knows. */
+    readonly network?: { readonly namespace: string; readonly address: string }
+    readonly owner?: unknown
+  }
+}
+
+const folder = process.env["INQUORATE_KUBECTL_DOUBLE"] ?? ""
+const [, , ...words] = process.argv
+const options = new Map(
+  words.flatMap((word) => {
+    const match = /^--([a-z-]+)(?:=(.*))?$/s.exec(word)
+    return match === null ? [] : [[match[1]!, match[2] ?? ""] as const]
+  })
+)
+const dash = words.indexOf("--")
+const plain = (dash < 0 ? words : words.slice(0, dash)).filter((word) => !word.startsWith("-"))
+
+const refuse = (problem: string): never => {
+  process.stderr.write(`Error from server ${problem}\n`)
+  process.exit(1)
+}
+
+const runc = (...arguments_: ReadonlyArray<string>) =>
+  childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...arguments_], { encoding: "utf8" })
+
+const fileOf = (namespace: string, name: string): string => path.join(folder, "pods", `${namespace}.${name}.json`)
+const keptAt = (file: string): Kept => JSON.parse(fs.readFileSync(file, "utf8")) as Kept
+const kept = (name: string): Kept => {
+  const file = fileOf(options.get("namespace") ?? "default", name)
+  return fs.existsSync(file) ? keptAt(file) : refuse(`(NotFound): pods "${name}" not found`)
+}
+
+const stateOf = ({ id }: Kept): string => {
+  const { status, stdout } = runc("state", id)
+  return status === 0 ? (JSON.parse(stdout) as { readonly status: string }).status : "gone"
+}
+
+/** The pod as the API tells it. */
+const told = (pod: Kept): unknown => {
+  const { manifest, id, uid } = pod
+  const runs = stateOf(pod) === "running"
+  const { network, owner, ...spec } = manifest.spec
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { ...manifest.metadata, uid, ...(owner === undefined ? {} : { ownerReferences: [owner] }) },
+    spec,
+    status: {
+      phase: runs ? "Running" : "Failed",
+      ...(network === undefined ? {} : { podIP: network.address }),
+      containerStatuses: spec.containers.map(({ name }) => ({
+        name,
+        containerID: `containerd://${id}`,
+        ready: runs,
+        state: runs ? { running: {} } : { terminated: { exitCode: 137, reason: "Error" } }
+      }))
+    }
+  }
+}
+
+/** What runc is told of a pod: nothing that its manifest does not say. */
+const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
+  const { spec } = manifest
+  const [container] = spec.containers
+  const { capabilities, readOnlyRootFilesystem = false, ...security } = container!.securityContext ?? {}
+  const own = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "NET_BIND_SERVICE"]
+  const held = [...(capabilities?.drop?.includes("ALL") === true ? [] : own), ...(capabilities?.add ?? [])]
+  const named = [...new Set(held)].map((name) => `CAP_${name}`)
+  const bound = (destination: string, source: string, ...how: ReadonlyArray<string>) => ({
+    destination,
+    type: "bind",
+    source,
+    options: ["rbind", ...how]
+  })
+  const mounts = (container!.volumeMounts ?? []).map(({ mountPath, name }) => {
+    const { hostPath } = spec.volumes!.find((volume) => volume.name === name)!
+    if (hostPath === undefined)
+      return { destination: mountPath, type: "tmpfs", source: "tmpfs", options: ["mode=1777"] }
+    fs.mkdirSync(hostPath.path, { recursive: true })
+    return bound(mountPath, hostPath.path)
+  })
+  const kinds = ["mount", "uts", "ipc", ...(spec.hostPID === true ? [] : ["pid"])]
+  return {
+    ociVersion: "1.0.2",
+    process: {
+      terminal: false,
+      user: { uid: security.runAsUser ?? 0, gid: security.runAsUser ?? 0 },
+      args: container!.command,
+      env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      cwd: container!.workingDir ?? "/",
+      capabilities: { bounding: named, effective: named, permitted: named },
+      noNewPrivileges: security.allowPrivilegeEscalation === false
+    },
+    root: { path: root, readonly: readOnlyRootFilesystem },
+    hostname: manifest.metadata.name,
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
+      bound("/usr", "/usr", "ro"),
+      ...mounts
+    ],
+    linux: {
+      cgroupsPath: `/kubepods/besteffort/pod${uid}/${id}`,
+      namespaces: [
+        ...kinds.map((type) => ({ type })),
+        { type: "network", ...(spec.network === undefined ? {} : { path: spec.network.namespace }) }
+      ]
+    }
+  }
+}
+
+const create = (): void => {
+  const manifest = JSON.parse(fs.readFileSync(0, "utf8")) as Manifest
+  const { metadata, spec } = manifest
+  if (!fs.readFileSync(path.join(folder, "nodes"), "utf8").split("\n").includes(spec.nodeName)) {
+    refuse(`(NotFound): nodes "${spec.nodeName}" not found`)
+  }
+  const { allowPrivilegeEscalation, capabilities, privileged } = spec.containers[0]!.securityContext ?? {}
+  if (allowPrivilegeEscalation === false && capabilities?.add?.includes("SYS_ADMIN") === true) {
+    refuse("(Invalid): cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
+  }
+  if (privileged === true) refuse("(Forbidden): violates PodSecurity: privileged")
+  const pod: Kept = { manifest, uid: crypto.randomUUID(), id: crypto.randomBytes(32).toString("hex") }
+  const bundle = path.join(folder, "bundles", pod.id)
+  const root = path.join(bundle, "rootfs")
+  fs.mkdirSync(root, { recursive: true })
+  for (const name of ["proc", "dev", "usr", "tmp"]) fs.mkdirSync(path.join(root, name))
+  for (const name of ["bin", "sbin", "lib", "lib64"]) fs.symlinkSync(`usr/${name}`, path.join(root, name))
+  for (const { mountPath } of spec.containers[0]!.volumeMounts ?? []) {
+    fs.mkdirSync(path.join(root, mountPath), { recursive: true })
+  }
+  fs.writeFileSync(path.join(bundle, "config.json"), JSON.stringify(configOf(pod, root)))
+  // What it says would hold this program's own output open.
+  const log = fs.openSync(path.join(bundle, "log"), "w")
+  const started = childProcess.spawnSync(
+    "runc",
+    ["--root", path.join(folder, "runc"), "run", "--detach", "--bundle", bundle, pod.id],
+    { stdio: ["ignore", log, log] }
+  )
+  if (started.status !== 0) refuse(`(Invalid): ${fs.readFileSync(path.join(bundle, "log"), "utf8")}`)
+  fs.writeFileSync(fileOf(metadata.namespace, metadata.name), JSON.stringify(pod))
+  process.stdout.write(`pod/${metadata.name} created\n`)
+}
+
+/** Ends a pod as a kubelet does: SIGTERM, its grace, SIGKILL to all of it. */
+const end = (file: string): void => {
+  const pod = keptAt(file)
+  runc("kill", pod.id, "TERM")
+  const turns = (pod.manifest.spec.terminationGracePeriodSeconds ?? 30) * 20
+  for (let turn = 0; turn < turns && stateOf(pod) === "running"; turn++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+  }
+  runc("kill", "--all", pod.id, "KILL")
+  runc("delete", "--force", pod.id)
+  fs.rmSync(file, { force: true })
+}
+
+const verb = plain[0]
+if (verb === "get") {
+  const namespace = options.get("namespace") ?? "default"
+  const selector = options.get("selector") ?? ""
+  const names = plain.slice(2)
+  const all = fs
+    .readdirSync(path.join(folder, "pods"))
+    .filter((file) => file.startsWith(`${namespace}.`))
+    .map((file) => keptAt(path.join(folder, "pods", file)))
+  const meant = ({ manifest }: Kept) =>
+    selector.split(",").every((term) => {
+      const [key = "", value] = term.split("=")
+      return term === "" || manifest.metadata.labels?.[key] === value
+    })
+  const answer = names.length === 1 ? told(kept(names[0]!)) : { kind: "List", items: all.filter(meant).map(told) }
+  process.stdout.write(JSON.stringify(answer))
+} else if (verb === "create") create()
+else if (verb === "delete") {
+  for (const name of plain.slice(2)) {
+    const file = fileOf(options.get("namespace") ?? "default", name)
+    if (!fs.existsSync(file)) continue
+    if (options.get("wait") !== "false") end(file)
+    else {
+      childProcess
+        .spawn(process.execPath, [...process.execArgv, process.argv[1]!, "end", file], {
+          detached: true,
+          stdio: "ignore"
+        })
+        .unref()
+    }
+  }
+} else if (verb === "end") end(plain[1]!)
+else if (verb === "exec") {
+  const pod = kept(plain[1]!)
+  if (stateOf(pod) !== "running")
+    refuse("(BadRequest): cannot exec into a container in a completed pod; current phase is Failed")
+  const child = childProcess.spawn(
+    "runc",
+    ["--root", path.join(folder, "runc"), "exec", pod.id, ...words.slice(dash + 1)],
+    { stdio: "inherit" }
+  )
+  // Whoever cuts the way cuts it whole.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => child.kill(signal))
+  child.on("exit", (code) => process.exit(code ?? 137))
+} else {
+  process.stderr.write(`error: unknown command ${JSON.stringify(words)}\n`)
+  process.exit(1)
+}
