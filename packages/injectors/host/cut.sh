@@ -3,7 +3,7 @@
 # - Members that meet on one host's loopback have one address, so ports are cut, on `lo` only: those the member listens
 #   on for its peers, the connections it holds to theirs, and new connections to theirs (by anybody, for nothing tells
 #   them apart; what the others have open with each other stays). A port that clients use as well is never cut.
-# - A member in a network namespace of its own is cut off by the addresses of its peers, in all protocols.
+# - A member in a network namespace of its own is cut off by the addresses of its peers, of both kinds, in all protocols.
 # - Every element has a timeout on the kernel's own clock, every rule a limit on the wall clock: either ends the cut.
 # shellcheck shell=sh
 
@@ -111,30 +111,6 @@ judge_reachable() {
   verdict=ready problem=
 }
 
-# Sets addresses and ports from "address:port,…"; what is not numbers never comes near a rule.
-split_endpoints() {
-  addresses= ports=
-  [ "$1" = - ] && return 0
-  for endpoint in $(printf '%s' "$1" | tr ',' ' '); do
-    port=${endpoint##*:} address=${endpoint%:*}
-    address=${address#[} address=${address%]}
-    is_number "$port" && [ "$port" -ge 1 ] && [ "$port" -le 65535 ] || return 1
-    case $address in '' | *[!0-9a-fA-F.:]*) return 1 ;; esac
-    addresses="$addresses $address" ports="$ports $port"
-  done
-}
-
-# The IPv4 addresses that belong to the namespace of a process.
-locals_of() {
-  locals=" $(awk '/\|--/ { a = $2 } /host LOCAL/ { print a }' "/proc/$1/net/fib_trie" 2>/dev/null | tr '\n' ' ')"
-}
-
-is_local() {
-  case $1 in 127.* | ::1) return 0 ;; esac
-  case $locals in *" $1 "*) return 0 ;; esac
-  return 1
-}
-
 # What a program's file is where each container shows it as of a device of its own: inode, size and time of change.
 program_key() {
   stat -Lc '%i %s %Y' -- "$1/exe" 2>/dev/null
@@ -223,7 +199,7 @@ read_sockets() {
     }'
 }
 
-# Prints the addresses that this process is connected to and that are another fellow's own.
+# Prints the addresses that this process is connected to and that are another fellow's own, in their one form.
 read_addresses() {
   {
     cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6"
@@ -233,18 +209,24 @@ read_addresses() {
     function number(hex) {
       return (index("0123456789ABCDEF", substr(hex, 1, 1)) - 1) * 16 + index("0123456789ABCDEF", substr(hex, 2, 1)) - 1
     }
+    function turned(word) {
+      return substr(word, 7, 2) substr(word, 5, 2) ":" substr(word, 3, 2) substr(word, 1, 2)
+    }
     $0 == "=" { part = 1; next }
     $2 !~ /:/ || $4 != "01" { next }
     {
       split(part ? $2 : $3, end, ":")
       sub(/^0000000000000000FFFF0000/, "", end[1])
-      if (length(end[1]) != 8 || end[1] ~ /7F$/) next
+      if (end[1] ~ /^......7F$/ || end[1] == "00000000000000000000000001000000") next
       if (part) { if (end[1] in remote) peer[end[1]] = 1 } else remote[end[1]] = 1
     }
     END {
       for (p in peer)
-        print number(substr(p, 7, 2)) "." number(substr(p, 5, 2)) "." number(substr(p, 3, 2)) "." number(substr(p, 1, 2))
-    }'
+        if (length(p) == 8)
+          print number(substr(p, 7, 2)) "." number(substr(p, 5, 2)) "." number(substr(p, 3, 2)) "." number(substr(p, 1, 2))
+        else
+          print turned(substr(p, 1, 8)) ":" turned(substr(p, 9, 8)) ":" turned(substr(p, 17, 8)) ":" turned(substr(p, 25, 8))
+    }' | canonical
 }
 
 take_sockets() {
@@ -261,23 +243,24 @@ $(read_sockets)
 END
 }
 
-# Sets way to Ports or Addresses, and what to cut, for the process $pid whose peers are said to be $1 and $2 ("-" where
+# Sets way to Ports or Addresses, and what to cut (own, others, dialled; peers and peers6), for the process $pid whose peers are said to be $1 and $2 ("-" where
 # nothing is said); $3 names the ports that must never be cut. Or sets problem.
 find_cut() {
   keep=" $(printf '%s' "$3" | tr ',' ' ') "
   set -- "$1" "$2" $SSH_CONNECTION
   [ -z "$6" ] || keep="$keep$6 "
-  given= way= own= others= peers=
+  given= way= own= others= peers= peers6=
   look "$pid"
   family "$pid:$born"
   locals_of "$pid"
   if [ "$1" != - ]; then
     given=1 near= far=
-    problem="the peers' endpoints are not all of the form address:port with numbers only"
+    problem="the peers' endpoints are not all addresses or names with a port"
     split_endpoints "$1" || return 1
     own=$ports
     split_endpoints "$2" && [ -n "$ports" ] || return 1
     others=$ports
+    number_addresses "$pid" || return 1
     for address in $addresses; do
       if is_local "$address"; then near=1; else far=1 peers="$peers $address"; fi
     done
@@ -330,12 +313,13 @@ check_addresses() {
   problem="it cannot be told who the peers of process $pid are: it is connected to no other process of its program on this host, and the target names none"
   [ -n "${peers# }" ] || return 1
   locals_of self
+  peers4=
   for address in $peers; do
-    problem="the peer address $address is not IPv4, which is all that is cut in a namespace so far"
-    case $address in *[!0-9.]*) return 1 ;; esac
     problem="the peer address $address is this host's own, and cutting it could cut our own way in"
     is_local "$address" && return 1
+    case $address in *:*) peers6="$peers6 $address" ;; *) peers4="$peers4 $address" ;; esac
   done
+  peers=$peers4
   problem=
 }
 
@@ -345,7 +329,7 @@ check_addresses() {
 timed() {
   listing=
   for key in $2; do
-    case $key in *:*) key="${key%:*} . ${key#*:}" ;; esac
+    case $1 in dialled) key="${key%:*} . ${key#*:}" ;; esac
     listing="$listing${listing:+, }$key timeout ${left}ms"
   done
   [ -z "$listing" ] || printf 'create element inet %s %s { %s }\n' "$table" "$1" "$listing"
@@ -366,6 +350,10 @@ END
     cat <<END
 add rule inet $table input $limit ip saddr @peers drop
 add rule inet $table output $limit ip daddr @peers drop
+END
+    [ -z "$peers6" ] || cat <<END
+add rule inet $table input $limit ip6 saddr @peers6 drop
+add rule inet $table output $limit ip6 daddr @peers6 drop
 END
   fi
 }
@@ -390,14 +378,21 @@ add set inet $table peers { type ipv4_addr; flags timeout; }
 add chain inet $table input { type filter hook input priority -300; policy accept; }
 add chain inet $table output { type filter hook output priority -300; policy accept; }
 END
+    [ -z "$peers6" ] || printf 'add set inet %s peers6 { type ipv6_addr; flags timeout; }\n' "$table"
     print_limits
     timed peers "$peers"
+    timed peers6 "$peers6"
   fi
 }
 
 # Each element that stands is taken out and made anew with less time, and the limit with it. One that has ended makes
 # the deletion fail and with it the whole transaction, so nothing that is over can be begun again.
 print_tightening() {
+  # Where none of these stands there may be no set of them.
+  peers6=
+  case "
+$standing" in *"
+peers6 "*) peers6=1 ;; esac
   printf '%s\n' "$standing" | while read -r set key; do
     printf 'delete element inet %s %s { %s }\n' "$table" "$set" "$key"
     printf 'create element inet %s %s { %s timeout %sms }\n' "$table" "$set" "$key" "$left"

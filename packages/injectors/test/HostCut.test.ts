@@ -46,7 +46,7 @@ const host = MadeUpHost.make({
     "  |-- 127.0.0.1\n    /32 host LOCAL\n  |-- 10.0.0.9\n    /32 host LOCAL\n  |-- 10.0.0.7\n    /32 link UNICAST\n",
   "proc/sys/kernel/random/boot_id": "boot\n"
 })
-const cut = ["facts.sh", "records.sh", "cut.sh", "netfilter.sh"]
+const cut = ["facts.sh", "records.sh", "addresses.sh", "cut.sh", "netfilter.sh"]
 
 /** The processes of one namespace: their program, their sockets, and the table that all of them see. */
 const addServers = (
@@ -116,17 +116,21 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
   const told = (script: string, environment: Readonly<Record<string, string>> = {}): string =>
     host.told(shell, cut, script, { environment })
   const find = (pid: number, words: string, environment: Readonly<Record<string, string>> = {}): string => {
-    const say = `echo "$way|" $own '|' $others '|' $dialled '|' $peers`
+    const say = `echo "$way|" $own '|' $others '|' $dialled '|' $peers $peers6`
     return told(`pid=${pid} effective=0; find_cut ${words} && ${say} || echo "no: $problem"`, environment).trim()
   }
 
-  it("takes endpoints of numbers alone, and nothing that would have to be looked up or quoted", () => {
+  it("takes endpoints of addresses and names, and nothing that would have to be quoted", () => {
     const split = (text: string): string =>
       told(`split_endpoints '${text}' && echo "$addresses|$ports" || echo no`).trim()
     assert.strictEqual(split("10.0.0.1:2380,[fe80::1]:65535"), "10.0.0.1 fe80::1| 2380 65535")
+    assert.strictEqual(split("m-0.db_1.example:2380"), "m-0.db_1.example| 2380")
     assert.strictEqual(split("-"), "|")
     for (const text of [
-      "host:2380",
+      "-host:2380",
+      `${"h".repeat(254)}:2380`,
+      "fe80::1:2380",
+      "[fe80::1%eth0]:2380",
       "10.0.0.1:0",
       "10.0.0.1:65536",
       "10.0.0.1:",
@@ -138,6 +142,48 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       "*:1"
     ])
       assert.strictEqual(split(text), "no", text)
+  })
+
+  it("gives each address one form, and takes nothing for one that is none", () => {
+    const forms = (text: string): ReadonlyArray<string> => told(`echo '${text}' | canonical`).trim().split("\n")
+    assert.deepStrictEqual(forms("10.0.0.1 FD00::a:1 ::1 1:2:3:4:5:6:7:: ::ffff:10.0.0.1 ::ffff:a00:1"), [
+      "10.0.0.1",
+      "fd00:0000:0000:0000:0000:0000:000a:0001",
+      "0000:0000:0000:0000:0000:0000:0000:0001",
+      "0001:0002:0003:0004:0005:0006:0007:0000",
+      "10.0.0.1",
+      "10.0.0.1"
+    ])
+    for (const none of [
+      "1.2.3",
+      "010.0.0.1",
+      "256.0.0.1",
+      "1::2::3",
+      "12345::",
+      "1:2:3:4:5:6:7",
+      "::1.2.3",
+      ":1::",
+      "g::1"
+    ]) {
+      assert.deepStrictEqual(forms(none), [`? ${none}`])
+    }
+  })
+
+  it("looks a peer's name up, and refuses one that several may have", () => {
+    host.add({ "proc/self/net/fib_trie": "  |-- 127.0.0.1\n    /32 host LOCAL\n" })
+    const named = (addresses: ReadonlyArray<string>): string => {
+      const say = `echo "$way|" $peers '|' $peers6`
+      const look = `look_up() { [ "$1 $2" = "211 m1.example" ] && printf '%s\\n' ${addresses.join(" ")}; }; command() { :; }`
+      return told(
+        `${look}; pid=211 effective=0; find_cut m0.example:5432 m1.example:5432 22 && ${say} || echo "no: $problem"`
+      ).trim()
+    }
+    assert.strictEqual(named(["10.1.0.2"]), "Addresses| 10.1.0.2 |")
+    assert.strictEqual(named(["10.1.0.2", "fd00::2"]), "Addresses| 10.1.0.2 | fd00:0000:0000:0000:0000:0000:0000:0002")
+    assert.include(named(["10.1.0.2", "10.1.0.3"]), "m1.example stands for several addresses (10.1.0.2, 10.1.0.3)")
+    assert.include(named(["fd00::2", "10.1.0.2", "fd00::3"]), "stands for several addresses")
+    assert.include(named(["fe80::1%eth0"]), "not all addresses or names")
+    assert.include(named(["''"]), "m1.example cannot be looked up where process 211 runs")
   })
 
   it("finds the peers' ports of members on loopback by who reaches whom, and no port of clients", () => {
@@ -152,7 +198,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       "Ports| 23801 | 23802 23803 | 40001:23802 |"
     )
     assert.include(find(201, `${own} 127.0.0.1:23802,10.0.0.2:2380 22`), "some of the peers share")
-    assert.include(find(201, `${own} peer:2380 22`), "numbers only")
+    assert.include(find(201, `${own} 1.1.1:2380 22`), "not all addresses or names")
     assert.include(find(201, `127.0.0.1:1234 127.0.0.1:23802 22`), "does not listen on the peer port 1234")
     assert.include(find(201, `127.0.0.1:23791,${own} 127.0.0.1:23802 22`), "would take its clients too")
   })
@@ -164,10 +210,16 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
   })
 
   it("cuts a member with a network of its own off from its peers' addresses, and from no other", () => {
+    host.add({ "proc/self/net/if_inet6": "" })
     host.add({ "proc/self/net/fib_trie": "  |-- 127.0.0.1\n    /32 host LOCAL\n" })
     assert.strictEqual(find(211, "- - 22"), "Addresses| | | | 10.1.0.2")
     assert.strictEqual(find(211, "10.1.0.1:5432 10.1.0.2:5432 22"), "Addresses| 5432 | 5432 | | 10.1.0.2")
-    assert.include(find(211, "10.1.0.1:5432 [fd00::1]:5432 22"), "is not IPv4")
+    assert.strictEqual(
+      find(211, "10.1.0.1:5432 '[fd00::1]:5432,10.1.0.2:5432' 22"),
+      "Addresses| 5432 | 5432 5432 | | 10.1.0.2 fd00:0000:0000:0000:0000:0000:0000:0001"
+    )
+    host.add({ "proc/self/net/if_inet6": "fd000000000000000000000000000001 02 40 00 80     eth0\n" })
+    assert.include(find(211, "10.1.0.1:5432 '[fd00::1]:5432' 22"), "is this host's own")
     host.add({ "proc/self/net/fib_trie": "  |-- 10.1.0.2\n    /32 host LOCAL\n" })
     assert.include(find(211, "- - 22"), "is this host's own")
   })
@@ -186,6 +238,24 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     )
     for (const rule of rules.filter((each) => each.startsWith("add rule"))) assert.include(rule, "meta time < 1700 ")
     for (const rule of rules) assert.match(rule, /^(create|add) (table|set|chain|rule|element) inet inq_x\b/)
+  })
+
+  it("has rules and a set for IPv6 only where there are such peers, when it tightens too", () => {
+    const six = "fd00:0000:0000:0000:0000:0000:0000:0001"
+    const table = (peers6: string): string =>
+      told(`table=inq_x left=900 wall=1700; way=Addresses peers=' 10.1.0.2' peers6=' ${peers6}'; print_table`)
+    assert.notInclude(
+      told("table=inq_x left=9 wall=17; way=Addresses peers=' 10.1.0.2' peers6=; print_table"),
+      "peers6"
+    )
+    assert.include(table(six), "add set inet inq_x peers6 { type ipv6_addr; flags timeout; }")
+    assert.include(table(six), `create element inet inq_x peers6 { ${six} timeout 900ms }`)
+    assert.include(table(six), "output meta time < 1700 ip6 daddr @peers6 drop")
+    const tightening = (standing: string): string =>
+      told(`table=inq_x left=900 wall=1700; way=Addresses standing='${standing}'; print_tightening`)
+    assert.notInclude(tightening("peers 10.1.0.2"), "peers6")
+    assert.include(tightening("peers 10.1.0.2\npeers6 fd00::1"), "input meta time < 1700 ip6 saddr @peers6 drop")
+    assert.include(tightening("peers6 fd00::1"), "create element inet inq_x peers6 { fd00::1 timeout 900ms }")
   })
 
   it("reads the elements that stand, however nft breaks its lines", () => {

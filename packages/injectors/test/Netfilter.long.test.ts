@@ -9,6 +9,7 @@ import * as path from "node:path"
 import { randomUUID } from "node:crypto"
 import type { Host } from "@inquorate/core/Host"
 import type { FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import { factor } from "@inquorate/testkit/Pace"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -269,6 +270,20 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
       })
     )
 
+    it.live("a member that meets the others on the loopback of IPv6, named by its addresses and by names", () =>
+      Effect.gen(function* () {
+        const [first, second] = (yield* Peers.start(2, { loopback: "::1" })) as [Peers.Peer, Peers.Peer]
+        const names = { own: [first.peer], others: [second.peer.replace("[::1]", "localhost")] }
+        for (const peer of [first, { ...first, process: { ...first.process, peers: names } }]) {
+          const order = yield* orderFor(peer)
+          yield* netfilter.arm(order)
+          assert.isFalse(yield* Peers.meet(first, second))
+          yield* liftOf(order)
+          for (const one of [first, second]) yield* untilEchoed(one)
+        }
+      })
+    )
+
     it.live("what the connections tell, where nobody says who the peers are", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2, { named: false })
@@ -294,8 +309,16 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         })
         yield* isImpossible(netfilter, withPeers(first!.peer, "127.0.0.1:22"), "is kept open")
         yield* isImpossible(netfilter, withPeers(second!.peer, second!.peer), "does not listen on")
-        yield* isImpossible(netfilter, withPeers(first!.peer, "localhost:2380"), "with numbers only")
-        yield* isImpossible(netfilter, withPeers(first!.peer, "1.1.1.1:22; drop"), "with numbers only")
+        for (const other of [
+          "1.1.1.1:22; drop",
+          "$(id):2380",
+          "-A:2380",
+          "1.1.1.256:2380",
+          "::1:2380",
+          "[fe80::1%lo]:2380"
+        ]) {
+          yield* isImpossible(netfilter, withPeers(first!.peer, other), "not all addresses or names with a port")
+        }
         yield* isImpossible(netfilter, withPeers(first!.peer, "203.0.113.7:2380"), "namespace of the member's own")
         const [alone] = yield* Peers.start(1, { named: false })
         yield* isImpossible(netfilter, alone!, "no peers of it were found")
@@ -379,17 +402,54 @@ describe
       })
     )
 
-    it.live("of a majority each is alone, found by its connections, until the kernel ends it", () =>
+    it.live("one member of IPv6 is alone, and a tightening ends its cut earlier", () =>
       Effect.gen(function* () {
-        const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3), named: false })
-        const operationId = randomUUID()
-        const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) => orderFor(peer, { hold: 4500, operationId }))
-        yield* armAndDie(orders)
-        for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
-        yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
+        const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3, 6) })
+        const order = yield* orderFor(peers[0]!)
+        yield* netfilter.arm(order)
+        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
+        assert.deepStrictEqual(yield* Peers.ask(peers[1]!, 500), { fresh: [false, true], standing: [false, true] })
+        const deadline = Math.floor(yield* Clock.currentTimeMillis) + 2000
+        yield* netfilter.tighten("here", order.fence, 1, deadline)
+        yield* Effect.sleep(Math.max(0, deadline - (yield* Clock.currentTimeMillis)) + 500)
         for (const peer of peers) yield* untilEchoed(peer)
-        for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Kernel")
+        assert.strictEqual((yield* liftOf(order)).by, "Kernel")
       })
+    )
+
+    it.live("a peer's name is looked up as the member would, in a file that it alone sees", () =>
+      Effect.gen(function* () {
+        const inside = yield* Peers.namespaces(2, 6)
+        const peers = yield* Peers.start(2, { inside, ownHosts: true })
+        const [own, other] = peers.map(({ peer }) => peer.slice(peer.lastIndexOf(":")))
+        const named = { own: [`m0.example${own}`], others: [`m1.example${other}`] }
+        const peer = { ...peers[0]!, process: { ...peers[0]!.process, peers: named } }
+        Peers.writeHosts(peer, `${inside.members[1]!.address} m1.example`)
+        const order = yield* orderFor(peer)
+        yield* netfilter.arm(order)
+        assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false], standing: [false] })
+        yield* liftOf(order)
+        for (const one of peers) yield* untilEchoed(one)
+        Peers.writeHosts(peer, `${inside.members[1]!.address} another.example`)
+        yield* isImpossible(netfilter, peer, "m1.example cannot be looked up")
+      })
+    )
+
+    it.live.each([4, 6] as const)(
+      "of a majority of IPv%i each is alone, found by its connections, until the kernel ends it",
+      (kind) =>
+        Effect.gen(function* () {
+          const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3, kind), named: false })
+          const operationId = randomUUID()
+          const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) =>
+            orderFor(peer, { hold: Math.round(6000 * Math.min(factor, 2)), operationId })
+          )
+          yield* armAndDie(orders)
+          for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
+          yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
+          for (const peer of peers) yield* untilEchoed(peer)
+          for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Kernel")
+        })
     )
 
     it.live(

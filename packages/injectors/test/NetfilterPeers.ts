@@ -47,8 +47,11 @@ export interface Namespaces {
   readonly members: ReadonlyArray<{ readonly enter: ReadonlyArray<string>; readonly address: string }>
 }
 
-/** Namespaces m0… with 10.77.<n>.1x on a bridge in a namespace of its own, where clients stand as 10.77.<n>.1. */
-export const namespaces = (count: number): Effect.Effect<Namespaces, never, Scope.Scope> =>
+/**
+ * Namespaces m0… with 10.77.<n>.1x on a bridge in a namespace of its own, where clients stand as 10.77.<n>.1; or, of IPv6,
+ * with fd77:<n>::1x and fd77:<n>::1.
+ */
+export const namespaces = (count: number, kind: 4 | 6 = 4): Effect.Effect<Namespaces, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -57,14 +60,27 @@ export const namespaces = (count: number): Effect.Effect<Namespaces, never, Scop
         const hub = `${prefix}hub`
         ip("netns", "add", hub)
         ip("-n", hub, "link", "add", "bridge", "type", "bridge")
-        ip("-n", hub, "addr", "add", `10.77.${turn}.1/24`, "dev", "bridge")
+        const own = (host: number): string => (kind === 4 ? `10.77.${turn}.${host}` : `fd77:${turn}::${host}`)
+        // Nobody else can have the address, and who looks whether somebody has keeps it from being used for a second.
+        const add = (name: string, link: string, host: number): void =>
+          ip(
+            "-n",
+            name,
+            "addr",
+            "add",
+            `${own(host)}/${kind === 4 ? 24 : 64}`,
+            "dev",
+            link,
+            ...(kind === 4 ? [] : ["nodad"])
+          )
+        add(hub, "bridge", 1)
         for (const link of ["bridge", "lo"]) ip("-n", hub, "link", "set", link, "up")
         const members = names.map((name, index) => {
-          const address = `10.77.${turn}.${10 + index}`
+          const address = own(10 + index)
           ip("netns", "add", name)
           ip("-n", hub, "link", "add", `port${index}`, "type", "veth", "peer", "name", "eth0", "netns", name)
           ip("-n", hub, "link", "set", `port${index}`, "master", "bridge", "up")
-          ip("-n", name, "addr", "add", `${address}/24`, "dev", "eth0")
+          add(name, "eth0", 10 + index)
           for (const link of ["eth0", "lo"]) ip("-n", name, "link", "set", link, "up")
           return { enter: entering(name), address }
         })
@@ -85,6 +101,10 @@ export const start = (
   options: {
     readonly inside?: Namespaces
     readonly named?: boolean
+    /** The address that they meet on where they are in no namespaces of their own; 127.0.0.1 unless given. */
+    readonly loopback?: string
+    /** Gives each an /etc/hosts of its own, which `writeHosts` writes. */
+    readonly ownHosts?: boolean
     readonly ports?: "two" | "one"
     readonly uid?: number
   } = {}
@@ -142,6 +162,10 @@ export const meet = (first: Peer, second: Peer): Effect.Effect<boolean> =>
     return false
   })
 
+/** Writes the /etc/hosts that this member alone sees. */
+export const writeHosts = ({ process }: Peer, text: string): void =>
+  fs.writeFileSync(path.join(process.dataDirectory, "hosts"), `${text}\n`)
+
 /** The program's output where it succeeded, else empty. */
 export const run = (words: ReadonlyArray<string>): Promise<string> =>
   new Promise((resume) => {
@@ -188,16 +212,27 @@ const startOne = async (
   index: number,
   {
     inside,
+    loopback = "127.0.0.1",
+    ownHosts = false,
     ports = "two",
     uid
-  }: { readonly inside?: Namespaces; readonly ports?: "two" | "one"; readonly uid?: number }
+  }: {
+    readonly inside?: Namespaces
+    readonly loopback?: string
+    readonly ownHosts?: boolean
+    readonly ports?: "two" | "one"
+    readonly uid?: number
+  }
 ) => {
   const dataDirectory = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-peer-"))
   if (uid !== undefined) fs.chownSync(dataDirectory, uid, uid)
   const member = inside?.members[index]
-  const address = member?.address ?? "127.0.0.1"
+  const address = member?.address ?? loopback
+  const at = (port: number): string => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`)
   const program = uid === undefined ? process.execPath : reachable(dataDirectory)
-  const words = [...(member?.enter ?? []), program, "-e", serving, address, ports]
+  if (ownHosts) fs.writeFileSync(path.join(dataDirectory, "hosts"), "")
+  const apart = ownHosts ? ["unshare", "--mount", "--propagation", "private", "sh", "-c", withOwnHosts, "sh"] : []
+  const words = [...(member?.enter ?? []), ...apart, program, "-e", serving, address, ports]
   const child = spawn(words[0]!, words.slice(1), {
     cwd: dataDirectory,
     stdio: ["pipe", "pipe", "inherit"],
@@ -207,8 +242,8 @@ const startOne = async (
   const pid = child.pid!
   const peer: Peer = {
     member: `m${index}`,
-    client: `${address}:${client}`,
-    peer: `${address}:${own}`,
+    client: at(client),
+    peer: at(own),
     from: inside?.hub ?? [],
     process: {
       host: "here",
@@ -238,8 +273,8 @@ const line = (stream: NodeJS.ReadableStream): Promise<string> =>
 
 const question = (endpoint: string, words: string): Promise<string> =>
   new Promise((resume) => {
-    const [host, port] = endpoint.split(":") as [string, string]
-    const socket = net.connect({ host, port: Number(port) }, () => socket.end(words))
+    const { host, port } = endOf(endpoint)
+    const socket = net.connect({ host, port }, () => socket.end(words))
     let text = ""
     socket.on("data", (chunk) => (text += chunk))
     socket.on("close", () => resume(text))
@@ -247,10 +282,18 @@ const question = (endpoint: string, words: string): Promise<string> =>
     socket.setTimeout(4000, () => socket.destroy())
   })
 
+const withOwnHosts = 'mount --bind "$PWD/hosts" /etc/hosts && exec "$@"'
+
+/** The host and the port of an endpoint. */
+const endOf = (endpoint: string): { readonly host: string; readonly port: number } => ({
+  host: endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, ""),
+  port: Number(endpoint.slice(endpoint.lastIndexOf(":") + 1))
+})
+
 const asking = `
+const endOf = ${endOf.toString()}
 const [endpoint, patience] = process.argv.slice(1)
-const [host, port] = endpoint.split(":")
-const socket = require("node:net").connect({ host, port }, () => socket.end(patience + "\\n"))
+const socket = require("node:net").connect(endOf(endpoint), () => socket.end(patience + "\\n"))
 socket.pipe(process.stdout)
 socket.on("error", () => process.exit(1))
 socket.setTimeout(4000, () => process.exit(1))
@@ -258,13 +301,13 @@ socket.setTimeout(4000, () => process.exit(1))
 
 const serving = `
 const net = require("node:net")
+const endOf = ${endOf.toString()}
 const [address, ports] = process.argv.slice(1)
 const listen = (serve) => new Promise((done) => {
   const server = net.createServer({ allowHalfOpen: true }, serve).listen(0, address, () => done(server.address().port))
 })
 const dial = (endpoint) => {
-  const [host, port] = endpoint.split(":")
-  const socket = net.connect({ host, port: Number(port), noDelay: true })
+  const socket = net.connect({ ...endOf(endpoint), noDelay: true })
   socket.on("error", () => {})
   return socket
 }

@@ -297,17 +297,19 @@ const identities = (
 
 const hostOf = (url: string): string => url.replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "")
 
-// As the cluster has them. Where one is a name, or not told, nobody is told: a cut by a part of them would be none.
+// As the cluster has them. Where one is not told, nobody is told: a cut by a part of them would be none.
 const withPeers = (process: ProcessRef, entry: Entry, roster: ReadonlyArray<Entry>): ProcessRef => {
   const own = entry.peerUrls.map(hostOf)
   const others = roster.filter(({ id }) => id !== entry.id).map(({ peerUrls }) => peerUrls.map(hostOf))
   const all = [own, ...others]
-  return all.every((endpoints) => endpoints.length > 0 && endpoints.every(isNumeric))
+  return all.every((endpoints) => endpoints.length > 0 && endpoints.every(isEndpoint))
     ? { ...process, peers: { own, others: others.flat() } }
     : process
 }
 
-const isNumeric = (endpoint: string): boolean => /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(endpoint)
+/** An address or a name with a port; a name is looked up where the member runs, by who needs its address. */
+const isEndpoint = (endpoint: string): boolean =>
+  /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}):\d{1,5}$/.test(endpoint)
 
 const nameOf = (id: string, known: Known | null): string => {
   for (const [name, other] of known?.ids ?? []) if (other === id) return name

@@ -25,7 +25,8 @@ export interface NetfilterOptions {
  *
  * Members that meet on loopback are cut by port, and not at all where clients use the same port (PostgreSQL); members in
  * namespaces of their own by the addresses of their peers, whatever the port. Who the peers are is read from
- * `ProcessRef.peers`, else from the connections the member has with other processes of its program.
+ * `ProcessRef.peers`, else from the connections the member has with other processes of its program. A peer's name is
+ * looked up on the host as the member would, and refused where it stands for several addresses of one kind.
  */
 export const make = (hosts: ReadonlyMap<string, Host>, options: NetfilterOptions = {}): Injector => {
   const keepPorts = [22, 53, ...(options.keepPorts ?? [])].join(",")
@@ -37,6 +38,5 @@ export const make = (hosts: ReadonlyMap<string, Host>, options: NetfilterOptions
 
 // --- internal ---
 
-// The host refuses what is not numbers, so a name that would have to be looked up never comes near a rule.
 const peerWords = ({ peers }: ProcessRef): ReadonlyArray<string> =>
   peers === undefined ? ["-", "-"] : [peers.own.join(",") || "-", peers.others.join(",") || "-"]
