@@ -437,7 +437,7 @@ export const suite = (system: System): void => {
         assert.match(await refusedToRun(world.config, "--listen", `127.0.0.1:${port}`), /ended with 4 .*in use/s)
         assert.match(
           await refusedToRun(world.config, "--store", "sqlite:/proc/nowhere/worker.db"),
-          /ended with 3 .*\/proc\/nowhere.*Check that its directory exists and that the worker may write there/s
+          /ended with 3 .*the store.s folder \/proc\/nowhere is not there: mend the path of the store/s
         )
         const store = path.join(world.folder, "wrong.db")
         const second = await refusedToRun(world.config, "--store", `sqlite:${store}`)

@@ -10,8 +10,9 @@ import type { WitnessSettings } from "@inquorate/targets/Witness"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as ConfigSlips from "./ConfigSlips.ts"
 import { ConfigError, decode, type Locate, type Mistake, openYaml } from "./ConfigText.ts"
-import { mistakesOf, type SecuritySettings } from "./Security.ts"
+import { mistakesOf, SecuritySettings } from "./Security.ts"
 import {
   ClusterCommon,
   clusterName,
@@ -72,6 +73,8 @@ export interface WorkerConfig {
   /** The worker's own machine. */
   readonly local: Pick<HostSettings, "sudo">
   readonly clusters: ReadonlyArray<ClusterConfig>
+  /** What is not wrong, and unwise. */
+  readonly warnings: ReadonlyArray<Mistake>
 }
 
 // --- make ---
@@ -93,29 +96,27 @@ export const parse = (
 ): Result.Result<WorkerConfig, ConfigError> => {
   const opened = openYaml(text, source)
   if (Result.isFailure(opened)) return Result.fail(opened.failure)
-  const { locate, value } = opened.success
+  const { document, locate, value } = opened.success
+  const slips = ConfigSlips.find(document, locate)
   const fail = (mistakes: ReadonlyArray<Mistake>) => Result.fail(new ConfigError({ source, mistakes }))
   const file = decode(WorkerFile, value, [], locate)
   // A mistake beside the clusters is no reason to keep those within them for the next try.
   const named = Result.getOrElse(decode(ClustersAlone, value, [], locate, "ignore"), () => ({ clusters: undefined }))
   const clusters = Object.entries(named.clusters ?? {}).map(([name, raw]) => readCluster(name, raw, locate))
+  const rawHosts = partOf(value, "hosts", RawHosts) ?? {}
   const mistakes = [
+    ...slips.mistakes,
     ...(Result.isFailure(file) ? file.failure : []),
     ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
     ...overrideMistakes(overrides),
-    ...hostMistakes(Result.isSuccess(file) ? (file.success.hosts ?? {}) : {}, locate),
-    ...(Result.isSuccess(file)
-      ? placeMistakes([localHost, ...Object.keys(file.success.hosts ?? {})], named.clusters ?? {}, locate)
-      : [])
+    ...hostMistakes(rawHosts, locate),
+    ...placeMistakes([localHost, ...Object.keys(rawHosts)], named.clusters ?? {}, locate),
+    ...securityMistakes(value, overrides, locate)
   ]
-  if (Result.isFailure(file) || mistakes.length > 0) return fail(mistakes)
+  if (Result.isFailure(file) || mistakes.length > 0)
+    return fail(mistakes.toSorted((one, other) => one.line - other.line))
   const { hosts: { [localHost]: local = {}, ...hosts } = {}, limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
-  const insecure = mistakesOf(security, listen.host).map(({ path, problem }) => {
-    const at = ["security", ...path]
-    return { line: locate(at), key: at.join("."), problem }
-  })
-  if (insecure.length > 0) return fail(insecure)
   const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
   // On a shared store the newest start under an id takes it, so two workers of one host need names of their own.
   const ownName =
@@ -136,9 +137,21 @@ export const parse = (
       Object.entries(hosts).flatMap(([name, { ssh, ...host }]) => (ssh === undefined ? [] : [[name, { ...host, ssh }]]))
     ),
     local,
-    clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : []))
+    clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : [])),
+    warnings: slips.warnings
   })
 }
+
+/** One key of a file, whatever is wrong beside it; undefined where it is not there, or itself wrong. */
+export const partOf = <A>(value: unknown, key: string, schema: Schema.ConstraintDecoder<A>): A | undefined => {
+  const part =
+    typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined
+  return Result.getOrUndefined(decode(schema, part, [key], () => 0))
+}
+
+/** Where a worker would listen by a file and what overrides it; undefined where that cannot be read. */
+export const listenOf = (value: unknown, { listen }: Overrides): WorkerConfig["listen"] | undefined =>
+  parseListen(listen ?? partOf(value, "listen", Schema.String) ?? defaultListen)
 
 // --- internal ---
 
@@ -150,6 +163,8 @@ const storeOf = (store: string | PostgresStoreSettings): StoreConfig =>
     : store.startsWith("sqlite:")
       ? { _tag: "Sqlite", path: store.slice("sqlite:".length) }
       : { _tag: "PostgresUrl", url: Redacted.make(store) }
+
+const RawHosts = Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown))
 
 const ClustersAlone = Schema.Struct({ clusters: WorkerFile.fields.clusters })
 
@@ -237,7 +252,7 @@ const injectorMistakes = (
   ]
 }
 
-const hostMistakes = (hosts: Readonly<Record<string, HostSettings>>, locate: Locate): ReadonlyArray<Mistake> =>
+const hostMistakes = (hosts: typeof RawHosts.Type, locate: Locate): ReadonlyArray<Mistake> =>
   Object.entries(hosts).flatMap(([name, host]) => {
     const mistake = (path: ReadonlyArray<string>, problem: string): Mistake => ({
       line: locate(path),
@@ -249,7 +264,7 @@ const hostMistakes = (hosts: Readonly<Record<string, HostSettings>>, locate: Loc
       return [mistake(["hosts", name], problem)]
     }
     if (name !== localHost) {
-      return host.ssh === undefined ? [mistake(["hosts", name, "ssh"], "Missing key")] : []
+      return host["ssh"] === undefined ? [mistake(["hosts", name, "ssh"], "Missing key")] : []
     }
     return Object.keys(host)
       .filter((key) => key !== "sudo")
@@ -260,6 +275,16 @@ const hostMistakes = (hosts: Readonly<Record<string, HostSettings>>, locate: Loc
         )
       )
   })
+
+const securityMistakes = (value: unknown, overrides: Overrides, locate: Locate): ReadonlyArray<Mistake> => {
+  const security = partOf(value, "security", SecuritySettings)
+  const listen = listenOf(value, overrides)
+  if (security === undefined || listen === undefined) return []
+  return mistakesOf(security, listen.host).map(({ path, problem }) => {
+    const at = ["security", ...path]
+    return { line: locate(at), key: at.join("."), problem }
+  })
+}
 
 /** The members whose host the file does not name, told with their lines, whatever else is wrong with their cluster. */
 const placeMistakes = (

@@ -41,6 +41,7 @@ export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError"
 export interface ConfigText {
   readonly value: unknown
   readonly locate: Locate
+  readonly document: YAML.Document
 }
 
 /** Reads a YAML text without a schema, or tells each of its mistakes with its line. */
@@ -48,7 +49,7 @@ export const openYaml = (text: string, source: string): Result.Result<ConfigText
   const lines = new YAML.LineCounter()
   const document = YAML.parseDocument(text, { lineCounter: lines, prettyErrors: false })
   if (document.errors.length === 0) {
-    return Result.succeed({ value: document.toJS() ?? {}, locate: locator(document, lines) })
+    return Result.succeed({ value: document.toJS() ?? {}, locate: locator(document, lines), document })
   }
   const mistakes = document.errors.map((error) => ({
     line: lines.linePos(error.pos[0]).line,
@@ -80,8 +81,9 @@ export const decode = <A>(
   return Result.mapError(decoded, (error) =>
     formatter(error.issue).issues.map((issue) => {
       const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]
-      // What was given for the store may hold a password.
-      const problem = path[0] === "store" ? issue.message.replace(/,? got [\s\S]*$/, "") : issue.message
+      // What was given for the store may hold a password, or be one.
+      const isSecret = path[0] === "store" || path.includes("password")
+      const problem = isSecret ? issue.message.replace(/(,? got | with value )[\s\S]*$/, "") : issue.message
       return { line: locate(path), key: path.map(String).join("."), problem }
     })
   )

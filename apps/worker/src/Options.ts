@@ -14,6 +14,15 @@ export type Asked =
   | { readonly _tag: "Version" }
   /** The text of a completion script. */
   | { readonly _tag: "Completions"; readonly script: string }
+  /** To say what is wrong with a configuration, and to run nothing. */
+  | {
+      readonly _tag: "Check"
+      readonly file: string
+      readonly overrides: Overrides
+      /** True to connect to the clusters, too. */
+      readonly connect: boolean
+      readonly json: boolean
+    }
   | {
       readonly _tag: "Run"
       readonly config: string | undefined
@@ -39,6 +48,7 @@ export const help = `The Inquorate worker: carries out operations and answers ov
 
 Usage: inquorate-worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [--worker-id ID] [--log-format text|json]
               [--explorer FOLDER]
+       inquorate-worker --check FILE [--connect] [--output text|json]
        inquorate-worker --emulator [--seed N] [--speed X] [--layout FILE] [--any-host] [any of the above]
 
   --config FILE         the configuration, YAML (INQUORATE_CONFIG)
@@ -49,6 +59,9 @@ Usage: inquorate-worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [
   --worker-id ID        this worker's name, the same at every start (INQUORATE_WORKER_ID)
   --log-format FORMAT   text or json, one line each, to standard error (INQUORATE_LOG_FORMAT; text)
   --explorer FOLDER     serve a build of Service Fabric Explorer below /Explorer/ (INQUORATE_EXPLORER)
+  --check FILE          say everything that is wrong with a configuration, and run nothing
+  --connect             with --check: connect to its clusters and hosts, too, and say what is seen; nothing is changed
+  -o, --output FORMAT   with --check: text or json (text)
   --emulator            serve a simulated Service Fabric cluster; needs no configuration, has no longest hold, and
                         stores operations in a file that goes with it unless --store names another
   --seed N              what the simulated cluster's ids and places follow from (1)
@@ -60,7 +73,7 @@ Usage: inquorate-worker [--config FILE] [--listen HOST:PORT] [--store ADDRESS] [
   --help, --version
 
 Exit codes: 0 ended when asked, 1 internal, 2 wrong usage or configuration, 3 the store cannot be used,
-4 cannot listen.
+4 cannot listen, 5 (--check --connect) a cluster or a host is not as it has to be.
 `
 
 /** What the arguments ask for, or the sentence that says what is wrong with them. */
@@ -85,23 +98,62 @@ export const read = (
           ? Result.succeed({ _tag: "Version" })
           : values.completions !== undefined
             ? completionsOf(values.completions)
-            : Result.map(readEmulator(values), (emulator) => ({
-                _tag: "Run",
-                emulator,
-                explorer: values.explorer ?? environment.INQUORATE_EXPLORER,
-                config: values.config ?? environment.INQUORATE_CONFIG,
-                overrides: {
-                  listen: listenOf(values.listen ?? environment.INQUORATE_LISTEN, emulator),
-                  store: values.store ?? environment.INQUORATE_STORE,
-                  workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
-                  logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
-                }
-              }))
+            : values.check !== undefined || values.connect !== undefined || values.output !== undefined
+              ? checkOf(values, overridesOf(values, environment, undefined))
+              : Result.map(readEmulator(values), (emulator) => ({
+                  _tag: "Run",
+                  emulator,
+                  explorer: values.explorer ?? environment.INQUORATE_EXPLORER,
+                  config: values.config ?? environment.INQUORATE_CONFIG,
+                  overrides: overridesOf(values, environment, emulator)
+                }))
   )
 
 // --- internal ---
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+const overridesOf = (
+  values: {
+    readonly listen?: string | undefined
+    readonly store?: string | undefined
+    readonly "worker-id"?: string | undefined
+    readonly "log-format"?: string | undefined
+  },
+  environment: Environment,
+  emulator: Emulated | undefined
+): Overrides => ({
+  listen: listenOf(values.listen ?? environment.INQUORATE_LISTEN, emulator),
+  store: values.store ?? environment.INQUORATE_STORE,
+  workerId: values["worker-id"] ?? environment.INQUORATE_WORKER_ID,
+  logFormat: values["log-format"] ?? environment.INQUORATE_LOG_FORMAT
+})
+
+const checkOf = (
+  values: {
+    readonly check?: string | undefined
+    readonly config?: string | undefined
+    readonly connect?: boolean | undefined
+    readonly output?: string | undefined
+    readonly emulator?: boolean | undefined
+  },
+  overrides: Overrides
+): Result.Result<Asked, string> => {
+  const { check, config, connect = false, emulator, output = "text" } = values
+  if (check === undefined)
+    return Result.fail("--connect and --output are for --check FILE alone. See inquorate-worker --help.")
+  if (config !== undefined || emulator !== undefined) {
+    return Result.fail("--check names the file itself, and runs nothing: leave --config and --emulator out.")
+  }
+  return output === "text" || output === "json"
+    ? Result.succeed({ _tag: "Check", file: check, overrides, connect, json: output === "json" })
+    : Result.fail(`--output: expected text or json, got ${JSON.stringify(output)}.`)
+}
+
 const options = {
+  check: { type: "string" },
+  connect: { type: "boolean" },
+  output: { type: "string", short: "o" },
   config: { type: "string" },
   listen: { type: "string" },
   store: { type: "string" },
@@ -126,7 +178,11 @@ const completionsOf = (shell: string): Result.Result<Asked, string> => {
   const flags = Object.keys(options).map((name) => `--${name}`)
   return Result.succeed({
     _tag: "Completions",
-    script: script(known, flags, { "--log-format": ["text", "json"], "--completions": shells })
+    script: script(known, flags, {
+      "--log-format": ["text", "json"],
+      "--output": ["text", "json"],
+      "--completions": shells
+    })
   })
 }
 

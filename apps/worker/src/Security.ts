@@ -183,6 +183,12 @@ export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyAr
   return checks.filter(([wrong]) => wrong).map(([, path, problem]) => ({ path, problem }))
 }
 
+/** Why a worker may not listen on a host: it would have to take everybody's word beyond loopback. */
+export const openTo = (host: string, settings: SecuritySettings): string | undefined =>
+  isLoopback(host) || isAuthenticated(settings) || settings.allowAnonymous === true
+    ? undefined
+    : `${host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1, or give security.tls with security.certificates or security.tokens (docs/security.md).`
+
 /** What the server needs, with every file read and checked, and what an operator should know about them. */
 export const load = (
   settings: SecuritySettings

@@ -3,6 +3,7 @@
  * stalls with the group's writes, and a store's file in a member's data directory is the member's.
  */
 import type { Topology } from "@inquorate/core/Topology"
+import { stateDirectory } from "@inquorate/injectors/StateDirectory"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as dns from "node:dns/promises"
@@ -39,6 +40,17 @@ export const inside =
   (place: StorePlace) =>
   (topology: Topology): Effect.Effect<string | null> =>
     place._tag === "File" ? Effect.sync(() => holderOf(place.path, topology)) : serverOf(place.servers, topology)
+
+/**
+ * Why a store cannot be in a file, where its folder is not there. Only the state directory is made: any other folder that is
+ * missing was mistyped, and a store that is made in it would be missed later.
+ */
+export const missingFolder = (file: string): string | undefined => {
+  const folder = path.dirname(path.resolve(file))
+  const own = path.resolve(stateDirectory())
+  if (fs.existsSync(folder) || folder === own || folder.startsWith(`${own}${path.sep}`)) return undefined
+  return `the store's folder ${folder} is not there: mend the path of the store, or make the folder (mkdir -p ${folder})`
+}
 
 // --- internal ---
 

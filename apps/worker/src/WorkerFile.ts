@@ -17,9 +17,16 @@ const lengthOf = (description: string) =>
     .annotate({ description })
     .check(
       Schema.makeFilter(
-        (value) => parseMillis(String(value)) !== undefined || "Expected a length such as 30s, 15m or 1h",
+        (value) => {
+          const millis = parseMillis(String(value))
+          if (millis === undefined) return "Expected a length such as 30s, 15m or 1h"
+          return millis > 0 || "Expected more than 0, such as 30s"
+        },
         {
-          toJsonSchema: () => ({ pattern: "^\\s*\\d+(\\.\\d+)?\\s*(ms|s|m|min|h)?\\s*$", minimum: 0 })
+          toJsonSchema: () => ({
+            pattern: "^\\s*(\\d+(\\.\\d+)?\\s*|(\\d+(\\.\\d+)?\\s*(ms|s|min|m|h)\\s*)+)$",
+            minimum: 1
+          })
         }
       )
     )

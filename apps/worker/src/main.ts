@@ -11,16 +11,12 @@ import * as MemoryStore from "@inquorate/core/MemoryStore"
 import { type ClusterView, Operations } from "@inquorate/core/Operations"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { TargetError } from "@inquorate/core/Target"
-import { health } from "@inquorate/core/Topology"
 import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
 import * as Engine from "@inquorate/engine/Engine"
 import * as PostgresStore from "@inquorate/stores/PostgresStore"
 import * as SqliteStore from "@inquorate/stores/SqliteStore"
-import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
-import * as SshHost from "@inquorate/injectors/SshHost"
-import { stateDirectory } from "@inquorate/injectors/StateDirectory"
 import { make as makeWitness } from "@inquorate/targets/Witness"
 import * as NodeServer from "@inquorate/transport/NodeServer"
 import * as Pages from "@inquorate/transport/Pages"
@@ -33,44 +29,20 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
-import * as Schema from "effect/Schema"
-import * as OS from "node:os"
-import * as Path from "node:path"
-import { advise } from "./Advice.ts"
-import { type ClusterConfig, parse, type StoreConfig, type WorkerConfig } from "./Config.ts"
-import { ConfigError } from "./ConfigText.ts"
+import { CannotRun, exitCodes } from "./CannotRun.ts"
+import * as Check from "./Check.ts"
+import { type ClusterConfig, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import * as Emulation from "./Emulation.ts"
+import * as Hosts from "./Hosts.ts"
 import * as Log from "./Log.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
+import * as ReadConfig from "./ReadConfig.ts"
 import * as Security from "./Security.ts"
+import * as Seen from "./Seen.ts"
 import * as StorePlace from "./StorePlace.ts"
 import { localHost } from "./WorkerFile.ts"
 
-// --- errors ---
-
-/** The worker cannot run; the message is for a person and the exit code for a program. */
-class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", {
-  exit: Schema.Int,
-  detail: Schema.String,
-  /** What more there is to say, in lines of their own. */
-  more: Schema.optionalKey(Schema.Array(Schema.String))
-}) {
-  override get [Runtime.errorExitCode](): number {
-    return this.exit
-  }
-}
-
-const exitCodes = { usage: 2, store: 3, listen: 4 } as const
-
 // --- make ---
-
-/** This machine, and the configured ones, which are connected to when they are first asked. */
-const openHosts = Effect.fnUntraced(function* (config: WorkerConfig) {
-  const far = yield* Effect.forEach(Object.entries(config.hosts), ([label, { ssh, ...options }]) =>
-    SshHost.make({ label, destination: ssh, options })
-  )
-  return new Map<string, Host>([LocalHost.make(localHost, config.local), ...far].map((host) => [host.label, host]))
-})
 
 /** Fails with the first of these hosts that does not answer. */
 const reach = (hosts: ReadonlyArray<Host>): Effect.Effect<void, HostError> =>
@@ -134,14 +106,8 @@ const clusters = (
   )
 
 /** Tells what is seen of a cluster, or why nothing is. */
-const tellSeen = ({ groups, name, problem, system }: ClusterView): Effect.Effect<void> => {
-  if (problem !== "") return Effect.logWarning(`cluster ${name} (${system}): ${problem}`)
-  const seen = groups.map((topology) => {
-    const counting = topology.members.filter(({ counts }) => counts)
-    return `${topology.group} ${counting.filter(({ up }) => up).length}/${counting.length} ${health(topology).toLowerCase()}`
-  })
-  return Effect.logInfo(`cluster ${name} (${system}): ${seen.length === 0 ? "it has no group" : seen.join(", ")}`)
-}
+const tellSeen = (view: ClusterView): Effect.Effect<void> =>
+  view.problem === "" ? Effect.logInfo(Seen.sentence(view)) : Effect.logWarning(Seen.sentence(view))
 
 const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
   Layer.effectDiscard(
@@ -176,7 +142,7 @@ const run = Effect.fnUntraced(function* (
   config: WorkerConfig,
   { config: named, emulator, explorer, overrides }: Extract<Asked, { readonly _tag: "Run" }>
 ) {
-  const hosts = yield* openHosts(config)
+  const hosts = yield* Hosts.open(config)
   const secured = yield* withPages(yield* secure(config, emulator), explorer)
   const simulated =
     emulator === undefined
@@ -263,11 +229,13 @@ const main = Effect.gen(function* () {
       return yield* Log.say(process.env.INQUORATE_VERSION ?? "0.0.0")
     case "Completions":
       return yield* Log.say(asked.success.script)
+    case "Check":
+      return yield* Check.run(asked.success)
     case "Run":
       return yield* Effect.scoped(runLogged(asked.success))
   }
 }).pipe(
-  Effect.tapError((error) => Log.complain(error.detail, error.more)),
+  Effect.tapError((error) => (error.detail === "" ? Effect.void : Log.complain(error.detail, error.more))),
   Effect.tapDefect((defect) =>
     Log.complain("this should not have happened; please report it.", Cause.pretty(Cause.die(defect)).split("\n"))
   )
@@ -288,31 +256,15 @@ function readConfig({
   config,
   overrides
 }: Extract<Asked, { readonly _tag: "Run" }>): Effect.Effect<WorkerConfig, CannotRun> {
-  const defaults = { store: `sqlite:${Path.join(stateDirectory(), "worker.db")}`, workerId: OS.hostname() }
-  return Effect.gen(function* () {
-    const text =
-      config === undefined
-        ? ""
-        : yield* Effect.try({
-            try: () => TextFile.read(config),
-            catch: (error) =>
-              new CannotRun({
-                exit: exitCodes.usage,
-                detail: `The configuration ${config} cannot be read: ${error instanceof Error ? error.message : String(error)}`
-              })
-          })
-    return yield* Effect.fromResult(
+  return Effect.flatMap(ReadConfig.read(config, overrides), ({ parsed }) =>
+    Effect.fromResult(
       Result.mapError(
-        parse(text, config ?? "configuration", overrides, defaults),
-        (error: ConfigError) =>
-          new CannotRun({
-            exit: exitCodes.usage,
-            detail: "the configuration is wrong",
-            more: advise(error).message.split("\n")
-          })
+        parsed,
+        ({ message }) =>
+          new CannotRun({ exit: exitCodes.usage, detail: "the configuration is wrong", more: message.split("\n") })
       )
     )
-  })
+  )
 }
 
 /** The configuration as it is served; a simulated cluster without one has a store of its own and no limits. */
@@ -339,12 +291,8 @@ function secure(
       })
     }
     const beyond = !anyHost && !Security.isLoopback(listen.host)
-    if (beyond && !Security.isAuthenticated(security) && security.allowAnonymous !== true) {
-      return yield* new CannotRun({
-        exit: exitCodes.listen,
-        detail: `${listen.host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1, or give security.tls with security.certificates or security.tokens (docs/security.md).`
-      })
-    }
+    const open = beyond ? Security.openTo(listen.host, security) : undefined
+    if (open !== undefined) return yield* new CannotRun({ exit: exitCodes.listen, detail: open })
     const { options, warnings } = yield* Effect.mapError(
       Security.load(security),
       ({ detail }) => new CannotRun({ exit: exitCodes.usage, detail: `security: ${detail}` })
@@ -373,6 +321,7 @@ function withPages(
 
 function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {
   return Effect.gen(function* () {
+    for (const { key, line, problem } of config.warnings) yield* Effect.logWarning(`line ${line}, ${key}: ${problem}`)
     if (simulated && config.clusters.length === 0) return
     if (process.getuid?.() === 0 && !Security.isAuthenticated(config.security)) {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")

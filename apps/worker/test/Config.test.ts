@@ -201,6 +201,7 @@ describe("a configuration", () => {
       "10 clusters.orders.kill.members.s9"
     ])
     assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x }\n  far: { ssh: -oProxyCommand=x }\n"), [
+      "2 hosts.local.ssh",
       "3 hosts.far.ssh"
     ])
     assert.deepStrictEqual(mistakes("hosts:\n  local: { ssh: x, sudo: true }\n  far: { sudo: true }\n"), [
@@ -340,5 +341,58 @@ describe("who may reach the worker", () => {
     for (const host of ["0.0.0.0", "::", "127.evil.example", "localhost.example", "10.0.0.1"]) {
       assert.isFalse(isLoopback(host), host)
     }
+  })
+})
+
+describe("what YAML takes for something else", () => {
+  const problems = (text: string): ReadonlyArray<string> => {
+    const parsed = read(text)
+    return Result.isFailure(parsed)
+      ? parsed.failure.mistakes.map(({ key, line, problem }) => `${line} ${key}: ${problem}`)
+      : []
+  }
+  const locks = (...lines: ReadonlyArray<string>) =>
+    `clusters:\n  locks:\n    system: etcd\n    user: u\n${lines.map((line) => `    ${line}\n`).join("")}    members: [{ name: m0, address: "127.0.0.1:2379" }]\n`
+
+  it("is a password that a # cuts short, wherever there is one", () => {
+    const [mistake, ...more] = problems(locks("password: hunter #2"))
+    assert.match(mistake ?? "", /^5 clusters\.locks\.password: the text ends before the #/)
+    assert.deepStrictEqual(more, [])
+    assert.lengthOf(problems(locks("password: 1234 #5")), 2)
+    assert.lengthOf(problems("store: postgres://u@h/d #x"), 1)
+    assert.deepStrictEqual(problems(locks("password: 'hunter #2' # ours")), [])
+    assert.deepStrictEqual(problems(locks("password: hunter#2")), [])
+    assert.deepStrictEqual(problems(locks("# a word", "password: { env: A } # a word")), [])
+    assert.deepStrictEqual(problems("limits: { maxHold: 5s } # short\n"), [])
+  })
+
+  it("is a variable that nobody fills in, but for commands, whose shell does", () => {
+    assert.match(problems(locks("password: ${PW}"))[0] ?? "", /give \{ env: PW \}$/)
+    assert.match(problems(locks("password: $PW"))[0] ?? "", /give \{ env: PW \}$/)
+    assert.match(problems("worker: { id: '${HOSTNAME}' }")[0] ?? "", /^1 worker\.id: .*write the value itself$/)
+    assert.deepStrictEqual(problems(locks("password: 'a$b'")), [])
+    const witness = "witnesses: [{ name: shop, command: 'curl ${SHOP}/cart' }]"
+    assert.deepStrictEqual(problems(locks("password: { env: A }", witness)), [])
+  })
+
+  it("is unwise where a secret stands in the file itself, and then it is no mistake", () => {
+    const warned = (text: string) => Result.getOrThrow(read(text)).warnings.map(({ key, line }) => `${line} ${key}`)
+    assert.deepStrictEqual(warned(locks("password: hunter2")), ["5 clusters.locks.password"])
+    assert.deepStrictEqual(warned(locks("password: { file: /secret }")), [])
+    assert.deepStrictEqual(warned("store: postgres://u:p@h/d"), ["1 store"])
+    assert.deepStrictEqual(warned("store: postgres://u@h/d"), [])
+  })
+
+  it("is no length where it is 0", () => {
+    for (const length of ["0", "0s", "0ms", "0.0001ms"]) {
+      assert.deepStrictEqual(mistakes(`limits: { maxHold: ${length} }`), ["1 limits.maxHold"], length)
+    }
+    assert.strictEqual(Result.getOrThrow(read("limits: { maxHold: 10m30s }")).maxHold, 630_000)
+  })
+
+  it("never repeats what was given for a password", () => {
+    assert.notInclude(problems(locks("password: [hunter2]")).join("\n"), "hunter2")
+    assert.notInclude(problems(locks("password: { en: hunter2 }")).join("\n"), "hunter2")
+    assert.notInclude(problems(locks("password: 4711")).join("\n"), "4711")
   })
 })

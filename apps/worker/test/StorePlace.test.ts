@@ -47,6 +47,24 @@ describe("a store in a file", () => {
     fs.rmSync(folder, { recursive: true })
   })
 
+  it("is not begun in a folder that is not there, but for the state directory's own", () => {
+    const before = process.env.INQUORATE_STATE
+    const state = path.join(os.tmpdir(), "inquorate-no-such-state")
+    process.env.INQUORATE_STATE = state
+    try {
+      assert.match(
+        StorePlace.missingFolder("/no/such/folder/worker.db") ?? "",
+        /\/no\/such\/folder is not there: .*mkdir -p/
+      )
+      for (const file of [path.join(os.tmpdir(), "worker.db"), path.join(state, "worker.db"), "worker.db"]) {
+        assert.isUndefined(StorePlace.missingFolder(file), file)
+      }
+    } finally {
+      if (before === undefined) delete process.env.INQUORATE_STATE
+      else process.env.INQUORATE_STATE = before
+    }
+  })
+
   it("does not lie on another machine whose directory has the same name", () => {
     assert.isNull(inside("/data/s1/worker.db", member("s1", "far", "/data/s1")))
   })

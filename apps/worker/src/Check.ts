@@ -1,0 +1,263 @@
+/**
+ * Says everything that is wrong with a configuration, and runs nothing: what the reader refuses, the files and variables that
+ * it names and that are not there, and, with `--connect`, what each cluster and host looks like from here.
+ */
+import type { Host } from "@inquorate/core/Host"
+import type { Topology } from "@inquorate/core/Topology"
+import { health } from "@inquorate/core/Topology"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
+import { CannotRun, exitCodes } from "./CannotRun.ts"
+import { type ClusterConfig, listenOf, type Overrides, partOf, type WorkerConfig } from "./Config.ts"
+import * as ConfigSlips from "./ConfigSlips.ts"
+import { ConfigError, type ConfigText, type Mistake, openYaml } from "./ConfigText.ts"
+import * as Hosts from "./Hosts.ts"
+import * as Log from "./Log.ts"
+import type { Asked } from "./Options.ts"
+import * as ReadConfig from "./ReadConfig.ts"
+import * as Security from "./Security.ts"
+import { SecuritySettings } from "./Security.ts"
+import * as Seen from "./Seen.ts"
+import * as StorePlace from "./StorePlace.ts"
+import { localHost } from "./WorkerFile.ts"
+
+// --- models ---
+
+/** What was seen of a cluster or a host. */
+interface Looked {
+  /** What a person reads of it. */
+  readonly sentence: string
+  /** What has to be mended before it can be broken. */
+  readonly problems: ReadonlyArray<string>
+  /** What is good to know. */
+  readonly notes: ReadonlyArray<string>
+  /** The same for a program. */
+  readonly value: Readonly<Record<string, unknown>>
+}
+
+// --- make ---
+
+/** Checks, says what came of it, and fails where something is wrong. */
+export const run = Effect.fnUntraced(function* ({
+  connect,
+  file,
+  json,
+  overrides
+}: Extract<Asked, { readonly _tag: "Check" }>) {
+  const { parsed, source, text } = yield* ReadConfig.read(file, overrides)
+  const opened = openYaml(text, source)
+  const mistakes = sorted([
+    ...(Result.isFailure(parsed) ? parsed.failure.mistakes : []),
+    ...(Result.isFailure(opened)
+      ? []
+      : [...namedMistakes(opened.success), ...(yield* placeMistakes(opened.success, overrides))])
+  ])
+  const warnings = Result.isFailure(opened)
+    ? []
+    : ConfigSlips.find(opened.success.document, opened.success.locate).warnings
+  const isGood = mistakes.length === 0 && Result.isSuccess(parsed)
+  const looked = isGood && connect ? yield* Effect.scoped(look(parsed.success)) : null
+  if (json) {
+    const value = {
+      file,
+      mistakes,
+      warnings,
+      ...(looked === null
+        ? {}
+        : { hosts: looked.hosts.map(({ value }) => value), clusters: looked.clusters.map(({ value }) => value) })
+    }
+    yield* Log.say(JSON.stringify(value, null, 2))
+  } else {
+    const lines = [
+      ...linesOf(source, mistakes),
+      ...linesOf(
+        source,
+        warnings.map((one) => ({ ...one, problem: `warning: ${one.problem}` }))
+      ),
+      `${source}: ${summary(mistakes.length, warnings.length)}${connect && looked === null ? "; nothing was connected to" : ""}`,
+      ...[...(looked?.hosts ?? []), ...(looked?.clusters ?? [])].flatMap(({ notes, problems, sentence }) => [
+        sentence,
+        ...problems.filter((problem) => !sentence.endsWith(problem)).map((problem) => `- ${problem}`),
+        ...notes.map((note) => `- ${note}`)
+      ])
+    ]
+    yield* Log.say(lines.join("\n"))
+  }
+  if (!isGood) return yield* new CannotRun({ exit: exitCodes.usage, detail: "" })
+  const isWell = looked === null || [...looked.hosts, ...looked.clusters].every(({ problems }) => problems.length === 0)
+  if (!isWell) return yield* new CannotRun({ exit: exitCodes.cluster, detail: "" })
+})
+
+// --- internal ---
+
+/** What a host may take to answer, and a cluster to be looked at, in milliseconds. */
+const [hostPatience, clusterPatience] = [8000, 8000]
+/** A look that sees something amiss is repeated, since a busy machine answers late: how often, and after how long. */
+const [looksMost, lookAgainAfter] = [3, 300]
+
+const linesOf = (source: string, mistakes: ReadonlyArray<Mistake>): ReadonlyArray<string> =>
+  mistakes.length === 0 ? [] : new ConfigError({ source, mistakes }).message.split("\n")
+
+const sorted = (mistakes: ReadonlyArray<Mistake>): ReadonlyArray<Mistake> =>
+  mistakes
+    .filter(
+      (one, index) => !mistakes.slice(0, index).some((other) => other.key === one.key && other.problem === one.problem)
+    )
+    .toSorted((one, other) => one.line - other.line)
+
+const summary = (mistakes: number, warnings: number): string => {
+  const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`
+  const beside = warnings === 0 ? "" : `, ${counted(warnings, "warning")}`
+  return `${mistakes === 0 ? "nothing is wrong with it" : counted(mistakes, "mistake")}${beside}`
+}
+
+/** The keys whose value is a file that the worker reads. */
+const fileKeys = new Set([
+  "file",
+  "passfile",
+  "ca",
+  "certificate",
+  "key",
+  "identity",
+  "knownHosts",
+  "configFile",
+  "keys"
+])
+
+const namedMistakes = ({ document, locate }: ConfigText): ReadonlyArray<Mistake> =>
+  ConfigSlips.entriesOf(document).flatMap((entry) => {
+    const problem = namedProblem(entry)
+    return problem === undefined ? [] : [{ line: locate(entry.path), key: entry.path.map(String).join("."), problem }]
+  })
+
+const namedProblem = ({ key, path, value }: ConfigSlips.Entry): string | undefined => {
+  const named = (value as { readonly value?: unknown } | null)?.value
+  if (typeof named !== "string") return undefined
+  if (key === "env" && path.at(-2) === "password") {
+    return process.env[named] === undefined ? `the environment variable ${named} is not set` : undefined
+  }
+  if (!fileKeys.has(key) || (key === "ca" && named === "system")) return undefined
+  try {
+    fs.accessSync(named, fs.constants.R_OK)
+    return fs.statSync(named).isDirectory() ? `${named} is a folder, not a file` : undefined
+  } catch (cause) {
+    return `the file cannot be read: ${(cause as Error).message}`
+  }
+}
+
+// What would be found out at the start, whatever else is wrong with the text.
+const placeMistakes = Effect.fnUntraced(function* (
+  { locate, value }: ConfigText,
+  overrides: Overrides
+): Effect.fn.Return<ReadonlyArray<Mistake>> {
+  const tell = (key: string, problem: string): Mistake => ({ line: locate([key]), key, problem })
+  const security = partOf(value, "security", SecuritySettings) ?? {}
+  const listen = listenOf(value, overrides)
+  const open = listen === undefined ? undefined : Security.openTo(listen.host, security)
+  const loaded = yield* Effect.result(Security.load(security))
+  const store = overrides.store ?? partOf(value, "store", Schema.String)
+  const folder =
+    store?.startsWith("sqlite:") === true ? StorePlace.missingFolder(store.slice("sqlite:".length)) : undefined
+  return [
+    ...(open === undefined ? [] : [tell("listen", open)]),
+    ...(Result.isFailure(loaded) ? [tell("security", loaded.failure.detail)] : []),
+    ...(folder === undefined ? [] : [tell("store", folder)])
+  ]
+})
+
+const look = Effect.fnUntraced(function* (
+  config: WorkerConfig
+): Effect.fn.Return<
+  { readonly hosts: ReadonlyArray<Looked>; readonly clusters: ReadonlyArray<Looked> },
+  never,
+  Scope.Scope
+> {
+  const hosts = yield* Hosts.open(config)
+  const far = [...hosts.values()].filter(({ label }) => label !== localHost)
+  return yield* Effect.all(
+    {
+      hosts: Effect.forEach(far, lookAtHost, { concurrency: "unbounded" }),
+      clusters: Effect.forEach(config.clusters, (cluster) => lookAtCluster(cluster, hosts), { concurrency: 8 })
+    },
+    { concurrency: 2 }
+  )
+})
+
+const lookAtHost = (host: Host): Effect.Effect<Looked> =>
+  Effect.map(Effect.result(host.run("true", [], { timeout: hostPatience })), (answer) => {
+    const problem = Result.isFailure(answer) ? answer.failure.detail : ""
+    return {
+      sentence: `host ${host.label}: ${problem === "" ? "it answers" : "it does not answer"}`,
+      problems: problem === "" ? [] : [problem],
+      notes: [],
+      value: { name: host.label, problem }
+    }
+  })
+
+const lookAtCluster = (cluster: ClusterConfig, hosts: ReadonlyMap<string, Host>): Effect.Effect<Looked> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { module, name, settings } = cluster
+      const { system } = module
+      const opened = yield* Effect.result(module.make(name, settings, hosts))
+      if (Result.isFailure(opened)) return silent(name, system, opened.failure.detail)
+      let seen = silent(name, system, `no answer within ${clusterPatience / 1000} s`)
+      for (let looks = 0; looks < looksMost && seen.problems.length > 0; looks++) {
+        if (looks > 0) yield* Effect.sleep(lookAgainAfter)
+        const found = yield* Effect.timeoutOption(Effect.result(opened.success.discover), clusterPatience)
+        if (found._tag === "None") break
+        seen = Result.isFailure(found.value)
+          ? silent(name, system, found.value.failure.detail)
+          : told(cluster, found.value.success)
+      }
+      return seen
+    })
+  )
+
+const silent = (name: string, system: string, problem: string): Looked => ({
+  sentence: Seen.sentence({ name, system, problem, groups: [] }),
+  problems: [problem],
+  notes: [],
+  value: { name, system, problem, groups: [] }
+})
+
+const told = (
+  { module: { system }, name, protected: isProtected }: ClusterConfig,
+  groups: ReadonlyArray<Topology>
+): Looked => {
+  // A member without a host was meant to be watched alone.
+  const watched = groups.flatMap(({ members }) => members.filter(({ processProblem }) => processProblem === noHost))
+  const problems = groups.flatMap((topology) =>
+    Seen.obstacles(topology, ({ processProblem }) => !isProtected && processProblem !== noHost)
+  )
+  const notes = [
+    ...(isProtected ? ["it is protected: every fault on it is refused"] : []),
+    ...(watched.length === 0 || isProtected
+      ? []
+      : [`${watched.map((member) => member.name).join(", ")}: no host is configured, so they can only be watched`]),
+    ...groups.flatMap(({ warnings = [] }) => warnings)
+  ]
+  return {
+    sentence: Seen.sentence({ name, system, problem: "", groups }),
+    problems,
+    notes,
+    value: {
+      name,
+      system,
+      problem: "",
+      groups: groups.map((topology) => ({
+        name: topology.group,
+        health: health(topology),
+        ...Seen.count(topology),
+        members: topology.members.map(({ name, process, role, up }) => ({ name, role, up, pid: process?.pid ?? null }))
+      })),
+      problems,
+      notes
+    }
+  }
+}
+
+const noHost = "no host is configured for this member"
