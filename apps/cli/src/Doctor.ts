@@ -75,13 +75,15 @@ export const doctor = Command.make(
       ),
       ...(late.length > 0 ? [`${late.length} past the deadline. "inq doctor --sweep" lifts them.`] : [])
     ])
-    if (problems.length > 0) {
+    const [untold, ...more] = [...new Set(problems.map(({ detail }) => detail))].map(
+      (said) => `doctor: ${namesOf(problems.filter(({ detail }) => detail === said))} cannot tell: ${said}`
+    )
+    if (untold !== undefined) {
       return yield* new Failure({
         exit:
           late.length > 0 ? "residue" : problems.some(({ reason }) => reason === "Unreachable") ? "lab" : "internal",
-        detail: [...new Set(problems.map(({ detail }) => detail))]
-          .map((said) => `doctor: ${namesOf(problems.filter(({ detail }) => detail === said))} cannot tell: ${said}`)
-          .join("\n")
+        detail: untold,
+        more
       })
     }
     if (late.length > 0) return yield* new Failure({ exit: "residue", detail: "" })

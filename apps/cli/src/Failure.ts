@@ -21,9 +21,11 @@ export class Failure extends Schema.TaggedError<Failure>()("Failure", {
     "lab",
     "interrupted"
   ]),
-  detail: Schema.String
+  detail: Schema.String,
+  /** What more there is to say, in lines of their own. */
+  more: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   override get message(): string {
-    return this.detail
+    return [this.detail, ...(this.more ?? [])].join("\n")
   }
 }

@@ -24,6 +24,7 @@ import { Failure } from "./Failure.ts"
 import { faults, recover } from "./Faults.ts"
 import { asksForJson, inOurWords } from "./Habits.ts"
 import * as Help from "./Help.ts"
+import { init } from "./Init.ts"
 import { lab } from "./Labs.ts"
 import { cancel, list, logs, plan, show, start, watch } from "./Operate.ts"
 import { complain, complainJson, console } from "./Screen.ts"
@@ -35,7 +36,7 @@ const inq = root.pipe(
     { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
     { group: "Break", commands: [plan, start, ...faults, chaos] },
     { group: "End", commands: [cancel, recover] },
-    { group: "Set up", commands: [target, lab, doctor] },
+    { group: "Set up", commands: [init, target, lab, doctor] },
     Complete.names
   ]),
   Command.withExamples([
@@ -81,8 +82,8 @@ const codeOf = (exit: Exit.Exit<void, unknown>): number => {
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error instanceof Failure) {
     if (error.detail !== "" && asksForJson(process.argv)) {
-      complainJson({ error: { exit: error.exit, code: exitCodes[error.exit], message: error.detail } })
-    } else if (error.detail !== "") complain(error.detail)
+      complainJson({ error: { exit: error.exit, code: exitCodes[error.exit], message: error.message } })
+    } else if (error.detail !== "") complain(error.detail, error.more)
     return exitCodes[error.exit]
   }
   // The command line's own mistakes have been told by the parser already.

@@ -299,6 +299,73 @@ sub postmaster {
   print "socket\n" if grep { listens_there($process, $_, %held) } @places;
 }
 
+# --- What runs here ---
+
+# A small regular file of this very owner, or nothing: what else lies in a data directory is not for us to read.
+sub small_file {
+  my ($name, $owner) = @_;
+  my @named = lstat($name) or return "";
+  return "" unless -f _ && $named[4] == $owner && $named[7] <= 65536;
+  return text($name);
+}
+
+# What a data directory of PostgreSQL says of itself: the identifier of its cluster, whether it is a standby, and the name
+# under which it streams. Nothing else of the file with the connection to the primary leaves it: there may be a password.
+sub print_database {
+  my ($process) = @_;
+  my $here = "/proc/$process/cwd";
+  my $name = real_name($here);
+  return unless defined $name;
+  my @folder = stat($here) or return;
+  print join(" ", "directory", $process, hex_of($name)), "\n";
+  print join(" ", "identifier", $process, unpack("H16", small_file("$here/global/pg_control", $folder[4]))), "\n";
+  print "standby $process\n" if -e "$here/standby.signal";
+  my $told = small_file("$here/postgresql.auto.conf", $folder[4]);
+  my ($called) = $told =~ /^primary_conninfo\s*=.*?\bapplication_name=([^\s\x27]+)/m;
+  print join(" ", "streams", $process, hex_of($called)), "\n" if defined $called;
+  my ($process_too, $places) = split(/\n/, small_file("$here/postmaster.pid", $folder[4]), 2);
+  my (undef, undef, $port, $sockets) = split(/\n/, $places || "");
+  my ($socket) = split(/,/, $sockets || "");
+  return unless defined $port && $port =~ /\A[0-9]{1,5}\z/;
+  print join(" ", "socket", $process, $port, hex_of($socket)), "\n" if defined $socket && $process_too eq $process;
+}
+
+# Every server of etcd and PostgreSQL, by the program that it runs, or by its name where our user may not see that: its words,
+# where it listens, and what its data directory says. Of PostgreSQL the one process that the others come from.
+sub servers {
+  my ($booted) = text("/proc/stat") =~ /^btime ([0-9]+)/m;
+  print "boot ", $booted || 0, "\n";
+  my (%name, %parent);
+  for my $process (processes()) {
+    my $program = readlink("/proc/$process/exe");
+    $program =~ s/ \(deleted\)\z// if defined $program;
+    my ($called) = defined $program ? $program =~ m{([^/]+)\z} : text("/proc/$process/stat") =~ /\A[0-9]+ \((etcd|postgres|postmaster)\) /;
+    next unless defined $called && $called =~ /\A(?:etcd|postgres|postmaster)\z/;
+    $name{$process} = $called eq "etcd" ? "etcd" : "postgres";
+    $parent{$process} = (fields($process))[1] || 0;
+  }
+  my (%users, %told);
+  for my $process (sort { $a <=> $b } keys %name) {
+    my $system = $name{$process};
+    next if ($name{$parent{$process}} || "") eq $system;
+    print "server $process $system\n";
+    describe($process) or next;
+    print join(" ", "words", $process, unpack("H*", substr(text("/proc/$process/cmdline"), 0, 16384)) || "-"), "\n";
+    my $net = inode_of("/proc/$process/ns/net");
+    print "apart $process\n" if $net && $net != inode_of("/proc/self/ns/net");
+    print "contained $process\n" if text("/proc/$process/cgroup") =~ m{[0-9a-f]{64}};
+    my %held = sockets_of($process);
+    my $user = user_of($process);
+    # Without a look at its descriptors those of its user stand for it.
+    for (listening("/proc/$process/net", sub { 1 })) {
+      my ($local, $inode, $owner) = @$_;
+      my $is_its = %held ? $held{$inode} : $owner eq $user && $owner != 0;
+      print "at $process $local\n" if $is_its && !$told{"$process $local"}++;
+    }
+    print_database($process) if $system eq "postgres";
+  }
+}
+
 # Somebody may put a pipe where a file was: then the look ends.
 alarm 10;
 my $verb = shift @ARGV;
@@ -309,4 +376,5 @@ if ($verb eq "in") {
 if ($verb eq "listeners") { listeners(@ARGV) }
 if ($verb eq "inside") { inside(@ARGV) }
 if ($verb eq "postmaster") { postmaster(@ARGV) }
+if ($verb eq "servers") { servers() }
 print "whole\n";

@@ -282,7 +282,7 @@ const distrust = (
   }
   if (code.startsWith("ERR_SSL_") && /ALERT/.test(code)) {
     const alert = code
-      .replace(/^ERR_SSL_(TLSV?1?3?_?|SSLV3_)*ALERT_/, "")
+      .replace(/^ERR_SSL_.*?ALERT_/, "")
       .toLowerCase()
       .replaceAll("_", " ")
     return certificate === undefined

@@ -1,0 +1,109 @@
+/**
+ * What a look for servers finds, as a person would write it into a configuration: clusters with their settings and members,
+ * each with remarks that say why, and what is still missing.
+ */
+import type { HostServer } from "./HostServers.ts"
+import type { Secret } from "./Secret.ts"
+
+/** A secret by reference. */
+export type Reference = Extract<Secret, { readonly env: string } | { readonly file: string }>
+
+/** What the person said before the look. */
+export interface Wishes {
+  /** Addresses of members, one of each cluster at the least; where there are none, the servers of this host are taken. */
+  readonly addresses: ReadonlyArray<string>
+  readonly user: string | undefined
+  readonly password: Reference | undefined
+  readonly database: string | undefined
+  /** The files by which servers over TLS are trusted, and by which they know us. */
+  readonly tls: { readonly ca?: string; readonly certificate?: string; readonly key?: string } | undefined
+  /** Our own user on this host; undefined where the platform has none. */
+  readonly ownUser: number | undefined
+  /** The addresses of this host's own network interfaces. */
+  readonly ownAddresses: ReadonlyArray<string>
+}
+
+/** A setting of a cluster with what a person should know about it. */
+export interface FoundSetting {
+  readonly key: string
+  readonly value: unknown
+  readonly remark?: string
+}
+
+/** A member as it goes into the configuration. */
+export interface FoundMember {
+  readonly name: string
+  readonly address: string
+  /** True where it runs on this host. */
+  readonly isLocal: boolean
+  readonly dataDirectory?: string
+  readonly remarks: ReadonlyArray<string>
+}
+
+/** A cluster as it goes into the configuration. */
+export interface FoundCluster {
+  readonly system: "etcd" | "postgres"
+  readonly remarks: ReadonlyArray<string>
+  readonly settings: ReadonlyArray<FoundSetting>
+  readonly members: ReadonlyArray<FoundMember>
+  /** What has to be done before it can be broken, each in words for a person. */
+  readonly missing: ReadonlyArray<string>
+}
+
+/** What was found. */
+export interface Found {
+  readonly clusters: ReadonlyArray<FoundCluster>
+  /** What could not be seen, and why, in words for a person. */
+  readonly notes: ReadonlyArray<string>
+}
+
+/**
+ * True where a password may be sent to a server that nobody named: one of the system's own accounts runs it, or we do.
+ * Anybody may start a program of that name and listen.
+ */
+export const mayBeTold = ({ user }: HostServer, { ownUser }: Wishes): boolean =>
+  user !== null && (user < firstPerson || user === ownUser)
+
+/** The server of this host that serves an address, where one does. */
+export const serverAt = (
+  servers: ReadonlyArray<HostServer>,
+  address: string,
+  { ownAddresses }: Wishes
+): HostServer | undefined => {
+  const colon = address.lastIndexOf(":")
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1")
+  const isHere = /^(127(\.\d+){3}|::1|localhost)$/i.test(host) || ownAddresses.includes(host)
+  const port = address.slice(colon)
+  return servers.find(
+    ({ addresses, isApart }) =>
+      addresses.includes(address) || (isHere && !isApart && addresses.some((one) => one.endsWith(port)))
+  )
+}
+
+/** What a person should know of a server that our user may not stop. */
+export const rightsRemark = (server: HostServer | undefined, { ownUser }: Wishes): ReadonlyArray<string> =>
+  server === undefined || server.user === null || ownUser === 0 || ownUser === undefined || server.user === ownUser
+    ? []
+    : [`its server runs as user ${server.user}: run the worker as root or as that user, or it cannot be stopped`]
+
+/** What several servers say in the same words, told once; their addresses come first. */
+export const toldOnce = (
+  said: ReadonlyArray<{ readonly address: string; readonly detail: string }>
+): ReadonlyArray<string> => {
+  const words = said.map(({ address, detail }) => ({
+    address,
+    detail: detail.startsWith(address) ? detail.slice(address.length) : `: ${detail}`
+  }))
+  return [...new Set(words.map(({ detail }) => detail))].map((detail) => {
+    const addresses = words.flatMap((one) => (one.detail === detail ? [one.address] : []))
+    return `${addresses.join(", ")}${detail}`
+  })
+}
+
+/** A member that no server of this host is. */
+export const elsewhere = "not on this machine: name its machine under hosts and as its host, or it can only be watched"
+
+// --- internal ---
+
+/** The first number that systems give to the account of a person. */
+const firstPerson = 1000
