@@ -61,6 +61,14 @@ describe("an operation ends as", () => {
       yield* start(engine, world.sim, 1, 0)
       assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
       assertNothingLeft(world.sim)
+      // Created, claimed, ordered, about to lift, ended: no progress of what nobody asked to hold is stored by itself, and
+      // the evidence tells all of it.
+      assert.strictEqual((yield* world.store().get(operationId(1)))!.version, 5)
+      const { phases } = yield* evidenceOf(engine)
+      assert.deepStrictEqual(
+        phases.map(({ phase }) => phase),
+        ["Queued", "LookingUpState", "Arming", "Verifying", "Holding", "Lifting", "Recovering", "Ended"]
+      )
     })
   )
 

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
 import { describe } from "@inquorate/core/Describe"
 import { collect } from "@inquorate/core/Evidence"
-import { dueAt, isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
+import { faultOf } from "@inquorate/core/Fault"
+import { dueAt, type Event, isTerminal, type Operation, type Order, type Phase } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
@@ -15,7 +16,7 @@ import { arm } from "./Arming.ts"
 import { destroy } from "./Destroying.ts"
 import * as Figures from "../watch/Figures.ts"
 import * as Looking from "../plan/Looking.ts"
-import { busy } from "../plan/Guards.ts"
+import { busy, isLimited } from "../plan/Guards.ts"
 import { refusedBy } from "./Outcomes.ts"
 import * as Performing from "./Performing.ts"
 import { recover } from "./Recovering.ts"
@@ -89,12 +90,35 @@ export const drive = (
       ])
       if (outcome === null) continue
       yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
-      const moved = yield* journal.move(outcome.event, outcome.facts)
+      const moved = isPassing(session, operation, outcome.event)
+        ? journal.moveAhead(outcome.event, outcome.facts)
+        : yield* journal.move(outcome.event, outcome.facts)
       if (moved === "Occupied") yield* giveWay(session)
     }
   }).pipe(Effect.scoped, Effect.annotateLogs(annotationsOf(ground, claimed)))
 
 // --- internal ---
+
+// Moves of a loss without a hold that are stored with the next one: nobody asked for its progress, and what comes after them
+// asks and writes, and orders nothing of a host. An owner that comes later finds the operation a step behind, reads the
+// hosts' own records, and goes on.
+const isPassing = ({ ground }: Session, { request, stage }: Operation, { _tag }: Event): boolean => {
+  const { duration, losesQuorum } = faultOf(request)
+  if (!losesQuorum || duration > 0) return false
+  switch (_tag) {
+    // Who looks up counts among those that run, so where their number is limited all have to see it at once.
+    case "Taken":
+      return !isLimited(ground.guards)
+    case "FencesArmed":
+    // There is nothing to hold: the lift follows, and is stored before it is sent.
+    case "LossProven":
+      return true
+    case "FencesLifted":
+      return stage._tag === "Advancing"
+    default:
+      return false
+  }
+}
 
 const tellEnd = (ground: Ground, operation: Operation): Effect.Effect<void> =>
   Effect.option(ground.store.evidence(operation.id, 0)).pipe(
@@ -163,18 +187,18 @@ const storeRetry = 500
 /** Ends when somebody else's change asks for another action than the one that runs. */
 const changed = (session: Session, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
-    const running = sameAction(session.journal.stored().operation)
+    const started = session.journal.stored().operation
     while (true) {
       yield* nudged.await
       nudged.closeUnsafe()
       const fresh = yield* Effect.result(session.journal.refresh)
       if (fresh._tag === "Failure" && fresh.failure.reason === "Fenced") return yield* fresh.failure
-      if (sameAction(session.journal.stored().operation) !== running) return
+      if (actionOf(session.journal.stored().operation) !== actionOf(started)) return
     }
   })
 
 // A change of the reason alone, as when an undo becomes a cancel, leaves the running action what it was.
-const sameAction = (operation: Operation): string => JSON.stringify([nextAction(operation), operation.attempt])
+const actionOf = (operation: Operation): string => JSON.stringify([nextAction(operation), operation.attempt])
 
 // The store keeps two operations from standing on one partition; the one that came second is told whom it met.
 const giveWay = (session: Session): Effect.Effect<void, StoreError> =>

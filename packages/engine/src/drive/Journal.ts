@@ -21,12 +21,17 @@ export type Moved = "Moved" | "Refused" | "Occupied"
 
 /** The one way an operation's drive writes. */
 export interface Journal {
-  /** The operation as this drive last saw it. */
+  /** The operation as this drive last saw it, moves that are not stored yet included. */
   readonly stored: () => Stored
   /** Reads the operation again. Fails with `Fenced` where another owns it; a store that cannot be asked changes nothing. */
   readonly refresh: Effect.Effect<Stored, StoreError>
   /** Stores what an event makes of the operation, with its facts. A changed operation is read again and judged anew. */
   readonly move: (event: Event, facts: ReadonlyArray<Fact>) => Effect.Effect<Moved, StoreError>
+  /**
+   * Makes a move that is stored with the next one, or with what is gathered. For moves after which nothing is done outside
+   * that a later owner would have to know of: it would find the operation a step behind, look, and come to the same.
+   */
+  readonly moveAhead: (event: Event, facts: ReadonlyArray<Fact>) => Moved
   /** Adds facts, to be stored with the next write. */
   readonly note: (...facts: ReadonlyArray<Fact>) => void
   /** Adds a sample, to be stored with the next write; a later form of the same sample replaces an earlier one. */
@@ -46,6 +51,14 @@ export const make = (
 ): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.gen(function* () {
     let current = claimed
+    // Moves that were made and are not stored yet, in their order, and the operation as they make it.
+    let ahead: ReadonlyArray<Step> = []
+    let made = claimed.operation
+    const keepAhead = (steps: ReadonlyArray<Step>): void => {
+      const { operation, taken } = play(current.operation, steps)
+      ahead = taken
+      made = operation
+    }
     let gathered: Array<EvidenceEntry> = []
     const samples = new Map<number, ProbeSample>()
     // A hold is mostly silence: what has nothing to store sets no timer, for thousands may be held at once.
@@ -84,36 +97,45 @@ export const make = (
           detail: `operation ${id} belongs to another worker or epoch now`
         })
       }
-      if (fresh.version > current.version) current = fresh
+      if (fresh.version > current.version) {
+        current = fresh
+        keepAhead(ahead)
+      }
       return current
     }).pipe(halting)
 
-    const move = (event: Event, facts: ReadonlyArray<Fact>): Effect.Effect<Moved, StoreError> =>
+    const stepOf = (event: Event, facts: ReadonlyArray<Fact>): Step => {
+      const own = facts.map((fact) => entry(fact, timeline.now()))
+      // An order that was not stored was never given; all other facts stand whatever becomes of the move.
+      gathered.push(...own.filter(({ fact }) => fact._tag !== "FenceOrdered"))
+      return { event, facts, orders: own.filter(({ fact }) => fact._tag === "FenceOrdered") }
+    }
+
+    /** Stores what is ahead and this step, in one write. */
+    const storeSteps = (step: Step | null): Effect.Effect<Moved, StoreError> =>
       Effect.gen(function* () {
-        const own = facts.map((fact) => entry(fact, timeline.now()))
-        // An order that was not stored was never given; all other facts stand whatever becomes of the move.
-        const orders = own.filter(({ fact }) => fact._tag === "FenceOrdered")
-        gathered.push(...own.filter(({ fact }) => fact._tag !== "FenceOrdered"))
         while (true) {
           const before = current
-          const next = advance(before.operation, event)
-          if (Result.isFailure(next)) return "Refused"
+          keepAhead(ahead)
+          const { began, operation, taken } = play(before.operation, step === null ? ahead : [...ahead, step])
+          if (step !== null && !taken.includes(step)) return "Refused"
+          if (taken.length === 0) return "Moved"
           const told = drain()
-          const began = phaseFacts(before.operation, next.success, event.at).map(({ at, fact }) => entry(fact, at))
-          const saved = yield* Effect.result(store.save(before, next.success, [...told, ...orders, ...began], as))
+          const entries = [
+            ...told,
+            ...taken.flatMap(({ orders }) => orders),
+            ...began.map(({ at, fact }) => entry(fact, at))
+          ]
+          const saved = yield* Effect.result(store.save(before, operation, entries, as))
           if (Result.isSuccess(saved)) {
             current = saved.success
-            const kind = before.operation.request.kind
-            const undone = before.operation.stage._tag === "Undoing"
-            yield* Effect.forEach(facts, (fact) => Figures.observe(fact, kind, undone), { discard: true })
-            if (began.length > 0) {
-              const now = timeline.monotonic()
-              if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before.operation), now - phaseBegan)
-              phaseBegan = now
-            }
+            // What was made ahead while this was on its way.
+            keepAhead(ahead.filter((one) => !taken.includes(one)))
+            yield* observe(before.operation, taken)
             return "Moved"
           }
           giveBack(told)
+          if (ahead.length > 0) something.openUnsafe()
           if (saved.failure.reason === "Fenced") return yield* saved.failure
           if (saved.failure.reason === "Conflict") {
             const fresh = yield* Effect.result(refresh)
@@ -121,12 +143,44 @@ export const make = (
             if (Result.isSuccess(fresh)) continue
             if (fresh.failure.reason === "Fenced") return yield* fresh.failure
           }
+          if (step === null) return yield* saved.failure
           yield* Effect.logWarning(`The store did not take a move: ${saved.failure.detail}`)
           yield* Effect.sleep(storeRetry)
         }
-      }).pipe(halting, writing.withPermits(1))
+      })
+
+    const observe = (before: Operation, steps: ReadonlyArray<Step>): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        let operation = before
+        for (const { event, facts } of steps) {
+          const next = Result.getOrThrow(advance(operation, event))
+          const undone = operation.stage._tag === "Undoing"
+          yield* Effect.forEach(facts, (fact) => Figures.observe(fact, operation.request.kind, undone), {
+            discard: true
+          })
+          if (phaseFacts(operation, next, event.at).length > 0) {
+            if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(operation), Math.max(0, event.at - phaseBegan))
+            phaseBegan = event.at
+          }
+          operation = next
+        }
+      })
+
+    const move = (event: Event, facts: ReadonlyArray<Fact>): Effect.Effect<Moved, StoreError> =>
+      Effect.suspend(() => storeSteps(stepOf(event, facts))).pipe(halting, writing.withPermits(1))
+
+    const moveAhead = (event: Event, facts: ReadonlyArray<Fact>): Moved => {
+      const next = advance(ahead.length === 0 ? current.operation : made, event)
+      const step = stepOf(event, facts)
+      if (Result.isFailure(next)) return "Refused"
+      ahead = [...ahead, step]
+      made = next.success
+      something.openUnsafe()
+      return "Moved"
+    }
 
     const flush = Effect.suspend(() => {
+      if (ahead.length > 0) return Effect.asVoid(storeSteps(null))
       const entries = drain()
       if (entries.length === 0) return Effect.void
       return store.append(id, entries, as).pipe(Effect.onError(() => Effect.sync(() => giveBack(entries))))
@@ -143,9 +197,10 @@ export const make = (
       )
     )
     return {
-      stored: () => current,
+      stored: () => (ahead.length === 0 ? current : { ...current, operation: made }),
       refresh,
       move,
+      moveAhead,
       note: (...facts) => {
         gathered.push(...facts.map((fact) => entry(fact, timeline.now())))
         something.openUnsafe()
@@ -191,6 +246,28 @@ export const phaseFacts = (
 }
 
 // --- internal ---
+
+/** A move as it was made: what happened, its facts, and the orders that stand only if it does. */
+interface Step {
+  readonly event: Event
+  readonly facts: ReadonlyArray<Fact>
+  readonly orders: ReadonlyArray<EvidenceEntry>
+}
+
+/** An operation after these steps, those of them that its rules took, and the phases that they began. */
+const play = (from: Operation, steps: ReadonlyArray<Step>) => {
+  let operation = from
+  const taken: Array<Step> = []
+  const began: Array<{ readonly at: Instant; readonly fact: Fact }> = []
+  for (const step of steps) {
+    const next = advance(operation, step.event)
+    if (Result.isFailure(next)) continue
+    began.push(...phaseFacts(operation, next.success, step.event.at))
+    operation = next.success
+    taken.push(step)
+  }
+  return { operation, taken, began }
+}
 
 const flushEvery = 500
 const lastFlush = 1000

@@ -92,6 +92,9 @@ export const hold = (
         phase
       )
     }
+    const known = session.confirmed?.attempt === operation.attempt
+    // Nothing was to be held, and whoever proved the loss is here: it is over with the proof.
+    if (known && faultOf(operation.request).duration === 0 && phase.liftAt <= timeline.now()) return judge()
     const watched = Effect.all(
       [keepWatching(session), listen(session, order, phase), tightenAll(session, operation, order)],
       {
@@ -104,10 +107,7 @@ export const hold = (
       session.journal.sample(sample)
       return judge()
     })
-    const taken =
-      session.confirmed?.attempt === operation.attempt
-        ? Effect.never
-        : lookAtTakenHold(session, operation, order, judge)
+    const taken = known ? Effect.never : lookAtTakenHold(session, operation, order, judge)
     return yield* presence.during(
       (span) => noticeFreeze(session, span),
       Effect.raceAllFirst([watched, over, acknowledged, taken])

@@ -93,8 +93,11 @@ export interface Outcome {
 export const open = (ground: Ground, claimed: Stored): Effect.Effect<Session, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const { operation } = claimed
-    const timeline = yield* Timeline.make(ground.store.now)
-    const entries = yield* ground.store.evidence(operation.id, 0)
+    const timeline = yield* Timeline.make(ground.clock.now)
+    // Nobody has driven what waits under its first epoch.
+    const fresh =
+      claimed.epoch === 1 && operation.stage._tag === "Advancing" && operation.stage.step._tag === "IntentSaved"
+    const entries = fresh ? [] : yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
     const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline)
     const scope = yield* Effect.scope
@@ -163,10 +166,13 @@ export const injectorAmong = (
   fence: PlannedFence
 ): Injector | null => {
   const own = fence.cluster === undefined ? of : clusters.find(({ name }) => name === fence.cluster)
-  const others = clusters.filter(({ hosts }) => hosts.includes(fence.process.host))
-  for (const cluster of own == null ? others : [own, ...others]) {
-    const injector = [cluster.injector, restarterOf(cluster)].find((one) => one?.name === fence.injector)
-    if (injector !== undefined) return injector
+  const called = (cluster: Cluster): Injector | undefined =>
+    [cluster.injector, restarterOf(cluster)].find((one) => one?.name === fence.injector)
+  const injector = own == null ? undefined : called(own)
+  if (injector !== undefined) return injector
+  for (const cluster of clusters) {
+    const other = cluster.hosts.includes(fence.process.host) ? called(cluster) : undefined
+    if (other !== undefined) return other
   }
   return null
 }

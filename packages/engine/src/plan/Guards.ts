@@ -30,6 +30,10 @@ export const unguarded: Guards = {
   storeInside: () => Effect.succeed(null)
 }
 
+/** True where what runs at once is limited. */
+export const isLimited = ({ overall, perCluster, perHost }: Guards): boolean =>
+  overall !== null || perCluster !== null || perHost !== null
+
 /** The refusal of a group that our own store depends on, or null. */
 export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<Refusal | null> =>
   Effect.map(guards.storeInside(topology), (member) =>
@@ -54,7 +58,7 @@ export const crowdRefusals = (
 ): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
   Effect.gen(function* () {
     const { overall, perCluster, perHost } = guards
-    if (overall === null && perCluster === null && perHost === null) return []
+    if (!isLimited(guards)) return []
     const others = (yield* store.holding)
       .map(({ operation }) => operation)
       .filter((other) => other.id !== of.id && (options.queuedCount || runs(other, of)))

@@ -2,6 +2,7 @@
  * The moves that an operation may make, written down apart from the rules that make them: the picture in the architecture
  * page and the contract's table of public states. What the store is seen to do is held against it.
  */
+import { faultOf } from "@inquorate/core/Fault"
 import type { Operation } from "@inquorate/core/Operation"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 
@@ -27,7 +28,7 @@ export const isMove = (before: Operation, after: Operation): boolean => {
       ["LookingUpState", "Arming", "UndoingProbing"].includes(from)
     )
   }
-  return moves[from]?.includes(to) ?? false
+  return leads(from, to, after)
 }
 
 /** True where the wire may show this state after that one. */
@@ -35,6 +36,19 @@ export const isWireMove = (before: OperationState, after: OperationState): boole
   before === after || (wireMoves[before]?.includes(after) ?? false)
 
 // --- internal ---
+
+/** Where a loss without a hold may pass through with the next move: what is done there orders nothing of a host. */
+const passing = ({ request }: Operation): ReadonlyArray<string> =>
+  faultOf(request).losesQuorum && faultOf(request).duration === 0
+    ? ["LookingUpState", "Verifying", "Holding", "Recovering"]
+    : []
+
+const leads = (from: string, to: string, operation: Operation): boolean => {
+  const next = moves[from] ?? []
+  return (
+    next.includes(to) || next.some((between) => passing(operation).includes(between) && leads(between, to, operation))
+  )
+}
 
 const ends = ["Faulted", "Cancelled", "ForceCancelled"]
 
