@@ -1,6 +1,7 @@
 /**
  * The commands that look at what there is: clusters, partitions and health.
  */
+import { parse as parseGuid } from "@inquorate/core/Guid"
 import { health } from "@inquorate/core/Topology"
 import { formatMillis } from "@inquorate/core/Time"
 import * as Clock from "effect/Clock"
@@ -8,24 +9,25 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { connectFabric, explainFabric, print } from "./Endpoint.ts"
-import { clustersOf, front } from "./Front.ts"
-import { topologyLines } from "./Report.ts"
+import { first } from "./Answering.ts"
+import { print } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import { indent, table } from "./Table.ts"
+import { healthLines } from "./HealthLines.ts"
+import { topologyLines } from "./Report.ts"
+import { table } from "./Table.ts"
 
 /** `inq clusters`: the configured clusters. */
 export const clusters = Command.make(
   "clusters",
   {},
   Effect.fnUntraced(function* () {
-    const answering = yield* front("clusters")
+    const answering = yield* first("clusters", (client) => client.clusters)
     if (answering.surface === "fabric") {
-      const { applications } = yield* fabricFront
-      const told = yield* applications(answering.fabric)
+      const { applications } = yield* gatewayBrowse
+      const told = yield* applications(answering.gateway)
       return yield* print(told.found, told.lines)
     }
-    const found = yield* clustersOf(answering.client, "clusters")
+    const found = answering.answer
     yield* print(found, () =>
       found.length === 0
         ? ['No cluster is configured. Add one under "clusters:" in the worker\'s configuration.']
@@ -50,13 +52,13 @@ export const partitions = Command.make(
   "partitions",
   {},
   Effect.fnUntraced(function* () {
-    const answering = yield* front("partitions")
+    const answering = yield* first("partitions", (client) => client.clusters)
     if (answering.surface === "fabric") {
-      const Fabric = yield* fabricFront
-      const told = yield* Fabric.partitions(answering.fabric)
+      const { partitions } = yield* gatewayBrowse
+      const told = yield* partitions(answering.gateway)
       return yield* print(told.found, told.lines)
     }
-    const found = yield* clustersOf(answering.client, "partitions")
+    const found = answering.answer
     const now = yield* Clock.currentTimeMillis
     const groups = found.flatMap(({ faults = [], groups }) => groups.map((topology) => ({ topology, faults })))
     yield* print(
@@ -88,55 +90,42 @@ export const healthCommand = Command.make(
     partition: Flag.String("partition").pipe(Flag.withDescription("Of the partition with this id"), Flag.optional)
   },
   Effect.fnUntraced(function* (input) {
-    const fabric = yield* connectFabric
-    const id = (name: string): string => name.replace(/^fabric:\//, "").replaceAll("/", "~")
-    const asked = [
-      Option.map(input.node, (name) => fabric.getNodeHealth(name)),
-      Option.map(input.application, (name) => fabric.getApplicationHealth(id(name))),
-      Option.map(input.service, (name) => fabric.getServiceHealth(id(name))),
-      Option.map(input.partition, (name) => fabric.getPartitionHealth(name))
-    ].filter(Option.isSome)
-    if (asked.length > 1) {
+    const partition = yield* Option.match(input.partition, {
+      onNone: () => Effect.undefined,
+      onSome: (text) => Effect.fromNullishOr(parseGuid(text)).pipe(Effect.mapError(() => notAnId(text)))
+    })
+    const subject = {
+      ...given("node", input.node),
+      ...given("application", input.application),
+      ...given("service", input.service),
+      ...(partition === undefined ? {} : { partition })
+    }
+    if (Object.keys(subject).length > 1) {
       return yield* new Failure({
         exit: "usage",
         detail: "health: give one of --node, --application, --service and --partition, or none."
       })
     }
-    const [one] = asked
-    if (one !== undefined) {
-      const found = yield* one.value.pipe(explainFabric("health"))
-      return yield* print(found, () => [
-        found.AggregatedHealthState,
-        ...indent(
-          table(
-            ["SOURCE", "PROPERTY", "STATE", "DESCRIPTION"],
-            (found.HealthEvents ?? []).map((event) => [
-              event.SourceId,
-              event.Property,
-              event.HealthState,
-              event.Description ?? ""
-            ])
-          )
-        )
-      ])
+    const answering = yield* first("health", (client) => client.health(subject))
+    if (answering.surface === "fabric") {
+      const { health } = yield* gatewayBrowse
+      const told = yield* health(answering.gateway, subject)
+      return yield* print(told.found, told.lines)
     }
-    const found = yield* fabric.getClusterHealth.pipe(explainFabric("health"))
-    yield* print(found, () => [
-      `The cluster is ${found.AggregatedHealthState}.`,
-      ...indent(
-        table(
-          ["KIND", "NAME", "HEALTH"],
-          [
-            ...(found.ApplicationHealthStates ?? []).map((state) => ["application", state] as const),
-            ...(found.NodeHealthStates ?? []).map((state) => ["node", state] as const)
-          ].map(([kind, { AggregatedHealthState, Name }]) => [kind, Name, AggregatedHealthState])
-        )
-      )
-    ])
+    yield* print(answering.answer, () => healthLines(answering.answer))
   })
 ).pipe(Command.withDescription("Show the health of the cluster, or of one thing in it"))
 
 // --- internal ---
 
 // Evaluated for a Service Fabric cluster only.
-const fabricFront = Effect.promise(() => import("./FabricFront.ts"))
+const gatewayBrowse = Effect.promise(() => import("./GatewayBrowse.ts"))
+
+const given = <Key extends string>(key: Key, text: Option.Option<string>): { readonly [K in Key]?: string } =>
+  Option.isNone(text) ? {} : ({ [key]: text.value } as { readonly [K in Key]: string })
+
+const notAnId = (text: string): Failure =>
+  new Failure({
+    exit: "usage",
+    detail: `--partition: expected a partition's id, which "inq partitions" shows, got ${JSON.stringify(text)}.`
+  })

@@ -1,6 +1,5 @@
 /**
- * The commands of chaos: start, stop, get, events, and the schedule. They speak Service Fabric's own chaos calls, so they
- * drive a worker of ours and a real cluster alike.
+ * The commands of chaos: start, stop, get, events, and the schedule, of a worker and of a real cluster alike.
  */
 import {
   type ChaosParameters,
@@ -11,17 +10,19 @@ import {
   uint32Max
 } from "@inquorate/core/Chaos"
 import { readDescription } from "@inquorate/core/ChaosSchedule"
-import { formatMillis, parseMillis } from "@inquorate/core/Time"
+import { formatInstant, formatMillis, type Instant, parseMillis } from "@inquorate/core/Time"
 import type { ChaosRequest, ChaosTold } from "@inquorate/transport/ChaosClient"
-import type { FabricClient } from "@inquorate/transport/FabricClient"
+import type * as Client from "@inquorate/transport/Client"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { connectFabric, explainFabric, print, root } from "./Endpoint.ts"
+import { first } from "./Answering.ts"
+import { print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
+import type { Gateway } from "./Gateway.ts"
 import { screen } from "./Screen.ts"
 import { table } from "./Table.ts"
 
@@ -87,8 +88,11 @@ const start = Command.make(
       ...(yield* contextOf(input.note, input.allowQuorumLoss)),
       ...filterOf(input.nodeTypes, input.applications)
     }
-    const client = yield* connectFabric
-    yield* client.startChaos(request).pipe(explainFabric("chaos start"))
+    const answering = yield* first("chaos start", (client) => client.chaos.start(request))
+    if (answering.surface === "fabric") {
+      const { explain, fabric } = answering.gateway
+      yield* fabric.startChaos(request).pipe(explain("chaos start"))
+    }
     yield* print(request, () => ['Chaos runs. "inq chaos events" tells what it does, "inq chaos stop" ends it.'])
   })
 ).pipe(Command.withDescription("Draw faults at random until told to stop"))
@@ -97,9 +101,14 @@ const stop = Command.make(
   "stop",
   {},
   Effect.fnUntraced(function* () {
-    const client = yield* connectFabric
-    yield* client.stopChaos.pipe(explainFabric("chaos stop"))
-    const standing = yield* client.getChaos.pipe(explainFabric("chaos stop"))
+    const answering = yield* first("chaos stop", (client) => client.chaos.stop)
+    const standing =
+      answering.surface === "fabric"
+        ? yield* answering.gateway.fabric.stopChaos.pipe(
+            Effect.andThen(answering.gateway.fabric.getChaos),
+            answering.gateway.explain("chaos stop")
+          )
+        : answering.answer
     yield* print(standing, () => [
       standing.status === "Running"
         ? 'Chaos is stopping: what it began is being undone. "inq chaos get" shows when it has stopped.'
@@ -112,8 +121,11 @@ const get = Command.make(
   "get",
   {},
   Effect.fnUntraced(function* () {
-    const client = yield* connectFabric
-    const standing = yield* client.getChaos.pipe(explainFabric("chaos get"))
+    const answering = yield* first("chaos get", (client) => client.chaos.get)
+    const standing =
+      answering.surface === "fabric"
+        ? yield* answering.gateway.fabric.getChaos.pipe(answering.gateway.explain("chaos get"))
+        : answering.answer
     yield* print(standing, () => [
       standing.status === "Invalid" ? "Chaos has never run here." : `Chaos: ${standing.status}`,
       `Schedule: ${standing.scheduleStatus}`,
@@ -139,11 +151,9 @@ const events = Command.make(
   Effect.fnUntraced(function* (input) {
     const from = yield* moment("since", input.since)
     const to = yield* moment("until", input.until)
-    const client = yield* connectFabric
-    const found = yield* allEvents(client, {
-      ...(from === undefined ? {} : { from }),
-      ...(to === undefined ? {} : { to })
-    })
+    const times = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
+    const answering = yield* first("chaos events", (client) => eventsOfWorker(client, times))
+    const found = answering.surface === "fabric" ? yield* eventsOfGateway(answering.gateway, times) : answering.answer
     const { output } = yield* root
     if (output === "json") return yield* screen.json(found, 2)
     yield* screen.lines(found.length === 0 ? ["Chaos has told nothing yet."] : found.flatMap(eventLines))
@@ -154,8 +164,11 @@ const scheduleGet = Command.make(
   "get",
   {},
   Effect.fnUntraced(function* () {
-    const client = yield* connectFabric
-    const described = yield* client.getChaosSchedule.pipe(explainFabric("chaos schedule get"))
+    const answering = yield* first("chaos schedule get", (client) => client.chaos.schedule)
+    const described =
+      answering.surface === "fabric"
+        ? yield* answering.gateway.fabric.getChaosSchedule.pipe(answering.gateway.explain("chaos schedule get"))
+        : answering.answer
     yield* print(described, () => [`Version: ${described.Version}`, ...scheduleLines(described.Schedule)])
   })
 ).pipe(Command.withDescription("Show when chaos runs by itself"))
@@ -185,8 +198,11 @@ const scheduleSet = Command.make(
         ({ detail }) => new Failure({ exit: "usage", detail: `${file}: ${detail}` })
       )
     )
-    const client = yield* connectFabric
-    yield* client.postChaosSchedule(described).pipe(explainFabric("chaos schedule set"))
+    const answering = yield* first("chaos schedule set", (client) => client.chaos.setSchedule(described))
+    if (answering.surface === "fabric") {
+      const { explain, fabric } = answering.gateway
+      yield* fabric.postChaosSchedule(described).pipe(explain("chaos schedule set"))
+    }
     yield* print(described, () => [`The schedule is in use, as version ${described.Version + 1}.`])
   })
 ).pipe(Command.withDescription("Replace when chaos runs by itself"))
@@ -265,16 +281,34 @@ const filterOf = (
         }
       }
 
-const allEvents = Effect.fnUntraced(function* (
-  client: FabricClient,
-  times: { readonly from?: number; readonly to?: number }
-) {
+interface Times {
+  readonly from?: Instant
+  readonly to?: Instant
+}
+
+const eventsOfWorker = (client: Client.Client, { from, to }: Times) =>
+  Effect.gen(function* () {
+    const found: Array<ChaosTold> = []
+    const times = {
+      ...(from === undefined ? {} : { from: formatInstant(from) }),
+      ...(to === undefined ? {} : { to: formatInstant(to) })
+    }
+    let page = yield* client.chaos.events(times)
+    for (let pages = 0; pages < pagesMax; pages++) {
+      found.push(...page.events)
+      if (page.next === null) break
+      page = yield* client.chaos.events({ ...times, after: page.next })
+    }
+    return found
+  })
+
+const eventsOfGateway = Effect.fnUntraced(function* ({ explain, fabric }: Gateway, times: Times) {
   const found: Array<ChaosTold> = []
-  let page = yield* client.getChaosEvents(times).pipe(explainFabric("chaos events"))
+  let page = yield* fabric.getChaosEvents(times).pipe(explain("chaos events"))
   for (let pages = 0; pages < pagesMax; pages++) {
     found.push(...page.events)
     if (page.token === "") break
-    page = yield* client.getChaosEvents({ token: page.token }).pipe(explainFabric("chaos events"))
+    page = yield* fabric.getChaosEvents({ token: page.token }).pipe(explain("chaos events"))
   }
   return found
 })

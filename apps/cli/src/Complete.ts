@@ -5,8 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import { connectFabric } from "./Endpoint.ts"
-import { clustersOf, front } from "./Front.ts"
+import { first } from "./Answering.ts"
+import { knownOf, lookedThrough } from "./OperationName.ts"
 import { screen } from "./Screen.ts"
 
 // --- models ---
@@ -60,17 +60,17 @@ export const addition = (shell: string): string => additions[shell] ?? ""
 
 const namesOf = {
   partitions: Effect.gen(function* () {
-    const answering = yield* front("partitions")
+    const answering = yield* first("partitions", (client) => client.clusters)
     if (answering.surface === "fabric") {
-      const Fabric = yield* Effect.promise(() => import("./FabricFront.ts"))
-      const { found } = yield* Fabric.partitions(answering.fabric)
+      const { partitions } = yield* Effect.promise(() => import("./GatewayBrowse.ts"))
+      const { found } = yield* partitions(answering.gateway)
       return found.map(({ serviceName }) => serviceName.replace(/^fabric:\//, ""))
     }
-    const clusters = yield* clustersOf(answering.client, "partitions")
-    return clusters.flatMap(({ groups }) => groups.map(({ cluster, group }) => `${cluster}/${group}`))
+    return answering.answer.flatMap(({ groups }) => groups.map(({ cluster, group }) => `${cluster}/${group}`))
   }),
   operations: Effect.gen(function* () {
-    const known = yield* (yield* front("list")).operations
+    const answering = yield* first("list", (client) => client.list(lookedThrough))
+    const known = answering.surface === "fabric" ? yield* answering.gateway.operations : knownOf(answering.answer)
     // Those that live first, for they are what one acts on.
     const newest = known.toReversed()
     return [...newest.filter(({ lives }) => lives), ...newest.filter(({ lives }) => !lives)]
@@ -78,8 +78,10 @@ const namesOf = {
       .slice(0, 50)
   }),
   nodes: Effect.gen(function* () {
-    const fabric = yield* connectFabric
-    return (yield* fabric.getNodes).map(({ Name }) => Name)
+    const answering = yield* first("node list", (client) => client.nodes)
+    if (answering.surface === "inquorate") return answering.answer.map(({ name }) => name)
+    const { explain, fabric } = answering.gateway
+    return (yield* fabric.getNodes.pipe(explain("node list"))).map(({ Name }) => Name)
   })
 } as const
 

@@ -7,7 +7,6 @@ import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
 import type { SecretSource } from "@inquorate/transport/Credentials"
-import type * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
@@ -33,7 +32,7 @@ const shared = {
     Flag.optional
   ),
   surface: Flag.Literals("surface", ["auto", "inquorate", "fabric"]).pipe(
-    Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or ask (auto)"),
+    Flag.withDescription("What answers there: a worker, a Service Fabric gateway, or as the first answer tells (auto)"),
     Flag.optional
   ),
   ca: Flag.String("ca").pipe(
@@ -88,16 +87,41 @@ export const place = Effect.gen(function* () {
   return { flags, context, endpoint, surface } as const
 })
 
-/** The client of the worker at the endpoint. */
-export const connect = Effect.gen(function* () {
-  const { address, options, worker } = yield* connection
-  return yield* worker.connect(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
+/** Where the endpoint is, and what is to be shown there; everything that is wrong with the flags is said here. */
+export const connection = Effect.gen(function* () {
+  const { context, endpoint, flags } = yield* place
+  if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
+    return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
+  }
+  const named = (flag: Option.Option<string>, variable: string, inContext: string | undefined) =>
+    Option.getOrElse(flag, () => process.env[variable] || inContext)
+  const ca = named(flags.ca, "INQUORATE_CA", context.ca)
+  const certificate = named(flags.cert, "INQUORATE_CERT", context.cert)
+  const key = named(flags.key, "INQUORATE_KEY", context.key)
+  if ((certificate === undefined) !== (key === undefined)) {
+    const missing = certificate === undefined ? "--cert (INQUORATE_CERT)" : "--key (INQUORATE_KEY)"
+    return yield* usage(`A client certificate and its key go together; give ${missing} too.`)
+  }
+  const token = tokenAt(Option.getOrUndefined(flags.token), context.token)
+  // What was given may be the token itself, which must not be repeated.
+  if (token === null)
+    return yield* usage("--token: expected file:PATH or env:NAME, where the token is, and not a token.")
+  const plain = endpoint.startsWith("http:")
+  if (plain && Option.isSome(Option.orElse(flags.cert, () => flags.ca))) {
+    return yield* usage("--cert, --key and --ca have no meaning without TLS; give --endpoint https://….")
+  }
+  if (plain && token !== undefined && !/^(127(\.\d+){3}|localhost|\[::1\])$/.test(new URL(endpoint).hostname)) {
+    return yield* usage("A token sent without TLS can be read by everyone on the way; give --endpoint https://….")
+  }
+  const pair = certificate === undefined || key === undefined ? undefined : { certificate, key }
+  return { address: endpoint.replace(/\/$/, ""), options: { ca, pair, token } }
 })
 
-/** The client of the Service Fabric surface at the endpoint, which a worker has too. */
-export const connectFabric = Effect.gen(function* () {
-  const { address, options, worker } = yield* connection
-  return yield* worker.connectFabric(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
+/** The client of the worker at the endpoint. */
+export const connect = Effect.gen(function* () {
+  const { address, options } = yield* connection
+  const worker = yield* Effect.promise(() => import("./Worker.ts"))
+  return yield* worker.connect(address, options).pipe(Effect.mapError(({ detail }) => usage(detail)))
 })
 
 /** Prints a value as JSON, or its lines where a table is wanted. */
@@ -109,22 +133,12 @@ export const print = Effect.fnUntraced(function* (value: unknown, lines: () => R
 /** The failure that a client's error means to a person. */
 export const explain =
   (doing: string) =>
-  <A, R>(self: Effect.Effect<A, ApiError | Client.ClientError, R>) =>
+  <A, R>(self: Effect.Effect<A, ApiError | Client.ClientError | Failure, R>) =>
     Effect.catch(self, (error) =>
       Effect.gen(function* () {
+        if (error._tag === "Failure") return yield* error
         const { endpoint } = yield* place
         return yield* failureOf(error, doing, endpoint)
-      })
-    )
-
-/** The same for an error of the Service Fabric surface. */
-export const explainFabric =
-  (doing: string) =>
-  <A, E extends FabricClient.FabricClientError | Failure, R>(self: Effect.Effect<A, E, R>) =>
-    Effect.catch(self, (error) =>
-      Effect.gen(function* () {
-        const { endpoint } = yield* place
-        return yield* fabricFailureOf(error, doing, endpoint)
       })
     )
 
@@ -173,6 +187,7 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
     Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
     Untrusted: `${endpoint} is not trusted: ${detail}.`,
     TimedOut: `what answers at ${endpoint} does not come to an end (${detail}). Ask again, or name another with --endpoint.`,
+    NotAWorker: `what answers at ${endpoint} is not a worker (${detail.slice(0, 200)}). Name another with --endpoint.`,
     BadAnswer: `what answers at ${endpoint} is not a worker${detail.endsWith("bytes") ? ` (${detail})` : ""}. Name another with --endpoint.`
   }[reason]
   return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
@@ -199,50 +214,3 @@ const withScheme = (said: string): string =>
   /^(?:\[[0-9a-f:]+\]|[\w.-]+):\d+\/?$/i.test(said) ? `http://${said}` : said
 
 const usage = (detail: string) => new Failure({ exit: "usage", detail })
-
-// Where the endpoint is, and what is to be shown there; everything that is wrong with the flags is said here.
-const connection = Effect.gen(function* () {
-  const { context, endpoint, flags } = yield* place
-  if (!/^https?:\/\/[^/\s]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
-    return yield* usage(`--endpoint: expected http://HOST:PORT or https://HOST:PORT, got ${JSON.stringify(endpoint)}.`)
-  }
-  const named = (flag: Option.Option<string>, variable: string, inContext: string | undefined) =>
-    Option.getOrElse(flag, () => process.env[variable] || inContext)
-  const ca = named(flags.ca, "INQUORATE_CA", context.ca)
-  const certificate = named(flags.cert, "INQUORATE_CERT", context.cert)
-  const key = named(flags.key, "INQUORATE_KEY", context.key)
-  if ((certificate === undefined) !== (key === undefined)) {
-    const missing = certificate === undefined ? "--cert (INQUORATE_CERT)" : "--key (INQUORATE_KEY)"
-    return yield* usage(`A client certificate and its key go together; give ${missing} too.`)
-  }
-  const token = tokenAt(Option.getOrUndefined(flags.token), context.token)
-  // What was given may be the token itself, which must not be repeated.
-  if (token === null)
-    return yield* usage("--token: expected file:PATH or env:NAME, where the token is, and not a token.")
-  const plain = endpoint.startsWith("http:")
-  if (plain && Option.isSome(Option.orElse(flags.cert, () => flags.ca))) {
-    return yield* usage("--cert, --key and --ca have no meaning without TLS; give --endpoint https://….")
-  }
-  if (plain && token !== undefined && !/^(127(\.\d+){3}|localhost|\[::1\])$/.test(new URL(endpoint).hostname)) {
-    return yield* usage("A token sent without TLS can be read by everyone on the way; give --endpoint https://….")
-  }
-  const worker = yield* Effect.promise(() => import("./Worker.ts"))
-  const pair = certificate === undefined || key === undefined ? undefined : { certificate, key }
-  return { worker, address: endpoint.replace(/\/$/, ""), options: { ca, pair, token } }
-})
-
-const fabricFailureOf = (error: FabricClient.FabricClientError | Failure, doing: string, endpoint: string): Failure => {
-  if (error._tag === "Failure") return error
-  if (error._tag !== "FabricTransportError") {
-    const said = error.message === "" || error.message === "Null" ? `HTTP status ${error.status}` : error.message
-    return new Failure({ exit: "refused", detail: `${doing}: ${said} (${error.code})` })
-  }
-  const { detail, reason } = error
-  const sentence = {
-    Unreachable: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
-    TimedOut: `nobody answers at ${endpoint} (${detail}). Name another with --endpoint.`,
-    Untrusted: `${endpoint} is not trusted: ${detail}.`,
-    BadAnswer: `what answers at ${endpoint} does not speak Service Fabric (${detail}). Name another with --endpoint.`
-  }[reason]
-  return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })
-}

@@ -5,16 +5,8 @@
 import * as Client from "@inquorate/transport/Client"
 import type { CredentialError } from "@inquorate/transport/Credentials"
 import * as NodeClient from "@inquorate/transport/NodeClient"
-import * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"
 
 /** The client of the worker at `endpoint`, with the certificates and the token that it is to show. */
 export const connect = (endpoint: string, options: NodeClient.Options): Effect.Effect<Client.Client, CredentialError> =>
   Client.make({ endpoint }).pipe(Effect.provide(NodeClient.layer(options)))
-
-/** The client of the Service Fabric surface at `endpoint`, with the same. */
-export const connectFabric = (
-  endpoint: string,
-  options: NodeClient.Options
-): Effect.Effect<FabricClient.FabricClient, CredentialError> =>
-  FabricClient.make({ endpoint }).pipe(Effect.provide(NodeClient.layer(options)))

@@ -21,12 +21,16 @@ import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
-import { faults, recover } from "./Faults.ts"
+import { dataLoss } from "./DataLoss.ts"
 import { asksForJson, inOurWords } from "./Habits.ts"
 import * as Help from "./Help.ts"
 import { init } from "./Init.ts"
 import { lab } from "./Labs.ts"
-import { cancel, list, logs, plan, show, start, watch } from "./Operate.ts"
+import { node } from "./Nodes.ts"
+import { cancel, list, logs, show, watch } from "./Operations.ts"
+import { plan, start } from "./QuorumLoss.ts"
+import { recover } from "./Recover.ts"
+import { restart } from "./Restart.ts"
 import { complain, complainJson, console } from "./Screen.ts"
 import { target } from "./TargetCheck.ts"
 import { type SignalName, Signals } from "./Signals.ts"
@@ -34,7 +38,7 @@ import { type SignalName, Signals } from "./Signals.ts"
 const inq = root.pipe(
   Command.withSubcommands([
     { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
-    { group: "Break", commands: [plan, start, ...faults, chaos] },
+    { group: "Break", commands: [plan, start, restart, dataLoss, node, chaos] },
     { group: "End", commands: [cancel, recover] },
     { group: "Set up", commands: [init, target, lab, doctor] },
     Complete.names

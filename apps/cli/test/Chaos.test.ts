@@ -3,29 +3,24 @@ import { assert, describe, it } from "@effect/vitest"
 import { defaultParameters } from "@inquorate/core/Chaos"
 import { emptyDescription } from "@inquorate/core/ChaosSchedule"
 import * as Effect from "effect/Effect"
-import { execFile } from "node:child_process"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as path from "node:path"
 import { exitCodes } from "../src/ExitCode.ts"
+import * as FakeWorker from "./FakeWorker.ts"
+import * as Inq from "./Inq.ts"
 
-const main = path.resolve(import.meta.dirname, "../src/main.ts")
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly error: string
-}
+const { run } = Inq.bundled()
 
 const refused = { Error: { Code: "FABRIC_E_CHAOS_ALREADY_RUNNING", Message: "Chaos is running already." } }
 const event = (n: number) => ({
   ChaosEvent: { Kind: "Waiting", TimeStampUtc: `2026-01-01T00:00:0${n}.000Z`, Reason: `reason ${n}` }
 })
 
-/** A gateway that runs chaos already, with two pages of events. */
+/** A gateway that runs chaos already, with two pages of events; like a real one it has no path of ours. */
 const gateway = Effect.gen(function* () {
   const requests: Array<string> = []
   const answers: ReadonlyArray<readonly [RegExp, number, unknown]> = [
+    [/ \/v1\//, 400, { Error: { Code: "E_INVALIDARG", Message: "Invalid argument" } }],
     [/^POST \/Tools\/Chaos\/\$\/Start/, 400, refused],
     [/^POST /, 200, undefined],
     [/^GET \/Tools\/Chaos\?/, 200, { ChaosParameters: defaultParameters, Status: "Running", ScheduleStatus: "Active" }],
@@ -40,7 +35,7 @@ const gateway = Effect.gen(function* () {
         request.setEncoding("utf8").on("data", (chunk: string) => (body += chunk))
         request.on("end", () => {
           const line = `${request.method} ${request.url}`
-          requests.push(body === "" ? line : `${line} ${body}`)
+          if (!line.includes(" /v1/")) requests.push(body === "" ? line : `${line} ${body}`)
           const [, status, value] = answers.find(([pattern]) => pattern.test(line))!
           response.writeHead(status, { "Content-Type": "application/json" })
           response.end(value === undefined ? "" : JSON.stringify(value))
@@ -54,22 +49,11 @@ const gateway = Effect.gen(function* () {
       })
   )
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const inq = (args: string, input = ""): Effect.Effect<Ran> =>
-    Effect.callback((resume) => {
-      const child = execFile(
-        process.execPath,
-        [main, ...args.split(" "), "--endpoint", endpoint],
-        { timeout: 60_000 },
-        (failure, out, error) =>
-          resume(Effect.succeed({ code: failure === null ? 0 : Number(failure.code), out, error }))
-      )
-      child.stdin?.end(input)
-      return Effect.sync(() => child.kill())
-    })
+  const inq = (args: string, input?: string) => run([...args.split(" "), "--endpoint", endpoint], {}, input)
   return { inq, requests }
 })
 
-describe("inq chaos", () => {
+describe("inq chaos, of a Service Fabric cluster", () => {
   it.live("sends what it was told, and says why it was refused", () =>
     Effect.gen(function* () {
       const { inq, requests } = yield* gateway
@@ -130,6 +114,29 @@ describe("inq chaos", () => {
       assert.strictEqual(wrong.code, exitCodes.usage)
       assert.match(wrong.error, /StartDate "tomorrow"/)
       assert.strictEqual(requests.length, 2)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("inq chaos, of a worker", () => {
+  it.live("starts, tells, stops and keeps a schedule", () =>
+    Effect.gen(function* () {
+      const { url } = yield* FakeWorker.serve
+      const inq = (args: string, input?: string) => run([...args.split(" "), "--endpoint", url], {}, input)
+      assert.match((yield* inq("chaos get")).out, /^Chaos has never run here\.\nSchedule: Stopped\n/)
+      const started = yield* inq("chaos start --time-to-run 10m --faults 2")
+      assert.deepStrictEqual([started.code, started.error], [0, ""])
+      const again = yield* inq("chaos start")
+      assert.strictEqual(again.code, exitCodes.refused)
+      assert.include(again.error, "(FABRIC_E_CHAOS_ALREADY_RUNNING)")
+      const got = yield* inq("chaos get --output json")
+      assert.nestedInclude(JSON.parse(got.out), { status: "Running", "parameters.MaxConcurrentFaults": 2 })
+      const told = yield* inq("chaos events --since 1970-01-01T00:00:00Z")
+      assert.match(told.out, /^[0-9TZ:.-]+ {2}Started\n/)
+      assert.match((yield* inq("chaos stop")).out, /^Chaos is stop/)
+      const printed = yield* inq("chaos schedule get --output json")
+      const set = yield* inq("chaos schedule set -", printed.out)
+      assert.match(set.out + set.error, /in use, as version|is running already/)
     }).pipe(Effect.scoped)
   )
 })

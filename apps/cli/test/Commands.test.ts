@@ -138,7 +138,60 @@ describe("against a worker", () => {
       assert.strictEqual(length.code, exitCodes.usage)
       assert.include(length.error, "--duration")
       const health = yield* inq(url, "health", "--output", "json")
-      assert.strictEqual((JSON.parse(health.out) as Record<string, unknown>)["AggregatedHealthState"], "Ok")
+      assert.deepInclude(JSON.parse(health.out), { kind: "Cluster", state: "Ok" })
+      const lost = yield* inq(url, "health", "--partition", "kv")
+      assert.strictEqual(lost.code, exitCodes.usage)
+      assert.include(lost.error, "--partition: expected a partition's id")
+    }).pipe(Effect.scoped)
+  )
+})
+
+/** Stands before a worker and writes down what it is asked. */
+const counted = Effect.fnUntraced(function* (url: string) {
+  const lines: Array<string> = []
+  const { hostname, port } = new URL(url)
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<Http.Server>((resume) => {
+      const made = Http.createServer((request, response) => {
+        lines.push(`${request.method} ${request.url}`)
+        const { headers, method, url: target } = request
+        const onward = Http.request({
+          hostname,
+          port,
+          method,
+          path: target,
+          headers: { ...headers, host: `${hostname}:${port}` }
+        })
+        onward.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode!, answer.headers)))
+        request.pipe(onward)
+      }).listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+    }),
+    (made) => Effect.sync(() => (made.closeAllConnections(), made.close()))
+  )
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return (...args: ReadonlyArray<string>) => Effect.map(inq(at, ...args), () => lines.splice(0))
+})
+
+describe("what a worker is asked", () => {
+  it.live("is what the command needs, on /v1 alone", () =>
+    Effect.gen(function* () {
+      const asked = yield* counted((yield* FakeWorker.serve).url)
+      for (const [words, lines] of [
+        ["partitions", ["GET /v1/clusters"]],
+        ["list", ["GET /v1/operations?limit=20", "GET /v1/unreadable"]],
+        [`restart lab --id ${O}`, ["GET /v1/clusters", `PUT /v1/operations/${O}`]],
+        [`show ${O}`, [`GET /v1/operations/${O}`]],
+        [`watch ${O}`, [`GET /v1/operations/${O}/events`, `GET /v1/operations/${O}`]],
+        ["show last", ["GET /v1/operations?limit=1000", `GET /v1/operations/${O}`]],
+        ["recover partition lab -y", ["GET /v1/clusters", "POST /v1/recover"]],
+        ["node stop lab-m1", ["GET /v1/nodes/lab-m1", "PUT /v1/operations/ID"]],
+        ["chaos stop", ["POST /v1/chaos/stop"]],
+        ["health", ["GET /v1/health"]]
+      ] as const) {
+        const seen = yield* asked(...words.split(" "))
+        const known = seen.map((line) => (words.startsWith("node") ? line.replace(/[0-9a-f-]{36}$/, "ID") : line))
+        assert.deepStrictEqual(known, [...lines], words)
+      }
     }).pipe(Effect.scoped)
   )
 })
@@ -147,7 +200,8 @@ describe("against a Service Fabric gateway", () => {
   it.live("finds out what it talks to, and drives it by its own calls", () =>
     Effect.gen(function* () {
       const { lines, url } = yield* gateway
-      const posts = () => lines.filter((line) => line.startsWith("POST"))
+      // Paths of ours mean nothing to a gateway.
+      const posts = () => lines.filter((line) => line.startsWith("POST") && !line.includes(" /v1/"))
       assert.match((yield* inq(url, "clusters")).out, /^APPLICATION .*\nfabric:\/app +T/)
       assert.match((yield* inq(url, "partitions")).out, new RegExp(`fabric:/app/svc +Stateful, Ready[^]*id ${P}`))
       const start = yield* inq(url, "start", "app", "-d", "2s", "--id", O)
@@ -177,6 +231,20 @@ describe("against a Service Fabric gateway", () => {
       const guard = yield* inq(url, "start", "app", "-d", "1s", "--override", "degraded", "--surface", "fabric")
       assert.strictEqual(guard.code, exitCodes.usage)
       assert.strictEqual(posts().length, 4)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is known by its first answer: nobody is asked who it is", () =>
+    Effect.gen(function* () {
+      const { lines, url } = yield* gateway
+      const asked = (...args: ReadonlyArray<string>) =>
+        Effect.map(inq(url, ...args), () => lines.splice(0).map((line) => line.replace(/\?.*/, "")))
+      assert.deepStrictEqual(yield* asked("node", "list"), ["GET /v1/nodes", "GET /Nodes"])
+      assert.deepStrictEqual(yield* asked("list"), ["GET /v1/operations", "GET /Faults/"])
+      assert.deepStrictEqual(yield* asked("node", "list", "--surface", "fabric"), ["GET /Nodes"])
+      const forced = yield* inq(url, "list", "--surface", "inquorate")
+      assert.strictEqual(forced.code, exitCodes.unreachable)
+      assert.include(forced.error, `what answers at ${url} is not a worker`)
     }).pipe(Effect.scoped)
   )
 

@@ -2,6 +2,8 @@
  * A worker for the command line to talk to: our own server over a port `Operations` that takes every fault of one group
  * of three and ends it well at once.
  */
+import { Chaos, type ChaosEvent } from "@inquorate/core/Chaos"
+import { advanceChaos, type ChaosHappening, initialState, viewOf } from "@inquorate/core/ChaosRun"
 import { collect } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
 import { advance, type Event, isTerminal, make, type Operation } from "@inquorate/core/Operation"
@@ -189,7 +191,29 @@ export const serveWith = Effect.fnUntraced(function* ({
     unready: Effect.succeed([])
   })
   const { url } = yield* NodeServer.serve({ host: "127.0.0.1", port: 0 }).pipe(
-    Effect.provideService(Operations, operations)
+    Effect.provideService(Operations, operations),
+    Effect.provideService(Chaos, chaosInMemory())
   )
   return { url, all, recovered }
 })
+
+// Nobody drives it: it says what it was told.
+const chaosInMemory = (): Chaos["Service"] => {
+  let state = initialState
+  const events: Array<ChaosEvent> = []
+  const change = (happening: ChaosHappening) =>
+    Effect.map(Effect.fromResult(advanceChaos(state, happening)), (next) => {
+      state = next.state
+      events.push(...next.events)
+    })
+  return {
+    start: (parameters) =>
+      change({ _tag: "StartAsked", at: Date.now(), runId: "00000000-0000-4000-8000-000000000001", parameters }),
+    stop: Effect.suspend(() => change({ _tag: "StopAsked", at: Date.now() })),
+    get: Effect.sync(() => viewOf(state, Date.now())),
+    events: ({ after, limit }) =>
+      Effect.sync(() => events.map((event, index) => ({ sequence: index + 1, event })).slice(after, after + limit)),
+    schedule: Effect.sync(() => state.description),
+    setSchedule: (description) => change({ _tag: "ScheduleSet", at: Date.now(), description })
+  }
+}

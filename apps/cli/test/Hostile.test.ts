@@ -29,24 +29,34 @@ const clusters = [
   { name: "lab", system: "etcd", injector: "kill", protected: false, maxHold: null, groups: [group], problem: evil }
 ]
 
+const node = {
+  name: evil,
+  instanceId: "1",
+  status: "Up",
+  since: evil,
+  health: "Ok",
+  stopped: false,
+  address: evil,
+  type: evil,
+  faultDomain: evil,
+  upgradeDomain: evil
+}
+
 const error = { Error: { Code: "FABRIC_E_INVALID_OPERATION", Message: evil } }
 
-const worker: ReadonlyArray<readonly [RegExp, number, unknown]> = [
-  [/^GET \/healthz/, 200, { status: "ok" }],
+const ofWorker: ReadonlyArray<readonly [RegExp, number, unknown]> = [
   [/^GET \/v1\/clusters/, 200, clusters],
+  [/^GET \/v1\/nodes$/, 200, [node]],
+  [/^GET \/v1\/nodes\//, 200, node],
   [
-    /^GET \/Nodes\?/,
-    200,
-    { ContinuationToken: "", Items: [{ Name: evil, InstanceId: "1", NodeStatus: "Up", Type: evil }] }
-  ],
-  [
-    /GetHealth/,
+    /^GET \/v1\/health/,
     200,
     {
-      AggregatedHealthState: "Ok",
-      HealthEvents: [],
-      NodeHealthStates: [{ Name: evil, AggregatedHealthState: "Ok" }],
-      ApplicationHealthStates: []
+      kind: "Cluster",
+      name: evil,
+      state: "Ok",
+      reports: [{ source: evil, property: evil, state: "Ok", description: evil, since: evil }],
+      below: [{ kind: "Node", name: evil, state: "Ok" }]
     }
   ],
   [/^POST \/v1\/plan/, 200, { topology: group, plan: null, fences: [], notes: [evil], refusal: null }],
@@ -66,13 +76,14 @@ const gateway: ReadonlyArray<readonly [RegExp, number, unknown]> = [
   [/./, 400, error]
 ]
 
-const serve = (answers: typeof worker) =>
+const serve = (answers: typeof ofWorker) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.callback<Http.Server>((resume) => {
         const made = Http.createServer((request, response) => {
           const [, status, body] = answers.find(([pattern]) => pattern.test(`${request.method} ${request.url}`))!
-          response.writeHead(status, { "content-type": "application/json" })
+          const worker = answers === ofWorker ? { "inquorate-api": "1" } : {}
+          response.writeHead(status, { "content-type": "application/json", ...worker })
           response.end(body === undefined ? undefined : JSON.stringify(body))
         }).listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
       }),
@@ -100,7 +111,7 @@ const commands = [
 
 describe("what others say does not act on the terminal", () => {
   for (const [who, answers, some] of [
-    ["a worker", worker, 20],
+    ["a worker", ofWorker, 20],
     ["a gateway", gateway, 20]
   ] as const) {
     it.live(`of who asks ${who}, whatever the command`, () =>
@@ -123,7 +134,7 @@ describe("what others say does not act on the terminal", () => {
 
   it.live("and JSON says exactly what was said", () =>
     Effect.gen(function* () {
-      const endpoint = yield* serve(worker)
+      const endpoint = yield* serve(ofWorker)
       const { out } = yield* inq.run(["clusters", "--endpoint", endpoint, "--output", "json"])
       assert.deepStrictEqual(JSON.parse(out), clusters)
     }).pipe(Effect.scoped)

@@ -17,7 +17,11 @@ export interface Ran {
 export const bundled = (): {
   readonly main: string
   /** Runs it; what `environment` names is set beside our own. */
-  readonly run: (args: ReadonlyArray<string>, environment?: Readonly<Record<string, string>>) => Effect.Effect<Ran>
+  readonly run: (
+    args: ReadonlyArray<string>,
+    environment?: Readonly<Record<string, string>>,
+    input?: string
+  ) => Effect.Effect<Ran>
 } => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-cli-"))
   const main = path.join(folder, "inq.mjs")
@@ -33,12 +37,13 @@ export const bundled = (): {
   afterAll(() => fs.rmSync(folder, { recursive: true }))
   return {
     main,
-    run: (args, environment = {}) =>
+    run: (args, environment = {}, input) =>
       Effect.callback((resume) => {
         const child = spawn(process.execPath, [main, ...args], {
           env: { ...process.env, ...environment },
-          stdio: ["ignore", "pipe", "pipe"]
+          stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"]
         })
+        child.stdin?.end(input)
         let out = ""
         let error = ""
         child.on("error", (cause) => resume(Effect.succeed({ code: -1, out, error: cause.message })))

@@ -9,8 +9,11 @@ import type { Operations } from "@inquorate/core/Operations"
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as FabricClient from "../src/fabric/FabricClient.ts"
 import * as NodeServer from "../src/server/NodeServer.ts"
 import * as Client from "../src/v1/Client.ts"
@@ -275,3 +278,59 @@ it.live("postgres has members on its nodes", () =>
     )
   )
 )
+
+describe("who answered", () => {
+  it.live("is told by every answer of a worker, refusals too, and by none of the other surface", () =>
+    served(({ port }) =>
+      Effect.gen(function* () {
+        for (const [target, headers = []] of [
+          ["/v1/clusters"],
+          ["/v1/no/such"],
+          ["/v1/nodes/x"],
+          ["/healthz"],
+          ["/v1/clusters", ["Origin: http://evil.example"]],
+          ["/v1/clusters", ["Host: evil.example"]]
+        ] as const) {
+          const raw = yield* request(port, "GET", target, { headers: [...headers] })
+          assert.strictEqual(raw.headers["inquorate-api"], "1", `${target} ${raw.status}`)
+        }
+        assert.notProperty((yield* request(port, "GET", "/Nodes?api-version=6.0")).headers, "inquorate-api")
+      })
+    )
+  )
+
+  it.live("is known to the client: what says no, or nonsense, without it is no worker", () =>
+    Effect.gen(function* () {
+      const at = (status: number, body: string, headers: Readonly<Record<string, string>> = {}) =>
+        Client.make({ endpoint: "http://gateway" }).pipe(
+          Effect.provideService(
+            HttpClient.HttpClient,
+            HttpClient.make((asked) =>
+              Effect.succeed(
+                HttpClientResponse.fromWeb(
+                  asked,
+                  new Response(body, { status, headers: { "content-type": "application/json", ...headers } })
+                )
+              )
+            )
+          )
+        )
+      const no = '{"Error":{"Code":"E_INVALIDARG","Message":"no"}}'
+      const own = { "inquorate-api": "1" }
+      const gateway = yield* at(400, no)
+      for (const call of [
+        gateway.nodes,
+        gateway.start(O, { kind: "PartitionRestart", serviceName, partitionId, mode: "AllReplicasOrInstances" }),
+        gateway.cancel(O, false),
+        Stream.runDrain(gateway.watch(O))
+      ]) {
+        assert.strictEqual(yield* codeOf(call as Effect.Effect<unknown, Client.ClientError>), "NotAWorker")
+      }
+      assert.strictEqual(yield* codeOf((yield* at(200, '{"hello":1}')).nodes), "NotAWorker")
+      assert.strictEqual(yield* codeOf((yield* at(200, '{"hello":1}', own)).nodes), "BadAnswer")
+      assert.strictEqual(yield* codeOf((yield* at(404, no, own)).nodes), "404 E_INVALIDARG")
+      // Whoever stands before a worker may take the header from what is understood.
+      assert.deepStrictEqual(yield* (yield* at(200, "[]")).nodes, [])
+    })
+  )
+})

@@ -106,11 +106,12 @@ export interface Connection {
 
 /**
  * What went wrong. `code` is the wire's own where a worker said no, `BadRequest` for an argument of yours that makes no
- * sense, else what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`.
+ * sense, else what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`, or `NotAWorker` where
+ * something else answers there.
  */
 export class InquorateError extends Error {
   override readonly name = "InquorateError"
-  readonly code: FabricErrorCode | "BadRequest" | "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer"
+  readonly code: FabricErrorCode | "BadRequest" | "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer" | "NotAWorker"
   /** The rule that said no, with its facts, where one did. */
   readonly refusal: Refusal | null
   /** The HTTP status, where there was an answer. */

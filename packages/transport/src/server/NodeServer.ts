@@ -26,6 +26,7 @@ import type { AddressInfo, Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import * as Access from "./Access.ts"
+import { apiHeader } from "../v1/Api.ts"
 import * as ApiServer from "../v1/ApiServer.ts"
 import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
@@ -194,6 +195,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   })
   const inTurn = (go: Http.RequestListener) => (request: Http.IncomingMessage, response: Http.ServerResponse) => {
     const target = request.url!
+    if (isApi(target)) response.setHeader(apiHeader.name, apiHeader.version)
     response.once("finish", () => countAnswer(services, isApi(target), response.statusCode))
     const crowded = () => refuse(response, tooMany, true)
     turns.take(request, response, () => go(request as never, response as never), crowded)

@@ -33,6 +33,15 @@ import { RecoverRequest } from "./RecoverRequest.ts"
 
 // --- models ---
 
+/** The bodies of the calls about chaos. */
+export type { ChaosEventPage, ChaosEventsAsked, ChaosRequest, ChaosView } from "./ChaosView.ts"
+/** Whose health is asked for, and the health of one thing. */
+export type { HealthSubject, HealthView } from "./HealthView.ts"
+/** A node. */
+export type { NodeView } from "./NodeView.ts"
+/** Which partitions are to be recovered. */
+export type { RecoverRequest } from "./RecoverRequest.ts"
+
 /**
  * An operation with the wire's word for where it stands, and in words for a person how it ended or what it does now. The
  * moments are those of the operation in ISO 8601. A worker before 0.2 leaves these out.
@@ -93,6 +102,12 @@ export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@in
 }) {}
 
 // --- make ---
+
+/**
+ * The header that every answer of our own surface carries, refusals too, with the surface's version. So a client knows from
+ * its first answer that a worker gave it, and not a Service Fabric gateway or whatever else there is at an address.
+ */
+export const apiHeader = { name: "inquorate-api", version: "1" } as const
 
 /** How many operations a list shows unless told otherwise, and at most. */
 export const listLimit = { usual: 100, most: 10_000 } as const

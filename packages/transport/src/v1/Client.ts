@@ -2,7 +2,7 @@
  * The typed client of `/v1`, made from the same declaration as the server. `watch` follows an operation over server-sent
  * events and falls back to asking again when the stream breaks or a proxy does not let it through.
  */
-import type { ChaosScheduleDescription } from "@inquorate/core/Chaos"
+import { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
 import {
@@ -15,9 +15,11 @@ import {
 } from "@inquorate/core/Operations"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { FaultRequest } from "@inquorate/core/Request"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
 import type * as Redacted from "effect/Redacted"
@@ -25,11 +27,11 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Bounded from "../client/Bounded.ts"
-import { Api, ApiError, ApiErrorBody, type OperationView, type StartReceipt } from "./Api.ts"
-import { type ChaosEventPage, type ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
-import type { HealthSubject, HealthView } from "./HealthView.ts"
+import { Api, ApiError, ApiErrorBody, apiHeader, type OperationView, type StartReceipt } from "./Api.ts"
+import { type ChaosEventPage, ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
+import { HealthSubject, type HealthView } from "./HealthView.ts"
 import type { NodeView } from "./NodeView.ts"
-import type { RecoverRequest } from "./RecoverRequest.ts"
+import { RecoverRequest } from "./RecoverRequest.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
 // --- errors ---
@@ -38,10 +40,11 @@ import * as TransportCause from "../client/TransportCause.ts"
  * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
  * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
  * certificate; nothing was taken. `TimedOut`: its answer was not whole in time. `BadAnswer`: an answer of another shape, or
- * one without an end. `BadRequest`: an argument of the caller's own has another shape than its type; nothing was sent.
+ * one without an end. `NotAWorker`: what answered said no, or something of another shape, and it is no worker; a Service
+ * Fabric gateway answers so. `BadRequest`: an argument of the caller's own has another shape than its type; nothing was sent.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
-  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer", "BadRequest"]),
+  reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer", "NotAWorker", "BadRequest"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -109,7 +112,7 @@ export const make = (options: {
 }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const unbounded = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
-    const http = Bounded.make(unbounded, options.bounds)
+    const http = listening(Bounded.make(unbounded, options.bounds))
     const endpoint = options.endpoint.replace(/\/+$/, "")
     const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
@@ -123,15 +126,15 @@ export const make = (options: {
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
       nodes: again(answered(api.nodes())),
       node: (name) => again(answered(api.node({ params: { name } }))),
-      health: (query = {}) => again(answered(api.health({ query }))),
-      recover: (payload) => answered(api.recover({ payload })),
+      health: (query = {}) => Effect.andThen(fitsSubject(query), again(answered(api.health({ query })))),
+      recover: (payload) => Effect.andThen(fitsRecover(payload), answered(api.recover({ payload }))),
       chaos: {
         get: again(answered(api.chaos())),
         start: (payload) => Effect.andThen(fitsChaos(payload), answered(api.startChaos({ payload }))),
         stop: answered(api.stopChaos()),
-        events: (query = {}) => again(answered(api.chaosEvents({ query }))),
+        events: (query = {}) => Effect.andThen(fitsEvents(query), again(answered(api.chaosEvents({ query })))),
         schedule: again(answered(api.chaosSchedule())),
-        setSchedule: (payload) => answered(api.setChaosSchedule({ payload }))
+        setSchedule: (payload) => Effect.andThen(fitsSchedule(payload), answered(api.setChaosSchedule({ payload })))
       },
       alive: Effect.asVoid(answered(api.alive())),
       watch: (id, options) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id), options)
@@ -187,7 +190,26 @@ const fitting = (schema: Schema.Codec<unknown, unknown>) => {
 }
 
 const fits = fitting(FaultRequest)
+const fitsSubject = fitting(HealthSubject)
+const fitsRecover = fitting(RecoverRequest)
 const fitsChaos = fitting(ChaosRequest)
+const fitsEvents = fitting(ChaosEventsAsked)
+const fitsSchedule = fitting(ChaosScheduleDescription)
+
+/** Whether the answer to a call came from a worker; null before there is one. */
+const Heard = Context.Reference<{ worker: boolean | null }>("@inquorate/transport/Client/Heard", {
+  defaultValue: () => ({ worker: null })
+})
+
+const isOfWorker = ({ headers }: HttpClientResponse.HttpClientResponse): boolean => apiHeader.name in headers
+
+/** The same client, which notes for each call who answered it. */
+const listening = (http: HttpClient.HttpClient): HttpClient.HttpClient =>
+  HttpClient.tap(http, (response) =>
+    Effect.map(Heard, (heard) => {
+      heard.worker = isOfWorker(response)
+    })
+  )
 
 const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
 
@@ -197,13 +219,19 @@ const badAnswer = (error: { readonly message: string }) =>
 const answered = <A, E extends { readonly _tag: string; readonly message: string }>(
   call: Effect.Effect<A, E>
 ): Call<A> =>
-  Effect.mapError(call, (error) =>
-    error instanceof ApiError
-      ? error
-      : error._tag === "HttpClientError" && isTransport(error)
-        ? unreachable(error)
-        : badAnswer(error)
-  )
+  Effect.suspend(() => {
+    const heard = { worker: null as boolean | null }
+    return call.pipe(
+      Effect.provideService(Heard, heard),
+      Effect.mapError((error) => {
+        if (error._tag === "HttpClientError" && isTransport(error)) return unreachable(error)
+        if (heard.worker === false) return notAWorker(error instanceof ApiError ? error.detail : error.message)
+        return error instanceof ApiError ? error : badAnswer(error)
+      })
+    )
+  })
+
+const notAWorker = (detail: string) => new ClientError({ reason: "NotAWorker", detail })
 
 const isTransport = (error: unknown): boolean =>
   (error as { readonly reason?: { readonly _tag?: string } }).reason?._tag === "TransportError"
@@ -220,14 +248,18 @@ const failed = (text: string, status: number): Effect.Effect<never, ApiError | C
     onSuccess: (body) => toApiError(body, status)
   })
 
+/** The same where the head of the answer told who it is of. */
+const refused = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<never, ApiError | ClientError> =>
+  isOfWorker(response)
+    ? Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
+    : Effect.fail(notAWorker(`HTTP status ${response.status}`))
+
 const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<OperationChange, ApiError | ClientError> =>
   http.execute(HttpClientRequest.accept(HttpClientRequest.get(url), "text/event-stream")).pipe(
     Effect.mapError(unreachable),
     Effect.map((response) =>
       response.status !== 200
-        ? Stream.fromEffect(
-            Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
-          )
+        ? Stream.fromEffect(refused(response))
         : response.stream.pipe(
             Stream.decodeText,
             Stream.pipeThroughChannel(Sse.decode()),
@@ -260,7 +292,11 @@ const watch = (
       Effect.retry({
         times: pollsInVain,
         schedule: Schedule.spaced(pollInterval),
-        while: (error) => (error._tag === "ClientError" ? error.reason === "Unreachable" : error.status >= 500)
+        // Whoever stands before a worker answers for one that is away, once it was there.
+        while: (error) =>
+          error._tag === "ClientError"
+            ? error.reason === "Unreachable" || (error.reason === "NotAWorker" && seen !== "")
+            : error.status >= 500
       }),
       Effect.tap(() => onAway(false))
     )

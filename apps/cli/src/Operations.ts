@@ -1,15 +1,14 @@
 /**
- * The commands that act on operations: plan, start, show, watch, list, cancel.
+ * The commands about operations: watch, logs, show, list, cancel.
  */
 import { describe, describeCode, phaseOf } from "@inquorate/core/Describe"
-import { isTerminal } from "@inquorate/core/Operation"
-import type { PlanPreview } from "@inquorate/core/Operations"
-import { Override } from "@inquorate/core/Plan"
 import { faultOf } from "@inquorate/core/Fault"
+import { isTerminal } from "@inquorate/core/Operation"
 import { type FaultRequest, isNodeRequest, placeOf } from "@inquorate/core/Request"
-import { formatMillis, type Instant, type Millis, parseMillis } from "@inquorate/core/Time"
+import { type Instant, parseMillis } from "@inquorate/core/Time"
 import { OperationState } from "@inquorate/core/Wire"
-import type { OperationView } from "@inquorate/transport/Api"
+import type { ApiError, OperationView } from "@inquorate/transport/Api"
+import type * as Client from "@inquorate/transport/Client"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,31 +16,20 @@ import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { choose, connect, explain, explainFabric, print, root } from "./Endpoint.ts"
+import { type Answering, first, type Known, operatorOf } from "./Answering.ts"
+import { explain, print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import { clustersOf, type Front, front, type InquorateFront, type NamedPartition } from "./Front.ts"
-import {
-  askFlags,
-  confirm,
-  endOf,
-  findOperation,
-  folded,
-  launch,
-  launchFlags,
-  readDuration,
-  readName
-} from "./Launch.ts"
+import { follow } from "./Follow.ts"
+import { endOf } from "./GuardedStart.ts"
 import { age, localTime } from "./Moment.ts"
-import { previewLines, report } from "./Report.ts"
-import { canAsk, screen, width } from "./Screen.ts"
+import { knownOf, lookedThrough, ofOperation, readName } from "./OperationName.ts"
+import { folded } from "./Question.ts"
+import { report } from "./Report.ts"
+import { screen, width } from "./Screen.ts"
 import { table } from "./Table.ts"
 import { changeLines } from "./Watch.ts"
 
 // --- models ---
-
-const partition = Argument.String("partition").pipe(
-  Argument.withDescription("A partition id, cluster/group, or a cluster that has one group")
-)
 
 const operation = Argument.String("operation").pipe(
   Argument.withDescription(
@@ -56,79 +44,7 @@ const verbose = Flag.Boolean("verbose").pipe(
   Flag.withDefault(false)
 )
 
-const duration = Flag.String("duration").pipe(
-  Flag.withAlias("d"),
-  Flag.withDescription("How long to hold the loss, required: 5s, 2m, 10m30s, 500ms, or seconds"),
-  Flag.withMetavar("LENGTH")
-)
-
-const planned = Flag.String("duration").pipe(
-  Flag.withAlias("d"),
-  Flag.withDescription("How long the loss would be held (10s)"),
-  Flag.withMetavar("LENGTH"),
-  Flag.withDefault("10s")
-)
-
-const mode = Flag.Literals("mode", ["QuorumReplicas", "AllReplicas"]).pipe(
-  Flag.withDescription("The smallest cut that loses the quorum, or every replica that may be cut (QuorumReplicas)"),
-  Flag.withDefault("QuorumReplicas")
-)
-
-const overrides = Flag.Literals("override", Override.literals).pipe(
-  Flag.withDescription("Set a guard aside by name, where it says no; may be given more than once"),
-  Flag.atLeast(0)
-)
-
 // --- make ---
-
-/** `inq plan`: what a quorum loss would do, without touching anything. */
-export const plan = Command.make(
-  "plan",
-  { partition, duration: planned, mode, overrides },
-  Effect.fnUntraced(function* (input) {
-    const hold = yield* readDuration(input.duration)
-    const client = yield* connect
-    const { serviceName, topology } = yield* choose(yield* clustersOf(client, "partitions"), input.partition)
-    const about = { serviceName, partitionId: topology.partitionId }
-    const preview = yield* client.plan(requestOf(about, input, hold)).pipe(explain("plan"))
-    yield* tellPlan(preview)
-  })
-).pipe(Command.withDescription("Show what a quorum loss would do, without touching anything"))
-
-/** `inq start`: starts a quorum loss. */
-export const start = Command.make(
-  "start",
-  { partition, duration, mode, overrides, ...askFlags, ...launchFlags },
-  Effect.fnUntraced(function* (input) {
-    const hold = yield* readDuration(input.duration)
-    const found = yield* front("start")
-    const about = yield* found.partition(input.partition)
-    const request = requestOf(about, input, hold)
-    if (found.surface === "inquorate" && (input.dryRun || (canAsk() && !input.yes))) {
-      const preview = yield* found.client.plan(request).pipe(explain("start"))
-      if (input.dryRun) return yield* tellPlan(preview)
-      // A plan that is refused is refused by the start in the same words; a repeated start is none.
-      if (preview.plan !== null && preview.refusal === null) {
-        yield* screen.lines([`${preview.plan.arithmetic}.`.replace(/\.\.$/, "."), ...preview.notes].flatMap(folded))
-        yield* confirm(`Take the quorum of ${about.serviceName} for ${formatMillis(hold)}?`, false)
-      }
-    } else if (input.dryRun) {
-      return yield* new Failure({
-        exit: "usage",
-        detail: "start: a Service Fabric cluster plans nothing; leave --dry-run out."
-      })
-    } else {
-      yield* confirm(`Take the quorum of ${about.serviceName} for ${formatMillis(hold)}?`, input.yes)
-    }
-    yield* launch("start", found, input, request)
-  })
-).pipe(
-  Command.withDescription("Start a quorum loss"),
-  Command.withExamples([
-    { command: "inq start orders -d 10s --watch", description: "Lose the quorum for 10 s, and see it through" },
-    { command: "inq start orders -d 10s --dry-run", description: "Only say what would be done" }
-  ])
-)
 
 /** `inq watch`: shows an operation until it has ended. Interrupting it leaves the operation alone. */
 export const watch = Command.make(
@@ -136,15 +52,17 @@ export const watch = Command.make(
   { operation, verbose },
   Effect.fnUntraced(function* (input) {
     const name = yield* readName(input.operation)
-    const found = yield* front("watch")
     if (name === undefined) {
-      const living = (yield* found.operations).filter(({ lives }) => lives)
-      if (living.length !== 1) return yield* watchAll(found)
+      const listed = yield* first("watch", (client) => client.list(lookedThrough))
+      const all = listed.surface === "fabric" ? yield* listed.gateway.operations : knownOf(listed.answer)
+      const living = all.filter(({ lives }) => lives)
+      if (living.length !== 1) return yield* watchAll(listed, living)
+      const { id } = living[0]!
+      return yield* endOf(id, yield* operatorOf(listed).follow(id, input))
     }
-    const id = yield* findOperation(found, name)
-    const last = yield* found.follow(id, input)
-    yield* screen.live("")
-    yield* endOf(id, last)
+    const found = yield* ofOperation("watch", name, (client, id) => follow(client, id, input))
+    const ended = found.surface === "fabric" ? yield* found.gateway.follow(found.id, input) : found.answer
+    yield* endOf(found.id, ended)
   })
 ).pipe(
   Command.withDescription("Show an operation until it has ended, or everything that lives"),
@@ -167,19 +85,19 @@ export const logs = Command.make(
   },
   Effect.fnUntraced(function* (input) {
     const name = yield* readName(input.operation)
-    const found = yield* front("logs")
-    const id = yield* findOperation(found, name)
+    const { output } = yield* root
+    const found = yield* ofOperation("logs", name, (client, id) => {
+      const changes = client.watch(id)
+      return Stream.runForEach(input.follow ? changes : Stream.take(changes, 1), (change) =>
+        output === "json" ? screen.json(change) : screen.lines(changeLines(change))
+      )
+    })
     if (found.surface === "fabric") {
       return yield* new Failure({
         exit: "usage",
         detail: "logs: a Service Fabric cluster keeps no evidence; inq show tells the state."
       })
     }
-    const changes = found.client.watch(id)
-    const { output } = yield* root
-    yield* Stream.runForEach(input.follow ? changes : Stream.take(changes, 1), (change) =>
-      output === "json" ? screen.json(change) : screen.lines(changeLines(change))
-    ).pipe(explain("logs"))
   })
 ).pipe(Command.withDescription("Show everything that an operation told, every write among it"))
 
@@ -189,19 +107,17 @@ export const show = Command.make(
   { operation },
   Effect.fnUntraced(function* (input) {
     const name = yield* readName(input.operation)
-    const found = yield* front("show")
-    const id = yield* findOperation(found, name)
+    const found = yield* ofOperation("show", name, (client, id) => client.detail(id))
     if (found.surface === "fabric") {
-      const Fabric = yield* fabricFront
-      const progress = yield* Fabric.show(found.fabric, id)
+      const { errorOf } = yield* Effect.promise(() => import("./Gateway.ts"))
+      const progress = yield* found.gateway.show(found.id)
       return yield* print(progress, () => [
-        `Operation ${id}  ${progress.State}${Fabric.errorOf(progress)}`,
+        `Operation ${found.id}  ${progress.State}${errorOf(progress)}`,
         `  type       ${progress.Type}`
       ])
     }
-    const detail = yield* found.client.detail(id).pipe(explain("show"))
     const now = yield* Clock.currentTimeMillis
-    yield* print(detail, () => report(detail, now))
+    yield* print(found.answer, () => report(found.answer, now))
   })
 ).pipe(Command.withDescription("Show an operation with its evidence"))
 
@@ -233,13 +149,15 @@ export const list = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ cluster, limit, since, state }) {
-    const found = yield* front("list")
     const now = yield* Clock.currentTimeMillis
     const from = yield* readSince(since, now)
     const isWanted = (one: OperationState): boolean =>
       state.length === 0 || state.some((name) => (name === "live" ? isLive(one) : name === one))
+    const filtered = state.length > 0 || Option.isSome(cluster) || Option.isSome(since)
+    const found = yield* first("list", (client) => client.list(filtered ? 10_000 : limit))
     if (found.surface === "fabric") {
-      const all = yield* found.fabric.getFaultOperationList().pipe(explainFabric("list"))
+      const { explain, fabric } = found.gateway
+      const all = yield* fabric.getFaultOperationList().pipe(explain("list"))
       const newest = all
         .filter(({ State }) => isWanted(State))
         .slice(-limit)
@@ -251,9 +169,7 @@ export const list = Command.make(
         )
       )
     }
-    const filtered = state.length > 0 || Option.isSome(cluster) || Option.isSome(since)
-    const all = yield* found.client.list(filtered ? 10_000 : limit).pipe(explain("list"))
-    const newest = all
+    const newest = found.answer
       .filter(
         ({ operation, state: one }) =>
           isWanted(one) &&
@@ -296,14 +212,19 @@ export const cancel = Command.make(
   },
   Effect.fnUntraced(function* ({ force, operation }) {
     const name = yield* readName(operation)
-    const found = yield* front("cancel")
-    const id = yield* findOperation(found, name)
-    const { state, value } = yield* found.cancel(id, force).pipe(
-      Effect.catchIf(
-        ({ exit }) => exit === "refused",
-        (failure) => (found.surface === "inquorate" ? alreadyEnded(found, id, failure) : Effect.fail(failure))
+    const found = yield* ofOperation("cancel", name, (client, id) =>
+      client.cancel(id, force).pipe(
+        Effect.catchIf(
+          (error) => error._tag === "ApiError",
+          (refused) => alreadyEnded(client, id, refused)
+        )
       )
     )
+    const { id } = found
+    const { state, value } =
+      found.surface === "fabric"
+        ? yield* found.gateway.cancel(id, force)
+        : { state: found.answer.state, value: found.answer }
     const summary = summaryOf(value)
     yield* print(value, () => [
       `${id}: ${state}${summary !== "" && isLive(state) ? `, ${summary}` : ""}`,
@@ -313,14 +234,6 @@ export const cancel = Command.make(
 ).pipe(Command.withDescription("Lift at once and stop an operation"))
 
 // --- internal ---
-
-// Evaluated for a Service Fabric cluster only.
-const fabricFront = Effect.promise(() => import("./FabricFront.ts"))
-
-const tellPlan = Effect.fnUntraced(function* (preview: PlanPreview) {
-  yield* print(preview, () => previewLines(preview))
-  if (preview.refusal !== null) return yield* new Failure({ exit: "refused", detail: "" })
-})
 
 // A gateway's own words have none.
 const summaryOf = (value: unknown): string => {
@@ -354,10 +267,10 @@ const readSince = (said: Option.Option<string>, now: Instant): Effect.Effect<Ins
 }
 
 // Of one that has ended a person wants to know how: the whole of it is in `show`.
-const alreadyEnded = (found: InquorateFront, id: string, failure: Failure) =>
+const alreadyEnded = (client: Client.Client, id: string, refused: ApiError) =>
   Effect.gen(function* () {
-    const detail = yield* Effect.option(found.client.detail(id))
-    if (Option.isNone(detail) || detail.value.operation.endedAt === null) return yield* failure
+    const detail = yield* Effect.option(client.detail(id))
+    if (Option.isNone(detail) || detail.value.operation.endedAt === null) return yield* refused
     const { evidence, operation, state } = detail.value
     const now = yield* Clock.currentTimeMillis
     const sentence = describe(operation, evidence, { moment: (at) => localTime(at, now) })
@@ -383,9 +296,8 @@ const operationCells = ({ operation, state }: OperationView, now: Instant): Read
 ]
 
 /** Everything that lives as a table, painted anew each second on a terminal until it is interrupted. */
-const watchAll = Effect.fnUntraced(function* (found: Front | InquorateFront) {
-  if (!("client" in found)) {
-    const living = (yield* found.operations).filter(({ lives }) => lives)
+const watchAll = Effect.fnUntraced(function* (found: Answering<unknown>, living: ReadonlyArray<Known>) {
+  if (found.surface === "fabric") {
     return yield* print(living, () => (living.length === 0 ? ["No operation lives now."] : living.map(({ id }) => id)))
   }
   const look = Effect.gen(function* () {
@@ -417,15 +329,3 @@ const watchAll = Effect.fnUntraced(function* (found: Front | InquorateFront) {
 
 const linesOf = (headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> =>
   rows.length === 0 ? ["No operations yet."] : clipped(table(headings, rows))
-
-const requestOf = (
-  about: NamedPartition,
-  asked: { readonly mode: "QuorumReplicas" | "AllReplicas"; readonly overrides: ReadonlyArray<Override> },
-  hold: Millis
-) => ({
-  kind: "PartitionQuorumLoss" as const,
-  ...about,
-  mode: asked.mode,
-  hold,
-  ...(asked.overrides.length === 0 ? {} : { overrides: asked.overrides })
-})

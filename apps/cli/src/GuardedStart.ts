@@ -1,11 +1,9 @@
 /**
- * A fault is started and, if wanted, watched to its end. A watched operation is never left alone: whoever ends the
+ * Starts a fault and, if wanted, watches it to its end. A watched operation is never left alone: whoever ends the
  * watching is asked, or the operation is cancelled and its lift awaited.
  */
-import { parse as parseGuid } from "@inquorate/core/Guid"
 import { faultOf } from "@inquorate/core/Fault"
 import { type FaultRequest, placeOf } from "@inquorate/core/Request"
-import { type Millis, parseMillis } from "@inquorate/core/Time"
 import type { OperationState } from "@inquorate/core/Wire"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,15 +14,16 @@ import * as Flag from "effect/cli/Flag"
 import { randomUUID } from "node:crypto"
 import { print, root } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
-import type { Ended, Front } from "./Front.ts"
-import { canAsk, choose, screen, width } from "./Screen.ts"
-import { fold } from "./Table.ts"
+import type { Ended, Operator } from "./Answering.ts"
+import { readId } from "./OperationName.ts"
+import { folded } from "./Question.ts"
+import { canAsk, choose, screen } from "./Screen.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
 // --- models ---
 
 /** The flags of every command that starts a fault. */
-export const launchFlags = {
+export const startFlags = {
   id: Flag.String("id").pipe(
     Flag.withDescription("The operation's id, a GUID; repeating a start with the same id is harmless"),
     Flag.optional
@@ -41,21 +40,8 @@ export const launchFlags = {
   )
 }
 
-/** The flags of a command that asks before it starts a fault. */
-export const askFlags = {
-  yes: Flag.Boolean("yes").pipe(
-    Flag.withAlias("y"),
-    Flag.withDescription("Do not ask first on a terminal"),
-    Flag.withDefault(false)
-  ),
-  dryRun: Flag.Boolean("dry-run").pipe(
-    Flag.withDescription("Show what would be done, and touch nothing"),
-    Flag.withDefault(false)
-  )
-}
-
 /** What those flags were. */
-export interface LaunchInput {
+export interface StartInput {
   readonly id: Option.Option<string>
   readonly watch: boolean
   readonly verbose: boolean
@@ -66,17 +52,17 @@ type Context = Command.CommandContext<"inq"> | Signals
 // --- make ---
 
 /** Starts a fault, says so, and shows it to its end where that is wanted. */
-export const launch = (
+export const startGuarded = (
   doing: string,
-  front: Front,
-  input: LaunchInput,
+  operator: Operator,
+  input: StartInput,
   request: FaultRequest
 ): Effect.Effect<void, Failure, Context> =>
   Effect.gen(function* () {
     const id = yield* Option.match(input.id, { onNone: () => Effect.succeed(randomUUID() as string), onSome: readId })
     // The signals are taken before the start is sent: from here on there may be a fault to lift.
     const signals = yield* (yield* Signals).take
-    const started = yield* front.start(doing, id, request)
+    const started = yield* operator.start(doing, id, request)
     const { output } = yield* root
     if (!input.watch) {
       const cancels = `"inq cancel ${id}" ${faultOf(request).words.cancelled}`
@@ -86,76 +72,8 @@ export const launch = (
     }
     if (output === "table")
       yield* screen.lines([`Operation ${id} on ${placeOf(request)}, ${faultOf(request).words.announced}`])
-    yield* watchAndGuard(front, id, signals, input)
+    yield* watchAndGuard(operator, id, signals, input)
   }).pipe(Effect.scoped)
-
-/** The length of a `--duration`. */
-export const readDuration = (text: string): Effect.Effect<Millis, Failure> => {
-  const millis = parseMillis(text)
-  return millis === undefined
-    ? Effect.fail(
-        new Failure({
-          exit: "usage",
-          detail: `--duration: expected a length such as 5s, 2m or 500ms, got ${JSON.stringify(text)}.`
-        })
-      )
-    : Effect.succeed(millis)
-}
-
-/** An operation's id. */
-const readId = (text: string): Effect.Effect<string, Failure> => {
-  const id = parseGuid(text)
-  return id === undefined
-    ? Effect.fail(
-        new Failure({
-          exit: "usage",
-          detail: `The operation id must be a GUID of 36 characters, got ${JSON.stringify(text)}.`
-        })
-      )
-    : Effect.succeed(id)
-}
-
-/** The name of an operation: its id, the beginning of it, `last`, or nothing for the only one that lives. */
-export type OperationName = string | undefined
-
-/** What a person named an operation by; checked before anybody is asked. */
-export const readName = (said: Option.Option<string>): Effect.Effect<OperationName, Failure> => {
-  const text = Option.getOrUndefined(said)?.toLowerCase()
-  return text === undefined || text === "last" || /^[0-9a-f]{4}[0-9a-f-]{0,31}$/.test(text)
-    ? Effect.succeed(text)
-    : readId(text)
-}
-
-/** The operation of that name. */
-export const findOperation = Effect.fnUntraced(function* (front: Front, text: OperationName) {
-  if (text !== undefined && parseGuid(text) !== undefined) return text
-  const all = yield* front.operations
-  const fitting =
-    text === undefined
-      ? all.filter(({ lives }) => lives)
-      : text === "last"
-        ? all.slice(-1)
-        : all.filter(({ id }) => id.startsWith(text))
-  if (fitting.length === 1) return fitting[0]!.id
-  const what =
-    text === undefined
-      ? fitting.length === 0
-        ? "No operation lives now"
-        : `${fitting.length} operations live`
-      : text === "last"
-        ? "There is no operation yet"
-        : fitting.length === 0
-          ? `No operation's id begins with ${text}`
-          : `${fitting.length} operations' ids begin with ${text}`
-  const names =
-    fitting.length === 0
-      ? ""
-      : `: ${fitting
-          .map(({ id }) => id)
-          .slice(0, 10)
-          .join(", ")}`
-  return yield* new Failure({ exit: "refused", detail: `${what}${names}. Name one; "inq list" lists them.` })
-})
 
 /** Says how an operation ended, and fails with the exit code of it. */
 export const endOf = (
@@ -169,16 +87,6 @@ export const endOf = (
     if (exit !== undefined) return yield* new Failure({ exit, detail: "" })
   })
 
-/** Asks for a yes before something that cannot be undone; where nobody can be asked the command itself is the yes. */
-export const confirm = Effect.fnUntraced(function* (question: string, yes: boolean) {
-  if (yes || !canAsk()) return
-  const answer = yield* choose(`${question} [y]es / [n]o `, ["y", "n"], { enter: "n", interrupted: "n" })
-  if (answer === "n") return yield* new Failure({ exit: "refused", detail: "Nothing was done." })
-})
-
-/** A sentence in lines that the terminal need not break. */
-export const folded = (text: string): ReadonlyArray<string> => (screen.terminal ? fold(text, width() - 1, 0) : [text])
-
 // --- internal ---
 
 /**
@@ -186,12 +94,12 @@ export const folded = (text: string): ReadonlyArray<string> => (screen.terminal 
  * terminal, when it comes again, or when the terminal is gone, the operation is cancelled and its lift awaited.
  */
 const watchAndGuard = Effect.fnUntraced(function* (
-  front: Front,
+  operator: Operator,
   id: string,
   signals: Queue.Dequeue<SignalName>,
   options: { readonly verbose: boolean }
 ) {
-  const following = yield* Effect.forkChild(front.follow(id, options))
+  const following = yield* Effect.forkChild(operator.follow(id, options))
   let interrupted = false
   const guard = Effect.gen(function* () {
     while (true) {
@@ -207,7 +115,7 @@ const watchAndGuard = Effect.fnUntraced(function* (
       interrupted = true
       yield* screen.live("")
       yield* screen.lines([`Cancelling ${id} and waiting for the lift …`])
-      yield* front.cancel(id, false).pipe(
+      yield* operator.cancel(id, false).pipe(
         // It may have ended in the same moment, which the watching will tell.
         Effect.catchIf(
           (failure) => failure.exit === "refused",

@@ -1,0 +1,126 @@
+/**
+ * Who answers at the endpoint: a worker over `/v1`, or a Service Fabric gateway (a real cluster's, or any that speaks as
+ * one). A command's first question goes to a worker, and its answer tells whether there is one: nobody is asked who they
+ * are. `--surface` says it beforehand.
+ */
+import type { FaultRequest } from "@inquorate/core/Request"
+import type { OperationState } from "@inquorate/core/Wire"
+import type { ApiError } from "@inquorate/transport/Api"
+import type * as Client from "@inquorate/transport/Client"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Command from "effect/cli/Command"
+import { choose, connect, explain, failureOf, place } from "./Endpoint.ts"
+import { Failure } from "./Failure.ts"
+import { follow } from "./Follow.ts"
+import type { Gateway } from "./Gateway.ts"
+
+// --- models ---
+
+/** What a command asks, and how it fails. */
+export type Asked<A> = Effect.Effect<A, Failure, Command.CommandContext<"inq">>
+
+/** A partition as a fault names it. */
+export interface NamedPartition {
+  readonly serviceName: string
+  readonly partitionId: string
+}
+
+/** What was answered to a start: `value` is what `--output json` prints. */
+export interface Started {
+  readonly replayed: boolean
+  readonly value: unknown
+}
+
+/** How an operation ended: its state, and the sentence for a person where there is one. */
+export interface Ended {
+  readonly state: OperationState
+  readonly sentence: string
+}
+
+/** An operation by its id, and whether it lives. */
+export interface Known {
+  readonly id: string
+  readonly lives: boolean
+}
+
+/** What starting a fault and guarding it takes, of whoever answers. */
+export interface Operator {
+  readonly start: (doing: string, id: string, request: FaultRequest) => Asked<Started>
+  /** The state after the wish was recorded; `value` is what `--output json` prints. */
+  readonly cancel: (id: string, force: boolean) => Asked<{ readonly state: OperationState; readonly value: unknown }>
+  /** Shows changes until the operation has ended, and gives back how it ended. */
+  readonly follow: (id: string, options: { readonly verbose: boolean }) => Asked<Ended>
+}
+
+/** A worker with its answer to the first question, or a gateway, which was asked nothing yet. */
+export type Answering<A> =
+  | { readonly surface: "inquorate"; readonly client: Client.Client; readonly answer: A }
+  | { readonly surface: "fabric"; readonly gateway: Gateway }
+
+// --- make ---
+
+/**
+ * Puts the first question of a command. Where what answers is no worker, it is taken for a gateway; nothing has happened
+ * there yet, since no gateway has paths of ours. Only a first question may decide this: a worker that answered once is a
+ * worker, whatever stands before it says later.
+ */
+export const first = <A, R>(
+  doing: string,
+  ask: (client: Client.Client) => Effect.Effect<A, ApiError | Client.ClientError | Failure, R>
+): Effect.Effect<Answering<A>, Failure, Command.CommandContext<"inq"> | R> =>
+  Effect.gen(function* () {
+    const { endpoint, surface } = yield* place
+    if (surface === "fabric") return { surface, gateway: yield* gatewayInstead(undefined) }
+    const client = yield* connect
+    const asked = yield* Effect.result(ask(client))
+    if (Result.isSuccess(asked)) return { surface: "inquorate", client, answer: asked.success }
+    const error = asked.failure
+    if (error._tag === "Failure") return yield* error
+    const failure = failureOf(error, doing, endpoint)
+    if (surface !== "auto" || error._tag !== "ClientError" || error.reason !== "NotAWorker") return yield* failure
+    return { surface: "fabric", gateway: yield* gatewayInstead(failure) }
+  })
+
+/** What acts on the faults of whoever answered. */
+export const operatorOf = (answering: Answering<unknown>): Operator =>
+  answering.surface === "fabric" ? answering.gateway : workerOperator(answering.client)
+
+/** The partition of that name, and who answers for it. */
+export const findPartition = (
+  doing: string,
+  name: string
+): Asked<{ readonly about: NamedPartition; readonly answering: Answering<unknown> }> =>
+  Effect.gen(function* () {
+    const answering = yield* first(doing, (client) => client.clusters)
+    if (answering.surface === "fabric") return { about: yield* answering.gateway.partition(name), answering }
+    const { serviceName, topology } = yield* choose(answering.answer, name)
+    return { about: { serviceName, partitionId: topology.partitionId }, answering }
+  })
+
+/** There is no node of that name. */
+export const noNode = (nodeName: string): Failure =>
+  new Failure({ exit: "refused", detail: `There is no node ${nodeName}. "inq node list" lists the ones there are.` })
+
+// --- internal ---
+
+// Evaluated for a Service Fabric cluster only. `failure` is why there is no worker.
+const gatewayInstead = (failure: Failure | undefined): Asked<Gateway> =>
+  Effect.flatMap(
+    Effect.promise(() => import("./Gateway.ts")),
+    ({ connect }) => connect(failure)
+  )
+
+const workerOperator = (client: Client.Client): Operator => ({
+  start: (doing, id, request) =>
+    client.start(id, request).pipe(
+      explain(doing),
+      Effect.map((receipt) => ({ replayed: receipt.replayed, value: receipt }))
+    ),
+  cancel: (id, force) =>
+    client.cancel(id, force).pipe(
+      explain("cancel"),
+      Effect.map((view) => ({ state: view.state, value: view }))
+    ),
+  follow: (id, options) => explain("watch")(follow(client, id, options))
+})
