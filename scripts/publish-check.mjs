@@ -264,6 +264,7 @@ const compile = async (packages) => {
     cpSync(join(root, "scripts/consumer/typed-core.ts"), join(programs, "typed-core.ts"))
   if (names.has("@inquorate/transport")) {
     cpSync(join(root, "scripts/consumer/typed-client.ts"), join(programs, "typed-client.ts"))
+    cpSync(join(root, "scripts/consumer/typed-names.ts"), join(programs, "typed-names.ts"))
   }
   const compilerOptions = {
     target: "ES2024",
@@ -297,6 +298,48 @@ const compile = async (packages) => {
   for (const [where, lines] of told)
     problem(where, `does not compile in a clean folder:\n${lines.slice(0, 5).join("\n")}`)
   if (told.size === 0) problem("the programs of the consumer", text)
+}
+
+/** What the declarations of `typed-names.ts` must say, each by the name of one published type. */
+const named = {
+  views: "ClusterView",
+  group: "Topology",
+  member: "Member",
+  serverProcess: "ProcessRef",
+  preview: "PlanPreview",
+  plan: "Plan",
+  detail: "OperationDetail",
+  record: "Operation",
+  evidence: "Evidence",
+  verdict: "TimedVerdict",
+  change: "OperationChange",
+  listed: "OperationView",
+  discovered: "Topology",
+  receipt: "OperationView"
+}
+
+/** Types have names where an editor shows them: no value of ours is told by a page of its fields. */
+const nameAll = async () => {
+  checks++
+  const options =
+    "--target ES2024 --lib ES2024,DOM,ESNext.Disposable --module NodeNext --types node --strict --skipLibCheck"
+  const tsc = join(consumer, "node_modules/.bin/tsc")
+  const emit = ["--ignoreConfig", ...options.split(" "), "--declaration", "--emitDeclarationOnly", "--outDir", "named"]
+  const { code, text } = await capture(tsc, [...emit, "programs/typed-names.ts"], { cwd: consumer })
+  const file = join(consumer, "named/typed-names.d.ts")
+  if (code !== 0 || !existsSync(file)) return problem("names of types", text)
+  const told = new Map(
+    readFileSync(file, "utf8")
+      .split(/^export declare const /m)
+      .slice(1)
+      .map((text) => [text.slice(0, text.indexOf(":")), text])
+  )
+  for (const [value, name] of Object.entries(named)) {
+    const text = told.get(value) ?? "nothing"
+    if (!new RegExp(`\\.${name}\\b`).test(text) || text.includes("{\n"))
+      problem("names of types", `${value} is told as ${text}`)
+  }
+  if (told.size !== Object.keys(named).length) problem("names of types", `${told.size} values are told`)
 }
 
 const importAll = async (packages) => {
@@ -393,6 +436,7 @@ const main = async (wanted) => {
   }
   if (packages.length > 0 && (await install(packages))) {
     await compile(packages)
+    if (packages.some(({ name }) => name === "@inquorate/transport")) await nameAll()
     await importAll(packages)
     await bundleAll(packages)
     await runPrograms(packages)

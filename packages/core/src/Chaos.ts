@@ -21,40 +21,40 @@ const Percent = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 }))
 const PercentOf = Schema.Array(Schema.Struct({ Key: Schema.String, Value: Percent }))
 
 /** When a cluster counts as healthy: which share of nodes and applications, in percent, may not be. */
-export const ChaosHealthPolicy = Schema.Struct({
-  ConsiderWarningAsError: Schema.Boolean,
-  MaxPercentUnhealthyNodes: Percent,
-  MaxPercentUnhealthyApplications: Percent,
-  /** Applications of these types are counted apart, each type with a share of its own. */
-  ApplicationTypeHealthPolicyMap: Schema.optionalKey(PercentOf),
-  /** Nodes of these types are counted apart too. */
-  NodeTypeHealthPolicyMap: Schema.optionalKey(PercentOf)
-}).annotate({ identifier: "ChaosHealthPolicy" })
-/** When a cluster counts as healthy. */
-export type ChaosHealthPolicy = typeof ChaosHealthPolicy.Type
+export class ChaosHealthPolicy extends Schema.Opaque<ChaosHealthPolicy>()(
+  Schema.Struct({
+    ConsiderWarningAsError: Schema.Boolean,
+    MaxPercentUnhealthyNodes: Percent,
+    MaxPercentUnhealthyApplications: Percent,
+    /** Applications of these types are counted apart, each type with a share of its own. */
+    ApplicationTypeHealthPolicyMap: Schema.optionalKey(PercentOf),
+    /** Nodes of these types are counted apart too. */
+    NodeTypeHealthPolicyMap: Schema.optionalKey(PercentOf)
+  }).annotate({ identifier: "ChaosHealthPolicy" })
+) {}
 
 /** What chaos may touch: everything on nodes of these types, and the replicas of these applications. */
-export const ChaosTargetFilter = Schema.Struct({
-  NodeTypeInclusionList: Schema.optionalKey(Schema.Array(Schema.String)),
-  ApplicationInclusionList: Schema.optionalKey(Schema.Array(Schema.String))
-}).annotate({ identifier: "ChaosTargetFilter" })
-/** What chaos may touch. */
-export type ChaosTargetFilter = typeof ChaosTargetFilter.Type
+export class ChaosTargetFilter extends Schema.Opaque<ChaosTargetFilter>()(
+  Schema.Struct({
+    NodeTypeInclusionList: Schema.optionalKey(Schema.Array(Schema.String)),
+    ApplicationInclusionList: Schema.optionalKey(Schema.Array(Schema.String))
+  }).annotate({ identifier: "ChaosTargetFilter" })
+) {}
 
 /** How one run of chaos goes; complete, with every default filled in. */
-export const ChaosParameters = Schema.Struct({
-  TimeToRunInSeconds: Schema.String,
-  MaxClusterStabilizationTimeoutInSeconds: Uint32,
-  MaxConcurrentFaults: Uint32,
-  EnableMoveReplicaFaults: Schema.Boolean,
-  WaitTimeBetweenFaultsInSeconds: Uint32,
-  WaitTimeBetweenIterationsInSeconds: Uint32,
-  ClusterHealthPolicy: ChaosHealthPolicy,
-  Context: Schema.optionalKey(Schema.Struct({ Map: Schema.Record(Schema.String, Schema.String) })),
-  ChaosTargetFilter: Schema.optionalKey(ChaosTargetFilter)
-}).annotate({ identifier: "ChaosParameters" })
-/** How one run of chaos goes. */
-export type ChaosParameters = typeof ChaosParameters.Type
+export class ChaosParameters extends Schema.Opaque<ChaosParameters>()(
+  Schema.Struct({
+    TimeToRunInSeconds: Schema.String,
+    MaxClusterStabilizationTimeoutInSeconds: Uint32,
+    MaxConcurrentFaults: Uint32,
+    EnableMoveReplicaFaults: Schema.Boolean,
+    WaitTimeBetweenFaultsInSeconds: Uint32,
+    WaitTimeBetweenIterationsInSeconds: Uint32,
+    ClusterHealthPolicy: ChaosHealthPolicy,
+    Context: Schema.optionalKey(Schema.Struct({ Map: Schema.Record(Schema.String, Schema.String) })),
+    ChaosTargetFilter: Schema.optionalKey(ChaosTargetFilter)
+  }).annotate({ identifier: "ChaosParameters" })
+) {}
 
 const stamp = { TimeStampUtc: Schema.String }
 const reason = { ...stamp, Reason: Schema.String }
@@ -89,47 +89,45 @@ export interface ChaosView {
 }
 
 /** A minute of a day in UTC. */
-export const TimeOfDay = Schema.Struct({ Hour: Schema.Int, Minute: Schema.Int })
-/** A minute of a day in UTC. */
-export type TimeOfDay = typeof TimeOfDay.Type
+export class TimeOfDay extends Schema.Opaque<TimeOfDay>()(Schema.Struct({ Hour: Schema.Int, Minute: Schema.Int })) {}
 
 /** The days of a week in the order of the wire, Sunday first. */
 export const daysOfWeek = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"] as const
 
 /** When chaos runs with the parameters of this key: on these days, within these times, in UTC. */
-export const ChaosJob = Schema.Struct({
-  ChaosParameters: Schema.String,
-  Days: Schema.Struct({
-    Sunday: Schema.Boolean,
-    Monday: Schema.Boolean,
-    Tuesday: Schema.Boolean,
-    Wednesday: Schema.Boolean,
-    Thursday: Schema.Boolean,
-    Friday: Schema.Boolean,
-    Saturday: Schema.Boolean
-  }),
-  Times: Schema.Array(Schema.Struct({ StartTime: TimeOfDay, EndTime: TimeOfDay }))
-})
-/** When chaos runs with the parameters of this key. */
-export type ChaosJob = typeof ChaosJob.Type
+export class ChaosJob extends Schema.Opaque<ChaosJob>()(
+  Schema.Struct({
+    ChaosParameters: Schema.String,
+    Days: Schema.Struct({
+      Sunday: Schema.Boolean,
+      Monday: Schema.Boolean,
+      Tuesday: Schema.Boolean,
+      Wednesday: Schema.Boolean,
+      Thursday: Schema.Boolean,
+      Friday: Schema.Boolean,
+      Saturday: Schema.Boolean
+    }),
+    Times: Schema.Array(Schema.Struct({ StartTime: TimeOfDay, EndTime: TimeOfDay }))
+  })
+) {}
 
 /** When chaos runs by itself, between two moments in ISO 8601. */
-export const ChaosSchedule = Schema.Struct({
-  StartDate: Schema.String,
-  ExpiryDate: Schema.String,
-  ChaosParametersDictionary: Schema.Array(Schema.Struct({ Key: Schema.String, Value: ChaosParameters })),
-  Jobs: Schema.Array(ChaosJob)
-}).annotate({ identifier: "ChaosSchedule" })
-/** When chaos runs by itself. */
-export type ChaosSchedule = typeof ChaosSchedule.Type
+export class ChaosSchedule extends Schema.Opaque<ChaosSchedule>()(
+  Schema.Struct({
+    StartDate: Schema.String,
+    ExpiryDate: Schema.String,
+    ChaosParametersDictionary: Schema.Array(Schema.Struct({ Key: Schema.String, Value: ChaosParameters })),
+    Jobs: Schema.Array(ChaosJob)
+  }).annotate({ identifier: "ChaosSchedule" })
+) {}
 
 /** The schedule with the number that grows with each change of it. */
-export const ChaosScheduleDescription = Schema.Struct({
-  Version: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
-  Schedule: ChaosSchedule
-}).annotate({ identifier: "ChaosScheduleDescription" })
-/** The schedule with its version. */
-export type ChaosScheduleDescription = typeof ChaosScheduleDescription.Type
+export class ChaosScheduleDescription extends Schema.Opaque<ChaosScheduleDescription>()(
+  Schema.Struct({
+    Version: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+    Schedule: ChaosSchedule
+  }).annotate({ identifier: "ChaosScheduleDescription" })
+) {}
 
 /** Which events: those with a number above `after`, from `from` to `to` inclusive (null for no bound), at most `limit`. */
 export interface ChaosEventQuery {

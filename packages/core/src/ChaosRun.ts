@@ -28,14 +28,14 @@ import { formatInstant, Instant, type Millis } from "./Time.ts"
  * One drawn fault: operations that are carried out one after the other, such as the stop and the start of a node. The
  * first may begin at `startAt`. `Closed` once all of them have ended, or one was refused.
  */
-export const ChaosFault = Schema.Struct({
-  text: Schema.String,
-  steps: Schema.Array(Schema.Struct({ operationId: Guid, request: FaultRequest })),
-  startAt: Instant,
-  state: Schema.Literals(["Open", "Closed"])
-}).annotate({ identifier: "ChaosFault" })
-/** One drawn fault. */
-export type ChaosFault = typeof ChaosFault.Type
+export class ChaosFault extends Schema.Opaque<ChaosFault>()(
+  Schema.Struct({
+    text: Schema.String,
+    steps: Schema.Array(Schema.Struct({ operationId: Guid, request: FaultRequest })),
+    startAt: Instant,
+    state: Schema.Literals(["Open", "Closed"])
+  }).annotate({ identifier: "ChaosFault" })
+) {}
 
 /** Where a run stands; each place has the moment by which it is left. */
 export const ChaosPhase = Schema.TaggedUnion({
@@ -50,33 +50,33 @@ export const ChaosPhase = Schema.TaggedUnion({
 export type ChaosPhase = typeof ChaosPhase.Type
 
 /** A run of chaos. Invariants: `endsAt` is at most `stretchEnds`, where the schedule's stretch that began it is over. */
-export const ChaosRun = Schema.Struct({
-  id: Guid,
-  startedAt: Instant,
-  endsAt: Instant,
-  stretchEnds: Instant,
-  parameters: ChaosParameters,
-  /** How many times faults were drawn. */
-  iteration: Schema.Int,
-  phase: ChaosPhase
-}).annotate({ identifier: "ChaosRun" })
-/** A run of chaos. */
-export type ChaosRun = typeof ChaosRun.Type
+export class ChaosRun extends Schema.Opaque<ChaosRun>()(
+  Schema.Struct({
+    id: Guid,
+    startedAt: Instant,
+    endsAt: Instant,
+    stretchEnds: Instant,
+    parameters: ChaosParameters,
+    /** How many times faults were drawn. */
+    iteration: Schema.Int,
+    phase: ChaosPhase
+  }).annotate({ identifier: "ChaosRun" })
+) {}
 
 /**
  * How chaos stands. `quietUntil` keeps a stretch of the schedule whose run has ended from beginning another; `last` holds
  * the parameters of the last run, null before the first.
  */
-export const ChaosState = Schema.Struct({
-  format: Schema.Literal(1),
-  description: ChaosScheduleDescription,
-  scheduleStopped: Schema.Boolean,
-  quietUntil: Instant,
-  last: Schema.NullOr(ChaosParameters),
-  run: Schema.NullOr(ChaosRun)
-}).annotate({ identifier: "ChaosState" })
-/** How chaos stands. */
-export type ChaosState = typeof ChaosState.Type
+export class ChaosState extends Schema.Opaque<ChaosState>()(
+  Schema.Struct({
+    format: Schema.Literal(1),
+    description: ChaosScheduleDescription,
+    scheduleStopped: Schema.Boolean,
+    quietUntil: Instant,
+    last: Schema.NullOr(ChaosParameters),
+    run: Schema.NullOr(ChaosRun)
+  }).annotate({ identifier: "ChaosState" })
+) {}
 
 /** What happened to chaos: the only input of `advanceChaos`. `at` is the moment it happened. */
 export type ChaosHappening =

@@ -17,23 +17,23 @@ export const ProbeOutcome = Schema.TaggedUnion({
 export type ProbeOutcome = typeof ProbeOutcome.Type
 
 /** One probe write. `endedAt` and `outcome` are null while the system has not answered. */
-export const ProbeSample = Schema.Struct({
-  sequence: Schema.Int,
-  endpoint: Schema.String,
-  sentAt: Instant,
-  endedAt: Schema.NullOr(Instant),
-  outcome: Schema.NullOr(ProbeOutcome)
-}).annotate({ identifier: "ProbeSample" })
-/** One probe write. */
-export type ProbeSample = typeof ProbeSample.Type
+export class ProbeSample extends Schema.Opaque<ProbeSample>()(
+  Schema.Struct({
+    sequence: Schema.Int,
+    endpoint: Schema.String,
+    sentAt: Instant,
+    endedAt: Schema.NullOr(Instant),
+    outcome: Schema.NullOr(ProbeOutcome)
+  }).annotate({ identifier: "ProbeSample" })
+) {}
 
 /** What the members that were left alone say of the quorum themselves. */
-export const SurvivorsWord = Schema.Struct({
-  word: Schema.Literals(["QuorumLost", "QuorumHeld", "Silent"]),
-  detail: Schema.String
-}).annotate({ identifier: "SurvivorsWord" })
-/** What the members that were left alone say of the quorum themselves. */
-export type SurvivorsWord = typeof SurvivorsWord.Type
+export class SurvivorsWord extends Schema.Opaque<SurvivorsWord>()(
+  Schema.Struct({
+    word: Schema.Literals(["QuorumLost", "QuorumHeld", "Silent"]),
+    detail: Schema.String
+  }).annotate({ identifier: "SurvivorsWord" })
+) {}
 
 /**
  * What a witness answered: it serves, it says that it does not, or it says nothing. `detail` is what it answered, in its
@@ -48,13 +48,18 @@ export const WitnessAnswer = Schema.TaggedUnion({
 export type WitnessAnswer = typeof WitnessAnswer.Type
 
 /** A judgement with the facts it rests on. */
-export const Verdict = Schema.Struct({
-  about: Schema.Literals(["Loss", "Hold", "Recovery"]),
-  outcome: Schema.Literals(["Confirmed", "Mismatch", "Inconclusive"]),
-  facts: Schema.Array(Schema.String)
-}).annotate({ identifier: "Verdict" })
-/** A judgement with the facts it rests on. */
-export type Verdict = typeof Verdict.Type
+export class Verdict extends Schema.Opaque<Verdict>()(
+  Schema.Struct({
+    about: Schema.Literals(["Loss", "Hold", "Recovery"]),
+    outcome: Schema.Literals(["Confirmed", "Mismatch", "Inconclusive"]),
+    facts: Schema.Array(Schema.String)
+  }).annotate({ identifier: "Verdict" })
+) {}
+
+/** A judgement, and when it was made. */
+export class TimedVerdict extends Schema.Opaque<TimedVerdict>()(
+  Schema.Struct({ at: Instant, ...Verdict.fields }).annotate({ identifier: "TimedVerdict" })
+) {}
 
 /** The names of the visible phases, in order. */
 export const PhaseName = Schema.Literals([
@@ -133,92 +138,92 @@ export const Fact = Schema.TaggedUnion({
 export type Fact = typeof Fact.Type
 
 /** One entry: `at` in UTC, `monotonic` in milliseconds on the clock of the worker that wrote it. */
-export const EvidenceEntry = Schema.Struct({
-  at: Instant,
-  monotonic: Millis,
-  worker: Schema.String,
-  fact: Fact
-}).annotate({ identifier: "EvidenceEntry" })
-/** One entry of the evidence. */
-export type EvidenceEntry = typeof EvidenceEntry.Type
+export class EvidenceEntry extends Schema.Opaque<EvidenceEntry>()(
+  Schema.Struct({
+    at: Instant,
+    monotonic: Millis,
+    worker: Schema.String,
+    fact: Fact
+  }).annotate({ identifier: "EvidenceEntry" })
+) {}
 
 /** A phase with its times; `duration` is monotonic where one worker saw both ends, else null. */
-export const PhaseTimes = Schema.Struct({
-  phase: PhaseName,
-  attempt: Schema.Int,
-  began: Instant,
-  duration: Schema.NullOr(Millis)
-})
-/** A phase with its times. */
-export type PhaseTimes = typeof PhaseTimes.Type
+export class PhaseTimes extends Schema.Opaque<PhaseTimes>()(
+  Schema.Struct({
+    phase: PhaseName,
+    attempt: Schema.Int,
+    began: Instant,
+    duration: Schema.NullOr(Millis)
+  })
+) {}
 
 /** What became of one fence. */
-export const FenceRecord = Schema.Struct({
-  member: Schema.String,
-  host: Schema.String,
-  grade: Grade,
-  attempt: Schema.Int,
-  epoch: Schema.Int,
-  deadline: Instant,
-  processes: Schema.NullOr(Schema.Int),
-  /** When the host reported it applied; a worker before 0.2 leaves it out. */
-  armedAt: Schema.optionalKey(Instant),
-  liftedBy: Schema.NullOr(Schema.String),
-  offAt: Schema.NullOr(Instant),
-  overrun: Schema.NullOr(Millis),
-  problem: Schema.String
-})
-/** What became of one fence. */
-export type FenceRecord = typeof FenceRecord.Type
+export class FenceRecord extends Schema.Opaque<FenceRecord>()(
+  Schema.Struct({
+    member: Schema.String,
+    host: Schema.String,
+    grade: Grade,
+    attempt: Schema.Int,
+    epoch: Schema.Int,
+    deadline: Instant,
+    processes: Schema.NullOr(Schema.Int),
+    /** When the host reported it applied; a worker before 0.2 leaves it out. */
+    armedAt: Schema.optionalKey(Instant),
+    liftedBy: Schema.NullOr(Schema.String),
+    offAt: Schema.NullOr(Instant),
+    overrun: Schema.NullOr(Millis),
+    problem: Schema.String
+  })
+) {}
 
 /** A time in which a witness did not serve. */
-export const WitnessOutage = Schema.Struct({
-  /** When the first question was sent that was not answered as it should be. */
-  from: Instant,
-  /** When the first good answer was there again; null while there was none. */
-  until: Schema.NullOr(Instant),
-  /** What it answered meanwhile, each answer once. */
-  said: Schema.Array(Schema.String)
-})
-/** A time in which a witness did not serve. */
-export type WitnessOutage = typeof WitnessOutage.Type
+export class WitnessOutage extends Schema.Opaque<WitnessOutage>()(
+  Schema.Struct({
+    /** When the first question was sent that was not answered as it should be. */
+    from: Instant,
+    /** When the first good answer was there again; null while there was none. */
+    until: Schema.NullOr(Instant),
+    /** What it answered meanwhile, each answer once. */
+    said: Schema.Array(Schema.String)
+  })
+) {}
 
 /** What became of one witness. */
-export const WitnessRecord = Schema.Struct({
-  witness: Schema.String,
-  /** How often it was asked, and how often it did not serve. */
-  asked: Schema.Int,
-  failed: Schema.Int,
-  outages: Schema.Array(WitnessOutage),
-  /** Its answers where they changed, in their order. */
-  answers: Schema.Array(Schema.Struct({ at: Instant, answer: WitnessAnswer }))
-}).annotate({ identifier: "WitnessRecord" })
-/** What became of one witness. */
-export type WitnessRecord = typeof WitnessRecord.Type
+export class WitnessRecord extends Schema.Opaque<WitnessRecord>()(
+  Schema.Struct({
+    witness: Schema.String,
+    /** How often it was asked, and how often it did not serve. */
+    asked: Schema.Int,
+    failed: Schema.Int,
+    outages: Schema.Array(WitnessOutage),
+    /** Its answers where they changed, in their order. */
+    answers: Schema.Array(Schema.Struct({ at: Instant, answer: WitnessAnswer }))
+  }).annotate({ identifier: "WitnessRecord" })
+) {}
 
 /** The evidence as a person reads it. */
-export const Evidence = Schema.Struct({
-  topology: Schema.NullOr(Topology),
-  plan: Schema.NullOr(Plan),
-  refusals: Schema.Array(Refusal),
-  phases: Schema.Array(PhaseTimes),
-  fences: Schema.Array(FenceRecord),
-  samples: Schema.Array(ProbeSample),
-  survivors: Schema.Array(Schema.Struct({ at: Instant, ...SurvivorsWord.fields })),
-  verdicts: Schema.Array(Schema.Struct({ at: Instant, ...Verdict.fields })),
-  hold: Schema.NullOr(Schema.Struct({ asked: Millis, measured: Millis })),
-  recovery: Schema.NullOr(Millis),
-  /** The longest time a fence stood past its tightest stored deadline; null until one was lifted. */
-  overrun: Schema.NullOr(Millis),
-  /** How long nobody of ours watched, in all. */
-  unobserved: Millis,
-  /** What those who depend on the group suffered; left out where nobody was asked. */
-  witnesses: Schema.optionalKey(Schema.Array(WitnessRecord)),
-  owners: Schema.Array(Schema.Struct({ at: Instant, worker: Schema.String, epoch: Schema.Int })),
-  notes: Schema.Array(Schema.Struct({ at: Instant, text: Schema.String }))
-}).annotate({ identifier: "Evidence" })
-/** The evidence as a person reads it. */
-export type Evidence = typeof Evidence.Type
+export class Evidence extends Schema.Opaque<Evidence>()(
+  Schema.Struct({
+    topology: Schema.NullOr(Topology),
+    plan: Schema.NullOr(Plan),
+    refusals: Schema.Array(Refusal),
+    phases: Schema.Array(PhaseTimes),
+    fences: Schema.Array(FenceRecord),
+    samples: Schema.Array(ProbeSample),
+    survivors: Schema.Array(Schema.Struct({ at: Instant, ...SurvivorsWord.fields })),
+    verdicts: Schema.Array(TimedVerdict),
+    hold: Schema.NullOr(Schema.Struct({ asked: Millis, measured: Millis })),
+    recovery: Schema.NullOr(Millis),
+    /** The longest time a fence stood past its tightest stored deadline; null until one was lifted. */
+    overrun: Schema.NullOr(Millis),
+    /** How long nobody of ours watched, in all. */
+    unobserved: Millis,
+    /** What those who depend on the group suffered; left out where nobody was asked. */
+    witnesses: Schema.optionalKey(Schema.Array(WitnessRecord)),
+    owners: Schema.Array(Schema.Struct({ at: Instant, worker: Schema.String, epoch: Schema.Int })),
+    notes: Schema.Array(Schema.Struct({ at: Instant, text: Schema.String }))
+  }).annotate({ identifier: "Evidence" })
+) {}
 
 /**
  * The evidence told by a list of entries in the order they were stored. An entry that was stored twice, because the
@@ -230,7 +235,7 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   const samples = new Map<string, ProbeSample>()
   const refusals: Array<Refusal> = []
   const survivors: Array<Evidence["survivors"][number]> = []
-  const verdicts: Array<Evidence["verdicts"][number]> = []
+  const verdicts: Array<TimedVerdict> = []
   const owners: Array<Evidence["owners"][number]> = []
   const notes: Array<Evidence["notes"][number]> = []
   const witnesses = new Map<string, WitnessRecord>()

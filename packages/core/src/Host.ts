@@ -9,12 +9,12 @@ import type { ListPods } from "./Pod.ts"
 import type { Millis } from "./Time.ts"
 
 /** Which machine it is, for as long as it is up: a process is (host, boot, pid, start time). */
-export const HostIdentity = Schema.Struct({
-  machineId: Schema.String,
-  bootId: Schema.String
-}).annotate({ identifier: "HostIdentity" })
-/** Which machine it is. */
-export type HostIdentity = typeof HostIdentity.Type
+export class HostIdentity extends Schema.Opaque<HostIdentity>()(
+  Schema.Struct({
+    machineId: Schema.String,
+    bootId: Schema.String
+  }).annotate({ identifier: "HostIdentity" })
+) {}
 
 /** What a command left behind. */
 export interface HostOutput {

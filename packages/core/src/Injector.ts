@@ -13,13 +13,13 @@ import { Instant, Millis } from "./Time.ts"
 import { ProcessRef } from "./Topology.ts"
 
 /** Names one fence on its host for ever: one operation, one attempt, one member. */
-export const FenceId = Schema.Struct({
-  operationId: Guid,
-  attempt: Schema.Int,
-  member: Schema.String
-}).annotate({ identifier: "FenceId" })
-/** Names one fence on its host for ever. */
-export type FenceId = typeof FenceId.Type
+export class FenceId extends Schema.Opaque<FenceId>()(
+  Schema.Struct({
+    operationId: Guid,
+    attempt: Schema.Int,
+    member: Schema.String
+  }).annotate({ identifier: "FenceId" })
+) {}
 
 /**
  * The order for one fence. The host refuses it when it comes late (after `startBy`), again, or from a lower epoch than
@@ -102,14 +102,14 @@ export const FenceState = Schema.TaggedUnion({
 export type FenceState = typeof FenceState.Type
 
 /** What a sweep or `doctor` found on a host. */
-export const FenceReport = Schema.Struct({
-  fence: FenceId,
-  host: Schema.String,
-  injector: Schema.String,
-  state: FenceState
-}).annotate({ identifier: "FenceReport" })
-/** What a sweep or `doctor` found on a host. */
-export type FenceReport = typeof FenceReport.Type
+export class FenceReport extends Schema.Opaque<FenceReport>()(
+  Schema.Struct({
+    fence: FenceId,
+    host: Schema.String,
+    injector: Schema.String,
+    state: FenceState
+  }).annotate({ identifier: "FenceReport" })
+) {}
 
 /**
  * An injector could not do what it was told.

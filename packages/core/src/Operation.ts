@@ -18,14 +18,14 @@ import { Instant, Millis } from "./Time.ts"
  * ends by itself, in the way its grade names. It is only ever tightened. `of` names the operation and the attempt whose
  * fences they are where they are another's: the start of a node lifts what the stop of it armed.
  */
-export const Order = Schema.Struct({
-  fences: Schema.Array(PlannedFence),
-  armedAt: Instant,
-  deadline: Instant,
-  of: Schema.optionalKey(Schema.Struct({ operationId: Guid, attempt: Schema.Int }))
-}).annotate({ identifier: "Order" })
-/** The fences that were ordered. */
-export type Order = typeof Order.Type
+export class Order extends Schema.Opaque<Order>()(
+  Schema.Struct({
+    fences: Schema.Array(PlannedFence),
+    armedAt: Instant,
+    deadline: Instant,
+    of: Schema.optionalKey(Schema.Struct({ operationId: Guid, attempt: Schema.Int }))
+  }).annotate({ identifier: "Order" })
+) {}
 
 /**
  * Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0; for a restart or the
@@ -90,19 +90,19 @@ export type Stage = typeof Stage.Type
  * Invariants: `attempt` is 1 to `attemptsMax`; `firstDeadline` is null until fences were first ordered and never changes
  * after; a terminal stage (Completed, Failed) has `endedAt`; an attempt begins no earlier than `notBefore` (`dueAt`).
  */
-export const Operation = Schema.Struct({
-  format: Schema.Literal(1),
-  id: Guid,
-  request: FaultRequest,
-  receivedAt: Instant,
-  stage: Stage,
-  attempt: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
-  notBefore: Instant,
-  firstDeadline: Schema.NullOr(Instant),
-  endedAt: Schema.NullOr(Instant)
-}).annotate({ identifier: "Operation" })
-/** The durable record of one requested fault. */
-export type Operation = typeof Operation.Type
+export class Operation extends Schema.Opaque<Operation>()(
+  Schema.Struct({
+    format: Schema.Literal(1),
+    id: Guid,
+    request: FaultRequest,
+    receivedAt: Instant,
+    stage: Stage,
+    attempt: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
+    notBefore: Instant,
+    firstDeadline: Schema.NullOr(Instant),
+    endedAt: Schema.NullOr(Instant)
+  }).annotate({ identifier: "Operation" })
+) {}
 
 /** What happened to an operation: the only input of `advance`. `at` is the moment it happened. */
 export const Event = Schema.TaggedUnion({

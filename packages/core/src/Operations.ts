@@ -29,80 +29,80 @@ export class RequestRefused extends Schema.TaggedError<RequestRefused>()("Reques
 }
 
 /** An operation with everything there is to know about it. */
-export const OperationDetail = Schema.Struct({
-  operation: Operation,
-  state: OperationState,
-  /** How it ended, or what it does now, in words for a person, as a front tells it. */
-  summary: Schema.optionalKey(Schema.String),
-  evidence: Evidence
-}).annotate({ identifier: "OperationDetail" })
-/** An operation with everything there is to know about it. */
-export type OperationDetail = typeof OperationDetail.Type
+export class OperationDetail extends Schema.Opaque<OperationDetail>()(
+  Schema.Struct({
+    operation: Operation,
+    state: OperationState,
+    /** How it ended, or what it does now, in words for a person, as a front tells it. */
+    summary: Schema.optionalKey(Schema.String),
+    evidence: Evidence
+  }).annotate({ identifier: "OperationDetail" })
+) {}
 
 /** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
-export const PlanPreview = Schema.Struct({
-  /** The group that the request names, where it names one and it was seen. */
-  topology: Schema.NullOr(Topology),
-  /** The plan of a cut with its arithmetic; only a quorum loss has one. */
-  plan: Schema.NullOr(Plan),
-  /** The fences that would be ordered, or for a node's start those that would be lifted; the loss of data has none. */
-  fences: Schema.Array(PlannedFence),
-  /** What a person should know of it besides, such as a member that is left out. */
-  notes: Schema.Array(Schema.String),
-  refusal: Schema.NullOr(Refusal)
-}).annotate({ identifier: "PlanPreview" })
-/** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
-export type PlanPreview = typeof PlanPreview.Type
+export class PlanPreview extends Schema.Opaque<PlanPreview>()(
+  Schema.Struct({
+    /** The group that the request names, where it names one and it was seen. */
+    topology: Schema.NullOr(Topology),
+    /** The plan of a cut with its arithmetic; only a quorum loss has one. */
+    plan: Schema.NullOr(Plan),
+    /** The fences that would be ordered, or for a node's start those that would be lifted; the loss of data has none. */
+    fences: Schema.Array(PlannedFence),
+    /** What a person should know of it besides, such as a member that is left out. */
+    notes: Schema.Array(Schema.String),
+    refusal: Schema.NullOr(Refusal)
+  }).annotate({ identifier: "PlanPreview" })
+) {}
 
 /** A stored operation that cannot be read: its id and state, which stand beside it, and why. */
-export const UnreadableOperation = Schema.Struct({
-  id: Guid,
-  state: OperationState,
-  problem: Schema.String
-}).annotate({ identifier: "UnreadableOperation" })
-/** A stored operation that cannot be read. */
-export type UnreadableOperation = typeof UnreadableOperation.Type
+export class UnreadableOperation extends Schema.Opaque<UnreadableOperation>()(
+  Schema.Struct({
+    id: Guid,
+    state: OperationState,
+    problem: Schema.String
+  }).annotate({ identifier: "UnreadableOperation" })
+) {}
 
 /** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
-export const OperationChange = Schema.Struct({
-  operation: Operation,
-  state: OperationState,
-  /** How it ended, in words for a person, as a front tells it with the last change. */
-  summary: Schema.optionalKey(Schema.String),
-  entries: Schema.Array(EvidenceEntry)
-}).annotate({ identifier: "OperationChange" })
-/** A change of an operation as it is told live. */
-export type OperationChange = typeof OperationChange.Type
+export class OperationChange extends Schema.Opaque<OperationChange>()(
+  Schema.Struct({
+    operation: Operation,
+    state: OperationState,
+    /** How it ended, in words for a person, as a front tells it with the last change. */
+    summary: Schema.optionalKey(Schema.String),
+    entries: Schema.Array(EvidenceEntry)
+  }).annotate({ identifier: "OperationChange" })
+) {}
 
 /** A configured cluster as a front shows it: its groups as last seen, and why they could not be seen now. */
-export const ClusterView = Schema.Struct({
-  name: Schema.String,
-  system: Schema.String,
-  injector: Schema.String,
-  protected: Schema.Boolean,
-  maxHold: Schema.NullOr(Millis),
-  groups: Schema.Array(Topology),
-  /** The type of the application and the nodes, where the target tells them. */
-  application: Schema.optionalKey(
-    Schema.Struct({
-      typeName: Schema.String,
-      typeVersion: Schema.String,
-      parameters: Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.String }))
-    })
-  ),
-  nodes: Schema.optionalKey(Schema.Array(NodeFacts)),
-  /** The faults of ours that stand on its groups and nodes, as a front tells them. A worker before 0.2 leaves them out. */
-  faults: Schema.optionalKey(Schema.Array(StandingFault)),
-  /**
-   * When the groups were seen: `Now`; `Before`, where the cluster does not answer any more; `Never`, where it was looked
-   * at in vain; `NotLookedAt`, where the first look has not ended. A worker before 0.2 leaves it out.
-   */
-  seen: Schema.optionalKey(Schema.Literals(["Now", "Before", "Never", "NotLookedAt"])),
-  /** Empty when the groups were seen just now. */
-  problem: Schema.String
-}).annotate({ identifier: "ClusterView" })
-/** A configured cluster as a front shows it. */
-export type ClusterView = typeof ClusterView.Type
+export class ClusterView extends Schema.Opaque<ClusterView>()(
+  Schema.Struct({
+    name: Schema.String,
+    system: Schema.String,
+    injector: Schema.String,
+    protected: Schema.Boolean,
+    maxHold: Schema.NullOr(Millis),
+    groups: Schema.Array(Topology),
+    /** The type of the application and the nodes, where the target tells them. */
+    application: Schema.optionalKey(
+      Schema.Struct({
+        typeName: Schema.String,
+        typeVersion: Schema.String,
+        parameters: Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.String }))
+      })
+    ),
+    nodes: Schema.optionalKey(Schema.Array(NodeFacts)),
+    /** The faults of ours that stand on its groups and nodes, as a front tells them. A worker before 0.2 leaves them out. */
+    faults: Schema.optionalKey(Schema.Array(StandingFault)),
+    /**
+     * When the groups were seen: `Now`; `Before`, where the cluster does not answer any more; `Never`, where it was looked
+     * at in vain; `NotLookedAt`, where the first look has not ended. A worker before 0.2 leaves it out.
+     */
+    seen: Schema.optionalKey(Schema.Literals(["Now", "Before", "Never", "NotLookedAt"])),
+    /** Empty when the groups were seen just now. */
+    problem: Schema.String
+  }).annotate({ identifier: "ClusterView" })
+) {}
 
 /** True where nobody knows which groups the cluster has: that it shows none means nothing. */
 export const isUnknown = ({ seen }: ClusterView): boolean => seen === "Never" || seen === "NotLookedAt"
@@ -132,17 +132,17 @@ export type RecoverScope =
   | { readonly _tag: "All" }
 
 /** What became of the wish to recover one partition: the target was asked for it, or its system recovers by itself. */
-export const PartitionRecovery = Schema.Struct({
-  serviceName: Schema.String.annotate({ title: "Service", examples: ["fabric:/lab/kv"] }),
-  partitionId: Guid,
-  system: Schema.String.annotate({ title: "System", examples: ["etcd"] }),
-  recovery: Schema.Literals(["Asked", "ByItself"]).annotate({
-    title: "What was done",
-    description: "Asked: its target gives up what the partition waits for. ByItself: nothing had to be done"
-  })
-}).annotate({ identifier: "PartitionRecovery" })
-/** What became of the wish to recover one partition. */
-export type PartitionRecovery = typeof PartitionRecovery.Type
+export class PartitionRecovery extends Schema.Opaque<PartitionRecovery>()(
+  Schema.Struct({
+    serviceName: Schema.String.annotate({ title: "Service", examples: ["fabric:/lab/kv"] }),
+    partitionId: Guid,
+    system: Schema.String.annotate({ title: "System", examples: ["etcd"] }),
+    recovery: Schema.Literals(["Asked", "ByItself"]).annotate({
+      title: "What was done",
+      description: "Asked: its target gives up what the partition waits for. ByItself: nothing had to be done"
+    })
+  }).annotate({ identifier: "PartitionRecovery" })
+) {}
 
 /** What a front may ask of a worker. */
 export class Operations extends Context.Service<

@@ -37,21 +37,21 @@ export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "host
 export type Override = typeof Override.Type
 
 /** One fence of a plan: this member is taken out by this injector. */
-export const PlannedFence = Schema.Struct({
-  member: Schema.String,
-  node: Schema.String,
-  injector: Schema.String,
-  grade: Grade,
-  process: ProcessRef,
-  /** The machine id of the host, where it has one: only a worker that reaches this very machine may act on the fence. */
-  machineId: Schema.optionalKey(Schema.String),
-  /** The configured cluster of the member, where the operation may span several: the stop of a node. */
-  cluster: Schema.optionalKey(Schema.String),
-  /** The member's name in its cluster, where `member` had to tell it apart from another cluster's or group's. */
-  named: Schema.optionalKey(Schema.String)
-}).annotate({ identifier: "PlannedFence" })
-/** One fence of a plan. */
-export type PlannedFence = typeof PlannedFence.Type
+export class PlannedFence extends Schema.Opaque<PlannedFence>()(
+  Schema.Struct({
+    member: Schema.String,
+    node: Schema.String,
+    injector: Schema.String,
+    grade: Grade,
+    process: ProcessRef,
+    /** The machine id of the host, where it has one: only a worker that reaches this very machine may act on the fence. */
+    machineId: Schema.optionalKey(Schema.String),
+    /** The configured cluster of the member, where the operation may span several: the stop of a node. */
+    cluster: Schema.optionalKey(Schema.String),
+    /** The member's name in its cluster, where `member` had to tell it apart from another cluster's or group's. */
+    named: Schema.optionalKey(Schema.String)
+  }).annotate({ identifier: "PlannedFence" })
+) {}
 
 /** How many bytes a fence's member may have, so that every host can keep its record under its name. */
 export const fenceNameMost = 100
@@ -138,28 +138,28 @@ export type Refusal = typeof Refusal.Type
  * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up and a write needs `needed`;
  * the members that `fences` name go, which leaves fewer than that.
  */
-export const Plan = Schema.Struct({
-  mode: QuorumLossMode,
-  hold: Millis,
-  /** Members that count for the quorum, as configured. */
-  configured: Schema.Int,
-  up: Schema.Int,
-  needed: Schema.Int,
-  rule: Schema.String,
-  fences: Schema.Array(PlannedFence),
-  /** The arithmetic in one line for a person. */
-  arithmetic: Schema.String,
-  /** What a person should know before the cut and nothing refuses, such as a supervisor that would restart a member. */
-  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** Who watches over the members or the group and would act on their silence; left out where nobody was found. */
-  supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
-  /** The longest hold within which none of them acts; left out where nobody was found. */
-  longestHold: Schema.optionalKey(Millis),
-  /** The guards that said no and were set aside by the caller, by name. */
-  overridden: Schema.optionalKey(Schema.Array(Schema.Struct({ override: Override, refusal: Refusal })))
-}).annotate({ identifier: "Plan" })
-/** The plan of a cut. */
-export type Plan = typeof Plan.Type
+export class Plan extends Schema.Opaque<Plan>()(
+  Schema.Struct({
+    mode: QuorumLossMode,
+    hold: Millis,
+    /** Members that count for the quorum, as configured. */
+    configured: Schema.Int,
+    up: Schema.Int,
+    needed: Schema.Int,
+    rule: Schema.String,
+    fences: Schema.Array(PlannedFence),
+    /** The arithmetic in one line for a person. */
+    arithmetic: Schema.String,
+    /** What a person should know before the cut and nothing refuses, such as a supervisor that would restart a member. */
+    warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** Who watches over the members or the group and would act on their silence; left out where nobody was found. */
+    supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
+    /** The longest hold within which none of them acts; left out where nobody was found. */
+    longestHold: Schema.optionalKey(Millis),
+    /** The guards that said no and were set aside by the caller, by name. */
+    overridden: Schema.optionalKey(Schema.Array(Schema.Struct({ override: Override, refusal: Refusal })))
+  }).annotate({ identifier: "Plan" })
+) {}
 
 /** The override that sets a refusal aside, or `undefined` for one that nothing does. */
 export const overrideOf = (refusal: Refusal): Override | undefined =>

@@ -16,18 +16,18 @@ import { Millis } from "./Time.ts"
 const overrides = Schema.optionalKey(Schema.Array(Override))
 
 /** What was asked for: take the quorum of one partition and hold it for `hold` from the first unacknowledged write. */
-export const QuorumLossRequest = Schema.Struct({
-  kind: Schema.Literal("PartitionQuorumLoss").pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed("PartitionQuorumLoss"), { encodingStrategy: "omit" })
-  ),
-  serviceName: Schema.String,
-  partitionId: Guid,
-  mode: QuorumLossMode,
-  hold: Millis,
-  overrides
-}).annotate({ identifier: "QuorumLossRequest" })
-/** What was asked for. */
-export type QuorumLossRequest = typeof QuorumLossRequest.Type
+export class QuorumLossRequest extends Schema.Opaque<QuorumLossRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("PartitionQuorumLoss").pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed("PartitionQuorumLoss"), { encodingStrategy: "omit" })
+    ),
+    serviceName: Schema.String,
+    partitionId: Guid,
+    mode: QuorumLossMode,
+    hold: Millis,
+    overrides
+  }).annotate({ identifier: "QuorumLossRequest" })
+) {}
 
 /** How much data goes: of as many replicas as make the quorum, or of all of them. */
 export const DataLossMode = Schema.Literals(["PartialDataLoss", "FullDataLoss"])
@@ -41,16 +41,16 @@ const member = Schema.optionalKey(Schema.String)
  * Destroy replicas of one partition with their data, so that the system has to declare a data loss; with `member` that
  * replica alone is removed, and another one is built in its place.
  */
-export const DataLossRequest = Schema.Struct({
-  kind: Schema.Literal("PartitionDataLoss"),
-  serviceName: Schema.String,
-  partitionId: Guid,
-  mode: DataLossMode,
-  member,
-  overrides
-}).annotate({ identifier: "DataLossRequest" })
-/** Destroy replicas of one partition with their data. */
-export type DataLossRequest = typeof DataLossRequest.Type
+export class DataLossRequest extends Schema.Opaque<DataLossRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("PartitionDataLoss"),
+    serviceName: Schema.String,
+    partitionId: Guid,
+    mode: DataLossMode,
+    member,
+    overrides
+  }).annotate({ identifier: "DataLossRequest" })
+) {}
 
 /** Which replicas are restarted: all of them, or all but the primary. */
 export const RestartMode = Schema.Literals(["AllReplicasOrInstances", "OnlyActiveSecondaries"])
@@ -58,16 +58,16 @@ export const RestartMode = Schema.Literals(["AllReplicasOrInstances", "OnlyActiv
 export type RestartMode = typeof RestartMode.Type
 
 /** Restart the replicas of one partition, or with `member` that one alone. */
-export const RestartRequest = Schema.Struct({
-  kind: Schema.Literal("PartitionRestart"),
-  serviceName: Schema.String,
-  partitionId: Guid,
-  mode: RestartMode,
-  member,
-  overrides
-}).annotate({ identifier: "RestartRequest" })
-/** Restart the replicas of one partition. */
-export type RestartRequest = typeof RestartRequest.Type
+export class RestartRequest extends Schema.Opaque<RestartRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("PartitionRestart"),
+    serviceName: Schema.String,
+    partitionId: Guid,
+    mode: RestartMode,
+    member,
+    overrides
+  }).annotate({ identifier: "RestartRequest" })
+) {}
 
 /** Why a node is deactivated, in Service Fabric's words. */
 export const DeactivationIntent = Schema.Literals(["Pause", "Restart", "RemoveData", "RemoveNode"])
@@ -78,38 +78,38 @@ export type DeactivationIntent = typeof DeactivationIntent.Type
  * Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows;
  * `intent` is there where the node is deactivated, which is shown as such.
  */
-export const NodeStopRequest = Schema.Struct({
-  kind: Schema.Literal("NodeTransition"),
-  transition: Schema.Literal("Stop"),
-  nodeName: Schema.String,
-  instanceId: Schema.String,
-  duration: Millis,
-  intent: Schema.optionalKey(DeactivationIntent),
-  overrides
-}).annotate({ identifier: "NodeStopRequest" })
-/** Stop a node for a while. */
-export type NodeStopRequest = typeof NodeStopRequest.Type
+export class NodeStopRequest extends Schema.Opaque<NodeStopRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("NodeTransition"),
+    transition: Schema.Literal("Stop"),
+    nodeName: Schema.String,
+    instanceId: Schema.String,
+    duration: Millis,
+    intent: Schema.optionalKey(DeactivationIntent),
+    overrides
+  }).annotate({ identifier: "NodeStopRequest" })
+) {}
 
 /** Start a node that a NodeStop of ours stopped, before its time is over. */
-export const NodeStartRequest = Schema.Struct({
-  kind: Schema.Literal("NodeTransition"),
-  transition: Schema.Literal("Start"),
-  nodeName: Schema.String,
-  instanceId: Schema.String
-}).annotate({ identifier: "NodeStartRequest" })
-/** Start a node that was stopped by us. */
-export type NodeStartRequest = typeof NodeStartRequest.Type
+export class NodeStartRequest extends Schema.Opaque<NodeStartRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("NodeTransition"),
+    transition: Schema.Literal("Start"),
+    nodeName: Schema.String,
+    instanceId: Schema.String
+  }).annotate({ identifier: "NodeStartRequest" })
+) {}
 
 /** Stop a node and start it again at once. */
-export const NodeRestartRequest = Schema.Struct({
-  kind: Schema.Literal("NodeTransition"),
-  transition: Schema.Literal("Restart"),
-  nodeName: Schema.String,
-  instanceId: Schema.String,
-  overrides
-}).annotate({ identifier: "NodeRestartRequest" })
-/** Stop a node and start it again at once. */
-export type NodeRestartRequest = typeof NodeRestartRequest.Type
+export class NodeRestartRequest extends Schema.Opaque<NodeRestartRequest>()(
+  Schema.Struct({
+    kind: Schema.Literal("NodeTransition"),
+    transition: Schema.Literal("Restart"),
+    nodeName: Schema.String,
+    instanceId: Schema.String,
+    overrides
+  }).annotate({ identifier: "NodeRestartRequest" })
+) {}
 
 /** Everything that can be asked for. */
 export const FaultRequest = Schema.Union([

@@ -13,23 +13,23 @@ import { Instant } from "./Time.ts"
 // --- models ---
 
 /** A fault of ours that stands, or is about to. */
-export const StandingFault = Schema.Struct({
-  operationId: Guid,
-  /** Null for the fault of a node. */
-  partitionId: Schema.NullOr(Guid),
-  /** Null for the fault of a partition. */
-  nodeName: Schema.NullOr(Schema.String),
-  /** The members that it takes out, each on its node by its mechanism. */
-  members: Schema.Array(Schema.Struct({ member: Schema.String, node: Schema.String, by: Schema.String })),
-  /** True while the quorum is proven lost. */
-  lost: Schema.Boolean,
-  /** When it ends: the lift, or the moment a stopped node starts by itself; null while nothing is out yet. */
-  until: Schema.NullOr(Instant),
-  /** What the operation does now, in a few words; empty for a stopped node, whose operation has ended. */
-  phase: Schema.String
-}).annotate({ identifier: "StandingFault" })
-/** A fault of ours that stands, or is about to. */
-export type StandingFault = typeof StandingFault.Type
+export class StandingFault extends Schema.Opaque<StandingFault>()(
+  Schema.Struct({
+    operationId: Guid,
+    /** Null for the fault of a node. */
+    partitionId: Schema.NullOr(Guid),
+    /** Null for the fault of a partition. */
+    nodeName: Schema.NullOr(Schema.String),
+    /** The members that it takes out, each on its node by its mechanism. */
+    members: Schema.Array(Schema.Struct({ member: Schema.String, node: Schema.String, by: Schema.String })),
+    /** True while the quorum is proven lost. */
+    lost: Schema.Boolean,
+    /** When it ends: the lift, or the moment a stopped node starts by itself; null while nothing is out yet. */
+    until: Schema.NullOr(Instant),
+    /** What the operation does now, in a few words; empty for a stopped node, whose operation has ended. */
+    phase: Schema.String
+  }).annotate({ identifier: "StandingFault" })
+) {}
 
 // --- make ---
 

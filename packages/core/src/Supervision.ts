@@ -17,17 +17,17 @@ export const Reaction = Schema.Literals(["RestartsMember", "EmptiesQuorum", "Dem
 export type Reaction = typeof Reaction.Type
 
 /** One supervisor. */
-export const Supervisor = Schema.Struct({
-  /** The member that it watches, or the group. */
-  watches: Schema.String,
-  /** Where that is written, in words, such as `systemd's WatchdogSec of etcd.service`. */
-  source: Schema.String,
-  /** How long after the loss began it may act at the earliest. */
-  patience: Millis,
-  reaction: Reaction
-}).annotate({ identifier: "Supervisor" })
-/** One supervisor. */
-export type Supervisor = typeof Supervisor.Type
+export class Supervisor extends Schema.Opaque<Supervisor>()(
+  Schema.Struct({
+    /** The member that it watches, or the group. */
+    watches: Schema.String,
+    /** Where that is written, in words, such as `systemd's WatchdogSec of etcd.service`. */
+    source: Schema.String,
+    /** How long after the loss began it may act at the earliest. */
+    patience: Millis,
+    reaction: Reaction
+  }).annotate({ identifier: "Supervisor" })
+) {}
 
 /** The supervisor that acts first, one that can destroy data before others; null where nobody watches. */
 export const mostImpatient = (supervisors: ReadonlyArray<Supervisor>): Supervisor | null =>

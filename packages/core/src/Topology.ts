@@ -16,44 +16,44 @@ export type Role = typeof Role.Type
  * The endpoints, `address:port` with numbers only, over which the members of a group speak to each other: where this
  * one listens, and where the others do. A mechanism that cuts traffic goes by them; without them it looks for itself.
  */
-export const PeerEndpoints = Schema.Struct({
-  own: Schema.Array(Schema.String),
-  others: Schema.Array(Schema.String)
-}).annotate({ identifier: "PeerEndpoints" })
-/** The endpoints over which the members of a group speak to each other. */
-export type PeerEndpoints = typeof PeerEndpoints.Type
+export class PeerEndpoints extends Schema.Opaque<PeerEndpoints>()(
+  Schema.Struct({
+    own: Schema.Array(Schema.String),
+    others: Schema.Array(Schema.String)
+  }).annotate({ identifier: "PeerEndpoints" })
+) {}
 
 /**
  * A container on a host: its engine, and the 64 hexadecimal digits that this knows it by. `cri` stands for whatever runtime
  * a kubelet uses, whose containers are not started and ended by us.
  */
-export const ContainerRef = Schema.Struct({
-  engine: Schema.Literals(["docker", "podman", "nerdctl", "cri"]),
-  id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
-}).annotate({ identifier: "ContainerRef" })
-/** A container on a host. */
-export type ContainerRef = typeof ContainerRef.Type
+export class ContainerRef extends Schema.Opaque<ContainerRef>()(
+  Schema.Struct({
+    engine: Schema.Literals(["docker", "podman", "nerdctl", "cri"]),
+    id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+  }).annotate({ identifier: "ContainerRef" })
+) {}
 
 /**
  * The server process of a member, named so that no other process can be taken for it: `startTime` is field 22 of
  * `/proc/<pid>/stat` in clock ticks since boot, so a reused pid never matches.
  */
-export const ProcessRef = Schema.Struct({
-  /** The label of the host the process runs on. */
-  host: Schema.String,
-  pid: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
-  startTime: Schema.String,
-  /** The absolute path of the executable that the process runs. */
-  executable: Schema.String,
-  /** The data directory that makes it this server and no other. */
-  dataDirectory: Schema.String,
-  /** The container that it runs in: `executable` and `dataDirectory` are then as that sees them, `pid` as the host does. */
-  container: Schema.optionalKey(ContainerRef),
-  /** How the members speak to each other, where the target knows it. */
-  peers: Schema.optionalKey(PeerEndpoints)
-}).annotate({ identifier: "ProcessRef" })
-/** The server process of a member. */
-export type ProcessRef = typeof ProcessRef.Type
+export class ProcessRef extends Schema.Opaque<ProcessRef>()(
+  Schema.Struct({
+    /** The label of the host the process runs on. */
+    host: Schema.String,
+    pid: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
+    startTime: Schema.String,
+    /** The absolute path of the executable that the process runs. */
+    executable: Schema.String,
+    /** The data directory that makes it this server and no other. */
+    dataDirectory: Schema.String,
+    /** The container that it runs in: `executable` and `dataDirectory` are then as that sees them, `pid` as the host does. */
+    container: Schema.optionalKey(ContainerRef),
+    /** How the members speak to each other, where the target knows it. */
+    peers: Schema.optionalKey(PeerEndpoints)
+  }).annotate({ identifier: "ProcessRef" })
+) {}
 
 /** When a member may be taken out: in every mode, only when all replicas are asked for, or never. */
 export const Cuttable = Schema.Literals(["Always", "OnlyInAllReplicas", "Never"])
@@ -66,41 +66,41 @@ export const ReplicaStatus = Schema.Literals(["InBuild", "Standby", "Ready", "Do
 export type ReplicaStatus = typeof ReplicaStatus.Type
 
 /** What a simulated cluster knows of a replica beyond what every system tells: its id (63 bits, decimal) and status. */
-export const ReplicaFacts = Schema.Struct({
-  id: Schema.String,
-  status: ReplicaStatus,
-  /** Since when it is in that status. */
-  since: Schema.optionalKey(Instant)
-}).annotate({ identifier: "ReplicaFacts" })
-/** What a simulated cluster knows of a replica beyond what every system tells. */
-export type ReplicaFacts = typeof ReplicaFacts.Type
+export class ReplicaFacts extends Schema.Opaque<ReplicaFacts>()(
+  Schema.Struct({
+    id: Schema.String,
+    status: ReplicaStatus,
+    /** Since when it is in that status. */
+    since: Schema.optionalKey(Instant)
+  }).annotate({ identifier: "ReplicaFacts" })
+) {}
 
 /** One member of a group. */
-export const Member = Schema.Struct({
-  /** The name within its group, such as `s1` or `m0`. */
-  name: Schema.String,
-  /** The node it stands on: its host label, or `<cluster>-<member>` where members share an address. */
-  node: Schema.String,
-  /** The client address, `host:port`. */
-  address: Schema.String,
-  /** The further addresses that it takes clients at, where it has several. */
-  otherAddresses: Schema.optionalKey(Schema.Array(Schema.String)),
-  role: Role,
-  /** True for a member whose acknowledgement counts towards the quorum. */
-  counts: Schema.Boolean,
-  up: Schema.Boolean,
-  /** Why it is not up, in words for a person; left out where it is, or where the target tells no reason. */
-  downBecause: Schema.optionalKey(Schema.String),
-  cuttable: Cuttable,
-  /** The server process, where it was found and checked. */
-  process: Schema.NullOr(ProcessRef),
-  /** Why the process was not found or not believed, in words for a person; empty where it was. */
-  processProblem: Schema.String,
-  /** What a simulated cluster adds. */
-  replica: Schema.optionalKey(ReplicaFacts)
-}).annotate({ identifier: "Member" })
-/** One member of a group. */
-export type Member = typeof Member.Type
+export class Member extends Schema.Opaque<Member>()(
+  Schema.Struct({
+    /** The name within its group, such as `s1` or `m0`. */
+    name: Schema.String,
+    /** The node it stands on: its host label, or `<cluster>-<member>` where members share an address. */
+    node: Schema.String,
+    /** The client address, `host:port`. */
+    address: Schema.String,
+    /** The further addresses that it takes clients at, where it has several. */
+    otherAddresses: Schema.optionalKey(Schema.Array(Schema.String)),
+    role: Role,
+    /** True for a member whose acknowledgement counts towards the quorum. */
+    counts: Schema.Boolean,
+    up: Schema.Boolean,
+    /** Why it is not up, in words for a person; left out where it is, or where the target tells no reason. */
+    downBecause: Schema.optionalKey(Schema.String),
+    cuttable: Cuttable,
+    /** The server process, where it was found and checked. */
+    process: Schema.NullOr(ProcessRef),
+    /** Why the process was not found or not believed, in words for a person; empty where it was. */
+    processProblem: Schema.String,
+    /** What a simulated cluster adds. */
+    replica: Schema.optionalKey(ReplicaFacts)
+  }).annotate({ identifier: "Member" })
+) {}
 
 /** Which part of a service's keys a partition holds; 64-bit keys in decimal. */
 export const PartitionKey = Schema.TaggedUnion({
@@ -120,69 +120,69 @@ export type PartitionStatus = typeof PartitionStatus.Type
  * What a simulated Service Fabric cluster knows of the service that a group is a partition of; a group of another system
  * is a stateful persisted service of its own with one Singleton partition. The two versions are the partition's epoch.
  */
-export const ServiceFacts = Schema.Struct({
-  name: Schema.String,
-  typeName: Schema.String,
-  kind: Schema.Literals(["Stateful", "Stateless"]),
-  persisted: Schema.Boolean,
-  /** Replicas, or instances of a stateless service. */
-  targetSize: Schema.Int,
-  minSize: Schema.Int,
-  key: PartitionKey,
-  status: PartitionStatus,
-  /** Since when the partition is in that status. */
-  statusSince: Schema.optionalKey(Instant),
-  configurationVersion: Schema.String,
-  dataLossVersion: Schema.String,
-  /** How long the last loss of the quorum lasted, or the present one so far. */
-  lastQuorumLoss: Millis
-}).annotate({ identifier: "ServiceFacts" })
-/** What a simulated Service Fabric cluster knows of the service that a group is a partition of. */
-export type ServiceFacts = typeof ServiceFacts.Type
+export class ServiceFacts extends Schema.Opaque<ServiceFacts>()(
+  Schema.Struct({
+    name: Schema.String,
+    typeName: Schema.String,
+    kind: Schema.Literals(["Stateful", "Stateless"]),
+    persisted: Schema.Boolean,
+    /** Replicas, or instances of a stateless service. */
+    targetSize: Schema.Int,
+    minSize: Schema.Int,
+    key: PartitionKey,
+    status: PartitionStatus,
+    /** Since when the partition is in that status. */
+    statusSince: Schema.optionalKey(Instant),
+    configurationVersion: Schema.String,
+    dataLossVersion: Schema.String,
+    /** How long the last loss of the quorum lasted, or the present one so far. */
+    lastQuorumLoss: Millis
+  }).annotate({ identifier: "ServiceFacts" })
+) {}
 
 /** What a simulated cluster knows of a node; other systems' nodes follow from their members. Times are null for never. */
-export const NodeFacts = Schema.Struct({
-  name: Schema.String,
-  address: Schema.String,
-  type: Schema.String,
-  /** 63 bits in decimal; another one after every start. */
-  instanceId: Schema.String,
-  up: Schema.Boolean,
-  /** True for a node that was stopped on purpose. */
-  stopped: Schema.Boolean,
-  seed: Schema.Boolean,
-  upgradeDomain: Schema.String,
-  faultDomain: Schema.String,
-  upAt: Schema.NullOr(Instant),
-  downAt: Schema.NullOr(Instant)
-}).annotate({ identifier: "NodeFacts" })
-/** What a simulated cluster knows of a node. */
-export type NodeFacts = typeof NodeFacts.Type
+export class NodeFacts extends Schema.Opaque<NodeFacts>()(
+  Schema.Struct({
+    name: Schema.String,
+    address: Schema.String,
+    type: Schema.String,
+    /** 63 bits in decimal; another one after every start. */
+    instanceId: Schema.String,
+    up: Schema.Boolean,
+    /** True for a node that was stopped on purpose. */
+    stopped: Schema.Boolean,
+    seed: Schema.Boolean,
+    upgradeDomain: Schema.String,
+    faultDomain: Schema.String,
+    upAt: Schema.NullOr(Instant),
+    downAt: Schema.NullOr(Instant)
+  }).annotate({ identifier: "NodeFacts" })
+) {}
 
 /** A replicated group at one moment. `needed` of the members that count must acknowledge a write. */
-export const Topology = Schema.Struct({
-  cluster: Schema.String,
-  /** The system, such as `postgres` or `etcd`. */
-  system: Schema.String,
-  group: Schema.String,
-  partitionId: Guid.Guid,
-  observedAt: Instant,
-  /** How many acknowledgements a write needs from the members that count. */
-  needed: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
-  /** The system's own words for the rule, such as `ANY 1 (s1, s2)` or `majority of 3`. */
-  rule: Schema.String,
-  members: Schema.Array(Member),
-  /** What a person should know before a loss of this quorum and nothing refuses, each in a sentence. */
-  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** Who watches over the group itself and would act on the loss, as its system tells; left out where nobody does. */
-  supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
-  /** Why a loss of this quorum could not be planned truly or proven as things stand, each in words for a person. */
-  unfit: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** What a simulated cluster adds. */
-  service: Schema.optionalKey(ServiceFacts)
-}).annotate({ identifier: "Topology" })
-/** A replicated group at one moment. */
-export type Topology = typeof Topology.Type
+export class Topology extends Schema.Opaque<Topology>()(
+  Schema.Struct({
+    cluster: Schema.String,
+    /** The system, such as `postgres` or `etcd`. */
+    system: Schema.String,
+    group: Schema.String,
+    partitionId: Guid.Guid,
+    observedAt: Instant,
+    /** How many acknowledgements a write needs from the members that count. */
+    needed: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
+    /** The system's own words for the rule, such as `ANY 1 (s1, s2)` or `majority of 3`. */
+    rule: Schema.String,
+    members: Schema.Array(Member),
+    /** What a person should know before a loss of this quorum and nothing refuses, each in a sentence. */
+    warnings: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** Who watches over the group itself and would act on the loss, as its system tells; left out where nobody does. */
+    supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
+    /** Why a loss of this quorum could not be planned truly or proven as things stand, each in words for a person. */
+    unfit: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** What a simulated cluster adds. */
+    service: Schema.optionalKey(ServiceFacts)
+  }).annotate({ identifier: "Topology" })
+) {}
 
 /** The name of the service that a group stands for, or is a partition of. */
 export const serviceNameOf = (topology: Topology): string =>

@@ -33,59 +33,59 @@ export const OperationType = Schema.Literals([
 export type OperationType = typeof OperationType.Type
 
 /** The partition that an operation acted on. `PartitionId` is nil where the look-up never finished. */
-export const SelectedPartition = Schema.Struct({ ServiceName: Schema.String, PartitionId: Guid.Guid }).annotate({
-  identifier: "SelectedPartition"
-})
-/** The partition that an operation acted on. */
-export type SelectedPartition = typeof SelectedPartition.Type
+export class SelectedPartition extends Schema.Opaque<SelectedPartition>()(
+  Schema.Struct({ ServiceName: Schema.String, PartitionId: Guid.Guid }).annotate({
+    identifier: "SelectedPartition"
+  })
+) {}
 
 /** The result of a fault on a partition: `ErrorCode` is an HRESULT as a signed 32-bit number, 0 when Completed. */
-export const PartitionResult = Schema.Struct({
-  ErrorCode: Schema.Int,
-  SelectedPartition
-}).annotate({ identifier: "PartitionResult" })
-/** The result of a fault on a partition. */
-export type PartitionResult = typeof PartitionResult.Type
+export class PartitionResult extends Schema.Opaque<PartitionResult>()(
+  Schema.Struct({
+    ErrorCode: Schema.Int,
+    SelectedPartition
+  }).annotate({ identifier: "PartitionResult" })
+) {}
 
 /** The result of the stop or the start of a node, with the instance id that the caller gave. */
-export const NodeTransitionResult = Schema.Struct({
-  ErrorCode: Schema.Int,
-  NodeResult: Schema.Struct({ NodeName: Schema.String, NodeInstanceId: Schema.String })
-}).annotate({ identifier: "NodeTransitionResult" })
-/** The result of the stop or the start of a node. */
-export type NodeTransitionResult = typeof NodeTransitionResult.Type
+export class NodeTransitionResult extends Schema.Opaque<NodeTransitionResult>()(
+  Schema.Struct({
+    ErrorCode: Schema.Int,
+    NodeResult: Schema.Struct({ NodeName: Schema.String, NodeInstanceId: Schema.String })
+  }).annotate({ identifier: "NodeTransitionResult" })
+) {}
 
 /** The answer of GetQuorumLossProgress. The result is present only when the state is Completed or Faulted. */
-export const PartitionQuorumLossProgress = Schema.Struct({
-  State: OperationState,
-  InvokeQuorumLossResult: Schema.optionalKey(PartitionResult)
-}).annotate({ identifier: "PartitionQuorumLossProgress" })
-/** The answer of GetQuorumLossProgress. */
-export type PartitionQuorumLossProgress = typeof PartitionQuorumLossProgress.Type
+export class PartitionQuorumLossProgress extends Schema.Opaque<PartitionQuorumLossProgress>()(
+  Schema.Struct({
+    State: OperationState,
+    InvokeQuorumLossResult: Schema.optionalKey(PartitionResult)
+  }).annotate({ identifier: "PartitionQuorumLossProgress" })
+) {}
 
 /** The answer of GetDataLossProgress. The result is present only when the state is Completed or Faulted. */
-export const PartitionDataLossProgress = Schema.Struct({
-  State: OperationState,
-  InvokeDataLossResult: Schema.optionalKey(PartitionResult)
-}).annotate({ identifier: "PartitionDataLossProgress" })
-/** The answer of GetDataLossProgress. */
-export type PartitionDataLossProgress = typeof PartitionDataLossProgress.Type
+export class PartitionDataLossProgress extends Schema.Opaque<PartitionDataLossProgress>()(
+  Schema.Struct({
+    State: OperationState,
+    InvokeDataLossResult: Schema.optionalKey(PartitionResult)
+  }).annotate({ identifier: "PartitionDataLossProgress" })
+) {}
 
 /** The answer of GetPartitionRestartProgress. The result is present only when the state is Completed or Faulted. */
-export const PartitionRestartProgress = Schema.Struct({
-  State: OperationState,
-  RestartPartitionResult: Schema.optionalKey(PartitionResult)
-}).annotate({ identifier: "PartitionRestartProgress" })
-/** The answer of GetPartitionRestartProgress. */
-export type PartitionRestartProgress = typeof PartitionRestartProgress.Type
+export class PartitionRestartProgress extends Schema.Opaque<PartitionRestartProgress>()(
+  Schema.Struct({
+    State: OperationState,
+    RestartPartitionResult: Schema.optionalKey(PartitionResult)
+  }).annotate({ identifier: "PartitionRestartProgress" })
+) {}
 
 /** The answer of GetNodeTransitionProgress. The result is present only when the state is Completed or Faulted. */
-export const NodeTransitionProgress = Schema.Struct({
-  State: OperationState,
-  NodeTransitionResult: Schema.optionalKey(NodeTransitionResult)
-}).annotate({ identifier: "NodeTransitionProgress" })
-/** The answer of GetNodeTransitionProgress. */
-export type NodeTransitionProgress = typeof NodeTransitionProgress.Type
+export class NodeTransitionProgress extends Schema.Opaque<NodeTransitionProgress>()(
+  Schema.Struct({
+    State: OperationState,
+    NodeTransitionResult: Schema.optionalKey(NodeTransitionResult)
+  }).annotate({ identifier: "NodeTransitionProgress" })
+) {}
 
 /** The answer of any of the four progress calls; the name of the result tells the kind. */
 export type FaultProgress = PartitionQuorumLossProgress &
@@ -94,13 +94,13 @@ export type FaultProgress = PartitionQuorumLossProgress &
   NodeTransitionProgress
 
 /** One line of GetFaultOperationList. */
-export const OperationStatus = Schema.Struct({
-  OperationId: Guid.Guid,
-  State: OperationState,
-  Type: OperationType
-}).annotate({ identifier: "OperationStatus" })
-/** One line of GetFaultOperationList. */
-export type OperationStatus = typeof OperationStatus.Type
+export class OperationStatus extends Schema.Opaque<OperationStatus>()(
+  Schema.Struct({
+    OperationId: Guid.Guid,
+    State: OperationState,
+    Type: OperationType
+  }).annotate({ identifier: "OperationStatus" })
+) {}
 
 /** The answer of GetFaultOperationList: a bare array, in the order the operations were received. */
 export const OperationStatusList = Schema.Array(OperationStatus)

@@ -60,20 +60,20 @@ export const page = <S extends Schema.Top>(item: S) =>
 const unread = ["NodeTags", "IsNodeByNodeUpgradeInProgress", "InfrastructurePlacementID"] as const
 
 /** A node. `InstanceId` is what a transition of the node has to name. */
-export const NodeInfo = Schema.Struct({
-  ...Struct.omit(sparse(Model.NodeInfo, ["Name", "InstanceId"]).fields, unread),
-  NodeDeactivationInfo: Schema.optionalKey(sparse(Model.NodeDeactivationInfo, []))
-})
-/** A node. */
-export type NodeInfo = typeof NodeInfo.Type
+export class NodeInfo extends Schema.Opaque<NodeInfo>()(
+  Schema.Struct({
+    ...Struct.omit(sparse(Model.NodeInfo, ["Name", "InstanceId"]).fields, unread),
+    NodeDeactivationInfo: Schema.optionalKey(sparse(Model.NodeDeactivationInfo, []))
+  })
+) {}
 
 /** An application. */
-export const ApplicationInfo = Schema.Struct({
-  ...sparse(Model.ApplicationInfo, ["Id", "Name"]).fields,
-  Parameters: Schema.optionalKey(Schema.Array(sparse(Model.ApplicationParameter, ["Key"])))
-})
-/** An application. */
-export type ApplicationInfo = typeof ApplicationInfo.Type
+export class ApplicationInfo extends Schema.Opaque<ApplicationInfo>()(
+  Schema.Struct({
+    ...sparse(Model.ApplicationInfo, ["Id", "Name"]).fields,
+    Parameters: Schema.optionalKey(Schema.Array(sparse(Model.ApplicationParameter, ["Key"])))
+  })
+) {}
 
 /** A service. */
 export const ServiceInfo = sparse(Model.ServiceInfo, ["Id", "Name", "ServiceKind"])
@@ -111,61 +111,61 @@ const health = {
 }
 
 /** The health of the cluster with that of its nodes and applications. */
-export const ClusterHealth = Schema.Struct({
-  ...sparse(Model.ClusterHealth, ["AggregatedHealthState"]).fields,
-  ...health,
-  NodeHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.NodeHealthState, ["Name", "AggregatedHealthState"])))
-})
-/** The health of the cluster. */
-export type ClusterHealth = typeof ClusterHealth.Type
+export class ClusterHealth extends Schema.Opaque<ClusterHealth>()(
+  Schema.Struct({
+    ...sparse(Model.ClusterHealth, ["AggregatedHealthState"]).fields,
+    ...health,
+    NodeHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.NodeHealthState, ["Name", "AggregatedHealthState"])))
+  })
+) {}
 
 /** The health of a node. */
-export const NodeHealth = Schema.Struct({ ...sparse(Model.NodeHealth, ["AggregatedHealthState"]).fields, ...health })
-/** The health of a node. */
-export type NodeHealth = typeof NodeHealth.Type
+export class NodeHealth extends Schema.Opaque<NodeHealth>()(
+  Schema.Struct({ ...sparse(Model.NodeHealth, ["AggregatedHealthState"]).fields, ...health })
+) {}
 
 /** The health of an application with that of its services. */
-export const ApplicationHealth = Schema.Struct({
-  ...sparse(Model.ApplicationHealth, ["AggregatedHealthState"]).fields,
-  ...health
-})
-/** The health of an application. */
-export type ApplicationHealth = typeof ApplicationHealth.Type
+export class ApplicationHealth extends Schema.Opaque<ApplicationHealth>()(
+  Schema.Struct({
+    ...sparse(Model.ApplicationHealth, ["AggregatedHealthState"]).fields,
+    ...health
+  })
+) {}
 
 /** The health of a service with that of its partitions. */
-export const ServiceHealth = Schema.Struct({
-  ...sparse(Model.ServiceHealth, ["AggregatedHealthState"]).fields,
-  ...health
-})
-/** The health of a service. */
-export type ServiceHealth = typeof ServiceHealth.Type
+export class ServiceHealth extends Schema.Opaque<ServiceHealth>()(
+  Schema.Struct({
+    ...sparse(Model.ServiceHealth, ["AggregatedHealthState"]).fields,
+    ...health
+  })
+) {}
 
 /** The health of a partition with that of its replicas. */
-export const PartitionHealth = Schema.Struct({
-  ...sparse(Model.PartitionHealth, ["AggregatedHealthState"]).fields,
-  ...health,
-  ReplicaHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.ReplicaHealthState, ["AggregatedHealthState"])))
-})
-/** The health of a partition. */
-export type PartitionHealth = typeof PartitionHealth.Type
+export class PartitionHealth extends Schema.Opaque<PartitionHealth>()(
+  Schema.Struct({
+    ...sparse(Model.PartitionHealth, ["AggregatedHealthState"]).fields,
+    ...health,
+    ReplicaHealthStates: Schema.optionalKey(Schema.Array(sparse(Model.ReplicaHealthState, ["AggregatedHealthState"])))
+  })
+) {}
 
 /** The health of a replica. */
-export const ReplicaHealth = Schema.Struct({
-  ...sparse(Model.ReplicaHealth, ["AggregatedHealthState"]).fields,
-  ...health
-})
-/** The health of a replica. */
-export type ReplicaHealth = typeof ReplicaHealth.Type
+export class ReplicaHealth extends Schema.Opaque<ReplicaHealth>()(
+  Schema.Struct({
+    ...sparse(Model.ReplicaHealth, ["AggregatedHealthState"]).fields,
+    ...health
+  })
+) {}
 
 /** Where tokens come from: `metadata` is absent where they do not come from Azure Active Directory. */
-export const AadMetadata = Schema.Struct({
-  type: Text,
-  metadata: Schema.optionalKey(
-    Schema.Struct({ authority: Text, client: Text, cluster: Text, login: Text, redirect: Text, tenant: Text })
-  )
-})
-/** Where tokens come from. */
-export type AadMetadata = typeof AadMetadata.Type
+export class AadMetadata extends Schema.Opaque<AadMetadata>()(
+  Schema.Struct({
+    type: Text,
+    metadata: Schema.optionalKey(
+      Schema.Struct({ authority: Text, client: Text, cluster: Text, login: Text, redirect: Text, tenant: Text })
+    )
+  })
+) {}
 
 // --- make ---
 

@@ -50,12 +50,12 @@ const ApplicationFilter = Schema.Struct({
 const NodeFilter = Schema.Struct({ NodeNameFilter: Name, HealthStateFilter: Bits })
 
 /** What a chunk is asked for. Policies are not taken: everything is judged by the one that this worker goes by. */
-export const Description = Schema.Struct({
-  NodeFilters: list(NodeFilter),
-  ApplicationFilters: list(ApplicationFilter)
-})
-/** What a chunk is asked for. */
-export type Description = typeof Description.Type
+export class Description extends Schema.Opaque<Description>()(
+  Schema.Struct({
+    NodeFilters: list(NodeFilter),
+    ApplicationFilters: list(ApplicationFilter)
+  })
+) {}
 
 // --- make ---
 

@@ -47,11 +47,11 @@ export const HealthState = word(["Invalid", "Ok", "Warning", "Error", "Unknown"]
 export type HealthState = typeof HealthState.Type
 
 /** The error body of every call. */
-export const FabricErrorBody = Schema.Struct({
-  Error: Schema.Struct({ Code: Schema.String, Message: Schema.optionalKey(Schema.NullOr(Schema.String)) })
-})
-/** The error body of every call. */
-export type FabricErrorBody = typeof FabricErrorBody.Type
+export class FabricErrorBody extends Schema.Opaque<FabricErrorBody>()(
+  Schema.Struct({
+    Error: Schema.Struct({ Code: Schema.String, Message: Schema.optionalKey(Schema.NullOr(Schema.String)) })
+  })
+) {}
 
 /** Why a node was taken out of service, and how far that is. */
 export const NodeDeactivationInfo = Schema.Struct({
@@ -62,96 +62,96 @@ export const NodeDeactivationInfo = Schema.Struct({
 })
 
 /** A node of the cluster. */
-export const NodeInfo = Schema.Struct({
-  Name: Schema.String,
-  IpAddressOrFQDN: Schema.String,
-  Type: Schema.String,
-  CodeVersion: Schema.String,
-  ConfigVersion: Schema.String,
-  NodeStatus: word(["Invalid", "Up", "Down", "Enabling", "Disabling", "Disabled", "Unknown", "Removed"], "Unknown"),
-  NodeUpTimeInSeconds: Int64,
-  HealthState,
-  IsSeedNode: Schema.Boolean,
-  UpgradeDomain: Schema.String,
-  FaultDomain: Schema.String,
-  Id: Schema.Struct({ Id: Schema.String }),
-  InstanceId: Int64,
-  NodeDeactivationInfo: Schema.optionalKey(NodeDeactivationInfo),
-  IsStopped: Schema.Boolean,
-  NodeDownTimeInSeconds: Int64,
-  NodeUpAt: Schema.String,
-  NodeDownAt: Schema.String,
-  NodeTags: Schema.optionalKey(Schema.Array(Schema.String)),
-  IsNodeByNodeUpgradeInProgress: Schema.optionalKey(Schema.Boolean),
-  InfrastructurePlacementID: Schema.optionalKey(Schema.String)
-}).annotate({ identifier: "FabricNodeInfo" })
-/** A node of the cluster. */
-export type NodeInfo = typeof NodeInfo.Type
+export class NodeInfo extends Schema.Opaque<NodeInfo>()(
+  Schema.Struct({
+    Name: Schema.String,
+    IpAddressOrFQDN: Schema.String,
+    Type: Schema.String,
+    CodeVersion: Schema.String,
+    ConfigVersion: Schema.String,
+    NodeStatus: word(["Invalid", "Up", "Down", "Enabling", "Disabling", "Disabled", "Unknown", "Removed"], "Unknown"),
+    NodeUpTimeInSeconds: Int64,
+    HealthState,
+    IsSeedNode: Schema.Boolean,
+    UpgradeDomain: Schema.String,
+    FaultDomain: Schema.String,
+    Id: Schema.Struct({ Id: Schema.String }),
+    InstanceId: Int64,
+    NodeDeactivationInfo: Schema.optionalKey(NodeDeactivationInfo),
+    IsStopped: Schema.Boolean,
+    NodeDownTimeInSeconds: Int64,
+    NodeUpAt: Schema.String,
+    NodeDownAt: Schema.String,
+    NodeTags: Schema.optionalKey(Schema.Array(Schema.String)),
+    IsNodeByNodeUpgradeInProgress: Schema.optionalKey(Schema.Boolean),
+    InfrastructurePlacementID: Schema.optionalKey(Schema.String)
+  }).annotate({ identifier: "FabricNodeInfo" })
+) {}
 
 /** A parameter of an application. */
 export const ApplicationParameter = Schema.Struct({ Key: Schema.String, Value: Schema.String })
 
 /** An application, which stands for a configured cluster. */
-export const ApplicationInfo = Schema.Struct({
-  Id: Schema.String,
-  Name: Schema.String,
-  TypeName: Schema.String,
-  TypeVersion: Schema.String,
-  Status: word(["Invalid", "Ready", "Upgrading", "Creating", "Deleting", "Failed"], "Invalid"),
-  Parameters: Schema.optionalKey(Schema.Array(ApplicationParameter)),
-  HealthState,
-  ApplicationDefinitionKind: Schema.optionalKey(
-    word(["Invalid", "ServiceFabricApplicationDescription", "Compose"], "Invalid")
-  )
-}).annotate({ identifier: "FabricApplicationInfo" })
-/** An application, which stands for a configured cluster. */
-export type ApplicationInfo = typeof ApplicationInfo.Type
+export class ApplicationInfo extends Schema.Opaque<ApplicationInfo>()(
+  Schema.Struct({
+    Id: Schema.String,
+    Name: Schema.String,
+    TypeName: Schema.String,
+    TypeVersion: Schema.String,
+    Status: word(["Invalid", "Ready", "Upgrading", "Creating", "Deleting", "Failed"], "Invalid"),
+    Parameters: Schema.optionalKey(Schema.Array(ApplicationParameter)),
+    HealthState,
+    ApplicationDefinitionKind: Schema.optionalKey(
+      word(["Invalid", "ServiceFabricApplicationDescription", "Compose"], "Invalid")
+    )
+  }).annotate({ identifier: "FabricApplicationInfo" })
+) {}
 
 /** The kind of a service. */
 export const ServiceKind = word(["Invalid", "Stateless", "Stateful"], "Invalid")
 
 /** A service, which stands for a replicated group. */
-export const ServiceInfo = Schema.Struct({
-  Id: Schema.String,
-  ServiceKind,
-  Name: Schema.String,
-  TypeName: Schema.String,
-  ManifestVersion: Schema.String,
-  HealthState,
-  ServiceStatus: word(["Unknown", "Active", "Upgrading", "Deleting", "Creating", "Failed"], "Unknown"),
-  IsServiceGroup: Schema.Boolean,
-  HasPersistedState: Schema.optionalKey(Schema.Boolean)
-}).annotate({ identifier: "FabricServiceInfo" })
-/** A service, which stands for a replicated group. */
-export type ServiceInfo = typeof ServiceInfo.Type
+export class ServiceInfo extends Schema.Opaque<ServiceInfo>()(
+  Schema.Struct({
+    Id: Schema.String,
+    ServiceKind,
+    Name: Schema.String,
+    TypeName: Schema.String,
+    ManifestVersion: Schema.String,
+    HealthState,
+    ServiceStatus: word(["Unknown", "Active", "Upgrading", "Deleting", "Creating", "Failed"], "Unknown"),
+    IsServiceGroup: Schema.Boolean,
+    HasPersistedState: Schema.optionalKey(Schema.Boolean)
+  }).annotate({ identifier: "FabricServiceInfo" })
+) {}
 
 /** How a service was described when it was made. */
-export const ServiceDescription = Schema.Struct({
-  ServiceKind,
-  ApplicationName: Schema.optionalKey(Schema.String),
-  ServiceName: Schema.String,
-  ServiceTypeName: Schema.String,
-  PartitionDescription: Schema.Struct({
-    PartitionScheme: word(["Invalid", "Singleton", "UniformInt64Range", "Named"], "Invalid"),
-    Count: Schema.optionalKey(Schema.Int),
-    LowKey: Schema.optionalKey(Int64),
-    HighKey: Schema.optionalKey(Int64),
-    Names: Schema.optionalKey(Schema.Array(Schema.String))
-  }),
-  TargetReplicaSetSize: Schema.optionalKey(Schema.Int),
-  MinReplicaSetSize: Schema.optionalKey(Schema.Int),
-  HasPersistedState: Schema.optionalKey(Schema.Boolean),
-  InstanceCount: Schema.optionalKey(Schema.Int)
-}).annotate({ identifier: "FabricServiceDescription" })
-/** How a service was described when it was made. */
-export type ServiceDescription = typeof ServiceDescription.Type
+export class ServiceDescription extends Schema.Opaque<ServiceDescription>()(
+  Schema.Struct({
+    ServiceKind,
+    ApplicationName: Schema.optionalKey(Schema.String),
+    ServiceName: Schema.String,
+    ServiceTypeName: Schema.String,
+    PartitionDescription: Schema.Struct({
+      PartitionScheme: word(["Invalid", "Singleton", "UniformInt64Range", "Named"], "Invalid"),
+      Count: Schema.optionalKey(Schema.Int),
+      LowKey: Schema.optionalKey(Int64),
+      HighKey: Schema.optionalKey(Int64),
+      Names: Schema.optionalKey(Schema.Array(Schema.String))
+    }),
+    TargetReplicaSetSize: Schema.optionalKey(Schema.Int),
+    MinReplicaSetSize: Schema.optionalKey(Schema.Int),
+    HasPersistedState: Schema.optionalKey(Schema.Boolean),
+    InstanceCount: Schema.optionalKey(Schema.Int)
+  }).annotate({ identifier: "FabricServiceDescription" })
+) {}
 
 /** The name and id of an application or service. */
-export const NameInfo = Schema.Struct({ Id: Schema.String, Name: Schema.String }).annotate({
-  identifier: "FabricNameInfo"
-})
-/** The name and id of an application or service. */
-export type NameInfo = typeof NameInfo.Type
+export class NameInfo extends Schema.Opaque<NameInfo>()(
+  Schema.Struct({ Id: Schema.String, Name: Schema.String }).annotate({
+    identifier: "FabricNameInfo"
+  })
+) {}
 
 /** The epoch of a configuration. */
 export const Epoch = Schema.Struct({ ConfigurationVersion: Int64, DataLossVersion: Int64 })
@@ -168,27 +168,27 @@ export type PartitionStatus = typeof PartitionStatus.Type
  * A partition. The epoch and the loss duration carry two names each: the gateway sends one, the specification another.
  * `LastQuorumLossDuration` is an ISO 8601 duration, `LastQuorumLossDurationInSeconds` a 64-bit string.
  */
-export const Partition = Schema.Struct({
-  ServiceKind,
-  PartitionInformation: Schema.Struct({
-    ServicePartitionKind: word(["Invalid", "Singleton", "Int64Range", "Named"], "Invalid"),
-    Id,
-    LowKey: Schema.optionalKey(Int64),
-    HighKey: Schema.optionalKey(Int64),
-    Name: Schema.optionalKey(Schema.String)
-  }),
-  HealthState,
-  PartitionStatus,
-  TargetReplicaSetSize: Schema.optionalKey(Schema.Int),
-  MinReplicaSetSize: Schema.optionalKey(Schema.Int),
-  InstanceCount: Schema.optionalKey(Schema.Int),
-  PrimaryEpoch: Schema.optionalKey(Epoch),
-  CurrentConfigurationEpoch: Schema.optionalKey(Epoch),
-  LastQuorumLossDuration: Schema.optionalKey(Schema.String),
-  LastQuorumLossDurationInSeconds: Schema.optionalKey(Int64)
-}).annotate({ identifier: "FabricPartition" })
-/** A partition. */
-export type Partition = typeof Partition.Type
+export class Partition extends Schema.Opaque<Partition>()(
+  Schema.Struct({
+    ServiceKind,
+    PartitionInformation: Schema.Struct({
+      ServicePartitionKind: word(["Invalid", "Singleton", "Int64Range", "Named"], "Invalid"),
+      Id,
+      LowKey: Schema.optionalKey(Int64),
+      HighKey: Schema.optionalKey(Int64),
+      Name: Schema.optionalKey(Schema.String)
+    }),
+    HealthState,
+    PartitionStatus,
+    TargetReplicaSetSize: Schema.optionalKey(Schema.Int),
+    MinReplicaSetSize: Schema.optionalKey(Schema.Int),
+    InstanceCount: Schema.optionalKey(Schema.Int),
+    PrimaryEpoch: Schema.optionalKey(Epoch),
+    CurrentConfigurationEpoch: Schema.optionalKey(Epoch),
+    LastQuorumLossDuration: Schema.optionalKey(Schema.String),
+    LastQuorumLossDurationInSeconds: Schema.optionalKey(Int64)
+  }).annotate({ identifier: "FabricPartition" })
+) {}
 
 /** The part of a replica in its partition. */
 const ReplicaRole = word(
@@ -206,54 +206,54 @@ const ReplicaRole = word(
 )
 
 /** A replica, which stands for a member of a group. */
-export const Replica = Schema.Struct({
-  ServiceKind,
-  ReplicaId: Schema.optionalKey(Int64),
-  ReplicaRole: Schema.optionalKey(ReplicaRole),
-  /** The part that it had before the reconfiguration that is under way; `None` where none is. */
-  PreviousReplicaRole: Schema.optionalKey(ReplicaRole),
-  InstanceId: Schema.optionalKey(Int64),
-  ReplicaStatus: word(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"], "Invalid"),
-  HealthState,
-  NodeName: Schema.String,
-  Address: Schema.String,
-  LastInBuildDurationInSeconds: Int64
-}).annotate({ identifier: "FabricReplica" })
-/** A replica, which stands for a member of a group. */
-export type Replica = typeof Replica.Type
+export class Replica extends Schema.Opaque<Replica>()(
+  Schema.Struct({
+    ServiceKind,
+    ReplicaId: Schema.optionalKey(Int64),
+    ReplicaRole: Schema.optionalKey(ReplicaRole),
+    /** The part that it had before the reconfiguration that is under way; `None` where none is. */
+    PreviousReplicaRole: Schema.optionalKey(ReplicaRole),
+    InstanceId: Schema.optionalKey(Int64),
+    ReplicaStatus: word(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"], "Invalid"),
+    HealthState,
+    NodeName: Schema.String,
+    Address: Schema.String,
+    LastInBuildDurationInSeconds: Int64
+  }).annotate({ identifier: "FabricReplica" })
+) {}
 
 /** One report on the health of an entity. `TimeToLiveInMilliSeconds` is an ISO 8601 duration despite its name. */
-export const HealthEvent = Schema.Struct({
-  SourceId: Schema.String,
-  Property: Schema.String,
-  HealthState,
-  TimeToLiveInMilliSeconds: Schema.optionalKey(Schema.String),
-  Description: Schema.optionalKey(Schema.String),
-  SequenceNumber: Schema.optionalKey(Int64),
-  RemoveWhenExpired: Schema.optionalKey(Schema.Boolean),
-  IsExpired: Schema.optionalKey(Schema.Boolean),
-  SourceUtcTimestamp: Schema.optionalKey(Schema.String),
-  LastModifiedUtcTimestamp: Schema.optionalKey(Schema.String),
-  LastOkTransitionAt: Schema.optionalKey(Schema.String),
-  LastWarningTransitionAt: Schema.optionalKey(Schema.String),
-  LastErrorTransitionAt: Schema.optionalKey(Schema.String)
-}).annotate({ identifier: "FabricHealthEvent" })
-/** One report on the health of an entity. */
-export type HealthEvent = typeof HealthEvent.Type
+export class HealthEvent extends Schema.Opaque<HealthEvent>()(
+  Schema.Struct({
+    SourceId: Schema.String,
+    Property: Schema.String,
+    HealthState,
+    TimeToLiveInMilliSeconds: Schema.optionalKey(Schema.String),
+    Description: Schema.optionalKey(Schema.String),
+    SequenceNumber: Schema.optionalKey(Int64),
+    RemoveWhenExpired: Schema.optionalKey(Schema.Boolean),
+    IsExpired: Schema.optionalKey(Schema.Boolean),
+    SourceUtcTimestamp: Schema.optionalKey(Schema.String),
+    LastModifiedUtcTimestamp: Schema.optionalKey(Schema.String),
+    LastOkTransitionAt: Schema.optionalKey(Schema.String),
+    LastWarningTransitionAt: Schema.optionalKey(Schema.String),
+    LastErrorTransitionAt: Schema.optionalKey(Schema.String)
+  }).annotate({ identifier: "FabricHealthEvent" })
+) {}
 
 /** Why an entity is not healthy. `Kind` tells which other properties there are. */
-export const HealthEvaluation = Schema.Struct({
-  HealthEvaluation: Schema.StructWithRest(
-    Schema.Struct({
-      Kind: Schema.String,
-      AggregatedHealthState: Schema.optionalKey(HealthState),
-      Description: Schema.optionalKey(Schema.String)
-    }),
-    [Schema.Record(Schema.String, Schema.Unknown)]
-  )
-}).annotate({ identifier: "FabricHealthEvaluation" })
-/** Why an entity is not healthy. */
-export type HealthEvaluation = typeof HealthEvaluation.Type
+export class HealthEvaluation extends Schema.Opaque<HealthEvaluation>()(
+  Schema.Struct({
+    HealthEvaluation: Schema.StructWithRest(
+      Schema.Struct({
+        Kind: Schema.String,
+        AggregatedHealthState: Schema.optionalKey(HealthState),
+        Description: Schema.optionalKey(Schema.String)
+      }),
+      [Schema.Record(Schema.String, Schema.Unknown)]
+    )
+  }).annotate({ identifier: "FabricHealthEvaluation" })
+) {}
 
 /** How many; the specification has it as a string, and a gateway sends a number. */
 const Count64 = Schema.Union([Schema.Int, Schema.FiniteFromString.check(Schema.isInt())])
@@ -287,43 +287,43 @@ export const NodeHealthState = Schema.Struct({
 })
 
 /** The health of the cluster with that of its nodes and applications. */
-export const ClusterHealth = Schema.Struct({
-  ...healthOfAny,
-  NodeHealthStates: Schema.Array(NodeHealthState),
-  ApplicationHealthStates: Schema.Array(Schema.Struct({ Name: Schema.String, AggregatedHealthState: HealthState }))
-}).annotate({ identifier: "FabricClusterHealth" })
-/** The health of the cluster with that of its nodes and applications. */
-export type ClusterHealth = typeof ClusterHealth.Type
+export class ClusterHealth extends Schema.Opaque<ClusterHealth>()(
+  Schema.Struct({
+    ...healthOfAny,
+    NodeHealthStates: Schema.Array(NodeHealthState),
+    ApplicationHealthStates: Schema.Array(Schema.Struct({ Name: Schema.String, AggregatedHealthState: HealthState }))
+  }).annotate({ identifier: "FabricClusterHealth" })
+) {}
 
 /** The health of a node. */
-export const NodeHealth = Schema.Struct({ ...healthOfAny, Name: Schema.String }).annotate({
-  identifier: "FabricNodeHealth"
-})
-/** The health of a node. */
-export type NodeHealth = typeof NodeHealth.Type
+export class NodeHealth extends Schema.Opaque<NodeHealth>()(
+  Schema.Struct({ ...healthOfAny, Name: Schema.String }).annotate({
+    identifier: "FabricNodeHealth"
+  })
+) {}
 
 /** The health of an application with that of its services. */
-export const ApplicationHealth = Schema.Struct({
-  ...healthOfAny,
-  Name: Schema.String,
-  ServiceHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ ServiceName: Schema.String, AggregatedHealthState: HealthState }))
-  ),
-  DeployedApplicationHealthStates: Schema.optionalKey(Schema.Array(Schema.Unknown))
-}).annotate({ identifier: "FabricApplicationHealth" })
-/** The health of an application with that of its services. */
-export type ApplicationHealth = typeof ApplicationHealth.Type
+export class ApplicationHealth extends Schema.Opaque<ApplicationHealth>()(
+  Schema.Struct({
+    ...healthOfAny,
+    Name: Schema.String,
+    ServiceHealthStates: Schema.optionalKey(
+      Schema.Array(Schema.Struct({ ServiceName: Schema.String, AggregatedHealthState: HealthState }))
+    ),
+    DeployedApplicationHealthStates: Schema.optionalKey(Schema.Array(Schema.Unknown))
+  }).annotate({ identifier: "FabricApplicationHealth" })
+) {}
 
 /** The health of a service with that of its partitions. */
-export const ServiceHealth = Schema.Struct({
-  ...healthOfAny,
-  Name: Schema.String,
-  PartitionHealthStates: Schema.optionalKey(
-    Schema.Array(Schema.Struct({ PartitionId: Id, AggregatedHealthState: HealthState }))
-  )
-}).annotate({ identifier: "FabricServiceHealth" })
-/** The health of a service with that of its partitions. */
-export type ServiceHealth = typeof ServiceHealth.Type
+export class ServiceHealth extends Schema.Opaque<ServiceHealth>()(
+  Schema.Struct({
+    ...healthOfAny,
+    Name: Schema.String,
+    PartitionHealthStates: Schema.optionalKey(
+      Schema.Array(Schema.Struct({ PartitionId: Id, AggregatedHealthState: HealthState }))
+    )
+  }).annotate({ identifier: "FabricServiceHealth" })
+) {}
 
 /** How a replica or an instance stands, in the health of its partition. */
 export const ReplicaHealthState = Schema.Struct({
@@ -335,24 +335,24 @@ export const ReplicaHealthState = Schema.Struct({
 })
 
 /** The health of a partition with that of its replicas or instances. */
-export const PartitionHealth = Schema.Struct({
-  ...healthOfAny,
-  PartitionId: Id,
-  ReplicaHealthStates: Schema.optionalKey(Schema.Array(ReplicaHealthState))
-}).annotate({ identifier: "FabricPartitionHealth" })
-/** The health of a partition with that of its replicas or instances. */
-export type PartitionHealth = typeof PartitionHealth.Type
+export class PartitionHealth extends Schema.Opaque<PartitionHealth>()(
+  Schema.Struct({
+    ...healthOfAny,
+    PartitionId: Id,
+    ReplicaHealthStates: Schema.optionalKey(Schema.Array(ReplicaHealthState))
+  }).annotate({ identifier: "FabricPartitionHealth" })
+) {}
 
 /** The health of a replica or an instance. */
-export const ReplicaHealth = Schema.Struct({
-  ...healthOfAny,
-  ServiceKind,
-  PartitionId: Id,
-  ReplicaId: Schema.optionalKey(Int64),
-  InstanceId: Schema.optionalKey(Int64)
-}).annotate({ identifier: "FabricReplicaHealth" })
-/** The health of a replica or an instance. */
-export type ReplicaHealth = typeof ReplicaHealth.Type
+export class ReplicaHealth extends Schema.Opaque<ReplicaHealth>()(
+  Schema.Struct({
+    ...healthOfAny,
+    ServiceKind,
+    PartitionId: Id,
+    ReplicaId: Schema.optionalKey(Int64),
+    InstanceId: Schema.optionalKey(Int64)
+  }).annotate({ identifier: "FabricReplicaHealth" })
+) {}
 
 /** The version of the runtime. */
 export const ClusterVersion = Schema.Struct({ Version: Schema.String })

@@ -3,7 +3,7 @@
  * name ends in `Ms`, or text with a unit (`5s`, `250ms`, `2m`). Runs wherever there is a `fetch`.
  */
 import { describe } from "@inquorate/core/Describe"
-import type { Verdict } from "@inquorate/core/Evidence"
+import type { TimedVerdict } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { type Guid, parse as parseGuid } from "@inquorate/core/Guid"
 import { isTerminal, type Operation } from "@inquorate/core/Operation"
@@ -304,7 +304,7 @@ const wasLost = ({ stage }: Operation): boolean =>
     stage.step._tag === "PerformingActions" &&
     ["Holding", "Lifting", "Recovering"].includes(stage.step.phase._tag))
 
-const isLossProven = ({ about, outcome }: Verdict): boolean => about === "Loss" && outcome === "Confirmed"
+const isLossProven = ({ about, outcome }: TimedVerdict): boolean => about === "Loss" && outcome === "Confirmed"
 
 const cancelledEarly = (id: string): InquorateError =>
   new InquorateError("E_ABORT", "the operation was cancelled before the loss was proven", { operationId: id })

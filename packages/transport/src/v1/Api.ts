@@ -46,32 +46,32 @@ export type { RecoverRequest } from "./RecoverRequest.ts"
  * An operation with the wire's word for where it stands, and in words for a person how it ended or what it does now. The
  * moments are those of the operation in ISO 8601. A worker before 0.2 leaves these out.
  */
-export const OperationView = Schema.Struct({
-  operation: Operation,
-  state: OperationState,
-  summary: Schema.optionalKey(Schema.String),
-  received: Schema.optionalKey(Schema.String),
-  ended: Schema.optionalKey(Schema.NullOr(Schema.String))
-}).annotate({
-  identifier: "OperationView"
-})
-/** An operation with the wire's word for where it stands. */
-export type OperationView = typeof OperationView.Type
+export class OperationView extends Schema.Opaque<OperationView>()(
+  Schema.Struct({
+    operation: Operation,
+    state: OperationState,
+    summary: Schema.optionalKey(Schema.String),
+    received: Schema.optionalKey(Schema.String),
+    ended: Schema.optionalKey(Schema.NullOr(Schema.String))
+  }).annotate({
+    identifier: "OperationView"
+  })
+) {}
 
 /** The answer of a start. `replayed` is true where the same start was taken before and nothing was started now. */
-export const StartReceipt = Schema.Struct({ ...OperationView.fields, replayed: Schema.Boolean }).annotate({
-  identifier: "StartReceipt"
-})
-/** The answer of a start. */
-export type StartReceipt = typeof StartReceipt.Type
+export class StartReceipt extends Schema.Opaque<StartReceipt>()(
+  Schema.Struct({ ...OperationView.fields, replayed: Schema.Boolean }).annotate({
+    identifier: "StartReceipt"
+  })
+) {}
 
 /** The body of an error. */
-export const ApiErrorBody = Schema.Struct({
-  Error: Schema.Struct({ Code: FabricErrorCode, Message: Schema.String }),
-  Refusal: Schema.optionalKey(Refusal)
-}).annotate({ identifier: "Error" })
-/** The body of an error. */
-export type ApiErrorBody = typeof ApiErrorBody.Type
+export class ApiErrorBody extends Schema.Opaque<ApiErrorBody>()(
+  Schema.Struct({
+    Error: Schema.Struct({ Code: FabricErrorCode, Message: Schema.String }),
+    Refusal: Schema.optionalKey(Refusal)
+  }).annotate({ identifier: "Error" })
+) {}
 
 // --- errors ---
 

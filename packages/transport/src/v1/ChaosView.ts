@@ -15,61 +15,61 @@ import * as Schema from "effect/Schema"
 const parameters = ChaosParameters.fields
 
 /** What a run is asked for. Everything may be left out. */
-export const ChaosRequest = Schema.Struct({
-  TimeToRunInSeconds: Schema.optionalKey(parameters.TimeToRunInSeconds),
-  MaxClusterStabilizationTimeoutInSeconds: Schema.optionalKey(parameters.MaxClusterStabilizationTimeoutInSeconds),
-  MaxConcurrentFaults: Schema.optionalKey(parameters.MaxConcurrentFaults),
-  EnableMoveReplicaFaults: Schema.optionalKey(parameters.EnableMoveReplicaFaults),
-  WaitTimeBetweenFaultsInSeconds: Schema.optionalKey(parameters.WaitTimeBetweenFaultsInSeconds),
-  WaitTimeBetweenIterationsInSeconds: Schema.optionalKey(parameters.WaitTimeBetweenIterationsInSeconds),
-  ClusterHealthPolicy: Schema.optionalKey(ChaosHealthPolicy),
-  Context: parameters.Context,
-  ChaosTargetFilter: Schema.optionalKey(ChaosTargetFilter)
-}).annotate({
-  identifier: "ChaosRequest",
-  title: "A run of chaos",
-  description: "What is left out has the default of Service Fabric",
-  examples: [{ TimeToRunInSeconds: "600", ChaosTargetFilter: { ApplicationInclusionList: ["fabric:/lab"] } }]
-})
-/** What a run is asked for. */
-export type ChaosRequest = typeof ChaosRequest.Type
+export class ChaosRequest extends Schema.Opaque<ChaosRequest>()(
+  Schema.Struct({
+    TimeToRunInSeconds: Schema.optionalKey(parameters.TimeToRunInSeconds),
+    MaxClusterStabilizationTimeoutInSeconds: Schema.optionalKey(parameters.MaxClusterStabilizationTimeoutInSeconds),
+    MaxConcurrentFaults: Schema.optionalKey(parameters.MaxConcurrentFaults),
+    EnableMoveReplicaFaults: Schema.optionalKey(parameters.EnableMoveReplicaFaults),
+    WaitTimeBetweenFaultsInSeconds: Schema.optionalKey(parameters.WaitTimeBetweenFaultsInSeconds),
+    WaitTimeBetweenIterationsInSeconds: Schema.optionalKey(parameters.WaitTimeBetweenIterationsInSeconds),
+    ClusterHealthPolicy: Schema.optionalKey(ChaosHealthPolicy),
+    Context: parameters.Context,
+    ChaosTargetFilter: Schema.optionalKey(ChaosTargetFilter)
+  }).annotate({
+    identifier: "ChaosRequest",
+    title: "A run of chaos",
+    description: "What is left out has the default of Service Fabric",
+    examples: [{ TimeToRunInSeconds: "600", ChaosTargetFilter: { ApplicationInclusionList: ["fabric:/lab"] } }]
+  })
+) {}
 
 /** How chaos stands. */
-export const ChaosView = Schema.Struct({
-  status: ChaosStatus.annotate({ title: "Status", description: "Invalid before the first run" }),
-  scheduleStatus: ChaosScheduleStatus.annotate({
-    title: "Status of the schedule",
-    description: "Pending before its start, Expired after its end"
-  }),
-  parameters: ChaosParameters
-}).annotate({
-  identifier: "ChaosView",
-  title: "How chaos stands",
-  description: "The parameters are those of the present run, else of the last one, else the defaults"
-})
-/** How chaos stands. */
-export type ChaosView = typeof ChaosView.Type
+export class ChaosView extends Schema.Opaque<ChaosView>()(
+  Schema.Struct({
+    status: ChaosStatus.annotate({ title: "Status", description: "Invalid before the first run" }),
+    scheduleStatus: ChaosScheduleStatus.annotate({
+      title: "Status of the schedule",
+      description: "Pending before its start, Expired after its end"
+    }),
+    parameters: ChaosParameters
+  }).annotate({
+    identifier: "ChaosView",
+    title: "How chaos stands",
+    description: "The parameters are those of the present run, else of the last one, else the defaults"
+  })
+) {}
 
 /** A page of events, the oldest first. */
-export const ChaosEventPage = Schema.Struct({
-  events: Schema.Array(ChaosEvent),
-  next: Schema.NullOr(Schema.Int).annotate({
-    title: "Next",
-    description: "The number to give as `after` for the page that follows; null where this is the last one"
-  })
-}).annotate({ identifier: "ChaosEventPage", title: "A page of what chaos told" })
-/** A page of events. */
-export type ChaosEventPage = typeof ChaosEventPage.Type
+export class ChaosEventPage extends Schema.Opaque<ChaosEventPage>()(
+  Schema.Struct({
+    events: Schema.Array(ChaosEvent),
+    next: Schema.NullOr(Schema.Int).annotate({
+      title: "Next",
+      description: "The number to give as `after` for the page that follows; null where this is the last one"
+    })
+  }).annotate({ identifier: "ChaosEventPage", title: "A page of what chaos told" })
+) {}
 
 /** How many events a page has unless told otherwise, and at most. */
 export const eventLimit = { usual: 500, most: 1000 } as const
 
 /** Which events. Moments are in ISO 8601, both ends included. */
-export const ChaosEventsAsked = Schema.Struct({
-  from: Schema.optionalKey(Schema.String),
-  to: Schema.optionalKey(Schema.String),
-  after: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
-  limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: eventLimit.most })))
-})
-/** Which events. */
-export type ChaosEventsAsked = typeof ChaosEventsAsked.Type
+export class ChaosEventsAsked extends Schema.Opaque<ChaosEventsAsked>()(
+  Schema.Struct({
+    from: Schema.optionalKey(Schema.String),
+    to: Schema.optionalKey(Schema.String),
+    after: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: eventLimit.most })))
+  })
+) {}

@@ -32,29 +32,29 @@ const HealthReport = Schema.Struct({
   })
 }).annotate({ identifier: "HealthReport", title: "A report" })
 /** The health of one thing. */
-export const HealthView = Schema.Struct({
-  kind: HealthKind,
-  name: Schema.String.annotate({
-    title: "Name",
-    description: "Empty for the whole; a name, or the id of a partition",
-    examples: ["fabric:/lab/kv"]
-  }),
-  state: HealthWord,
-  reports: Schema.Array(HealthReport).annotate({ title: "Reports on the thing itself" }),
-  below: Schema.Array(Schema.Struct({ kind: HealthKind, name: Schema.String, state: HealthWord })).annotate({
-    title: "What is directly below it",
-    description: "Nodes and applications below the whole, services below an application, and so on down to replicas"
-  })
-}).annotate({ identifier: "HealthView", title: "The health of one thing" })
-/** The health of one thing. */
-export type HealthView = typeof HealthView.Type
+export class HealthView extends Schema.Opaque<HealthView>()(
+  Schema.Struct({
+    kind: HealthKind,
+    name: Schema.String.annotate({
+      title: "Name",
+      description: "Empty for the whole; a name, or the id of a partition",
+      examples: ["fabric:/lab/kv"]
+    }),
+    state: HealthWord,
+    reports: Schema.Array(HealthReport).annotate({ title: "Reports on the thing itself" }),
+    below: Schema.Array(Schema.Struct({ kind: HealthKind, name: Schema.String, state: HealthWord })).annotate({
+      title: "What is directly below it",
+      description: "Nodes and applications below the whole, services below an application, and so on down to replicas"
+    })
+  }).annotate({ identifier: "HealthView", title: "The health of one thing" })
+) {}
 
 /** Whose health is asked for: at most one of these, and none for the whole. */
-export const HealthSubject = Schema.Struct({
-  node: Schema.optionalKey(Schema.String),
-  application: Schema.optionalKey(Schema.String),
-  service: Schema.optionalKey(Schema.String),
-  partition: Schema.optionalKey(Guid)
-})
-/** Whose health is asked for. */
-export type HealthSubject = typeof HealthSubject.Type
+export class HealthSubject extends Schema.Opaque<HealthSubject>()(
+  Schema.Struct({
+    node: Schema.optionalKey(Schema.String),
+    application: Schema.optionalKey(Schema.String),
+    service: Schema.optionalKey(Schema.String),
+    partition: Schema.optionalKey(Guid)
+  })
+) {}
