@@ -3,6 +3,7 @@
  * is asked to end; then it hands its operations over at once, with every fence still ending by its own deadline.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import type { ChaosStore } from "@inquorate/core/ChaosStore"
 import { type Cluster, Clusters } from "@inquorate/core/Cluster"
 import type { Host, HostError } from "@inquorate/core/Host"
@@ -96,6 +97,7 @@ const clusters = (
               label === localHost && config.local.sudo !== true ? [] : (hosts.get(label) ?? [])
             )
           ),
+          supervisors: (topology) => ContainerHealth.supervisors(hosts, topology),
           protected: cluster.protected,
           maxHold: maxHold ?? config.maxHold,
           ...(witnesses.length === 0 ? {} : { witnesses })

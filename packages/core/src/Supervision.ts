@@ -8,11 +8,18 @@ import { formatMillis, Millis } from "./Time.ts"
 
 /**
  * What a supervisor does when its patience is over. `RestartsMember`: the member serves again behind the fence.
+ * `EndsMember`: it does not serve again when the fence is off.
  * `EmptiesQuorum`: the group goes on without the members that are out, as when Patroni empties
  * `synchronous_standby_names`. `DemotesPrimary`: another primary, or none. `DestroysData`: data can be lost for ever, as
  * when an operator rebuilds a cluster from one survivor.
  */
-export const Reaction = Schema.Literals(["RestartsMember", "EmptiesQuorum", "DemotesPrimary", "DestroysData"])
+export const Reaction = Schema.Literals([
+  "RestartsMember",
+  "EndsMember",
+  "EmptiesQuorum",
+  "DemotesPrimary",
+  "DestroysData"
+])
 /** What a supervisor does when its patience is over. */
 export type Reaction = typeof Reaction.Type
 
@@ -60,6 +67,7 @@ export const describeSupervisor = ({ patience, reaction, source, watches }: Supe
 
 const verbs: Readonly<Record<Reaction, (watches: string) => string>> = {
   RestartsMember: (member) => `may start ${member} again`,
+  EndsMember: (member) => `may end ${member}, which does not serve again then`,
   EmptiesQuorum: (group) => `may let ${group} go on without the members that are out`,
   DemotesPrimary: (primary) => `may demote the primary of ${primary}`,
   DestroysData: (group) => `can destroy data of ${group}`

@@ -1,4 +1,7 @@
-/** Three etcd in containers of a real engine, each behind a published port, and what a test asks of them. */
+/**
+ * Three etcd in containers of a real engine, each behind a published port, which know each other by names that their network
+ * alone knows, and what a test asks of them.
+ */
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import type { FenceOrder, Injector } from "@inquorate/core/Injector"
 import type { Target, TargetError } from "@inquorate/core/Target"
@@ -47,7 +50,7 @@ export const start: Effect.Effect<ContainerLab, TargetError, Scope.Scope> = Effe
   )
   yield* ContainerEngine.image(engine, "lab/etcd:1", [findBinary(null)!])
   yield* engine.docker("network", "create", "--subnet", "198.19.253.0/24", "lab")
-  const peers = [0, 1, 2].map((index) => `m${index}=http://198.19.253.1${index}:2380`).join(",")
+  const peers = [0, 1, 2].map((index) => `m${index}=http://m${index}:2380`).join(",")
   for (const index of [0, 1, 2]) {
     yield* engine.docker(
       ...["run", "--detach", "--name", `m${index}`, "--network", "lab", "--ip", `198.19.253.1${index}`],
@@ -56,7 +59,7 @@ export const start: Effect.Effect<ContainerLab, TargetError, Scope.Scope> = Effe
       ...["etcd", "--name", `m${index}`, "--data-dir", "/var/lib/etcd", "--initial-cluster", peers],
       ...["--listen-client-urls", "http://0.0.0.0:2379", "--listen-peer-urls", "http://0.0.0.0:2380"],
       ...["--advertise-client-urls", `http://${engine.address}:2237${index}`],
-      ...["--initial-advertise-peer-urls", `http://198.19.253.1${index}:2380`],
+      ...["--initial-advertise-peer-urls", `http://m${index}:2380`],
       // A busy machine holds up a leader for longer than a second.
       ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
     )

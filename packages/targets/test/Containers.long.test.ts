@@ -7,6 +7,7 @@ import type { Injector } from "@inquorate/core/Injector"
 import { chooseCut } from "@inquorate/core/Plan"
 import type { Target } from "@inquorate/core/Target"
 import { health, type ProcessRef } from "@inquorate/core/Topology"
+import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import * as Kill from "@inquorate/injectors/Kill"
 import * as Netfilter from "@inquorate/injectors/Netfilter"
 import * as Pause from "@inquorate/injectors/Pause"
@@ -211,6 +212,34 @@ describe.skipIf(skip !== undefined)(
         }).pipe(Effect.ensuring(docker("unpause", "m2")))
         yield* ready(lab.target)
       })
+    )
+
+    it.live("tells that autoheal would act on the health check of a container that has one and its label", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { members } = yield* ready(lab.target)
+          assert.deepStrictEqual(yield* ContainerHealth.supervisors(hosts, { members }), [])
+          const run = (...words: ReadonlyArray<string>) =>
+            Effect.acquireRelease(docker("run", "--detach", ...words), (id) => docker("rm", "--force", id))
+          yield* docker("tag", "lab/etcd:1", "lab/autoheal:1")
+          const id = yield* run(
+            ...["--health-cmd", "etcdctl endpoint health", "--health-interval", "1h", "--health-retries", "4"],
+            ...["--label", "heal.me=true", "lab/etcd:1", "etcd"]
+          )
+          const first = members[0]!
+          const watched = { ...first, process: { ...first.process!, container: { engine: "docker" as const, id } } }
+          assert.deepStrictEqual(yield* ContainerHealth.supervisors(hosts, { members: [watched] }), [])
+          yield* run("--env", "AUTOHEAL_CONTAINER_LABEL=heal.me", "lab/autoheal:1", "etcd")
+          assert.deepStrictEqual(yield* ContainerHealth.supervisors(hosts, { members: [watched] }), [
+            {
+              watches: first.name,
+              source: "autoheal by the health check of its container (4 failed checks, one every 3600000 ms)",
+              patience: 10_800_000,
+              reaction: "RestartsMember"
+            }
+          ])
+        })
+      )
     )
 
     it.live("refuses a process in a container that no member names, and one of another container", () =>

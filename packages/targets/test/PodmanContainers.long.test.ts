@@ -3,6 +3,7 @@
  * container without a network, of a store and a configuration in a folder of the test's own; runc without the limits that
  * podman asks for by default, which a root without CAP_SYS_RESOURCE may not have.
  */
+import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import * as Kill from "@inquorate/injectors/Kill"
 import * as Pause from "@inquorate/injectors/Pause"
 import { findBinary } from "@inquorate/lab/Etcd"
@@ -40,6 +41,15 @@ describe.skipIf(skip !== undefined)(
             found
           )
           assert.strictEqual(found.container?.id, podman("inspect", "--format", "{{.Id}}", "pm0"))
+          assert.deepStrictEqual(yield* ContainerHealth.supervisors(hosts, { members: [memberAt(found)] }), [
+            {
+              watches: "pm0",
+              source:
+                "podman's health-on-failure=restart by the health check of its container (4 failed checks, one every 3600000 ms)",
+              patience: 10_800_000,
+              reaction: "RestartsMember"
+            }
+          ])
           const seen = yield* pause.preflight(found, "pm0")
           assert.strictEqual(seen._tag === "Ready" && seen.grade, "Kernel", JSON.stringify(seen))
 
@@ -134,7 +144,19 @@ const start = Effect.gen(function* () {
     Effect.sync(() => void childProcess.spawnSync("podman", ["rm", "--force", "--time", "0", "pm0"]))
   )
   podman(
-    ...["run", "--detach", "--name", "pm0", "--network", "none", "--label", "com.docker.compose.project=shop"],
+    ...["run", "--detach", "--health-cmd", "etcdctl endpoint health", "--health-on-failure", "restart"],
+    ...[
+      "--health-interval",
+      "1h",
+      "--health-retries",
+      "4",
+      "--name",
+      "pm0",
+      "--network",
+      "none",
+      "--label",
+      "com.docker.compose.project=shop"
+    ],
     ...["--label", "com.docker.compose.service=etcd", "localhost/lab/etcd:1", "etcd", "--data-dir", "/var/lib/etcd"]
   )
   return podman
