@@ -21,20 +21,6 @@ if (Number(process.versions.node.split(".")[0]) < 20) {
 const script = join(root, "scripts", `${command}.mjs`)
 if (command === undefined || !existsSync(script)) fail(`There is no scripts/${command}.mjs.`)
 
-/** The folders that hold the pinned node and pnpm, fetched by npm if they are not in its cache yet. */
-const toolchain = () => {
-  const print = "process.stdout.write(process.env.PATH)"
-  const found = spawnSync(
-    process.platform === "win32" ? "npx.cmd" : "npx",
-    ["-y", "-p", `node@${pinned.node}`, "-p", `pnpm@${pinned.pnpm}`, "--", "node", "-e", print],
-    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], cwd: dirname(script), env: withoutScripts() }
-  )
-  if (found.status !== 0) {
-    fail("npm could not fetch Node and pnpm. Check that this machine reaches an npm registry (npm ping).")
-  }
-  return found.stdout
-}
-
 // npm run puts its own variables into the environment; a nested npx that reads them runs in the wrong folder.
 const withoutScripts = () =>
   Object.fromEntries(
@@ -46,9 +32,6 @@ const current = () => {
   return process.versions.node === pinned.node && pnpm.stdout?.trim() === pinned.pnpm
 }
 
-const path = current() ? dirname(process.execPath) + delimiter + process.env.PATH : toolchain()
-const env = { ...withoutScripts(), PATH: path, npm_config_update_notifier: "false" }
-
 let child
 let interrupted
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
@@ -58,20 +41,55 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   })
 }
 
-const run = (program, arguments_) =>
+/** Runs a program to its end; after a second it is told what is waited for, where there is something to tell. */
+const run = (program, arguments_, options, waitingFor) =>
   new Promise((resolve) => {
-    if (interrupted !== undefined) return resolve(130)
-    child = spawn(program, arguments_, { cwd: root, env, stdio: "inherit" })
+    if (interrupted !== undefined) return resolve({ code: 130, stdout: "" })
+    let stdout = ""
+    const timer = setTimeout(() => process.stderr.write(`${waitingFor}\n`), 1000)
+    if (waitingFor === undefined) clearTimeout(timer)
+    child = spawn(program, arguments_, options)
+    child.stdout?.on("data", (data) => (stdout += data))
+    const end = (code) => {
+      clearTimeout(timer)
+      resolve({ code, stdout })
+    }
     child.on("error", (error) => {
       process.stderr.write(`${program}: ${error.message}\n`)
-      resolve(1)
+      end(1)
     })
-    child.on("exit", (code, signal) => resolve(signal === null ? code : 130))
+    child.on("close", (code, signal) => end(signal === null ? code : 130))
   })
 
-const installed = await run("pnpm", ["install", "--frozen-lockfile", "--silent"])
+/** The folders that hold the pinned node and pnpm, fetched by npm if they are not in its cache yet. */
+const toolchain = async () => {
+  const print = "process.stdout.write(process.env.PATH)"
+  const { code, stdout } = await run(
+    process.platform === "win32" ? "npx.cmd" : "npx",
+    ["-y", "-p", `node@${pinned.node}`, "-p", `pnpm@${pinned.pnpm}`, "--", "node", "-e", print],
+    { stdio: ["ignore", "pipe", "inherit"], cwd: dirname(script), env: withoutScripts() },
+    `Fetching Node ${pinned.node} and pnpm ${pinned.pnpm} through npm; its cache keeps them.`
+  )
+  if (interrupted !== undefined) process.exit(130)
+  if (code !== 0) {
+    fail("npm could not fetch Node and pnpm. Check that this machine reaches an npm registry (npm ping).")
+  }
+  return stdout
+}
+
+const path = current() ? dirname(process.execPath) + delimiter + process.env.PATH : await toolchain()
+const env = { ...withoutScripts(), PATH: path, npm_config_update_notifier: "false" }
+const here = { cwd: root, env, stdio: "inherit" }
+
+const { code: installed } = await run(
+  "pnpm",
+  ["install", "--frozen-lockfile", "--silent"],
+  here,
+  "Fetching the workspace's packages, a PostgreSQL among them (pnpm install)."
+)
 if (installed !== 0) {
   if (interrupted === undefined) process.stderr.write("pnpm install failed; see above.\n")
   process.exit(installed)
 }
-process.exit(await run("node", ["--disable-warning=ExperimentalWarning", script, ...rest]))
+const { code } = await run("node", ["--disable-warning=ExperimentalWarning", script, ...rest], here)
+process.exit(code)
