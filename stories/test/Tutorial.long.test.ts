@@ -114,7 +114,7 @@ describe.skipIf(process.platform !== "linux")("the tutorial", () => {
   it.skipIf(PostgresBinaries.find(PostgresBinaries.usualSearch(null)) === undefined)(
     "of PostgreSQL ends with a proven loss",
     async () => {
-      const seen = await follow("postgres.md", ["5432"])
+      const seen = await follow("postgres.md", ["1543"])
       assertProven(seen, "cluster postgres (postgres): quorum 1/1 healthy")
     },
     Harness.within(120_000)

@@ -268,10 +268,10 @@ const namesOf = (standbys: ReadonlyArray<Asked>, word: Answer | null): ReadonlyA
 }
 
 const freeName = (taken: ReadonlyArray<string>): string => {
-  const wanted = ["primary", "p", "p0"].find(
+  const wanted = ["p", "p0", "p1"].find(
     (name) => !taken.some((one) => SynchronousStandbyNames.sameName(one, name))
   )
-  return wanted ?? "p1"
+  return wanted ?? "p2"
 }
 
 const primaryRemarks = (word: Answer | null): ReadonlyArray<string> =>
