@@ -171,7 +171,7 @@ const exchange = Effect.fnUntraced(function* (
   )
   return yield* Effect.mapError(talk, ({ code, detail }) =>
     code === "28P01" && wishes.password !== undefined && !mayTell
-      ? `it wants a password, which is sent to a server of another person's account only where that is named: inq init ${place.address}`
+      ? `it wants a password, which is sent to a server of another person's account only where its address is named (inq init HOST:PORT)`
       : detail
   )
 })
@@ -268,9 +268,7 @@ const namesOf = (standbys: ReadonlyArray<Asked>, word: Answer | null): ReadonlyA
 }
 
 const freeName = (taken: ReadonlyArray<string>): string => {
-  const wanted = ["p", "p0", "p1"].find(
-    (name) => !taken.some((one) => SynchronousStandbyNames.sameName(one, name))
-  )
+  const wanted = ["p", "p0", "p1"].find((name) => !taken.some((one) => SynchronousStandbyNames.sameName(one, name)))
   return wanted ?? "p2"
 }
 
