@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { HostError } from "./Host.ts"
 import type { Injector } from "./Injector.ts"
+import type { PlannedFence } from "./Plan.ts"
 import type { Supervisor } from "./Supervision.ts"
 import type { Target } from "./Target.ts"
 import type { Millis } from "./Time.ts"
@@ -38,6 +39,27 @@ export interface Cluster {
 /** The mechanism that restarts the members of a cluster, or `undefined` where none can. */
 export const restarterOf = (cluster: Cluster): Injector | undefined =>
   cluster.restarter ?? (cluster.injector.restarts === true ? cluster.injector : undefined)
+
+/**
+ * The mechanism that a fence names: that of the cluster which the fence names, of `own` where it names none, or of any
+ * cluster on the fence's host. Null where none of them has it.
+ */
+export const injectorOfFence = (
+  clusters: ReadonlyArray<Cluster>,
+  own: Cluster | null,
+  fence: PlannedFence
+): Injector | null => {
+  const first = fence.cluster === undefined ? own : clusters.find(({ name }) => name === fence.cluster)
+  const called = (cluster: Cluster): Injector | undefined =>
+    [cluster.injector, restarterOf(cluster)].find((one) => one?.name === fence.injector)
+  const injector = first == null ? undefined : called(first)
+  if (injector !== undefined) return injector
+  for (const cluster of clusters) {
+    const other = cluster.hosts.includes(fence.process.host) ? called(cluster) : undefined
+    if (other !== undefined) return other
+  }
+  return null
+}
 
 /** All configured clusters, in the order of the configuration. */
 export class Clusters extends Context.Service<Clusters, { readonly all: ReadonlyArray<Cluster> }>()(

@@ -219,6 +219,10 @@ export const health = (topology: Topology): Health => {
 /** True for a group that can take writes as it stands: it has its quorum and a primary. */
 export const isServing = (topology: Topology): boolean => ["Healthy", "Degraded"].includes(health(topology))
 
+/** True for a group that should take writes as it stands: it keeps state and is serving. */
+export const takesWrites = (topology: Topology): boolean =>
+  topology.service?.kind !== "Stateless" && isServing(topology)
+
 // --- internal ---
 
 /** Drawn once for Inquorate; changing it would give every node a new id. */

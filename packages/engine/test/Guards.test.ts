@@ -5,7 +5,8 @@ import * as Metric from "effect/Metric"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { Override } from "@inquorate/core/Plan"
 import * as Figures from "../src/watch/Figures.ts"
-import { crowdRefusals, unguarded } from "../src/plan/Guards.ts"
+import { unguarded } from "../src/plan/Guards.ts"
+import { read, uncrowded } from "../src/plan/Others.ts"
 import { lookAtFences } from "../src/watch/Survey.ts"
 import {
   armings,
@@ -186,12 +187,13 @@ describe("what runs at once", () => {
       const guards = { ...unguarded, perCluster: 2 }
       const elsewhere = { ...request(world.sim), partitionId: operationId(9) }
       const of = { id: operationId(3), request: elsewhere, receivedAt: 0, clusters: ["orders"] }
-      const refusals = (queuedCount: boolean) => crowdRefusals(guards, world.store(), of, [], { queuedCount })
+      const others = yield* read({ guards, store: world.store() }, elsewhere, [])
+      const refusals = (queuedCount: boolean) => uncrowded(guards, others, of, [], { queuedCount })
       assert.deepStrictEqual(yield* refusals(true), [{ _tag: "TooMany", scope: "cluster", running: 2, limit: 2 }])
       assert.deepStrictEqual(yield* refusals(false), [])
       // What is on the very partition is in the way of everything, and nothing else is told.
       const same = { ...of, request: request(world.sim) }
-      const [only, ...rest] = yield* crowdRefusals(guards, world.store(), same, [], { queuedCount: false })
+      const [only, ...rest] = yield* uncrowded(guards, others, same, [], { queuedCount: false })
       assert.strictEqual(only?._tag === "Busy" && only.operationId, operationId(1))
       assert.deepStrictEqual(rest, [])
     })

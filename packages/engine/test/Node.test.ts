@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import { advance, make, type Operation, standingOrder } from "@inquorate/core/Operation"
 import type { FaultRequest, NodeStartRequest, NodeStopRequest } from "@inquorate/core/Request"
 import { nodeInstanceId } from "@inquorate/core/Topology"
-import { cameFirst } from "../src/plan/LookUp.ts"
+import { cameFirst } from "../src/plan/Others.ts"
 import { lookAtFences } from "../src/watch/Survey.ts"
 import type { SimulatedCluster, SimulatedClusterOptions } from "@inquorate/testkit/SimulatedCluster"
 import {

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Figures from "../src/watch/Figures.ts"
 import { holdsPartition, make as makeOperation } from "@inquorate/core/Operation"
-import { planFence } from "../src/plan/LookUp.ts"
+import { planFence } from "../src/plan/Fences.ts"
 import {
   endOf,
   evidenceOf,

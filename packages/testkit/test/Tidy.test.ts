@@ -75,6 +75,32 @@ describe("the code", () => {
   })
 })
 
+describe("the rooms of the engine", () => {
+  it("import only those below them: the rules of planning know nothing of the drive that asks them", () => {
+    const below: Readonly<Record<string, ReadonlyArray<string>>> = {
+      plan: [],
+      watch: ["plan"],
+      drive: ["plan", "watch"],
+      front: ["plan", "drive"],
+      chaos: ["drive"]
+    }
+    const engine = path.join(root, "packages/engine/src")
+    const rooms = fs
+      .readdirSync(engine, { withFileTypes: true })
+      .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    assert.sameMembers(rooms, Object.keys(below))
+    const upward = rooms.flatMap((room) =>
+      under(path.join(engine, room)).flatMap((file) =>
+        [...text(file).matchAll(/from "\.\.\/([^"]+)"/g)]
+          .map(([, module]) => module!)
+          .filter((module) => !below[room]!.includes(module.split("/")[0]!))
+          .map((module) => `${relative(file)} imports ${module}`)
+      )
+    )
+    assert.deepStrictEqual(upward, [])
+  })
+})
+
 describe("every export of a published package", () => {
   const published = fs
     .readdirSync(path.join(root, "packages"))

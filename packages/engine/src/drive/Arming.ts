@@ -11,38 +11,25 @@ import { type FenceState, InjectorError } from "@inquorate/core/Injector"
 import type { Operation, Order } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
-import { busy } from "../plan/Guards.ts"
-import { cameFirst } from "../plan/LookUp.ts"
-import * as Preparing from "./Preparing.ts"
+import { busy, cameFirst } from "../plan/Others.ts"
+import { armingWithin, bounded, fenceId, injectorOf, inspect, inspectAll } from "./Hosts.ts"
+import type { Ordered } from "./Known.ts"
 import { failed, ordering, refusedBy, unsent } from "./Outcomes.ts"
-import {
-  armingWithin,
-  bounded,
-  fenceId,
-  injectorOf,
-  inspect,
-  inspectAll,
-  type Outcome,
-  type Session
-} from "./Session.ts"
+import type { Group } from "./Preparing.ts"
+import type { Outcome, Session } from "./Session.ts"
 
-/** Arms every fence of the order, or looks how an earlier owner's fences stand. */
-export const arm = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
+/** Sends every fence of the order to its host. Only the drive that ordered them has an `Ordered` to do it by. */
+export const arm = (session: Session, operation: Operation, order: Order, ordered: Ordered): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { prober, timeline } = session
-    const fresh = session.orderedAttempt === operation.attempt
-    session.orderedAttempt = null
-    // The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
-    if (prober !== null && faultOf(operation.request).losesQuorum) yield* Effect.ignore(prober.watch)
-    if (!fresh) return yield* confirmArmed(session, operation, order)
+    yield* watchBefore(session, operation)
     const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
     const everybody = order.fences.map(({ member }) => member)
     if (Result.isFailure(first)) {
       return unsent(session, failed(session, "E_ABORT", true, first.failure.detail), everybody)
     }
     if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
-    const startBy = yield* session.ground.lease.permit
-    const answers = yield* armAll(session, operation, order, startBy)
+    const sending: Sending = { operation, order, ordered, startBy: yield* session.ground.lease.permit }
+    const answers = yield* armAll(session, sending)
     const facts: Array<Fact> = []
     const problems: Array<readonly [PlannedFence, InjectorError]> = []
     answers.forEach((answer, index) => {
@@ -50,16 +37,14 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
       if (Result.isFailure(answer)) problems.push([fence, answer.failure])
       else facts.push(armedFact(fence.member, answer.success))
     })
-    if (problems.length > 0) {
-      if (!lateEverywhere(problems, order) || !mayWait(session, operation)) {
-        return yield* notFenced(session, problems, facts)
-      }
-      yield* Effect.sleep(waitEvery)
-      return orderAgain(session, operation, order, problems)
+    if (problems.length === 0) return armed(session, facts)
+    const now = session.timeline.monotonic()
+    const since = ordered.waitingSince ?? now
+    if (!lateEverywhere(problems, order) || now - since >= waitAtMost) {
+      return yield* notFenced(session, problems, facts)
     }
-    const at = timeline.now()
-    session.confirmed = { attempt: operation.attempt, at }
-    return { event: { _tag: "FencesArmed", at }, facts }
+    yield* Effect.sleep(waitEvery)
+    return orderAgain(session, sending, since, problems)
   })
 
 /**
@@ -67,6 +52,13 @@ export const arm = (session: Session, operation: Operation, order: Order): Effec
  * hosts know.
  */
 export const confirmArmed = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    yield* watchBefore(session, operation)
+    return yield* lookArmed(session, operation, order)
+  })
+
+/** The same, by a drive that watches the group already. */
+export const lookArmed = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const looked = yield* inspectAll(session, order)
     const facts: Array<Fact> = []
@@ -84,9 +76,7 @@ export const confirmArmed = (session: Session, operation: Operation, order: Orde
       }
       facts.push(armedFact(member, state))
     }
-    const at = session.timeline.now()
-    session.confirmed = { attempt: operation.attempt, at }
-    return { event: { _tag: "FencesArmed", at }, facts }
+    return armed(session, facts)
   })
 
 /** The failure of a step whose fences could not be applied, or not be made ready. */
@@ -126,6 +116,16 @@ const armedFact = (member: string, { grade, processes }: typeof FenceState.cases
   ...(grade === undefined ? {} : { grade })
 })
 
+const armed = (session: Session, facts: ReadonlyArray<Fact>): Outcome => {
+  const at = session.timeline.now()
+  session.learn({ fences: { _tag: "Armed", at } })
+  return { event: { _tag: "FencesArmed", at }, facts }
+}
+
+// The probe writes before the first fence bites, so that the first write that is lost is seen to be lost.
+const watchBefore = ({ known }: Session, { request }: Operation): Effect.Effect<void> =>
+  known.place !== null && faultOf(request).losesQuorum ? Effect.ignore(known.place.prober.watch) : Effect.void
+
 const noInjector = ({ injector, member, process }: PlannedFence): InjectorError =>
   new InjectorError({
     host: process.host,
@@ -141,28 +141,33 @@ const isOver = ({ request }: Operation, state: FenceState): boolean =>
 
 type Armed = Result.Result<typeof FenceState.cases.Armed.Type, InjectorError>
 
+/** One order on its way to its hosts. */
+interface Sending {
+  readonly operation: Operation
+  readonly order: Order
+  readonly ordered: Ordered
+  /** The last moment at which a fence may begin, on the monotonic clock. */
+  readonly startBy: Millis
+}
+
 // What stands ready hears one go for each host; the rest is ordered in one. The answers are in the order's own order.
-const armAll = (
-  session: Session,
-  operation: Operation,
-  order: Order,
-  startBy: Millis
-): Effect.Effect<ReadonlyArray<Armed>> =>
+const armAll = (session: Session, sending: Sending): Effect.Effect<ReadonlyArray<Armed>> =>
   Effect.gen(function* () {
-    const gone = new Map<Preparing.Group, Effect.Effect<ReadonlyMap<string, Armed>>>()
+    const { operation, order } = sending
+    const gone = new Map<Group, Effect.Effect<ReadonlyMap<string, Armed>>>()
     for (const fence of order.fences) {
-      const group = Preparing.groupOf(session, operation.attempt, fence)
+      const group = session.preparing.groupOf(operation.attempt, fence)
       if (group !== null && !gone.has(group)) {
-        gone.set(group, yield* Effect.cached(goGroup(session, order, group, startBy)))
+        gone.set(group, yield* Effect.cached(goGroup(session, sending, group)))
       }
     }
     return yield* Effect.forEach(
       order.fences,
       (fence) => {
-        const group = Preparing.groupOf(session, operation.attempt, fence)
+        const group = session.preparing.groupOf(operation.attempt, fence)
         const answers = group === null ? undefined : gone.get(group)
         return answers === undefined
-          ? armOne(session, operation, order, fence, startBy)
+          ? armOne(session, sending, fence)
           : Effect.map(answers, (of) => of.get(fence.member) ?? Result.fail(noInjector(fence)))
       },
       { concurrency: "unbounded" }
@@ -171,9 +176,8 @@ const armAll = (
 
 const goGroup = (
   session: Session,
-  order: Order,
-  { fences, prepared }: Preparing.Group,
-  startByMonotonic: Millis
+  { order, ordered, startBy }: Sending,
+  { fences, prepared }: Group
 ): Effect.Effect<ReadonlyMap<string, Armed>> =>
   Effect.gen(function* () {
     const ready = yield* Deferred.await(prepared)
@@ -182,7 +186,11 @@ const goGroup = (
     if (Result.isFailure(ready)) return same(ready.failure)
     const deadline = session.timeline.toWall(order.deadline)
     const said = yield* Effect.result(
-      bounded(fences[0]!, ready.success.go({ epoch: session.epoch, deadline, startByMonotonic }), armingWithin(session))
+      bounded(
+        fences[0]!,
+        ready.success.go({ epoch: session.epoch, deadline, startByMonotonic: startBy }),
+        armingWithin(ordered.verifyWithin)
+      )
     )
     const answers = yield* Effect.forEach(
       fences,
@@ -219,10 +227,8 @@ const recalled = (
 
 const armOne = (
   session: Session,
-  operation: Operation,
-  order: Order,
-  fence: PlannedFence,
-  startByMonotonic: Millis
+  { operation, order, ordered, startBy }: Sending,
+  fence: PlannedFence
 ): Effect.Effect<Armed> => {
   const { epoch, timeline } = session
   const injector = injectorOf(session, fence)
@@ -234,10 +240,10 @@ const armOne = (
       process: fence.process,
       epoch,
       deadline: timeline.toWall(order.deadline),
-      startByMonotonic,
+      startByMonotonic: startBy,
       ...(fence.named === undefined ? {} : { member: fence.named })
     }),
-    armingWithin(session)
+    armingWithin(ordered.verifyWithin)
   )
   return Effect.result(Effect.flatMap(Effect.result(armed), (answer) => recalled(session, order, fence, answer)))
 }
@@ -249,22 +255,17 @@ const waitEvery: Millis = 100
 const lateEverywhere = (problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>, order: Order): boolean =>
   problems.length === order.fences.length && problems.every(([, { reason }]) => reason === "Late")
 
-const mayWait = (session: Session, operation: Operation): boolean => {
-  const now = session.timeline.monotonic()
-  if (session.waiting?.attempt !== operation.attempt) session.waiting = { attempt: operation.attempt, since: now }
-  return now - session.waiting.since < waitAtMost
-}
-
 // Nothing was touched anywhere, so the order is no attempt: it is stored anew, with its deadline reckoned from now, and
 // then given with another start-by.
 const orderAgain = (
   session: Session,
-  operation: Operation,
-  order: Order,
+  { operation, order, ordered }: Sending,
+  since: Millis,
   problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>
 ): Outcome => {
   const late = problems.map(([{ member, process }, { detail }]) => `${member} on host ${process.host}: ${detail}`)
   const text = `Waits for hosts that are slow to begin, ${formatMillis(waitAtMost)} at most: ${late.join("; ")}`
-  const outcome = ordering(session, operation, order.fences)
+  session.learn({ fences: { ...ordered, waitingSince: since } })
+  const outcome = ordering(session, operation, order.fences, ordered.verifyWithin)
   return { ...outcome, facts: [{ _tag: "Noted", text }, ...outcome.facts] }
 }

@@ -9,21 +9,20 @@ import { faultOf, type TargetAct } from "@inquorate/core/Fault"
 import type { Operation } from "@inquorate/core/Operation"
 import { TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
-import { discover } from "../plan/LookUp.ts"
-import { failed, unwatchable } from "./Outcomes.ts"
+import { discover } from "../plan/Discovery.ts"
+import type { Place } from "./Known.ts"
+import { failed, notConfigured } from "./Outcomes.ts"
 import type { Outcome, Session } from "./Session.ts"
 
 /** Has the target do what it does itself, and looks whether it counted a loss where it counts one. */
-export const destroy = (session: Session, operation: Operation): Effect.Effect<Outcome> =>
+export const destroy = (session: Session, operation: Operation, place: Place): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { cluster, group } = session
+    const { cluster, group } = place
     const { act } = faultOf(operation.request)
-    const fresh = session.orderedAttempt === operation.attempt
-    session.orderedAttempt = null
-    if (act === null || cluster === null || group === null) return unwatchable(session)
+    if (act === null) return notConfigured(session)
     const performed = act.perform(cluster.target, group)
-    if (performed === undefined) return unwatchable(session)
-    if (!fresh) return yield* lookAtTaken(session, act)
+    if (performed === undefined) return notConfigured(session)
+    if (session.known.fences._tag !== "Ordered") return yield* lookAtTaken(session, place, act)
     yield* session.ground.lease.permit
     const lost = yield* Effect.result(
       Effect.timeoutOrElse(performed, {
@@ -31,7 +30,7 @@ export const destroy = (session: Session, operation: Operation): Effect.Effect<O
         orElse: () => Effect.fail(tooLate(cluster.name))
       })
     )
-    const seen = act.counted ? yield* lossCounted(session) : null
+    const seen = act.counted ? yield* lossCounted(place) : null
     // A lost answer says nothing of the loss, and a good one says less than the system's own count.
     if (seen === true || (seen === null && Result.isSuccess(lost))) return done(session, act)
     if (Result.isSuccess(lost)) return failed(session, "E_ABORT", true, "The system has not counted a data loss")
@@ -61,17 +60,16 @@ const done = (session: Session, act: TargetAct): Outcome => ({
   facts: [{ _tag: "Noted", text: act.done }]
 })
 
-const lookAtTaken = (session: Session, act: TargetAct): Effect.Effect<Outcome> =>
-  Effect.map(lossCounted(session), (seen) =>
+const lookAtTaken = (session: Session, place: Place, act: TargetAct): Effect.Effect<Outcome> =>
+  Effect.map(lossCounted(place), (seen) =>
     seen === true ? done(session, act) : failed(session, "FABRIC_E_COMMUNICATION_ERROR", true, act.untold)
   )
 
 /** Whether the system has counted another data loss since the look-up; null where it counts none or cannot be seen. */
-const lossCounted = (session: Session): Effect.Effect<boolean | null> =>
+const lossCounted = ({ cluster, topology }: Place): Effect.Effect<boolean | null> =>
   Effect.gen(function* () {
-    const { cluster, topology } = session
     const before = topology?.service?.dataLossVersion
-    if (cluster === null || before === undefined) return null
+    if (before === undefined) return null
     const seen = yield* Effect.option(discover(cluster.target))
     if (seen._tag === "None") return null
     const now = seen.value.find(({ partitionId }) => partitionId === topology!.partitionId)

@@ -12,12 +12,14 @@ import { dueAt, type Event, isTerminal, type Operation, type Order, type Phase }
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import { stateOf } from "@inquorate/core/Wire"
-import { arm } from "./Arming.ts"
+import { arm, confirmArmed } from "./Arming.ts"
 import { destroy } from "./Destroying.ts"
 import * as Figures from "../watch/Figures.ts"
-import * as Looking from "../plan/Looking.ts"
-import { busy, isLimited } from "../plan/Guards.ts"
-import { refusedBy } from "./Outcomes.ts"
+import { isLimited } from "../plan/Guards.ts"
+import { busy } from "../plan/Others.ts"
+import { order } from "./Ordering.ts"
+import type { Journal } from "./Journal.ts"
+import { notConfigured, refusedBy } from "./Outcomes.ts"
 import * as Performing from "./Performing.ts"
 import { recover } from "./Recovering.ts"
 import { open, type Ground, type Outcome, type Session } from "./Session.ts"
@@ -65,13 +67,15 @@ export const drive = (
   ended: Effect.Effect<void>
 ): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
-    const session = yield* open(ground, claimed)
-    const { journal } = session
-    const witnessing = yield* Witnessing.make(journal, session.timeline)
+    const next = yield* open(ground, claimed)
+    const { journal, timeline } = next()
+    const witnessing = yield* Witnessing.make(journal, timeline)
     let toldEnd = false
     while (true) {
       const { operation } = journal.stored()
-      if (session.cluster !== null && !isTerminal(operation)) yield* witnessing.begin(session.cluster)
+      const session = next()
+      const { place } = session.known
+      if (place !== null && !isTerminal(operation)) yield* witnessing.begin(place.cluster)
       if (isTerminal(operation) && !toldEnd) {
         toldEnd = true
         if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
@@ -80,12 +84,10 @@ export const drive = (
       }
       const action = nextAction(operation)
       if (action._tag === "None") return yield* witnessing.untilServed
+      const due = timeline.sleepUntil(dueAt(operation, timeline.now()))
       const outcome = yield* Effect.raceAllFirst([
-        Effect.andThen(
-          session.timeline.sleepUntil(dueAt(operation, session.timeline.now())),
-          perform(session, operation, action)
-        ),
-        Effect.as(changed(session, nudged), null),
+        Effect.andThen(due, retryStore(Effect.suspend(() => perform(next(), operation, action)))),
+        Effect.as(changed(journal, nudged), null),
         journal.halted
       ])
       if (outcome === null) continue
@@ -99,7 +101,7 @@ export const drive = (
 
 // --- internal ---
 
-// Moves of a loss without a hold that are stored with the next one: nobody asked for its progress, and what comes after them
+// Some moves of a loss without a hold are stored with the next one. Nobody asked for its progress, and what comes after them
 // asks and writes, and orders nothing of a host. An owner that comes later finds the operation a step behind, reads the
 // hosts' own records, and goes on.
 const isPassing = ({ ground }: Session, { request, stage }: Operation, { _tag }: Event): boolean => {
@@ -140,7 +142,7 @@ const perform = (session: Session, operation: Operation, action: Action): Effect
     case "Take":
       return Effect.sync(() => ({ event: { _tag: "Taken", at: timeline.now() }, facts: [] }))
     case "LookUp":
-      return retryStore(Looking.lookUp(session, operation))
+      return order(session, operation)
     case "Perform":
       return performPhase(session, operation, action.order, action.phase)
     case "UndoLift":
@@ -155,15 +157,19 @@ const perform = (session: Session, operation: Operation, action: Action): Effect
 }
 
 const performPhase = (session: Session, operation: Operation, order: Order, phase: Phase): Effect.Effect<Outcome> => {
+  const { fences, place } = session.known
   switch (phase._tag) {
     case "Arming":
-      return arm(session, operation, order)
+      if (fences._tag !== "Ordered") return confirmArmed(session, operation, order)
+      sendOnce(session)
+      return arm(session, operation, order, fences)
     case "Destroying":
-      return destroy(session, operation)
+      sendOnce(session)
+      return place === null ? unwatchable(session) : destroy(session, operation, place)
     case "Verifying":
-      return Performing.verify(session, operation, order)
+      return place === null ? unwatchable(session) : Performing.verify(session, operation, order, place)
     case "Holding":
-      return Performing.hold(session, operation, order, phase)
+      return place === null ? unwatchable(session) : Performing.hold(session, operation, order, phase, place)
     case "Lifting":
       return Performing.lift(session, operation, order, phase)
     case "Recovering":
@@ -171,7 +177,12 @@ const performPhase = (session: Session, operation: Operation, order: Order, phas
   }
 }
 
-// Nothing was touched yet while looking up, so a store that cannot be read is simply asked again.
+// An order is sent once. Whoever is cut off while it is sent, and whoever takes it over, has to ask the hosts.
+const sendOnce = (session: Session): void => session.learn({ fences: { _tag: "Unknown" } })
+
+const unwatchable = (session: Session): Effect.Effect<Outcome> => Effect.succeed(notConfigured(session))
+
+// Only a look-up asks the store, and it touches nothing, so a store that cannot be read is asked again.
 const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
   Effect.catchTag(looking, "StoreError", (error) =>
     error.reason === "Unavailable"
@@ -185,15 +196,15 @@ const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, 
 const storeRetry = 500
 
 /** Ends when somebody else's change asks for another action than the one that runs. */
-const changed = (session: Session, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
+const changed = (journal: Journal, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
-    const started = session.journal.stored().operation
+    const started = journal.stored().operation
     while (true) {
       yield* nudged.await
       nudged.closeUnsafe()
-      const fresh = yield* Effect.result(session.journal.refresh)
+      const fresh = yield* Effect.result(journal.refresh)
       if (fresh._tag === "Failure" && fresh.failure.reason === "Fenced") return yield* fresh.failure
-      if (actionOf(session.journal.stored().operation) !== actionOf(started)) return
+      if (actionOf(journal.stored().operation) !== actionOf(started)) return
     }
   })
 

@@ -13,7 +13,8 @@ import { grace, type Order } from "@inquorate/core/Operation"
 import { isFenceName, type PlannedFence } from "@inquorate/core/Plan"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Prober } from "./Prober.ts"
-import { bounded, epochOf, fenceId, injectorOf, inspect, type Session } from "./Session.ts"
+import { bounded, epochOf, fenceId, injectorOf, inspect } from "./Hosts.ts"
+import type { Session } from "./Session.ts"
 import type { Timeline } from "./Timeline.ts"
 
 /** A fence that is off, by its host's record. */
@@ -29,7 +30,7 @@ export interface Off {
 
 /** What a lift came to: everything is off, or these may still stand though every expiry on record is over. */
 export type Lifted =
-  | { readonly _tag: "AllOff"; readonly off: ReadonlyArray<Off> }
+  | { readonly _tag: "AllOff"; readonly off: ReadonlyArray<Off>; readonly liftedAt: Instant }
   | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<PlannedFence> }
 
 /** How long a failed lift waits before it is tried again. */
@@ -44,18 +45,21 @@ export const liftAll = (
   Effect.gen(function* () {
     const off = new Map<string, Off>()
     const { timeline } = session
+    let sentAt = session.known.liftSentAt
     while (true) {
       const remaining = order.fences.filter(({ member }) => !off.has(member))
       yield* session.ground.lease.permit
-      session.liftSentAt ??= timeline.now()
-      const lifted = yield* Effect.forEach(remaining, (fence) => liftOne(session, order, fence), {
+      const since = (sentAt ??= timeline.now())
+      session.learn({ liftSentAt: since })
+      const lifted = yield* Effect.forEach(remaining, (fence) => liftOne(session, order, fence, since), {
         concurrency: "unbounded"
       })
       for (const one of lifted) if (one !== null) off.set(one.fence.member, one)
       const unknown = order.fences.filter(({ member }) => !off.has(member))
       if (unknown.length === 0) {
-        session.liftedAt = off.size === 0 ? timeline.now() : Math.max(...[...off.values()].map(({ offAt }) => offAt))
-        return { _tag: "AllOff", off: [...off.values()] }
+        const liftedAt = off.size === 0 ? timeline.now() : Math.max(...[...off.values()].map(({ offAt }) => offAt))
+        session.learn({ liftedAt })
+        return { _tag: "AllOff", off: [...off.values()], liftedAt }
       }
       const expired = order.deadline + graceOf(session, order)
       if (!options.patient && timeline.now() >= expired) return { _tag: "Expired", off: [...off.values()], unknown }
@@ -84,10 +88,10 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
 ]
 
 /** The fact of the measured hold, where a loss had begun. */
-export const holdFacts = (session: Session): ReadonlyArray<Fact> => {
-  const { lossBegan, liftedAt } = session
-  const { duration: asked, losesQuorum } = faultOf(session.journal.stored().operation.request)
-  if (lossBegan === null || liftedAt === null || !losesQuorum) return []
+export const holdFacts = ({ journal, known }: Session, liftedAt: Instant): ReadonlyArray<Fact> => {
+  const { lossBegan } = known
+  const { duration: asked, losesQuorum } = faultOf(journal.stored().operation.request)
+  if (lossBegan === null || !losesQuorum) return []
   return [{ _tag: "HoldMeasured", asked, measured: Math.max(0, liftedAt - lossBegan) }]
 }
 
@@ -130,7 +134,7 @@ const writeSpacing = 50
 /** How far a host's clock may still be off once its skew is taken out. */
 const clockError = 100
 
-const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<Off | null> =>
+const liftOne = (session: Session, order: Order, fence: PlannedFence, sentAt: Instant): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
     // No host can have taken an order under a name that it cannot keep: such an order was never sent.
     if (!isFenceName(fence.member)) return neverSent(session, fence)
@@ -139,7 +143,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
     const { host } = fence.process
     const { operation } = session.journal.stored()
     const id = fenceId(operation, order, fence)
-    const sure = session.confirmed?.attempt === operation.attempt
+    const sure = session.known.fences._tag === "Armed"
     const before = sure ? null : yield* standsBefore(session, order, fence)
     const askedAt = session.timeline.now()
     const lifted = yield* bounded(fence, injector.lift(host, id, epochOf(session, order))).pipe(
@@ -153,7 +157,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence): Effect.Ef
       )
     )
     if (lifted?._tag !== "Lifted") return null
-    const offAt = yield* ownTime(session, order, fence, lifted, askedAt)
+    const offAt = yield* ownTime(session, order, fence, lifted, { askedAt, sentAt })
     const stood = before?._tag !== "Absent" && before?._tag !== "Refused"
     return { fence, by: lifted.by, offAt, broken: lifted.broken, detail: lifted.detail ?? "", stood }
   })
@@ -186,13 +190,12 @@ const ownTime = (
   order: Order,
   fence: PlannedFence,
   lifted: typeof FenceState.cases.Lifted.Type,
-  askedAt: Instant
+  { askedAt, sentAt }: { readonly askedAt: Instant; readonly sentAt: Instant }
 ): Effect.Effect<Instant> =>
   Effect.gen(function* () {
     const now = session.timeline.now()
     const byUptime = (offAt: Instant): Instant =>
       lifted.ago === undefined ? offAt : Math.min(now - lifted.ago, Math.max(askedAt - lifted.ago, offAt))
-    const sentAt = session.liftSentAt ?? order.armedAt
     const told = byUptime(lifted.offAt)
     if (lifted.by === "Worker" && told >= sentAt) return Math.min(now, told)
     const injector = injectorOf(session, fence)

@@ -7,6 +7,7 @@ import { describeRefusal, type PlannedFence, type Refusal, refusalCode } from "@
 import type { Outcome, Session } from "./Session.ts"
 import { faultOf } from "@inquorate/core/Fault"
 import type { Operation } from "@inquorate/core/Operation"
+import type { Millis } from "@inquorate/core/Time"
 
 /** The failure of a step, with the sentence that says why. */
 export const failed = (
@@ -21,10 +22,13 @@ export const failed = (
 })
 
 /** The order of these fences, by the drive that is to arm them. */
-export const ordering = (session: Session, operation: Operation, fences: ReadonlyArray<PlannedFence>): Outcome => {
+export const ordering = (
+  session: Session,
+  operation: Operation,
+  fences: ReadonlyArray<PlannedFence>,
+  verifyWithin: Millis
+): Outcome => {
   const at = session.timeline.now()
-  const { verifyWithin } = session
-  session.orderedAttempt = operation.attempt
   const deadline = at + faultOf(operation.request).budget(verifyWithin)
   const facts = fences.map(({ grade, member, process }): Fact => ({
     _tag: "FenceOrdered",
@@ -56,5 +60,5 @@ export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArr
   failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
 
 /** The outcome of a cluster that is not configured any more. */
-export const unwatchable = (session: Session): Outcome =>
+export const notConfigured = (session: Session): Outcome =>
   failed(session, "FABRIC_E_COMMUNICATION_ERROR", false, "The cluster is not configured any more")

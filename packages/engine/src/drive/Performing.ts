@@ -13,45 +13,36 @@ import type { Target } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import { judgeHold, judgeLoss, survivorsWordFrom } from "@inquorate/core/Verdict"
-import { confirmArmed } from "./Arming.ts"
+import { lookArmed } from "./Arming.ts"
+import { bounded, fenceId, injectorOf, inspectAll } from "./Hosts.ts"
+import type { Place } from "./Known.ts"
 import { holdFacts, liftAll, liftFacts, type Off } from "./Lifting.ts"
-import { failed, unwatchable } from "./Outcomes.ts"
+import { failed } from "./Outcomes.ts"
 import type { Prober } from "./Prober.ts"
-import {
-  bounded,
-  closeGap,
-  fenceId,
-  injectorOf,
-  inspectAll,
-  keepWatching,
-  type Outcome,
-  type Session
-} from "./Session.ts"
+import { keepWatching, type Outcome, type Session } from "./Session.ts"
 
 /** Judges from writes whether the quorum is gone, until it is proven or the budget for it is over. */
-export const verify = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
+export const verify = (session: Session, operation: Operation, order: Order, place: Place): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { journal, prober, timeline } = session
-    if (prober === null) return unwatchable(session)
-    if (session.confirmed?.attempt !== operation.attempt) {
-      const looked = yield* confirmArmed(session, operation, order)
-      if (looked.event._tag === "StepFailed") return looked
-    }
-    const armedAt = session.confirmed?.at ?? timeline.now()
-    yield* Effect.forkChild(keepWatching(session))
+    const { attendance, journal, known, timeline } = session
+    const { prober } = place
+    const looked = known.fences._tag === "Armed" ? null : yield* lookArmed(session, operation, order)
+    if (looked?.event._tag === "StepFailed") return looked
+    const armedAt = known.fences._tag === "Armed" ? known.fences.at : (looked?.event.at ?? timeline.now())
+    yield* Effect.forkChild(keepWatching(prober, attendance))
     while (true) {
       const now = timeline.now()
       const judgement = judgeLoss({
         samples: prober.samples(),
         armedAt,
-        independentFact: independentFact(session.topology, order),
+        independentFact: independentFact(place.topology, order),
         now,
         budgetEnds: provenBy(operation, order),
         deadline: order.deadline
       })
       if (judgement._tag === "LossConfirmed") {
         prober.noteUnanswered()
-        session.lossBegan = judgement.lossBegan
+        session.learn({ lossBegan: judgement.lossBegan })
         const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict: judgement.verdict }]
         return { event: { _tag: "LossProven", at: now, lossBegan: judgement.lossBegan }, facts }
       }
@@ -74,44 +65,31 @@ export const hold = (
   session: Session,
   operation: Operation,
   order: Order,
-  phase: typeof Phase.cases.Holding.Type
+  phase: typeof Phase.cases.Holding.Type,
+  place: Place
 ): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { cluster, prober, timeline } = session
-    if (prober === null || cluster === null) return unwatchable(session)
-    session.lossBegan = phase.lossBegan
-    const { presence } = session.ground
+    const { attendance, ground, timeline } = session
+    const { prober } = place
+    const holding: Holding = { operation, order, phase, place, survivors: [...session.known.survivors] }
     const judge = (): Outcome => {
-      presence.beat()
-      return judgeWholeHold(
-        session,
-        prober,
-        somebodySpeaks(cluster.target, session.topology, order),
-        operation,
-        order,
-        phase
-      )
+      ground.presence.beat()
+      return judgeWholeHold(session, holding)
     }
-    const known = session.confirmed?.attempt === operation.attempt
+    const isHere = session.known.fences._tag === "Armed"
     // Nothing was to be held, and whoever proved the loss is here: it is over with the proof.
-    if (known && faultOf(operation.request).duration === 0 && phase.liftAt <= timeline.now()) return judge()
+    if (isHere && faultOf(operation.request).duration === 0 && phase.liftAt <= timeline.now()) return judge()
     const watched = Effect.all(
-      [keepWatching(session), listen(session, order, phase), tightenAll(session, operation, order)],
-      {
-        concurrency: "unbounded",
-        discard: true
-      }
+      [keepWatching(prober, attendance), listen(session, holding), tightenAll(session, operation, order)],
+      { concurrency: "unbounded", discard: true }
     ).pipe(Effect.andThen(Effect.never))
     const over = Effect.map(timeline.sleepUntil(phase.liftAt), judge)
     const acknowledged = Effect.map(prober.acknowledged(phase.lossBegan), (sample) => {
       session.journal.sample(sample)
       return judge()
     })
-    const taken = known ? Effect.never : lookAtTakenHold(session, operation, order, judge)
-    return yield* presence.during(
-      (span) => noticeFreeze(session, span),
-      Effect.raceAllFirst([watched, over, acknowledged, taken])
-    )
+    const taken = isHere ? Effect.never : lookAtTakenHold(session, order, judge)
+    return yield* ground.presence.during(attendance.wasAway, Effect.raceAllFirst([watched, over, acknowledged, taken]))
   })
 
 /** Takes every fence off and checks by the hosts' own records that they stood for the asked time. */
@@ -122,33 +100,36 @@ export const lift = (
   phase: typeof Phase.cases.Lifting.Type
 ): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    closeGap(session)
-    session.lossBegan = phase.lossBegan
+    session.attendance.resume()
     const lifted = yield* liftAll(session, order, { patient: false })
-    const facts = [...liftFacts(order, lifted), ...holdFacts(session)]
     if (lifted._tag === "Expired") {
       return failed(
         session,
         "FABRIC_E_COMMUNICATION_ERROR",
         false,
         "Not every host has said that its fences are off, though their deadline and grace are over; each is asked until it does",
-        facts
+        liftFacts(order, lifted)
       )
     }
+    const facts = [...liftFacts(order, lifted), ...holdFacts(session, lifted.liftedAt)]
     // The others hold nothing: a restarted member that was seen running early is back early.
     const { duration, losesQuorum } = faultOf(operation.request)
-    if (!losesQuorum) return fencesLifted(session, facts)
-    const short = lifted.off.find((off) => stoodShort(off, phase.lossBegan + duration))
+    const short = losesQuorum ? lifted.off.find((off) => stoodShort(off, phase.lossBegan + duration)) : undefined
     if (short !== undefined) return brokenHold(session, short.fence.member, shortReason(short), facts)
-    return fencesLifted(session, facts)
+    return { event: { _tag: "FencesLifted", at: lifted.liftedAt }, facts }
   })
 
 // --- internal ---
 
-const fencesLifted = (session: Session, facts: ReadonlyArray<Fact>): Outcome => ({
-  event: { _tag: "FencesLifted", at: session.liftedAt ?? session.timeline.now() },
-  facts
-})
+/** One hold as this drive watches it. */
+interface Holding {
+  readonly operation: Operation
+  readonly order: Order
+  readonly phase: typeof Phase.cases.Holding.Type
+  readonly place: Place
+  /** What the survivors have said, one word for each change. */
+  readonly survivors: Array<SurvivorsWord>
+}
 
 const judgeEvery = 10
 const survivorsEvery = 500
@@ -173,12 +154,7 @@ const independentFact = (topology: Topology | null, order: Order): string | null
 
 // What an earlier owner left: fences that stand are watched on; what ended early or broke ends the hold; a host that
 // does not answer is asked again, and the lift reads its record at the latest.
-const lookAtTakenHold = (
-  session: Session,
-  operation: Operation,
-  order: Order,
-  judge: () => Outcome
-): Effect.Effect<Outcome> =>
+const lookAtTakenHold = (session: Session, order: Order, judge: () => Outcome): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     while (true) {
       const looked = yield* inspectAll(session, order)
@@ -192,7 +168,7 @@ const lookAtTakenHold = (
       // One that is off already is judged by the lift, which knows the host's time: nothing is left to wait for.
       if (looked.some(([, state]) => state?._tag === "Lifted")) return judge()
       if (looked.every(([, state]) => state !== null)) {
-        session.confirmed = { attempt: operation.attempt, at: session.timeline.now() }
+        session.learn({ fences: { _tag: "Armed", at: session.timeline.now() } })
         return yield* Effect.never
       }
       yield* Effect.sleep(lookEvery)
@@ -208,29 +184,27 @@ const somebodySpeaks = (target: Target, topology: Topology | null, order: Order)
   return topology.members.some((member) => member.up && !cut.has(member.name) && canSpeak(member))
 }
 
-const judgeWholeHold = (
-  session: Session,
-  prober: Prober,
-  mayAsk: boolean,
-  operation: Operation,
-  order: Order,
-  { lossBegan }: typeof Phase.cases.Holding.Type
-): Outcome => {
-  closeGap(session)
+const judgeWholeHold = (session: Session, { operation, order, phase, place, survivors }: Holding): Outcome => {
+  const { attendance, began, timeline } = session
+  const { cluster, prober, topology } = place
+  attendance.resume()
   prober.noteUnanswered()
-  const at = session.timeline.now()
+  const at = timeline.now()
+  const mayAsk =
+    somebodySpeaks(cluster.target, topology, order) &&
+    (survivors.length > 0 || at - began - attendance.frozen() >= timeToAsk)
   const verdict = judgeHold({
-    samples: withStored(session, prober, lossBegan),
-    survivors: session.survivors,
+    samples: withStored(session, prober, phase.lossBegan),
+    survivors,
+    speakAfter: cluster.target.survivorsSpeakAfter ?? survivorsWordFrom,
     // Where nobody of ours was there to ask, the hosts' own record stands in for the survivors' word.
-    speakAfter: session.cluster?.target.survivorsSpeakAfter ?? survivorsWordFrom,
-    mayAsk: mayAsk && (session.survivors.length > 0 || at - session.began - session.frozen >= timeToAsk),
-    lossBegan,
+    mayAsk,
+    lossBegan: phase.lossBegan,
     // No lift was sent yet, so an acknowledgement of this very millisecond still fell into the hold. Past the deadline
     // the fences are off by themselves, and an answer that a frozen worker finds then says nothing of the hold.
     liftedAt: Math.min(at + 1, order.deadline),
     asked: faultOf(operation.request).duration,
-    unobserved: session.unobserved
+    unobserved: attendance.unobserved()
   })
   const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict }]
   return verdict.outcome === "Confirmed"
@@ -252,12 +226,6 @@ const withStored = (session: Session, prober: Prober, lossBegan: Instant): Reado
   return session.began > lossBegan ? [first, ...own] : own
 }
 
-const noticeFreeze = (session: Session, span: Millis): void => {
-  session.frozen += span
-  session.unwatchedSince ??= session.timeline.now() - span
-  closeGap(session)
-}
-
 // docs/decisions/0009. Closely at first, until they say that the quorum is lost, and before the lift, so that the hold is
 // judged by a fresh word; in the middle of a long hold seldom, for every question is work for the worker and the system.
 const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefined, liftAt: Instant): Instant =>
@@ -265,24 +233,24 @@ const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefi
     ? now + survivorsEvery
     : Math.max(now + survivorsEvery, Math.min(now + survivorsSeldom, liftAt - listenBeforeLift))
 
-const listen = (session: Session, order: Order, { liftAt }: typeof Phase.cases.Holding.Type): Effect.Effect<void> =>
+const listen = ({ journal, timeline }: Session, { order, phase, place, survivors }: Holding): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { cluster, journal, prober, timeline } = session
-    if (prober === null || cluster?.target.survivorsSpeak !== true) return
+    const { cluster, prober } = place
+    if (!cluster.target.survivorsSpeak) return
     const began = timeline.now()
     while (true) {
       const word = yield* Effect.option(prober.survivors)
       // Past the deadline the fences are off by themselves: what is heard then says nothing of the hold.
       if (timeline.now() >= order.deadline) return
       if (word._tag === "Some") {
-        const last = session.survivors.at(-1)
-        session.survivors.push(word.value)
+        const last = survivors.at(-1)
+        survivors.push(word.value)
         // What they say is stored when it changes, and what they are asked again and again is one word.
         if (last?.word !== word.value.word) journal.note({ _tag: "Heard", survivors: word.value })
-        else session.survivors.splice(-2, 1)
+        else survivors.splice(-2, 1)
       }
       const said = word._tag === "Some" ? word.value : undefined
-      yield* timeline.sleepUntil(nextQuestion(timeline.now(), began, said, liftAt))
+      yield* timeline.sleepUntil(nextQuestion(timeline.now(), began, said, phase.liftAt))
     }
   })
 
@@ -323,7 +291,7 @@ const shortReason = ({ broken, by }: Off): string =>
 
 const brokenHold = (session: Session, member: string, reason: string, facts: ReadonlyArray<Fact>): Outcome => {
   const said = `the fence on ${member} did not hold: ${reason}`
-  closeGap(session)
+  session.attendance.resume()
   const verdict = { about: "Hold", outcome: "Inconclusive", facts: [said] } as const
   return failed(session, "E_ABORT", false, `The hold was not proven: ${said}`, [...facts, { _tag: "Judged", verdict }])
 }

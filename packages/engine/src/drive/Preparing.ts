@@ -12,7 +12,9 @@ import { type Injector, InjectorError, type Prepared } from "@inquorate/core/Inj
 import type { Operation } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
-import { injectorOf, type Session } from "./Session.ts"
+import type { Journal } from "./Journal.ts"
+
+// --- models ---
 
 /** The fences of one mechanism on one host, which stand ready together. */
 export interface Group {
@@ -22,93 +24,89 @@ export interface Group {
   readonly prepared: Deferred.Deferred<Result.Result<Prepared, InjectorError>>
 }
 
+/** What the hosts of one drive make ready. */
+export interface Preparing {
+  /**
+   * Has every host begin, in the background; what an earlier attempt left is let go. False where the hosts make ready
+   * another plan for this attempt already: what a fence is called on its host can be used once.
+   */
+  readonly begin: (
+    operation: Operation,
+    fences: ReadonlyArray<PlannedFence>,
+    injectorOf: (fence: PlannedFence) => Injector | null
+  ) => Effect.Effect<boolean>
+  /** Waits until all stands ready, 30 s at most, and gives what does not; where that takes time it is a phase of its own. */
+  readonly awaitAll: (operation: Operation) => Effect.Effect<ReadonlyArray<readonly [PlannedFence, InjectorError]>>
+  /** What stands ready for this fence of an attempt, or null. */
+  readonly groupOf: (attempt: number, fence: PlannedFence) => Group | null
+  /** Lets everything go that stands ready. */
+  readonly letGo: Effect.Effect<void>
+}
+
+// --- make ---
+
+/** Nothing stands ready yet; what does is let go at the latest when the scope closes. */
+export const make = (journal: Pick<Journal, "note">, epoch: number, scope: Scope.Scope): Preparing => {
+  let prepared: Preparation | null = null
+  const letGo = Effect.suspend(() => {
+    const before = prepared
+    prepared = null
+    return before === null ? Effect.void : Scope.close(before.scope, Exit.void)
+  })
+  return {
+    begin: Effect.fnUntraced(function* (operation, fences, injectorOf) {
+      const key = JSON.stringify(fences)
+      if (prepared?.attempt === operation.attempt) return prepared.key === key
+      yield* letGo
+      const own = yield* Scope.fork(scope)
+      const groups: Array<Group> = []
+      for (const [injector, host, together] of grouped(fences, injectorOf)) {
+        const ready = yield* Deferred.make<Result.Result<Prepared, InjectorError>>()
+        const group: Group = { injector, host, fences: together, prepared: ready }
+        groups.push(group)
+        yield* prepareGroup(operation, epoch, group).pipe(
+          Effect.flatMap((result) => Deferred.succeed(ready, result)),
+          Scope.provide(own),
+          Effect.forkIn(own)
+        )
+      }
+      prepared = { attempt: operation.attempt, groups, key, scope: own }
+      return true
+    }),
+    awaitAll: Effect.fnUntraced(function* ({ attempt }) {
+      const preparation = prepared
+      if (preparation === null || preparation.attempt !== attempt) return []
+      const { groups } = preparation
+      const answers = yield* Effect.raceFirst(
+        Effect.forEach(groups, ({ prepared }) => Deferred.await(prepared), { concurrency: "unbounded" }),
+        Effect.andThen(tellWaiting(journal, preparation), Effect.never)
+      )
+      // Nothing was sent to a host on which no program may stay now: it is ordered in one, as where none ever may.
+      prepared = { ...preparation, groups: groups.filter((_, index) => Result.isSuccess(answers[index]!)) }
+      return answers.flatMap((answer, index) =>
+        Result.isSuccess(answer) || answer.failure.reason === "Unreachable"
+          ? []
+          : groups[index]!.fences.map((fence) => [fence, answer.failure] as const)
+      )
+    }),
+    groupOf: (attempt, fence) =>
+      prepared?.attempt !== attempt
+        ? null
+        : (prepared.groups.find(({ fences }) => fences.some(({ member }) => member === fence.member)) ?? null),
+    letGo
+  }
+}
+
+// --- internal ---
+
 /** What the hosts make ready for one attempt. */
-export interface Preparation {
+interface Preparation {
   readonly attempt: number
   readonly groups: ReadonlyArray<Group>
   /** Tells one plan from another. */
   readonly key: string
   readonly scope: Scope.Closeable
 }
-
-/**
- * Has every host begin, in the background; what an earlier attempt left is let go. False where the hosts make ready
- * another plan for this attempt already: what a fence is called on its host can be used once.
- */
-export const begin = (
-  session: Session,
-  operation: Operation,
-  fences: ReadonlyArray<PlannedFence>
-): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    const key = JSON.stringify(fences)
-    if (session.prepared?.attempt === operation.attempt) return session.prepared.key === key
-    yield* letGo(session)
-    const scope = yield* Scope.fork(session.scope)
-    const groups: Array<Group> = []
-    for (const [injector, host, together] of grouped(session, fences)) {
-      const prepared = yield* Deferred.make<Result.Result<Prepared, InjectorError>>()
-      groups.push({ injector, host, fences: together, prepared })
-      yield* prepareGroup(session, operation, groups.at(-1)!).pipe(
-        Effect.flatMap((result) => Deferred.succeed(prepared, result)),
-        Scope.provide(scope),
-        Effect.forkIn(scope)
-      )
-    }
-    session.prepared = { attempt: operation.attempt, groups, key, scope }
-    return true
-  })
-
-/** Waits until all stands ready, 30 s at most, and gives what does not; where that takes time it is a phase of its own. */
-export const awaitAll = (
-  session: Session,
-  operation: Operation
-): Effect.Effect<ReadonlyArray<readonly [PlannedFence, InjectorError]>> =>
-  Effect.gen(function* () {
-    const preparation = session.prepared
-    if (preparation === null || preparation.attempt !== operation.attempt) return []
-    const { groups } = preparation
-    const telling = Effect.andThen(
-      Effect.sleep(tellAfter),
-      Effect.sync(() => {
-        const hosts = groups.map(({ fences, host }) => `${host} (${fences.map(({ member }) => member).join(", ")})`)
-        session.journal.note(
-          { _tag: "PhaseBegan", phase: "Preparing", attempt: operation.attempt },
-          {
-            _tag: "Noted",
-            text: `Waits, ${formatMillis(prepareWithin)} at most, until all stands ready on ${hosts.join(", ")}`
-          }
-        )
-      })
-    )
-    const answers = yield* Effect.raceFirst(
-      Effect.forEach(groups, ({ prepared }) => Deferred.await(prepared), { concurrency: "unbounded" }),
-      Effect.andThen(telling, Effect.never)
-    )
-    // Nothing was sent to a host on which no program may stay now: it is ordered in one, as where none ever may.
-    session.prepared = { ...preparation, groups: groups.filter((_, index) => Result.isSuccess(answers[index]!)) }
-    return answers.flatMap((answer, index) =>
-      Result.isSuccess(answer) || answer.failure.reason === "Unreachable"
-        ? []
-        : groups[index]!.fences.map((fence) => [fence, answer.failure] as const)
-    )
-  })
-
-/** What stands ready for this fence, or null. */
-export const groupOf = (session: Session, attempt: number, fence: PlannedFence): Group | null =>
-  session.prepared?.attempt !== attempt
-    ? null
-    : (session.prepared.groups.find(({ fences }) => fences.some(({ member }) => member === fence.member)) ?? null)
-
-/** Lets everything go that stands ready. */
-export const letGo = (session: Session): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { prepared } = session
-    session.prepared = null
-    return prepared === null ? Effect.void : Scope.close(prepared.scope, Exit.void)
-  })
-
-// --- internal ---
 
 /** How long the hosts may take before the order cannot be given. */
 const prepareWithin: Millis = 30_000
@@ -117,13 +115,23 @@ const tellAfter: Millis = 500
 /** How long what stands ready waits for its go. Longer than the wait, and than an order that comes late is given again. */
 const standBy: Millis = 65_000
 
+const tellWaiting = (journal: Pick<Journal, "note">, { attempt, groups }: Preparation): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.sleep(tellAfter),
+    Effect.sync(() => {
+      const hosts = groups.map(({ fences, host }) => `${host} (${fences.map(({ member }) => member).join(", ")})`)
+      const text = `Waits, ${formatMillis(prepareWithin)} at most, until all stands ready on ${hosts.join(", ")}`
+      journal.note({ _tag: "PhaseBegan", phase: "Preparing", attempt }, { _tag: "Noted", text })
+    })
+  )
+
 const grouped = (
-  session: Session,
-  fences: ReadonlyArray<PlannedFence>
+  fences: ReadonlyArray<PlannedFence>,
+  injectorOf: (fence: PlannedFence) => Injector | null
 ): ReadonlyArray<readonly [Injector, string, ReadonlyArray<PlannedFence>]> => {
   const groups: Array<readonly [Injector, string, Array<PlannedFence>]> = []
   for (const fence of fences) {
-    const injector = injectorOf(session, fence)
+    const injector = injectorOf(fence)
     if (injector?.prepare === undefined) continue
     const { host } = fence.process
     const own = groups.find(([one, at]) => one === injector && at === host)
@@ -133,7 +141,7 @@ const grouped = (
   return groups
 }
 
-const prepareGroup = (session: Session, operation: Operation, { fences, host, injector }: Group) =>
+const prepareGroup = (operation: Operation, epoch: number, { fences, host, injector }: Group) =>
   Effect.result(
     Effect.timeoutOrElse(
       injector.prepare!(
@@ -141,7 +149,7 @@ const prepareGroup = (session: Session, operation: Operation, { fences, host, in
         fences.map((fence) => ({
           fence: { operationId: operation.id, attempt: operation.attempt, member: fence.member },
           process: fence.process,
-          epoch: session.epoch,
+          epoch,
           ...(fence.named === undefined ? {} : { member: fence.named })
         })),
         standBy

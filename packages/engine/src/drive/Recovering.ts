@@ -9,16 +9,18 @@ import { faultOf } from "@inquorate/core/Fault"
 import type { Order, Phase } from "@inquorate/core/Operation"
 import { isNodeRequest, type NodeRequest, subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { health, isServing, type Topology } from "@inquorate/core/Topology"
+import { health, isServing, takesWrites, type Topology } from "@inquorate/core/Topology"
 import { describeLeft, judgeRecovery } from "@inquorate/core/Verdict"
 import { writeUntilAcknowledged } from "./Lifting.ts"
-import { discover, discoverNodes, overrides } from "../plan/LookUp.ts"
-import { failed, unwatchable } from "./Outcomes.ts"
+import { discover, discoverNodes } from "../plan/Discovery.ts"
+import { overrides } from "../plan/Guards.ts"
+import { failed, notConfigured } from "./Outcomes.ts"
 import type { Prober } from "./Prober.ts"
-import { inspectAll, type Outcome, type Session } from "./Session.ts"
+import { inspectAll } from "./Hosts.ts"
+import type { Outcome, Session } from "./Session.ts"
 
 /** One group whose return is to be proven, and how far the proof is. */
-export interface Place {
+interface Returning {
   readonly cluster: Cluster
   readonly prober: Prober
   /** The group as it was before the fault, or when the proof of a node's return began. */
@@ -30,10 +32,6 @@ export interface Place {
   words: string
 }
 
-/** True for a group that should take writes as it stands: it keeps state and has its quorum. */
-export const takesWrites = (topology: Topology): boolean =>
-  topology.service?.kind !== "Stateless" && isServing(topology)
-
 /** Proves the recovery: a write sent after the lift, every voter back, one leader, nothing of ours left. */
 export const recover = (
   session: Session,
@@ -42,8 +40,8 @@ export const recover = (
 ): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { request } = session.journal.stored().operation
-    if (session.cluster === null && !isNodeRequest(request)) return unwatchable(session)
-    let places: ReadonlyArray<Place> | null = null
+    if (session.known.place === null && !isNodeRequest(request)) return notConfigured(session)
+    let places: ReadonlyArray<Returning> | null = null
     let left: ReadonlyArray<string> | null = null
     const returned = Effect.gen(function* () {
       places = yield* placesOf(session, order)
@@ -87,7 +85,7 @@ export const seeReturn = (
 ): Effect.Effect<{ readonly back: boolean; readonly acknowledged: ProbeSample | null }> =>
   Effect.gen(function* () {
     const { request } = session.journal.stored().operation
-    let places: ReadonlyArray<Place> = []
+    let places: ReadonlyArray<Returning> = []
     const whole = Effect.gen(function* () {
       places = yield* placesOf(session, order)
       yield* Effect.forEach(places, (place) => prove(session, place, liftedAt), {
@@ -110,7 +108,7 @@ const healthEvery = 100
 const hostsEvery = 250
 const defaultBudget: Millis = 60_000
 
-const place = (cluster: Cluster, prober: Prober, topology: Topology | null, writable: boolean): Place => ({
+const returning = (cluster: Cluster, prober: Prober, topology: Topology | null, writable: boolean): Returning => ({
   cluster,
   prober,
   topology,
@@ -120,19 +118,24 @@ const place = (cluster: Cluster, prober: Prober, topology: Topology | null, writ
   words: "the group was not seen"
 })
 
-const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<Place>> =>
+const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<Returning>> =>
   Effect.suspend(() => {
-    const { cluster, prober, topology } = session
+    const { place } = session.known
     const { request } = session.journal.stored().operation
     if (isNodeRequest(request)) return nodePlaces(session, request, order)
-    if (cluster === null || prober === null) return Effect.never
+    if (place === null) return Effect.never
+    const { cluster, prober, topology } = place
     const writable = faultOf(request).losesQuorum || topology === null || takesWrites(topology)
-    return Effect.succeed([place(cluster, prober, topology, writable)])
+    return Effect.succeed([returning(cluster, prober, topology, writable)])
   })
 
 // The groups on a node are found again, since a drive may have been taken over; a cluster that does not answer is asked
 // until it does, and the budget of whoever waits for it ends that.
-const nodePlaces = (session: Session, { nodeName }: NodeRequest, order: Order): Effect.Effect<ReadonlyArray<Place>> =>
+const nodePlaces = (
+  session: Session,
+  { nodeName }: NodeRequest,
+  order: Order
+): Effect.Effect<ReadonlyArray<Returning>> =>
   Effect.forEach(
     clustersOf(session, order),
     (cluster) =>
@@ -141,7 +144,7 @@ const nodePlaces = (session: Session, { nodeName }: NodeRequest, order: Order): 
         const there = seen.filter(({ members }) => members.some(({ node }) => node === nodeName))
         return yield* Effect.forEach(there, (topology) =>
           Effect.map(session.probe(cluster.target, topology.group), (prober) =>
-            place(cluster, prober, topology, takesWrites(withNode(topology, nodeName)))
+            returning(cluster, prober, topology, takesWrites(withNode(topology, nodeName)))
           )
         )
       }),
@@ -169,14 +172,14 @@ const withNode = (topology: Topology, nodeName: string): Topology => {
   return { ...topology, members: led || first === undefined ? members : [{ ...first, role: "Primary" }, ...others] }
 }
 
-const prove = (session: Session, one: Place, since: Instant): Effect.Effect<void> =>
+const prove = (session: Session, one: Returning, since: Instant): Effect.Effect<void> =>
   one.writable
     ? Effect.map(writeUntilAcknowledged(one, session.timeline, since), (sample) => {
         one.acknowledged = sample
       })
     : Effect.void
 
-const lookAtHealth = (session: Session, one: Place): Effect.Effect<void> =>
+const lookAtHealth = (session: Session, one: Returning): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { operation } = session.journal.stored()
     const partitionId = one.topology?.partitionId ?? subjectOf(operation.request)
@@ -197,7 +200,7 @@ const lookAtHealth = (session: Session, one: Place): Effect.Effect<void> =>
     one.healthy = (yield* isBack(session, one, topology)) && (leaders === 1 || !one.writable)
   })
 
-const isBack = (session: Session, one: Place, topology: Topology): Effect.Effect<boolean> => {
+const isBack = (session: Session, one: Returning, topology: Topology): Effect.Effect<boolean> => {
   const { request } = session.journal.stored().operation
   const before = one.topology
   const rule = faultOf(request).back
@@ -219,7 +222,7 @@ const isBack = (session: Session, one: Place, topology: Topology): Effect.Effect
 
 // A group that was broken while degraded is back when everybody is back who was there. Lost data is built up anew, by
 // whatever replicas the system chooses.
-const isRebuilt = ({ topology: before, writable }: Place, topology: Topology): boolean => {
+const isRebuilt = ({ topology: before, writable }: Returning, topology: Topology): boolean => {
   const wasWhole = before === null || health(before) === "Healthy"
   return !writable || (wasWhole ? health(topology) === "Healthy" : isServing(topology))
 }
@@ -231,7 +234,7 @@ const everybodyBack = (before: Topology, { members, service }: Topology): boolea
 
 const upOf = (members: Topology["members"]): number => members.filter(({ up }) => up).length
 
-const isNodeBack = ({ cluster }: Place, { members }: Topology, nodeName: string): Effect.Effect<boolean> =>
+const isNodeBack = ({ cluster }: Returning, { members }: Topology, nodeName: string): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     if (!members.every(({ node, up }) => node !== nodeName || up)) return false
     const nodes = yield* Effect.option(discoverNodes(cluster.target))
@@ -253,22 +256,26 @@ const leftOn = (session: Session, order: Order): Effect.Effect<ReadonlyArray<str
   )
 
 const budgetOf = (session: Session, order: Order): Millis => {
-  const clusters = session.cluster === null ? clustersOf(session, order) : [session.cluster]
+  const clusters = session.known.place === null ? clustersOf(session, order) : [session.known.place.cluster]
   const budgets = clusters.map(({ target }) => target.recoveryBudget)
   return budgets.length === 0 ? defaultBudget : Math.max(...budgets)
 }
 
-const lastOf = (places: ReadonlyArray<Place>): ProbeSample | null =>
+const lastOf = (places: ReadonlyArray<Returning>): ProbeSample | null =>
   places
     .map(({ acknowledged }) => acknowledged)
     .reduce((last, one) => (one !== null && (one.endedAt ?? 0) >= (last?.endedAt ?? 0) ? one : last), null)
 
-const measured = (places: ReadonlyArray<Place>, liftedAt: Instant): ReadonlyArray<Fact> => {
+const measured = (places: ReadonlyArray<Returning>, liftedAt: Instant): ReadonlyArray<Fact> => {
   const endedAt = lastOf(places)?.endedAt
   return endedAt == null ? [] : [{ _tag: "RecoveryMeasured", recovery: Math.max(0, endedAt - liftedAt) }]
 }
 
-const judge = (places: ReadonlyArray<Place> | null, liftedAt: Instant, left: ReadonlyArray<string> | null): Verdict => {
+const judge = (
+  places: ReadonlyArray<Returning> | null,
+  liftedAt: Instant,
+  left: ReadonlyArray<string> | null
+): Verdict => {
   const written = (places ?? []).filter(({ writable }) => writable)
   const healthy = places?.every((one) => one.healthy) ?? false
   const words = [...new Set((places ?? []).map((one) => one.words))].join("; ") || "no group has members there"

@@ -19,8 +19,8 @@ export const undoLift = (session: Session, order: Order): Effect.Effect<Outcome>
       return { event: { _tag: "UndoEnded", at: session.timeline.now(), clean: false }, facts }
     }
     return {
-      event: { _tag: "FencesLifted", at: session.liftedAt ?? session.timeline.now() },
-      facts: [...facts, ...holdFacts(session)]
+      event: { _tag: "FencesLifted", at: lifted.liftedAt },
+      facts: [...facts, ...holdFacts(session, lifted.liftedAt)]
     }
   })
 
@@ -28,7 +28,7 @@ export const undoLift = (session: Session, order: Order): Effect.Effect<Outcome>
 export const undoProbe = (session: Session, order: Order): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { timeline } = session
-    const liftedAt = session.liftedAt ?? session.began
+    const liftedAt = session.known.liftedAt ?? session.began
     const { acknowledged, back } = yield* seeReturn(session, order, liftedAt, probeAtMost)
     const facts = !back ? [stayedAway(acknowledged)] : acknowledged === null ? [] : cameBack(acknowledged, liftedAt)
     return { event: { _tag: "UndoEnded", at: timeline.now(), clean: true }, facts }

@@ -1,16 +1,20 @@
 /**
- * The guards that look beyond the group itself: how many operations run at once, on a cluster, on a host and in all, and
- * whether our own store lies inside what would be broken. Each says no with a typed refusal before anything is touched.
+ * The guards: questions that are asked before anything is touched. The answer of a guard is every reason not to begin. A
+ * plan lists its guards in the order in which they are asked, and `pass` asks them.
  */
 import * as Effect from "effect/Effect"
-import type { Guid } from "@inquorate/core/Guid"
-import { holdsPartition, isTerminal, type Operation, standingOrder } from "@inquorate/core/Operation"
+import * as Schema from "effect/Schema"
+import { type Cluster, restarterOf } from "@inquorate/core/Cluster"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
-import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
-import { type FaultRequest, isPartitionRequest, subjectOf } from "@inquorate/core/Request"
-import type { Topology } from "@inquorate/core/Topology"
+import { type Override, overrideOf, Refusal } from "@inquorate/core/Plan"
+import { type FaultRequest, overridesOf, type QuorumLossRequest } from "@inquorate/core/Request"
+import { actingWithin, type Supervisor } from "@inquorate/core/Supervision"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import { Topology } from "@inquorate/core/Topology"
 
-/** What is allowed at once, null for any number, and where the store lies. */
+// --- models ---
+
+/** What may run at once, null for any number, and where the store lies. */
 export interface Guards {
   /** Operations at once on one cluster. */
   readonly perCluster: number | null
@@ -21,6 +25,34 @@ export interface Guards {
   /** The member of this group that our store depends on, or null for none. */
   readonly storeInside: (topology: Topology) => Effect.Effect<string | null>
 }
+
+/** What planning stands on. */
+export interface PlanGround {
+  readonly store: OperationStore["Service"]
+  readonly clusters: ReadonlyArray<Cluster>
+  readonly guards: Guards
+  /** The store's time. */
+  readonly clock: { readonly now: Effect.Effect<Instant, StoreError> }
+}
+
+/** One question; the answer is every reason not to begin, and none for a yes. */
+export type Guard = Effect.Effect<ReadonlyArray<Refusal>>
+
+/** A refusal that the request sets aside by name. */
+export interface SetAside {
+  readonly override: Override
+  readonly refusal: Refusal
+}
+
+// --- errors ---
+
+/** A guard said no. `topology` is there where the group was found. */
+export class GuardRefused extends Schema.TaggedError<GuardRefused>()("GuardRefused", {
+  refusal: Refusal,
+  topology: Schema.NullOr(Topology)
+}) {}
+
+// --- make ---
 
 /** Guards that refuse nothing. */
 export const unguarded: Guards = {
@@ -34,95 +66,67 @@ export const unguarded: Guards = {
 export const isLimited = ({ overall, perCluster, perHost }: Guards): boolean =>
   overall !== null || perCluster !== null || perHost !== null
 
-/** The refusal of a group that our own store depends on, or null. */
-export const storeRefusal = (guards: Guards, topology: Topology): Effect.Effect<Refusal | null> =>
-  Effect.map(guards.storeInside(topology), (member) =>
-    member === null ? null : Refusal.cases.StoreInside.make({ member })
-  )
+/** Whether the request sets a guard aside. */
+export const overrides = (request: FaultRequest, override: Override): boolean => overridesOf(request).includes(override)
 
 /**
- * The refusals that other operations are the reason of. `queuedCount` counts those that wait as well; without it an
- * operation that only looks up yet counts where it was received first, so that of two at once one goes on.
+ * Asks guards one after the other. It fails with the first refusal that the request does not set aside by name, and gives
+ * those that the request does set aside.
  */
-export const crowdRefusals = (
-  guards: Guards,
-  store: OperationStore["Service"],
-  of: {
-    readonly id: Guid
-    readonly request: FaultRequest
-    readonly receivedAt: number
-    readonly clusters: ReadonlyArray<string>
-  },
-  fences: ReadonlyArray<PlannedFence>,
-  options: { readonly queuedCount: boolean }
-): Effect.Effect<ReadonlyArray<Refusal>, StoreError> =>
+export const pass = (
+  request: FaultRequest,
+  topology: Topology | null,
+  guards: ReadonlyArray<Guard>
+): Effect.Effect<ReadonlyArray<SetAside>, GuardRefused> =>
   Effect.gen(function* () {
-    const { overall, perCluster, perHost } = guards
-    if (!isLimited(guards)) return []
-    const others = (yield* store.holding)
-      .map(({ operation }) => operation)
-      .filter((other) => other.id !== of.id && (options.queuedCount || runs(other, of)))
-    // The one in the way of all others is the one on the very partition, which no override sets aside.
-    const holder = others.find((other) => subjectOf(other.request) === subjectOf(of.request) && holdsPartition(other))
-    if (holder !== undefined) return [busy(holder)]
-    const beside = others.filter((other) => of.clusters.some((name) => isOn(other, name)))
-    const refusals: Array<Refusal> = []
-    if (perCluster !== null && beside.length >= perCluster) {
-      refusals.push(Refusal.cases.TooMany.make({ scope: "cluster", running: beside.length, limit: perCluster }))
+    const aside: Array<SetAside> = []
+    for (const guard of guards) {
+      for (const refusal of yield* guard) {
+        const override = overrideOf(refusal)
+        if (override === undefined || !overrides(request, override)) {
+          return yield* new GuardRefused({ refusal, topology })
+        }
+        aside.push({ override, refusal })
+      }
     }
-    if (overall !== null && others.length >= overall) {
-      refusals.push(Refusal.cases.TooMany.make({ scope: "overall", running: others.length, limit: overall }))
-    }
-    for (const { host, machineId } of perHost === null ? [] : hostsOf(fences)) {
-      const there = others.filter((other) => standsOn(other, host, machineId))
-      if (there.length < perHost!) continue
-      refusals.push(Refusal.cases.HostBusy.make({ host, operationId: there[0]!.id }))
-      break
-    }
-    return refusals
+    return aside
   })
 
-/** The refusal that names the operation in the way. */
-export const busy = (operation: Operation): Refusal =>
-  Refusal.cases.Busy.make({
-    operationId: operation.id,
-    problem: !isTerminal(operation)
-      ? "it has not ended yet; wait for its end or cancel it"
-      : standingOrder(operation) === null
-        ? "it held the partition while this was looked at, and has ended since; start again"
-        : "it has ended, but a host has yet to confirm that nothing of it is left"
-  })
+/** The guard that has this answer, which may be null for a yes. */
+export const answering = (refusal: Refusal | null): Guard => Effect.succeed(refusal === null ? [] : [refusal])
 
-// --- internal ---
+/** The cluster may be broken. */
+export const notProtected = ({ name, protected: isProtected }: Cluster): Guard =>
+  answering(isProtected ? Refusal.cases.Protected.make({ cluster: name }) : null)
 
-interface Place {
-  readonly host: string
-  readonly machineId: string | undefined
+/** The cluster has a mechanism that restarts members. */
+export const restartable = (cluster: Cluster): Guard => {
+  const problem = `its mechanism "${cluster.injector.name}" takes members out without ending them`
+  return answering(
+    restarterOf(cluster) === undefined ? Refusal.cases.CannotRestart.make({ cluster: cluster.name, problem }) : null
+  )
 }
 
-// A service is its cluster's by its name; a node's stop is on every cluster that it has fences of.
-const isOn = (other: Operation, cluster: string): boolean =>
-  isPartitionRequest(other.request)
-    ? other.request.serviceName.startsWith(`fabric:/${cluster}/`)
-    : (standingOrder(other)?.fences.some((fence) => fence.cluster === cluster) ?? false)
+/** The cluster's data may be destroyed. */
+export const mayLoseData = ({ name, target }: Cluster): Guard =>
+  answering(
+    target.loseData === undefined ? Refusal.cases.DataProtected.make({ cluster: name, system: target.system }) : null
+  )
 
-const runs = (other: Operation, of: { readonly id: Guid; readonly receivedAt: number }): boolean => {
-  if (standingOrder(other) !== null || other.firstDeadline !== null) return true
-  if (other.stage._tag !== "Advancing" || other.stage.step._tag !== "LookingUpState") return false
-  return other.receivedAt < of.receivedAt || (other.receivedAt === of.receivedAt && other.id < of.id)
-}
+/** Our own store does not depend on the group. */
+export const storeOutside = ({ storeInside }: Guards, topology: Topology): Guard =>
+  Effect.map(storeInside(topology), (member) => (member === null ? [] : [Refusal.cases.StoreInside.make({ member })]))
 
-const placeOf = ({ machineId, process }: PlannedFence): Place => ({ host: process.host, machineId })
+/** A loss of this quorum can be planned truly and proven. */
+export const fit = ({ unfit = [] }: Topology): Guard =>
+  answering(unfit.length === 0 ? null : Refusal.cases.Unfit.make({ why: unfit }))
 
-const hostsOf = (fences: ReadonlyArray<PlannedFence>): ReadonlyArray<Place> => {
-  const places = new Map(fences.map((fence) => [`${fence.process.host} ${fence.machineId}`, placeOf(fence)]))
-  return [...places.values()]
-}
+/** The hold is no longer than allowed; null allows any. */
+export const notTooLong = ({ hold }: QuorumLossRequest, limit: Millis | null): Guard =>
+  answering(limit === null || hold <= limit ? null : Refusal.cases.TooLong.make({ asked: hold, limit }))
 
-// A label names a machine only for those who share a configuration; where both machines are known, they decide.
-const standsOn = (other: Operation, host: string, machineId: string | undefined): boolean =>
-  standingOrder(other)?.fences.some((fence) =>
-    fence.machineId !== undefined && machineId !== undefined
-      ? fence.machineId === machineId
-      : fence.process.host === host
-  ) ?? false
+/** Nobody who watches the group acts before the hold is over. */
+export const patient = ({ hold }: QuorumLossRequest, supervisors: ReadonlyArray<Supervisor>): Guard =>
+  Effect.succeed(
+    actingWithin(hold, supervisors).map((supervisor) => Refusal.cases.Impatient.make({ supervisor, asked: hold }))
+  )

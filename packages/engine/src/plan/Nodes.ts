@@ -1,30 +1,17 @@
 /**
- * What is looked at before a node is stopped or started: the node with every member on it, of all groups of all clusters;
- * whether a stop of ours holds it, by the store and the hosts' own records; and the fences of a stop, one for each server
- * process.
+ * A node as it stands now: every member on it, of all groups of all clusters, and whether a stop of ours holds it.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type { Cluster } from "@inquorate/core/Cluster"
-import { type Guid, v5 } from "@inquorate/core/Guid"
-import { type Operation, type Order } from "@inquorate/core/Operation"
+import { type Cluster, injectorOfFence } from "@inquorate/core/Cluster"
+import type { Guid } from "@inquorate/core/Guid"
+import { grace, type Operation, type Order } from "@inquorate/core/Operation"
 import type { StoreError, Stored } from "@inquorate/core/OperationStore"
-import { isFenceName, Refusal } from "@inquorate/core/Plan"
-import { nodeSubject, subjectOf, type NodeRequest } from "@inquorate/core/Request"
-import { type Member, type NodeFacts, nodeInstanceId, type Topology } from "@inquorate/core/Topology"
-import {
-  discover,
-  discoverNodes,
-  fenceProblem,
-  GuardRefused,
-  planFence,
-  type PreparedFence,
-  processKey,
-  reachHosts,
-  Unreachable
-} from "./LookUp.ts"
-import { restarterFor } from "./Restarting.ts"
-import type { Ground } from "../drive/Session.ts"
+import { Refusal } from "@inquorate/core/Plan"
+import { nodeSubject, subjectOf } from "@inquorate/core/Request"
+import type { Member, NodeFacts, Topology } from "@inquorate/core/Topology"
+import { discover, discoverNodes, reachHosts, Unreachable } from "./Discovery.ts"
+import { GuardRefused, type PlanGround } from "./Guards.ts"
 
 /** A group that has members on a node. */
 export interface GroupThere {
@@ -88,15 +75,51 @@ export const discoverNode = (
     }
     if (facts === undefined && groups.length === 0) {
       if (unseen !== undefined) return yield* unseen
-      return yield* refuse(Refusal.cases.UnknownNode.make({ nodeName }))
+      return yield* new GuardRefused({ refusal: Refusal.cases.UnknownNode.make({ nodeName }), topology: null })
     }
     const up = facts?.up ?? groups.some(({ members }) => members.some((member) => member.up))
     return { nodeName, facts, groups, up }
   })
 
-/** The newest stop of this node that has Completed and left its fences standing by the store, or null. */
-export const newestStop = (
-  { store }: Pick<Ground, "store">,
+/**
+ * The stop of ours that holds a node, or null. The store tells which stop it was, and only the hosts tell whether its fences
+ * stand.
+ */
+export const standingStop = (
+  ground: PlanGround,
+  { nodeName, up }: NodeSeen
+): Effect.Effect<StandingStop | null, StoreError | Unreachable> =>
+  Effect.gen(function* () {
+    const stop = yield* newestStop(ground, nodeName)
+    if (stop === null) return null
+    // A node without members has no fence that could tell: its stop is over when its time is.
+    if (stop.order.fences.length === 0) return up ? null : stop
+    const states = yield* Effect.forEach(
+      stop.order.fences,
+      (fence) => {
+        const injector = injectorOfFence(ground.clusters, null, fence)
+        const { attempt, id: operationId } = stop.operation
+        const asked = injector?.inspect(fence.process.host, { operationId, attempt, member: fence.member }, stop.epoch)
+        return asked === undefined ? Effect.succeed(null) : Effect.result(asked)
+      },
+      { concurrency: "unbounded" }
+    )
+    if (states.some((state) => state?._tag === "Success" && state.success._tag === "Armed")) return stop
+    const silent = stop.order.fences.find((_, index) => states[index]?._tag !== "Success")
+    const over = stop.order.deadline + grace < (yield* ground.clock.now)
+    if (silent === undefined || (up && over)) return null
+    const { host } = silent.process
+    const detail = `host ${host} does not say whether the stop by operation ${stop.operation.id} still stands`
+    return yield* new Unreachable({ detail, retryable: true })
+  })
+
+// --- internal ---
+
+const pageSize = 500
+
+// The newest stop of this node that has Completed and left its fences standing by the store, or null.
+const newestStop = (
+  { store }: Pick<PlanGround, "store">,
   nodeName: string
 ): Effect.Effect<StandingStop | null, StoreError> =>
   Effect.gen(function* () {
@@ -118,77 +141,3 @@ export const newestStop = (
       after = page.at(-1)!.operation.id
     }
   })
-
-/** The fences of a node's stop: one for each server process on it, after the guards of every cluster they are of. */
-export const planStop = (
-  { guards }: Pick<Ground, "guards">,
-  seen: NodeSeen
-): Effect.Effect<ReadonlyArray<PreparedFence>, GuardRefused | Unreachable> =>
-  Effect.gen(function* () {
-    const prepared: Array<PreparedFence> = []
-    const processes = new Set<string>()
-    const name = namesOf(seen.groups)
-    for (const there of seen.groups) {
-      const { cluster, members, topology } = there
-      const restarter = yield* restarterFor(guards, cluster, topology)
-      // What runs without serving, as a replica that is being built, goes with the node as well.
-      for (const member of members.filter(({ process, up }) => up || process !== null)) {
-        const key = member.process === null ? null : processKey(member.process)
-        if (key !== null && processes.has(key)) continue
-        if (key !== null) processes.add(key)
-        const planned = yield* Effect.result(planFence(restarter, member))
-        if (Result.isFailure(planned)) {
-          if (!member.up && planned.failure._tag === "FenceRefused") continue
-          return yield* fenceProblem(planned.failure, topology)
-        }
-        const { fence, ...others } = planned.success
-        const called = name(there, member)
-        const named = called === member.name ? {} : { named: member.name }
-        prepared.push({ fence: { ...fence, member: called, cluster: cluster.name, ...named }, ...others })
-      }
-    }
-    return prepared
-  })
-
-/** Why a node cannot be stopped as it stands, or null. `stopped` tells that a stop of ours holds it. */
-export const stopRefusal = (request: NodeRequest, seen: NodeSeen, stopped: boolean): Refusal | null => {
-  const { nodeName } = request
-  if (stopped || (!seen.up && seen.facts?.stopped === true)) return Refusal.cases.NodeStopped.make({ nodeName })
-  return seen.up ? instanceRefusal(request, seen) : Refusal.cases.NodeDown.make({ nodeName })
-}
-
-/** Why a node cannot be started as it stands, or null. `stopped` tells that a stop of ours holds it. */
-export const startRefusal = (request: NodeRequest, seen: NodeSeen, stopped: boolean): Refusal | null => {
-  const { nodeName } = request
-  if (stopped) return instanceRefusal(request, seen)
-  return seen.up ? Refusal.cases.NodeUp.make({ nodeName }) : Refusal.cases.NodeDown.make({ nodeName })
-}
-
-// --- internal ---
-
-const pageSize = 500
-/** Drawn once for Inquorate; the short names of fences whose full ones are too long follow from it. */
-const longNames: Guid = "5c0f6f0e-8a53-4c0c-9a3e-5f8f4f0b7d21"
-
-const refuse = (refusal: Refusal): GuardRefused => new GuardRefused({ refusal, topology: null })
-
-const instanceRefusal = ({ instanceId, nodeName }: NodeRequest, { facts }: NodeSeen): Refusal | null => {
-  const found = nodeInstanceId(nodeName, facts)
-  return found === instanceId ? null : Refusal.cases.InstanceMismatch.make({ nodeName, asked: instanceId, found })
-}
-
-// A fence is known on its host by its operation and member, and members of different groups may have one name.
-const namesOf = (groups: ReadonlyArray<GroupThere>): ((there: GroupThere, member: Member) => string) => {
-  const forms = ({ cluster, topology }: GroupThere, { name }: Member): ReadonlyArray<string> => [
-    name,
-    `${cluster.name}/${name}`,
-    `${cluster.name}/${topology.group}/${name}`
-  ]
-  const all = groups.flatMap((there) => there.members.flatMap((member) => forms(there, member)))
-  return (there, member) => {
-    const own = forms(there, member)
-    const found = own.find((form) => all.filter((other) => other === form).length === 1) ?? own.at(-1)!
-    // With the cluster and the group before it a name may grow longer than a host can keep.
-    return isFenceName(found) ? found : `${member.name.slice(0, 12)} ${v5(longNames, found)}`
-  }
-}

@@ -12,7 +12,7 @@ import type { Cluster } from "@inquorate/core/Cluster"
 import type { ClusterView } from "@inquorate/core/Operations"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import type { NodeFacts, Topology } from "@inquorate/core/Topology"
-import { discover, discoverNodes } from "../plan/LookUp.ts"
+import { discover, discoverNodes } from "../plan/Discovery.ts"
 
 /** What the clusters look like. */
 export interface Browse {
@@ -41,62 +41,50 @@ export const make = (clusters: ReadonlyArray<Cluster>): Effect.Effect<Browse, ne
 const answerWithin = 800
 const answerAtLeast = 50
 
-interface Looking {
+/** One look that runs. */
+interface Look {
   readonly done: Deferred.Deferred<void>
   readonly since: Millis
 }
 
+/** What is known of a cluster; moments are on the monotonic clock. */
+interface Sight {
+  readonly groups: ReadonlyArray<Topology>
+  readonly nodes: ReadonlyArray<NodeFacts>
+  /** When it was last seen; null for never. */
+  readonly seenAt: Millis | null
+  /** Why it could not be seen when it was last looked at; null where it was seen, or not looked at yet. */
+  readonly failure: { readonly detail: string; readonly at: Millis } | null
+}
+
 const makeView = (cluster: Cluster, scope: Scope.Scope) => {
-  let groups: ReadonlyArray<Topology> = []
-  let nodes: ReadonlyArray<NodeFacts> = []
-  let seenAt: Millis | null = null
-  let failure: string | null = null
-  /** The last word on why it could not be seen, until it is seen again: that it does not answer says less. */
-  let lastFailure: { readonly detail: string; readonly at: Millis } | null = null
-  let looking: Looking | undefined
+  let sight: Sight = { groups: [], nodes: [], seenAt: null, failure: null }
+  let running: Look | undefined
 
   const look = (done: Deferred.Deferred<void>): Effect.Effect<void> =>
     Effect.gen(function* () {
       const seen = yield* Effect.result(
         Effect.all([discover(cluster.target), discoverNodes(cluster.target)], { concurrency: "unbounded" })
       )
-      if (Result.isSuccess(seen)) {
-        ;[groups, nodes] = seen.success
-        seenAt = yield* monotonic
-      }
-      failure = Result.isSuccess(seen) ? null : seen.failure.detail
-      lastFailure = failure === null ? null : { detail: failure, at: yield* monotonic }
+      const at = yield* monotonic
+      sight = Result.isSuccess(seen)
+        ? { groups: seen.success[0], nodes: seen.success[1], seenAt: at, failure: null }
+        : { ...sight, failure: { detail: seen.failure.detail, at } }
     }).pipe(
       Effect.ensuring(
         Effect.suspend(() => {
-          looking = undefined
+          running = undefined
           return Deferred.succeed(done, undefined)
         })
       )
     )
 
   const begin = Effect.gen(function* () {
-    if (looking !== undefined) return looking
-    const begun = (looking = { done: Deferred.makeUnsafe<void>(), since: yield* monotonic })
+    if (running !== undefined) return running
+    const begun = (running = { done: Deferred.makeUnsafe<void>(), since: yield* monotonic })
     yield* Effect.forkIn(look(begun.done), scope)
     return begun
   })
-
-  const standing = (answered: boolean, now: Millis): Pick<Required<ClusterView>, "seen" | "problem"> => {
-    if (seenAt === null) {
-      return failure === null
-        ? { seen: "NotLookedAt", problem: "not looked at yet" }
-        : { seen: "Never", problem: failure }
-    }
-    if (answered && failure === null) return { seen: "Now", problem: "" }
-    const why =
-      lastFailure === null
-        ? "it does not answer now"
-        : answered
-          ? lastFailure.detail
-          : `${lastFailure.detail} (${formatMillis(Math.max(0, now - lastFailure.at))} ago; it does not answer now)`
-    return { seen: "Before", problem: `${why}; this was last seen ${formatMillis(Math.max(0, now - seenAt))} ago` }
-  }
 
   const view: Effect.Effect<ClusterView> = Effect.gen(function* () {
     const current = yield* begin
@@ -109,10 +97,10 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
       injector: cluster.injector.name,
       protected: cluster.protected,
       maxHold: cluster.maxHold,
-      groups,
+      groups: sight.groups,
       ...(cluster.target.application === undefined ? {} : { application: cluster.target.application }),
-      ...(cluster.target.nodes === undefined ? {} : { nodes }),
-      ...standing(answered._tag === "Some", yield* monotonic)
+      ...(cluster.target.nodes === undefined ? {} : { nodes: sight.nodes }),
+      ...freshness(sight, answered._tag === "Some", yield* monotonic)
     }
   })
 
@@ -120,3 +108,24 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
 }
 
 const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos): Millis => Number(nanos / 1_000_000n))
+
+const freshness = (
+  { failure, seenAt }: Sight,
+  answered: boolean,
+  now: Millis
+): Pick<Required<ClusterView>, "seen" | "problem"> => {
+  if (seenAt === null) {
+    return failure === null
+      ? { seen: "NotLookedAt", problem: "not looked at yet" }
+      : { seen: "Never", problem: failure.detail }
+  }
+  if (answered && failure === null) return { seen: "Now", problem: "" }
+  // Why it could not be seen says more than that it does not answer now.
+  const why =
+    failure === null
+      ? "it does not answer now"
+      : answered
+        ? failure.detail
+        : `${failure.detail} (${formatMillis(Math.max(0, now - failure.at))} ago; it does not answer now)`
+  return { seen: "Before", problem: `${why}; this was last seen ${formatMillis(Math.max(0, now - seenAt))} ago` }
+}

@@ -10,7 +10,7 @@ import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import * as Figures from "./Figures.ts"
-import { skewMost } from "../plan/LookUp.ts"
+import { skewMost } from "../plan/Fences.ts"
 
 /** Looks again and again. Never takes more than a twentieth of the time, however many fences a host has on record. */
 export const run = (

@@ -1,0 +1,165 @@
+/**
+ * Looking up what the stored operation asks for, and ordering its fences. The rules are the plan's; this asks them, makes
+ * the hosts ready meanwhile, and looks a last time at what else runs before the order is given to be stored.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Fact } from "@inquorate/core/Evidence"
+import type { Guid } from "@inquorate/core/Guid"
+import { type Operation, verifyBudgetOn } from "@inquorate/core/Operation"
+import type { StoreError } from "@inquorate/core/OperationStore"
+import { isNodeRequest } from "@inquorate/core/Request"
+import type { Instant, Millis } from "@inquorate/core/Time"
+import { findCluster, type Unreachable } from "../plan/Discovery.ts"
+import * as FaultPlan from "../plan/FaultPlan.ts"
+import { type GuardRefused, pass } from "../plan/Guards.ts"
+import * as Others from "../plan/Others.ts"
+import { notFenced } from "./Arming.ts"
+import { injectorOf } from "./Hosts.ts"
+import * as Known from "./Known.ts"
+import { failed, ordering, refusedBy } from "./Outcomes.ts"
+import { type Outcome, type Session, settleOn } from "./Session.ts"
+
+/** Looks up what the stored operation asks for, and orders the fences. */
+export const order = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
+  Effect.gen(function* () {
+    const look: Look = { beside: new Set(), place: session.known.place, facts: [] }
+    return yield* Effect.catchTag(
+      chooseOnceBack(session, operation, look, session.timeline.now()),
+      "GuardRefused",
+      ({ refusal }) =>
+        Effect.gen(function* () {
+          const holder = Others.isOthersFault(refusal)
+            ? yield* Others.heldMeanwhile(session.ground.store, look.beside)
+            : null
+          return refusedBy(session, holder === null ? refusal : Others.busy(holder))
+        })
+    )
+  }).pipe(
+    Effect.catchTag("Unreachable", ({ detail, retryable }) =>
+      Effect.succeed(failed(session, "FABRIC_E_COMMUNICATION_ERROR", retryable, detail))
+    ),
+    Effect.tap(({ event }) => (event._tag === "FencesOrdered" ? Effect.void : session.preparing.letGo))
+  )
+
+// --- internal ---
+
+const lookAgainEvery: Millis = 500
+/** How long an attempt waits for the group at most, where no fence was ordered before it. */
+const slowAtMost: Millis = 2000
+/** What waits to be taken is in nobody's way: it will be told of this one. */
+const notQueued: Others.Counting = { queuedCount: false }
+
+/** What one look-up has seen, whether or not it had to look again. */
+interface Look {
+  /** The operations that were on the same partition or node at some time meanwhile. */
+  readonly beside: Set<Guid>
+  place: Known.Place | null
+  /** What the last try found. */
+  facts: Array<Fact>
+}
+
+/**
+ * Chooses the fences, with patience from the second attempt on: a group that is not back yet from the attempt before, or a
+ * member that was only slow, is no group that was found degraded. It is looked at again until the first deadline, after which
+ * no attempt begins, and no longer than the system may take to recover.
+ */
+const chooseOnceBack = (
+  session: Session,
+  operation: Operation,
+  look: Look,
+  began: Instant
+): Effect.Effect<Outcome, GuardRefused | Unreachable | StoreError> =>
+  Effect.gen(function* () {
+    const { journal, timeline } = session
+    look.facts = []
+    const chosen = yield* Effect.result(chooseFences(session, operation, look))
+    if (Result.isFailure(chosen) && chosen.failure._tag === "GuardRefused" && operation.attempt > 1) {
+      const budget = look.place?.cluster.target.recoveryBudget ?? slowAtMost
+      const until = Math.min(operation.firstDeadline ?? began + slowAtMost, began + budget)
+      if (Others.isOthersFault(chosen.failure.refusal) && timeline.now() + lookAgainEvery < until) {
+        yield* Effect.sleep(lookAgainEvery)
+        return yield* chooseOnceBack(session, operation, look, began)
+      }
+    }
+    journal.note(...look.facts)
+    return yield* Effect.fromResult(chosen)
+  })
+
+// The store is asked who else is there at two moments: before the group is looked at, since what is seen while another
+// operation holds it would be told as its own trouble, and right before the order.
+const chooseFences = (
+  session: Session,
+  operation: Operation,
+  look: Look
+): Effect.Effect<Outcome, GuardRefused | Unreachable | StoreError> =>
+  Effect.gen(function* () {
+    const { ground } = session
+    const { request } = operation
+    const before = yield* Others.read(ground, request, [])
+    for (const other of Others.beside(before, operation)) look.beside.add(other.id)
+    const free = pass(request, null, [Others.notBusy(before, operation, notQueued)])
+    if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) yield* free
+    const found = yield* FaultPlan.find(ground, request)
+    look.facts.push(...FaultPlan.topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
+    const settled = found._tag === "Node" ? session : yield* settleOn(session, found.cluster, found.topology)
+    look.place = settled.known.place
+    yield* free
+    const planned = yield* prepareFor(settled, operation, before, found, look).pipe(
+      Effect.catchTag("GuardRefused", (refused) => Effect.andThen(sayBusy(ground, operation), Effect.fail(refused)))
+    )
+    const fences = planned.standing === undefined ? planned.fences : []
+    const now = yield* Others.read(ground, request, fences)
+    yield* pass(request, null, [
+      Others.notBusy(now, operation, { ...notQueued, fences }),
+      FaultPlan.roomFor(ground.guards, now, found, operation, fences, notQueued)
+    ])
+    return yield* orderOf(settled, operation, planned)
+  })
+
+// The hosts make ready while the group shows that it takes writes.
+const prepareFor = (
+  session: Session,
+  operation: Operation,
+  others: Others.Others,
+  found: FaultPlan.Found,
+  look: Look
+): Effect.Effect<FaultPlan.Planned, GuardRefused | Unreachable | StoreError> =>
+  Effect.gen(function* () {
+    const { place } = session.known
+    const planned = yield* FaultPlan.plan(session.ground, others, found, operation, notQueued)
+    look.facts.push(...planned.facts)
+    // A later attempt looks again and again until its group is back, so it makes nothing ready before.
+    if (planned.standing === undefined && operation.attempt === 1) yield* prepare(session, operation, planned)
+    if (found._tag === "Group" && place !== null && FaultPlan.needsSteady(operation.request, found.topology)) {
+      yield* FaultPlan.steady(place.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
+    }
+    return planned
+  })
+
+const prepare = (session: Session, operation: Operation, { fences }: FaultPlan.Planned): Effect.Effect<boolean> =>
+  session.preparing.begin(operation, fences, (fence) => injectorOf(session, fence))
+
+// A guard said no after the group was seen. Where another operation has come to hold it since, that is the reason.
+const sayBusy = (ground: Session["ground"], operation: Operation): Effect.Effect<unknown, GuardRefused | StoreError> =>
+  Effect.flatMap(Others.read(ground, operation.request, []), (others) =>
+    pass(operation.request, null, [Others.notBusy(others, operation, notQueued)])
+  )
+
+const orderOf = (session: Session, operation: Operation, planned: FaultPlan.Planned): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const { fences, standing, took } = planned
+    const verifyWithin = verifyBudgetOn(took ?? 0)
+    if (standing !== undefined) {
+      const { epoch, ...of } = standing
+      session.learn({ ...Known.ordered(verifyWithin), standingEpoch: epoch })
+      return { event: { _tag: "FencesOrdered", at: session.timeline.now(), fences, standing: of }, facts: [] }
+    }
+    if (!(yield* prepare(session, operation, planned))) {
+      return failed(session, "E_ABORT", true, "The plan changed while its hosts made ready for it")
+    }
+    const problems = yield* session.preparing.awaitAll(operation)
+    if (problems.length > 0) return yield* notFenced(session, problems, [])
+    session.learn(Known.ordered(verifyWithin))
+    return ordering(session, operation, fences, verifyWithin)
+  })
