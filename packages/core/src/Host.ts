@@ -5,7 +5,7 @@
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { ListPods } from "./Pod.ts"
+import type { Pod } from "./Pod.ts"
 import type { Millis } from "./Time.ts"
 
 /** Which machine it is, for as long as it is up: a process is (host, boot, pid, start time). */
@@ -62,6 +62,9 @@ export interface Channel {
     options: { readonly timeout: Millis }
   ) => Effect.Effect<ReadonlyArray<string>, HostError>
 }
+
+/** Lists the pods of a namespace that a label selector means (all where it is empty). */
+type ListPods = (namespace: string, selector: string) => Effect.Effect<ReadonlyArray<Pod>, HostError>
 
 /** A machine on which processes run and fences stand. */
 export interface Host {

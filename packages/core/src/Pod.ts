@@ -2,8 +2,6 @@
  * Pods of a Kubernetes cluster, as far as a target needs to know them: where each runs, which containers it has, and who
  * would act when it goes quiet. Its node is a host, labelled `<cluster>/<node>`.
  */
-import type * as Effect from "effect/Effect"
-import type { HostError } from "./Host.ts"
 import type { Millis } from "./Time.ts"
 
 /** A probe by which a kubelet decides to restart a container. */
@@ -35,6 +33,3 @@ export interface Pod {
   readonly owner: string | null
   readonly labels: Readonly<Record<string, string>>
 }
-
-/** Lists the pods of a namespace that a label selector means (all where it is empty). */
-export type ListPods = (namespace: string, selector: string) => Effect.Effect<ReadonlyArray<Pod>, HostError>

@@ -9,7 +9,6 @@ import type { Millis } from "@inquorate/core/Time"
 import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Facts } from "./ListeningProcess.ts"
 
 const name = (expected: string) => Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, { expected }))
 
@@ -70,7 +69,7 @@ export const placeOf = ({ compose, container, engine = "docker" }: Fields): Plac
 }
 
 /** The container that the host found, or in words for a person why there is none. */
-export const found = (place: Place, facts: Facts): ContainerRef | string => {
+export const found = (place: Place, facts: ReadonlyArray<ReadonlyArray<string>>): ContainerRef | string => {
   const [, id = "", isOurs] = facts.find(([word]) => word === "container") ?? []
   if (!/^[0-9a-f]{64}$/.test(id)) return `${place.called}: ${place.engine} did not name its id`
   if (isOurs !== "1") return `${place.called}: the process that ${place.engine} names is in another control group`

@@ -16,112 +16,17 @@ import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
 import * as MemberAddress from "./MemberAddress.ts"
-import * as Patroni from "./Patroni.ts"
-import * as PostgresAddress from "./PostgresAddress.ts"
 import { ConnectionError, type Session, session } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
 import * as PostgresPatroni from "./PostgresPatroni.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
 import { Answer, question } from "./PostgresQuestion.ts"
-import * as PostgresTls from "./PostgresTls.ts"
+import { PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
-import { Secret } from "./Secret.ts"
 import { type Standing, standingOf } from "./Standing.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 import * as TargetModule from "./TargetModule.ts"
-
-/** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
-const nameMost = 63
-
-/** A password, or where it is: as any secret, or in a password file of libpq's form (`.pgpass`). */
-export const Password = Schema.Union([...Secret.members, Schema.Struct({ passfile: Schema.String })]).annotate({
-  expected: "a secret, { env: name }, { file: path } or { passfile: path }"
-})
-
-/** A service of libpq's service file, by its name, and the file where it is not one of the usual ones. */
-export const Service = Schema.Union([
-  Schema.NonEmptyString,
-  Schema.Struct({ name: Schema.NonEmptyString, file: Schema.String })
-]).annotate({ expected: "a service's name, or { name, file }" })
-
-const memberFields = MemberAddress.fields("127.0.0.1:5432", nameMost)
-
-/** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
-export const PostgresMember = Schema.Struct({
-  name: memberFields.name,
-  /** Where it takes connections; the host and port of its `service` unless given. */
-  address: Schema.optionalKey(PostgresAddress.Address),
-  /** The service that tells its address, and what else is this member's alone. */
-  service: Schema.optionalKey(Service),
-  host: memberFields.host,
-  dataDirectory: memberFields.dataDirectory,
-  ...Container.fields
-})
-  .check(Container.isWhole)
-  .check(
-    Schema.makeFilter(
-      ({ address, service }: { readonly address?: unknown; readonly service?: unknown }) =>
-        address !== undefined ||
-        service !== undefined || {
-          path: ["address"],
-          issue: "Expected an address such as 127.0.0.1:5432, or a service"
-        }
-    )
-  )
-  .annotate({ identifier: "PostgresMember" })
-/** One member of a PostgreSQL cluster. */
-export type PostgresMember = typeof PostgresMember.Type
-
-/** What a PostgreSQL cluster holds in a configuration file. The user needs pg_monitor, no more. */
-export const PostgresSettings = Schema.Struct({
-  /** The user; that of `service` unless given. */
-  user: Schema.optionalKey(Schema.String),
-  password: Schema.optionalKey(Password),
-  /** The database; that of `service` unless given. */
-  database: Schema.optionalKey(Schema.String),
-  tls: Schema.optionalKey(PostgresTls.TlsSettings),
-  /** The service that user, database, password and TLS are taken from where they are not given here. */
-  service: Schema.optionalKey(Service),
-  /** Where the REST API of the Patroni that manages it answers: what it would do to a loss is read there. */
-  patroni: Schema.optionalKey(Patroni.PatroniSettings),
-  /** All members, the primary among them, in any order. */
-  members: Schema.NonEmptyArray(PostgresMember).check(
-    Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) =>
-        new Set(members.map(({ name }) => name.toLowerCase())).size === members.length,
-      {
-        expected: "members with names of their own"
-      }
-    ),
-    Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) => {
-        const addresses = members.flatMap(({ address }) => (address === undefined ? [] : PostgresAddress.all(address)))
-        return new Set(addresses).size === addresses.length
-      },
-      {
-        expected: "members with addresses of their own"
-      }
-    )
-  )
-})
-  .check(
-    Schema.makeFilter(
-      ({
-        database,
-        service,
-        user
-      }: {
-        readonly database?: string
-        readonly service?: unknown
-        readonly user?: string
-      }) => service !== undefined || (user !== undefined && database !== undefined),
-      { expected: "user and database, or a service that names them" }
-    )
-  )
-  .annotate({ identifier: "PostgresSettings" })
-/** What a PostgreSQL cluster holds in a configuration file. */
-export type PostgresSettings = typeof PostgresSettings.Type
 
 /** PostgreSQL with quorum commit. */
 export const postgres = TargetModule.make({

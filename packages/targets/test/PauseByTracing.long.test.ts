@@ -25,7 +25,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
+import { postgres } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-tracing-"))
 const hosts = new Map([["local", LocalHost.make("local")]])

@@ -20,7 +20,8 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Client } from "pg"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
+import { postgres } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 
 const noBinaries = PostgresBinaries.find(PostgresBinaries.usualSearch(null)) === undefined
 const skip = noBinaries ? `no PostgreSQL here; npm install ${PostgresBinaries.npmPackage}` : undefined

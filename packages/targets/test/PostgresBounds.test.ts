@@ -4,7 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Client } from "pg"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
+import { postgres } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 import * as PostgresBounds from "../src/PostgresBounds.ts"
 
 const MiB = 1024 * 1024

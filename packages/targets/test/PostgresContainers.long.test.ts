@@ -18,7 +18,8 @@ import * as Schema from "effect/Schema"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
+import { postgres } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 import { armAll, eventually, only } from "./ContainerLab.ts"
 
 const binaries = fs.existsSync("/usr/lib/postgresql")

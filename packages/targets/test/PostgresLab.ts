@@ -21,7 +21,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Client } from "pg"
-import { postgres, PostgresSettings } from "../src/Postgres.ts"
+import { postgres } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 
 const noBinaries = PostgresBinaries.find(PostgresBinaries.usualSearch(null)) === undefined
 export const noOpenssl = childProcess.spawnSync("openssl", ["version"]).status !== 0

@@ -14,7 +14,7 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
-import { PostgresSettings } from "../src/Postgres.ts"
+import { PostgresSettings } from "../src/PostgresSettings.ts"
 import {
   as,
   connected,

@@ -2,6 +2,7 @@
 /** The URL grammar: the requests of the official clients, the contract's odd corners, and laws over any URL. */
 import { assert, describe, it } from "@effect/vitest"
 import { table } from "@inquorate/core/FabricError"
+import type { FabricCall } from "../src/fabric/FabricCall.ts"
 import * as FabricPath from "../src/fabric/FabricPath.ts"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -10,7 +11,7 @@ const P = "11111111-2222-3333-4444-555555555555"
 const O = "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee"
 const o = O.toLowerCase()
 
-const call = (method: string, target: string): FabricPath.FabricCall => {
+const call = (method: string, target: string): FabricCall => {
   const result = FabricPath.parse(method, target)
   if (Result.isFailure(result)) return assert.fail(`${result.failure.code}: ${result.failure.message}`)
   return result.success.call
@@ -27,7 +28,7 @@ const startOf = (query: string, service = "TestApp~Svc", partition = P): string 
 const whole = `api-version=6.0&OperationId=${O}&QuorumLossMode=QuorumReplicas&QuorumLossDuration=2&timeout=60`
 
 // Requests as the official command line puts them on the wire, in its parameter order.
-const official: ReadonlyArray<readonly [string, string, FabricPath.FabricCall["_tag"]]> = [
+const official: ReadonlyArray<readonly [string, string, FabricCall["_tag"]]> = [
   ["GET", "/", "GetRootPage"],
   ["GET", "/$/GetClusterVersion?api-version=6.4&timeout=60", "GetClusterVersion"],
   [

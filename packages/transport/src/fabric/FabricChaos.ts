@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { FabricCall } from "./FabricPath.ts"
+import type { FabricCall } from "./FabricCall.ts"
 
 // --- models ---
 

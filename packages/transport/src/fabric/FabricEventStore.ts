@@ -10,7 +10,7 @@ import { isPartitionRequest } from "@inquorate/core/Request"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Events from "./FabricEvents.ts"
-import type { EventSubject, EventWindow, FabricCall } from "./FabricPath.ts"
+import type { EventSubject, EventWindow, FabricCall } from "./FabricCall.ts"
 import type * as World from "./FabricWorld.ts"
 
 // --- models ---

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Deployed from "./FabricDeployed.ts"
-import type { FabricCall, OneCallFault } from "./FabricPath.ts"
+import type { FabricCall, OneCallFault } from "./FabricCall.ts"
 import * as World from "./FabricWorld.ts"
 
 // --- models ---

@@ -5,7 +5,7 @@
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
 import type * as Model from "./FabricModel.ts"
-import type { NodeStatusFilter } from "./FabricPath.ts"
+import type { NodeStatusFilter } from "./FabricCall.ts"
 import { formatTime } from "./FabricTime.ts"
 import * as World from "./FabricWorld.ts"
 

@@ -3,7 +3,7 @@
  * greater than the token, so that nothing is shown twice whatever comes and goes meanwhile.
  */
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
-import type { Paging } from "./FabricPath.ts"
+import type { Paging } from "./FabricCall.ts"
 
 // --- models ---
 

@@ -6,7 +6,7 @@ import { type ChaosEventQuery, fromFileTime } from "@inquorate/core/Chaos"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import * as Guid from "@inquorate/core/Guid"
 import type { Instant } from "@inquorate/core/Time"
-import type { EventWindow, NodeStatusFilter, Paging, ResolveKey, WireError } from "./FabricPath.ts"
+import type { EventWindow, NodeStatusFilter, Paging, ResolveKey, WireError } from "./FabricCall.ts"
 
 // --- models ---
 

@@ -7,7 +7,7 @@
 import type { QuorumLossMode } from "@inquorate/core/Plan"
 import type { DataLossMode, RestartMode } from "@inquorate/core/Request"
 import type { Reader, Versions } from "./FabricParameters.ts"
-import type { EventSubject, FabricCall } from "./FabricPath.ts"
+import type { EventSubject, FabricCall } from "./FabricCall.ts"
 
 // --- models ---
 

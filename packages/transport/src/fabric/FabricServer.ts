@@ -21,7 +21,7 @@ import * as EventStore from "./FabricEventStore.ts"
 import * as History from "./FabricHistory.ts"
 import * as Look from "./FabricLook.ts"
 import type { QueryAnswer } from "./FabricPaging.ts"
-import type { FabricCall, FabricRequest, WireError } from "./FabricPath.ts"
+import type { FabricCall, FabricRequest, WireError } from "./FabricCall.ts"
 import * as Queries from "./FabricQueries.ts"
 import type * as World from "./FabricWorld.ts"
 

@@ -3,7 +3,7 @@
  * gateway's own default (`Security/ClientAccess`); on ours reading asks for User and everything else for Admin. A call
  * without an entry does not compile, and a request that no entry knows asks for Admin.
  */
-import type { FabricCall } from "../fabric/FabricPath.ts"
+import type { FabricCall } from "../fabric/FabricCall.ts"
 
 // --- models ---
 

@@ -30,6 +30,7 @@ import { apiHeader } from "../v1/Api.ts"
 import * as ApiServer from "../v1/ApiServer.ts"
 import * as Authentication from "./Authentication.ts"
 import * as Defences from "./Defences.ts"
+import type { FabricRequest, WireError } from "../fabric/FabricCall.ts"
 import * as FabricPath from "../fabric/FabricPath.ts"
 import * as FabricServer from "../fabric/FabricServer.ts"
 import * as History from "../fabric/FabricHistory.ts"
@@ -235,17 +236,17 @@ interface Surface {
   readonly denied: string | undefined
 }
 
-const tooLarge: FabricPath.WireError = { code: "FABRIC_E_MESSAGE_TOO_LARGE", message: "" }
-const tooMany: FabricPath.WireError = {
+const tooLarge: WireError = { code: "FABRIC_E_MESSAGE_TOO_LARGE", message: "" }
+const tooMany: WireError = {
   code: "FABRIC_E_SERVICE_TOO_BUSY",
   message: "Too many requests of this connection wait for their answers."
 }
-const timedOut: FabricPath.WireError = { code: "FABRIC_E_TIMEOUT", message: "" }
-const unexpected: FabricPath.WireError = {
+const timedOut: WireError = { code: "FABRIC_E_TIMEOUT", message: "" }
+const unexpected: WireError = {
   code: "E_INVALIDARG",
   message: "The only Expect that is understood is 100-continue."
 }
-const broken: FabricPath.WireError = {
+const broken: WireError = {
   code: "E_FAIL",
   message: "The worker failed on this request; its log says why."
 }
@@ -366,7 +367,7 @@ const admit = (
   else finish(exit)
 }
 
-const roleTooLow: FabricPath.WireError = {
+const roleTooLow: WireError = {
   code: "E_ACCESSDENIED",
   message: `${table.E_ACCESSDENIED.message} This call needs the role Admin, and the caller has the role User.`
 }
@@ -457,7 +458,7 @@ const serveFabric = (surface: Surface, request: Http.IncomingMessage, response: 
 
 const afterBody = (
   surface: Surface,
-  call: FabricPath.FabricRequest,
+  call: FabricRequest,
   request: Http.IncomingMessage,
   response: Http.ServerResponse
 ): void => {
@@ -482,7 +483,7 @@ const afterBody = (
 
 const run = (
   surface: Surface,
-  call: FabricPath.FabricRequest,
+  call: FabricRequest,
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
   body = ""
@@ -507,12 +508,7 @@ const run = (
   })
 }
 
-const refuse = (
-  response: Http.ServerResponse,
-  error: FabricPath.WireError,
-  close: boolean,
-  reason?: string | undefined
-): void => {
+const refuse = (response: Http.ServerResponse, error: WireError, close: boolean, reason?: string | undefined): void => {
   if (response.headersSent || response.destroyed) return
   if (close) response.shouldKeepAlive = false
   const reply = FabricServer.errorReply(error)
