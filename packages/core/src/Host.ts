@@ -23,10 +23,13 @@ export interface HostOutput {
   readonly exitCode: number
 }
 
-/** The host could not be asked. `LostAnswer` means the command may have run: probe, never guess. */
+/**
+ * The host could not be asked. `LostAnswer` means the command may have run: probe, never guess. `Unable`: it answered that
+ * it cannot do what was asked.
+ */
 export class HostError extends Schema.TaggedError<HostError>()("HostError", {
   host: Schema.String,
-  reason: Schema.Literals(["Unreachable", "LostAnswer", "NotThisPlatform"]),
+  reason: Schema.Literals(["Unreachable", "LostAnswer", "NotThisPlatform", "Unable"]),
   detail: Schema.String
 }) {
   override get message(): string {
@@ -43,6 +46,8 @@ export const describeHostError = ({ detail, host, reason }: HostError): string =
       return `host ${host} cannot be reached (${detail})`
     case "NotThisPlatform":
       return `host ${host} is no Linux (${detail})`
+    case "Unable":
+      return `host ${host} cannot tell: ${detail}`
   }
 }
 

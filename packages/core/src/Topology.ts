@@ -97,6 +97,8 @@ export class Member extends Schema.Opaque<Member>()(
     process: Schema.NullOr(ProcessRef),
     /** Why the process was not found or not believed, in words for a person; empty where it was. */
     processProblem: Schema.String,
+    /** True where that was not told in time, by the host or by the member: nothing speaks against its process. */
+    processLate: Schema.optionalKey(Schema.Boolean),
     /** What a simulated cluster adds. */
     replica: Schema.optionalKey(ReplicaFacts)
   }).annotate({ identifier: "Member" })

@@ -10,6 +10,7 @@ import {
   evidenceOf,
   makeWorld,
   operationId,
+  pass,
   passUntilEnded,
   passUntilIn,
   request,
@@ -236,6 +237,23 @@ describe("an operation ends as", () => {
       yield* world.sim.set({ hostsUnreachable: true })
       yield* start(engine, world.sim)
       assert.strictEqual(errorOf(yield* passUntilEnded(world)), "FABRIC_E_COMMUNICATION_ERROR")
+    })
+  )
+
+  it.effect("Completed in a later attempt, when a host did not tell in time which process a member is", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const engine = yield* world.engine()
+      yield* world.sim.set({ processProblem: { m1: "host h did not answer in time" }, processLate: ["m1"] })
+      yield* start(engine, world.sim)
+      yield* passUntilIn(world, "LookingUpState")
+      yield* pass(500)
+      yield* world.sim.set({ processProblem: {}, processLate: [] })
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+      assertNothingLeft(world.sim)
+      const { notes, refusals } = yield* evidenceOf(engine)
+      assert.deepStrictEqual(refusals, [])
+      assert.match(JSON.stringify(notes), /which process is the server of m1 was not told in time/)
     })
   )
 

@@ -201,7 +201,12 @@ const place = Effect.fnUntraced(function* (
   // A command cannot tell the pid of a member that does not answer it; the host proves the one from before.
   else if (told?.up === false && open.believed !== null)
     return { ...identity, process: open.believed, processProblem: "" }
-  return { ...identity, process: found.process, processProblem: found.problem }
+  return {
+    ...identity,
+    process: found.process,
+    processProblem: found.problem,
+    ...(found.process === null && found.isLate === true ? { processLate: true } : {})
+  }
 })
 
 const endpointsOf = (

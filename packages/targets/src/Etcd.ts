@@ -1,7 +1,7 @@
 /**
  * etcd 3.4 and later as a target, spoken to by gRPC as its own clients do: one group, `raft`, whose voters are the
  * cluster's members that are no learners. All members and their hosts are asked at once and none is waited for longer
- * than 800 ms, so that discovery ends within a second while members are stopped.
+ * than 800 ms where answers are quick, so that discovery ends within a second while members are stopped.
  */
 import { describeHostError, type Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
@@ -26,6 +26,7 @@ import * as EtcdTopology from "./EtcdTopology.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
+import * as Patience from "./Patience.ts"
 import { Secret } from "./Secret.ts"
 import { standingOf } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
@@ -111,10 +112,11 @@ export const etcd = TargetModule.make({
     const members = yield* Effect.forEach(settings.members, (member) =>
       memberOf(cluster, settings, member, hosts, credentials)
     )
+    const looks = makeLooks()
     let known: EtcdTopology.Known | null = null
 
     const discover = Effect.gen(function* () {
-      const look = yield* lookAt(members)
+      const look = yield* lookAt(members, looks)
       const asked = yield* Effect.forEach(members, (open) => ask(open, look), { concurrency: "unbounded" })
       const read = EtcdTopology.interpret(cluster, asked, known)
       if (Result.isFailure(read)) return yield* read.failure
@@ -153,14 +155,11 @@ export const etcd = TargetModule.make({
 
 // --- internal ---
 
-const answerTimeout = 800
 const survivorsTimeout = 500
 /** How much longer the survivors are waited for once one of them has answered, in milliseconds. */
 const survivorsGrace = 100
-/** A question that stays open this long is dropped and asked over a new connection, in milliseconds. */
-const giveUp = 2000
-/** What discovery may take in all, the look at processes included, in milliseconds. */
-const discoveryTimeout = 950
+/** A question that stays open this long, or for longer than it is waited for, is dropped and asked over a new connection. */
+const giveUpAfter: Millis = 2000
 /** What the look at one process may take, which nothing waits for that is bounded to a second. */
 const factsTimeout = 5000
 
@@ -179,7 +178,9 @@ interface OpenMember {
   readonly askQuorum: OpenQuestion.Ask<void, EtcdError>
   readonly askBegan: OpenQuestion.Ask<number, EtcdError>
   /** Looks into its container; null where it runs in none. */
-  readonly askContainer: OpenQuestion.Ask<Seen, string> | null
+  readonly askContainer: OpenQuestion.Ask<Seen, ListeningProcess.Unseen> | null
+  /** How long its answers are waited for. */
+  readonly patience: Patience.Patience
   readonly askFacts: (process: ProcessRef, patience: Millis) => Effect.Effect<EtcdFacts.Facts | null>
   /** The process that was once found to be the member's, and how patient it is. */
   believed: ProcessRef | null
@@ -204,14 +205,18 @@ const memberOf = Effect.fnUntraced(function* (
   const client = yield* EtcdClient.make(address, credentials)
   const late = (after: number) =>
     new EtcdError({ reason: "TimedOut", detail: `${address} did not answer within ${after} ms` })
-  const question = <A>(exchange: Effect.Effect<A, EtcdError>) => OpenQuestion.make(exchange, { giveUp, late })
+  const patience = Patience.make(Patience.answers)
+  const giveUp = () => Math.max(giveUpAfter, patience.within() + Patience.slack)
+  const question = <A>(exchange: Effect.Effect<A, EtcdError>, took?: Patience.Patience["took"]) =>
+    OpenQuestion.make(exchange, { giveUp, late, ...(took === undefined ? {} : { took }) })
   const metrics = member.metrics ?? `${credentials.tls === null ? "http" : "https"}://${address}`
   return {
     member,
     node,
     host,
-    askStatus: yield* question(client.status),
-    askList: yield* question(client.memberList),
+    askStatus: yield* question(client.status, patience.took),
+    patience,
+    askList: yield* question(client.memberList, patience.took),
     askEntrance: yield* question(client.enter),
     askQuorum: yield* question(client.confirmQuorum),
     askBegan: yield* question(EtcdClient.processBegan(metrics, credentials.tls)),
@@ -230,8 +235,11 @@ const insideOf = (
   host === null || place === null
     ? Effect.succeed(null)
     : OpenQuestion.make(ListeningProcess.findInside(host, place, EtcdProcess.database, factsTimeout), {
-        giveUp: factsTimeout,
-        late: (after) => `${place.called} was not looked at within ${after} ms on host ${host.label}`
+        giveUp: () => factsTimeout,
+        late: (after) => ({
+          problem: `${place.called} was not looked at within ${after} ms on host ${host.label}`,
+          isLate: true
+        })
       })
 
 /** Looks at each process once, for as long as that takes; who asks waits no longer than he wants to. */
@@ -318,11 +326,15 @@ const heardOf = Effect.fnUntraced(function* (
 /** What one discovery sees of the hosts. Each is looked at once, when the first of its members wants to know. */
 interface Look {
   readonly endsAt: number
-  readonly on: (host: Host) => Effect.Effect<Result.Result<ListeningProcess.Listening, string>>
+  /** How long the slowest of its answers is waited for. */
+  readonly patience: Millis
+  readonly on: (host: Host) => Effect.Effect<Result.Result<ListeningProcess.Listening, ListeningProcess.Unseen>>
 }
 
-const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>): Effect.fn.Return<Look> {
-  const hosts = new Map<Host, Effect.Effect<Result.Result<ListeningProcess.Listening, string>>>()
+const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>, looks: Looks): Effect.fn.Return<Look> {
+  const hosts = new Map<Host, Effect.Effect<Result.Result<ListeningProcess.Listening, ListeningProcess.Unseen>>>()
+  const began = yield* monotonicMillis
+  let within = 0
   for (const { host } of members) {
     if (host === null || hosts.has(host)) continue
     const there = members.flatMap((open) => (open.host === host && open.askContainer === null ? [open.member] : []))
@@ -331,25 +343,42 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>):
       openFile: EtcdProcess.database,
       folders: there.flatMap(({ dataDirectory }) => dataDirectory ?? [])
     }
-    const look = ListeningProcess.find(host, sought, answerTimeout).pipe(
-      Effect.mapError(describeHostError),
-      Effect.result
+    const patience = looks(host)
+    within = Math.max(within, patience.within())
+    const look = ListeningProcess.find(host, sought, patience.within()).pipe(
+      Effect.mapError((error) => ({ problem: describeHostError(error), isLate: error.reason === "LostAnswer" })),
+      Effect.result,
+      Effect.tap(() => Effect.map(monotonicMillis, (now) => patience.took(now - began, now)))
     )
     hosts.set(host, yield* Effect.cached(look))
   }
-  return { endsAt: (yield* monotonicMillis) + discoveryTimeout, on: (host) => hosts.get(host)! }
+  const patience = Math.max(within, ...members.map((open) => open.patience.within()))
+  return { endsAt: began + patience + Patience.slack, patience, on: (host) => hosts.get(host)! }
 })
+
+/** How long the look at each host is waited for. */
+type Looks = (host: Host) => Patience.Patience
+
+const makeLooks = (): Looks => {
+  const known = new Map<Host, Patience.Patience>()
+  return (host) => {
+    const patience = known.get(host) ?? Patience.make(Patience.answers)
+    known.set(host, patience)
+    return patience
+  }
+}
 
 const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdTopology.Asked> {
   const { address, name } = open.member
   const told = yield* Deferred.make<Result.Result<EtcdClient.Status, EtcdError>>()
-  const standing = standingOf(open.host, open.believed, discoveryTimeout)
+  const standing = standingOf(open.host, open.believed, look.patience + Patience.slack)
+  const patience = open.patience.within()
   const looking = yield* Effect.forkChild(Effect.delay(standing, lookAfter))
   const [status, list, entered, located] = yield* Effect.all(
     [
-      Effect.tap(Effect.result(open.askStatus(answerTimeout)), (status) => Deferred.succeed(told, status)),
-      Effect.result(open.askList(answerTimeout)),
-      Effect.result(open.askEntrance(answerTimeout)),
+      Effect.tap(Effect.result(open.askStatus(patience)), (status) => Deferred.succeed(told, status)),
+      Effect.result(open.askList(patience)),
+      Effect.result(open.askEntrance(patience)),
       locate(open, look, Deferred.await(told))
     ],
     { concurrency: "unbounded" }
@@ -358,23 +387,27 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
   if (!isSilent) yield* Fiber.interrupt(looking)
   const left = Math.max(0, look.endsAt - (yield* monotonicMillis))
   const stands = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
+  const isStopped = Option.contains(stands, "Stopped")
+  // It stood still, so how long its answer takes when it runs on says nothing.
+  if (isStopped) open.patience.excuse(yield* monotonicMillis)
   return {
     name,
     node: open.node,
     address,
-    isStopped: Option.contains(stands, "Stopped"),
+    isStopped,
     status,
     list,
     entered,
     process: located.process,
-    processProblem: located.problem
+    processProblem: located.problem,
+    processLate: located.process === null && located.isLate === true
   }
 })
 
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-const problem = (text: string): EtcdProcess.Located => ({ process: null, problem: text })
+const problem = (text: string, isLate = false): EtcdProcess.Located => ({ process: null, problem: text, isLate })
 
 // A process is proven once. It is still the same while its number and start time are, also while the member is silent,
 // and while its host cannot be asked.
@@ -387,13 +420,14 @@ const locate = Effect.fnUntraced(function* (
   if (host === null) return problem("no host is configured for this member")
   // While the process that was believed lives, so does its container, whose engine need not be asked again.
   if (believed?.container !== undefined) {
-    const standing = yield* Container.standing(host, believed, answerTimeout)
+    const standing = yield* Container.standing(host, believed, look.patience)
     if (standing !== "Gone") return { process: believed, problem: "" }
     open.believed = null
   }
   const seen = yield* seenOf(open, host, look)
   if (Result.isFailure(seen)) {
-    return open.believed === null ? problem(seen.failure) : { process: open.believed, problem: "" }
+    const { isLate, problem: why } = seen.failure
+    return open.believed === null ? problem(why, isLate) : { process: open.believed, problem: "" }
   }
   const { address, dataDirectory: configured = "" } = member
   const found = EtcdProcess.candidate(
@@ -406,16 +440,20 @@ const locate = Effect.fnUntraced(function* (
   const isKnown = believed?.pid === found.process.pid && believed.startTime === found.process.startTime
   if (!isKnown) {
     const doubt = yield* doubtOf(open, found, look, yield* told)
-    if (doubt !== "") return problem(doubt)
+    if (doubt !== null) return problem(doubt.problem, doubt.isLate)
   }
   open.believed = found.process
   return { process: found.process, problem: "" }
 })
 
-const seenOf = ({ askContainer }: OpenMember, host: Host, look: Look): Effect.Effect<Result.Result<Seen, string>> =>
+const seenOf = (
+  { askContainer }: OpenMember,
+  host: Host,
+  look: Look
+): Effect.Effect<Result.Result<Seen, ListeningProcess.Unseen>> =>
   askContainer === null
     ? Effect.map(look.on(host), (seen) => Result.map(seen, (listening) => ({ listening })))
-    : Effect.result(askContainer(answerTimeout))
+    : Effect.result(askContainer(look.patience))
 
 // The socket and the open database say which process it is on this host. That it is the one which answers to us, and no
 // other machine's, is said by the id in its log; when it began, where its metrics tell it, must not speak against that.
@@ -424,11 +462,14 @@ const doubtOf = Effect.fnUntraced(function* (
   found: EtcdProcess.Candidate,
   look: Look,
   told: Result.Result<EtcdClient.Status, EtcdError>
-): Effect.fn.Return<string> {
+): Effect.fn.Return<ListeningProcess.Unseen | null> {
   const { address } = open.member
   const { host, pid } = found.process
-  if (Result.isFailure(told)) return `the member did not say who it is: ${told.failure.detail}`
-  const left = Effect.map(monotonicMillis, (now) => Math.max(0, Math.min(answerTimeout, look.endsAt - now)))
+  if (Result.isFailure(told)) {
+    const { detail, reason } = told.failure
+    return { problem: `the member did not say who it is: ${detail}`, isLate: reason === "TimedOut" }
+  }
+  const left = Effect.map(monotonicMillis, (now) => Math.max(0, Math.min(look.patience, look.endsAt - now)))
   const [facts, began] = yield* Effect.all(
     [
       Effect.flatMap(left, (patience) => open.askFacts(found.process, patience)),
@@ -444,12 +485,18 @@ const doubtOf = Effect.fnUntraced(function* (
   if (isOther) {
     const whose =
       serves === null || serves.memberId === memberId ? "" : `: it serves the data of member ${serves.memberId}`
-    return `process ${pid} on host ${host} is not the server that answers on ${address}${whose}`
+    return {
+      problem: `process ${pid} on host ${host} is not the server that answers on ${address}${whose}`,
+      isLate: false
+    }
   }
   if (serves === null && Result.isFailure(began)) {
     const why = facts === null ? `host ${host} did not answer in time` : "its log cannot be read"
-    return `that process ${pid} on host ${host} is the server that answers on ${address} could not be checked: ${why}, and ${began.failure.detail}`
+    return {
+      problem: `that process ${pid} on host ${host} is the server that answers on ${address} could not be checked: ${why}, and ${began.failure.detail}`,
+      isLate: facts === null || began.failure.reason === "TimedOut"
+    }
   }
   open.electionTimeout = facts?.electionTimeout ?? null
-  return ""
+  return null
 })

@@ -14,7 +14,7 @@ export const database = "member/snap/db"
 /** The process, or in words for a person why it was not found or not believed. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string }
+  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
 
 /** A process that is the member's unless it began at another time than the member says. */
 export interface Candidate {

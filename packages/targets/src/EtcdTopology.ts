@@ -30,6 +30,7 @@ export interface Asked {
   readonly entered: Result.Result<void, EtcdError>
   readonly process: ProcessRef | null
   readonly processProblem: string
+  readonly processLate?: boolean
 }
 
 /** What a configured member said within the time it had: of itself, and whether a quorum confirmed its leader to it. */
@@ -113,7 +114,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
   const established = lead === "Established" ? leader : null
   const voters = roster.filter(isVoter).length
   const members = asked.map((one): Member => {
-    const { address, name, node, process, processProblem } = one
+    const { address, name, node, process, processLate, processProblem } = one
     const entry = entryOf(known, name)
     const identity = { name, node, address, ...partOf(entry, leader) }
     if (entry === undefined) {
@@ -130,7 +131,8 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
       up: downBecause === "",
       ...(downBecause === "" ? {} : { downBecause }),
       process: process === null ? null : withPeers(process, entry, roster),
-      processProblem
+      processProblem,
+      ...(processLate === true ? { processLate } : {})
     }
   })
   const strangers = roster.filter(({ id }) => !asked.some(({ name }) => known.ids.get(name) === id))

@@ -49,6 +49,12 @@ export interface Listening {
   readonly resolved: (folder: string) => string
 }
 
+/** Why nothing was seen, in words for a person; `isLate` where the host did not tell in time. */
+export interface Unseen {
+  readonly problem: string
+  readonly isLate: boolean
+}
+
 /** What to look for on a host. */
 export interface Sought {
   /** `host:port` each. */
@@ -71,20 +77,23 @@ export const find = (host: Host, sought: Sought, timeout: number): Effect.Effect
 }
 
 /**
- * Looks into a container: its processes that listen in their own network namespace, wherever. Fails with a text for a
- * person where there is no such container.
+ * Looks into a container: its processes that listen in their own network namespace, wherever. Fails where there is no such
+ * container.
  */
 export const findInside = (
   host: Host,
   place: Container.Place,
   openFile: string,
   timeout: number
-): Effect.Effect<{ readonly container: ContainerRef; readonly listening: Listening }, string> =>
+): Effect.Effect<{ readonly container: ContainerRef; readonly listening: Listening }, Unseen> =>
   look(host, "inside", [openFile], timeout, place).pipe(
-    Effect.mapError(({ detail }) => `host ${host.label}, ${place.called}: ${detail}`),
+    Effect.mapError(({ detail, reason }) => ({
+      problem: `host ${host.label}, ${place.called}: ${detail}`,
+      isLate: reason === "LostAnswer"
+    })),
     Effect.flatMap((facts) => {
       const container = Container.found(place, facts)
-      if (typeof container === "string") return Effect.fail(container)
+      if (typeof container === "string") return Effect.fail({ problem: container, isLate: false })
       return Effect.succeed({ container, listening: { ...read(facts), on: () => all(facts) } })
     })
   )
@@ -106,15 +115,14 @@ export const look = (
       const lines = stdout.split("\n").filter((line) => line !== "")
       const [last = ""] = lines.slice(-1)
       if (last.startsWith("trouble ")) {
-        return Effect.fail(
-          new HostError({ host: host.label, reason: "LostAnswer", detail: last.slice("trouble ".length) })
-        )
+        return Effect.fail(new HostError({ host: host.label, reason: "Unable", detail: last.slice("trouble ".length) }))
       }
       if (last === "whole") return Effect.succeed(lines.slice(0, -1).map((line) => line.split(" ")))
-      const detail =
-        last === "perlless"
-          ? "the host has no perl, by which servers are found: install its package perl-base, or perl"
-          : `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
+      if (last === "perlless") {
+        const detail = "the host has no perl, by which servers are found: install its package perl-base, or perl"
+        return Effect.fail(new HostError({ host: host.label, reason: "Unable", detail }))
+      }
+      const detail = `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
       return Effect.fail(new HostError({ host: host.label, reason: "LostAnswer", detail }))
     }
   )

@@ -19,7 +19,7 @@ export interface Named {
 /** The process, or in words for a person why it was not found. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string }
+  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
 
 /** Looks on the host; bounded by `timeout` ms. */
 export const locate = (host: Host, named: Named, timeout: number): Effect.Effect<Located> => {
@@ -29,7 +29,9 @@ export const locate = (host: Host, named: Named, timeout: number): Effect.Effect
   }
   return host.run(Programs.namedProcess, [dataDirectory, pidFile ?? "", String(pid ?? "")], { timeout }).pipe(
     Effect.map(({ stdout }) => judge(host.label, named, stdout)),
-    Effect.catch((error) => Effect.succeed(problem(describeHostError(error))))
+    Effect.catch((error) =>
+      Effect.succeed({ ...problem(describeHostError(error)), isLate: error.reason === "LostAnswer" })
+    )
   )
 }
 

@@ -11,10 +11,20 @@ import { monotonicMillis } from "./Monotonic.ts"
 /** Asks, and waits for so many milliseconds; then fails with what `late` makes of them. */
 export type Ask<A, E> = (patience: number) => Effect.Effect<A, E>
 
-/** A question that `exchange` puts to the server. One that stays open for `giveUp` ms is interrupted by the next asker. */
+/** How a question is kept. */
+export interface OpenQuestionOptions<E> {
+  /** After how many milliseconds an open one is interrupted by the next asker. */
+  readonly giveUp: () => number
+  /** The error of who has waited for so many milliseconds. */
+  readonly late: (after: number) => E
+  /** Hears how long each answer took, and when it came. */
+  readonly took?: (millis: number, now: number) => void
+}
+
+/** A question that `exchange` puts to the server. */
 export const make = Effect.fnUntraced(function* <A, E>(
   exchange: Effect.Effect<A, E>,
-  { giveUp, late }: { readonly giveUp: number; readonly late: (after: number) => E }
+  { giveUp, late, took }: OpenQuestionOptions<E>
 ): Effect.fn.Return<Ask<A, E>, never, Scope.Scope> {
   const scope = yield* Effect.scope
   let open: Open<A, E> | undefined
@@ -29,7 +39,8 @@ export const make = Effect.fnUntraced(function* <A, E>(
     yield* exchange.pipe(
       Effect.raceFirst(Deferred.await(begun.abandoned)),
       Effect.onExit((exit) =>
-        Effect.sync(() => {
+        Effect.map(monotonicMillis, (now) => {
+          if (exit._tag === "Success") took?.(now - begun.since, now)
           if (open === begun) open = undefined
           Deferred.doneUnsafe(begun.answer, exit)
         })
@@ -40,8 +51,8 @@ export const make = Effect.fnUntraced(function* <A, E>(
   })
   return (patience) =>
     Effect.gen(function* () {
-      if (open !== undefined && (yield* monotonicMillis) - open.since > giveUp) {
-        Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp)))
+      if (open !== undefined && (yield* monotonicMillis) - open.since > giveUp()) {
+        Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp())))
         open = undefined
       }
       const asked = open ?? (yield* Effect.uninterruptible(begin))

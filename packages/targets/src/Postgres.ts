@@ -1,7 +1,7 @@
 /**
  * PostgreSQL with quorum commit as a target: one group, `quorum`, whose voters are the standbys that
  * `synchronous_standby_names = 'ANY k (…)'` lists. All members are asked at once and none is waited for longer than
- * 800 ms, so that discovery ends within a second while members are stopped.
+ * 800 ms where answers are quick, so that discovery ends within a second while members are stopped.
  */
 import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
 import * as MemberAddress from "./MemberAddress.ts"
+import * as Patience from "./Patience.ts"
 import { ConnectionError, type Session, session } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
@@ -92,12 +93,8 @@ export const postgres = TargetModule.make({
 
 // --- internal ---
 
-const answerTimeout = 800
 /** A question that stays open this long is dropped and asked over a new connection, in milliseconds. */
 const reconnectAfter = 5000
-/** What discovery may take in all, the look at processes included, in milliseconds. */
-const discoveryTimeout = 950
-
 /** What a container's engine may take to tell its process, which is asked once for each start of the server. */
 const engineTimeout = 3000
 
@@ -122,6 +119,9 @@ interface OpenMember {
   readonly node: string
   readonly host: Host | null
   readonly session: Session
+  /** How long its answer is waited for, and how long its host's look at its process. */
+  readonly patience: Patience.Patience
+  readonly lookPatience: Patience.Patience
   located: { readonly key: string; readonly process: ProcessRef } | null
 }
 
@@ -132,14 +132,17 @@ const memberOf = Effect.fnUntraced(function* (
   hosts: ReadonlyMap<string, Host>
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
   const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
+  const patience = Patience.make(Patience.answers)
   return {
     member,
     node,
     host,
     session: yield* session(member.connection("inquorate-discovery"), question, {
-      patience: answerTimeout,
+      patience,
       giveUp: reconnectAfter
     }),
+    patience,
+    lookPatience: Patience.make(Patience.answers),
     located: null
   }
 })
@@ -147,15 +150,24 @@ const memberOf = Effect.fnUntraced(function* (
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name, otherAddresses } = open.member
   const began = yield* monotonicMillis
-  const looking = yield* Effect.forkChild(Effect.delay(standing(open), lookAfter))
+  // Quick where all is quick; a slow host is given the time that its looks have taken.
+  const within =
+    open.patience.within() + Math.max(0, open.lookPatience.within() - Patience.answers.floor) + Patience.slack
+  const looking = yield* Effect.forkChild(Effect.delay(standing(open, within), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
   const answer = Result.flatMap(reply, ({ rows }) => decode(address, rows))
-  const left = Effect.map(monotonicMillis, (now) => discoveryTimeout - (now - began))
+  const left = Effect.map(monotonicMillis, (now) => within - (now - began))
   const isSilent = Result.isFailure(answer) && answer.failure.reason === "TimedOut"
   if (!isSilent) yield* Fiber.interrupt(looking)
-  const look = isSilent ? Fiber.join(looking) : Result.isSuccess(answer) ? Effect.succeed("Runs") : standing(open)
+  const look = isSilent
+    ? Fiber.join(looking)
+    : Result.isSuccess(answer)
+      ? Effect.succeed("Runs")
+      : standing(open, within)
   const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), () => "Unknown")
   if (state === "Gone") open.located = null
+  // It stood still, so how long its answer takes when it runs on says nothing.
+  if (state === "Stopped") open.patience.excuse(yield* monotonicMillis)
   const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, yield* left)
   return {
     name,
@@ -165,6 +177,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     answer,
     process: located.process,
     processProblem: located.problem,
+    processLate: located.process === null && located.isLate === true,
     isStopped: state === "Stopped"
   }
 })
@@ -172,8 +185,8 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-const standing = ({ host, located }: OpenMember): Effect.Effect<Standing> =>
-  standingOf(host, located?.process ?? null, discoveryTimeout)
+const standing = ({ host, located }: OpenMember, within: number): Effect.Effect<Standing> =>
+  standingOf(host, located?.process ?? null, within)
 
 const decode = (address: string, rows: ReadonlyArray<unknown>): Result.Result<Answer, ConnectionError> =>
   Result.mapError(
@@ -192,7 +205,11 @@ const locate = Effect.fnUntraced(function* (
   if (open.host === null) return { process: null, problem: "no host is configured for this member" }
   if (Result.isFailure(answer)) {
     return open.located === null
-      ? { process: null, problem: `it cannot be asked which process it is (${answer.failure.detail})` }
+      ? {
+          process: null,
+          problem: `it cannot be asked which process it is (${answer.failure.detail})`,
+          isLate: answer.failure.reason === "TimedOut"
+        }
       : { process: open.located.process, problem: "" }
   }
   const { client = "", dataDirectory, startedAt } = answer.success
@@ -202,7 +219,10 @@ const locate = Effect.fnUntraced(function* (
   const addresses = [address, ...otherAddresses]
   const place = Container.placeOf(open.member)
   const sought = { dataDirectory, configured, addresses, backend, client, place }
+  const began = yield* monotonicMillis
   const located = yield* PostgresProcess.locate(open.host, sought, place === null ? timeout : engineTimeout)
+  const now = yield* monotonicMillis
+  if (place === null) open.lookPatience.took(now - began, now)
   open.located = located.process === null ? null : { key, process: located.process }
   return located
 })

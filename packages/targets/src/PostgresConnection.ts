@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Client, type ClientConfig, DatabaseError } from "pg"
 import * as OpenQuestion from "./OpenQuestion.ts"
+import type * as Patience from "./Patience.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import * as PostgresBounds from "./PostgresBounds.ts"
 import * as PostgresSession from "./PostgresSession.ts"
@@ -103,11 +104,14 @@ export interface Session {
   readonly connection: () => Connection | undefined
 }
 
-/** A session with a question. After `patience` ms the asker is told `TimedOut`; after `giveUp` ms the next one reconnects. */
+/**
+ * A session with a question. After `patience` the asker is told `TimedOut`; after `giveUp` ms the next one reconnects. The
+ * patience hears how long each answer took.
+ */
 export const session = Effect.fnUntraced(function* (
   settings: ConnectionSettings,
   text: string,
-  { giveUp, patience }: { readonly patience: number; readonly giveUp: number }
+  { giveUp, patience }: { readonly patience: Pick<Patience.Patience, "within" | "took">; readonly giveUp: number }
 ): Effect.fn.Return<Session, never, Scope.Scope> {
   let connection: Connection | undefined
   let reached = false
@@ -137,8 +141,9 @@ export const session = Effect.fnUntraced(function* (
         ? `${settings.address} did not answer within ${after} ms`
         : `no connection to ${settings.address} was made within ${after} ms`
     })
+  const ask = yield* OpenQuestion.make(exchange, { giveUp: () => giveUp, late, took: patience.took })
   return {
-    ask: (yield* OpenQuestion.make(exchange, { giveUp, late }))(patience),
+    ask: Effect.suspend(() => ask(patience.within())),
     connection: () => (connection?.isOpen() === true ? connection : undefined)
   }
 })

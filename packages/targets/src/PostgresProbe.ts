@@ -47,7 +47,7 @@ export const make = Effect.fn("PostgresProbe.make")(function* ({
   settings
 }: ProbeOf): Effect.fn.Return<Probe, TargetError, Scope.Scope> {
   const first = endpoints()[0]
-  const side = yield* session(settings(first), waitersQuestion, { patience: 400, giveUp: 2000 })
+  const side = yield* session(settings(first), waitersQuestion, waiting)
   const writes = yield* writer(settings, first, side)
   const waiters = side.ask.pipe(
     Effect.flatMap(({ rows }) => Schema.decodeUnknownEffect(Waiting)(rows[0])),
@@ -115,6 +115,8 @@ export const make = Effect.fn("PostgresProbe.make")(function* ({
 })
 
 // --- internal ---
+
+const waiting = { patience: { within: () => 400, took: () => {} }, giveUp: 2000 }
 
 const warmTimeout = 500
 const connectTimeout = 10_000

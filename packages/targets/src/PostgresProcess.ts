@@ -30,7 +30,7 @@ export interface Sought {
 /** The process, or in words for a person why it was not found or not believed. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string }
+  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
 
 /** Looks for the process on the host; bounded by `timeout` ms. */
 export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> => {
@@ -43,7 +43,9 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
   const words = [directory, sought.configured, String(sought.backend), sought.client ?? "", ports.join("|"), ...sockets]
   return ListeningProcess.look(host, "postmaster", words, timeout, sought.place ?? null).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
-    Effect.catch((error: HostError) => Effect.succeed(problem(describeHostError(error))))
+    Effect.catch((error: HostError) =>
+      Effect.succeed({ ...problem(describeHostError(error)), isLate: error.reason === "LostAnswer" })
+    )
   )
 }
 

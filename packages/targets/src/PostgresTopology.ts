@@ -25,6 +25,7 @@ export interface Asked {
   readonly answer: Result.Result<Answer, ConnectionError>
   readonly process: ProcessRef | null
   readonly processProblem: string
+  readonly processLate?: boolean
   /** True where it did not answer and its host says that its process is stopped. */
   readonly isStopped: boolean
 }
@@ -117,7 +118,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(known.obstacles.length === 0 ? {} : { unfit: known.obstacles }),
     members: asked.map((member): Member => {
-      const { address, name, node, otherAddresses, process, processProblem } = member
+      const { address, name, node, otherAddresses, process, processLate, processProblem } = member
       const [role, counts, cuttable] = partOf(name, known)
       const downBecause = reasonDown(member, seen)
       return {
@@ -131,7 +132,8 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
         ...(downBecause === null ? {} : { downBecause }),
         cuttable,
         process,
-        processProblem
+        processProblem,
+        ...(processLate === true ? { processLate } : {})
       }
     })
   }

@@ -141,7 +141,7 @@ const askStatement = (
     })
     const late = (after: number) =>
       new ConnectionError({ reason: "TimedOut", code: "", detail: `no answer within ${after} ms` })
-    const ask = yield* OpenQuestion.make(exchange, { giveUp, late })
+    const ask = yield* OpenQuestion.make(exchange, { giveUp: () => giveUp, late })
     return ask(timeout).pipe(
       Effect.match({
         onFailure: ({ detail, reason }) =>

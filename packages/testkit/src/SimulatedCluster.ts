@@ -66,6 +66,8 @@ export interface Faults {
   readonly preflight: Readonly<Record<string, Preflight>>
   /** By member, why its process was not found. */
   readonly processProblem: Readonly<Record<string, string>>
+  /** Members of which that is no more than that their host did not tell in time. */
+  readonly processLate: ReadonlyArray<string>
   /** Why a loss could not be proven, by the topology's own word. */
   readonly unfit: ReadonlyArray<string>
   /** True while a probe cannot be opened for want of a connection. */
@@ -172,6 +174,7 @@ export const noFaults: Faults = {
   survivorsSilent: false,
   preflight: {},
   processProblem: {},
+  processLate: [],
   unfit: [],
   crowded: false,
   keepersDead: false,
@@ -551,7 +554,8 @@ const seen = (world: World): Topology => {
         up: world.running(name),
         cuttable: "Always",
         process: processProblem === "" ? processOf(world, name) : null,
-        processProblem
+        processProblem,
+        ...(world.faults.processLate.includes(name) ? { processLate: true } : {})
       }
     }),
     ...(settings.service === null ? {} : { service: serviceOf(world, settings) })

@@ -79,6 +79,10 @@ export const planFence = (
     const mistaken = (problem: string) =>
       new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
     const { process } = member
+    if (process === null && member.processLate === true) {
+      const detail = `which process is the server of ${member.name} was not told in time: ${member.processProblem}`
+      return yield* new Unreachable({ detail, retryable: true })
+    }
     if (process === null) return yield* mistaken(member.processProblem)
     if (!isFenceName(member.name)) {
       const problem = `its name is empty or longer than ${fenceNameMost} bytes, which no host could keep a record under`
