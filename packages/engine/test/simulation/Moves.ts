@@ -25,7 +25,7 @@ export const isMove = (before: Operation, after: Operation): boolean => {
     return (
       after.attempt === before.attempt + 1 &&
       to === "LookingUpState" &&
-      ["LookingUpState", "Arming", "UndoingProbing"].includes(from)
+      ["LookingUpState", "Arming", "UndoingProbing"].some((last) => last === from || passesTo(from, last, after))
     )
   }
   return leads(from, to, after)
@@ -42,6 +42,10 @@ const passing = ({ request }: Operation): ReadonlyArray<string> =>
   faultOf(request).losesQuorum && faultOf(request).duration === 0
     ? ["LookingUpState", "Verifying", "Holding", "Recovering"]
     : []
+
+// One write may hold the begin of a look-up and its failure.
+const passesTo = (from: string, last: string, operation: Operation): boolean =>
+  passing(operation).includes(last) && (moves[from] ?? []).includes(last)
 
 const leads = (from: string, to: string, operation: Operation): boolean => {
   const next = moves[from] ?? []
