@@ -1,7 +1,7 @@
 /**
- * The engine of one worker: it takes its lease and renews it, claims operations and drives them, answers a front as
- * core's `Operations`, and gives everything back when its scope closes. What it was in the middle of when it died, the
- * next engine continues from the store and the hosts' own records.
+ * The engine of one worker. It takes its lease and renews it, claims operations and drives them, answers a front as
+ * core's `Operations`, and gives everything back when its scope closes. If it dies in the middle of something, the next
+ * engine goes on from the store and the hosts' own records.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -47,8 +47,8 @@ export interface EngineOptions {
   /** How often hosts are looked at for fences past their deadline, and operations are counted; never unless given. */
   readonly surveyEvery?: Millis
   /**
-   * How long the start waits for a first look at every cluster, so that the first caller is told what there is; nobody is
-   * waited for unless given. A cluster that has not answered by then is shown as not looked at yet.
+   * How long the start waits for a first look at every cluster, so that the first caller is told what there is. It
+   * waits for nobody unless given. A cluster that has not answered by then is shown as not looked at yet.
    */
   readonly lookFirst?: Millis
   /** Hears, at most once, that a newer start took this worker's id: it must end. */
@@ -72,7 +72,7 @@ export const make = (
     const presence = yield* Presence.make
     const clock = yield* StoreClock.make(store)
     const ground: Ground = { worker: options.workerId, store, clock, clusters, lease, presence, guards }
-    // Registered first and so run last: no drive acts any more when the operations are handed over.
+    // This is registered first and so runs last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))
     const worker = yield* Worker.make(ground, {
       leaseMs: options.leaseMs ?? defaultLease,

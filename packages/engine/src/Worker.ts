@@ -68,7 +68,7 @@ export const make = (ground: Ground, options: WorkerOptions): Effect.Effect<Work
         })
       ),
       changed: ({ by, id }) => {
-        // What the drive of an operation writes itself, it knows.
+        // A drive knows what it writes itself.
         if (by === worker) return
         const entry = drives.get(id)
         if (entry === undefined) wake.openUnsafe()
@@ -88,7 +88,7 @@ type OnFailure = (error: StoreError) => Effect.Effect<void>
 const onceLost = (onLost: WorkerOptions["onLost"]): OnFailure => {
   let lost = false
   return ({ detail, reason }) => {
-    // Nothing but a heartbeat is fenced here, and that for good: the id has another holder.
+    // Only a heartbeat is fenced here, and for good: another process has taken the id.
     if (reason !== "Fenced") return Effect.logWarning(`The store did not answer: ${detail}`)
     if (lost) return Effect.void
     lost = true
@@ -116,14 +116,14 @@ const heartbeat = (
 ): Effect.Effect<void, StoreError> =>
   drives.noticeEnds((hasEnded) =>
     Effect.gen(function* () {
-      // Read before the store is asked: our own reckoning ends sooner than the store's, never later.
+      // Our clock is read before the store is asked: our own reckoning ends sooner than the store's, never later.
       const sentAt = yield* monotonic
       const before = drives.all()
       const { lease: renewed, owned } = yield* store.heartbeat(worker, leaseMs)
       clock.heard(renewed.expires - leaseMs, sentAt, yield* monotonic)
       const mine = new Map(owned.map((one) => [one.id, one]))
       for (const [id, entry] of before) {
-        // Another drive of it that was begun meanwhile, by a claim, is none that this answer knows of.
+        // A claim may have begun another drive of it meanwhile, of which this answer does not know.
         if (drives.get(id) !== entry) continue
         const one = mine.get(id)
         if (one === undefined ? !(yield* holdsNothing(store, id)) : one.epoch !== entry.epoch) yield* drives.drop(id)
@@ -172,6 +172,6 @@ const claimAll = (
 const holdsNothing = (store: OperationStore["Service"], id: Guid): Effect.Effect<boolean, StoreError> =>
   Effect.map(store.get(id), (stored) => stored === null || !holdsPartition(stored.operation))
 
-// What has no fences yet may be looked up by any worker: all that share a store have the same clusters.
+// Any worker may look up an operation that has no fences yet: all that share a store have the same clusters.
 const isWithinReach = (operation: Operation, reaches: WorkerOptions["reaches"]): boolean =>
   reaches === undefined || (standingOrder(operation)?.fences.every(reaches) ?? true)

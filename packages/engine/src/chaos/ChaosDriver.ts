@@ -1,8 +1,8 @@
 /**
- * Drives chaos: of all workers that share a store one does it at a time, looks every second at how chaos stands, and
- * carries out what comes next through `Operations`, as any caller would, so that every guard holds. What was drawn is
- * stored before it is started, under ids that follow from the run; whoever takes a dead driver's place asks for these
- * ids and goes on.
+ * Drives chaos. Of all workers that share a store, one drives it at a time. It looks every second at how chaos stands,
+ * and carries out what comes next through `Operations`, as any caller would, so that every guard holds. What was drawn
+ * is stored before it is started, under ids that follow from the run. Whoever takes the place of a dead driver asks for
+ * these ids and goes on.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -122,7 +122,7 @@ const frontOf = (ground: Ground): Chaos["Service"] => {
     )
   const known = (all: ReadonlyArray<ChaosParameters>): Effect.Effect<void, RequestRefused> => {
     const filtered = all.filter(({ ChaosTargetFilter }) => ChaosTargetFilter !== undefined)
-    // Clusters that do not answer hold up only who asks for some of them by name.
+    // A cluster that does not answer holds up only those who ask for it by name.
     if (filtered.length === 0) return Effect.void
     return Effect.flatMap(operations.clusters, (clusters) => {
       const problem = filtered.map((one) => unknownTargets(one, clusters)).find((one) => one !== undefined)
@@ -171,15 +171,15 @@ const drive = (ground: Ground, every: Millis): Effect.Effect<never> =>
     yield* Effect.timeoutOption(ground.wake.await, every)
   }).pipe(Effect.forever)
 
-/** Reads alone while there is nothing to do, so that a worker at rest writes nothing. */
+/** Only reads while there is nothing to do, so that a worker at rest writes nothing. */
 const look = (ground: Ground): Effect.Effect<void> =>
   Effect.gen(function* () {
     const seen = yield* ground.store.read
-    // One question to the store's clock for all the steps of a look: they are carried out within its lease.
+    // One question to the store's clock serves all the steps of a look, which are carried out within its lease.
     const timeline = yield* Timeline.make(ground.store.now)
     if (!isDue(seen, timeline.now())) return
     const clock = yield* Clock.Clock
-    // Read before the store is asked: our own reckoning ends sooner than the store's, never later.
+    // Our clock is read before the store is asked: our own reckoning ends sooner than the store's, never later.
     const until = Timeline.monotonicMillis(clock) + ground.lease
     let stored = yield* ground.store.drive(ground.driver, ground.lease)
     const permitted = (): boolean => Timeline.monotonicMillis(clock) < until
@@ -188,7 +188,7 @@ const look = (ground: Ground): Effect.Effect<void> =>
     }
   }).pipe(
     Effect.catchTag("StoreError", ({ detail, reason }) =>
-      // Somebody was quicker: the next look sees what is so now.
+      // Somebody was quicker. The next look sees what is so now.
       reason === "Conflict" || reason === "Fenced"
         ? Effect.void
         : Effect.logWarning(`The store did not answer: ${detail}`)
@@ -199,7 +199,7 @@ const isDue = ({ state }: StoredChaos, now: Instant): boolean =>
   state.run !== null ||
   (!state.scheduleStopped && now >= state.quietUntil && activityAt(state.description.Schedule, now)._tag === "On")
 
-/** Does what comes next; the state after it, or null where there is nothing to do now. */
+/** Does what comes next. Gives the state after it, or null where there is nothing to do now. */
 const step = (
   ground: Ground,
   stored: StoredChaos,
@@ -290,7 +290,7 @@ interface Moment {
   readonly permitted: () => boolean
 }
 
-/** Brings every open fault forward; moves the state for the first that is over, or that has had its time. */
+/** Brings every open fault forward. Moves the state for the first that is over, or that has had its time. */
 const carryOut = (
   ground: Ground,
   faults: ReadonlyArray<ChaosFault>,
@@ -310,14 +310,14 @@ const carryOut = (
     return overdue === null ? null : yield* move(overdue)
   })
 
-/** Brings one fault forward; what went wrong (empty for nothing) once it is over, null while it is not. */
+/** Brings one fault forward. Gives what went wrong, empty for nothing, once it is over, and null while it is not. */
 const carry = (ground: Ground, fault: ChaosFault, moment: Moment): Effect.Effect<string | null> =>
   Effect.gen(function* () {
     for (const [index, { operationId, request }] of fault.steps.entries()) {
       const found = yield* find(ground, operationId)
       if (found === "Unknown") return null
       if (found === "Absent") {
-        // What comes after the first step heals what that did, and so is done even where everything else is undone.
+        // What comes after the first step heals what that step did. So it is done even where everything else is undone.
         if (index === 0 && moment.undo) return ""
         if ((index === 0 && moment.at < fault.startAt) || !moment.permitted()) return null
         return yield* begin(ground, operationId, request, index > 0)
@@ -345,7 +345,7 @@ const begin = (ground: Ground, id: Guid, request: Operation["request"], heals: b
     Effect.as(null),
     Effect.catchTag("RequestRefused", ({ code, detail }) => {
       if (code === "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS") return Effect.succeed(null)
-      // The node is back by itself, or its stop has not quite ended: the next look tells.
+      // The node is back by itself, or its stop has not quite ended. The next look tells.
       if (heals && code === "FABRIC_E_NODE_IS_UP") return Effect.succeed("")
       if (heals && code === "FABRIC_E_NODE_TRANSITION_IN_PROGRESS") return Effect.succeed(null)
       return Effect.succeed(table[code].status >= 503 ? null : `Operation ${id} was refused: ${detail} (${code})`)

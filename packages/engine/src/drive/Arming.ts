@@ -48,8 +48,8 @@ export const arm = (session: Session, operation: Operation, order: Order, ordere
   })
 
 /**
- * Looks how the fences of an earlier owner's order stand. Never arms: the order may have been carried out, and only the
- * hosts know.
+ * Looks how the fences of an earlier owner's order stand. It never arms: the order may have been carried out, and only
+ * the hosts know.
  */
 export const confirmArmed = (session: Session, operation: Operation, order: Order): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
@@ -92,7 +92,8 @@ export const notFenced = (
     const never = problems
       .filter(([, { reason }]) => reason === "Unreachable" || reason === "Late")
       .map(([{ member }]) => member)
-    // A host refuses late, repeated and mistaken orders alike; only a process that is not the server makes another try vain.
+    // A host gives one answer to late, repeated and mistaken orders. Only a process that is not the server makes
+    // another try vain.
     for (const [fence, { reason }] of problems) {
       const injector = injectorOf(session, fence)
       if (reason !== "OrderRefused" || injector === null) continue
@@ -134,8 +135,8 @@ const noInjector = ({ injector, member, process }: PlannedFence): InjectorError 
     detail: `no configured cluster has the mechanism ${injector} on host ${process.host}`
   })
 
-// What ends the process is done once it was armed: where a keeper has started the member again meanwhile, so much the
-// better. A loss of the quorum is another matter, since it has to be held.
+// A fault that ends the process is done once it was armed. If a keeper has started the member again meanwhile, so much
+// the better. A loss of the quorum has to be held.
 const isOver = ({ request }: Operation, state: FenceState): boolean =>
   !faultOf(request).losesQuorum && state._tag === "Lifted" && state.by !== "Worker"
 
@@ -150,7 +151,8 @@ interface Sending {
   readonly startBy: Millis
 }
 
-// What stands ready hears one go for each host; the rest is ordered in one. The answers are in the order's own order.
+// A host that stands ready hears one go for all its fences. Every other fence is ordered in one step. The answers are
+// in the order's own order.
 const armAll = (session: Session, sending: Sending): Effect.Effect<ReadonlyArray<Armed>> =>
   Effect.gen(function* () {
     const { operation, order } = sending
@@ -208,7 +210,7 @@ const goGroup = (
     return new Map(fences.map(({ member }, index) => [member, answers[index]!] as const))
   })
 
-// Where the answer was lost, the host's record tells whether the fence stands.
+// The answer may be lost. Then the host's record tells whether the fence stands.
 const recalled = (
   session: Session,
   order: Order,
@@ -248,15 +250,15 @@ const armOne = (
   return Effect.result(Effect.flatMap(Effect.result(armed), (answer) => recalled(session, order, fence, answer)))
 }
 
-/** For how long in all an order that comes late everywhere is given again, without being counted as an attempt. */
+/** For how long in all an order is given again that comes late everywhere. No such try is counted as an attempt. */
 const waitAtMost: Millis = 30_000
 const waitEvery: Millis = 100
 
 const lateEverywhere = (problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>, order: Order): boolean =>
   problems.length === order.fences.length && problems.every(([, { reason }]) => reason === "Late")
 
-// Nothing was touched anywhere, so the order is no attempt: it is stored anew, with its deadline reckoned from now, and
-// then given with another start-by.
+// Nothing was touched anywhere, so this was no attempt. The order is stored anew, with its deadline reckoned from now,
+// and is then given with another start-by.
 const orderAgain = (
   session: Session,
   { operation, order, ordered }: Sending,

@@ -1,7 +1,7 @@
 /**
- * The step that the target does itself, such as the destruction of data, which cannot be undone. It is begun once, by the
- * drive that ordered it; a drive that took it over only looks whether the system has counted another data loss, and leaves
- * a new attempt to a new look-up.
+ * The step that the target does itself, such as the destruction of data. It cannot be undone. The drive that ordered it
+ * begins it once. A drive that took it over only looks whether the system has counted another data loss, and leaves a
+ * new attempt to a new look-up.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -14,7 +14,9 @@ import type { Place } from "./Known.ts"
 import { failed, notConfigured } from "./Outcomes.ts"
 import type { Outcome, Session } from "./Session.ts"
 
-/** Has the target do what it does itself, and looks whether it counted a loss where it counts one. */
+/**
+ * Has the target do what it does itself. Where the system counts a loss of its data, looks whether it has counted one.
+ */
 export const destroy = (session: Session, operation: Operation, place: Place): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { cluster, group } = place
@@ -31,7 +33,7 @@ export const destroy = (session: Session, operation: Operation, place: Place): E
       })
     )
     const seen = act.counted ? yield* lossCounted(place) : null
-    // A lost answer says nothing of the loss, and a good one says less than the system's own count.
+    // A lost answer says nothing of the loss. A good one says less than the system's own count.
     if (seen === true || (seen === null && Result.isSuccess(lost))) return done(session, act)
     if (Result.isSuccess(lost)) return failed(session, "E_ABORT", true, "The system has not counted a data loss")
     const { detail, reason } = lost.failure

@@ -1,7 +1,8 @@
 /**
- * One drive: carries one owned operation from where it stands to its end. The stored operation names the next action;
- * the action says what happened; the journal stores the move; only then comes the next action. A change by somebody
- * else, a cancel above all, interrupts an action that it makes void, and a lost ownership ends the drive at once.
+ * One drive carries one owned operation from where it stands to its end. The stored operation names the next action,
+ * the action says what happened, and the journal stores the move; only then comes the next action. Somebody else may
+ * change the operation, as a cancel does: that interrupts an action which it makes void. A drive that has lost its
+ * ownership ends at once.
  */
 import * as Effect from "effect/Effect"
 import type * as Latch from "effect/Latch"
@@ -36,7 +37,7 @@ export type Action =
   | { readonly _tag: "Sweep"; readonly order: Order }
   | { readonly _tag: "None" }
 
-/** The next action of an operation: total and pure, by its stage alone. */
+/** The next action of an operation. It is total and pure, and follows from the stage alone. */
 const nextAction = ({ stage }: Operation): Action => {
   switch (stage._tag) {
     case "Advancing":
@@ -57,8 +58,9 @@ const nextAction = ({ stage }: Operation): Action => {
 }
 
 /**
- * Drives a claimed operation until nothing is left to do. `nudged` is open while somebody may have changed it; `ended`
- * hears once that the operation has reached its end, residue or not. Fails with `Fenced` when another worker owns it.
+ * Drives a claimed operation until nothing is left to do. `nudged` is open while somebody may have changed the
+ * operation. `ended` hears once that the operation has reached its end, residue or not. Fails with `Fenced` when
+ * another worker owns it.
  */
 export const drive = (
   ground: Ground,
@@ -195,7 +197,7 @@ const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, 
 
 const storeRetry = 500
 
-/** Ends when somebody else's change asks for another action than the one that runs. */
+/** Ends when somebody has changed the operation so that it asks for another action than the one that runs. */
 const changed = (journal: Journal, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     const started = journal.stored().operation
@@ -208,10 +210,10 @@ const changed = (journal: Journal, nudged: Latch.Latch): Effect.Effect<void, Sto
     }
   })
 
-// A change of the reason alone, as when an undo becomes a cancel, leaves the running action what it was.
+// The reason alone may change, as when an undo becomes a cancel. The running action stays what it was.
 const actionOf = (operation: Operation): string => JSON.stringify([nextAction(operation), operation.attempt])
 
-// The store keeps two operations from standing on one partition; the one that came second is told whom it met.
+// The store keeps two operations from standing on one partition. The one that came second is told whom it met.
 const giveWay = (session: Session): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     const { operation } = session.journal.stored()

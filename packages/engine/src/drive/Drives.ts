@@ -1,6 +1,6 @@
 /**
- * The drives of one worker: which operations it drives, by which epoch, and whether each has ended. An answer of the store
- * may name what was driven to its end before the answer was heard; whoever asks the store hears of those ends.
+ * The drives of one worker: which operations it drives, by which epoch, and whether each has ended. The store may name
+ * an operation that was driven to its end before the answer was heard. Whoever asks the store hears of those ends.
  */
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
@@ -44,7 +44,9 @@ export interface Drives {
 
 // --- make ---
 
-/** No drives yet; those that are begun end with the scope. `onEnd` hears of every end of an operation and of a drive. */
+/**
+ * No drives yet. Those that are begun end with the scope. `onEnd` hears of every end of an operation and of a drive.
+ */
 export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effect<Drives, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
@@ -61,7 +63,7 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
           Effect.asVoid(onEnd)
         )
         const whole = drive(ground, claimed, entry.nudged, ended).pipe(
-          // What is still owned after this is driven again by the next heartbeat.
+          // If the worker still owns the operation, the next heartbeat has it driven again.
           Effect.catchCause((cause) => Effect.logWarning("A drive ended before its operation", cause)),
           Effect.ensuring(
             Effect.suspend(() => {
@@ -77,7 +79,8 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
       drop: (id) =>
         Effect.logWarning("Another worker owns the operation now").pipe(
           Effect.annotateLogs({ operationId: id, worker: ground.worker }),
-          // Interrupted before anything else runs; how long it takes to end must not hold up the lease of the others.
+          // The drive is interrupted before anything else runs. How long it takes to end must not hold up the lease of
+          // the others.
           Effect.andThen(Effect.forkIn(FiberMap.remove(fibers, id), scope, { startImmediately: true })),
           Effect.asVoid
         ),

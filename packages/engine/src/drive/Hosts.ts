@@ -25,7 +25,7 @@ export const epochOf = ({ epoch, known }: Session, order: Order): number =>
 export const injectorOf = ({ ground, known }: Session, fence: PlannedFence): Injector | null =>
   injectorOfFence(ground.clusters, known.place?.cluster ?? null, fence)
 
-/** How one fence stands; null where the host could not say. Makes this drive's epoch the least the host obeys. */
+/** How one fence stands; null where the host could not say. From then on the host obeys no epoch below this drive's. */
 export const inspect = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<FenceState | null> => {
   const injector = injectorOf(session, fence)
   if (injector === null) return Effect.succeed(null)
@@ -68,7 +68,9 @@ export const bounded = <A>(
       )
   })
 
-/** How long a host may take to arm a fence before its answer counts as lost: the more, the slower it was seen to be. */
+/**
+ * How long a host may take to arm a fence before its answer counts as lost. The slower it was seen to be, the longer.
+ */
 export const armingWithin = (verifyWithin: Millis): Millis => hostTimeout + 2 * (verifyWithin - verifyBudget)
 
 // --- internal ---

@@ -1,7 +1,7 @@
 /**
- * The one way an operation's drive writes: every move goes through core's `advance` and one compare-and-set, evidence in
- * between is gathered and appended at most every half second with one write in flight, and what another worker owns is
- * never written again.
+ * The one way in which a drive writes. Every move goes through core's `advance` and one compare-and-set. Evidence in
+ * between is gathered, and appended at most every half second with one write in flight. A drive never writes to an
+ * operation that another worker owns.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -19,30 +19,34 @@ import type { Timeline } from "./Timeline.ts"
 /** What became of an event: stored, refused by the rules as they stand now, or kept out by another operation's fences. */
 export type Moved = "Moved" | "Refused" | "Occupied"
 
-/** The one way an operation's drive writes. */
+/** How a drive writes. */
 export interface Journal {
   /** The operation as this drive last saw it, moves that are not stored yet included. */
   readonly stored: () => Stored
-  /** Reads the operation again. Fails with `Fenced` where another owns it; a store that cannot be asked changes nothing. */
+  /**
+   * Reads the operation again. Fails with `Fenced` where another worker owns it. A store that cannot be asked changes
+   * nothing.
+   */
   readonly refresh: Effect.Effect<Stored, StoreError>
   /** Stores what an event makes of the operation, with its facts. A changed operation is read again and judged anew. */
   readonly move: (event: Event, facts: ReadonlyArray<Fact>) => Effect.Effect<Moved, StoreError>
   /**
-   * Makes a move that is stored with the next one, or with what is gathered. For moves after which nothing is done outside
-   * that a later owner would have to know of: it would find the operation a step behind, look, and come to the same.
+   * Makes a move that is stored with the next one, or with what is gathered. It is for moves after which nothing is
+   * done outside that a later owner would have to know of. Such an owner would find the operation a step behind, look,
+   * and come to the same.
    */
   readonly moveAhead: (event: Event, facts: ReadonlyArray<Fact>) => Moved
   /** Adds facts, to be stored with the next write. */
   readonly note: (...facts: ReadonlyArray<Fact>) => void
-  /** Adds a sample, to be stored with the next write; a later form of the same sample replaces an earlier one. */
+  /** Adds a sample, to be stored with the next write. A later form of the same sample replaces an earlier one. */
   readonly sample: (sample: ProbeSample) => void
   /** Stores what was gathered now. */
   readonly flush: Effect.Effect<void, StoreError>
-  /** Never succeeds; fails with `Fenced` once a write showed that another worker owns the operation. */
+  /** Never succeeds. Fails with `Fenced` once a write has shown that another worker owns the operation. */
   readonly halted: Effect.Effect<never, StoreError>
 }
 
-/** Opens the journal of an operation that this worker owns; what was gathered is stored when the scope closes. */
+/** Opens the journal of an operation that this worker owns. When the scope closes it stores what was gathered. */
 export const make = (
   store: OperationStore["Service"],
   claimed: Stored,
@@ -61,7 +65,7 @@ export const make = (
     }
     let gathered: Array<EvidenceEntry> = []
     const samples = new Map<number, ProbeSample>()
-    // A hold is mostly silence: what has nothing to store sets no timer, for thousands may be held at once.
+    // A hold is mostly silence, and thousands may be held at once: a journal with nothing to store sets no timer.
     const something = Latch.makeUnsafe(false)
     const writing = yield* Semaphore.make(1)
     const halt = yield* Deferred.make<never, StoreError>()
@@ -272,5 +276,5 @@ const play = (from: Operation, steps: ReadonlyArray<Step>) => {
 const flushEvery = 500
 const lastFlush = 1000
 const storeRetry = 200
-/** The most entries that wait for a store that cannot be written; the oldest give way. */
+/** The most entries that wait for a store which cannot be written. The oldest give way. */
 const gatheredMost = 2000

@@ -1,6 +1,7 @@
 /**
- * Taking fences off and proving that writes come back: shared by the forward way, the undo and the sweep of a residue.
- * A lift is repeated every second until each host has said "off"; a host's own record tells who ended a fence, and when.
+ * Takes fences off, and writes until a write is acknowledged again. The forward way, the undo and the sweep of a
+ * residue share it. A lift is repeated every second until each host has said "off". The host's own record tells who
+ * ended a fence, and when.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -28,7 +29,10 @@ export interface Off {
   readonly stood: boolean
 }
 
-/** What a lift came to: everything is off, or these may still stand though every expiry on record is over. */
+/**
+ * What a lift came to. Either everything is off, or some fences may still stand although every expiry on record is
+ * over.
+ */
 export type Lifted =
   | { readonly _tag: "AllOff"; readonly off: ReadonlyArray<Off>; readonly liftedAt: Instant }
   | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<PlannedFence> }
@@ -36,7 +40,10 @@ export type Lifted =
 /** How long a failed lift waits before it is tried again. */
 const liftEvery = 1000
 
-/** Lifts every fence of an order, again and again; ends as `Expired` at the deadline and its grace, where `patient` is false. */
+/**
+ * Lifts every fence of an order, again and again. Where `patient` is false it ends as `Expired` at the deadline and its
+ * grace.
+ */
 export const liftAll = (
   session: Session,
   order: Order,
@@ -68,7 +75,7 @@ export const liftAll = (
     }
   })
 
-/** The facts of a lift: each fence that is off with its overrun, each that may stand. */
+/** The facts of a lift: each fence that is off with its overrun, and each that may stand. */
 export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => [
   ...lifted.off.map(({ by, fence, offAt, stood }): Fact => ({
     _tag: "FenceLifted",
@@ -96,8 +103,8 @@ export const holdFacts = ({ journal, known }: Session, liftedAt: Instant): Reado
 }
 
 /**
- * Writes until a write that was sent after the lift is acknowledged: at first one to every endpoint, then one at a time.
- * Never ends by itself.
+ * Writes until a write is acknowledged that was sent after the lift: at first one to every endpoint, then one at a
+ * time. It never ends by itself.
  */
 export const writeUntilAcknowledged = (
   { cluster, prober }: { readonly cluster: Cluster; readonly prober: Prober },
@@ -126,7 +133,8 @@ export const writeUntilAcknowledged = (
 
 // --- internal ---
 
-// A lift that starts servers again takes as long as they do, which on a busy host is longer than any lift that lets go.
+// A lift that starts servers again takes as long as they do. On a busy host that is longer than any lift that only lets
+// go.
 const graceOf = (session: Session, order: Order): Millis =>
   order.fences.some((fence) => injectorOf(session, fence)?.restarts === true) ? grace + restartBudget : grace
 
@@ -136,7 +144,7 @@ const clockError = 100
 
 const liftOne = (session: Session, order: Order, fence: PlannedFence, sentAt: Instant): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
-    // No host can have taken an order under a name that it cannot keep: such an order was never sent.
+    // No host can keep such a name, so none can have taken the order: it was never sent.
     if (!isFenceName(fence.member)) return neverSent(session, fence)
     const injector = injectorOf(session, fence)
     if (injector === null) return null
@@ -151,7 +159,7 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence, sentAt: In
       Effect.catchTag("InjectorError", (problem) =>
         Effect.andThen(
           Effect.logWarning(`A lift of ${fence.member} failed: ${problem.detail}`),
-          // The answer may be all that was lost, and a fence ends by itself: the host's record tells.
+          // Perhaps only the answer was lost, and a fence ends by itself. The host's record tells.
           inspect(session, order, fence)
         )
       )
@@ -174,17 +182,18 @@ const neverSent = (session: Session, fence: PlannedFence): Off => ({
 /** How long a lift waits for the word of a host that was not heard to have armed the fence. */
 const askBefore: Millis = 1000
 
-// A fence that nobody saw armed may never have stood, and only before the lift does the host's record tell.
+// A fence that nobody saw armed may never have stood. The host's record tells that before the lift, and not after it.
 const standsBefore = (session: Session, order: Order, fence: PlannedFence): Effect.Effect<FenceState | null> =>
   Effect.map(
     Effect.timeoutOption(inspect(session, order, fence), askBefore),
     Option.getOrElse(() => null)
   )
 
-// A host's moment in our time, which may differ by the skew of its clock, and lies between the two moments that its uptime
-// allows: its clock may have been stepped since, and a step back would let a short fence pass. A moment between our sending and the answer is
-// believed as it is. One before our sending is looked at again with the skew: what remains earlier was ended by somebody
-// else, and that a fence stood for a shorter time than asked must never be smoothed away.
+// A host tells a moment by its own clock. That clock may differ from ours by its skew, and may have been stepped since,
+// so the moment is kept between the two that the host's uptime allows: a step back would let a short fence pass. A
+// moment between our sending and the answer is believed as it is. An earlier one is corrected by the skew. If it is
+// still earlier, somebody else ended the fence, and that it stood for a shorter time than asked must never be smoothed
+// away.
 const ownTime = (
   session: Session,
   order: Order,
@@ -205,7 +214,7 @@ const ownTime = (
   })
 
 // How far the host's clock is ahead of this drive's time. Its injector compares it with our wall clock, which may be
-// another one than the store's, or have been stepped since.
+// another one than the store's, or may have been stepped since.
 const skewOf = (injector: Injector, fence: PlannedFence, timeline: Timeline): Effect.Effect<number> =>
   injector.preflight(fence.process).pipe(
     Effect.match({

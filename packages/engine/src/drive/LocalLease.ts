@@ -1,6 +1,7 @@
 /**
- * What this process may assume of its own lease, by its own monotonic clock alone. The epoch protects rows; this protects
- * the world: a worker that was frozen past its lease does nothing outside until it has renewed and re-read.
+ * What this process may assume of its own lease, by its own monotonic clock alone. The epoch protects rows; this
+ * protects the world. A worker that was frozen past its lease does nothing outside until it has renewed the lease and
+ * read its operations again.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -11,13 +12,17 @@ import { monotonicMillis } from "./Timeline.ts"
 /** What this process may assume of its own lease. */
 export interface LocalLease {
   /**
-   * Waits until the lease is live and gives the last moment at which what it allows may begin, on the monotonic clock: the
-   * end of the lease. Both come from one reading, so that whatever freezes us in between only makes the order late.
+   * Waits until the lease is live, and gives the last moment, on the monotonic clock, at which something may begin that
+   * the lease allows: the end of the lease. Both come from one reading, so that a freeze in between only makes the
+   * order late.
    */
   readonly permit: Effect.Effect<Millis>
   /** True while the lease is live. */
   readonly isLive: Effect.Effect<boolean>
-  /** Extends the lease; called only after the store has named what is still owned and the rest was let go. */
+  /**
+   * Extends the lease. It is called only after the store has named what this worker still owns, and the rest was let
+   * go.
+   */
   readonly renew: (expires: Millis) => void
 }
 

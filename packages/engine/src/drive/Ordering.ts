@@ -1,6 +1,6 @@
 /**
- * Looking up what the stored operation asks for, and ordering its fences. The rules are the plan's; this asks them, makes
- * the hosts ready meanwhile, and looks a last time at what else runs before the order is given to be stored.
+ * Looks up what the stored operation asks for, and orders its fences. The rules are the plan's. This asks them, makes
+ * the hosts ready meanwhile, and looks a last time at who else is there before the order is given to be stored.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -47,7 +47,7 @@ export const order = (session: Session, operation: Operation): Effect.Effect<Out
 const lookAgainEvery: Millis = 500
 /** How long an attempt waits for the group at most, where no fence was ordered before it. */
 const slowAtMost: Millis = 2000
-/** What waits to be taken is in nobody's way: it will be told of this one. */
+/** An operation that waits to be taken is in nobody's way: it will be told of this one. */
 const notQueued: Others.Counting = { queuedCount: false }
 
 /** What one look-up has seen, whether or not it had to look again. */
@@ -60,9 +60,9 @@ interface Look {
 }
 
 /**
- * Chooses the fences, with patience from the second attempt on: a group that is not back yet from the attempt before, or a
- * member that was only slow, is no group that was found degraded. It is looked at again until the first deadline, after which
- * no attempt begins, and no longer than the system may take to recover.
+ * Chooses the fences, with patience from the second attempt on. A group that is not back yet from the attempt before,
+ * or a member that was only slow, does not make the group one that was found degraded. It is looked at again until the
+ * first deadline, after which no attempt begins, and no longer than the system may take to recover.
  */
 const chooseOnceBack = (
   session: Session,
@@ -86,8 +86,8 @@ const chooseOnceBack = (
     return yield* Effect.fromResult(chosen)
   })
 
-// The store is asked who else is there at two moments: before the group is looked at, since what is seen while another
-// operation holds it would be told as its own trouble, and right before the order.
+// The store is asked who else is there at two moments. The first is before the group is looked at: what is seen while
+// another operation holds the group would be told as its own trouble. The second is right before the order.
 const chooseFences = (
   session: Session,
   operation: Operation,
@@ -140,7 +140,7 @@ const prepareFor = (
 const prepare = (session: Session, operation: Operation, { fences }: FaultPlan.Planned): Effect.Effect<boolean> =>
   session.preparing.begin(operation, fences, (fence) => injectorOf(session, fence))
 
-// A guard said no after the group was seen. Where another operation has come to hold it since, that is the reason.
+// A guard said no after the group was seen. If another operation has come to hold the group since, that is the reason.
 const sayBusy = (ground: Session["ground"], operation: Operation): Effect.Effect<unknown, GuardRefused | StoreError> =>
   Effect.flatMap(Others.read(ground, operation.request, []), (others) =>
     pass(operation.request, null, [Others.notBusy(others, operation, notQueued)])

@@ -1,5 +1,6 @@
 /**
- * The ends of a step that did not come off: a failure with its code and its sentence, a refusal with its record.
+ * The outcomes that several actions share: a failure with its code and its sentence, a refusal with its record, and an
+ * order.
  */
 import type { Fact } from "@inquorate/core/Evidence"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
@@ -41,7 +42,7 @@ export const ordering = (
   return { event: { _tag: "FencesOrdered", at, fences, verifyWithin }, facts }
 }
 
-/** The same failure of an order that never left us for these members: their fences cannot stand. */
+/** The same failure, of an order that never left us for these members. Their fences cannot stand. */
 export const unsent = (session: Session, outcome: Outcome, members: ReadonlyArray<string>): Outcome => {
   const { event, facts } = outcome
   if (event._tag !== "StepFailed" || members.length === 0) return outcome
@@ -55,7 +56,7 @@ export const unsent = (session: Session, outcome: Outcome, members: ReadonlyArra
   }
 }
 
-/** The outcome of a refusal: the operation ends as Faulted with the refusal's own code and a record of it. */
+/** The outcome of a refusal. The operation ends as Faulted with the refusal's own code and a record of it. */
 export const refusedBy = (session: Session, refusal: Refusal, facts: ReadonlyArray<Fact> = []): Outcome =>
   failed(session, refusalCode(refusal), false, describeRefusal(refusal), [...facts, { _tag: "Refused", refusal }])
 

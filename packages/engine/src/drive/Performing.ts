@@ -1,7 +1,7 @@
 /**
- * The forward actions of a loss of the quorum once it is armed: verify, hold; and the lift of every fault. Each does one
- * phase of the stored operation and says what happened; none stores a move itself. Each may be begun again by another
- * worker, and then begins by looking.
+ * Verify and hold, the forward actions of a loss of the quorum once it is armed; and the lift of every fault. Each
+ * carries out one phase of the stored operation and says what happened. None stores a move itself. Another worker may
+ * begin any of them again, and then begins by looking.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -60,7 +60,7 @@ export const verify = (session: Session, operation: Operation, order: Order, pla
     }
   })
 
-/** Holds until the asked time is over, and lifts early for nothing but a write that was acknowledged or a broken fence. */
+/** Holds until the asked time is over. Only a write that was acknowledged, or a broken fence, makes it lift early. */
 export const hold = (
   session: Session,
   operation: Operation,
@@ -112,7 +112,7 @@ export const lift = (
       )
     }
     const facts = [...liftFacts(order, lifted), ...holdFacts(session, lifted.liftedAt)]
-    // The others hold nothing: a restarted member that was seen running early is back early.
+    // The other kinds hold nothing: a restarted member that was seen running early is back early.
     const { duration, losesQuorum } = faultOf(operation.request)
     const short = losesQuorum ? lifted.off.find((off) => stoodShort(off, phase.lossBegan + duration)) : undefined
     if (short !== undefined) return brokenHold(session, short.fence.member, shortReason(short), facts)
@@ -134,13 +134,19 @@ interface Holding {
 const judgeEvery = 10
 const survivorsEvery = 500
 const lookEvery = 500
-/** How long a hold asks the survivors so often, how often it asks them after that, and how long before the lift again so. */
+/**
+ * How long a hold asks the survivors every half second, how often it asks them after that, and how long before the lift
+ * it asks them closely again.
+ */
 const listenClosely: Millis = 10_000
 const survivorsSeldom: Millis = 5000
 const listenBeforeLift: Millis = 2000
-/** How long a drive must have been there for the survivors' silence to count: one question and its bound. */
+/**
+ * How long a drive must have been there for the survivors' silence to count: long enough for one question and its
+ * bound.
+ */
 const timeToAsk = 1500
-/** How much shorter than asked a fence may have stood by its host's record: the promise for a measured hold. */
+/** How much shorter than asked a fence may have stood by its host's record. This is the promise for a measured hold. */
 const holdTolerance: Millis = 100
 
 const independentFact = (topology: Topology | null, order: Order): string | null => {
@@ -152,8 +158,8 @@ const independentFact = (topology: Topology | null, order: Order): string | null
   return `${length} of ${length} fenced members are out by their hosts' own check; ${left} of ${topology.needed} needed can answer`
 }
 
-// What an earlier owner left: fences that stand are watched on; what ended early or broke ends the hold; a host that
-// does not answer is asked again, and the lift reads its record at the latest.
+// Looks at the fences that an earlier owner left. Those that stand are watched on. One that ended early or broke ends
+// the hold. A host that does not answer is asked again, and the lift reads its record at the latest.
 const lookAtTakenHold = (session: Session, order: Order, judge: () => Outcome): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     while (true) {
@@ -165,7 +171,8 @@ const lookAtTakenHold = (session: Session, order: Order, judge: () => Outcome): 
           state._tag === "Armed" ? "its processes were seen running" : `its host's record says ${state._tag}`
         return brokenHold(session, member, found, [])
       }
-      // One that is off already is judged by the lift, which knows the host's time: nothing is left to wait for.
+      // A fence that is off already is judged by the lift, which knows the host's time. There is nothing left to wait
+      // for.
       if (looked.some(([, state]) => state?._tag === "Lifted")) return judge()
       if (looked.every(([, state]) => state !== null)) {
         session.learn({ fences: { _tag: "Armed", at: session.timeline.now() } })
@@ -175,7 +182,8 @@ const lookAtTakenHold = (session: Session, order: Order, judge: () => Outcome): 
     }
   })
 
-// A cut of every replica leaves nobody who could say that the quorum is gone; then the writes and the hosts must do.
+// After a cut of every replica nobody is left who could say that the quorum is gone. Then the writes and the hosts must
+// do.
 const somebodySpeaks = (target: Target, topology: Topology | null, order: Order): boolean => {
   if (!target.survivorsSpeak) return false
   if (topology === null) return true
@@ -218,7 +226,7 @@ const judgeWholeHold = (session: Session, { operation, order, phase, place, surv
       )
 }
 
-// The write that fixed t0 was seen by whoever stored the loss, whether or not that was this drive.
+// Whoever stored the loss saw the write that fixed t0. That may have been another drive.
 const withStored = (session: Session, prober: Prober, lossBegan: Instant): ReadonlyArray<ProbeSample> => {
   const own = prober.samples()
   if (own.some(({ sentAt }) => sentAt <= lossBegan)) return own
@@ -226,8 +234,9 @@ const withStored = (session: Session, prober: Prober, lossBegan: Instant): Reado
   return session.began > lossBegan ? [first, ...own] : own
 }
 
-// docs/decisions/0009. Closely at first, until they say that the quorum is lost, and before the lift, so that the hold is
-// judged by a fresh word; in the middle of a long hold seldom, for every question is work for the worker and the system.
+// docs/decisions/0009. The survivors are asked closely at first, until they say that the quorum is lost, and again
+// before the lift, so that a fresh word judges the hold. In the middle of a long hold they are asked seldom: every
+// question is work for the worker and for the system.
 const nextQuestion = (now: Instant, began: Instant, last: SurvivorsWord | undefined, liftAt: Instant): Instant =>
   now - began < listenClosely || last?.word !== "QuorumLost" || now >= liftAt - listenBeforeLift
     ? now + survivorsEvery
@@ -240,12 +249,12 @@ const listen = ({ journal, timeline }: Session, { order, phase, place, survivors
     const began = timeline.now()
     while (true) {
       const word = yield* Effect.option(prober.survivors)
-      // Past the deadline the fences are off by themselves: what is heard then says nothing of the hold.
+      // Past the deadline the fences are off by themselves. A word that is heard then says nothing of the hold.
       if (timeline.now() >= order.deadline) return
       if (word._tag === "Some") {
         const last = survivors.at(-1)
         survivors.push(word.value)
-        // What they say is stored when it changes, and what they are asked again and again is one word.
+        // What they say is stored when it changes. The same word said again and again counts as one.
         if (last?.word !== word.value.word) journal.note({ _tag: "Heard", survivors: word.value })
         else survivors.splice(-2, 1)
       }
@@ -276,7 +285,7 @@ const tightenOne = (session: Session, operation: Operation, order: Order, fence:
       if (Result.isSuccess(state)) {
         return journal.note({ _tag: "FenceTightened", member: fence.member, deadline: order.deadline })
       }
-      // Refused means that it ends no later already.
+      // The host refuses where the fence ends no later already.
       if (state.failure.reason === "OrderRefused") return
       yield* Effect.sleep(lookEvery)
     }

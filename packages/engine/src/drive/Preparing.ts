@@ -1,7 +1,7 @@
 /**
- * Preparing: what every host of a plan makes ready while the rest is still looked at, before any order is stored and
- * before anything is touched. What stands ready is told to go by the arming; what is not wanted any more is let go, and
- * undoes itself in any case when no go comes.
+ * What the hosts of a plan make ready while the rest is still looked at. No order is stored yet, and nothing is
+ * touched. Arming tells a host that stands ready to go. What is not wanted any more is let go; if no go comes it undoes
+ * itself.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import type { Journal } from "./Journal.ts"
 
 // --- models ---
 
-/** The fences of one mechanism on one host, which stand ready together. */
+/** The fences of one mechanism on one host. They stand ready together. */
 export interface Group {
   readonly injector: Injector
   readonly host: string
@@ -27,15 +27,18 @@ export interface Group {
 /** What the hosts of one drive make ready. */
 export interface Preparing {
   /**
-   * Has every host begin, in the background; what an earlier attempt left is let go. False where the hosts make ready
-   * another plan for this attempt already: what a fence is called on its host can be used once.
+   * Has every host begin, in the background, and lets go what an earlier attempt left. False where the hosts make ready
+   * another plan for this attempt already: the name of a fence can be used once on its host.
    */
   readonly begin: (
     operation: Operation,
     fences: ReadonlyArray<PlannedFence>,
     injectorOf: (fence: PlannedFence) => Injector | null
   ) => Effect.Effect<boolean>
-  /** Waits until all stands ready, 30 s at most, and gives what does not; where that takes time it is a phase of its own. */
+  /**
+   * Waits until all stands ready, 30 s at most, and gives the fences that do not. A long wait is shown as a phase of
+   * its own.
+   */
   readonly awaitAll: (operation: Operation) => Effect.Effect<ReadonlyArray<readonly [PlannedFence, InjectorError]>>
   /** What stands ready for this fence of an attempt, or null. */
   readonly groupOf: (attempt: number, fence: PlannedFence) => Group | null
@@ -45,7 +48,7 @@ export interface Preparing {
 
 // --- make ---
 
-/** Nothing stands ready yet; what does is let go at the latest when the scope closes. */
+/** Nothing stands ready yet. When the scope closes, everything that does is let go. */
 export const make = (journal: Pick<Journal, "note">, epoch: number, scope: Scope.Scope): Preparing => {
   let prepared: Preparation | null = null
   const letGo = Effect.suspend(() => {
@@ -81,7 +84,8 @@ export const make = (journal: Pick<Journal, "note">, epoch: number, scope: Scope
         Effect.forEach(groups, ({ prepared }) => Deferred.await(prepared), { concurrency: "unbounded" }),
         Effect.andThen(tellWaiting(journal, preparation), Effect.never)
       )
-      // Nothing was sent to a host on which no program may stay now: it is ordered in one, as where none ever may.
+      // On such a host no program may stay now, and nothing was sent to it. It is ordered in one step, like a host on
+      // which none ever may.
       prepared = { ...preparation, groups: groups.filter((_, index) => Result.isSuccess(answers[index]!)) }
       return answers.flatMap((answer, index) =>
         Result.isSuccess(answer) || answer.failure.reason === "Unreachable"
@@ -112,7 +116,10 @@ interface Preparation {
 const prepareWithin: Millis = 30_000
 /** From when on the waiting is shown. */
 const tellAfter: Millis = 500
-/** How long what stands ready waits for its go. Longer than the wait, and than an order that comes late is given again. */
+/**
+ * How long what stands ready waits for its go. That is longer than the wait for it, and longer than a late order is
+ * given again.
+ */
 const standBy: Millis = 65_000
 
 const tellWaiting = (journal: Pick<Journal, "note">, { attempt, groups }: Preparation): Effect.Effect<void> =>

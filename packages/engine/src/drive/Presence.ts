@@ -1,7 +1,7 @@
 /**
  * One sign of life for all holds of a worker. A worker that was frozen watched nothing, whatever it finds in its hands
- * when it thaws: each hold that it watched hears how long it was not there. One beat serves them all, since thousands may
- * be held at once.
+ * when it thaws. Each hold that it watched hears how long the worker was not there. One beat serves them all, since
+ * thousands may be held at once.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -9,14 +9,14 @@ import type * as Scope from "effect/Scope"
 import type { Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "./Timeline.ts"
 
-/** The gap in milliseconds between two signs of life from which on nobody watched. */
+/** How far apart two signs of life may be, in milliseconds. Nobody watched in a longer gap. */
 const frozenFrom: Millis = 1000
 
 /** The sign of life of one worker. */
 export interface Presence {
-  /** Runs a watch; `absent` hears at each thaw how many milliseconds of it the worker was not there. */
+  /** Runs a watch. At each thaw `absent` hears for how many milliseconds of it the worker was not there. */
   readonly during: <A, E, R>(absent: (span: Millis) => void, watch: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Gives a sign of life now: what is judged next must know of a freeze that has just ended. */
+  /** Gives a sign of life now, so that the next judgement knows of a freeze that has just ended. */
   readonly beat: () => void
 }
 

@@ -1,7 +1,7 @@
 /**
- * The probe writes of one drive. Each endpoint has one write in flight at a time and a new one when the last ended, at
- * least 50 ms apart; while a group recovers, writes are bounded in time. Every write is a sample with its moments; what
- * is stored of them is thinned out as they grow many, never the acknowledgements of a hold.
+ * The probe writes of one drive. Each endpoint has one write in flight at a time. It gets the next when that one has
+ * ended, at least 50 ms after the one before. While a group recovers, writes are bounded in time. Every write is a
+ * sample with its moments. As samples grow many, fewer of them are stored, but always the acknowledgements of a hold.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,20 +15,20 @@ import type { Instant, Millis } from "@inquorate/core/Time"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
 
-/** The probe writes of one drive. */
+/** What a drive may ask of its probe. */
 export interface Prober {
   /** Every sample of this drive that a judge may need, in the order they were sent. */
   readonly samples: () => ReadonlyArray<ProbeSample>
-  /** Opens the probe; once open it stays open. */
+  /** Opens the probe. Once open it stays open. */
   readonly open: Effect.Effect<void, TargetError>
   readonly isOpen: () => boolean
-  /** Begins to write to every endpoint without pause. Does nothing where it runs already. */
+  /** Begins to write to every endpoint without pause. Does nothing where that runs already. */
   readonly watch: Effect.Effect<void, TargetError>
-  /** Abandons the writes in flight; their outcomes stay unknown. */
+  /** Abandons the writes in flight. Their outcomes stay unknown. */
   readonly stop: Effect.Effect<void>
   /** Waits for the first acknowledgement of a write that was sent at `since` or later. */
   readonly acknowledged: (since: Instant) => Effect.Effect<ProbeSample>
-  /** Sends one write to the endpoint with this index (counted round) and waits for its end at most so long. */
+  /** Sends one write to the endpoint with this index, counted round, and waits for its end for so long at most. */
   readonly once: (endpoint: number, timeout: Millis) => Effect.Effect<ProbeSample, TargetError>
   readonly endpoints: () => number
   /** What the survivors say, where they were asked in time. */
@@ -37,7 +37,7 @@ export interface Prober {
   readonly noteUnanswered: () => void
 }
 
-/** The prober of one group; `nextSequence` goes on with the count of all probers of the same worker and operation. */
+/** The prober of one group. `nextSequence` goes on with the count of all probers of the same worker and operation. */
 export const make = (
   target: Target,
   group: string,
@@ -95,7 +95,8 @@ export const make = (
               )
         return bounded.pipe(
           Effect.map((outcome) => finish(sample, outcome)),
-          // Whoever waited for this very answer may interrupt the write that brought it: what has ended stays as it is.
+          // Whoever waited for this very answer may interrupt the write that brought it. A write that has ended stays
+          // as it is.
           Effect.onInterrupt(() =>
             Effect.sync(() => {
               if (samples.some(({ endedAt, sequence: of }) => of === sample.sequence && endedAt === null)) {
@@ -107,7 +108,8 @@ export const make = (
       })
     const watchEndpoint = (open: Probe, endpoint: string, index: number): Effect.Effect<void> =>
       Effect.gen(function* () {
-        // In turns and not all at once: whenever the quorum goes, the next write to miss it is sent soon after.
+        // The endpoints write in turns and not all at once. Whenever the quorum goes, the next write to miss it is sent
+        // soon after.
         yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
         while (true) {
           const { sentAt } = yield* send(open, endpoint, null)
@@ -158,13 +160,14 @@ export const make = (
 
 // --- internal ---
 
-/** The least time between two writes to one endpoint: closely at first, then as a long hold can bear. */
+/** The least time between two writes to one endpoint: short at first, then what a long hold can bear. */
 const spacingClose = 50
 const spacingWide = 250
 const closeWatch = 10_000
 const samplesMost = 4096
 
-// Judges need what is unanswered, what was acknowledged, and where the silence began; of the rest every second will do.
+// Judges need what is unanswered, what was acknowledged, and where the silence began. Of the rest every second one will
+// do.
 const forget = (samples: ReadonlyArray<ProbeSample>): Array<ProbeSample> => {
   const recent = samples.length - samplesMost / 4
   const lastGood = samples.findLastIndex((sample) => sample.outcome?._tag === "Acknowledged")
@@ -177,7 +180,9 @@ const forget = (samples: ReadonlyArray<ProbeSample>): Array<ProbeSample> => {
   )
 }
 
-/** Says of each ended sample whether it is stored: all at first, ever fewer of a kind as that kind grows many. */
+/**
+ * Says of each ended sample whether it is stored: at first all are, and ever fewer of a kind as that kind grows many.
+ */
 const makeThinning = (): ((sample: ProbeSample) => boolean) => {
   const seen = new Map<string, { stored: number; lastAt: Instant }>()
   return ({ endpoint, outcome, sentAt }) => {

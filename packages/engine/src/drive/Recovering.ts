@@ -1,6 +1,7 @@
 /**
- * The proof that what a fault took has come back: a write sent after the lift was acknowledged wherever the group can be
- * written, the members are back, and nothing of ours stands on a host. A node's return is proven in every group on it.
+ * The proof that everything is back that a fault took. A write sent after the lift was acknowledged wherever the group
+ * can be written, the members are back, and nothing of ours stands on a host. A node's return is proven in every group
+ * on it.
  */
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
@@ -32,7 +33,10 @@ interface Returning {
   words: string
 }
 
-/** Proves the recovery: a write sent after the lift, every voter back, one leader, nothing of ours left. */
+/**
+ * Proves the recovery: a write sent after the lift is acknowledged, every voter is back, there is one leader, and
+ * nothing of ours is left.
+ */
 export const recover = (
   session: Session,
   order: Order,
@@ -55,7 +59,8 @@ export const recover = (
         yield* Effect.sleep(healthEvery)
       }
     })
-    // Beside the group and not after it: what our fences left is told of a group that never gets well, too.
+    // The hosts are asked beside the group and not after it, so that we can tell what our fences left of a group that
+    // never gets well.
     const hosts = Effect.gen(function* () {
       while (true) {
         left = yield* leftOn(session, order)
@@ -64,7 +69,7 @@ export const recover = (
       }
     })
     const proof = Effect.all([returned, hosts], { concurrency: "unbounded", discard: true })
-    // A keeper may have lifted long before anybody of ours came back: the budget runs from when we could first look.
+    // A keeper may have lifted long before a worker came back. The budget runs from when we could first look.
     const budgetEnds = Math.max(phase.liftedAt, session.began) + budgetOf(session, order)
     yield* Effect.raceFirst(proof, session.timeline.sleepUntil(budgetEnds))
     const verdict = judge(places, phase.liftedAt, left)
@@ -74,8 +79,8 @@ export const recover = (
   })
 
 /**
- * Sees whether writes come back after an undo, and the members where they were ended, until `within` is over. Gives back
- * the last of the first acknowledged writes; `back` is false where something stayed away.
+ * Sees whether writes come back after an undo, and the members where they were ended, until `within` is over. Gives the
+ * last of the first acknowledged writes. `back` is false where something stayed away.
  */
 export const seeReturn = (
   session: Session,
@@ -129,8 +134,8 @@ const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<R
     return Effect.succeed([returning(cluster, prober, topology, writable)])
   })
 
-// The groups on a node are found again, since a drive may have been taken over; a cluster that does not answer is asked
-// until it does, and the budget of whoever waits for it ends that.
+// The groups on a node are found again, since a drive may have been taken over. A cluster that does not answer is asked
+// until it does; the budget of whoever waits for it ends that.
 const nodePlaces = (
   session: Session,
   { nodeName }: NodeRequest,
@@ -164,7 +169,7 @@ const untilSeen = <A, E>(asked: Effect.Effect<A, E>): Effect.Effect<A> =>
       )
   })
 
-// As it will stand with the node's members back; which of them leads is the system's business.
+// The group as it will stand with the node's members back. Which of them leads is the system's business.
 const withNode = (topology: Topology, nodeName: string): Topology => {
   const members = topology.members.map((member) => (member.node === nodeName ? { ...member, up: true } : member))
   const [first, ...others] = members
@@ -220,14 +225,14 @@ const isBack = (session: Session, one: Returning, topology: Topology): Effect.Ef
   }
 }
 
-// A group that was broken while degraded is back when everybody is back who was there. Lost data is built up anew, by
-// whatever replicas the system chooses.
+// A group may have been broken while degraded: it is back when everybody is back who was there. Lost data is built up
+// anew, by whatever replicas the system chooses.
 const isRebuilt = ({ topology: before, writable }: Returning, topology: Topology): boolean => {
   const wasWhole = before === null || health(before) === "Healthy"
   return !writable || (wasWhole ? health(topology) === "Healthy" : isServing(topology))
 }
 
-// A service of a simulated cluster may have another replica built in the place of one that went.
+// A simulated cluster may build another replica of a service in the place of one that went.
 const everybodyBack = (before: Topology, { members, service }: Topology): boolean =>
   before.members.every(({ name, up }) => !up || members.some((now) => now.name === name && now.up)) ||
   (service !== undefined && upOf(members) >= upOf(before.members))
@@ -241,7 +246,7 @@ const isNodeBack = ({ cluster }: Returning, { members }: Topology, nodeName: str
     return nodes._tag === "Some" && nodes.value.every(({ name, up }) => name !== nodeName || up)
   })
 
-/** What of ours may stand, by the hosts' own word. */
+/** What of ours may still stand, in the hosts' own words. */
 const leftOn = (session: Session, order: Order): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(inspectAll(session, order), (looked) =>
     looked.flatMap(([{ member, process }, state]) =>

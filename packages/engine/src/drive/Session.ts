@@ -125,7 +125,7 @@ export const settleOn = (
     return { ...session, known: { ...known, place } }
   })
 
-/** Keeps the probe writing, from now or from when the cluster lets it be opened; the gap ends when it does. */
+/** Keeps the probe writing, from now on or from when the cluster lets it be opened. The gap ends then. */
 export const keepWatching = (prober: Prober.Prober, attendance: Attendance.Attendance): Effect.Effect<void> => {
   const again = Effect.andThen(
     Effect.sleep(watchRetry),
@@ -163,7 +163,7 @@ const recallPlace = (
     : Effect.map(probe(found.cluster.target, found.group), (prober) => ({ ...found, prober, topology }))
 }
 
-// What an earlier drive found tells the group best; before that a service name tells it for most systems.
+// What an earlier drive found tells the group best. Before that, a service name tells it for most systems.
 const placeOf = (
   clusters: ReadonlyArray<Cluster>,
   request: FaultRequest,

@@ -1,7 +1,7 @@
 /**
- * The store's time, by which all workers agree, whatever their own clocks say. It is heard with every heartbeat, and
- * carried on by the monotonic clock until the next one; where it was not heard for long, the store is asked. Every moment
- * that a front stores comes from here.
+ * The store's time, by which all workers agree, whatever their own clocks say. Every heartbeat tells it, and the
+ * monotonic clock carries it on until the next one. If no heartbeat has told it for long, the store is asked. Every
+ * moment that a front stores comes from here.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,7 @@ import * as Timeline from "./Timeline.ts"
 export interface StoreClock {
   /** The moment by the store's clock. */
   readonly now: Effect.Effect<Instant, StoreError>
-  /** Says what the store's clock told at some moment between these two of our monotonic clock. */
+  /** Takes what the store's clock told at some moment between these two of our monotonic clock. */
   readonly heard: (told: Instant, sentAt: Millis, answeredAt: Millis) => void
 }
 
@@ -32,7 +32,7 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<StoreClock
         return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at).now())
       }),
       heard: (told, sentAt, answeredAt) => {
-        // A slow answer says too little; what was known before, or a question of its own, says more.
+        // A slow answer says too little. What was known before, or a question of its own, says more.
         if (answeredAt - sentAt > slowAnswer) return
         keep(Timeline.between(clock, told - answeredAt, told - sentAt), answeredAt)
       }
@@ -41,6 +41,8 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<StoreClock
 
 // --- internal ---
 
-/** For how long the store's clock is carried on by ours: two clocks drift apart by far less than a millisecond in it. */
+/**
+ * For how long our clock carries on the store's. Two clocks drift apart by far less than a millisecond in that time.
+ */
 const trustedFor: Millis = 5000
 const slowAnswer: Millis = 50

@@ -1,6 +1,6 @@
 /**
- * One drive's time. UTC is read once, at the start, and carried on by the monotonic clock, so that a stepped wall clock
- * moves neither the hold nor the samples. A drive reads it from the store, by whose clock all workers agree, so that a
+ * One drive's time. UTC is read once, at the start, and the monotonic clock carries it on. So a stepped wall clock
+ * moves neither the hold nor the samples. A drive reads UTC from the store, by whose clock all workers agree. So a
  * takeover by a worker whose own clock is wrong moves them neither. Everything that is stored is in this UTC.
  */
 import * as Clock from "effect/Clock"
@@ -20,9 +20,9 @@ export interface Timeline {
 }
 
 /**
- * Anchors a time now: by our own wall clock as far as `utc`, the store's clock for a drive, bears it out. What that says
- * was so at some moment between question and answer; where the two were far apart it is asked again, so that neither a
- * slow answer nor a moment in which we were frozen makes a wrong clock pass.
+ * Anchors a time now, by our own wall clock as far as `utc` bears it out; for a drive that is the store's clock. Its
+ * answer was true at some moment between question and answer. Where the two were far apart it is asked again, so that
+ * neither a slow answer nor a freeze of ours lets a wrong clock pass.
  */
 export const make = <E>(utc: Effect.Effect<Instant, E>): Effect.Effect<Timeline, E> =>
   Clock.clockWith((clock) =>
@@ -39,7 +39,10 @@ export const make = <E>(utc: Effect.Effect<Instant, E>): Effect.Effect<Timeline,
     })
   )
 
-/** A time that is ahead of the monotonic clock by something between these: by what our wall clock says, where it is. */
+/**
+ * A time that is ahead of the monotonic clock by something between these. Where our wall clock lies between them, by
+ * what it says.
+ */
 export const between = (clock: Clock.Clock, least: Millis, most: Millis): Timeline => {
   const own = Math.floor(clock.currentTimeMillisUnsafe()) - monotonicMillis(clock)
   return anchored(clock, Math.max(least, Math.min(most, own)))

@@ -1,6 +1,6 @@
 /**
- * The way back: lift until every host has said "off" or every expiry on record is over, then probe as evidence; and the
- * sweep of a residue, which goes on in the background after an operation has ended without its hosts' word.
+ * The way back. It lifts until every host has said "off" or every expiry on record is over, and then probes, as
+ * evidence. The sweep of a residue goes on in the background after an operation has ended without its hosts' word.
  */
 import * as Effect from "effect/Effect"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
@@ -24,7 +24,7 @@ export const undoLift = (session: Session, order: Order): Effect.Effect<Outcome>
     }
   })
 
-/** Sees whether writes come back, for a bounded time; what it sees is evidence and changes no end. */
+/** Sees whether writes come back, for a bounded time. What it sees is evidence, and changes no end. */
 export const undoProbe = (session: Session, order: Order): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const { timeline } = session

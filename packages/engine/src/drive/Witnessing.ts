@@ -1,6 +1,6 @@
 /**
- * Asks those who depend on a cluster through a whole drive, each one question at a time and no more often than gently, and
- * notes what they answer where it changes. After the end they are asked on until they serve again, for so long at most.
+ * Asks those who depend on a cluster, through a whole drive. Each gets one question at a time, and gently. A change of
+ * the answer is noted. After the end they are asked on until they serve again, for a bounded time.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -14,16 +14,16 @@ import type { Timeline } from "./Timeline.ts"
 
 /** The witnesses of one drive. */
 export interface Witnessing {
-  /** Asks the witnesses of a cluster from now on, each once however often this is called. */
+  /** Asks the witnesses of a cluster from now on, each once, however often this is called. */
   readonly begin: (cluster: Cluster) => Effect.Effect<void>
-  /** Waits until every one of them has served since now, for `untilServedMost` at the most, and stores what they said. */
+  /** Waits until every one of them has served since now, for `untilServedMost` at most, and stores what they said. */
   readonly untilServed: Effect.Effect<void>
 }
 
-/** How long those who depend on a cluster are asked on after the end of an operation, while they do not serve. */
+/** How long those who depend on a cluster are asked on after the end of an operation, if they do not serve. */
 const untilServedMost: Millis = 60_000
 
-/** Witnesses that nobody is asked of yet; those that are, until the scope closes. */
+/** Asks nobody yet. Whoever is asked is asked until the scope closes. */
 export const make = (journal: Journal, timeline: Timeline): Effect.Effect<Witnessing, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
@@ -103,11 +103,11 @@ interface Asked {
   readonly heard: Latch.Latch
   last: Reading | null
   untold: number
-  /** When the question was sent that it last answered as it should be; before all time where it never did. */
+  /** When the question was sent to which it last gave the right answer; before all time where it never did. */
   served: number
 }
 
-/** A witness bounds itself; this is for one that does not. */
+/** A witness bounds itself. This is for one that does not. */
 const answerMost: Millis = 15_000
 /** So many answers of one kind are told together. */
 const toldEvery = 10

@@ -1,7 +1,7 @@
 /**
- * What ended operations have left for those who browse: which nodes a stop of ours holds, which of them are deactivated or
- * about to be, and how long the last loss of each partition was. The newest ended operations are listed each time, so that a stop is told the moment it has Completed;
- * the evidence of an ended loss is read once.
+ * What ended operations have left, for those who browse: which nodes a stop of ours holds, which of them are
+ * deactivated or about to be, and how long the last loss of each partition was. The newest ended operations are listed
+ * each time, so that a stop is told the moment it has Completed. The evidence of an ended loss is read once.
  */
 import * as Effect from "effect/Effect"
 import { collect } from "@inquorate/core/Evidence"
@@ -45,7 +45,7 @@ export const make = (
     for (const { operation } of ended) {
       const { id, request, stage } = operation
       if (isNodeRequest(request)) {
-        // The newest that was carried out tells; only the hosts know whether its fences have not been ended otherwise.
+        // The newest that was carried out tells. Only the hosts know whether its fences were ended otherwise.
         if (stage._tag !== "Completed" || nodes.has(request.nodeName)) continue
         const until = stage.standing === undefined ? 0 : stage.standing.deadline + grace
         nodes.set(request.nodeName, request.transition === "Stop" && now < until)

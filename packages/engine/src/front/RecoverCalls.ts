@@ -1,6 +1,6 @@
 /**
- * The recover calls: the wish to have partitions served again without the replicas they wait for. It goes to the targets
- * that can do that, simulated clusters; elsewhere it is recorded in the log. No fence is ever lifted by it.
+ * The recover calls: somebody wishes to have partitions served again without the replicas they wait for. The wish goes
+ * to the targets that can do that, which are simulated clusters. Elsewhere the log records it. It never lifts a fence.
  */
 import * as Effect from "effect/Effect"
 import type { Cluster } from "@inquorate/core/Cluster"
@@ -13,7 +13,7 @@ import {
 } from "@inquorate/core/Operations"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 
-/** Passes the wish on to every partition of the scope; the code of one that is not there is its own. */
+/** Passes the wish on to every partition of the scope. A partition that is not there has its own code. */
 export const recover = (
   clusters: ReadonlyArray<Cluster>,
   views: ReadonlyArray<ClusterView>,
@@ -22,7 +22,7 @@ export const recover = (
   Effect.gen(function* () {
     const groups = views.flatMap((view) => view.groups)
     const unlooked = views.find(({ seen }) => seen === "NotLookedAt")
-    // What is asked for may be there, and "all" would leave its part out without a word.
+    // The partition that is asked for may be there, and "all" would leave some out without a word.
     if (unlooked !== undefined && scope._tag !== "System" && !groups.some((group) => isNamed(group, scope))) {
       const detail = `The cluster ${unlooked.name} is not looked at yet. Ask again in a moment.`
       return yield* new RequestRefused({ code: "FABRIC_E_NOT_READY", detail, refusal: null })

@@ -1,7 +1,7 @@
 /**
- * What the configured clusters look like, as last seen. Discovery runs in the background, once at a time for each
- * cluster, so that a front is answered within a second even while members of a cluster are stopped. A cluster that was
- * never seen says so: its empty list of groups means nothing.
+ * What the configured clusters look like, as last seen. Each cluster is looked at in the background, once at a time, so
+ * that a front is answered within a second even while members of a cluster are stopped. A cluster that was never seen
+ * says so: its empty list of groups means nothing.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -18,11 +18,11 @@ import { discover, discoverNodes } from "../plan/Discovery.ts"
 export interface Browse {
   /** Every cluster with its groups, within a second; each run looks again. */
   readonly views: Effect.Effect<ReadonlyArray<ClusterView>>
-  /** Ends once every cluster was looked at, whatever came of it; `within` is over at the latest. */
+  /** Ends once every cluster was looked at, whatever came of it, and when `within` is over at the latest. */
   readonly lookFirst: (within: Millis) => Effect.Effect<void>
 }
 
-/** Looks at clusters; a cluster that did not answer says so and shows what was last seen. */
+/** Looks at clusters. A cluster that did not answer says so and shows what was last seen. */
 export const make = (clusters: ReadonlyArray<Cluster>): Effect.Effect<Browse, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     const watched = clusters.map((cluster) => makeView(cluster, scope))
@@ -88,7 +88,7 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
 
   const view: Effect.Effect<ClusterView> = Effect.gen(function* () {
     const current = yield* begin
-    // Who comes late to a look that gets no answer need not wait as long as the first.
+    // A caller who comes late to a look that gets no answer need not wait as long as the first.
     const patience = Math.max(answerAtLeast, answerWithin - ((yield* monotonic) - current.since))
     const answered = yield* Effect.timeoutOption(Deferred.await(current.done), patience)
     return {

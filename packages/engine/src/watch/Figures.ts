@@ -1,5 +1,5 @@
 /**
- * The figures that a worker keeps of itself, as Effect's metrics; a front writes them down for Prometheus. The first is
+ * The figures that a worker keeps of itself, as Effect's metrics. A front writes them down for Prometheus. The first is
  * the one that must be zero for ever. Times are in seconds, as Prometheus wants them.
  */
 import * as Clock from "effect/Clock"
@@ -54,8 +54,8 @@ export const begin: Effect.Effect<void> = Effect.suspend(() =>
 )
 
 /**
- * Takes what a stored fact measures, of a fault of this kind. `undone` tells that it was cut short: by a caller, or because
- * the hold was broken. Such a hold was not meant to be as long as asked.
+ * Takes what a stored fact measures, of a fault of this kind. `undone` tells that the fault was cut short, by a caller
+ * or because the hold was broken: such a hold was not meant to be as long as asked.
  */
 export const observe = (fact: Fact, kind: FaultKind, undone: boolean): Effect.Effect<void> => {
   switch (fact._tag) {
@@ -88,7 +88,7 @@ export const census = (tallies: ReadonlyArray<Tally>): Effect.Effect<void> => {
         queued,
         count(({ waiting }) => waiting)
       ),
-      // What has ended and holds its partition still waits for a host's word.
+      // An operation that has ended and holds its partition still waits for a host's word.
       Metric.update(
         residue,
         count(({ state }) => !liveStates.includes(state))

@@ -25,8 +25,8 @@ export const run = (
   }).pipe(Effect.andThen(Effect.never))
 
 /**
- * Counts the fences that stand past their deadline, and has each host that carries one lift it. `clock` is the store's:
- * where our own is ahead of it, no fence is late for that.
+ * Counts the fences that stand past their deadline, and has each host lift its own. `clock` is the store's: no fence is
+ * late only because our own clock is ahead of it.
  */
 export const lookAtFences = (
   clusters: ReadonlyArray<Cluster>,
@@ -63,7 +63,7 @@ const repeat = (every: Millis, look: Effect.Effect<void>): Effect.Effect<never> 
     })
   )
 
-// What stands on a host is the host's, whichever cluster's settings a mechanism was made with.
+// A fence on a host is the host's, whichever cluster's settings its mechanism was made with.
 const placesOf = (clusters: ReadonlyArray<Cluster>): ReadonlyArray<Place> => {
   const places: Array<Place> = []
   for (const cluster of clusters) {
@@ -78,7 +78,7 @@ const placesOf = (clusters: ReadonlyArray<Cluster>): ReadonlyArray<Place> => {
   return places
 }
 
-// Deadlines are told by the host's clock, which may differ from ours by what is allowed: nothing within that is late.
+// A host tells deadlines by its own clock, which may differ from ours by what is allowed. Nothing within that is late.
 const isLate = (report: FenceReport, now: number): boolean =>
   report.state._tag === "Armed" && report.state.deadline + skewMost < now
 
