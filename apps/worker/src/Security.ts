@@ -119,7 +119,6 @@ export const SecuritySettings = Schema.Struct({
     "True to listen beyond loopback with neither certificates nor tokens, where everyone who reaches the worker may do everything."
   )
 })
-/** The keys below `security`. */
 export type SecuritySettings = typeof SecuritySettings.Type
 
 /** A mistake in how the keys go together, and the key it is told at. */

@@ -70,7 +70,6 @@ const SecretReference = Schema.Union([
   Schema.Struct({ env: Schema.NonEmptyString }),
   Schema.Struct({ file: Schema.NonEmptyString })
 ]).annotate({ expected: "{ env: NAME } or { file: PATH }" })
-/** Where a secret is. */
 export type SecretReference = typeof SecretReference.Type
 
 /** The PostgreSQL that several workers share, in parts, so that no secret stands in the file. */
@@ -94,7 +93,6 @@ const PostgresStoreSettings = Schema.Struct({
     )
   }).annotateKey({ description: "A PostgreSQL that any number of workers share." })
 })
-/** The PostgreSQL that several workers share. */
 export type PostgresStoreSettings = typeof PostgresStoreSettings.Type
 
 /** The name of the worker's own machine among the hosts. */
@@ -129,7 +127,6 @@ const WitnessFile = Schema.Struct({
     toJsonSchema: () => ({})
   })
 )
-/** Something that depends on a cluster and is asked through every operation on it. */
 export type WitnessFile = typeof WitnessFile.Type
 
 /** What every cluster holds in a configuration file, whatever its system. */
@@ -187,7 +184,6 @@ const HostSettings = Schema.Struct({
   configFile: described(absolutePath, "A configuration file of ssh instead of the user's own."),
   connectTimeout: Schema.optionalKey(lengthOf("How long a connection may take; 5s unless given."))
 })
-/** A machine that members run on: the worker's own, or one reached over ssh. */
 export type HostSettings = typeof HostSettings.Type
 
 /** A machine reached over ssh. */

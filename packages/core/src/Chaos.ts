@@ -68,17 +68,14 @@ export const ChaosEvent = Schema.Union([
   Schema.Struct({ Kind: Schema.Literal("TestError"), ...reason }),
   Schema.Struct({ Kind: Schema.Literal("Stopped"), ...reason })
 ]).annotate({ identifier: "ChaosEvent" })
-/** What chaos tells of itself. */
 export type ChaosEvent = typeof ChaosEvent.Type
 
 /** Whether chaos runs; Invalid before its first run. */
 export const ChaosStatus = Schema.Literals(["Invalid", "Running", "Stopped"])
-/** Whether chaos runs. */
 export type ChaosStatus = typeof ChaosStatus.Type
 
 /** Whether the schedule is in use: Pending before its start, Expired after its end. */
 export const ChaosScheduleStatus = Schema.Literals(["Invalid", "Stopped", "Active", "Expired", "Pending"])
-/** Whether the schedule is in use. */
 export type ChaosScheduleStatus = typeof ChaosScheduleStatus.Type
 
 /** How chaos stands: the parameters are those of the present run, else of the last one, else the defaults. */

@@ -46,7 +46,6 @@ export const ChaosPhase = Schema.TaggedUnion({
   /** No fault is begun any more; those that were are cancelled, and a stopped node is started. */
   Stopping: { faults: Schema.Array(ChaosFault), reason: Schema.String, until: Instant }
 })
-/** Where a run stands. */
 export type ChaosPhase = typeof ChaosPhase.Type
 
 /** A run of chaos. Invariants: `endsAt` is at most `stretchEnds`, where the schedule's stretch that began it is over. */

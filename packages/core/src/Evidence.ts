@@ -13,7 +13,6 @@ export const ProbeOutcome = Schema.TaggedUnion({
   Refused: { detail: Schema.String },
   Unknown: { detail: Schema.String }
 })
-/** What became of one probe. */
 export type ProbeOutcome = typeof ProbeOutcome.Type
 
 /** One probe write. `endedAt` and `outcome` are null while the system has not answered. */
@@ -44,7 +43,6 @@ export const WitnessAnswer = Schema.TaggedUnion({
   Fails: { detail: Schema.String },
   Silent: { detail: Schema.String }
 })
-/** What a witness answered. */
 export type WitnessAnswer = typeof WitnessAnswer.Type
 
 /** A judgement with the facts it rests on. */
@@ -75,7 +73,6 @@ export const PhaseName = Schema.Literals([
   "Undoing",
   "Ended"
 ])
-/** The name of a visible phase. */
 export type PhaseName = typeof PhaseName.Type
 
 /** What an entry tells. */
@@ -134,7 +131,6 @@ export const Fact = Schema.TaggedUnion({
   /** Something a person should know, such as a step that failed and why. */
   Noted: { text: Schema.String }
 })
-/** What an entry tells. */
 export type Fact = typeof Fact.Type
 
 /** One entry: `at` in UTC, `monotonic` in milliseconds on the clock of the worker that wrote it. */

@@ -62,7 +62,6 @@ export interface Prepared {
  * `Sweep` that found it late.
  */
 export const Ender = Schema.Literals(["Worker", "Keeper", "Kernel", "Sweep"])
-/** Who ended a fence. */
 export type Ender = typeof Ender.Type
 
 /** How a fence stands on its host, by the host's own record. */
@@ -98,7 +97,6 @@ export const FenceState = Schema.TaggedUnion({
   /** The order was refused by the host and nothing was touched. */
   Refused: { problem: Schema.String }
 })
-/** How a fence stands on its host. */
 export type FenceState = typeof FenceState.Type
 
 /** What a sweep or `doctor` found on a host. */
@@ -148,7 +146,6 @@ export const Preflight = Schema.TaggedUnion({
   /** The process is not what it was said to be, or is gone. */
   Mistaken: { problem: Schema.String, skew: Schema.optionalKey(Schema.Int) }
 })
-/** What an injector says of a process before anything is touched. */
 export type Preflight = typeof Preflight.Type
 
 /** One mechanism that takes one replica out and puts it back. Every method may be repeated without harm. */

@@ -39,7 +39,6 @@ export const Phase = Schema.TaggedUnion({
   Lifting: { lossBegan: Instant },
   Recovering: { lossBegan: Instant, liftedAt: Instant }
 })
-/** Where the fault stands. */
 export type Phase = typeof Phase.Type
 
 /** How far an operation is; the names are Service Fabric's. */
@@ -48,12 +47,10 @@ export const Step = Schema.TaggedUnion({
   LookingUpState: {},
   PerformingActions: { order: Order, phase: Phase }
 })
-/** How far an operation is. */
 export type Step = typeof Step.Type
 
 /** Why an operation goes backward. */
 export const UndoReason = Schema.Literals(["retry", "fail", "cancel"])
-/** Why an operation goes backward. */
 export type UndoReason = typeof UndoReason.Type
 
 /** Whether something of ours may still stand on a host: nothing, or not known until a sweep looks after `until`. */
@@ -61,12 +58,10 @@ export const Residue = Schema.TaggedUnion({
   None: {},
   Unknown: { order: Order, until: Instant }
 })
-/** Whether something of ours may still stand on a host. */
 export type Residue = typeof Residue.Type
 
 /** Going backward: first the fences are lifted, then the group is probed. */
 export const UndoPhase = Schema.Literals(["Lifting", "Probing"])
-/** Going backward: lifting, then probing. */
 export type UndoPhase = typeof UndoPhase.Type
 
 /** The stage of an operation; what cannot be, cannot be written down. */
@@ -81,7 +76,6 @@ export const Stage = Schema.TaggedUnion({
     residue: Residue
   }
 })
-/** The stage of an operation. */
 export type Stage = typeof Stage.Type
 
 /**
@@ -151,7 +145,6 @@ export const Event = Schema.TaggedUnion({
   /** A sweep saw that nothing of ours is left. */
   ResidueSwept: { at: Instant }
 })
-/** What happened to an operation. */
 export type Event = typeof Event.Type
 
 // --- errors ---

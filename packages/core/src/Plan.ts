@@ -14,7 +14,6 @@ import { health, type Member, ProcessRef, type Topology } from "./Topology.ts"
  * cut. The words of Service Fabric's StartQuorumLoss.
  */
 export const QuorumLossMode = Schema.Literals(["QuorumReplicas", "AllReplicas"])
-/** How much to take. */
 export type QuorumLossMode = typeof QuorumLossMode.Type
 
 /**
@@ -22,7 +21,6 @@ export type QuorumLossMode = typeof QuorumLossMode.Type
  * its host.
  */
 export const Grade = Schema.Literals(["Kernel", "Keeper"])
-/** What ends a fence without us. */
 export type Grade = typeof Grade.Type
 
 /**
@@ -33,7 +31,6 @@ export type Grade = typeof Grade.Type
 export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy", "impatient"]).annotate({
   identifier: "Override"
 })
-/** A guard that a caller may set aside by name. */
 export type Override = typeof Override.Type
 
 /** One fence of a plan: this member is taken out by this injector. */
@@ -131,7 +128,6 @@ export const Refusal = Schema.TaggedUnion({
   /** The cluster's data is not ours to destroy. */
   DataProtected: { cluster: Schema.String, system: Schema.String }
 })
-/** Why a fault is not allowed now. */
 export type Refusal = typeof Refusal.Type
 
 /**

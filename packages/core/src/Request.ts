@@ -31,7 +31,6 @@ export class QuorumLossRequest extends Schema.Opaque<QuorumLossRequest>()(
 
 /** How much data goes: of as many replicas as make the quorum, or of all of them. */
 export const DataLossMode = Schema.Literals(["PartialDataLoss", "FullDataLoss"])
-/** How much data goes. */
 export type DataLossMode = typeof DataLossMode.Type
 
 /** Only this member of the group, by its name in it; all that the mode takes unless given. */
@@ -54,7 +53,6 @@ export class DataLossRequest extends Schema.Opaque<DataLossRequest>()(
 
 /** Which replicas are restarted: all of them, or all but the primary. */
 export const RestartMode = Schema.Literals(["AllReplicasOrInstances", "OnlyActiveSecondaries"])
-/** Which replicas are restarted. */
 export type RestartMode = typeof RestartMode.Type
 
 /** Restart the replicas of one partition, or with `member` that one alone. */
@@ -71,7 +69,6 @@ export class RestartRequest extends Schema.Opaque<RestartRequest>()(
 
 /** Why a node is deactivated, in Service Fabric's words. */
 export const DeactivationIntent = Schema.Literals(["Pause", "Restart", "RemoveData", "RemoveNode"])
-/** Why a node is deactivated. */
 export type DeactivationIntent = typeof DeactivationIntent.Type
 
 /**
@@ -120,7 +117,6 @@ export const FaultRequest = Schema.Union([
   NodeRestartRequest,
   QuorumLossRequest
 ]).annotate({ identifier: "FaultRequest" })
-/** Everything that can be asked for. */
 export type FaultRequest = typeof FaultRequest.Type
 
 /** The kind of a request in the words of the operation list; stop, start and restart of a node are all `NodeTransition`. */

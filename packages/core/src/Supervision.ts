@@ -20,7 +20,6 @@ export const Reaction = Schema.Literals([
   "DemotesPrimary",
   "DestroysData"
 ])
-/** What a supervisor does when its patience is over. */
 export type Reaction = typeof Reaction.Type
 
 /** One supervisor. */

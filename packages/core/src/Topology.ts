@@ -9,7 +9,6 @@ import { Instant, Millis } from "./Time.ts"
 
 /** A replica's part in its group, in Service Fabric's words; learners and observers are IdleSecondary. */
 export const Role = Schema.Literals(["Primary", "ActiveSecondary", "IdleSecondary"])
-/** A replica's part in its group. */
 export type Role = typeof Role.Type
 
 /**
@@ -57,12 +56,10 @@ export class ProcessRef extends Schema.Opaque<ProcessRef>()(
 
 /** When a member may be taken out: in every mode, only when all replicas are asked for, or never. */
 export const Cuttable = Schema.Literals(["Always", "OnlyInAllReplicas", "Never"])
-/** When a member may be taken out. */
 export type Cuttable = typeof Cuttable.Type
 
 /** The state of a replica in Service Fabric's words. */
 export const ReplicaStatus = Schema.Literals(["InBuild", "Standby", "Ready", "Down", "Dropped"])
-/** The state of a replica in Service Fabric's words. */
 export type ReplicaStatus = typeof ReplicaStatus.Type
 
 /** What a simulated cluster knows of a replica beyond what every system tells: its id (63 bits, decimal) and status. */
@@ -110,12 +107,10 @@ export const PartitionKey = Schema.TaggedUnion({
   Int64Range: { low: Schema.String, high: Schema.String },
   Named: { name: Schema.String }
 })
-/** Which part of a service's keys a partition holds. */
 export type PartitionKey = typeof PartitionKey.Type
 
 /** The state of a partition in Service Fabric's words. */
 export const PartitionStatus = Schema.Literals(["Ready", "NotReady", "InQuorumLoss", "Reconfiguring", "Deleting"])
-/** The state of a partition in Service Fabric's words. */
 export type PartitionStatus = typeof PartitionStatus.Type
 
 /**

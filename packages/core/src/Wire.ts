@@ -18,7 +18,6 @@ export const OperationState = Schema.Literals([
   "Cancelled",
   "ForceCancelled"
 ]).annotate({ identifier: "OperationState" })
-/** The state of an operation on the wire. */
 export type OperationState = typeof OperationState.Type
 
 /** The kind of an operation on the wire. Start and stop of a node are both `NodeTransition`. */
@@ -29,7 +28,6 @@ export const OperationType = Schema.Literals([
   "PartitionRestart",
   "NodeTransition"
 ]).annotate({ identifier: "OperationType" })
-/** The kind of an operation on the wire. */
 export type OperationType = typeof OperationType.Type
 
 /** The partition that an operation acted on. `PartitionId` is nil where the look-up never finished. */

@@ -89,7 +89,6 @@ export const LayoutFile = Schema.Struct({
   ),
   applications: Schema.Record(Name, ApplicationEntry).annotateKey({ description: "The applications by name." })
 })
-/** A whole file. */
 export type LayoutFile = typeof LayoutFile.Type
 
 // --- make ---

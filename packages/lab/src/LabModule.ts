@@ -19,7 +19,6 @@ export const LabMember = Schema.Struct({
   pid: Schema.Int,
   startTime: Schema.String
 }).annotate({ identifier: "LabMember" })
-/** One member of a lab. */
 export type LabMember = typeof LabMember.Type
 
 /** The record of a lab, stored as `lab.json` before anything is started. */
@@ -41,7 +40,6 @@ export const Lab = Schema.Struct({
   /** The cluster as it stands in a worker's configuration file. */
   configuration: Schema.Json
 }).annotate({ identifier: "Lab" })
-/** The record of a lab. */
 export type Lab = typeof Lab.Type
 
 /**

@@ -26,7 +26,6 @@ export const LabNetwork = Schema.Struct({
   /** One for each member, in their order. */
   members: Schema.Array(Schema.Struct({ namespace: Schema.String, address: Schema.String }))
 }).annotate({ identifier: "LabNetwork" })
-/** The namespaces of a lab. */
 export type LabNetwork = typeof LabNetwork.Type
 
 /** Why namespaces cannot be made here, in words for a person; empty where they can. */

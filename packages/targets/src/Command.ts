@@ -40,7 +40,6 @@ export const CommandMember = Schema.Struct({
     description: "The file on that host that holds the number of its process, where the look command does not tell it."
   })
 }).annotate({ identifier: "CommandMember" })
-/** One member of a cluster that is known by commands. */
 export type CommandMember = typeof CommandMember.Type
 
 /** What a cluster that is known by commands holds in a configuration file. */
@@ -74,7 +73,6 @@ export const CommandSettings = Schema.Struct({
     )
   )
 }).annotate({ identifier: "CommandSettings" })
-/** What a cluster that is known by commands holds in a configuration file. */
 export type CommandSettings = typeof CommandSettings.Type
 
 /** The most writes that may be unanswered at once at one endpoint. */

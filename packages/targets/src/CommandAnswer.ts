@@ -24,7 +24,6 @@ export const LookedMember = Schema.Struct({
       "The number of its server process on its host, where the command knows it; else the member needs a pidFile."
   })
 })
-/** One member as the look command tells it. */
 export type LookedMember = typeof LookedMember.Type
 
 /** What the look command prints. */
@@ -47,7 +46,6 @@ export const Looked = Schema.Struct({
     )
   )
 }).annotate({ identifier: "CommandLook", description: "What the look command of a `system: command` cluster prints." })
-/** What the look command prints. */
 export type Looked = typeof Looked.Type
 
 /** Reads what the look command printed; the failure says what is wrong with it and where. */

@@ -52,7 +52,6 @@ export const EtcdTls = Schema.Struct({
     )
   )
   .annotate({ identifier: "EtcdTls" })
-/** How the members are spoken to over TLS. */
 export type EtcdTls = typeof EtcdTls.Type
 
 /** One member of an etcd cluster. */
@@ -70,7 +69,6 @@ export const EtcdMember = Schema.Struct({
 })
   .check(Container.isWhole)
   .annotate({ identifier: "EtcdMember" })
-/** One member of an etcd cluster. */
 export type EtcdMember = typeof EtcdMember.Type
 
 const areDistinct = (key: "name" | "address") =>
@@ -96,7 +94,6 @@ export const EtcdSettings = Schema.Struct({
     )
   )
   .annotate({ identifier: "EtcdSettings" })
-/** What an etcd cluster holds in a configuration file. */
 export type EtcdSettings = typeof EtcdSettings.Type
 
 /** etcd. */

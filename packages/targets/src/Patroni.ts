@@ -41,7 +41,6 @@ export const PatroniSettings = Schema.Union([
     key: Schema.optionalKey(Schema.NonEmptyString)
   })
 ]).annotate({ expected: "an address such as http://127.0.0.1:8008, a list of such, or { api, user, password, ca }" })
-/** Where Patroni's REST API answers, and how it lets us in. */
 export type PatroniSettings = typeof PatroniSettings.Type
 
 /** One member by Patroni's word. */
@@ -50,7 +49,6 @@ export const PatroniMember = Schema.Struct({
   role: Schema.String,
   state: Schema.String
 })
-/** One member by Patroni's word. */
 export type PatroniMember = typeof PatroniMember.Type
 
 const Cluster = Schema.Struct({ members: Schema.Array(PatroniMember), pause: Schema.optionalKey(Schema.Boolean) })

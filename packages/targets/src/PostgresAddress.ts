@@ -31,7 +31,6 @@ const One = Schema.String.check(
 export const Address = Schema.Union([One, Schema.NonEmptyArray(One)]).annotate({
   expected: "an address such as 127.0.0.1:5432 or /run/postgresql:5432, or a list of such"
 })
-/** The address of a member, or several. */
 export type Address = typeof Address.Type
 
 /** All addresses of a member, each with its port. */

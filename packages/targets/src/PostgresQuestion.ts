@@ -82,7 +82,6 @@ const StandbySeen = Schema.Struct({
   /** By the standby's own clock. */
   repliedAt: Schema.NullOr(Schema.Finite)
 })
-/** One standby as the primary sees it. */
 export type StandbySeen = typeof StandbySeen.Type
 
 /** How many connections are used of how many, by everybody, by our role and in our database; superusers' reserve aside. */
@@ -94,7 +93,6 @@ const Connections = Schema.Struct({
   database: Schema.Int,
   databaseMost: Schema.Int
 })
-/** How many connections are used of how many. */
 export type Connections = typeof Connections.Type
 
 /** A value of `synchronous_commit` that sessions begin with, of a role, in a database; null stands for all. */
@@ -103,7 +101,6 @@ const CommitDefault = Schema.Struct({
   database: Schema.NullOr(Schema.String),
   value: Schema.String
 })
-/** A value of `synchronous_commit` that sessions begin with. */
 export type CommitDefault = typeof CommitDefault.Type
 
 /** One member's answer; `now` by its own clock. */
@@ -136,5 +133,4 @@ export const Answer = Schema.Struct({
   /** True where Patroni manages the server, by its own sessions or the settings it gives on the command line. */
   patroni: Schema.Boolean
 })
-/** One member's answer. */
 export type Answer = typeof Answer.Type

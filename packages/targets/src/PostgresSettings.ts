@@ -48,7 +48,6 @@ export const PostgresMember = Schema.Struct({
     )
   )
   .annotate({ identifier: "PostgresMember" })
-/** One member of a PostgreSQL cluster. */
 export type PostgresMember = typeof PostgresMember.Type
 
 /** What a PostgreSQL cluster holds in a configuration file. The user needs pg_monitor, no more. */
@@ -98,5 +97,4 @@ export const PostgresSettings = Schema.Struct({
     )
   )
   .annotate({ identifier: "PostgresSettings" })
-/** What a PostgreSQL cluster holds in a configuration file. */
 export type PostgresSettings = typeof PostgresSettings.Type

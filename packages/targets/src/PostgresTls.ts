@@ -13,7 +13,6 @@ import * as NamedFile from "./NamedFile.ts"
  * made out to the very host of the address.
  */
 export const TlsMode = Schema.Literals(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
-/** What is demanded of a connection. */
 export type TlsMode = typeof TlsMode.Type
 
 const File = Schema.NonEmptyString
@@ -47,7 +46,6 @@ export const TlsSettings = Schema.Struct({
     )
   )
   .annotate({ identifier: "PostgresTls" })
-/** What a cluster's configuration says of TLS. */
 export type TlsSettings = typeof TlsSettings.Type
 
 /** How one attempt at a connection is made. */

@@ -14,7 +14,6 @@ export const Secret = Schema.Union([
   Schema.Struct({ env: Schema.String }),
   Schema.Struct({ file: Schema.String })
 ]).annotate({ expected: "a secret, { env: name } or { file: path }" })
-/** A secret, or where it is. */
 export type Secret = typeof Secret.Type
 
 /** The secret as it is now, or why it cannot be had, in words for a person. `what` names it, such as `password`. */

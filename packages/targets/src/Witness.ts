@@ -55,7 +55,6 @@ export const Question = Schema.Struct({
     description: "A shell command that the worker runs; it counts as served where it exits with 0."
   })
 })
-/** What a witness is asked. */
 export type Question = typeof Question.Type
 
 /** True where exactly one question is named. */

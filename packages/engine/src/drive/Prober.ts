@@ -95,8 +95,7 @@ export const make = (
               )
         return bounded.pipe(
           Effect.map((outcome) => finish(sample, outcome)),
-          // Whoever waited for this very answer may interrupt the write that brought it. A write that has ended stays
-          // as it is.
+          // Whoever waited for this answer may interrupt the write that brought it. It has ended all the same.
           Effect.onInterrupt(() =>
             Effect.sync(() => {
               if (samples.some(({ endedAt, sequence: of }) => of === sample.sequence && endedAt === null)) {
@@ -108,8 +107,7 @@ export const make = (
       })
     const watchEndpoint = (open: Probe, endpoint: string, index: number): Effect.Effect<void> =>
       Effect.gen(function* () {
-        // The endpoints write in turns and not all at once. Whenever the quorum goes, the next write to miss it is sent
-        // soon after.
+        // They write in turns, so that whenever the quorum goes, the next write to miss it is sent soon after.
         yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
         while (true) {
           const { sentAt } = yield* send(open, endpoint, null)

@@ -22,7 +22,6 @@ export const MemberCommands = Schema.Struct({
     description: "Exits with 0 while the member is out and with another code while it is not."
   })
 })
-/** How one member is taken out and put back. */
 export type MemberCommands = typeof MemberCommands.Type
 
 /** The settings of the command. */
@@ -33,7 +32,6 @@ export const Settings = Schema.Struct({
   applySeconds: seconds("How many seconds an apply may take; 3 unless given.", 4),
   liftSeconds: seconds("How many seconds a lift may take before it is killed and tried again; 10 unless given.", 300)
 })
-/** The settings of the command. */
 export type Settings = typeof Settings.Type
 
 /** The user's own commands on these hosts, by label. Of keeper grade: one of two keepers runs the lift at the deadline. */

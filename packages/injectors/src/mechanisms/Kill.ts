@@ -26,7 +26,6 @@ export const RestartBy = Schema.Union([
     })
   })
 ])
-/** How one member is started again. */
 export type RestartBy = typeof RestartBy.Type
 
 /** The settings of the kill: members that are not named are started again just as they were. */
@@ -35,7 +34,6 @@ export const Settings = Schema.Struct({
     description: "How members are started again, by name; one that is not named is started just as it was."
   })
 })
-/** The settings of the kill. */
 export type Settings = typeof Settings.Type
 
 /** The kill on these hosts, by label. Of keeper grade: a fence ends by itself while one of its two keepers lives. */

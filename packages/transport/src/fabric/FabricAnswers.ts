@@ -77,22 +77,18 @@ export class ApplicationInfo extends Schema.Opaque<ApplicationInfo>()(
 
 /** A service. */
 export const ServiceInfo = sparse(Model.ServiceInfo, ["Id", "Name", "ServiceKind"])
-/** A service. */
 export type ServiceInfo = typeof ServiceInfo.Type
 
 /** How a service was described when it was made. */
 export const ServiceDescription = Model.ServiceDescription
-/** How a service was described when it was made. */
 export type ServiceDescription = typeof ServiceDescription.Type
 
 /** A partition; the epoch and the loss duration have another name on the open-source gateway than in the specification. */
 export const Partition = sparse(Model.Partition, ["ServiceKind", "PartitionInformation"])
-/** A partition. */
 export type Partition = typeof Partition.Type
 
 /** A replica of a stateful service, or an instance of a stateless one. */
 export const Replica = sparse(Model.Replica, ["ServiceKind"])
-/** A replica. */
 export type Replica = typeof Replica.Type
 
 /** The name and id of an application or a service. */

@@ -43,7 +43,6 @@ export const Id = Schema.String.pipe(
 
 /** The state of health of an entity. */
 export const HealthState = word(["Invalid", "Ok", "Warning", "Error", "Unknown"], "Unknown")
-/** The state of health of an entity. */
 export type HealthState = typeof HealthState.Type
 
 /** The error body of every call. */
@@ -161,7 +160,6 @@ export const PartitionStatus = word(
   ["Invalid", "Ready", "NotReady", "InQuorumLoss", "Reconfiguring", "Deleting"],
   "Invalid"
 )
-/** How a partition stands. */
 export type PartitionStatus = typeof PartitionStatus.Type
 
 /**

@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 
 /** How a thing stands. */
 export const HealthWord = Schema.Literals(["Ok", "Warning", "Error"]).annotate({ title: "Health" })
-/** How a thing stands. */
 export type HealthWord = typeof HealthWord.Type
 
 /** What can have a health. An application stands for a cluster, a service for a group of it. */
@@ -16,7 +15,6 @@ const HealthKind = Schema.Literals(["Cluster", "Node", "Application", "Service",
   description:
     "Cluster is everything that the worker knows; an application is one configured cluster, a service a group"
 })
-/** What can have a health. */
 export type HealthKind = typeof HealthKind.Type
 
 /** One report on the thing itself. */

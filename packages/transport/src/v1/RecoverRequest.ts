@@ -21,7 +21,6 @@ export const RecoverRequest = Schema.Union([
     'Expected a "scope" of "Partition" with its "partitionId", "Service" with its "serviceName", "System" or "All"',
   examples: [{ scope: "All" }]
 })
-/** Which partitions are to be recovered. */
 export type RecoverRequest = typeof RecoverRequest.Type
 
 /** The same in core's words. */
