@@ -1,7 +1,8 @@
 /**
  * Chaos: faults drawn at random, iteration after iteration, until its time is over or somebody stops it. The words, the
- * defaults and the limits are those of Service Fabric's chaos (its REST API 8.2, read from `StartChaos` and its kin), so
- * the schemas here are the wire's own; here too is what a front may ask of it. Numbers named InSeconds are seconds.
+ * defaults and the limits are those of Service Fabric's chaos (its REST API 8.2, read from `StartChaos` and its kin).
+ * So the schemas here are the wire's own. What a front may ask of chaos stands here too. Numbers named InSeconds are
+ * seconds.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -298,7 +299,7 @@ const problemOf = (input: AskedParameters): RequestRefused | undefined => {
     : invalid(`The ApplicationInclusionList names ${JSON.stringify(wrong)}; a name is written fabric:/application.`)
 }
 
-// A policy that is given counts warnings as errors only where it says so; the default is for where none is given.
+// A given policy counts warnings as errors only where it says so. The default is for where none is given.
 const policyOf = (policy: AskedParameters["ClusterHealthPolicy"]): ChaosHealthPolicy => {
   if (policy === null || policy === undefined) return defaultParameters.ClusterHealthPolicy
   const { ApplicationTypeHealthPolicyMap: ofApplications, NodeTypeHealthPolicyMap: ofNodes } = policy

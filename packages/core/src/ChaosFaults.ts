@@ -1,7 +1,8 @@
 /**
- * Which faults chaos may draw, and when clusters count as healthy. Pure: what is seen of the clusters and a seed in, the
- * faults out, the same for the same. Safe faults only: after each of them every group has the quorum it needs, unless the
- * run's own context allows a loss; no group has two faults at a time, and what is protected is never touched.
+ * Which faults chaos may draw, and when clusters count as healthy. It is pure: what is seen of the clusters and a seed
+ * give the faults, the same for the same. The faults are safe: after each of them every group has the quorum it needs,
+ * unless the run's own context allows a loss. No group has two faults at a time, and what is protected is never
+ * touched.
  */
 import { allowsQuorumLoss, type ChaosParameters, quorumLossKey } from "./Chaos.ts"
 import type { ChaosFault } from "./ChaosRun.ts"
@@ -36,7 +37,7 @@ export interface Draw {
 
 /** The most faults that are drawn at once, whatever is asked. */
 export const faultsMax = 100
-/** By when a node that chaos stopped starts by itself, should nobody start it: the least that a stop may last. */
+/** By when a node that chaos stopped starts by itself, if nobody starts it: the least that a stop may last. */
 export const nodeStopDuration: Millis = 300_000
 /** How long chaos holds a quorum loss, where it may cause one. */
 export const quorumLossHold: Millis = 10_000
@@ -66,7 +67,7 @@ export const unknownTargets = (
 
 /**
  * Why the clusters are not healthy and stable enough to be broken, a sentence each; none where they are. Protected
- * clusters, and those that the filter leaves out, are not looked at.
+ * clusters are not looked at, nor those that the filter leaves out.
  */
 export const unhealthy = (sight: Sight, parameters: ChaosParameters): ReadonlyArray<string> => {
   const policy = parameters.ClusterHealthPolicy
@@ -192,7 +193,8 @@ const nodesOf = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node> => {
   })
 }
 
-// A stateless service has no primary, which to the arithmetic of quorums is a loss; its own word counts instead.
+// A stateless service has no primary. The arithmetic of quorums takes that for a loss, so the service's own word counts
+// instead.
 const healthOf = (group: Topology): Health => {
   const { service } = group
   if (service === undefined) return health(group)
@@ -273,7 +275,8 @@ const survives = (sight: Sight, group: Topology, gone: ReadonlyArray<Member>): b
   )
 }
 
-// A node that carries one replica and no more is how a single replica is restarted: it is a fault of the replica.
+// A node may carry one replica and no more. That is how a single replica is restarted, and it is a fault of the
+// replica.
 const nodeCandidate = (sight: Sight, parameters: ChaosParameters, node: Node): ReadonlyArray<Candidate> => {
   const [only] = node.members
   const single = node.members.length === 1 && only !== undefined
@@ -315,8 +318,8 @@ const nodeCandidate = (sight: Sight, parameters: ChaosParameters, node: Node): R
 }
 
 /**
- * One replica of a simulated cluster is restarted where it keeps its state, or removed where it may be and another is built.
- * A replica that is alone on its node is restarted with the node, as those of other systems are.
+ * One replica of a simulated cluster is restarted where it keeps its state. Where it may be removed, it is, and another
+ * is built. A replica that is alone on its node is restarted with the node, as those of other systems are.
  */
 const replicaCandidates = (sight: Sight, cluster: ClusterView, group: Topology): ReadonlyArray<Candidate> => {
   const { partitionId, service } = group

@@ -1,7 +1,7 @@
 /**
- * How chaos stands, as stored, and the one pure function that moves it. A run goes round and round: it waits for healthy
- * clusters, carries out the faults it has drawn, and waits. The drawn faults are stored, each with the ids of its
- * operations, before the first of them is started, so that whoever drives the run next knows what was begun.
+ * How chaos stands, as stored, and the one pure function that moves it. A run goes round and round: it waits for
+ * healthy clusters, carries out the faults that it has drawn, and waits. The drawn faults are stored before the first
+ * of them is started, each with the ids of its operations. So whoever drives the run next knows what was begun.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -26,7 +26,7 @@ import { formatInstant, Instant, type Millis } from "./Time.ts"
 
 /**
  * One drawn fault: operations that are carried out one after the other, such as the stop and the start of a node. The
- * first may begin at `startAt`. `Closed` once all of them have ended, or one was refused.
+ * first may begin at `startAt`. It is `Closed` once all of them have ended, or one was refused.
  */
 export class ChaosFault extends Schema.Opaque<ChaosFault>()(
   Schema.Struct({
@@ -37,13 +37,13 @@ export class ChaosFault extends Schema.Opaque<ChaosFault>()(
   }).annotate({ identifier: "ChaosFault" })
 ) {}
 
-/** Where a run stands; each place has the moment by which it is left. */
+/** Where a run stands. Each place has the moment by which the run leaves it. */
 export const ChaosPhase = Schema.TaggedUnion({
   Stabilizing: { until: Instant },
   /** `note` is told when they have ended. */
   Executing: { faults: Schema.Array(ChaosFault), until: Instant, note: Schema.String },
   Waiting: { until: Instant },
-  /** No fault is begun any more; those that were are cancelled, and a stopped node is started. */
+  /** No fault is begun any more. Those that were begun are cancelled, and a stopped node is started. */
   Stopping: { faults: Schema.Array(ChaosFault), reason: Schema.String, until: Instant }
 })
 export type ChaosPhase = typeof ChaosPhase.Type
@@ -108,7 +108,7 @@ export type ChaosHappening =
   | { readonly _tag: "WaitEnded"; readonly at: Instant }
   /** The time of the run is over. */
   | { readonly _tag: "TimeOver"; readonly at: Instant }
-  /** A stopping run that could not be brought to its end in time is given up; its operations end by themselves. */
+  /** A stopping run could not be brought to its end in time, and is given up. Its operations end by themselves. */
   | { readonly _tag: "GivenUp"; readonly at: Instant }
 
 /** The state after something happened, and what chaos tells of it. */
@@ -134,7 +134,7 @@ export const initialState: ChaosState = {
   run: null
 }
 
-/** The status of chaos; a run that is stopping still runs until the last of its faults has ended. */
+/** The status of chaos. A run that is stopping still runs until the last of its faults has ended. */
 export const statusOf = (state: ChaosState): ChaosStatus =>
   state.run !== null ? "Running" : state.last === null ? "Invalid" : "Stopped"
 
@@ -150,8 +150,8 @@ export const viewOf = (state: ChaosState, now: Instant): ChaosView => ({
 })
 
 /**
- * The state after a happening, with the events it causes, or the refusal of it with the wire's code. Total and pure. A
- * run begins with Started and ends with exactly one Stopped, and every state of a run has a way to its end.
+ * The state after a happening, with the events it causes, or the refusal of it with the wire's code. It is total and
+ * pure. A run begins with Started and ends with exactly one Stopped, and every state of a run has a way to its end.
  */
 export const advanceChaos = (state: ChaosState, happening: ChaosHappening): Result.Result<Advanced, RequestRefused> => {
   switch (happening._tag) {
@@ -309,7 +309,7 @@ const reasoned = (
   Reason: string
 ): ChaosEvent => ({ Kind, TimeStampUtc: formatInstant(at), Reason: Reason.slice(0, reasonMax) })
 
-/** The longest reason that is stored, in characters: an outage names many members. */
+/** The longest reason that is stored, in characters. An outage names many members. */
 const reasonMax = 4096
 
 const withPhase = (state: ChaosState, run: ChaosRun, phase: ChaosPhase): ChaosState => ({

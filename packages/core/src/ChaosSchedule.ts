@@ -1,7 +1,7 @@
 /**
  * The rules of the chaos schedule: which descriptions are taken, when one is in use, and which parameters hold at a
- * moment. A schedule repeats weekly in UTC between its two dates; a time ends before the minute that it names, except
- * 23:59, which is the end of the day, so that days can join. Pure: a description and a moment in, a value out.
+ * moment. A schedule repeats weekly in UTC between its two dates. A time ends before the minute that it names, except
+ * 23:59, which is the end of the day, so that days can join. It is pure: a description and a moment give a value.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -21,13 +21,16 @@ import type { Instant } from "./Time.ts"
 
 // --- models ---
 
-/** What a schedule says of a moment: chaos runs with these parameters until then, or not, and may change then. */
+/**
+ * What a schedule says of a moment: chaos runs with these parameters until then, or it does not run and may change
+ * then.
+ */
 export type Activity =
   | {
       readonly _tag: "On"
       readonly key: string
       readonly parameters: ChaosParameters
-      /** When this stretch began; a run belongs to one stretch and is not begun twice in it. */
+      /** When this stretch began. A run belongs to one stretch, and is not begun twice in it. */
       readonly from: number
       readonly until: number
     }
@@ -112,7 +115,10 @@ export const activityAt = (schedule: ChaosSchedule, now: number): Activity => {
 
 // --- internal ---
 
-/** How many parameters and jobs a schedule may have: far more than a week has room for, and few enough to look through. */
+/**
+ * How many parameters and jobs a schedule may have. It is far more than a week has room for, and few enough to look
+ * through.
+ */
 const parametersMax = 1000
 const jobsMax = 10_000
 const minute = 60_000
@@ -294,7 +300,7 @@ const overlapOf = (schedule: ChaosSchedule): string | undefined => {
   )
 }
 
-// Pieces that join and have the same parameters are one stretch, also over midnight and over the end of the week.
+// Pieces that join and have the same parameters are one stretch, over midnight and over the end of the week too.
 const stretchesOf = (schedule: ChaosSchedule): ReadonlyArray<Stretch> => {
   const joined: Array<Stretch> = []
   for (const piece of piecesOf(schedule)) {
@@ -315,7 +321,7 @@ const stretchesOf = (schedule: ChaosSchedule): ReadonlyArray<Stretch> => {
 const weekOf = (at: number): number =>
   Math.floor((at - firstSunday) / (minutesOfWeek * minute)) * minutesOfWeek * minute + firstSunday
 
-// This week's, with the last one's and the next one's: enough to find the stretch of a moment and the one after it.
+// The stretches of this week, the last one and the next one are enough to find that of a moment and the one after it.
 const occurrences = ({ from, key, until }: Stretch, base: number): ReadonlyArray<Stretch> =>
   Number.isFinite(from)
     ? [-1, 0, 1].map((week) => {

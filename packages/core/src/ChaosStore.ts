@@ -1,7 +1,7 @@
 /**
  * The port of what chaos stores: one state, moved by compare-and-set, and its events, which are only ever appended. Of
- * the workers that share a store one at a time drives chaos, under a lease with an epoch of its own; a worker that lost
- * the lease can change nothing any more.
+ * the workers that share a store, one at a time drives chaos, under a lease with an epoch of its own. A worker that
+ * lost the lease can change nothing any more.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

@@ -24,8 +24,8 @@ export interface Cluster {
   /** Asks those hosts whether they answer; fails with the first that does not. Left out where there is none to ask. */
   readonly reach?: Effect.Effect<void, HostError>
   /**
-   * Who else watches over the members of a group, the ones that would be left alone among them: an engine's health checks, a
-   * kubelet's probes, an operator. Beside what the injector and the target tell themselves.
+   * Who else watches over the members of a group, those that would be left alone among them: an engine's health checks,
+   * a kubelet's probes, an operator. These come beside what the injector and the target tell themselves.
    */
   readonly supervisors?: (topology: Topology) => Effect.Effect<ReadonlyArray<Supervisor>>
   /** Who depends on the cluster and is asked through every operation; nobody unless given. */

@@ -1,7 +1,7 @@
 /**
- * An operation in words for a person: the one sentence that says how it ended, what its clients felt or why it failed, and
- * the few words that say what it does now. Pure, and the only place that has these sentences, so that the command line, a
- * log, a page and a user's own program say the same.
+ * An operation in words for a person: the one sentence that says how it ended, what its clients felt or why it failed,
+ * and the few words that say what it does now. It is pure, and the only place that has these sentences. So the command
+ * line, a log, a page and a user's own program say the same.
  */
 import type { Evidence, ProbeSample } from "./Evidence.ts"
 import type { FabricErrorCode } from "./FabricError.ts"
@@ -22,8 +22,8 @@ export interface Words {
 // --- make ---
 
 /**
- * How an operation ended, in one or two sentences. Without its evidence it says less: neither how long the loss was felt nor
- * which fact it failed on. Of one that lives it says what `phaseOf` does.
+ * How an operation ended, in one or two sentences. Without its evidence it says less: neither how long the loss was
+ * felt, nor on which fact it failed. Of an operation that lives it says what `phaseOf` does.
  */
 export const describe = (operation: Operation, evidence: Evidence | null, words: Words = {}): string => {
   const { stage } = operation

@@ -35,8 +35,8 @@ export class SurvivorsWord extends Schema.Opaque<SurvivorsWord>()(
 ) {}
 
 /**
- * What a witness answered: it serves, it says that it does not, or it says nothing. `detail` is what it answered, in its
- * own words as far as they are short.
+ * What a witness answered: it serves, it says that it does not, or it says nothing. `detail` is its own words, where
+ * they are short.
  */
 export const WitnessAnswer = Schema.TaggedUnion({
   Serves: { detail: Schema.String },
@@ -96,7 +96,7 @@ export const Fact = Schema.TaggedUnion({
   /** The deadline on the host was brought forward. */
   FenceTightened: { member: Schema.String, deadline: Instant },
   /**
-   * The fence is off. `offAt` is the host's own record; `overrun` counts from the tightest deadline stored, and is null
+   * The fence is off. `offAt` is the host's own record. `overrun` counts from the tightest deadline stored, and is null
    * for a fence that never stood.
    */
   FenceLifted: {

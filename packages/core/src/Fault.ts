@@ -1,6 +1,7 @@
 /**
- * What follows from the kind of a fault: one row for each kind, and nobody else asks which kind a request is in order to
- * decide how it goes. A kind without a row does not compile. The rows of a node's three transitions stand beside each other.
+ * What follows from the kind of a fault: one row for each kind. Nobody else asks which kind a request is in order to
+ * decide how it goes. A kind without a row does not compile. The rows of a node's three transitions stand beside each
+ * other.
  */
 import type * as Effect from "effect/Effect"
 import { Refusal } from "./Plan.ts"
@@ -25,7 +26,7 @@ export interface Fault {
    */
   readonly afterArming: "Verifying" | "Lifting" | "Standing"
   /**
-   * True where the fault takes the quorum. Writes prove the loss, measure it and watch it to its end, and a fence that ends
+   * True where the fault takes the quorum. Writes prove the loss, measure it and watch it to its end. A fence that ends
    * early or is seen broken fails the operation.
    */
   readonly losesQuorum: boolean
@@ -33,19 +34,19 @@ export interface Fault {
   readonly restarts: boolean
   /** True where another fault of which this is true may take the same server process at the same time. */
   readonly sharesProcess: boolean
-  /** True where it ends a fault and begins none: the limits of what may run at once do not count it. */
+  /** True where it ends a fault and begins none. The limits of what may run at once do not count it. */
   readonly givesBack: boolean
   /** When the members count as back. */
   readonly back: BackRule
   /** What a service of this kind cannot suffer, or null. `serviceName` is the name that the request gave. */
   readonly unsuited: (service: ServiceFacts) => Refusal | null
-  /** Made when it is read: the rules of an operation ask for rows often, and for words never. */
+  /** The words are made when they are read. The rules of an operation ask for rows often, and for words never. */
   readonly words: FaultWords
   /** What the target does itself, in the phase `Destroying`; null where fences do it all. */
   readonly act: TargetAct | null
 }
 
-/** What a target does to a group itself, where nothing is fenced. It is begun once, and may be begun again by a retry. */
+/** What a target does to a group itself, where nothing is fenced. It is begun once; a retry may begin it again. */
 export interface TargetAct {
   /** Undefined where the target cannot. */
   readonly perform: (target: Target, group: string) => Effect.Effect<void, TargetError> | undefined
@@ -62,9 +63,9 @@ export interface TargetAct {
 }
 
 /**
- * When the members of a fault count as back. `Healthy`: every voter is up; where the group was degraded before, and the
- * request allowed it, everybody who was there. `Everybody`: everybody who was up before. `Rebuilt`: as healthy as before, by
- * whatever members. `Node`: everything on the node, in every group.
+ * When the members of a fault count as back. `Healthy`: every voter is up. If the group was degraded before, and the
+ * request allowed it, everybody who was there. `Everybody`: everybody who was up before. `Rebuilt`: as healthy as
+ * before, by whatever members. `Node`: everything on the node, in every group.
  */
 export type BackRule =
   | { readonly _tag: "Healthy" }
@@ -97,7 +98,7 @@ export const faultOf = (request: FaultRequest): Fault =>
 
 // --- internal ---
 
-/** How long a restarted member may stay away when nobody brings it back: by then it starts by itself. */
+/** How long a restarted member may stay away when nobody brings it back. By then it starts by itself. */
 export const restartBudget: Millis = 10_000
 
 const suitsAny = (): null => null

@@ -1,6 +1,7 @@
 /**
  * The port of one mechanism that takes one replica out of its group and puts it back. An injector knows no system and
- * chooses nothing: it gets an order for one fence at a time, and every fence it arms ends by itself at its deadline.
+ * chooses nothing. It gets an order for one fence at a time, and every fence that it arms ends by itself at its
+ * deadline.
  */
 import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
@@ -23,7 +24,7 @@ export class FenceId extends Schema.Opaque<FenceId>()(
 
 /**
  * The order for one fence. The host refuses it when it comes late (after `startBy`), again, or from a lower epoch than
- * it has seen, so that a worker that was frozen and thaws cannot stop anything again.
+ * it has seen. So a worker that was frozen and thaws cannot stop anything again.
  */
 export interface FenceOrder {
   readonly fence: FenceId
@@ -44,12 +45,15 @@ export interface FenceOrder {
 export type FencePreparation = Pick<FenceOrder, "fence" | "process" | "epoch" | "member">
 
 /**
- * The go to what stands prepared on a host: one short message, the only one with a last moment to begin. Late, repeated
- * and outranked it is refused as a `FenceOrder` is; a late one touches nothing and may be given again.
+ * The go to what stands prepared on a host: one short message, the only one with a last moment to begin. The host
+ * refuses it late, repeated or outranked, as it refuses a `FenceOrder`. A late one touches nothing, and may be given
+ * again.
  */
 export type FenceGo = Pick<FenceOrder, "epoch" | "deadline" | "startByMonotonic">
 
-/** What stands ready on one host and has touched nothing. Ends with its scope; what had no go by then undoes itself. */
+/**
+ * What stands ready on one host and has touched nothing. It ends with its scope. What had no go by then undoes itself.
+ */
 export interface Prepared {
   /** Applies all of it at once; what became of each, in the order they were prepared. */
   readonly go: (
@@ -110,10 +114,10 @@ export class FenceReport extends Schema.Opaque<FenceReport>()(
 ) {}
 
 /**
- * An injector could not do what it was told.
- * `OrderRefused`: the host said no and nothing was touched. `Late`: the same, for no other reason than that the order came
- * after its start-by; it may be given again with another. `NotApplied`: it was tried, undone, and did not hold.
- * `Unknown`: the answer was lost, the fence may stand; ask `inspect`. `Unreachable`: nothing was sent.
+ * An injector could not do what it was told. `OrderRefused`: the host said no and nothing was touched. `Late`: the
+ * same, only because the order came after its start-by; it may be given again with another. `NotApplied`: it was tried,
+ * undone, and did not hold. `Unknown`: the answer was lost and the fence may stand; ask `inspect`. `Unreachable`:
+ * nothing was sent.
  */
 export class InjectorError extends Schema.TaggedError<InjectorError>()("InjectorError", {
   host: Schema.String,
@@ -129,9 +133,9 @@ export class InjectorError extends Schema.TaggedError<InjectorError>()("Injector
 /** What an injector says of a process before anything is touched. */
 export const Preflight = Schema.TaggedUnion({
   /**
-   * It can be taken out; `skew` is the host's clock minus ours in milliseconds. `machineId` names the machine where it
-   * has an id, `took` how long the host needed for the answer, `warnings` tells what a person should know, such as a supervisor that brings the process back
-   * if it ended; `supervisors` those that act on its silence.
+   * It can be taken out. `skew` is the host's clock minus ours in milliseconds. `machineId` names the machine where it
+   * has an id. `took` is how long the host needed for the answer. `warnings` tells what a person should know, such as a
+   * supervisor that brings the process back if it ended. `supervisors` are those that act on its silence.
    */
   Ready: {
     grade: Grade,
@@ -157,9 +161,9 @@ export interface Injector {
   /** Looks at the process without touching it; `member` says whose it is, for a mechanism with settings per member. */
   readonly preflight: (process: ProcessRef, member?: string) => Effect.Effect<Preflight, InjectorError>
   /**
-   * Makes the fences of one operation on one host ready, and touches nothing: it may take as long as it takes. What hears
-   * no go within `standBy` milliseconds undoes itself and is on record as never applied. Where it is left out, `arm` does
-   * both at once.
+   * Makes the fences of one operation on one host ready, and touches nothing. It may take as long as it takes. What
+   * hears no go within `standBy` milliseconds undoes itself, and is on record as never applied. Where this is left out,
+   * `arm` does both at once.
    */
   readonly prepare?: (
     host: string,
@@ -176,8 +180,8 @@ export interface Injector {
     deadline: Instant
   ) => Effect.Effect<void, InjectorError>
   /**
-   * Takes the fence off, dismisses its keepers and waits for them. A fence that was never armed is marked so that it
-   * never can be. Succeeds only when nothing of the fence is left.
+   * Takes the fence off, dismisses its keepers and waits for them. A fence that was never armed is marked, so that it
+   * never can be. It succeeds only when nothing of the fence is left.
    */
   readonly lift: (
     host: string,

@@ -1,9 +1,9 @@
 /**
- * A store in memory, gone with its process, for any number of workers: one database, and for each process that opens it a
- * connection of its own. It keeps the laws of `OperationStore` as the shared store on PostgreSQL does, with its
- * incarnations: the newest start under a worker's id takes it, and the older one is fenced for good. How a question gets
- * there is the caller's, so that a simulation can lose it, delay it or cut it short. `layer` is the plain case: one worker,
- * nothing in between, and chaos beside it.
+ * A store in memory, gone with its process, for any number of workers. It has one database, and a connection of its own
+ * for each process that opens it. It keeps the laws of `OperationStore` as the shared store on PostgreSQL does, with
+ * its incarnations: the newest start under a worker's id takes the id, and the older one is fenced for good. The caller
+ * says how a question gets there, so that a simulation can lose it, delay it or cut it short. `layer` is the plain
+ * case: one worker, nothing in between, and chaos beside it.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

@@ -1,6 +1,6 @@
 /**
- * What somebody who mistyped a name most likely meant: the known name that is the fewest letters away, where that is few enough
- * to be a slip.
+ * What somebody who mistyped a name most likely meant: the known name that is the fewest letters away. If even that is
+ * too far for a slip, there is none.
  */
 
 /** The known name nearest to a word, or undefined where none is near. Upper and lower case are one. */

@@ -1,6 +1,6 @@
 /**
  * The operation: the durable record of one requested fault, and the one pure function that moves it. The engine stores
- * what `advance` returns before it acts on it, so the stored operation always names the next action.
+ * what `advance` returns before it acts on it. So the stored operation always names the next action.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -14,9 +14,9 @@ import { Instant, Millis } from "./Time.ts"
 // --- models ---
 
 /**
- * The fences that were ordered, stored before the first of them is applied. `deadline` is absolute: by then every fence
- * ends by itself, in the way its grade names. It is only ever tightened. `of` names the operation and the attempt whose
- * fences they are where they are another's: the start of a node lifts what the stop of it armed.
+ * The fences that were ordered. They are stored before the first of them is applied. `deadline` is absolute: by then
+ * every fence ends by itself, in the way its grade names. It is only ever tightened. Where the fences are another
+ * operation's, `of` names that operation and its attempt: the start of a node lifts what the stop of it armed.
  */
 export class Order extends Schema.Opaque<Order>()(
   Schema.Struct({
@@ -28,8 +28,8 @@ export class Order extends Schema.Opaque<Order>()(
 ) {}
 
 /**
- * Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0; for a restart or the
- * start of a node it is when the order was carried out. `Destroying` is the step of a data loss that cannot be undone.
+ * Where the fault stands: armed, proven lost, held, lifted, proven recovered. `lossBegan` is t0. For a restart, or the
+ * start of a node, it is when the order was carried out. `Destroying` is the step of a data loss that cannot be undone.
  */
 export const Phase = Schema.TaggedUnion({
   Arming: {},
@@ -53,7 +53,9 @@ export type Step = typeof Step.Type
 export const UndoReason = Schema.Literals(["retry", "fail", "cancel"])
 export type UndoReason = typeof UndoReason.Type
 
-/** Whether something of ours may still stand on a host: nothing, or not known until a sweep looks after `until`. */
+/**
+ * Whether something of ours may still stand on a host: nothing, or it is not known until a sweep looks after `until`.
+ */
 export const Residue = Schema.TaggedUnion({
   None: {},
   Unknown: { order: Order, until: Instant }
@@ -103,10 +105,10 @@ export const Event = Schema.TaggedUnion({
   /** An engine took it from the queue. */
   Taken: { at: Instant },
   /**
-   * The look-up chose the fences; storing this is the write-ahead order. It is ordered anew, with a deadline of its own,
-   * where every host refused the order as late and so touched nothing. `verifyWithin` is how long the loss may take to
-   * show, where its hosts were seen to be slow. `standing` is given by the start of a node: the fences are another
-   * operation's and stand until then.
+   * The look-up chose the fences; storing this is the write-ahead order. If every host refused the order as late, and
+   * so touched nothing, it is ordered anew with a deadline of its own. `verifyWithin` is how long the loss may take to
+   * show, where its hosts were seen to be slow. The start of a node gives `standing`: the fences are another
+   * operation's, and stand until then.
    */
   FencesOrdered: {
     at: Instant,
@@ -126,11 +128,11 @@ export const Event = Schema.TaggedUnion({
   HoldEnded: { at: Instant },
   /** Every fence is off and checked. */
   FencesLifted: { at: Instant },
-  /** A write was acknowledged again, one leader, all voters back, nothing of ours left. */
+  /** A write was acknowledged again, there is one leader, all voters are back, and nothing of ours is left. */
   RecoveryProven: { at: Instant },
   /**
-   * The step could not be done. `retryable` asks for another attempt where one is left. `unsent` names the members whose
-   * order never left us: their fences cannot stand, and nobody has to take them off.
+   * The step could not be done. `retryable` asks for another attempt where one is left. `unsent` names the members
+   * whose order never left us. Their fences cannot stand, and nobody has to take them off.
    */
   StepFailed: {
     at: Instant,
@@ -138,7 +140,7 @@ export const Event = Schema.TaggedUnion({
     retryable: Schema.Boolean,
     unsent: Schema.optionalKey(Schema.Array(Schema.String))
   },
-  /** The undo ended: nothing of ours is left, or the fences have expired by themselves and no host could say so. */
+  /** The undo ended. Nothing of ours is left, or the fences have expired by themselves and no host could say so. */
   UndoEnded: { at: Instant, clean: Schema.Boolean },
   /** A caller asked to stop. */
   CancelRequested: { at: Instant, force: Schema.Boolean },
@@ -158,9 +160,9 @@ export class EventRefused extends Schema.TaggedError<EventRefused>()("EventRefus
 
 // --- make ---
 
-/** How long a loss may take to show after the fences were ordered, before the hold begins to count: the least. */
+/** How long a loss may take to show after the fences were ordered, at the least. The hold begins to count after it. */
 export const verifyBudget: Millis = 2000
-/** The most that a slow host makes of it. */
+/** The most that a slow host can make of it. */
 export const verifyBudgetMost: Millis = 10_000
 /** How long after the asked hold a fence ends by itself when nobody lifts it. */
 export const lossSlack: Millis = 500
@@ -193,8 +195,8 @@ export const make = (id: Guid, request: FaultRequest, receivedAt: Instant): Oper
 export const pauseMost: Millis = 4000
 
 /**
- * When the next move is due, at `now` at the earliest. Nothing waits because a clock was wrong: a moment before which the
- * operation was not even received, or further ahead than any pause, is none that an attempt has to wait for.
+ * When the next move is due, at `now` at the earliest. Nothing waits because a clock was wrong. So an attempt does not
+ * wait for a moment before the operation was received, nor for one further ahead than any pause.
  */
 export const dueAt = ({ notBefore, receivedAt }: Operation, now: Instant): Instant =>
   notBefore <= receivedAt || notBefore > now + pauseMost ? now : Math.max(now, notBefore)
@@ -216,13 +218,16 @@ export const standingOrder = (operation: Operation): Order | null =>
 export const standsAlone = (operation: Operation): boolean =>
   standingOrder(operation) !== null && !faultOf(operation.request).sharesProcess
 
-/** True while no other operation may touch the partition: it lives, or a sweep has yet to confirm that it left nothing. */
+/**
+ * True while no other operation may touch the partition. The operation lives, or a sweep has yet to confirm that it
+ * left nothing.
+ */
 export const holdsPartition = (operation: Operation): boolean =>
   !isTerminal(operation) || standingOrder(operation) !== null
 
 /**
- * The operation after an event, or the refusal of the event. Total and pure: the same two values give the same result,
- * terminal operations change only by `ResidueSwept`, and every live operation can still reach an end.
+ * The operation after an event, or the refusal of the event. It is total and pure: the same two values give the same
+ * result. A terminal operation changes only by `ResidueSwept`, and every live operation can still reach an end.
  */
 export const advance = (operation: Operation, event: Event): Result.Result<Operation, EventRefused> => {
   const stage = operation.stage
@@ -306,7 +311,7 @@ const firstPhase = (request: FaultRequest, at: Instant): Phase => {
   return first === "Lifting" ? { _tag: first, lossBegan: at } : { _tag: first }
 }
 
-// The order before it touched nothing, so its deadline bound nothing either.
+// The order before touched nothing, so its deadline bound nothing either.
 const orderAnew = (
   operation: Operation,
   before: Order,
@@ -402,7 +407,7 @@ const failStep = (
     (operation.firstDeadline === null || event.at < operation.firstDeadline)
   if (step._tag === "PerformingActions") {
     const order = sentOf(step, event.unsent ?? [])
-    // An order of which nothing was ever sent leaves nothing to undo, and nothing that could block the partition.
+    // Nothing was ever sent of this order. It leaves nothing to undo, and nothing that could block the partition.
     if (order.fences.length === 0 && step.order.fences.length > 0) {
       return retry ? tryAgain(operation, event.at) : end(operation, failed("fail", event.error, none), event.at)
     }
@@ -411,7 +416,8 @@ const failStep = (
       stage: {
         _tag: "Undoing",
         order,
-        // A failed recovery lifts once more: a lift is idempotent, and a host is asked again whether anything stands.
+        // A failed recovery lifts once more. A lift is idempotent, and each host is asked again whether anything
+        // stands.
         phase: "Lifting",
         reason: retry ? "retry" : "fail",
         error: event.error
@@ -448,12 +454,12 @@ const moveBackward = (
     return Result.succeed({ ...operation, stage: { ...stage, phase: "Probing" } })
   }
   if (event._tag !== "UndoEnded") return refused(operation, event)
-  // Only a lift that was seen, or every recorded expiry being over, lets an undo end.
+  // An undo ends only when a lift was seen, or when every recorded expiry is over.
   if (stage.phase === "Lifting" && (event.clean || event.at < stage.order.deadline + grace)) {
     return refused(operation, event)
   }
   const residue = event.clean ? none : residueOf({ ...stage, phase: "Lifting" })
-  // A host that may still carry a fence is no ground for another attempt.
+  // While a host may still carry a fence, no other attempt begins.
   if (stage.reason === "retry" && event.clean) return tryAgain(operation, event.at)
   return end(operation, failed(stage.reason === "cancel" ? "cancel" : "fail", stage.error, residue), event.at)
 }

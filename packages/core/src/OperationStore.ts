@@ -1,6 +1,6 @@
 /**
- * The port of the durable store of operations: one embedded file for one worker, or one PostgreSQL for many. Every write
- * of a worker carries its owner and epoch, so that a worker that lost an operation can change nothing of it.
+ * The port of the durable store of operations: one embedded file for one worker, or one PostgreSQL for many. Every
+ * write of a worker carries its owner and epoch. So a worker that lost an operation can change nothing of it.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -36,8 +36,8 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
 }
 
 /**
- * A row of the store that cannot be read: damaged, or written by a version that this one does not know. What stands beside
- * the operation itself tells its id, its state, what it is about and whether it still holds that.
+ * A row of the store that cannot be read. It is damaged, or a version wrote it that this one does not know. The columns
+ * beside the operation tell its id, its state, what it is about and whether it still holds that.
  */
 export interface UnreadableRow {
   readonly id: Guid
@@ -47,7 +47,7 @@ export interface UnreadableRow {
   readonly problem: string
 }
 
-/** The entry that stands for one of the evidence which cannot be read. */
+/** The entry that stands in the place of an entry of the evidence which cannot be read. */
 export const unreadableEntry = (
   sequence: number,
   problem: string,
@@ -59,7 +59,10 @@ export const unreadableEntry = (
   fact: { _tag: "Noted", text: `Entry ${sequence} of this evidence cannot be read: ${problem}` }
 })
 
-/** Which operations to list. No `states` mean all; `after` is the last id of the page before, null for the first page. */
+/**
+ * Which operations to list. No `states` mean all. `after` is the last id of the page before, and null for the first
+ * page.
+ */
 export interface ListQuery {
   readonly states: ReadonlyArray<OperationState>
   readonly limit: number
@@ -67,7 +70,7 @@ export interface ListQuery {
   readonly after: Guid | null
 }
 
-/** How many operations that hold their partition are in one state; `waiting` where they were never taken. */
+/** How many operations that hold their partition are in one state. `waiting` tells that they were never taken. */
 export interface Tally {
   readonly state: OperationState
   readonly waiting: boolean
@@ -75,18 +78,18 @@ export interface Tally {
 }
 
 /**
- * Which operations to look for beside those of a partition or node: none; those whose fences stand on processes that no
- * other fault may share; or all whose fences stand.
+ * Which operations to look for beside those of a partition or node: none, those whose fences stand on processes that no
+ * other fault may share, or all whose fences stand.
  */
 export type Elsewhere = "None" | "Exclusive" | "Standing"
 
-/** Whether `rivals` names an operation: the law that stores keep, each in its own way. */
+/** Whether `rivals` names an operation. Every store keeps this law, each in its own way. */
 export const isRival = (operation: Operation, subject: Guid, elsewhere: Elsewhere): boolean =>
   (holdsPartition(operation) && subjectOf(operation.request) === subject) ||
   (elsewhere === "Exclusive" && standsAlone(operation)) ||
   (elsewhere === "Standing" && standingOrder(operation) !== null)
 
-/** An operation that changed, and the worker that wrote it as its owner where that is known. */
+/** An operation that changed, and the worker that wrote it as its owner, where that is known. */
 export interface Change {
   readonly id: Guid
   readonly by: string | null
@@ -107,16 +110,20 @@ export class OperationStore extends Context.Service<
     /** Stores a fresh operation unless its id is taken. Durable when it returns. */
     readonly create: (operation: Operation) => Effect.Effect<"Created" | "Duplicate", StoreError>
     readonly get: (id: Guid) => Effect.Effect<Stored | null, StoreError>
-    /** Operations in the order they were received; a row that cannot be read is left out, and `unreadable` tells of it. */
+    /** Operations in the order they were received. A row that cannot be read is left out; `unreadable` tells of it. */
     readonly list: (query: ListQuery) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /** Every operation that still holds its partition, with at most one per partition that is past IntentSaved. */
     readonly holding: Effect.Effect<ReadonlyArray<Stored>, StoreError>
     /**
      * What of `holding` is in the way of a fault on this partition or node: what holds the same one, and what stands
-     * elsewhere as far as it is asked for. As many may hold as there are partitions, so none is read that is not needed.
+     * elsewhere as far as it is asked for. As many operations may hold as there are partitions, so nothing is read that
+     * is not needed.
      */
     readonly rivals: (subject: Guid, elsewhere: Elsewhere) => Effect.Effect<ReadonlyArray<Stored>, StoreError>
-    /** The rows that `list`, `holding`, `rivals` and claims left out since the store was opened because they cannot be read. */
+    /**
+     * The rows that cannot be read, and that `list`, `holding`, `rivals` and claims have left out since the store was
+     * opened.
+     */
     readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableRow>, StoreError>
     /** How many operations still hold their partition, by state and by whether they wait to be taken. */
     readonly census: Effect.Effect<ReadonlyArray<Tally>, StoreError>
@@ -150,9 +157,9 @@ export class OperationStore extends Context.Service<
       StoreError
     >
     /**
-     * Takes up to `limit` operations that nobody with a live lease owns and that are due; raises the epoch of each.
+     * Takes up to `limit` operations that are due and that nobody with a live lease owns, and raises the epoch of each.
      * Operations that are being undone come first, then those that were begun, then the oldest. What `reaches` denies
-     * is left to other workers and keeps nothing behind it waiting.
+     * is left to other workers, and keeps nothing behind it waiting.
      */
     readonly claim: (
       worker: string,
@@ -163,7 +170,7 @@ export class OperationStore extends Context.Service<
     readonly release: (worker: string) => Effect.Effect<void, StoreError>
     /** Removes ended operations beyond `keepAtMost` that ended before `endedBefore` and hold no partition. */
     readonly prune: (keepAtMost: number, endedBefore: Instant) => Effect.Effect<number, StoreError>
-    /** The operations as they change, by whoever changes them. A hint to look, never the truth. */
+    /** The operations as they change, by whoever changes them. This is a hint to look, never the truth. */
     readonly changes: Stream.Stream<Change>
   }
 >()("@inquorate/core/OperationStore") {}

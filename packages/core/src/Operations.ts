@@ -17,7 +17,7 @@ import { type Instant, Millis } from "./Time.ts"
 import { NodeFacts, Topology } from "./Topology.ts"
 import { OperationState } from "./Wire.ts"
 
-/** A caller's request could not be taken. `code` is the wire's word, `detail` the sentence for a person. */
+/** The worker could not take a caller's request. `code` is the wire's word, `detail` the sentence for a person. */
 export class RequestRefused extends Schema.TaggedError<RequestRefused>()("RequestRefused", {
   code: FabricErrorCode,
   detail: Schema.String,
@@ -54,7 +54,7 @@ export class PlanPreview extends Schema.Opaque<PlanPreview>()(
   }).annotate({ identifier: "PlanPreview" })
 ) {}
 
-/** A stored operation that cannot be read: its id and state, which stand beside it, and why. */
+/** A stored operation that cannot be read: its id and state, which stand beside it, and why it cannot. */
 export class UnreadableOperation extends Schema.Opaque<UnreadableOperation>()(
   Schema.Struct({
     id: Guid,
@@ -104,18 +104,23 @@ export class ClusterView extends Schema.Opaque<ClusterView>()(
   }).annotate({ identifier: "ClusterView" })
 ) {}
 
-/** True where nobody knows which groups the cluster has: that it shows none means nothing. */
+/** True where nobody knows which groups the cluster has. That it shows none then means nothing. */
 export const isUnknown = ({ seen }: ClusterView): boolean => seen === "Never" || seen === "NotLookedAt"
 
 /** What the newest ended operations have left for those who browse. */
 export interface Aftermath {
   /** The moment by the store's clock, which wrote the moments of all operations; ours where it is left out. */
   readonly now?: Instant
-  /** The nodes whose last transition of ours was a stop that has not had its time. One that is up is stopped no more. */
+  /**
+   * The nodes whose last transition of ours was a stop that has not had its time. A node that is up is stopped no more.
+   */
   readonly stoppedNodes: ReadonlyArray<string>
   /** How long the last proven loss of a partition's quorum was held. */
   readonly lastLosses: ReadonlyArray<{ readonly partitionId: Guid; readonly lasted: Millis }>
-  /** The nodes that are deactivated, or are about to be: `until` is when they start by themselves, null before they stop. */
+  /**
+   * The nodes that are deactivated, or are about to be. `until` is when they start by themselves, and null before they
+   * stop.
+   */
   readonly deactivated?: ReadonlyArray<{
     readonly nodeName: string
     readonly operationId: Guid
@@ -131,7 +136,7 @@ export type RecoverScope =
   | { readonly _tag: "System" }
   | { readonly _tag: "All" }
 
-/** What became of the wish to recover one partition: the target was asked for it, or its system recovers by itself. */
+/** What became of the wish to recover one partition. Its target was asked for it, or its system recovers by itself. */
 export class PartitionRecovery extends Schema.Opaque<PartitionRecovery>()(
   Schema.Struct({
     serviceName: Schema.String.annotate({ title: "Service", examples: ["fabric:/lab/kv"] }),
@@ -149,8 +154,9 @@ export class Operations extends Context.Service<
   Operations,
   {
     /**
-     * Stores the intent of a fault; durable when it returns. `guard` also runs every guard before anything is
-     * stored (as `/v1` does); without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients expect.
+     * Stores the intent of a fault. It is durable when this returns. With `guard` every guard is asked before anything
+     * is stored, as `/v1` does. Without it a guard's "no" ends the operation as Faulted, as Service Fabric's clients
+     * expect.
      */
     readonly start: (
       id: Guid,
@@ -161,26 +167,30 @@ export class Operations extends Context.Service<
     readonly detail: (id: Guid) => Effect.Effect<OperationDetail, RequestRefused>
     /** The newest `limit` operations, in the order they were received. */
     readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
-    /** The stored operations that cannot be read, after `list` has come across them; the list itself leaves them out. */
+    /** The stored operations that cannot be read, once `list` has come across them. The list itself leaves them out. */
     readonly unreadable: Effect.Effect<ReadonlyArray<UnreadableOperation>, RequestRefused>
-    /** Records the wish to stop; force only after a graceful cancel. */
+    /** Records the wish to stop. Force is taken only after a graceful cancel. */
     readonly cancel: (id: Guid, force: boolean) => Effect.Effect<Operation, RequestRefused>
-    /** Plans a fault of any kind by every guard that writes nothing, without touching anything. */
+    /** Plans a fault of any kind. It asks every guard that writes nothing, and touches nothing. */
     readonly plan: (request: FaultRequest) => Effect.Effect<PlanPreview, RequestRefused>
     /** How the operation stands now and every change until it has ended. */
     readonly watch: (id: Guid) => Stream.Stream<OperationChange, RequestRefused>
-    /** Every cluster with its groups; answers within a second, from what was last seen where members do not answer. */
+    /**
+     * Every cluster with its groups. It answers within a second, from what was last seen where members do not answer.
+     */
     readonly clusters: Effect.Effect<ReadonlyArray<ClusterView>>
     /** The live operation, or the residue of an ended one, that holds each partition. */
     readonly holders: Effect.Effect<ReadonlyArray<Operation>, RequestRefused>
     /** What ended operations have left. */
     readonly aftermath: Effect.Effect<Aftermath, RequestRefused>
     /**
-     * Records the wish to have partitions recovered without the data they wait for, and does it where the target can; it
-     * never lifts a fence. The code of a partition or a service that is not there is its own.
+     * Records the wish to have partitions recovered without the data they wait for, and has it done where the target
+     * can. It never lifts a fence. A partition or a service that is not there has a code of its own.
      */
     readonly recover: (scope: RecoverScope) => Effect.Effect<ReadonlyArray<PartitionRecovery>, RequestRefused>
-    /** Why this worker can take no work now, in words for a person; none where it can. Answers within two seconds. */
+    /**
+     * Why this worker can take no work now, in words for a person; none where it can. It answers within two seconds.
+     */
     readonly unready: Effect.Effect<ReadonlyArray<string>>
   }
 >()("@inquorate/core/Operations") {}

@@ -1,7 +1,7 @@
 /**
- * What others say, made harmless to print: names, errors and output of servers and hosts may hold sequences that repaint a
- * terminal, turn the direction of the text, or begin a line of their own. Everything that a person reads goes through
- * here; JSON keeps its exact meaning, since its own escapes say the same.
+ * What others say, made harmless to print. Names, errors and output of servers and hosts may hold sequences that
+ * repaint a terminal, turn the direction of the text, or begin a line of their own. Everything that a person reads goes
+ * through here. JSON keeps its exact meaning, since its own escapes say the same.
  */
 
 /**

@@ -1,8 +1,9 @@
 /**
  * What can be asked for: a quorum loss, a data loss, the restart of a partition, the stop and the start of a node. The
  * words and the modes are those of Service Fabric's Fault Analysis Service (its StartQuorumLoss, StartDataLoss,
- * StartPartitionRestart and StartNodeTransition). `kind` tells them apart. The stored and sent form of a quorum loss has no
- * `kind`, as the first ones had none; it is read with it and without it. What follows from the kind stands in `Fault.ts`.
+ * StartPartitionRestart and StartNodeTransition). `kind` tells the requests apart. A quorum loss is stored and sent
+ * without a `kind`, as the first ones were; it is read with it and without it. What follows from the kind stands in
+ * `Fault.ts`.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -37,7 +38,7 @@ export type DataLossMode = typeof DataLossMode.Type
 const member = Schema.optionalKey(Schema.String)
 
 /**
- * Destroy replicas of one partition with their data, so that the system has to declare a data loss; with `member` that
+ * Destroy replicas of one partition with their data, so that the system has to declare a data loss. With `member` that
  * replica alone is removed, and another one is built in its place.
  */
 export class DataLossRequest extends Schema.Opaque<DataLossRequest>()(
@@ -72,7 +73,7 @@ export const DeactivationIntent = Schema.Literals(["Pause", "Restart", "RemoveDa
 export type DeactivationIntent = typeof DeactivationIntent.Type
 
 /**
- * Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows;
+ * Stop a node for `duration`, after which it starts again by itself. `instanceId` is the one that the node query shows.
  * `intent` is there where the node is deactivated, which is shown as such.
  */
 export class NodeStopRequest extends Schema.Opaque<NodeStopRequest>()(

@@ -1,6 +1,7 @@
 /**
- * The faults of ours that stand now, for whoever looks at clusters: which partition or node each holds, which members it took
- * and how, until when, and by which operation it ends before. Without it a loss that we made looks like the system's own.
+ * The faults of ours that stand now, for whoever looks at clusters: which partition or node each holds, which members
+ * it took and how, until when, and by which operation it can be ended before. Without it a loss that we made looks like
+ * the system's own.
  */
 import * as Schema from "effect/Schema"
 import { phaseOf } from "./Describe.ts"
@@ -34,8 +35,8 @@ export class StandingFault extends Schema.Opaque<StandingFault>()(
 // --- make ---
 
 /**
- * The faults of these operations that stand at `now`. `recent` are the newest operations in the order they were received;
- * of a node's the last one that was carried out tells whether it is stopped.
+ * The faults of these operations that stand at `now`. `recent` are the newest operations in the order they were
+ * received: of those of a node, the last one that was carried out tells whether the node is stopped.
  */
 export const standingFaults = (
   holders: ReadonlyArray<Operation>,

@@ -1,7 +1,7 @@
 /**
- * Who watches over a member or a group and acts when it goes quiet: systemd, Patroni, a kubelet, an operator. From all of
- * them follows the longest honest hold, the time until the first of them acts. Pure: supervisors and a length in, an
- * answer out.
+ * Who watches over a member or a group and acts when it goes quiet: systemd, Patroni, a kubelet, an operator. The
+ * longest honest hold follows from all of them: the time until the first of them acts. It is pure: supervisors and a
+ * length give an answer.
  */
 import * as Schema from "effect/Schema"
 import { formatMillis, Millis } from "./Time.ts"

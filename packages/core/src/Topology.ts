@@ -13,7 +13,7 @@ export type Role = typeof Role.Type
 
 /**
  * The endpoints, `address:port` with numbers only, over which the members of a group speak to each other: where this
- * one listens, and where the others do. A mechanism that cuts traffic goes by them; without them it looks for itself.
+ * one listens, and where the others do. A mechanism that cuts traffic goes by them. Without them it looks for itself.
  */
 export class PeerEndpoints extends Schema.Opaque<PeerEndpoints>()(
   Schema.Struct({
@@ -23,8 +23,8 @@ export class PeerEndpoints extends Schema.Opaque<PeerEndpoints>()(
 ) {}
 
 /**
- * A container on a host: its engine, and the 64 hexadecimal digits that this knows it by. `cri` stands for whatever runtime
- * a kubelet uses, whose containers are not started and ended by us.
+ * A container on a host: its engine, and the 64 hexadecimal digits by which the engine knows it. `cri` stands for
+ * whatever runtime a kubelet uses; we do not start and end its containers.
  */
 export class ContainerRef extends Schema.Opaque<ContainerRef>()(
   Schema.Struct({
@@ -34,7 +34,7 @@ export class ContainerRef extends Schema.Opaque<ContainerRef>()(
 ) {}
 
 /**
- * The server process of a member, named so that no other process can be taken for it: `startTime` is field 22 of
+ * The server process of a member, named so that no other process can be taken for it. `startTime` is field 22 of
  * `/proc/<pid>/stat` in clock ticks since boot, so a reused pid never matches.
  */
 export class ProcessRef extends Schema.Opaque<ProcessRef>()(
@@ -186,8 +186,8 @@ export const serviceNameOf = (topology: Topology): string =>
   topology.service?.name ?? serviceName(topology.cluster, topology.group)
 
 /**
- * The instance id of a node as the node query shows it and a transition has to name it: a simulated node's own, else a
- * number that follows from the node's name for ever, since other systems count no instances of theirs.
+ * The instance id of a node as the node query shows it and as a transition has to name it. A simulated node has its
+ * own. Other systems count no instances, so theirs is a number that follows from the node's name for ever.
  */
 export const nodeInstanceId = (nodeName: string, facts?: NodeFacts): string =>
   facts?.instanceId ?? Guid.number63(nodeNamespace, `instance/${nodeName}`)
@@ -199,12 +199,12 @@ export const nodeId = (nodeName: string): string => Guid.v5(nodeNamespace, `node
 export const serviceName = (cluster: string, group: string): string => `fabric:/${cluster}/${group}`
 
 /**
- * How the group stands: `Lost` has fewer counting members up than a write needs; `Reconfiguring` has enough, and no
- * primary up, as while it elects one; `Degraded` can take writes with some member down, learners (IdleSecondary) aside.
+ * How the group stands. `Lost` has fewer counting members up than a write needs. `Reconfiguring` has enough, and no
+ * primary up, as while it elects one. `Degraded` can take writes with some member down, learners (IdleSecondary) aside.
  */
 export type Health = "Healthy" | "Degraded" | "Reconfiguring" | "Lost"
 
-/** How a group stands, by the members that are up and nothing else: it asks nobody. */
+/** How a group stands, by the members that are up and nothing else. It asks nobody. */
 export const health = (topology: Topology): Health => {
   const counting = topology.members.filter((member) => member.counts)
   const up = counting.filter((member) => member.up).length

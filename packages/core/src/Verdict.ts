@@ -1,7 +1,7 @@
 /**
- * The judges: pure functions from probe samples and facts to verdicts. Truth before haste: one silence of 50 ms is a
- * hint (a healthy PostgreSQL was seen to stall for 461 ms in ten idle seconds), so a loss is confirmed by 500 ms without
- * an acknowledgement, or by the hint and an independent fact.
+ * The judges: pure functions from probe samples and facts to verdicts. A single silence of 50 ms is only a hint: a
+ * healthy PostgreSQL was seen to stall for 461 ms in ten idle seconds. So a loss is confirmed by 500 ms without an
+ * acknowledgement, or by the hint and an independent fact.
  */
 import type { ProbeSample, SurvivorsWord, Verdict } from "./Evidence.ts"
 import { formatMillis, type Instant, type Millis } from "./Time.ts"
@@ -11,8 +11,8 @@ export const hintSilence: Millis = 50
 /** The silence that is proof by itself. */
 export const proofSilence: Millis = 500
 /**
- * From this hold on the survivors' own word counts where they have one: that they hold a quorum refutes, and their silence
- * does once they had the time that they need to notice.
+ * In a hold of this length or longer the survivors' own word counts, where they have one. Their word that they hold a
+ * quorum refutes the loss. So does their silence, once they had the time that they need to notice.
  */
 export const survivorsWordFrom: Millis = 2000
 
@@ -38,9 +38,8 @@ export interface LossDenied {
 export type LossJudgement = Pending | LossConfirmed | LossDenied
 
 /**
- * Judges whether the quorum is gone after the fences were armed. By `deadline` the fences end by themselves: what was
+ * Judges whether the quorum is gone after the fences were armed. By `deadline` the fences end by themselves. What was
  * acknowledged after it says nothing of the loss, and a loss that nobody could judge before it is Inconclusive.
- *
  * `independentFact` is a sentence such as "2 of 2 standbys have no running thread", or null where there is none.
  * `budgetEnds` closes the question: acknowledgements to the end are a Mismatch, anything else is Inconclusive.
  */
@@ -92,8 +91,8 @@ export const acknowledgedDuring = (
   )
 
 /**
- * Judges the hold as a whole, at its end. `survivors` are all words heard during it; `mayAsk` says that somebody was left
- * who has one, and `speakAfter` how long they may take for it (`survivorsWordFrom` unless given).
+ * Judges the hold as a whole, at its end. `survivors` are all words heard during it. `mayAsk` says that somebody was
+ * left who has one. `speakAfter` is how long they may take for it, `survivorsWordFrom` unless given.
  */
 export const judgeHold = (input: {
   readonly samples: ReadonlyArray<ProbeSample>
@@ -141,8 +140,8 @@ export const describeLeft = (left: ReadonlyArray<string> | null): ReadonlyArray<
       : left
 
 /**
- * Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged; `left` names what of
- * ours may stand on a host by its own word, and is null where no host was asked.
+ * Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged. `left` names what
+ * of ours may stand on a host by the host's own word, and is null where no host was asked.
  */
 export const judgeRecovery = (input: {
   readonly acknowledged: ProbeSample | null
@@ -177,8 +176,9 @@ const asOf = (sample: ProbeSample, moment: Instant): ReadonlyArray<ProbeSample> 
       ? [{ ...sample, endedAt: null, outcome: null }]
       : [sample]
 
-// Who has not noticed yet that the quorum is gone is silent, and speaks against nothing while he may still be so; who
-// says that he has one does, however long he may take to notice a loss.
+// A survivor that has not noticed yet that the quorum is gone is silent. Its silence speaks against nothing while it
+// may still be so. A survivor that says that it has a quorum speaks against the loss, however long it may take to
+// notice one.
 const doubtOfSurvivors = (
   { asked, mayAsk, speakAfter = 0 }: { readonly asked: Millis; readonly mayAsk: boolean; readonly speakAfter?: Millis },
   word: SurvivorsWord | undefined
@@ -195,7 +195,7 @@ const lastAcknowledgement = (samples: ReadonlyArray<ProbeSample>): Instant =>
     0
   )
 
-// t0. A write whose successor was acknowledged was lost for a reason of its own, not for want of a quorum.
+// This is t0. A write whose successor was acknowledged was lost for a reason of its own, not for want of a quorum.
 const firstUnacknowledged = (samples: ReadonlyArray<ProbeSample>, armedAt: Instant): Instant | null => {
   const lastGood = samples.reduce(
     (last, sample) => (sample.outcome?._tag === "Acknowledged" ? Math.max(last, sample.sentAt) : last),

@@ -1,6 +1,6 @@
 /**
- * The port of a witness: something that depends on the cluster, such as a service that stores in it, and is asked gently
- * through a whole operation, so that the evidence says what it suffered.
+ * The port of a witness. It is something that depends on the cluster, such as a service that stores in it. It is asked
+ * gently through a whole operation, so that the evidence says what it suffered.
  */
 import type * as Effect from "effect/Effect"
 import type { WitnessAnswer } from "./Evidence.ts"
@@ -11,7 +11,7 @@ export interface Witness {
   readonly name: string
   /** How long after an answer it is asked again; never less than `gentlest`. */
   readonly every: Millis
-  /** Asks it once; bounded in time and bytes by itself. What depends on nothing that is gone serves. */
+  /** Asks it once. It bounds itself in time and bytes. A witness that depends on nothing that is gone serves. */
   readonly ask: Effect.Effect<WitnessAnswer>
 }
 
