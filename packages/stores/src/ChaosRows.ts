@@ -40,7 +40,7 @@ export const readState = (where: string, row: ChaosRow): Result.Result<StoredCha
     onFailure: ({ message }) => unreadable(where, "the state of chaos", message)
   })
 
-/** Reads the row of an event. One that cannot be read is told in its place, so that it hides none of the others. */
+/** Reads the row of an event. A row that cannot be read is told in its place, so that it hides none of the others. */
 export const readEvent = (where: string, { at, event, sequence }: ChaosEventRow): NumberedChaosEvent =>
   Result.match(decodeEvent(event), {
     onSuccess: (event) => ({ sequence, event }),

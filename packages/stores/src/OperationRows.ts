@@ -1,5 +1,5 @@
 /**
- * An operation and its evidence as the columns of a row, the same in every store, and what is said of a row that cannot
+ * An operation and its evidence as the columns of a row, the same in every store; and what is said of a row that cannot
  * be read.
  */
 import * as Schema from "effect/Schema"

@@ -1,6 +1,6 @@
 /**
- * Questions that share a message: what is asked while an answer is on its way goes with the next question, all of it in one.
- * No answer is older than its question.
+ * Questions that share a message. What is asked while an answer is on its way goes with the next question, all of it in
+ * one message. No answer is older than its question.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -8,12 +8,12 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "@inquorate/core/OperationStore"
 
-/** Asks many at once: the answers are in the order of the questions. */
+/** Asks many at once. The answers are in the order of the questions. */
 export type AskAll<Question, Answer> = (
   questions: ReadonlyArray<Question>
 ) => Effect.Effect<ReadonlyArray<Result.Result<Answer, StoreError>>, StoreError>
 
-/** Makes a way to ask one; what waits when the scope closes is interrupted. */
+/** Makes a way to ask one. When the scope closes, every question that waits is interrupted. */
 export const make = <Question, Answer>(
   askAll: AskAll<Question, Answer>
 ): Effect.Effect<(question: Question) => Effect.Effect<Answer, StoreError>, never, Scope.Scope> =>
@@ -36,7 +36,7 @@ export const make = <Question, Answer>(
         )
       )
     const askOn: Effect.Effect<void> = Effect.gen(function* () {
-      // What is asked in the same turn comes along.
+      // A question that is asked in the same turn comes along.
       yield* Effect.yieldNow
       while (waiting.length > 0) {
         const some = waiting.slice(0, atOnce)

@@ -1,8 +1,8 @@
 /**
- * Group commit on the shared store: what is written while a commit is on its way shares the next one. Within a batch
- * each write is judged by itself, and where PostgreSQL refuses a batch for one of them, each is tried alone. A commit
- * whose answer was lost is unknown: every write carries a name of its own, so that the next try finds out under the
- * row's lock whether the first one stands.
+ * Group commit on the shared store. Writes that come while a commit is on its way share the next one. Within a batch
+ * each write is judged by itself. If PostgreSQL refuses a batch for one of them, each is tried alone. A commit whose
+ * answer was lost is unknown: every write carries a name of its own, so that the next try finds out under the row's
+ * lock whether the first one stands.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -51,7 +51,7 @@ export interface BatchOptions {
   readonly onStored: (operation: Operation, written: string) => void
 }
 
-/** Makes the queue of writes over a line of its own; what waits when the scope closes is not written. */
+/** Makes the queue of writes over a line of its own. When the scope closes, a write that waits is not written. */
 export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effect<Batch, never, Scope.Scope> =>
   Effect.gen(function* () {
     let queue: Array<Pending> = []
@@ -72,7 +72,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         }
         queue.push(pending)
         waiting.openUnsafe()
-        // One whose turn has not come is taken back; after that it stands, or its outcome is unknown.
+        // A write whose turn has not come is taken back. After that it stands, or its outcome is unknown.
         const takeBack = Effect.sync(() => void (queue = queue.filter((other) => other !== pending)))
         return yield* Deferred.await(pending.answer).pipe(
           Effect.timeoutOrElse({
@@ -83,7 +83,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         )
       })
 
-    // At most one write of an operation in a batch, so that no write has to see what another one of its batch did.
+    // A batch has at most one write of an operation, so that no write has to see what another one of its batch did.
     const take = (): ReadonlyArray<Pending> => {
       const taken = new Map<Guid, Pending>()
       const left: Array<Pending> = []
@@ -103,7 +103,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
               transaction(connection, carryOut(connection, statements, batch, options.queueBound))
             )
             .pipe(
-              // A broken invariant is the writers' to die of; the queue goes on.
+              // The writers die of a broken invariant. The queue goes on.
               Effect.catchDefect((defect) => Effect.succeed(batch.map((): Answer => Effect.die(defect))))
             )
         )
@@ -162,7 +162,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
 const waitingMost = 20_000
 const pauseFirst: Millis = 50
 const pauseMost: Millis = 1000
-/** Data that cannot be stored, or a constraint: some write of the batch is at fault, and hears of it alone. */
+/** Data that cannot be stored, or a constraint. Some write of the batch is at fault, and hears of it alone. */
 const refusesOne = /^(22|23|54)/
 const uniqueViolation = "23505"
 
@@ -209,7 +209,7 @@ const refusalOf = (site: Site, { change }: Pending, failure: PostgresFailure): S
     ? conflict("another operation's fences stand on the partition")
     : unavailable(site, failure)
 
-/** Everything a batch does between BEGIN and COMMIT; the answers are in the order of its writes. */
+/** Everything a batch does between BEGIN and COMMIT. The answers are in the order of its writes. */
 const carryOut = (
   connection: Connection,
   statements: Statements,
@@ -238,7 +238,7 @@ const createAll = Effect.fnUntraced(function* (
   }))
   const { rows: made } = yield* connection.query<Placed>(statements.create, [...transposed(rows), queueBound])
   const placed = new Map(made.map((one) => [one.id, one]))
-  // Not there when the statement began and not made either: another one made it meanwhile.
+  // It was not there when the statement began, and was not made either: another one made it meanwhile.
   const raced = creates.filter(({ id }) => placed.get(id)!.made === null && placed.get(id)!.room)
   const known = new Map(made.map(({ id, written }) => [id, written]))
   if (raced.length > 0) {
@@ -247,8 +247,8 @@ const createAll = Effect.fnUntraced(function* (
     ])
     for (const { id, written } of rows) known.set(id, written)
   }
-  // Found again after its answer was lost, it may not have reached the standbys yet. To lock it is a write of its own,
-  // whose commit waits for them; without it this transaction would have nothing to wait for.
+  // A write that is found again after its answer was lost may not have reached the standbys yet. To lock it is a write
+  // of its own, whose commit waits for them. Without that this transaction would have nothing to wait for.
   const found = creates.filter(({ doubtful, id, name }) => doubtful && known.get(id) === name).map(({ id }) => id)
   if (found.length > 0) yield* connection.query(statements.lock, [found])
   for (const pending of creates) {
@@ -361,7 +361,7 @@ const statementsOf = (schema: string) => {
   const operation = `"${schema}".operation`
   const evidence = `"${schema}".evidence`
   return {
-    // The bound is counted without a lock: workers that create at the same moment may pass it by one batch each.
+    // The bound is counted without a lock. Workers that create at the same moment may pass it by one batch each.
     create: `
       WITH given AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],

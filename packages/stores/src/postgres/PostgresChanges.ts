@@ -1,10 +1,10 @@
 /**
- * How the workers of a shared store hear of each other's changes: `NOTIFY` after a commit, `LISTEN` on one connection
- * that is checked and opened again for as long as the store is. While it is lost the store is looked at instead, and
- * when it is back everything that may have changed meanwhile is told once. Hints only: what must not be missed is read.
- *
- * A notification is sent by a transaction of its own. Within the writing one it would hold a lock over the whole
- * database while its commit waits for disk and standbys, and no two workers could commit at once.
+ * How the workers of a shared store hear of each other's changes: `NOTIFY` after a commit, and `LISTEN` on one
+ * connection that is checked and opened again for as long as the store is. While that connection is lost the store is
+ * looked at instead. When it is back, everything that may have changed meanwhile is told once. These are hints only:
+ * what must not be missed is read.
+ * A transaction of its own sends a notification. The writing one would hold a lock over the whole database while its
+ * commit waits for disk and standbys, and no two workers could commit at once.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -26,11 +26,11 @@ export interface Seen {
 export interface Changes {
   /** Tells the other workers, soon. */
   readonly announce: (id: Guid) => void
-  /** The statement that tells the other workers when the transaction it is part of commits. */
+  /** The statement that tells the other workers when the transaction commits that it is part of. */
   readonly announcement: (ids: ReadonlyArray<Guid>) => readonly [string, ReadonlyArray<unknown>]
 }
 
-/** Listens until the scope closes. `heard` is told of others' changes, `look` gives all that may have changed. */
+/** Listens until the scope closes. `heard` hears of others' changes. `look` gives all that may have changed. */
 export const make = (
   site: Site,
   heard: (id: Guid) => void,
@@ -70,7 +70,7 @@ export const make = (
         Effect.gen(function* () {
           yield* Effect.timeoutOption(stirred.await, checkEvery)
           stirred.closeUnsafe()
-          // Where there is nothing to tell, a question shows whether anybody is still there.
+          // If there is nothing to tell, a question shows whether anybody is still there.
           if (pending.size > 0) yield* send(connection)
           else yield* connection.query("SELECT 1")
         })
@@ -85,7 +85,7 @@ export const make = (
       })
       for (let pause = pauseFirst; ; pause = Math.min(2 * pause, pauseMost)) {
         const opened = yield* Effect.result(listen)
-        // Looked at after LISTEN took effect, so that nothing falls in between.
+        // The store is looked at after LISTEN took effect, so that nothing falls in between.
         yield* tell
         if (Result.isSuccess(opened)) return opened.success
         yield* Effect.sleep(pause)

@@ -1,6 +1,6 @@
 /**
- * Core's `ChaosStore` on the PostgreSQL that several workers share: the row of the state is locked by whoever writes it,
- * and the database's clock counts the right to drive.
+ * Core's `ChaosStore` on the PostgreSQL that several workers share. Whoever writes the state locks its row, and the
+ * database's clock counts the right to drive.
  */
 import * as Effect from "effect/Effect"
 import { ChaosStore, type StoredChaos } from "@inquorate/core/ChaosStore"
@@ -21,7 +21,7 @@ import { type Connection, type PostgresFailure, type Site, transaction } from ".
 import type { Line } from "./PostgresLine.ts"
 import { databaseNow } from "./PostgresRows.ts"
 
-/** What stands under it; the lines may be those of other work. */
+/** What stands under it. Its lines may be those of other work. */
 export interface PostgresChaosOptions {
   readonly site: Site
   readonly reads: Line
@@ -63,7 +63,7 @@ export const make = ({ reads, site, within, writes }: PostgresChaosOptions): Cha
       )
     ),
     save: (stored, state, events, as) =>
-      // Once its commit was sent it is not done again: a repeated append would tell everything twice.
+      // It is not done again once its commit was sent: a repeated append would tell everything twice.
       writes.once(within, (connection) =>
         transaction(
           connection,

@@ -1,11 +1,10 @@
 /**
- * Who owns what on the shared store, by the database's own clock. A worker has one lease row under its stable id, and
- * the process that holds it an incarnation of its own: the newest start under an id takes it, with a higher epoch on all
- * that the older one owned, and the older one, be it a copy or a ghost, is fenced for good.
- *
- * The locks make it exact. A claim locks the leases that it found run out, so that a heartbeat either comes before (then
- * the lease is not run out) or waits and then sees what was taken. It locks its own lease's key, so that nothing can be
- * claimed under an id that a newer start is just taking.
+ * Who owns what on the shared store, by the database's own clock. A worker has one lease row under its stable id. The
+ * process that has it has an incarnation of its own. The newest start under an id takes the id, with a higher epoch on
+ * all that the older one owned. The older one, be it a copy or a ghost, is fenced for good.
+ * The locks make it exact. A claim locks the leases that it found run out. So a heartbeat either comes before, and the
+ * lease is not run out, or waits and then sees what was taken. A claim also locks its own lease's key, so that nothing
+ * can be claimed under an id that a newer start is just taking.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -49,7 +48,7 @@ export interface LeasesOptions {
   readonly beats: Line
   readonly claims: Line
   readonly within: Millis
-  /** Hears within the transaction what became free, so that the others are woken by its commit. */
+  /** Hears within the transaction what became free, so that its commit wakes the others. */
   readonly announcement: (ids: ReadonlyArray<Guid>) => readonly [string, ReadonlyArray<unknown>]
 }
 
@@ -58,7 +57,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
   const incarnation = crypto.randomUUID()
   const entered = new Map<string, "Entered" | "Lost">()
   const reported = new Set<Guid>()
-  // What we cannot reach is stepped over for a while, so that it keeps nothing behind it waiting.
+  // An operation that we cannot reach is stepped over for a while, so that it keeps nothing behind it waiting.
   const outOfReach = new Map<string, Map<Guid, Instant>>()
   const passedOver = (worker: string): Map<Guid, Instant> => {
     const known = outOfReach.get(worker) ?? new Map<Guid, Instant>()
@@ -77,7 +76,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
     })
   }
 
-  /** Takes the id for this process, and lets everything go that an earlier holder owned. */
+  /** Takes the id for this process, and lets go everything that an earlier process owned under it. */
   const enter =
     (worker: string, lease: Millis): Work<{ expires: Instant; freed: ReadonlyArray<Guid> }> =>
     (connection) =>
@@ -115,7 +114,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
             ? yield* renew(worker, lease)(connection)
             : (yield* enter(worker, lease)(connection)).expires
         entered.set(worker, "Entered")
-        // A statement of its own after the lease is renewed: from then on nobody takes anything away.
+        // This is a statement of its own after the lease is renewed: from then on nobody takes anything away.
         const { rows: owned } = yield* connection.query<Owned>(statements.owned, [worker])
         return { lease: { worker, expires }, owned }
       })
@@ -198,7 +197,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
           .filter(Result.isSuccess)
           .map(({ success }) => success)
         const unreadable = read.filter(Result.isFailure).map(({ failure }) => failure)
-        // Where something was stepped over there may be more behind it; what a few looks do not find, the next poll does.
+        // Behind what was stepped over there may be more. The next poll finds what a few looks do not.
         if (looks === 0 || taken.length === due.length) return { taken, unreadable }
         const further = [...skipped, ...due.map(({ id }) => id)]
         const rest = yield* takeDue(worker, limit - taken.length, further, reaches, looks - 1)(connection)
@@ -226,7 +225,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
 
 /** How long a heartbeat may take however short its lease is. */
 const beatLeast: Millis = 1000
-/** How long what could not be reached is left to others before it is looked at again. */
+/** How long an operation that could not be reached is left to others before it is looked at again. */
 const lookAgainAfter: Millis = 5000
 /** How often one claim looks on behind what it stepped over. */
 const looksMore = 8
@@ -244,7 +243,7 @@ const statementsOf = (schema: string) => {
   // An owner without a lease row is nobody.
   const free = (gone: string): string =>
     `(o.owner IS NULL OR ${gone} OR NOT EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner))`
-  // A moment further ahead than any pause was written by a clock that was wrong: nobody waits for it.
+  // A wrong clock wrote a moment that is further ahead than any pause. Nobody waits for it.
   const due = `(o.not_before <= ${databaseNow} OR o.not_before > ${databaseNow} + ${pauseMost})`
   return {
     version: `SELECT version FROM "${schema}".${markTable}`,
@@ -263,7 +262,7 @@ const statementsOf = (schema: string) => {
       WHERE sequence IN (
         SELECT sequence FROM ${operation} WHERE holds AND owner = $1 ORDER BY id FOR NO KEY UPDATE)
       RETURNING id`,
-    // Reads only: a poll that finds nothing to do writes nothing.
+    // This only reads, so a poll that finds nothing to do writes nothing.
     look: `
       SELECT (SELECT l.incarnation = $2::uuid FROM ${lease} l WHERE l.worker = $1) AS mine, EXISTS (
         SELECT 1 FROM ${operation} o WHERE o.holds AND ${due} AND o.id <> ALL($3::text[])

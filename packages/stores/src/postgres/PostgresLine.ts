@@ -1,7 +1,7 @@
 /**
- * A line to the shared store: at most one connection, used by one piece of work after the other, opened again when it is
- * lost. Each kind of work has a line of its own, so that a heartbeat never waits behind a page of a million rows, and
- * the number of connections of a worker is fixed however many callers there are.
+ * A line to the shared store: at most one connection, used by one piece of work after the other, and opened again when
+ * it is lost. Each kind of work has a line of its own. So a heartbeat never waits behind a page of a million rows, and
+ * a worker has a fixed number of connections however many callers there are.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -18,8 +18,8 @@ export type Work<A> = (connection: Connection) => Effect.Effect<A, StoreError | 
 /** A line to the shared store. */
 export interface Line {
   /**
-   * Runs work that may be done twice, again after what passes, until `within` is over; then it fails with `Unavailable`.
-   * An interrupted caller gives up its wait, not the work.
+   * Runs work that may be done twice. It runs it again after a failure that passes, until `within` is over; then it
+   * fails with `Unavailable`. An interrupted caller gives up its wait, not the work.
    */
   readonly repeatable: <A>(within: Millis, work: Work<A>) => Effect.Effect<A, StoreError>
   /** Runs work that must not be done twice once its commit was sent. */
@@ -44,7 +44,7 @@ export const make = (site: Site): Effect.Effect<Line, never, Scope.Scope> =>
     const attempt = <A>(work: Work<A>): Effect.Effect<A, StoreError | PostgresFailure> =>
       Effect.flatMap(connected, (connection) =>
         Effect.tapError(work(connection), (failure) =>
-          // A server that became a standby keeps its connections: the primary is found by connecting anew.
+          // A server that became a standby keeps its connections. Only a new connection finds the primary.
           failure._tag === "PostgresFailure" && (failure.reason === "Lost" || failure.code === "25006")
             ? Effect.sync(() => connection.abandon())
             : Effect.void

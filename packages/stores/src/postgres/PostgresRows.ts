@@ -1,7 +1,7 @@
 /**
  * Operations and evidence as rows of the shared store, and every read of them. What still holds a partition is decoded
- * once per content: `written` names the content of a row for good, which its version does not after a failover that lost
- * a write.
+ * once per content. `written` names the content of a row for good. Its version does not, after a failover that lost a
+ * write.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -112,7 +112,7 @@ export const make = (site: Site): Rows => {
   const operation = `"${site.schema}".operation`
   const remembered = new Map<Guid, { readonly written: string; readonly operation: Operation }>()
 
-  // What another worker ends is not read here again, so what is remembered is let go as a whole when it grows large.
+  // What another worker ends is not read here again. So everything that is remembered is let go when it grows large.
   const remember = (operation: Operation, written: string): void => {
     if (remembered.size >= rememberedMost) remembered.clear()
     if (holdsPartition(operation)) remembered.set(operation.id, { written, operation })
@@ -130,7 +130,7 @@ export const make = (site: Site): Rows => {
       onFailure: (problem) => unreadableRow(site.where, `operation ${row.id}`, problem.message)
     })
   }
-  // What cannot be read is left out and told, so that it takes nothing of the others with it.
+  // A row that cannot be read is left out and told, so that it takes nothing of the others with it.
   const broken = new Map<Guid, string>()
   const readable = (rows: ReadonlyArray<Row>): ReadonlyArray<Stored> =>
     rows.flatMap((row) => {
@@ -169,7 +169,7 @@ export const make = (site: Site): Rows => {
       const there = `${select} holds AND partition_id = ANY($1::text[])`
       return Effect.map(
         connection.query<Row>(
-          // Two walks of an index each: as one condition they might be walked by neither.
+          // These are two walks of an index. As one condition they might walk neither.
           standing === null ? there : `${there} UNION ALL ${select} ${standing} AND partition_id <> ALL($1::text[])`,
           [[...new Set(questions.map(({ subject }) => subject))]]
         ),
@@ -194,7 +194,7 @@ export const make = (site: Site): Rows => {
                 [[...broken.keys()]]
               ),
               ({ rows }) => {
-                // One that was removed or mended since is none any more.
+                // A row that was removed or mended since is none any more.
                 broken.clear()
                 return rows.flatMap((row) => {
                   if (readable([row]).length > 0) return []
@@ -258,7 +258,7 @@ const forget = (remembered: Map<Guid, unknown>, holding: ReadonlyArray<Row>): vo
   for (const id of remembered.keys()) if (!kept.has(id)) remembered.delete(id)
 }
 
-// A cursor that was pruned stood among the oldest: nothing comes after it backward, everything does forward.
+// A cursor that was pruned stood among the oldest. Nothing comes after it backward, and everything does forward.
 const listStatement = (table: string, query: ListQuery): readonly [string, ReadonlyArray<unknown>] => {
   const { after, limit, newestFirst } = query
   const [beyond, order, end] = newestFirst ? ["<", "DESC", "-1"] : [">", "ASC", "0"]

@@ -1,7 +1,7 @@
 /**
- * The tables of the shared store, in a schema of their own. Several workers may start at once: one of them makes or
- * changes the tables within one transaction while the others wait for its lock. A schema that a newer version wrote, or
- * that is not ours, is refused before anything in it is read or changed.
+ * The tables of the shared store, in a schema of their own. Several workers may start at once. One of them makes or
+ * changes the tables within one transaction, while the others wait for its lock. A schema that a newer version wrote,
+ * or that is not ours, is refused before anything in it is read or changed.
  */
 import * as Effect from "effect/Effect"
 import { StoreError } from "@inquorate/core/OperationStore"
@@ -14,7 +14,7 @@ import {
   unavailable
 } from "./StoreConnection.ts"
 
-/** One step of the schema, within the schema as search path; step n takes it from version n to n + 1. */
+/** One step of the schema, within the schema as search path. Step n takes it from version n to n + 1. */
 const migrations: ReadonlyArray<string> = [
   `
   CREATE TABLE operation (
@@ -140,7 +140,7 @@ const look = (connection: Connection, site: Site): Effect.Effect<number, StoreEr
 const migrate = (connection: Connection, site: Site): Effect.Effect<void, StoreError | PostgresFailure> =>
   Effect.gen(function* () {
     const { schema } = site
-    // As long as one statement may take: whoever waits here waits for another worker's migration.
+    // This waits as long as one statement may take: another worker's migration is waited for here.
     yield* connection.query(`SET LOCAL lock_timeout = ${migrateWithin}`)
     yield* connection.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`inquorate schema ${schema}`])
     const found = yield* look(connection, site)

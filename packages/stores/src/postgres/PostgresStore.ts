@@ -1,7 +1,7 @@
 /**
  * The shared store: core's `OperationStore` on one PostgreSQL, for any number of workers. The database's clock counts
- * every lease, each write carries its owner and epoch, and nothing here waits for a database longer than it is told to.
- * A worker has six connections: writes, heartbeats, claims, two for reads, and one that hears of changes.
+ * every lease. Each write carries its owner and epoch. Nothing here waits for a database longer than it is told to. A
+ * worker has six connections: writes, heartbeats, claims, two for reads, and one that hears of changes.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -101,7 +101,7 @@ export const makeBoth = (
         changes.announce(id)
       })
 
-    // On the line of claims, which nobody waits for: a write of chaos may wait for another worker's lock.
+    // This uses the line of claims, which nobody waits for: a write of chaos may wait for another worker's lock.
     const chaos = Chaos.make({ site, reads: readers[0], writes: claims, within })
     const operations = OperationStore.of({
       now: read((connection) =>
@@ -145,8 +145,8 @@ const pruneBatch = 500
 /** How long the lease row of a worker that never came back is kept. */
 const leaseKept: Millis = 7 * 24 * 60 * 60 * 1000
 
-// The boundary is found by walking what is kept, not by counting all; it only ever rises, so that two workers that prune
-// at once remove no more than one would.
+// The boundary is found by walking what is kept, not by counting all. It only ever rises, so that two workers that
+// prune at once remove no more than one would.
 const prune = (
   run: <A>(work: Line.Work<A>) => Effect.Effect<A, StoreError>,
   schema: string,

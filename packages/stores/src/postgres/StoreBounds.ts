@@ -1,6 +1,6 @@
 /**
  * What the PostgreSQL of the store may send: so many bytes until it is ready for the next statement, and no more. Rows,
- * notices and errors without an end all end the connection; what is kept of them for a person is short.
+ * notices and errors without an end all end the connection. Little of them is kept for a person.
  */
 import type { Client } from "pg"
 
@@ -13,7 +13,7 @@ export const shorten = (text: string): string => (text.length <= textLimit ? tex
 /** How many warnings of one answer are kept. */
 export const warningLimit = 20
 
-/** Ends the client's connection where its server says too much; to be called before it connects. */
+/** Ends the client's connection where its server says too much. It has to be called before the client connects. */
 export const bound = (client: Client): void => {
   const { connection } = client
   let bytes = 0
@@ -23,7 +23,7 @@ export const bound = (client: Client): void => {
   }
   // With TLS the stream is replaced once both sides speak it.
   for (const event of ["connect", "sslconnect"]) connection.once(event, () => connection.stream.on("data", count))
-  // A connection that only listens is told of changes for as long as it lives, and asks nothing.
+  // A connection that only listens hears of changes for as long as it lives, and asks nothing.
   for (const event of ["readyForQuery", "notificationResponse"]) {
     connection.on(event, () => {
       bytes = 0

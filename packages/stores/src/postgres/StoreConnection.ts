@@ -1,6 +1,6 @@
 /**
- * One connection to the PostgreSQL that several workers share. Nothing waits for a server longer than it is told to, a
- * statement that is given up is cancelled at the server too, and what went wrong says whether the statement may have been
+ * One connection to the PostgreSQL that several workers share. Nothing waits for a server longer than it is told to. A
+ * statement that is given up is cancelled at the server too. What went wrong says whether the statement may have been
  * carried out. No password is in any message.
  */
 import * as Effect from "effect/Effect"
@@ -63,7 +63,7 @@ export interface Listener {
   readonly onEnd?: () => void
 }
 
-/** Reads the address. Fails with `Unavailable` where it is none, without repeating it. */
+/** Reads the address. Fails with `Unavailable` where it is none, and does not repeat it. */
 export const siteOf = (
   url: string | Redacted.Redacted,
   schema: string,
@@ -93,7 +93,10 @@ export const siteOf = (
     })
   })
 
-/** Connects and sets the session up; a server that takes no writes counts as unreachable. The scope closes it. */
+/**
+ * Connects and sets the session up. A server that takes no writes counts as unreachable. The scope closes the
+ * connection.
+ */
 export const open = (site: Site, listener: Listener = {}): Effect.Effect<Connection, PostgresFailure> =>
   Effect.callback<Connection, PostgresFailure>((resume) => {
     const client = new Client({
@@ -143,8 +146,8 @@ export const scoped = (site: Site): Effect.Effect<Connection, PostgresFailure, S
   Effect.acquireRelease(open(site), (connection) => Effect.sync(() => connection.abandon()))
 
 /**
- * Runs a body within one transaction. A failure while committing says so, because its outcome is unknown; after any other
- * failure nothing of it stands.
+ * Runs a body within one transaction. A failure while committing says so, because its outcome is unknown. After any
+ * other failure nothing of it stands.
  */
 export const transaction = <A, E>(
   connection: Connection,
@@ -175,7 +178,7 @@ const connectWithin: Millis = 3000
 /** How much later than the server's own limit a statement is given up here. */
 const answerSlack: Millis = 1000
 const lockWithin: Millis = 1000
-/** Ends the transaction of a worker that was frozen in it, whose locks would keep others from taking over. */
+/** This ends the transaction of a worker that was frozen in it. Its locks would keep others from taking over. */
 const idleInTransaction: Millis = 2000
 const oldestServer = 12
 const schemaName = /^[a-z_][a-z0-9_]{0,39}$/
@@ -263,7 +266,7 @@ const connectionOf = (
 const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
   connection.query("COMMIT").pipe(
     Effect.flatMap(({ command, warnings }) =>
-      // Cancelled while it waited for its standbys, a commit succeeds with a warning, and may still be lost.
+      // A commit that was cancelled while it waited for its standbys succeeds with a warning, and may still be lost.
       command === "COMMIT" && warnings.length === 0
         ? Effect.void
         : Effect.fail(
@@ -281,8 +284,8 @@ const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
 const refuse = (code: string, detail: string): Effect.Effect<never, PostgresFailure> =>
   Effect.fail(new PostgresFailure({ reason: "Unreachable", code, detail, committing: false }))
 
-// Whatever role, database or environment have set: names are PostgreSQL's own, a cancelled commit says so, a commit waits
-// for what the cluster waits for, and nothing but the limits given here ends a session or a statement.
+// Role, database and environment may have set anything. So names are made PostgreSQL's own, a cancelled commit says so,
+// a commit waits for what the cluster waits for, and nothing but the limits given here ends a session or a statement.
 const setUp = (connection: Connection, site: Site): Effect.Effect<void, PostgresFailure> =>
   connection
     .query<{ standby: boolean; read_only: string; encoding: string; version: number }>(
@@ -310,7 +313,7 @@ const setUp = (connection: Connection, site: Site): Effect.Effect<void, Postgres
       })
     )
 
-// Says goodbye without waiting for the server to hear it: a socket that waits for a stopped server would keep the
+// Says goodbye without waiting for the server to hear it. A socket that waits for a stopped server would keep the
 // process from ending.
 const hangUp = (client: Client, busy: boolean): void => {
   const stream = client.connection.stream as net.Socket
@@ -320,7 +323,8 @@ const hangUp = (client: Client, busy: boolean): void => {
   } else stream.end(Buffer.from([0x58, 0, 0, 0, 4]), () => stream.destroy())
 }
 
-// A request of its own over a connection of its own (protocol 3.0, CancelRequest); there is no answer to wait for.
+// This is a request of its own over a connection of its own (protocol 3.0, CancelRequest). There is no answer to wait
+// for.
 const cancel = (client: Client): void => {
   const { host, port, processID, secretKey } = client as unknown as {
     readonly host: string

@@ -1,7 +1,7 @@
 /**
  * Group commit: writes that arrive within one turn of the event loop share one transaction and one fsync. Each write
- * stands in a savepoint of its own, so that one that fails takes nothing of the others with it, and nobody hears
- * "done" before the commit is on disk. A commit takes so many and no more: while it runs the process does nothing else,
+ * stands in a savepoint of its own, so that one that fails takes nothing of the others with it. Nobody hears "done"
+ * before the commit is on disk. A commit takes a bounded number of writes: while it runs the process does nothing else,
  * and where thousands are held at once, thousands may have something to store in one turn.
  */
 import * as Effect from "effect/Effect"
@@ -19,11 +19,11 @@ export interface GroupCommit {
 }
 
 /**
- * Makes a queue of writes over one held database; `path` only names it in errors. Once the file is
- * lost, to another process or to whoever removed it, every write is answered `Fenced` and `onLost` is called.
+ * Makes a queue of writes over one held database. `path` only names it in errors. Once the file is lost, to another
+ * process or to whoever removed it, every write is answered `Fenced` and `onLost` is called.
  */
 export const make = (path: string, { database, lost }: Held, onLost: (detail: string) => void): GroupCommit => {
-  // Prepared once: there is one of each for every commit, and of the savepoint's for nearly every write.
+  // These are prepared once. Every commit needs each of them, and nearly every write the savepoint's.
   const begin = database.prepare("BEGIN IMMEDIATE")
   const end = database.prepare("COMMIT")
   const savepoint = {
@@ -37,12 +37,12 @@ export const make = (path: string, { database, lost }: Held, onLost: (detail: st
   const perform = ({ alone, run }: Pending): Effect.Effect<never, StoreError> => {
     if (!alone) savepoint.begin.run()
     try {
-      // The queue holds writes of every type; each is resumed with what its own `run` returned.
+      // The queue holds writes of every type. Each is resumed with what its own `run` returned.
       const value = run() as never
       if (!alone) savepoint.release.run()
       return Effect.succeed(value)
     } catch (thrown) {
-      // A full disk may already have rolled the whole transaction back; then every write of the batch fails with it.
+      // A full disk may already have rolled the whole transaction back. Then every write of the batch fails with it.
       if (!database.isTransaction) throw thrown
       if (!alone) {
         savepoint.rollback.run()
@@ -70,7 +70,7 @@ export const make = (path: string, { database, lost }: Held, onLost: (detail: st
       for (const pending of batch) pending.answer = perform(pending)
       end.run()
       commits++
-      // What was removed while it was written is on no disk that anybody will read.
+      // A file that was removed while it was written is on no disk that anybody will read.
       refuseLost()
     } catch (thrown) {
       if (database.isTransaction) database.exec("ROLLBACK")
@@ -87,13 +87,14 @@ export const make = (path: string, { database, lost }: Held, onLost: (detail: st
           run,
           alone,
           resume: resume as Pending["resume"],
-          // Through the fiber's own scheduler, so that a simulated clock waits for the commit like for any other step.
+          // This goes through the fiber's own scheduler, so that a simulated clock waits for the commit like for any
+          // other step.
           schedule: (task) => fiber.currentDispatcher.scheduleTask(task, 0),
           answer: undefined
         }
         queue.push(pending)
         if (queue.length === 1) pending.schedule(commitAll)
-        // An interrupted writer whose turn has not come takes its write back; after that the write stands.
+        // An interrupted writer takes its write back where its turn has not come. After that the write stands.
         return Effect.sync(() => {
           const index = queue.indexOf(pending)
           if (index > 0) queue.splice(index, 1)

@@ -1,6 +1,6 @@
 /**
- * What holds a partition or node, in memory beside the rows and found by what it holds: with thousands held at once, every
- * start would else look through all of them.
+ * What holds a partition or node, in memory beside the rows, and found by what it holds. With thousands held at once,
+ * every start would else look through all of them.
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { standingOrder, standsAlone } from "@inquorate/core/Operation"

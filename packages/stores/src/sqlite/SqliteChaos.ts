@@ -1,6 +1,6 @@
 /**
- * Core's `ChaosStore` in the file of the embedded store. A right to drive that is found when the file is opened is a dead
- * worker's and is ended at once.
+ * Core's `ChaosStore` in the file of the embedded store. If a right to drive is found when the file is opened, it is a
+ * dead worker's, and is ended at once.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,11 +1,12 @@
 /**
- * The file under the embedded store: one SQLite database in WAL mode with synchronous FULL, held by one worker at a time
- * through a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
- * `<path>.lock`: it dies with the process and no pid file can go stale. The file tells which lock its holder has, by device
- * and inode, so that a lock that was removed or another name of the file lets nobody in. At every commit the file, its log
- * and its lock are compared with those that were opened: a file that is gone accepts nothing. A stopped process keeps it; once its lease has
- * long run out another may take the file over, and from then on every write of the stopped one is refused. A file that
- * was written by a newer version, that is corrupt, or that is not ours is refused before anything in it is changed.
+ * The file under the embedded store: one SQLite database in WAL mode with synchronous FULL. One worker at a time has
+ * it, by a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
+ * `<path>.lock`: it dies with the process, and no pid file can go stale. The file tells which lock its worker has, by
+ * device and inode, so that a lock that was removed or another name of the file lets nobody in. At every commit the
+ * file, its log and its lock are compared with those that were opened: a file that is gone accepts nothing. A stopped
+ * process keeps the file. Once its lease has long run out another process may take the file over; from then on every
+ * write of the stopped one is refused. A file that a newer version wrote, that is corrupt, or that is not ours is
+ * refused before anything in it is changed.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -16,7 +17,7 @@ import { DatabaseSync } from "node:sqlite"
 import { StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 
-/** One step of the schema; step n takes a file from version n to n + 1. */
+/** One step of the schema. Step n takes a file from version n to n + 1. */
 const migrations: ReadonlyArray<string> = [
   `
   CREATE TABLE operation (
@@ -79,7 +80,7 @@ const schemaVersion = migrations.length
 export interface Held {
   readonly database: DatabaseSync
   /**
-   * Why what is written reaches nobody any more, or null: another process has taken the file over while this one stood
+   * Why what is written reaches nobody any more, or null. Another process has taken the file over while this one stood
    * still; or the file, its log or its lock was removed, replaced or cut while it was in use.
    */
   readonly lost: () => string | null
@@ -87,8 +88,8 @@ export interface Held {
 
 /**
  * Opens the file for this process alone, brings its schema up to date, and closes it with the scope. Fails with
- * `Unavailable` where another worker holds it, a newer version wrote it, or it cannot be opened, saying which and what to
- * do. A holder that has not renewed its lease for long is stopped, not dead; then the file is taken over.
+ * `Unavailable` where another worker has it, a newer version wrote it, or it cannot be opened, and says which and what
+ * to do. A worker that has not renewed its lease for long is stopped, not dead; then the file is taken over.
  */
 export const open = (given: string, now: Effect.Effect<Instant>): Effect.Effect<Held, StoreError, Scope.Scope> =>
   Effect.mapError(openNamed(given, now), (error) =>
@@ -150,7 +151,8 @@ const constraintUnique = 2067
 const attempt = <A>(path: string, run: () => A): Effect.Effect<A, StoreError> =>
   Effect.try({ try: run, catch: (thrown) => unavailable(path, thrown) })
 
-// Level by level: where a file system allows no directory at all (/proc), Node's own recursive mkdir tries for ever.
+// This makes the folders level by level. Where a file system allows no directory at all (/proc), Node's own recursive
+// mkdir tries for ever.
 const makeDirectory = (directory: string): void => {
   if (NodeFs.existsSync(directory)) return
   makeDirectory(NodePath.dirname(directory))
@@ -168,7 +170,7 @@ const checkPath = (given: string): string => {
   if (found !== undefined && !found.isFile()) {
     throw new Error("is not a file. Name a file in a directory that the worker may write to.")
   }
-  // Its lock and its log stand beside one name of it: under another name they would not be found.
+  // Its lock and its log stand beside one name of it. Under another name they would not be found.
   if (found !== undefined && found.nlink > 1) {
     throw new Error(
       `is one of ${found.nlink} names of a file (hard links), and beside another one may stand its lock and its log. Remove the others, or copy the file instead.`
@@ -183,7 +185,9 @@ const identityOf = (path: string): string => {
   return `${dev}:${ino}`
 }
 
-/** True where the lease of a holder lives that has another lock than ours: ours was removed, or its name is another one. */
+/**
+ * True where the lease of a worker lives that has another lock than ours: ours was removed, or its name is another one.
+ */
 const heldUnderAnotherLock = (
   path: string,
   database: DatabaseSync,
@@ -209,8 +213,8 @@ interface Seen {
 }
 
 /**
- * Looks whether the file, its log and its lock are those that were opened, by device and inode, and no shorter than they
- * were: neither the file nor its log ever shrinks while it is open.
+ * Looks whether the file, its log and its lock are those that were opened, by device and inode, and no shorter than
+ * they were. Neither the file nor its log ever shrinks while it is open.
  */
 const watchFiles = (path: string): (() => string | null) => {
   const seen = new Map<string, Seen>()
@@ -250,7 +254,7 @@ const watchFiles = (path: string): (() => string | null) => {
 const takenOver = (path: string): string =>
   `The store ${path} was taken over by another worker while this one stood still. This one must end.`
 
-/** How long after its lease a holder is taken to be stopped for good; well above any pause of a living process. */
+/** How long after its lease a worker is taken to be stopped for good: well above any pause of a living process. */
 const frozenAfter: Millis = 2500
 
 const heldByAnother = (path: string): StoreError =>
@@ -260,8 +264,8 @@ const heldByAnother = (path: string): StoreError =>
   })
 
 /**
- * Takes the file over from a holder that stands still. Its lock lies on the file it opened, so the name is given to a
- * fresh one; two who try at once are told apart by a lock of their own.
+ * Takes the file over from a worker that stands still. That one's lock lies on the file it opened, so the name is given
+ * to a fresh file. A lock of their own tells two apart who try at once.
  */
 const takeOver = (path: string, now: Instant, held: StoreError): Effect.Effect<DatabaseSync, StoreError> =>
   Effect.acquireUseRelease(
@@ -278,7 +282,7 @@ const takeOver = (path: string, now: Instant, held: StoreError): Effect.Effect<D
     (mutex) => Effect.sync(() => mutex.close())
   ).pipe(Effect.mapError((error) => (error.detail === heldByAnother(`${path}.takeover`).detail ? held : error)))
 
-/** Who holds the file, by its name and process, as a sentence; empty where the file cannot tell. */
+/** Which worker has the file, by its name and process, as a sentence; empty where the file cannot tell. */
 const holderIn = (path: string): string => {
   let database: DatabaseSync | undefined
   try {
@@ -298,7 +302,7 @@ const holderIn = (path: string): string => {
   }
 }
 
-/** When the holder's lease ran or runs out; undefined where it has none yet or the file cannot tell. */
+/** When the worker's lease ran or runs out; undefined where it has none yet or the file cannot tell. */
 const leaseOf = (path: string): Instant | undefined => {
   let database: DatabaseSync | undefined
   try {
@@ -306,7 +310,7 @@ const leaseOf = (path: string): Instant | undefined => {
     const row = database.prepare("SELECT max(expires) AS expires FROM lease").get()
     return typeof row?.expires === "number" ? row.expires : undefined
   } catch {
-    // A file that cannot be read tells nothing, and then it stays with its holder.
+    // A file that cannot be read tells nothing. Then it stays with its worker.
     return undefined
   } finally {
     database?.close()

@@ -1,7 +1,7 @@
 /**
- * Who owns what holds a partition, in memory beside the rows. A heartbeat and a claim ask it several times a second: with
- * thousands owned, reading every row each time would keep everything else waiting. No other process writes the file, so
- * only what was written here since the last look is read again. Nothing of an operation itself is kept.
+ * Who owns what holds a partition, in memory beside the rows. A heartbeat and a claim ask it several times a second.
+ * With thousands owned, reading every row each time would keep everything else waiting. No other process writes the
+ * file, so only what was written here since the last look is read again. Nothing of an operation itself is kept.
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Guid } from "@inquorate/core/Guid"
@@ -20,8 +20,8 @@ export interface Owners {
   /** Says that the operation's row was written, or may have been. */
   readonly touch: (id: Guid) => void
   /**
-   * Reads again what was written. Inside a transaction it will be read once more after it, since a rollback would take
-   * it back.
+   * Reads again what was written. Inside a transaction it will be read once more afterwards, since a rollback would
+   * take it back.
    */
   readonly look: () => void
   /** What a worker owns, in the order it was received. */
@@ -70,7 +70,8 @@ export const make = (database: DatabaseSync): Owners => {
           else put(row as unknown as OwnerRow)
         }
       }
-      // What a transaction shows may yet be taken back, so the first look is one of many until it was taken outside.
+      // A rollback may yet take back what a transaction shows. So the first look is repeated until it was made outside
+      // of one.
       if (database.isTransaction) return
       read = true
       touched.clear()

@@ -1,7 +1,7 @@
 /**
- * The embedded store: core's `OperationStore` in one SQLite file, directly on `node:sqlite`. Opening the file proves
- * through a lock of the kernel that no other worker lives on it, so every lease that is found in it is a dead worker's
- * and is ended at once: a restarted worker, under its old name or another, continues without waiting.
+ * The embedded store: core's `OperationStore` in one SQLite file, directly on `node:sqlite`. To open the file proves,
+ * through a lock of the kernel, that no other worker lives on it. So every lease that is found in it is a dead
+ * worker's, and is ended at once: a restarted worker, under its old name or another, goes on without waiting.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -49,15 +49,15 @@ import * as SqliteOwners from "./SqliteOwners.ts"
 
 /** How the embedded store is opened. */
 export interface SqliteStoreOptions {
-  /** The file; its directory is made where it is missing. `:memory:` keeps nothing. */
+  /** The file. Its directory is made where it is missing. `:memory:` keeps nothing. */
   readonly path: string
   /** The clock by which leases are counted; the process's own unless given. */
   readonly now?: Effect.Effect<Instant>
   /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
   readonly queueBound?: number
   /**
-   * Hears why nothing can be written any more: the file was taken over by another worker while this one stood still, or it
-   * was removed, replaced or cut while in use. May be called again.
+   * Hears why nothing can be written any more: another worker took the file over while this one stood still, or the
+   * file was removed, replaced or cut while in use. It may be called again.
    */
   readonly onLost?: (detail: string) => void
   /** Hears of each commit with the number of commits so far, for measurements. */
@@ -212,11 +212,11 @@ const fenced = (id: Guid): StoreError =>
 
 const conflict = (detail: string): StoreError => new StoreError({ reason: "Conflict", detail })
 
-/** Every read and write as a synchronous function of rows; writes run within a commit. */
+/** Every read and write as a synchronous function of rows. Writes run within a commit. */
 const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Owners, queueBound: number) => {
   const remembered = new Map<Guid, { readonly text: string; readonly operation: Operation }>()
   // What holds a partition, in the order it was received. No other process writes the file, so only what was written
-  // here since the last look is read again: with thousands held at once, each look would else read them all.
+  // here since the last look is read again. With thousands held at once, each look would else read them all.
   const holding = Holding.make()
   let held = false
   const touched = new Set<Guid>()
@@ -238,14 +238,14 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
       onFailure: (problem) => unreadableRow(path, `operation ${row.id}`, problem.message)
     })
   }
-  // Only what still holds a partition is read again and again, and that is bounded by the queue. By its text: a version
-  // that was rolled back is given out twice.
+  // Only what still holds a partition is read again and again, and the queue bounds that. It is known by its text,
+  // since a version that was rolled back is given out twice.
   const remember = (id: Guid, text: string, operation: Operation): void => {
     if (holdsPartition(operation)) remembered.set(id, { text, operation })
     else remembered.delete(id)
   }
   const recall = (row: Row): Stored => Result.getOrThrow(decode(row))
-  // What cannot be read is left out and told, so that it takes nothing of the others with it.
+  // A row that cannot be read is left out and told, so that it takes nothing of the others with it.
   const broken = new Map<Guid, UnreadableRow>()
   const decodeAll = (rows: ReadonlyArray<unknown>): ReadonlyArray<Stored> =>
     (rows as ReadonlyArray<Row>).flatMap((row) => {
@@ -348,7 +348,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
 
     list: (query: ListQuery): ReadonlyArray<Stored> => {
       const cursor = sequenceOf(query.after)
-      // A cursor that was pruned stood among the oldest: nothing comes after it backward, everything does forward.
+      // A cursor that was pruned stood among the oldest. Nothing comes after it backward, and everything does forward.
       if (query.newestFirst && query.after !== null && cursor === undefined) return []
       const from = cursor ?? (query.newestFirst ? Number.MAX_SAFE_INTEGER : 0)
       const [all, byState] = query.newestFirst
@@ -368,7 +368,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
     },
 
     unreadable: (): ReadonlyArray<UnreadableRow> => {
-      // One that was removed or mended since is none any more.
+      // A row that was removed or mended since is none any more.
       for (const id of broken.keys()) {
         const row = statements.get.get(id)
         if (row === undefined || Result.isSuccess(decode(row as unknown as Row))) broken.delete(id)
@@ -447,7 +447,8 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
       const unreadable: Array<StoreError> = []
       const alive = new Set(statements.alive.all(now).map((row) => String(row["worker"])))
       owners.look()
-      // Never from itself: a worker that asks is alive, and a wall clock that was stepped says nothing else of its lease.
+      // A worker takes nothing from itself: if it asks it is alive, and a wall clock that was stepped says nothing else
+      // of its lease.
       const claimable = owners.claimable(now, (owner) => owner === worker || alive.has(owner))
       // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
       for (const id of claimable) {
