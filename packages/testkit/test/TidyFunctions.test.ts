@@ -1,7 +1,7 @@
 /**
  * Goal: no function is longer than a page. Method: read the code as oxfmt writes it, where a function ends at the first line
  * that is indented no deeper than the one it begins on. The ones that were too long already stand on a list that may only
- * shrink.
+ * shrink. Comments do not count.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
@@ -12,45 +12,43 @@ const longest = 70
 
 /** How long each may be at most. Whoever shortens one writes the new length here, or takes it off. */
 const allowed: Readonly<Record<string, number>> = {
-  "bench/src/Faults.ts measureOn": 87,
-  "bench/src/Many.ts measureWith": 107,
-  "packages/core/src/Evidence.ts collect": 127,
-  "packages/core/src/MemoryStore.ts makeDatabase": 201,
-  "packages/emulator/src/SimulatedInjector.ts makeHosts": 75,
-  "packages/emulator/src/Simulation.ts build": 85,
-  "packages/engine/src/drive/Journal.ts make": 171,
-  "packages/engine/src/drive/Prober.ts make": 118,
-  "packages/injectors/src/HostProgram.ts make": 168,
-  "packages/injectors/src/HostProgram.ts makeCourier": 142,
-  "packages/injectors/src/hosts/Child.ts converse": 77,
-  "packages/injectors/src/hosts/KubernetesHost.ts nodeOf": 178,
-  "packages/injectors/src/hosts/SshHost.ts make": 85,
-  "packages/stores/src/postgres/PostgresBatch.ts make": 105,
-  "packages/stores/src/postgres/PostgresChanges.ts make": 94,
-  "packages/stores/src/postgres/PostgresChaos.ts make": 99,
-  "packages/stores/src/postgres/PostgresLeases.ts make": 167,
-  "packages/stores/src/postgres/PostgresRows.ts make": 137,
-  "packages/stores/src/postgres/PostgresStore.ts makeBoth": 75,
-  "packages/stores/src/sqlite/GroupCommit.ts make": 86,
-  "packages/stores/src/sqlite/SqliteStore.ts makeRows": 270,
-  "packages/targets/src/EtcdClient.ts make": 97,
-  "packages/targets/src/PostgresConnection.ts connect": 75,
-  "packages/targets/src/PostgresProbe.ts make": 73,
-  "packages/targets/src/PostgresProbe.ts writer": 80,
-  "packages/testkit/src/ContainerEngine.ts start": 79,
-  "packages/testkit/src/OperationStoreContract.ts leaseLaws": 169,
-  "packages/testkit/src/OperationStoreContract.ts listLaws": 135,
-  "packages/testkit/src/OperationStoreContract.ts writeLaws": 123,
-  "packages/testkit/src/SimulatedCluster.ts makeInjector": 163,
-  "packages/testkit/src/SimulatedCluster.ts makeTarget": 73,
+  "bench/src/Faults.ts measureOn": 85,
+  "bench/src/Many.ts measureWith": 101,
+  "packages/core/src/Evidence.ts collect": 125,
+  "packages/core/src/MemoryStore.ts makeDatabase": 189,
+  "packages/emulator/src/Simulation.ts build": 83,
+  "packages/engine/src/drive/Journal.ts make": 156,
+  "packages/engine/src/drive/Prober.ts make": 112,
+  "packages/injectors/src/HostProgram.ts make": 160,
+  "packages/injectors/src/HostProgram.ts makeCourier": 128,
+  "packages/injectors/src/hosts/Child.ts converse": 73,
+  "packages/injectors/src/hosts/KubernetesHost.ts nodeOf": 161,
+  "packages/injectors/src/hosts/SshHost.ts make": 78,
+  "packages/stores/src/postgres/PostgresBatch.ts make": 97,
+  "packages/stores/src/postgres/PostgresChanges.ts make": 89,
+  "packages/stores/src/postgres/PostgresChaos.ts make": 95,
+  "packages/stores/src/postgres/PostgresLeases.ts make": 154,
+  "packages/stores/src/postgres/PostgresRows.ts make": 131,
+  "packages/stores/src/postgres/PostgresStore.ts makeBoth": 72,
+  "packages/stores/src/sqlite/GroupCommit.ts make": 74,
+  "packages/stores/src/sqlite/SqliteStore.ts makeRows": 240,
+  "packages/targets/src/EtcdClient.ts make": 91,
+  "packages/targets/src/PostgresConnection.ts connect": 72,
+  "packages/targets/src/PostgresProbe.ts writer": 74,
+  "packages/testkit/src/ContainerEngine.ts start": 78,
+  "packages/testkit/src/OperationStoreContract.ts leaseLaws": 168,
+  "packages/testkit/src/OperationStoreContract.ts listLaws": 132,
+  "packages/testkit/src/OperationStoreContract.ts writeLaws": 120,
+  "packages/testkit/src/SimulatedCluster.ts makeInjector": 157,
+  "packages/testkit/src/SimulatedCluster.ts makeTarget": 72,
   "packages/testkit/src/SimulatedCluster.ts makeWorld": 91,
-  "packages/testkit/src/SimulatedGroup.ts make": 112,
+  "packages/testkit/src/SimulatedGroup.ts make": 109,
   "packages/testkit/src/SimulatedHost.ts injector": 79,
-  "packages/testkit/src/SimulatedHost.ts makeDesk": 162,
+  "packages/testkit/src/SimulatedHost.ts makeDesk": 151,
   "packages/testkit/src/SimulatedTime.ts makeProcess": 76,
-  "packages/testkit/src/TargetContract.ts targetContract": 96,
-  "packages/transport/src/promise/Connection.ts connect": 102,
-  "packages/transport/src/server/NodeServer.ts serve": 80
+  "packages/testkit/src/TargetContract.ts targetContract": 91,
+  "packages/transport/src/promise/Connection.ts connect": 97,
+  "packages/transport/src/server/NodeServer.ts serve": 73
 }
 
 const under = (directory: string): ReadonlyArray<string> =>
@@ -85,7 +83,7 @@ const longIn = (text: string): ReadonlyMap<string, number> => {
     let last = index + 1
     while (last < lines.length && (lines[last] === "" || indentOf(lines[last]!) > indent)) last++
     if (!/^\s*[)}\]]/.test(lines[last] ?? "")) last--
-    const length = last - first + 1
+    const length = lines.slice(first, last + 1).filter((one) => !/^\s*(\/\/|\/\*|\*|$)/.test(one)).length
     if (length > longest) found.set(name, Math.max(length, found.get(name) ?? 0))
   }
   return found
