@@ -2,6 +2,7 @@
 // for Node, and whatever cannot be found.
 import { builtinModules } from "node:module"
 import { relative } from "node:path"
+import { gzipSync } from "node:zlib"
 import { rolldown } from "rolldown"
 
 const builtin = new Set(builtinModules)
@@ -12,7 +13,10 @@ const isForeign = (source) =>
   builtin.has(source.split("/")[0]) ||
   source.startsWith("@effect/platform-")
 
-/** Bundles `input`, as found from `folder`, into `file` where one is named. `foreign` lists the imports no browser has. */
+/**
+ * Bundles `input`, as found from `folder`, into `file` where one is named. `foreign` lists the imports no browser has; `size`
+ * is how many bytes it has over the line, minified and compressed by gzip, everything that it stands on included.
+ */
 export const bundleForBrowser = async (folder, input, file) => {
   const foreign = []
   const finder = {
@@ -33,12 +37,13 @@ export const bundleForBrowser = async (folder, input, file) => {
         if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message)
       }
     })
-    const options = { format: "esm", codeSplitting: false }
+    const options = { format: "esm", codeSplitting: false, minify: file === undefined }
     const { output } = file === undefined ? await bundle.generate(options) : await bundle.write({ ...options, file })
     await bundle.close()
     // What was shaken out of the bundle does not reach a browser.
     const left = new Set(output.flatMap((chunk) => [...(chunk.imports ?? []), ...(chunk.dynamicImports ?? [])]))
-    return { foreign: foreign.filter(({ source }) => left.has(source)), failure: undefined }
+    const size = gzipSync(output[0].code, { level: 9 }).length
+    return { foreign: foreign.filter(({ source }) => left.has(source)), failure: undefined, size }
   } catch (error) {
     return { foreign, failure: error.message }
   }

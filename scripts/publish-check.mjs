@@ -45,6 +45,14 @@ const applications = [
   { name: "worker", bundle: "worker", command: "inquorate-worker" }
 ]
 
+/** The most that a page loads for one subpath with everything it stands on, minified and by gzip, in KiB. */
+const pageBudgets = {
+  "@inquorate/core/Operation": 36,
+  "@inquorate/transport/Promise": 42,
+  "@inquorate/transport/FabricClient": 58,
+  "@inquorate/transport/Client": 75
+}
+
 // --- models ---
 
 const scratch = mkdtempSync(join(tmpdir(), "inquorate-publish-"))
@@ -360,7 +368,13 @@ const importAll = async (packages) => {
 const bundleAll = async (packages) => {
   for (const where of packages.flatMap(promisedForBrowsers)) {
     checks++
-    const { failure, foreign } = await bundleForBrowser(consumer, where)
+    const { failure, foreign, size } = await bundleForBrowser(consumer, where)
+    const budget = pageBudgets[where]
+    if (budget !== undefined) {
+      process.stdout.write(`${where}: ${(size / 1024).toFixed(1)} KiB of ${budget} in a page, by gzip\n`)
+      if (size > budget * 1024)
+        problem(where, `a page loads ${(size / 1024).toFixed(1)} KiB for it, more than ${budget}`)
+    }
     if (failure !== undefined) problem(where, `cannot be bundled for a browser: ${failure}`)
     for (const { importer, source } of foreign)
       problem(where, `reaches ${source} through ${importer}, which no browser has`)

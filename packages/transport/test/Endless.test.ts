@@ -11,6 +11,7 @@ import type { AddressInfo } from "node:net"
 import * as NodeClient from "../src/client/NodeClient.ts"
 import * as FabricClient from "../src/fabric/FabricClient.ts"
 import * as Client from "../src/v1/Client.ts"
+import { connect, InquorateError } from "../src/promise/Connection.ts"
 
 const O = "11111111-1111-4111-8111-111111111111"
 const MiB = 1024 * 1024
@@ -116,3 +117,31 @@ for (const [over, layer] of [
     )
   })
 }
+
+describe("an answer without an end, to the client of promises", () => {
+  const refusedWith = (asking: () => Promise<unknown>) =>
+    Effect.promise(() =>
+      asking().then(
+        () => assert.fail("it was answered"),
+        (error: unknown) => {
+          assert.instanceOf(error, InquorateError)
+          return error as InquorateError
+        }
+      )
+    )
+
+  it.live("is cut off in its body and in its events, and memory does not follow", () =>
+    Effect.gen(function* () {
+      const before = process.memoryUsage().rss
+      const body = connect(yield* endless(head, chunk(letters)))
+      const { code, message } = yield* refusedWith(() => body.clusters())
+      assert.deepStrictEqual([code, message], ["BadAnswer", `its answer has more than ${64 * MiB} bytes`])
+      // The events are given up, and the operation is asked for instead, which this one answers as badly.
+      for (const piece of [`data: ${letters}`, `data: ${"\ndata: x".repeat(8192)}`]) {
+        const watched = connect(yield* endless(events, chunk(piece))).operation(O)
+        assert.strictEqual((yield* refusedWith(() => watched.done)).code, "BadAnswer")
+      }
+      assert.isBelow(process.memoryUsage().rss - before, 800 * MiB)
+    }).pipe(Effect.scoped)
+  )
+})

@@ -3,6 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Event } from "@inquorate/core/Operation"
 import type { Operations } from "@inquorate/core/Operations"
 import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
 import * as NodeServer from "../src/server/NodeServer.ts"
 import { connect, type Connection, InquorateError } from "../src/promise/Connection.ts"
 import { Control, etcd, fence, layer } from "./FakeOperations.ts"
@@ -177,6 +179,61 @@ describe("a connection of promises", () => {
       let thrown: unknown
       await connection.list({ signal: AbortSignal.abort(reason) }).catch((error: unknown) => (thrown = error))
       assert.strictEqual(thrown, reason)
+    })
+  )
+
+  it.live("asks again where a worker is busy or its events are cut, and knows whom it is not", () =>
+    served(async (connection, run, url) => {
+      await connection.start({ partition: "lab", hold: "5s", id: O })
+      let asked = 0
+      let cut = 0
+      // Whoever stands in between is busy twice, and cuts the events after the first.
+      const between = Http.createServer((request, response) => {
+        if (request.url === "/v1/clusters" && ++asked < 3) return void response.writeHead(503).end()
+        if (request.url === "/elsewhere/v1/clusters") return void response.writeHead(404).end("no such page")
+        void fetch(`${url}${request.url}`).then(async (answer) => {
+          response.writeHead(answer.status, Object.fromEntries(answer.headers))
+          if (!request.url!.endsWith("/events")) return response.end(await answer.text())
+          const reader = answer.body!.getReader()
+          response.write((await reader.read()).value)
+          await reader.cancel()
+          cut++
+          void run(play(O, untilCompleted)).then(() => response.destroy())
+        })
+      })
+      await new Promise<void>((resolve) => between.listen(0, "127.0.0.1", resolve))
+      try {
+        const through = `http://127.0.0.1:${(between.address() as AddressInfo).port}`
+        assert.lengthOf(await connect(through).clusters(), 2)
+        assert.strictEqual(asked, 3)
+        assert.strictEqual((await connect(through).operation(O).done).state, "Completed")
+        assert.strictEqual(cut, 1)
+        const stranger = await rejected(connect(`${through}/elsewhere`).clusters())
+        assert.deepInclude(stranger, { code: "NotAWorker", status: 404 })
+      } finally {
+        between.closeAllConnections()
+        between.close()
+      }
+    })
+  )
+
+  it.live("says its token, and what a worker says no with", () =>
+    served(async (_, __, url) => {
+      const said: Array<string | null> = []
+      const listening: typeof fetch = (input, init) => {
+        said.push(new Headers(init?.headers).get("authorization"))
+        return fetch(input, init)
+      }
+      const connection = connect(`${url}/`, { token: "secret", fetch: listening })
+      await connection.start({ partition: "lab", hold: "5s", id: O })
+      const again = await rejected(connection.start({ partition: "lab", hold: "5s", id: another }))
+      assert.strictEqual(again.status, 409)
+      assert.isNotNull(again.refusal)
+      assert.deepStrictEqual(new Set(said), new Set(["Bearer secret"]))
+      const wrong = await rejected(
+        connection.start({ partition: "lab", hold: "5s", mode: "Nonsense" as "QuorumReplicas" })
+      )
+      assert.strictEqual(wrong.code, "BadRequest")
     })
   )
 })

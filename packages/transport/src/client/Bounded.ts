@@ -10,6 +10,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
+import { BeyondBounds } from "./TransportCause.ts"
 
 // --- models ---
 
@@ -30,18 +31,6 @@ const bounds: Bounds = {
   answerTime: 60_000,
   // An event stream of ours says every 10 s that it lives.
   silence: 60_000
-}
-
-// --- errors ---
-
-/** What lies under the error of an answer that went beyond a bound; its code tells which. */
-export class BeyondBounds extends Error {
-  readonly code: "TOO_LATE" | "TOO_LONG"
-
-  constructor(code: BeyondBounds["code"], message: string) {
-    super(message)
-    this.code = code
-  }
 }
 
 // --- make ---

@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as http from "node:http"
 import * as https from "node:https"
 import { CredentialError, readCertificates, readPair, readSecret, type SecretSource } from "./Credentials.ts"
-import { withToken } from "./TransportCause.ts"
+import { withToken } from "./BearerToken.ts"
 
 // --- models ---
 

@@ -1,11 +1,19 @@
 /**
- * What lies under the errors of an `HttpClient`: the platform's own message and code, which its reader wants, and whether
+ * What lies under the errors of an `HttpClient` or a `fetch`: the platform's own message and code, which its reader wants, and whether
  * the other side was there but could not be trusted. Runs in a browser too, where there are no codes.
  */
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as Redacted from "effect/Redacted"
-import { BeyondBounds } from "./Bounded.ts"
+
+// --- errors ---
+
+/** What lies under the error of an answer that went beyond a bound; its code tells which. */
+export class BeyondBounds extends Error {
+  readonly code: "TOO_LATE" | "TOO_LONG"
+
+  constructor(code: BeyondBounds["code"], message: string) {
+    super(message)
+    this.code = code
+  }
+}
 
 /**
  * Nothing was answered: `Untrusted` where TLS refused the other side or was refused by it, so that asking again is vain. Or
@@ -35,10 +43,6 @@ export const of = (error: { readonly message: string }): TransportCause => {
     ? { reason: "Unreachable", detail: said }
     : { reason: "Untrusted", detail: `${sentence} (${said.trim()})` }
 }
-
-/** The same client with a bearer token on every request; the client itself where there is none. */
-export const withToken = (http: HttpClient.HttpClient, token: Redacted.Redacted | undefined): HttpClient.HttpClient =>
-  token === undefined ? http : HttpClient.mapRequest(http, HttpClientRequest.bearerToken(Redacted.value(token)))
 
 // --- internal ---
 

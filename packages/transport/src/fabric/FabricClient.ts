@@ -21,6 +21,7 @@ import * as ChaosClient from "./ChaosClient.ts"
 import * as Model from "./FabricModel.ts"
 import type { FabricApiError } from "./FabricRefusal.ts"
 import * as FabricRefusal from "./FabricRefusal.ts"
+import { withToken } from "../client/BearerToken.ts"
 import * as Bounded from "../client/Bounded.ts"
 import * as TransportCause from "../client/TransportCause.ts"
 
@@ -183,7 +184,7 @@ export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError>
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
     const answerTime = 1000 * ((options.timeout ?? 60) + patience)
-    const wire = makeWire(Bounded.make(TransportCause.withToken(http, options.token), { answerTime }), options)
+    const wire = makeWire(Bounded.make(withToken(http, options.token), { answerTime }), options)
     return { ...faults(wire), ...queries(wire), ...ChaosClient.make(wire) }
   })
 

@@ -4,24 +4,18 @@
  */
 import { describe } from "@inquorate/core/Describe"
 import type { TimedVerdict } from "@inquorate/core/Evidence"
-import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import { type Guid, parse as parseGuid } from "@inquorate/core/Guid"
 import { isTerminal, type Operation } from "@inquorate/core/Operation"
 import type { ClusterView, OperationChange, OperationDetail, PlanPreview } from "@inquorate/core/Operations"
-import type { Override, QuorumLossMode, Refusal } from "@inquorate/core/Plan"
+import type { Override, QuorumLossMode } from "@inquorate/core/Plan"
 import { parseMillis } from "@inquorate/core/Time"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { OperationState } from "@inquorate/core/Wire"
-import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
-import { ApiError, type OperationView } from "../v1/Api.ts"
-import * as Client from "../v1/Client.ts"
+import type { OperationView } from "../v1/Answers.ts"
+import { InquorateError } from "./InquorateError.ts"
+import * as WorkerCalls from "./WorkerCalls.ts"
+
+export { InquorateError } from "./InquorateError.ts"
 
 // --- models ---
 
@@ -102,41 +96,6 @@ export interface Connection {
   readonly list: (options?: CallOptions & { readonly limit?: number }) => Promise<ReadonlyArray<OperationView>>
 }
 
-// --- errors ---
-
-/**
- * What went wrong. `code` is the wire's own where a worker said no, `BadRequest` for an argument of yours that makes no
- * sense, else what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`, or `NotAWorker` where
- * something else answers there.
- */
-export class InquorateError extends Error {
-  override readonly name = "InquorateError"
-  readonly code: FabricErrorCode | "BadRequest" | "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer" | "NotAWorker"
-  /** The rule that said no, with its facts, where one did. */
-  readonly refusal: Refusal | null
-  /** The HTTP status, where there was an answer. */
-  readonly status: number | null
-  /** The operation that ended without being proven, where one did. */
-  readonly operationId: string | null
-
-  constructor(
-    code: InquorateError["code"],
-    message: string,
-    more: {
-      readonly refusal?: Refusal | null
-      readonly status?: number
-      readonly operationId?: string
-      readonly cause?: unknown
-    } = {}
-  ) {
-    super(message, more.cause === undefined ? undefined : { cause: more.cause })
-    this.code = code
-    this.refusal = more.refusal ?? null
-    this.status = more.status ?? null
-    this.operationId = more.operationId ?? null
-  }
-}
-
 // --- make ---
 
 /** A connection to the worker at `endpoint`, such as `http://127.0.0.1:19080`. Asks nothing yet. */
@@ -146,25 +105,11 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
       `the endpoint is ${JSON.stringify(endpoint)}, where an address such as http://127.0.0.1:19080 is expected`
     )
   }
-  const http = FetchHttpClient.layer.pipe(
-    Layer.provide(Layer.succeed(FetchHttpClient.Fetch, options.fetch ?? globalThis.fetch))
-  )
-  const client = Effect.provide(
-    Client.make({ endpoint, ...(options.token === undefined ? {} : { token: Redacted.make(options.token) }) }),
-    http
-  )
-  const call = async <A>(use: (client: Client.Client) => Effect.Effect<A, Failed>, own?: AbortSignal): Promise<A> => {
-    const signal = joined(options.signal, own)
-    signal?.throwIfAborted()
-    const exit = await Effect.runPromiseExit(Effect.flatMap(client, use), signal === undefined ? {} : { signal })
-    if (Exit.isSuccess(exit)) return exit.value
-    signal?.throwIfAborted()
-    throw errorOf(exit.cause)
-  }
+  const calls = WorkerCalls.make({ ...options, endpoint: endpoint.replace(/\/+$/, "") })
 
   const requestOf = async (loss: LossOptions) => {
     const hold = holdOf(loss)
-    const clusters = await call((client) => client.clusters, loss.signal)
+    const clusters = await calls.clusters(loss.signal)
     const group = findGroup(clusters, loss.partition)
     const { mode = "QuorumReplicas", overrides } = loss
     return {
@@ -179,20 +124,12 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
 
   const running = (id: string, replayed: boolean): RunningOperation => {
     const guid = guidOf(id)
-    async function* changes(): AsyncGenerator<OperationChange, void, void> {
-      const watched = Stream.unwrap(Effect.map(client, (one) => one.watch(guid)))
-      const { signal } = options
-      try {
-        yield* Stream.toAsyncIterable(signal === undefined ? watched : Stream.interruptWhen(watched, abortedBy(signal)))
-      } catch (error) {
-        signal?.throwIfAborted()
-        throw errorFrom(error)
-      }
+    const changes = () => calls.watch(guid)
+    const untilOver = async (): Promise<OperationDetail> => {
+      for await (const { operation } of changes()) if (isTerminal(operation)) break
+      return calls.detail(guid)
     }
-    const end = async (): Promise<Ended> => {
-      const detail = await call((one) => Effect.andThen(Stream.runDrain(one.watch(guid)), one.detail(guid)))
-      return settled(id, detail)
-    }
+    const end = async (): Promise<Ended> => settled(id, await untilOver())
     const untilLost = async (): Promise<void> => {
       for await (const { operation } of changes()) if (wasLost(operation)) return
       const { evidence } = await over()
@@ -200,7 +137,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
       if (!evidence.verdicts.some(isLossProven)) throw cancelledEarly(id)
     }
     const cancel = async ({ force = false, signal }: CallOptions & { readonly force?: boolean } = {}) =>
-      (await call((one) => one.cancel(guid, force), signal)).state
+      (await calls.cancel(guid, force, signal)).state
     let done: Promise<Ended> | undefined
     const over = () => (done ??= end())
     let lost: Promise<void> | undefined
@@ -214,45 +151,38 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
         return over()
       },
       cancel,
-      detail: ({ signal } = {}) => call((one) => one.detail(guid), signal),
+      detail: ({ signal } = {}) => calls.detail(guid, signal),
       [Symbol.asyncIterator]: changes,
       [Symbol.asyncDispose]: async () => {
-        const { operation } = await call((one) => one.detail(guid))
+        const { operation } = await calls.detail(guid)
         if (isTerminal(operation)) return
         // It may end by itself before the cancel is there.
         await cancel().catch(() => {})
-        await call((one) => Stream.runDrain(one.watch(guid)))
+        await untilOver()
       }
     }
   }
 
   return {
-    clusters: ({ signal } = {}) => call((one) => one.clusters, signal),
+    clusters: ({ signal } = {}) => calls.clusters(signal),
     plan: async (loss) => {
       const request = await requestOf(loss)
-      return call((one) => one.plan(request), loss.signal)
+      return calls.plan(request, loss.signal)
     },
     start: async (loss) => {
       const id = guidOf(loss.id ?? crypto.randomUUID())
       const request = await requestOf(loss)
-      const { replayed } = await call((one) => one.start(id, request), loss.signal)
+      const { replayed } = await calls.start(id, request, loss.signal)
       return running(id, replayed)
     },
     operation: (id) => running(id, true),
-    list: ({ limit, signal } = {}) => call((one) => one.list(limit), signal)
+    list: ({ limit, signal } = {}) => calls.list(limit, signal)
   }
 }
 
 // --- internal ---
 
-type Failed = ApiError | Client.ClientError
-
 const bad = (message: string): InquorateError => new InquorateError("BadRequest", message)
-
-const joined = (...signals: ReadonlyArray<AbortSignal | undefined>): AbortSignal | undefined => {
-  const given = signals.flatMap((signal) => signal ?? [])
-  return given.length > 1 ? AbortSignal.any(given) : given[0]
-}
 
 const guidOf = (id: string): Guid => {
   const guid = parseGuid(id)
@@ -288,15 +218,6 @@ const findGroup = (clusters: ReadonlyArray<ClusterView>, partition: string): Top
   )
 }
 
-/** Fails with the signal's own reason once it is given up. */
-const abortedBy = (signal: AbortSignal): Effect.Effect<never, unknown> =>
-  Effect.callback((resume) => {
-    const tell = () => resume(Effect.fail(signal.reason))
-    if (signal.aborted) return tell()
-    signal.addEventListener("abort", tell)
-    return Effect.sync(() => signal.removeEventListener("abort", tell))
-  })
-
 /** True once writes have proven the loss. */
 const wasLost = ({ stage }: Operation): boolean =>
   stage._tag === "Completed" ||
@@ -322,19 +243,4 @@ const settled = (id: string, detail: OperationDetail): Ended => {
     })
   }
   return { ...detail, id, sentence }
-}
-
-const errorOf = (cause: Cause.Cause<Failed>): InquorateError => {
-  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-  return error === undefined ? errorFrom(Cause.squash(cause)) : errorFrom(error)
-}
-
-const errorFrom = (error: unknown): InquorateError => {
-  if (error instanceof InquorateError) return error
-  if (error instanceof ApiError) {
-    const { code, detail, refusal, status } = error
-    return new InquorateError(code, detail, { refusal, status, cause: error })
-  }
-  if (error instanceof Client.ClientError) return new InquorateError(error.reason, error.detail, { cause: error })
-  return new InquorateError("BadAnswer", error instanceof Error ? error.message : String(error), { cause: error })
 }

@@ -6,7 +6,6 @@
 import { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import { FabricErrorCode } from "@inquorate/core/FabricError"
 import { Guid } from "@inquorate/core/Guid"
-import { Operation } from "@inquorate/core/Operation"
 import {
   ClusterView,
   OperationChange,
@@ -17,7 +16,6 @@ import {
 } from "@inquorate/core/Operations"
 import { Refusal } from "@inquorate/core/Plan"
 import { FaultRequest } from "@inquorate/core/Request"
-import { OperationState } from "@inquorate/core/Wire"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
@@ -26,6 +24,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { ApiErrorBody, OperationView, StartReceipt } from "./Answers.ts"
 import { ChaosEventPage, ChaosEventsAsked, ChaosRequest, ChaosView } from "./ChaosView.ts"
 import { HealthSubject, HealthView } from "./HealthView.ts"
 import { NodeView } from "./NodeView.ts"
@@ -33,6 +32,8 @@ import { RecoverRequest } from "./RecoverRequest.ts"
 
 // --- models ---
 
+/** What is told of an operation, and the body of an error. */
+export type { ApiErrorBody, OperationView, StartReceipt } from "./Answers.ts"
 /** The bodies of the calls about chaos. */
 export type { ChaosEventPage, ChaosEventsAsked, ChaosRequest, ChaosView } from "./ChaosView.ts"
 /** Whose health is asked for, and the health of one thing. */
@@ -41,37 +42,6 @@ export type { HealthSubject, HealthView } from "./HealthView.ts"
 export type { NodeView } from "./NodeView.ts"
 /** Which partitions are to be recovered. */
 export type { RecoverRequest } from "./RecoverRequest.ts"
-
-/**
- * An operation with the wire's word for where it stands, and in words for a person how it ended or what it does now. The
- * moments are those of the operation in ISO 8601. A worker before 0.2 leaves these out.
- */
-export class OperationView extends Schema.Opaque<OperationView>()(
-  Schema.Struct({
-    operation: Operation,
-    state: OperationState,
-    summary: Schema.optionalKey(Schema.String),
-    received: Schema.optionalKey(Schema.String),
-    ended: Schema.optionalKey(Schema.NullOr(Schema.String))
-  }).annotate({
-    identifier: "OperationView"
-  })
-) {}
-
-/** The answer of a start. `replayed` is true where the same start was taken before and nothing was started now. */
-export class StartReceipt extends Schema.Opaque<StartReceipt>()(
-  Schema.Struct({ ...OperationView.fields, replayed: Schema.Boolean }).annotate({
-    identifier: "StartReceipt"
-  })
-) {}
-
-/** The body of an error. */
-export class ApiErrorBody extends Schema.Opaque<ApiErrorBody>()(
-  Schema.Struct({
-    Error: Schema.Struct({ Code: FabricErrorCode, Message: Schema.String }),
-    Refusal: Schema.optionalKey(Refusal)
-  }).annotate({ identifier: "Error" })
-) {}
 
 // --- errors ---
 
@@ -102,12 +72,6 @@ export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@in
 }) {}
 
 // --- make ---
-
-/**
- * The header that every answer of our own surface carries, refusals too, with the surface's version. So a client knows from
- * its first answer that a worker gave it, and not a Service Fabric gateway or whatever else there is at an address.
- */
-export const apiHeader = { name: "inquorate-api", version: "1" } as const
 
 /** How many operations a list shows unless told otherwise, and at most. */
 export const listLimit = { usual: 100, most: 10_000 } as const

@@ -26,8 +26,10 @@ import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { withToken } from "../client/BearerToken.ts"
 import * as Bounded from "../client/Bounded.ts"
-import { Api, ApiError, ApiErrorBody, apiHeader, type OperationView, type StartReceipt } from "./Api.ts"
+import { ApiErrorBody, apiHeader, type OperationView, type StartReceipt } from "./Answers.ts"
+import { Api, ApiError } from "./Api.ts"
 import { type ChaosEventPage, ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
 import { HealthSubject, type HealthView } from "./HealthView.ts"
 import type { NodeView } from "./NodeView.ts"
@@ -111,7 +113,7 @@ export const make = (options: {
   readonly bounds?: Partial<Bounded.Bounds>
 }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const unbounded = TransportCause.withToken(yield* HttpClient.HttpClient, options.token)
+    const unbounded = withToken(yield* HttpClient.HttpClient, options.token)
     const http = listening(Bounded.make(unbounded, options.bounds))
     const endpoint = options.endpoint.replace(/\/+$/, "")
     const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
