@@ -31,7 +31,11 @@ export class ChaosHealthPolicy extends Schema.Opaque<ChaosHealthPolicy>()(
     ApplicationTypeHealthPolicyMap: Schema.optionalKey(PercentOf),
     /** Nodes of these types are counted apart too. */
     NodeTypeHealthPolicyMap: Schema.optionalKey(PercentOf)
-  }).annotate({ identifier: "ChaosHealthPolicy" })
+  }).annotate({
+    identifier: "ChaosHealthPolicy",
+    title: "When clusters count as healthy",
+    description: "The shares of nodes and applications that may be unhealthy are in percent"
+  })
 ) {}
 
 /** What chaos may touch: everything on nodes of these types, and the replicas of these applications. */
@@ -39,22 +43,53 @@ export class ChaosTargetFilter extends Schema.Opaque<ChaosTargetFilter>()(
   Schema.Struct({
     NodeTypeInclusionList: Schema.optionalKey(Schema.Array(Schema.String)),
     ApplicationInclusionList: Schema.optionalKey(Schema.Array(Schema.String))
-  }).annotate({ identifier: "ChaosTargetFilter" })
+  }).annotate({ identifier: "ChaosTargetFilter", title: "What chaos may touch" })
 ) {}
 
 /** How one run of chaos goes; complete, with every default filled in. */
 export class ChaosParameters extends Schema.Opaque<ChaosParameters>()(
   Schema.Struct({
-    TimeToRunInSeconds: Schema.String,
-    MaxClusterStabilizationTimeoutInSeconds: Uint32,
-    MaxConcurrentFaults: Uint32,
-    EnableMoveReplicaFaults: Schema.Boolean,
-    WaitTimeBetweenFaultsInSeconds: Uint32,
-    WaitTimeBetweenIterationsInSeconds: Uint32,
+    TimeToRunInSeconds: Schema.String.pipe(
+      Schema.annotateKey({
+        title: "Time to run (s)",
+        description: "After how many seconds it stops by itself, as text; 4294967295 is without an end",
+        examples: ["600"]
+      })
+    ),
+    MaxClusterStabilizationTimeoutInSeconds: Uint32.pipe(
+      Schema.annotateKey({
+        title: "Stabilization (s)",
+        description: "How many seconds to wait for healthy clusters before each iteration",
+        examples: [60]
+      })
+    ),
+    MaxConcurrentFaults: Uint32.pipe(
+      Schema.annotateKey({ title: "Faults at once", description: "How many at most", examples: [1] })
+    ),
+    EnableMoveReplicaFaults: Schema.Boolean.pipe(
+      Schema.annotateKey({ title: "Moves", description: "No system here moves replicas on request: none is drawn" })
+    ),
+    WaitTimeBetweenFaultsInSeconds: Uint32.pipe(
+      Schema.annotateKey({
+        title: "Between faults (s)",
+        description: "How many seconds after one fault the next of an iteration begins",
+        examples: [20]
+      })
+    ),
+    WaitTimeBetweenIterationsInSeconds: Uint32.pipe(
+      Schema.annotateKey({ title: "Between iterations (s)", description: "How many seconds to wait", examples: [30] })
+    ),
+
     ClusterHealthPolicy: ChaosHealthPolicy,
-    Context: Schema.optionalKey(Schema.Struct({ Map: Schema.Record(Schema.String, Schema.String) })),
+    Context: Schema.optionalKey(Schema.Struct({ Map: Schema.Record(Schema.String, Schema.String) })).pipe(
+      Schema.annotateKey({
+        title: "Notes",
+        description:
+          '"inquorate.quorumLoss": "allow" in the Map lets quorum losses be drawn; everything else is kept as a note'
+      })
+    ),
     ChaosTargetFilter: Schema.optionalKey(ChaosTargetFilter)
-  }).annotate({ identifier: "ChaosParameters" })
+  }).annotate({ identifier: "ChaosParameters", title: "The parameters of a run" })
 ) {}
 
 const stamp = { TimeStampUtc: Schema.String }
@@ -68,7 +103,7 @@ export const ChaosEvent = Schema.Union([
   Schema.Struct({ Kind: Schema.Literal("ValidationFailed"), ...reason }),
   Schema.Struct({ Kind: Schema.Literal("TestError"), ...reason }),
   Schema.Struct({ Kind: Schema.Literal("Stopped"), ...reason })
-]).annotate({ identifier: "ChaosEvent" })
+]).annotate({ identifier: "ChaosEvent", title: "What chaos told" })
 export type ChaosEvent = typeof ChaosEvent.Type
 
 /** Whether chaos runs; Invalid before its first run. */
@@ -124,7 +159,11 @@ export class ChaosScheduleDescription extends Schema.Opaque<ChaosScheduleDescrip
   Schema.Struct({
     Version: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
     Schedule: ChaosSchedule
-  }).annotate({ identifier: "ChaosScheduleDescription" })
+  }).annotate({
+    identifier: "ChaosScheduleDescription",
+    title: "The schedule with its version",
+    description: "The version grows with each change; a change is taken where it still names the present one"
+  })
 ) {}
 
 /** Which events: those with a number above `after`, from `from` to `to` inclusive (null for no bound), at most `limit`. */

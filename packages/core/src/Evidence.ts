@@ -218,7 +218,7 @@ export class Evidence extends Schema.Opaque<Evidence>()(
     witnesses: Schema.optionalKey(Schema.Array(WitnessRecord)),
     owners: Schema.Array(Schema.Struct({ at: Instant, worker: Schema.String, epoch: Schema.Int })),
     notes: Schema.Array(Schema.Struct({ at: Instant, text: Schema.String }))
-  }).annotate({ identifier: "Evidence" })
+  }).annotate({ identifier: "Evidence", title: "What was seen of an operation" })
 ) {}
 
 /**

@@ -7,7 +7,12 @@ import * as Schema from "effect/Schema"
 /** A GUID in lower case. Operation ids and partition ids are GUIDs. */
 export const Guid = Schema.String.check(
   Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
-).annotate({ identifier: "Guid" })
+).annotate({
+  identifier: "Guid",
+  title: "A GUID",
+  description: "36 characters in lower case",
+  examples: ["9c3aa30c-6b8e-4f5e-9c2f-0d8ad5f4c001"]
+})
 /** A GUID in lower case. */
 export type Guid = string
 

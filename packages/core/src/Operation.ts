@@ -97,7 +97,7 @@ export class Operation extends Schema.Opaque<Operation>()(
     notBefore: Instant,
     firstDeadline: Schema.NullOr(Instant),
     endedAt: Schema.NullOr(Instant)
-  }).annotate({ identifier: "Operation" })
+  }).annotate({ identifier: "Operation", title: "An operation" })
 ) {}
 
 /** What happened to an operation: the only input of `advance`. `at` is the moment it happened. */

@@ -36,7 +36,7 @@ export class OperationDetail extends Schema.Opaque<OperationDetail>()(
     /** How it ended, or what it does now, in words for a person, as a front tells it. */
     summary: Schema.optionalKey(Schema.String),
     evidence: Evidence
-  }).annotate({ identifier: "OperationDetail" })
+  }).annotate({ identifier: "OperationDetail", title: "An operation with its evidence" })
 ) {}
 
 /** A fault of any kind that was planned without touching anything, or the reason why it cannot be. */
@@ -51,7 +51,7 @@ export class PlanPreview extends Schema.Opaque<PlanPreview>()(
     /** What a person should know of it besides, such as a member that is left out. */
     notes: Schema.Array(Schema.String),
     refusal: Schema.NullOr(Refusal)
-  }).annotate({ identifier: "PlanPreview" })
+  }).annotate({ identifier: "PlanPreview", title: "A plan, or why there is none" })
 ) {}
 
 /** A stored operation that cannot be read: its id and state, which stand beside it, and why it cannot. */
@@ -60,7 +60,7 @@ export class UnreadableOperation extends Schema.Opaque<UnreadableOperation>()(
     id: Guid,
     state: OperationState,
     problem: Schema.String
-  }).annotate({ identifier: "UnreadableOperation" })
+  }).annotate({ identifier: "UnreadableOperation", title: "An operation that cannot be read" })
 ) {}
 
 /** A change of an operation as it is told live: how it stands, and the evidence that is new since the last one. */
@@ -101,7 +101,7 @@ export class ClusterView extends Schema.Opaque<ClusterView>()(
     seen: Schema.optionalKey(Schema.Literals(["Now", "Before", "Never", "NotLookedAt"])),
     /** Empty when the groups were seen just now. */
     problem: Schema.String
-  }).annotate({ identifier: "ClusterView" })
+  }).annotate({ identifier: "ClusterView", title: "A cluster with its groups" })
 ) {}
 
 /** True where nobody knows which groups the cluster has. That it shows none then means nothing. */

@@ -29,7 +29,10 @@ export type Grade = typeof Grade.Type
  * that ends the hold early.
  */
 export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy", "impatient"]).annotate({
-  identifier: "Override"
+  identifier: "Override",
+  title: "A guard to set aside",
+  description:
+    "degraded: a member is down. tooLong: the hold is longer than the limit. tooMany: the limits of operations at once are reached. hostBusy: another operation is on a host. impatient: a supervisor acts before the hold is over"
 })
 export type Override = typeof Override.Type
 

@@ -5,12 +5,22 @@
 import * as Schema from "effect/Schema"
 
 /** A moment as whole milliseconds since 1970-01-01T00:00:00Z. */
-export const Instant = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ identifier: "Instant" })
+export const Instant = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({
+  identifier: "Instant",
+  title: "A moment",
+  description: "Whole milliseconds since 1970-01-01T00:00:00Z",
+  examples: [1_795_334_400_000]
+})
 /** A moment as whole milliseconds since 1970-01-01T00:00:00Z. */
 export type Instant = number
 
 /** A length of time in whole milliseconds. */
-export const Millis = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ identifier: "Millis" })
+export const Millis = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({
+  identifier: "Millis",
+  title: "A length",
+  description: "Whole milliseconds",
+  examples: [10_000]
+})
 /** A length of time in whole milliseconds. */
 export type Millis = number
 

@@ -178,7 +178,7 @@ export class Topology extends Schema.Opaque<Topology>()(
     unfit: Schema.optionalKey(Schema.Array(Schema.String)),
     /** What a simulated cluster adds. */
     service: Schema.optionalKey(ServiceFacts)
-  }).annotate({ identifier: "Topology" })
+  }).annotate({ identifier: "Topology", title: "A group with its members" })
 ) {}
 
 /** The name of the service that a group stands for, or is a partition of. */

@@ -17,7 +17,7 @@ export const OperationState = Schema.Literals([
   "Faulted",
   "Cancelled",
   "ForceCancelled"
-]).annotate({ identifier: "OperationState" })
+]).annotate({ identifier: "OperationState", title: "The state of an operation" })
 export type OperationState = typeof OperationState.Type
 
 /** The kind of an operation on the wire. Start and stop of a node are both `NodeTransition`. */

@@ -562,7 +562,7 @@ describe("/v1", () => {
         assert.strictEqual(docs.status, 200)
         assert.include(docs.headers["content-type"], "text/html")
         assert.notMatch(docs.body, /<(script|link)[^>]+(src|href)="?https?:/)
-        assert.include(docs.headers["content-security-policy"], "default-src 'self'")
+        assert.include(docs.headers["content-security-policy"], "default-src 'none'")
       })
     )
   )

@@ -103,7 +103,9 @@ const start = HttpApiEndpoint.put("start", "/v1/operations/:id", {
 
 const list = HttpApiEndpoint.get("list", "/v1/operations", {
   query: {
-    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: listLimit.most })))
+    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: listLimit.most }))).pipe(
+      Schema.annotateKey({ description: `How many at most, 1 to ${listLimit.most}; ${listLimit.usual} unless given` })
+    )
   },
   success: Schema.Array(OperationView),
   error: refusals
@@ -128,7 +130,13 @@ const events = HttpApiEndpoint.get("events", "/v1/operations/:id/events", {
 
 const cancel = HttpApiEndpoint.post("cancel", "/v1/operations/:id/cancel", {
   params: OperationParams,
-  query: { force: Schema.optionalKey(Schema.Literals(["true", "false"])) },
+  query: {
+    force: Schema.optionalKey(Schema.Literals(["true", "false"])).pipe(
+      Schema.annotateKey({
+        description: "After a graceful cancel: stop waiting for the lift; fences still end by themselves"
+      })
+    )
+  },
   success: OperationView,
   error: refusals
 }).annotate(OpenApi.Summary, "Ask an operation to stop; force only after a graceful cancel")
@@ -139,7 +147,7 @@ const nodes = HttpApiEndpoint.get("nodes", "/v1/nodes", {
 }).annotate(OpenApi.Summary, "Every node with its status, its health and its instance id")
 
 const node = HttpApiEndpoint.get("node", "/v1/nodes/:name", {
-  params: { name: Schema.String },
+  params: { name: Schema.String.pipe(Schema.annotateKey({ description: "The name of a node" })) },
   success: NodeView,
   error: refusals
 }).annotate(OpenApi.Summary, "One node")
@@ -193,17 +201,40 @@ const alive = HttpApiEndpoint.get("alive", "/healthz", {
   success: Schema.Struct({ status: Schema.Literal("ok") })
 }).annotate(OpenApi.Summary, "Answers while the worker's HTTP server runs")
 
-/** The group of all endpoints; at the top level, so that the client has them as its own methods. */
-export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
+/** Operations; at the top level, so that the client has the endpoints as its own methods. So have the others. */
+export class OperationsApi extends HttpApiGroup.make("operations", { topLevel: true })
   .add(plan, start, list, detail, events, cancel, unreadable)
+  .middleware(SchemaErrors)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Operations",
+      description: "Plan a fault, start it, follow it, and end it before its time."
+    })
+  ) {}
+
+/** What there is. */
+export class ClustersApi extends HttpApiGroup.make("clusters", { topLevel: true })
   .add(clusters, nodes, node, health, recover)
+  .middleware(SchemaErrors)
+  .annotateMerge(OpenApi.annotations({ title: "Clusters", description: "What there is, and how it stands." })) {}
+
+/** Chaos. */
+export class ChaosApi extends HttpApiGroup.make("chaos", { topLevel: true })
   .add(chaos, startChaos, stopChaos, chaosEvents, chaosSchedule, setChaosSchedule)
+  .middleware(SchemaErrors)
+  .annotateMerge(
+    OpenApi.annotations({ title: "Chaos", description: "Faults drawn at random, iteration after iteration." })
+  ) {}
+
+/** The worker itself. */
+export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
   .add(alive)
-  .middleware(SchemaErrors) {}
+  .middleware(SchemaErrors)
+  .annotateMerge(OpenApi.annotations({ title: "Worker", description: "Whether the worker answers." })) {}
 
 /** Our own surface. */
 export class Api extends HttpApi.make("inquorate")
-  .add(WorkerApi)
+  .add(OperationsApi, ClustersApi, ChaosApi, WorkerApi)
   .annotateMerge(
     OpenApi.annotations({
       title: "Inquorate",

@@ -41,6 +41,7 @@ import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
 import * as BrowseCalls from "./BrowseCalls.ts"
 import * as ChaosCalls from "./ChaosCalls.ts"
+import { Documented, viewer } from "./Documentation.ts"
 import { scopeOf } from "./RecoverRequest.ts"
 import * as History from "../fabric/FabricHistory.ts"
 import * as MetricsText from "../server/MetricsText.ts"
@@ -61,7 +62,7 @@ export const make = (options: {
   readonly heartbeat: Duration.Input
 }): Effect.Effect<ApiHandler, never, Operations | Scope.Scope> => {
   const routes = Layer.mergeAll(
-    HttpApiBuilder.layer(Api, { openapiPath: "/v1/openapi.json" }).pipe(
+    HttpApiBuilder.layer(Documented, { openapiPath: "/v1/openapi.json" }).pipe(
       Layer.provide(handlers(options.heartbeat)),
       Layer.provide(schemaErrors),
       Layer.provide(HttpServer.layerServices)
@@ -149,26 +150,22 @@ const withSummary = (detail: OperationDetail): Effect.Effect<OperationDetail> =>
 const sameRequest = Schema.toEquivalence(FaultRequest)
 
 const handlers = (heartbeat: Duration.Input) =>
+  Layer.mergeAll(
+    operationHandlers(heartbeat),
+    clusterHandlers,
+    chaosHandlers,
+    HttpApiBuilder.group(Api, "worker", (handlers) =>
+      handlers.handleAll({ alive: () => Effect.succeed({ status: "ok" as const }) })
+    )
+  )
+
+const operationHandlers = (heartbeat: Duration.Input) =>
   HttpApiBuilder.group(
     Api,
-    "worker",
+    "operations",
     Effect.fnUntraced(function* (handlers) {
       const operations = yield* Operations
-      const browse = BrowseCalls.make(operations, (yield* History.Shared) ?? History.make())
-      const chaos = ChaosCalls.make(yield* Effect.serviceOption(Chaos))
       return handlers.handleAll({
-        alive: () => Effect.succeed({ status: "ok" as const }),
-        nodes: () => Effect.mapError(browse.nodes, toApiError),
-        node: ({ params }) => Effect.mapError(browse.node(params.name), toApiError),
-        health: ({ query }) => Effect.mapError(browse.health(query), toApiError),
-        recover: ({ payload }) => Effect.mapError(operations.recover(scopeOf(payload)), toApiError),
-        chaos: () => Effect.mapError(chaos.get, toApiError),
-        startChaos: ({ payload }) => Effect.mapError(chaos.start(payload), toApiError),
-        stopChaos: () => Effect.mapError(chaos.stop, toApiError),
-        chaosEvents: ({ query }) => Effect.mapError(chaos.events(query), toApiError),
-        chaosSchedule: () => Effect.mapError(chaos.schedule, toApiError),
-        setChaosSchedule: ({ payload }) => Effect.mapError(chaos.setSchedule(payload), toApiError),
-        clusters: () => clustersWithFaults(operations),
         plan: ({ payload }) => Effect.mapError(operations.plan(payload), toApiError),
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
@@ -191,6 +188,38 @@ const handlers = (heartbeat: Duration.Input) =>
       })
     })
   )
+
+const clusterHandlers = HttpApiBuilder.group(
+  Api,
+  "clusters",
+  Effect.fnUntraced(function* (handlers) {
+    const operations = yield* Operations
+    const browse = BrowseCalls.make(operations, (yield* History.Shared) ?? History.make())
+    return handlers.handleAll({
+      clusters: () => clustersWithFaults(operations),
+      nodes: () => Effect.mapError(browse.nodes, toApiError),
+      node: ({ params }) => Effect.mapError(browse.node(params.name), toApiError),
+      health: ({ query }) => Effect.mapError(browse.health(query), toApiError),
+      recover: ({ payload }) => Effect.mapError(operations.recover(scopeOf(payload)), toApiError)
+    })
+  })
+)
+
+const chaosHandlers = HttpApiBuilder.group(
+  Api,
+  "chaos",
+  Effect.fnUntraced(function* (handlers) {
+    const chaos = ChaosCalls.make(yield* Effect.serviceOption(Chaos))
+    return handlers.handleAll({
+      chaos: () => Effect.mapError(chaos.get, toApiError),
+      startChaos: ({ payload }) => Effect.mapError(chaos.start(payload), toApiError),
+      stopChaos: () => Effect.mapError(chaos.stop, toApiError),
+      chaosEvents: ({ query }) => Effect.mapError(chaos.events(query), toApiError),
+      chaosSchedule: () => Effect.mapError(chaos.schedule, toApiError),
+      setChaosSchedule: ({ payload }) => Effect.mapError(chaos.setSchedule(payload), toApiError)
+    })
+  })
+)
 
 type Port = Operations["Service"]
 
@@ -311,7 +340,7 @@ const docs = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const scope = yield* Effect.scope
     const page = yield* HttpRouter.toHttpEffect(
-      HttpApiScalar.layer(Api, { path: "/v1/docs", scalar: { theme: "default" } })
+      HttpApiScalar.layer(Documented, { path: "/v1/docs", scalar: viewer })
     ).pipe(
       Effect.provideService(HttpRouter.RouterConfig, routerConfig),
       Effect.provideService(Scope.Scope, scope),
@@ -344,7 +373,9 @@ const watching = HttpRouter.use(
 const watchingHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
 const docsHeaders = {
-  "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
+  // The viewer's script and styles stand in the page itself, and compile what they show.
+  "content-security-policy":
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
   "x-content-type-options": "nosniff"
 }
 

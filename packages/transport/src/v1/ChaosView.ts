@@ -67,9 +67,17 @@ export const eventLimit = { usual: 500, most: 1000 } as const
 /** Which events. Moments are in ISO 8601, both ends included. */
 export class ChaosEventsAsked extends Schema.Opaque<ChaosEventsAsked>()(
   Schema.Struct({
-    from: Schema.optionalKey(Schema.String),
-    to: Schema.optionalKey(Schema.String),
-    after: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
-    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: eventLimit.most })))
+    from: Schema.optionalKey(Schema.String).pipe(
+      Schema.annotateKey({ description: "Only events from this moment on, in ISO 8601" })
+    ),
+    to: Schema.optionalKey(Schema.String).pipe(
+      Schema.annotateKey({ description: "Only events up to this moment, in ISO 8601" })
+    ),
+    after: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))).pipe(
+      Schema.annotateKey({ description: "The `next` of the page before" })
+    ),
+    limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: eventLimit.most }))).pipe(
+      Schema.annotateKey({ description: `How many at most, 1 to ${eventLimit.most}; ${eventLimit.usual} unless given` })
+    )
   })
 ) {}

@@ -50,9 +50,13 @@ export class HealthView extends Schema.Opaque<HealthView>()(
 /** Whose health is asked for: at most one of these, and none for the whole. */
 export class HealthSubject extends Schema.Opaque<HealthSubject>()(
   Schema.Struct({
-    node: Schema.optionalKey(Schema.String),
-    application: Schema.optionalKey(Schema.String),
-    service: Schema.optionalKey(Schema.String),
-    partition: Schema.optionalKey(Guid)
+    node: Schema.optionalKey(Schema.String).pipe(Schema.annotateKey({ description: "The name of a node" })),
+    application: Schema.optionalKey(Schema.String).pipe(
+      Schema.annotateKey({ description: "The name of a cluster, with fabric:/ before it or without" })
+    ),
+    service: Schema.optionalKey(Schema.String).pipe(
+      Schema.annotateKey({ description: "CLUSTER/GROUP, with fabric:/ before it or without" })
+    ),
+    partition: Schema.optionalKey(Guid).pipe(Schema.annotateKey({ description: "The id of a partition" }))
   })
 ) {}
