@@ -187,7 +187,7 @@ export const failureOf = (error: ApiError | Client.ClientError, doing: string, e
     Unreachable: `no worker answers at ${endpoint} (${detail}).${hint} Start one, or name another with --endpoint.`,
     Untrusted: `${endpoint} is not trusted: ${detail}.`,
     TimedOut: `what answers at ${endpoint} does not come to an end (${detail}). Ask again, or name another with --endpoint.`,
-    NotAWorker: `what answers at ${endpoint} is not a worker (${detail.slice(0, 200)}). Name another with --endpoint.`,
+    NotAWorker: `what answers at ${endpoint} is not a worker. Name another with --endpoint.`,
     BadAnswer: `what answers at ${endpoint} is not a worker${detail.endsWith("bytes") ? ` (${detail})` : ""}. Name another with --endpoint.`
   }[reason]
   return new Failure({ exit: "unreachable", detail: `${doing}: ${sentence}` })

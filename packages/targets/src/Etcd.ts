@@ -73,8 +73,7 @@ export type EtcdMember = typeof EtcdMember.Type
 
 const areDistinct = (key: "name" | "address") =>
   Schema.makeFilter(
-    (members: ReadonlyArray<EtcdMember>) => new Set(members.map((member) => member[key])).size === members.length,
-    { expected: `members that each have a ${key} of their own` }
+    (members: ReadonlyArray<EtcdMember>) => MemberAddress.shared(members, key, (member) => [member[key]]) ?? true
   )
 
 /** What an etcd cluster holds in a configuration file. */

@@ -36,6 +36,24 @@ export const fields = (example: string, nameMost = fenceNameMost) => ({
 
 const isPort = (port: number): boolean => port >= 1 && port <= 65_535
 
+/** A member that has what another one before it has, told where it stands; undefined where each has its own. */
+export const shared = <Member extends { readonly name: string }>(
+  members: ReadonlyArray<Member>,
+  key: "name" | "address",
+  valuesOf: (member: Member) => ReadonlyArray<string>
+): { readonly path: ReadonlyArray<PropertyKey>; readonly issue: string } | undefined => {
+  for (const [index, member] of members.entries()) {
+    for (const [before, other] of members.slice(0, index).entries()) {
+      const same = valuesOf(member).find((value) => valuesOf(other).includes(value))
+      if (same === undefined) continue
+      const who = key === "name" ? `members ${before + 1} and ${index + 1}` : `${other.name} and ${member.name}`
+      const what = key === "name" ? member.name : same
+      return { path: [index, key], issue: `${who} have the same ${key} ${what}: each has one of its own` }
+    }
+  }
+  return undefined
+}
+
 /** A configured member as far as its place is told. */
 export interface Placed {
   readonly name: string

@@ -66,19 +66,13 @@ export const PostgresSettings = Schema.Struct({
   members: Schema.NonEmptyArray(PostgresMember).check(
     Schema.makeFilter(
       (members: ReadonlyArray<PostgresMember>) =>
-        new Set(members.map(({ name }) => name.toLowerCase())).size === members.length,
-      {
-        expected: "members with names of their own"
-      }
+        MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
     ),
     Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) => {
-        const addresses = members.flatMap(({ address }) => (address === undefined ? [] : PostgresAddress.all(address)))
-        return new Set(addresses).size === addresses.length
-      },
-      {
-        expected: "members with addresses of their own"
-      }
+      (members: ReadonlyArray<PostgresMember>) =>
+        MemberAddress.shared(members, "address", ({ address }) =>
+          address === undefined ? [] : PostgresAddress.all(address)
+        ) ?? true
     )
   )
 })

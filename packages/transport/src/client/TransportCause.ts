@@ -41,10 +41,13 @@ export const of = (error: { readonly message: string }): TransportCause => {
   const sentence = typeof code === "string" ? sentenceOf(code) : undefined
   return sentence === undefined
     ? { reason: "Unreachable", detail: said }
-    : { reason: "Untrusted", detail: `${sentence} (${said.trim()})` }
+    : { reason: "Untrusted", detail: sentence === plain ? plain : `${sentence} (${said.trim()})` }
 }
 
 // --- internal ---
+
+/** What answers without TLS; OpenSSL's words would say the same to nobody. */
+const plain = "it speaks plain HTTP: use http://"
 
 // OpenSSL's words as Node gives them.
 const sentenceOf = (code: string): string | undefined => {
@@ -65,7 +68,7 @@ const sentenceOf = (code: string): string | undefined => {
     case "EPROTO":
     case "ERR_SSL_WRONG_VERSION_NUMBER":
     case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
-      return "it speaks plain HTTP, or no TLS as we do: say http:// if it has none"
+      return plain
     default:
       return code.startsWith("ERR_SSL_") && code.includes("ALERT")
         ? "it broke off the TLS handshake, most likely for our certificate"
