@@ -147,7 +147,7 @@ const factLines = ({ fact }: EvidenceEntry): ReadonlyArray<string> => {
         }`
       ]
     case "FenceUnknown":
-      return [`  ${fact.member}: not known whether the fence is off (${fact.detail})`]
+      return [`  ${fact.member}: not known whether it is back: ${fact.detail}`]
     case "Sampled":
       return fact.samples.map((sample) => `  ${sampleLine(sample)}`)
     case "Heard":

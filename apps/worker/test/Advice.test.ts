@@ -32,6 +32,32 @@ describe("a mistake of a configuration", () => {
     )
   })
 
+  it("of two members with one address or name says which two, where the second one stands", () => {
+    const cluster = (system: string, second: string): string =>
+      told(`clusters:
+  c:
+    system: ${system}
+    members:
+      - { name: m1, address: "127.0.0.1:1" }
+      - { ${second} }
+`)
+    const postgres = `postgres
+    user: u
+    database: d`
+    assert.strictEqual(
+      cluster("etcd", `name: m2, address: "127.0.0.1:1"`),
+      "w.yaml:6: clusters.c.members.1.address: m1 and m2 have the same address 127.0.0.1:1: each has one of its own"
+    )
+    assert.strictEqual(
+      cluster(postgres, `name: m2, address: ["127.0.0.1:2", "127.0.0.1:1"]`),
+      "w.yaml:8: clusters.c.members.1.address: m1 and m2 have the same address 127.0.0.1:1: each has one of its own"
+    )
+    assert.strictEqual(
+      cluster(postgres, `name: M1, address: "127.0.0.1:2"`),
+      "w.yaml:8: clusters.c.members.1.name: members 1 and 2 have the same name M1: each has one of its own"
+    )
+  })
+
   it("by a tab is told once, whatever follows from it", () => {
     assert.strictEqual(
       told("clusters:\n\tlocks:\n\t\tsystem: etcd\n"),

@@ -44,7 +44,10 @@ export const describe = (operation: Operation, evidence: Evidence | null, words:
       left
     )
   }
-  return sentences(`Faulted: ${whyOf(stage.error, evidence)}${left === "" ? `; ${whatBecame(evidence)}` : ""}`, left)
+  const stuck = left === "" ? undefined : standingOf(evidence)
+  return stuck === undefined
+    ? sentences(`Faulted: ${whyOf(stage.error, evidence)}${left === "" ? `; ${whatBecame(evidence)}` : ""}`, left)
+    : sentence(`Faulted: ${stuck}`)
 }
 
 /** What an operation does at this moment, in a few words; of one that has ended, its state. */
@@ -197,6 +200,14 @@ const whyOf = (code: FabricErrorCode, evidence: Evidence | null): string => {
   if (verdict !== undefined) return `${verdictWords[verdict.about]} (${verdict.facts.join("; ")})`
   const note = evidence.notes.at(-1)
   return note === undefined ? describeCode(code) : trimmed(note.text)
+}
+
+// What keeps a fence standing after its time, where that is what the operation failed on: it says what to do by itself.
+const standingOf = (evidence: Evidence | null): string | undefined => {
+  if (evidence === null || evidence.refusals.length > 0) return undefined
+  if (evidence.verdicts.some(({ outcome }) => outcome !== "Confirmed")) return undefined
+  const problem = evidence.fences.find(({ offAt, problem }) => offAt === null && problem !== "")?.problem
+  return problem === undefined ? undefined : trimmed(problem)
 }
 
 const verdictWords = {

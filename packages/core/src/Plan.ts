@@ -167,8 +167,9 @@ export const overrideOf = (refusal: Refusal): Override | undefined =>
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
 
-/** The words of a host that could not be asked, which says nothing of what runs there. */
-const unanswered = /^host \S+ (?:did not answer|cannot be reached|is no Linux|cannot tell)/
+/** The words of a host or a member that could not be asked, which says nothing of what runs there. */
+const unanswered =
+  /^(?:host \S+ (?:did not answer|cannot be reached|is no Linux|cannot tell)|it cannot be (?:asked|reached))/
 
 /** The text with a full stop, where it has none of its own. */
 const stopped = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`)

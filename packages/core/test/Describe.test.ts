@@ -175,6 +175,13 @@ suite("an end in one sentence", () => {
       describe(unclean, evidence({ _tag: "Noted", text: "host far did not answer." }), { moment: () => "02:13:33" }),
       /^Faulted: host far did not answer\. It is not known whether everything that was stopped runs again: each fence ends by itself by 02:13:33, and "inq doctor --sweep"/
     )
+    // Where a host has said why one stands, that is the reason, and what was noted after it is not.
+    const why = `m1 was killed, and the server could not be started again: FATAL: no space left; start it by hand, then "inq doctor --sweep" on host h1`
+    const noted = { _tag: "Noted", text: "m2: runs again as process 7" } as const
+    assert.strictEqual(
+      describe(unclean, evidence(...armed, { _tag: "FenceUnknown", member: "m1", detail: why }, noted)),
+      `Faulted: ${why}.`
+    )
     const forced = play(
       make(id, loss, at),
       ...held,

@@ -229,6 +229,10 @@ describe("a refusal in words", () => {
       notTheServer(describeHostError(lost)),
       "Which process is the server of m0 is not known: host local did not answer in time (no answer within 800 ms; it may be busy): try again."
     )
+    assert.strictEqual(
+      notTheServer("it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED)"),
+      "Which process is the server of m0 is not known: it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED)."
+    )
     assert.match(
       notTheServer("its data directory is /x"),
       /^The process found for m0 is not its server: .* is \/x\. Check /

@@ -635,7 +635,8 @@ describe() {
 
 why_it_stands() {
   text_of trouble
-  printf '%s' "$stuck, or a keeper not be ended${text:+: $text}"
+  [ -z "$text" ] || { printf '%s' "$stuck: $text"; return; }
+  printf '%s' "$stuck, or a keeper not be ended"
 }
 
 tighten() {

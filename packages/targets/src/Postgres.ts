@@ -178,6 +178,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     process: located.process,
     processProblem: located.problem,
     processLate: located.process === null && located.isLate === true,
+    hasHost: open.host !== null,
     isStopped: state === "Stopped"
   }
 })

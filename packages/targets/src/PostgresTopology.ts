@@ -26,6 +26,8 @@ export interface Asked {
   readonly process: ProcessRef | null
   readonly processProblem: string
   readonly processLate?: boolean
+  /** True where the host that it runs on is configured. */
+  readonly hasHost?: boolean
   /** True where it did not answer and its host says that its process is stopped. */
   readonly isStopped: boolean
 }
@@ -132,7 +134,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
         ...(downBecause === null ? {} : { downBecause }),
         cuttable,
         process,
-        processProblem,
+        processProblem: downBecause === null ? processProblemOf(member, seen) : processProblem,
         ...(processLate === true ? { processLate } : {})
       }
     })
@@ -140,6 +142,19 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
 }
 
 // --- internal ---
+
+// Up by its primary's word alone: what is wrong is our way to it.
+const processProblemOf = (member: Asked, primary: Primary): string => {
+  const { address, answer, name, process, processProblem } = member
+  const isMissed =
+    process === null && member.hasHost === true && Result.isFailure(answer) && isUnreached(answer.failure)
+  return isMissed && name !== primary.name && primary.answer !== null
+    ? `it cannot be reached at ${address}, though ${primary.name} streams to it (${answer.failure.detail})`
+    : processProblem
+}
+
+const isUnreached = ({ code, reason }: Pick<ConnectionError, "code" | "reason">): boolean =>
+  reason === "Unreachable" && !/^\d/.test(code)
 
 // Shutting down, starting up, too busy: such a member is down, but nothing is wrong with the configuration.
 const isPassing = (code: string): boolean => /^(08|53|57|58)/.test(code)
@@ -205,7 +220,7 @@ const silenceOf = ({ address, isStopped, process }: Asked, { code, detail, reaso
   if (isStopped) return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
   if (code === "ECONNREFUSED" || code === "ENOENT") return `refuses connections at ${address}`
   if (reason === "TimedOut" || reason === "Lost") return `takes no queries: ${detail}`
-  if (reason === "Unreachable" && !/^\d/.test(code)) return `cannot be reached: ${detail}`
+  if (isUnreached({ code, reason })) return `cannot be reached: ${detail}`
   return `takes no queries of ours: ${detail}`
 }
 

@@ -326,3 +326,25 @@ describe("two members of the configuration", () => {
     assert.include(said, "s1 and s2 are one and the same server")
   })
 })
+
+describe("a standby that its primary sees and we do not reach", () => {
+  it("is up, and its address is told, but only where its process was to be found", () => {
+    const refused = failing("Unreachable", "ECONNREFUSED", "connect ECONNREFUSED 10.0.0.2:5432")
+    const of = (change: Partial<PostgresTopology.Asked>, failure = refused) =>
+      look([
+        asked("p", primary([seen("s1"), seen("s2")])),
+        asked("s1", failure, { processProblem: "as it was", ...change }),
+        asked("s2", answer())
+      ]).members[1]!
+    assert.isTrue(of({ hasHost: true }).up)
+    assert.strictEqual(
+      of({ hasHost: true }).processProblem,
+      "it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED 10.0.0.2:5432)"
+    )
+    assert.strictEqual(of({ hasHost: false }).processProblem, "as it was")
+    assert.strictEqual(
+      of({ hasHost: true }, failing("Unreachable", "57P03", "starting up")).processProblem,
+      "as it was"
+    )
+  })
+})

@@ -35,7 +35,13 @@ export interface Off {
  */
 export type Lifted =
   | { readonly _tag: "AllOff"; readonly off: ReadonlyArray<Off>; readonly liftedAt: Instant }
-  | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<PlannedFence> }
+  | { readonly _tag: "Expired"; readonly off: ReadonlyArray<Off>; readonly unknown: ReadonlyArray<Standing> }
+
+/** A fence that may still stand, and why in words for a person. */
+export interface Standing {
+  readonly fence: PlannedFence
+  readonly detail: string
+}
 
 /** How long a failed lift waits before it is tried again. */
 const liftEvery = 1000
@@ -51,6 +57,7 @@ export const liftAll = (
 ): Effect.Effect<Lifted> =>
   Effect.gen(function* () {
     const off = new Map<string, Off>()
+    const problems = new Map<string, string>()
     const { timeline } = session
     let sentAt = session.known.liftSentAt
     while (true) {
@@ -58,7 +65,7 @@ export const liftAll = (
       yield* session.ground.lease.permit
       const since = (sentAt ??= timeline.now())
       session.learn({ liftSentAt: since })
-      const lifted = yield* Effect.forEach(remaining, (fence) => liftOne(session, order, fence, since), {
+      const lifted = yield* Effect.forEach(remaining, (fence) => liftOne(session, order, fence, since, problems), {
         concurrency: "unbounded"
       })
       for (const one of lifted) if (one !== null) off.set(one.fence.member, one)
@@ -69,7 +76,13 @@ export const liftAll = (
         return { _tag: "AllOff", off: [...off.values()], liftedAt }
       }
       const expired = order.deadline + graceOf(session, order)
-      if (!options.patient && timeline.now() >= expired) return { _tag: "Expired", off: [...off.values()], unknown }
+      if (!options.patient && timeline.now() >= expired) {
+        const standing = unknown.map((fence) => ({
+          fence,
+          detail: whyItStands(fence, injectorOf(session, fence)?.restarts === true, problems.get(fence.member))
+        }))
+        return { _tag: "Expired", off: [...off.values()], unknown: standing }
+      }
       const next = timeline.now() + liftEvery
       yield* timeline.sleepUntil(options.patient ? next : Math.min(next, expired))
     }
@@ -87,10 +100,10 @@ export const liftFacts = (order: Order, lifted: Lifted): ReadonlyArray<Fact> => 
   ...lifted.off.flatMap(({ detail, fence }): ReadonlyArray<Fact> =>
     detail === "" ? [] : [{ _tag: "Noted", text: `${fence.member}: ${detail}` }]
   ),
-  ...(lifted._tag === "AllOff" ? [] : lifted.unknown).map(({ member, process }): Fact => ({
+  ...(lifted._tag === "AllOff" ? [] : lifted.unknown).map(({ detail, fence: { member } }): Fact => ({
     _tag: "FenceUnknown",
     member,
-    detail: `host ${process.host} has not said that the fence is off, though its deadline and grace are over`
+    detail
   }))
 ]
 
@@ -142,7 +155,19 @@ const writeSpacing = 50
 /** How far a host's clock may still be off once its skew is taken out. */
 const clockError = 100
 
-const liftOne = (session: Session, order: Order, fence: PlannedFence, sentAt: Instant): Effect.Effect<Off | null> =>
+// Of a server that was killed the host's last word is what a person needs, and nothing starts it before that is mended.
+const whyItStands = ({ member, process: { host } }: PlannedFence, isKilled: boolean, problem = ""): string =>
+  isKilled && problem !== ""
+    ? `${member} was killed, and ${problem}; start it by hand, then "inq doctor --sweep" on host ${host}`
+    : `host ${host} has not said that the fence of ${member} is off, though its deadline and grace are over; "inq doctor --sweep" there looks after it`
+
+const liftOne = (
+  session: Session,
+  order: Order,
+  fence: PlannedFence,
+  sentAt: Instant,
+  problems: Map<string, string>
+): Effect.Effect<Off | null> =>
   Effect.gen(function* () {
     // No host can keep such a name, so none can have taken the order: it was never sent.
     if (!isFenceName(fence.member)) return neverSent(session, fence)
@@ -158,7 +183,10 @@ const liftOne = (session: Session, order: Order, fence: PlannedFence, sentAt: In
       Effect.map((state): FenceState | null => state),
       Effect.catchTag("InjectorError", (problem) =>
         Effect.andThen(
-          Effect.logWarning(`A lift of ${fence.member} failed: ${problem.detail}`),
+          Effect.suspend(() => {
+            problems.set(fence.member, problem.detail)
+            return Effect.logWarning(`A lift of ${fence.member} failed: ${problem.detail}`)
+          }),
           // Perhaps only the answer was lost, and a fence ends by itself. The host's record tells.
           inspect(session, order, fence)
         )
