@@ -7,6 +7,7 @@ import * as path from "node:path"
 import * as HostContract from "@inquorate/testkit/HostContract"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import { within } from "@inquorate/testkit/Pace"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -147,10 +148,10 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
     Effect.gen(function* () {
       const { pause, sshd } = yield* farPause
       const tree = yield* ProcessTree.start("still")
-      const order = yield* Bench.orderFor(tree, { hold: 2500 })
+      const order = yield* Bench.orderFor(tree, { hold: within(2500) })
       yield* pause.arm(order)
       Sshd.cut(sshd)
-      yield* Effect.sleep(300)
+      yield* Bench.until("every connection has ended", () => sshd.sessions().length === 0)
       assert.isFalse(ProcessTree.runs(tree), "the end of a connection is no lift")
       const state = yield* Bench.ended(order, pause)
       assert.strictEqual(state.by, "Keeper")
