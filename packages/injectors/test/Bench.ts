@@ -5,7 +5,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
-import { factor } from "@inquorate/testkit/Pace"
+import { factor, within } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ export const orderFor = Effect.fnUntraced(function* (
     fence: { operationId: changes.operationId ?? randomUUID(), attempt: changes.attempt ?? 1, member },
     process,
     epoch: 1,
-    deadline: (yield* Clock.currentTimeMillis) + (changes.hold ?? 20_000),
+    deadline: (yield* Clock.currentTimeMillis) + within(changes.hold ?? 20_000),
     startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000 * factor
   }
   return order

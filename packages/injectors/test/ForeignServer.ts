@@ -2,6 +2,7 @@
  * Servers of other users, above all of nobody, for tests as root: started in a data directory of their own with whatever
  * confines them, and looked at through /proc.
  */
+import { factor } from "@inquorate/testkit/Pace"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -98,7 +99,7 @@ export const spawned = (
             return false
           }
         }
-        for (let turn = 0; turn < 500 && !isIt(); turn++) await new Promise((resume) => setTimeout(resume, 10))
+        for (let turn = 0; turn < 500 * factor && !isIt(); turn++) await new Promise((resume) => setTimeout(resume, 10))
         assert.isTrue(isIt(), `the server did not start: ${words.join(" ")}`)
         return {
           member: `m${pid}`,
@@ -139,7 +140,7 @@ export const naming = (folder: string): ReadonlyArray<number> =>
 
 /** Ends what serves the directory, and removes the control group once it is empty. */
 export const removeGroup = async (group: string, dataDirectory: string): Promise<void> => {
-  for (let turn = 0; turn < 200; turn++) {
+  for (let turn = 0; turn < 200 * factor; turn++) {
     for (const pid of naming(dataDirectory)) {
       try {
         process.kill(pid, "SIGKILL")

@@ -11,7 +11,7 @@ import type { Host } from "@inquorate/core/Host"
 import type { FenceId, FenceOrder, FenceState } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { factor } from "@inquorate/testkit/Pace"
+import { factor, within } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Programs from "../src/Programs.ts"
@@ -30,7 +30,8 @@ beforeAll(() => {
 })
 
 afterAll(async () => {
-  for (let turn = 0; turn < 100 && ours().length > 0; turn++) await new Promise((resume) => setTimeout(resume, 50))
+  for (let turn = 0; turn < 100 * factor && ours().length > 0; turn++)
+    await new Promise((resume) => setTimeout(resume, 50))
   assert.deepStrictEqual(ours(), [], "something of ours is left")
   fs.rmSync(state, { recursive: true, force: true })
 })
@@ -360,8 +361,8 @@ const orderFor = Effect.fnUntraced(function* (
     fence: { operationId: operationOf(tree), attempt, member: tree.member },
     process: tree.process,
     epoch: 1,
-    deadline: (yield* Clock.currentTimeMillis) + hold,
-    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000
+    deadline: (yield* Clock.currentTimeMillis) + within(hold),
+    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + within(10_000)
   }
   return order
 })
@@ -374,7 +375,7 @@ const operationOf = (tree: ProcessTree.ProcessTree): string => {
 }
 
 const ended = Effect.fnUntraced(function* (order: FenceOrder) {
-  for (let turn = 0; turn < 150; turn++) {
+  for (let turn = 0; turn < 150 * factor; turn++) {
     const seen: FenceState = yield* pause.inspect("here", order.fence, 1)
     if (seen._tag === "Lifted") return seen
     yield* Effect.sleep(100)

@@ -3,6 +3,7 @@
  * could have written. Method: real processes of the users nobody (a server's own) and games (anybody), each with one
  * thing of a server's that he can have, are offered to the program on the host.
  */
+import { factor, within } from "@inquorate/testkit/Pace"
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -80,8 +81,8 @@ const orderFor = Effect.fnUntraced(function* (tree: ProcessTree.ProcessTree, dat
     fence: { operationId: randomUUID(), attempt: 1, member: tree.member },
     process: { ...tree.process, dataDirectory },
     epoch: 1,
-    deadline: (yield* Clock.currentTimeMillis) + 20_000,
-    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + 10_000
+    deadline: (yield* Clock.currentTimeMillis) + within(20_000),
+    startByMonotonic: Number((yield* Clock.monotonicTimeNanos) / 1_000_000n) + within(10_000)
   }
 })
 
@@ -216,7 +217,7 @@ describe.skipIf(!root)(`the control group of a process${skip}`, () => {
       () =>
         Effect.promise(async () => {
           const procs = path.join(made.at(-1)!, "cgroup.procs")
-          for (let turn = 0; turn < 100 && fs.existsSync(made.at(-1)!); turn++) {
+          for (let turn = 0; turn < 100 * factor && fs.existsSync(made.at(-1)!); turn++) {
             for (const each of fs.readFileSync(procs, "utf8").split("\n").filter(Boolean)) {
               fs.writeFileSync(path.join(place, "cgroup.procs"), each)
             }
@@ -305,7 +306,7 @@ describe.skipIf(!root)(`a member that its supervisor ended and started again beh
       assert.isFalse(before._tag === "Armed" && before.broken, "nobody runs in its place")
       yield* perl(text, nobody)
       let seen = before
-      for (let turn = 0; turn < 100 && !(seen._tag === "Armed" && seen.broken); turn++) {
+      for (let turn = 0; turn < 100 * factor && !(seen._tag === "Armed" && seen.broken); turn++) {
         yield* Effect.sleep(50)
         seen = yield* pause.inspect("here", order.fence, 1)
       }

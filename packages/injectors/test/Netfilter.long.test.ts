@@ -9,7 +9,7 @@ import * as path from "node:path"
 import { randomUUID } from "node:crypto"
 import type { Host } from "@inquorate/core/Host"
 import type { FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
-import { factor } from "@inquorate/testkit/Pace"
+import { factor, within } from "@inquorate/testkit/Pace"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -511,8 +511,8 @@ const orderFor = Effect.fnUntraced(function* (
     fence: { operationId: changes.operationId ?? randomUUID(), attempt: 1, member: peer.member },
     process: peer.process,
     epoch: 1,
-    deadline: Math.floor(yield* Clock.currentTimeMillis) + (changes.hold ?? 20_000),
-    startByMonotonic: monotonic + 10_000
+    deadline: Math.floor(yield* Clock.currentTimeMillis) + within(changes.hold ?? 20_000),
+    startByMonotonic: monotonic + within(10_000)
   }
   return order
 })

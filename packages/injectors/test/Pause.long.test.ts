@@ -14,7 +14,7 @@ import type { Grade } from "@inquorate/core/Plan"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { factor } from "@inquorate/testkit/Pace"
+import { factor, within } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -35,7 +35,8 @@ beforeAll(() => {
 
 afterAll(async () => {
   // A keeper that was told to go may need a moment on a busy machine; one that stays is a failure.
-  for (let turn = 0; turn < 100 && ours().length > 0; turn++) await new Promise((resume) => setTimeout(resume, 50))
+  for (let turn = 0; turn < 100 * factor && ours().length > 0; turn++)
+    await new Promise((resume) => setTimeout(resume, 50))
   assert.deepStrictEqual(ours(), [], "a keeper is left")
   fs.rmSync(state, { recursive: true, force: true })
 })
@@ -183,7 +184,7 @@ describe("who ends it", () => {
       yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
       const early = yield* sweepOf(order, true)
       assert.strictEqual(early?._tag === "Armed" && early.keepers, 0)
-      yield* Effect.sleep(1500)
+      yield* Effect.sleep(Math.max(0, order.deadline - Date.now()) + 300)
       assert.isFalse(ProcessTree.runs(tree), "nobody is left who could have ended it")
       assert.strictEqual((yield* sweepOf(order, false))?._tag, "Armed")
       assert.isFalse(ProcessTree.runs(tree))
@@ -551,8 +552,8 @@ const orderFor = Effect.fnUntraced(function* (
     fence: { operationId, attempt: changes.attempt ?? 1, member: tree.member },
     process: tree.process,
     epoch: 1,
-    deadline: now + (changes.hold ?? 20_000),
-    startByMonotonic: monotonic + 10_000
+    deadline: now + within(changes.hold ?? 20_000),
+    startByMonotonic: monotonic + within(10_000)
   }
   return order
 })
@@ -573,7 +574,7 @@ const sweepOf = (order: FenceOrder, clear: boolean) =>
   )
 
 const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector = pause) {
-  for (let turn = 0; turn < 150; turn++) {
+  for (let turn = 0; turn < 150 * factor; turn++) {
     const state: FenceState = yield* injector.inspect("here", order.fence, 1)
     if (state._tag === "Lifted") return state
     yield* Effect.sleep(100)

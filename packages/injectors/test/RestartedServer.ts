@@ -2,6 +2,7 @@
  * Servers that may come back as another process: found by executable and data directory as they are now, and ended to
  * the last of them at the end of the scope, whoever started them.
  */
+import { factor } from "@inquorate/testkit/Pace"
 import * as fs from "node:fs"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
@@ -14,7 +15,7 @@ export const start = (
 ): Effect.Effect<ProcessTree.ProcessTree, never, Scope.Scope> =>
   Effect.acquireRelease(tree, (tree) =>
     Effect.promise(async () => {
-      for (let turn = 0; turn < 50; turn++) {
+      for (let turn = 0; turn < 50 * factor; turn++) {
         const pids = within(tree.process.dataDirectory)
         if (pids.length === 0) return
         for (const pid of pids) kill(pid)

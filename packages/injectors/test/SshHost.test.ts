@@ -2,12 +2,12 @@
  * Hosts over ssh against a real sshd on this machine: the same answers as at home, the contract of the pause through it,
  * keepers that live on when the connection is cut, and never a guess about what was cut off.
  */
+import { factor } from "@inquorate/testkit/Pace"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as HostContract from "@inquorate/testkit/HostContract"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { within } from "@inquorate/testkit/Pace"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -131,7 +131,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
         }
         // What was cut off goes on by itself to an end that the record tells.
         let state = yield* pause.inspect("here", order.fence, 2)
-        for (let turn = 0; turn < 100 && state._tag === "Arming"; turn++) {
+        for (let turn = 0; turn < 100 * factor && state._tag === "Arming"; turn++) {
           yield* Effect.sleep(50)
           state = yield* pause.inspect("here", order.fence, 2)
         }
@@ -148,7 +148,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
     Effect.gen(function* () {
       const { pause, sshd } = yield* farPause
       const tree = yield* ProcessTree.start("still")
-      const order = yield* Bench.orderFor(tree, { hold: within(2500) })
+      const order = yield* Bench.orderFor(tree, { hold: 2500 })
       yield* pause.arm(order)
       Sshd.cut(sshd)
       yield* Bench.until("every connection has ended", () => sshd.sessions().length === 0)
