@@ -5,7 +5,7 @@
  */
 import type { ProbeSample } from "@inquorate/core/Evidence"
 import type { FenceId, FenceOrder, Injector } from "@inquorate/core/Injector"
-import { chooseCut, describeRefusal, explain, type QuorumLossMode } from "@inquorate/core/Plan"
+import { chooseCut, describeRefusal, explain, type QuorumLossMode, type Refusal } from "@inquorate/core/Plan"
 import type { Probe, Target } from "@inquorate/core/Target"
 import { parseMillis } from "@inquorate/core/Time"
 import type { Member, Topology } from "@inquorate/core/Topology"
@@ -57,6 +57,8 @@ export interface LossOptions {
   readonly mode?: QuorumLossMode
   /** When the kernel gives the quorum back if nobody else has, such as `30s`; a minute unless given. */
   readonly atMost?: string
+  /** How long the group may take until it is whole, seen and takes writes, such as `30s`; `10s` unless given. */
+  readonly readyWithin?: string
 }
 
 /** What was seen of a loss. Moments are milliseconds since 1970, lengths milliseconds. */
@@ -139,23 +141,21 @@ const run = async <A, E>(effect: Effect.Effect<A, E>, code: LossError["code"]): 
 }
 
 const held = async (options: LossOptions, scope: Scope.Closeable): Promise<Loss> => {
-  const { atMost = "60s", mode = "QuorumReplicas" } = options
-  const longest = parseMillis(atMost)
-  if (longest === undefined)
-    throw new LossError("Refused", `atMost is ${JSON.stringify(atMost)}, where a length such as 30s is expected`)
+  const { mode = "QuorumReplicas" } = options
+  const longest = lengthOf("atMost", options.atMost ?? "60s")
+  const readyWithin = lengthOf("readyWithin", options.readyWithin ?? "10s")
   const target = await opened(options, scope)
-  const topology = await found(options, target)
-  const cut = chooseCut(topology, mode)
-  if (Result.isFailure(cut)) throw new LossError("Refused", describeRefusal(cut.failure))
+  const readyUntil = now() + readyWithin
+  const { cut, topology } = await ready(target, mode, readyUntil)
   const injector = Pause.make(new Map([[host, LocalHost.make(host)]]))
   const probe = await run(Scope.provide(target.probe(topology.group), scope), "Refused")
-  await steady(probe)
-  await preflight(injector, cut.success)
+  await steady(probe, readyUntil)
+  await preflight(injector, cut)
 
   const writes = new Writes(probe)
   const deadline = now() + longest + verifyBudget
   const operationId = crypto.randomUUID()
-  const fences = cut.success.map(({ name }) => ({ operationId, attempt: 1, member: name }))
+  const fences = cut.map(({ name }) => ({ operationId, attempt: 1, member: name }))
   const lift = () =>
     run(
       Effect.forEach(fences, (fence) => Effect.retry(injector.lift(host, fence, 1), { times: 10 }), {
@@ -167,7 +167,7 @@ const held = async (options: LossOptions, scope: Scope.Closeable): Promise<Loss>
   const dismiss = guard(fences)
   try {
     const armedAt = now()
-    const orders = cut.success.map(({ process }, index): FenceOrder => ({
+    const orders = cut.map(({ process }, index): FenceOrder => ({
       fence: fences[index]!,
       process: process!,
       epoch: 1,
@@ -176,15 +176,15 @@ const held = async (options: LossOptions, scope: Scope.Closeable): Promise<Loss>
     }))
     await run(Effect.forEach(orders, injector.arm, { concurrency: "unbounded" }), "Refused")
     writes.begin()
-    const lostAt = await lost(writes, armedAt, topology, cut.success, deadline)
-    const arithmetic = explain(topology, cut.success)
+    const lostAt = await lost(writes, armedAt, topology, cut, deadline)
+    const arithmetic = explain(topology, cut)
     return loss({
       arithmetic,
       deadline,
       dismiss,
       lift,
       lostAt,
-      members: cut.success.map(({ name }) => name),
+      members: cut.map(({ name }) => name),
       scope,
       target,
       writes
@@ -216,15 +216,38 @@ const guard = (fences: ReadonlyArray<FenceId>): (() => void) => {
   return () => void guardian.kill("SIGKILL")
 }
 
-// An engine may need a while to tell whose its containers are.
-const found = async (options: LossOptions, target: Target): Promise<Topology> => {
-  const ends = now() + verifyBudget
+const lengthOf = (name: "atMost" | "readyWithin", text: string): number => {
+  const length = parseMillis(text)
+  if (length !== undefined) return length
+  throw new LossError("Refused", `${name} is ${JSON.stringify(text)}, where a length such as 30s is expected`)
+}
+
+// A test starts its servers just before it takes their quorum, on a machine that may be busy: so whatever may still come
+// to be is waited for. The last reason is told.
+const ready = async (
+  target: Target,
+  mode: QuorumLossMode,
+  until: number
+): Promise<{ readonly topology: Topology; readonly cut: ReadonlyArray<Member> }> => {
   for (;;) {
-    const topology = (await run(target.discover, "Refused"))[0]!
-    const waits = options.containers !== undefined || options.compose !== undefined
-    if (!waits || now() > ends || topology.members.every(({ process }) => process !== null)) return topology
+    const seen = await Effect.runPromise(Effect.result(target.discover))
+    const standing = Result.isFailure(seen)
+      ? { problem: seen.failure.message, mayCome: true }
+      : judged(seen.success[0]!, mode)
+    if (!("problem" in standing)) return standing
+    if (!standing.mayCome || now() > until) throw new LossError("Refused", standing.problem)
     await Effect.runPromise(Effect.sleep(100))
   }
+}
+
+const mayPass: ReadonlySet<Refusal["_tag"]> = new Set(["AlreadyLost", "Degraded", "NoPrimary"])
+
+const judged = (topology: Topology, mode: QuorumLossMode) => {
+  const cut = chooseCut(topology, mode)
+  if (Result.isFailure(cut)) return { problem: describeRefusal(cut.failure), mayCome: mayPass.has(cut.failure._tag) }
+  const lacking = cut.success.find(({ process }) => process === null)
+  if (lacking === undefined) return { topology, cut: cut.success }
+  return { problem: `${lacking.name} cannot be taken out: ${lacking.processProblem}`, mayCome: true }
 }
 
 /** What a member's settings say of its container. */
@@ -257,16 +280,21 @@ const opened = async (options: LossOptions, scope: Scope.Closeable): Promise<Tar
   return run(Scope.provide(module.make("test", decoded.success, hosts), scope), "Refused")
 }
 
-const steady = async (probe: Probe): Promise<void> => {
-  const outcome = await Effect.runPromise(Effect.timeoutOption(probe.write(probe.endpoints[0]!), verifyBudget))
-  if (Option.exists(outcome, ({ _tag }) => _tag === "Acknowledged")) return
-  throw new LossError("Refused", "no write is acknowledged before the loss, so it could not be told")
+const steady = async (probe: Probe, until: number): Promise<void> => {
+  for (;;) {
+    const within = Math.max(verifyBudget, until - now())
+    const outcome = await Effect.runPromise(Effect.timeoutOption(probe.write(probe.endpoints[0]!), within))
+    if (Option.exists(outcome, ({ _tag }) => _tag === "Acknowledged")) return
+    if (now() > until) {
+      throw new LossError("Refused", "no write is acknowledged before the loss, so it could not be told")
+    }
+    await Effect.runPromise(Effect.sleep(100))
+  }
 }
 
 const preflight = async (injector: Injector, cut: ReadonlyArray<Member>): Promise<void> => {
-  for (const { name, process, processProblem } of cut) {
-    if (process === null) throw new LossError("Refused", `${name} cannot be taken out: ${processProblem}`)
-    const answer = await run(injector.preflight(process, name), "Refused")
+  for (const { name, process } of cut) {
+    const answer = await run(injector.preflight(process!, name), "Refused")
     if (answer._tag !== "Ready") throw new LossError("Refused", `${name} cannot be taken out: ${answer.problem}`)
     if (answer.grade !== "Kernel") {
       throw new LossError(

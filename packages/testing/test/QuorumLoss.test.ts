@@ -5,6 +5,7 @@
 import * as Lab from "@inquorate/lab/Lab"
 import { findBinary } from "@inquorate/lab/Etcd"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -21,13 +22,13 @@ afterAll(() => fs.rmSync(state, { recursive: true, force: true }))
 
 const optionsOf = ({ configuration, system }: LabRecord): LossOptions => {
   const { kill: _kill, system: _system, ...settings } = configuration as { system: string } & LossOptions["settings"]
-  return { system, settings }
+  return { system, settings, readyWithin: `${within(10)}s` }
 }
 
 const isStopped = (pid: number): boolean => /\) [tT]/.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))
 
 const untilTrue = async (what: string, holds: () => boolean): Promise<void> => {
-  const limit = Date.now() + 20_000
+  const limit = Date.now() + within(20_000)
   while (!holds()) {
     if (Date.now() > limit) throw new Error(`waited in vain for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
@@ -101,11 +102,13 @@ for (const system of ["postgres", "etcd"]) {
       const strange = await rejected(quorumLoss({ ...options, system: "oracle" }))
       assert.strictEqual(strange.code, "Refused")
       assert.include(strange.message, "postgres, etcd")
-      assert.strictEqual((await rejected(quorumLoss({ ...options, atMost: "soon" }))).code, "Refused")
+      for (const wrong of [{ atMost: "soon" }, { readyWithin: "soon" }]) {
+        assert.strictEqual((await rejected(quorumLoss({ ...options, ...wrong }))).code, "Refused")
+      }
       const nobody = { ...options, settings: { ...options.settings, members: [] } }
       assert.strictEqual((await rejected(quorumLoss(nobody))).code, "Refused")
       await using _loss = await quorumLoss(options)
-      const second = await rejected(quorumLoss(options))
+      const second = await rejected(quorumLoss({ ...options, readyWithin: "0s" }))
       assert.strictEqual(second.code, "Refused")
     })
   })
