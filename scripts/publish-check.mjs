@@ -48,7 +48,7 @@ const applications = [
 /** The most that a page loads for one subpath with everything it stands on, minified and by gzip, in KiB. */
 const pageBudgets = {
   "@inquorate/core/Operation": 36,
-  "@inquorate/transport/Promise": 42,
+  "@inquorate/transport/Promise": 44,
   "@inquorate/transport/FabricClient": 58,
   "@inquorate/transport/Client": 75
 }

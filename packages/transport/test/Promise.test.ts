@@ -75,6 +75,20 @@ describe("a connection of promises", () => {
     })
   )
 
+  it.live("tells nodes and health, and stops a node by its name", () =>
+    served(async (connection) => {
+      const names = (await connection.nodes()).map(({ name }) => name)
+      assert.includeMembers(names, ["lab-m0", "orders-s2"])
+      assert.strictEqual((await connection.health()).state, "Error")
+      assert.strictEqual((await connection.health({ partition: etcd.partitionId })).state, "Ok")
+      const stopped = await connection.stopNode({ node: "lab-m1", stopFor: "5m", id: O })
+      const { request } = (await stopped.detail()).operation
+      assert.deepInclude(request, { kind: "NodeTransition", transition: "Stop", nodeName: "lab-m1", duration: 300_000 })
+      assert.strictEqual((await rejected(connection.startNode({ node: "nowhere" }))).code, "FABRIC_E_NODE_NOT_FOUND")
+      assert.strictEqual((await rejected(connection.stopNode({ node: "lab-m1", stopFor: "5" }))).code, "BadRequest")
+    })
+  )
+
   it.live("cancels, and what was cancelled is no error", () =>
     served(async (connection) => {
       const loss = await connection.start({ partition: "lab", holdMs: 5000, id: O })

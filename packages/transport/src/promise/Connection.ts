@@ -11,7 +11,10 @@ import type { Override, QuorumLossMode } from "@inquorate/core/Plan"
 import { parseMillis } from "@inquorate/core/Time"
 import { serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import type { OperationState } from "@inquorate/core/Wire"
+import type { FaultRequest } from "@inquorate/core/Request"
 import type { OperationView } from "../v1/Answers.ts"
+import type { HealthSubject, HealthView } from "../v1/HealthView.ts"
+import type { NodeView } from "../v1/NodeView.ts"
 import { InquorateError } from "./InquorateError.ts"
 import * as WorkerCalls from "./WorkerCalls.ts"
 
@@ -49,6 +52,22 @@ export interface LossOptions extends CallOptions {
   readonly overrides?: ReadonlyArray<Override>
   /** The id of the operation, a UUID; a new one unless given. The same start with the same id is harmless. */
   readonly id?: string
+}
+
+/** A stop or a start of a node as it is asked for. */
+export interface NodeOptions extends CallOptions {
+  /** The name of the node. */
+  readonly node: string
+  /** The id of the operation, a UUID; a new one unless given. */
+  readonly id?: string
+}
+
+/** A stop of a node as it is asked for. */
+export interface NodeStopOptions extends NodeOptions {
+  /** After how long the node starts by itself: milliseconds. Give this or `stopFor`. */
+  readonly stopForMs?: number
+  /** After how long the node starts by itself, with its unit: `30s`, `5m`. */
+  readonly stopFor?: string
 }
 
 /** How an operation ended, with everything that was seen of it. */
@@ -92,6 +111,14 @@ export interface Connection {
   readonly start: (loss: LossOptions) => Promise<RunningOperation>
   /** An operation that was started before, by its id. */
   readonly operation: (id: string) => RunningOperation
+  /** The nodes that members stand on. */
+  readonly nodes: (options?: CallOptions) => Promise<ReadonlyArray<NodeView>>
+  /** The health of everything that the worker knows, or of the one thing that is named. */
+  readonly health: (options?: CallOptions & HealthSubject) => Promise<HealthView>
+  /** Stops every member on a node, which starts again by itself when its time is over. */
+  readonly stopNode: (stop: NodeStopOptions) => Promise<RunningOperation>
+  /** Starts a node that was stopped so, before its time is over. */
+  readonly startNode: (start: NodeOptions) => Promise<RunningOperation>
   /** The newest operations, in the order in which they were received. */
   readonly list: (options?: CallOptions & { readonly limit?: number }) => Promise<ReadonlyArray<OperationView>>
 }
@@ -163,17 +190,35 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
     }
   }
 
+  const begin = async (id: string | undefined, request: FaultRequest, signal: AbortSignal | undefined) => {
+    const guid = guidOf(id ?? crypto.randomUUID())
+    const { replayed } = await calls.start(guid, request, signal)
+    return running(guid, replayed)
+  }
+
+  // The instance that stands there now: a fault of a node has to name it.
+  const nodeOf = async ({ node, signal }: NodeOptions) => {
+    const { instanceId, name } = await calls.node(node, signal)
+    return { kind: "NodeTransition" as const, nodeName: name, instanceId }
+  }
+
   return {
     clusters: ({ signal } = {}) => calls.clusters(signal),
+    nodes: ({ signal } = {}) => calls.nodes(signal),
+    health: ({ signal, ...subject } = {}) => calls.health(subject, signal),
+    stopNode: async (stop) => {
+      const duration = lengthOf("stopFor", stop.stopFor, stop.stopForMs)
+      return begin(stop.id, { ...(await nodeOf(stop)), transition: "Stop", duration }, stop.signal)
+    },
+    startNode: async (start) => begin(start.id, { ...(await nodeOf(start)), transition: "Start" }, start.signal),
     plan: async (loss) => {
       const request = await requestOf(loss)
       return calls.plan(request, loss.signal)
     },
     start: async (loss) => {
+      // A wrong id is told before anything is asked.
       const id = guidOf(loss.id ?? crypto.randomUUID())
-      const request = await requestOf(loss)
-      const { replayed } = await calls.start(id, request, loss.signal)
-      return running(id, replayed)
+      return begin(id, await requestOf(loss), loss.signal)
     },
     operation: (id) => running(id, true),
     list: ({ limit, signal } = {}) => calls.list(limit, signal)
@@ -190,12 +235,17 @@ const guidOf = (id: string): Guid => {
   return guid
 }
 
-const holdOf = ({ hold, holdMs }: LossOptions): number => {
-  if ((hold === undefined) === (holdMs === undefined)) throw bad("give either hold, such as 5s, or holdMs")
-  const millis = holdMs ?? (/[a-z]\s*$/.test(hold!) ? parseMillis(hold!) : undefined)
-  if (millis === undefined) throw bad(`hold is ${JSON.stringify(hold)}, where a length such as 5s or 250ms is expected`)
-  if (!Number.isSafeInteger(millis) || millis < 0)
-    throw bad(`holdMs is ${millis}, where whole milliseconds are expected`)
+const holdOf = ({ hold, holdMs }: LossOptions): number => lengthOf("hold", hold, holdMs)
+
+const lengthOf = (name: string, text: string | undefined, given: number | undefined): number => {
+  if ((text === undefined) === (given === undefined)) throw bad(`give either ${name}, such as 5s, or ${name}Ms`)
+  const millis = given ?? (/[a-z]\s*$/.test(text!) ? parseMillis(text!) : undefined)
+  if (millis === undefined) {
+    throw bad(`${name} is ${JSON.stringify(text)}, where a length such as 5s or 250ms is expected`)
+  }
+  if (!Number.isSafeInteger(millis) || millis < 0) {
+    throw bad(`${name}Ms is ${millis}, where whole milliseconds are expected`)
+  }
   return millis
 }
 

@@ -11,6 +11,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as TransportCause from "../client/TransportCause.ts"
 import { ApiErrorBody, apiHeader, OperationView, StartReceipt } from "../v1/Answers.ts"
+import { type HealthSubject, HealthView } from "../v1/HealthView.ts"
+import { NodeView } from "../v1/NodeView.ts"
 import { InquorateError } from "./InquorateError.ts"
 
 // --- models ---
@@ -31,6 +33,9 @@ export interface WorkerCalls {
   readonly plan: (request: FaultRequest, signal?: AbortSignal) => Promise<PlanPreview>
   readonly start: (id: Guid, request: FaultRequest, signal?: AbortSignal) => Promise<StartReceipt>
   readonly list: (limit: number | undefined, signal?: AbortSignal) => Promise<ReadonlyArray<OperationView>>
+  readonly nodes: (signal?: AbortSignal) => Promise<ReadonlyArray<NodeView>>
+  readonly node: (name: string, signal?: AbortSignal) => Promise<NodeView>
+  readonly health: (subject: HealthSubject, signal?: AbortSignal) => Promise<HealthView>
   readonly detail: (id: Guid, signal?: AbortSignal) => Promise<OperationDetail>
   readonly cancel: (id: Guid, force: boolean, signal?: AbortSignal) => Promise<OperationView>
   /** How the operation stands now and every change until it has ended. */
@@ -58,6 +63,12 @@ export const make = (options: Options): WorkerCalls => {
     list: (limit, signal) => {
       const query = limit === undefined ? "" : `?limit=${encodeURIComponent(limit)}`
       return ask({ path: `/v1/operations${query}` }, Operations, signal)
+    },
+    nodes: (signal) => ask({ path: "/v1/nodes" }, Nodes, signal),
+    node: (name, signal) => ask({ path: `/v1/nodes/${encodeURIComponent(name)}` }, NodeView, signal),
+    health: (subject, signal) => {
+      const query = new URLSearchParams(Object.entries(subject)).toString()
+      return ask({ path: `/v1/health${query === "" ? "" : `?${query}`}` }, HealthView, signal)
     },
     detail,
     cancel: (id, force, signal) => {
@@ -87,6 +98,7 @@ const eventBytes = 16 * 1024 * 1024
 
 const Clusters = Schema.Array(ClusterView)
 const Operations = Schema.Array(OperationView)
+const Nodes = Schema.Array(NodeView)
 
 type Answer = Schema.Codec<unknown, unknown>
 
