@@ -1,31 +1,60 @@
 /**
- * A page of 100 out of a million stored operations, with and without filters, through the store's own port.
+ * A page of 100 out of a million stored operations, with and without filters, through the port of each store.
  */
 import { make } from "@inquorate/core/Operation"
 import * as Operation from "@inquorate/core/Operation"
 import type { OperationState } from "@inquorate/core/Wire"
 import { stateOf } from "@inquorate/core/Wire"
+import type { OperationStore } from "@inquorate/core/OperationStore"
+import * as Lab from "@inquorate/lab/Lab"
+import * as PostgresStore from "@inquorate/stores/PostgresStore"
 import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import type { Client } from "pg"
 import { type Figure, inMillis, spread } from "./Figures.ts"
+import * as PostgresServer from "./PostgresServer.ts"
 
 /** The page figures over `count` stored operations. */
 export const measure = async (folder: string, count: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
   const file = path.join(folder, "page.db")
   await Effect.runPromise(Effect.scoped(SqliteStore.make({ path: file })))
   fill(file, count)
-  const filters: ReadonlyArray<readonly [string, ReadonlyArray<OperationState>]> = [
-    ["all", []],
-    ["Completed", ["Completed"]],
-    ["Faulted, one in a thousand", ["Faulted"]],
-    ["Cancelled or Faulted", ["Cancelled", "Faulted"]]
-  ]
-  const program = Effect.gen(function* () {
-    const store = yield* SqliteStore.make({ path: file })
+  return Effect.runPromise(
+    Effect.scoped(Effect.flatMap(SqliteStore.make({ path: file }), pages("SQLite", count, rounds)))
+  )
+}
+
+/** The same over PostgreSQL. */
+export const measureShared = async (count: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
+  const name = "bench-page"
+  const lab = await Effect.runPromise(Lab.up({ system: "postgres", name }))
+  try {
+    const url = await PostgresServer.alone(lab)
+    await Effect.runPromise(Effect.scoped(PostgresStore.make({ url })))
+    await PostgresServer.withClient(url, (client) => fillShared(client, count))
+    return await Effect.runPromise(
+      Effect.scoped(Effect.flatMap(PostgresStore.make({ url }), pages("PostgreSQL", count, rounds)))
+    )
+  } finally {
+    await Effect.runPromise(Lab.down(name))
+  }
+}
+
+// --- internal ---
+
+const filters: ReadonlyArray<readonly [string, ReadonlyArray<OperationState>]> = [
+  ["all", []],
+  ["Completed", ["Completed"]],
+  ["Faulted, one in a thousand", ["Faulted"]],
+  ["Cancelled or Faulted", ["Cancelled", "Faulted"]]
+]
+
+const pages = (where: string, count: number, rounds: number) => (store: OperationStore["Service"]) =>
+  Effect.gen(function* () {
     const figures: Array<Figure> = []
     for (const [name, states] of filters) {
       const times: Array<number> = []
@@ -43,7 +72,7 @@ export const measure = async (folder: string, count: number, rounds: number): Pr
       }
       const figure = spread(times.slice(5))
       figures.push({
-        name: `a page of 100 from ${count} operations: ${name}`,
+        name: `${where}: a page of 100 from ${count} operations: ${name}`,
         measured: inMillis(figure),
         goal: "p99 ≤ 5 ms",
         met: figure.p99 <= 5
@@ -51,10 +80,6 @@ export const measure = async (folder: string, count: number, rounds: number): Pr
     }
     return figures
   })
-  return Effect.runPromise(Effect.scoped(program))
-}
-
-// --- internal ---
 
 /** Rows as the store writes them, in one transaction: a million durable starts would measure the disk. */
 const fill = (file: string, count: number): void => {
@@ -63,34 +88,56 @@ const fill = (file: string, count: number): void => {
     `INSERT INTO operation (id, operation, state, partition_id, version, owner, epoch, received_at, ended_at, not_before,
        holds, standing, urgency) VALUES (?, ?, ?, ?, 1, NULL, 1, ?, ?, 0, 0, 0, 0)`
   )
-  const encode = Schema.encodeSync(Schema.fromJsonString(Operation.Operation))
-  const request = {
-    kind: "PartitionQuorumLoss",
-    serviceName: "fabric:/a/b",
-    partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
-    mode: "QuorumReplicas",
-    hold: 1000
-  } as const
   database.exec("BEGIN")
   for (let index = 0; index < count; index++) {
-    const id = `00000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`
-    const fresh = make(id, request, index)
-    const error = index % 1000 === 0 ? "FABRIC_E_TIMEOUT" : undefined
-    const ended =
-      error !== undefined
-        ? Result.getOrThrow(
-            Operation.advance(Result.getOrThrow(Operation.advance(fresh, { _tag: "Taken", at: index })), {
-              _tag: "StepFailed",
-              at: index,
-              error,
-              retryable: false
-            })
-          )
-        : index % 100 === 1
-          ? Result.getOrThrow(Operation.advance(fresh, { _tag: "CancelRequested", at: index, force: false }))
-          : ({ ...fresh, stage: { _tag: "Completed" }, endedAt: index } as const)
-    insert.run(id, encode(ended), stateOf(ended.stage), request.partitionId, index, index)
+    const ended = endedOne(index)
+    insert.run(ended.id, encode(ended), stateOf(ended.stage), request.partitionId, index, index)
   }
   database.exec("COMMIT; ANALYZE")
   database.close()
+}
+
+/** The same rows, a few thousand in one statement. */
+const fillShared = async (client: Client, count: number): Promise<void> => {
+  const atOnce = 5000
+  for (let first = 0; first < count; first += atOnce) {
+    const some = Array.from({ length: Math.min(atOnce, count - first) }, (_, index) => endedOne(first + index))
+    await client.query(
+      `INSERT INTO inquorate.operation (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
+         not_before, holds, standing, urgency, shares)
+       SELECT id, operation, state, $4, 1, gen_random_uuid(), 1, at, at, 0, false, false, 0, true
+       FROM unnest($1::text[], $2::text[], $3::text[], $5::bigint[]) AS d(id, operation, state, at)`,
+      [
+        some.map(({ id }) => id),
+        some.map((ended) => encode(ended)),
+        some.map(({ stage }) => stateOf(stage)),
+        request.partitionId,
+        some.map(({ receivedAt }) => receivedAt)
+      ]
+    )
+  }
+  await client.query("VACUUM ANALYZE inquorate.operation")
+}
+
+const encode = Schema.encodeSync(Schema.fromJsonString(Operation.Operation))
+
+const request = {
+  kind: "PartitionQuorumLoss",
+  serviceName: "fabric:/a/b",
+  partitionId: "66666666-7777-8888-9999-aaaaaaaaaaaa",
+  mode: "QuorumReplicas",
+  hold: 1000
+} as const
+
+/** An operation that has ended: one in a thousand Faulted, one in a hundred Cancelled, the others Completed. */
+const endedOne = (index: number): Operation.Operation => {
+  const fresh = make(`00000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`, request, index)
+  if (index % 1000 === 0) {
+    const taken = Result.getOrThrow(Operation.advance(fresh, { _tag: "Taken", at: index }))
+    const failure = { _tag: "StepFailed", at: index, error: "FABRIC_E_TIMEOUT", retryable: false } as const
+    return Result.getOrThrow(Operation.advance(taken, failure))
+  }
+  return index % 100 === 1
+    ? Result.getOrThrow(Operation.advance(fresh, { _tag: "CancelRequested", at: index, force: false }))
+    : { ...fresh, stage: { _tag: "Completed" }, endedAt: index }
 }

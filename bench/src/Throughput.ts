@@ -6,18 +6,21 @@ import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import * as readline from "node:readline"
-import { Client } from "pg"
 import { type Figure, spread } from "./Figures.ts"
+import * as PostgresServer from "./PostgresServer.ts"
 
 /** The figures of `count` operations at once, of which `atOnce` run. */
 export const measure = async (count: number, atOnce: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
   const name = "bench-throughput"
   const lab = await Effect.runPromise(Lab.up({ system: "postgres", name }))
   try {
-    await alone(lab)
+    const url = await PostgresServer.alone(lab)
+    await PostgresServer.withClient(url, async (client) => {
+      await client.query("CREATE DATABASE ours")
+      await client.query("CREATE DATABASE dbos")
+    })
     return await measureOn(lab, count, atOnce, rounds)
   } finally {
     await Effect.runPromise(Lab.down(name))
@@ -34,35 +37,9 @@ interface Round {
   readonly commits?: number
 }
 
-interface Database {
+interface Cost {
   readonly commits: number
   readonly wal: number
-}
-
-const urlOf = (lab: LabRecord, database: string): string => {
-  const { password } = lab.configuration as { password: { file: string } }
-  return `postgresql://postgres:${fs.readFileSync(password.file, "utf8").trim()}@${lab.members[0]!.address}/${database}`
-}
-
-const withClient = async <A>(lab: LabRecord, use: (client: Client) => Promise<A>): Promise<A> => {
-  const client = new Client({ connectionString: urlOf(lab, "postgres") })
-  await client.connect()
-  try {
-    return await use(client)
-  } finally {
-    await client.end()
-  }
-}
-
-/** One server: the standbys of the lab would be work that neither side asked for. */
-const alone = async (lab: LabRecord): Promise<void> => {
-  await withClient(lab, async (client) => {
-    await client.query("ALTER SYSTEM SET synchronous_standby_names = ''")
-    await client.query("SELECT pg_reload_conf()")
-    await client.query("CREATE DATABASE ours")
-    await client.query("CREATE DATABASE dbos")
-  })
-  for (const { pid } of lab.members.slice(1)) process.kill(pid, "SIGINT")
 }
 
 const measureOn = async (
@@ -71,21 +48,22 @@ const measureOn = async (
   atOnce: number,
   rounds: number
 ): Promise<ReadonlyArray<Figure>> => {
-  const begin = (file: string, database: string) => side(file, [urlOf(lab, database), String(count), String(atOnce)])
+  const begin = (file: string, database: string) =>
+    side(file, [PostgresServer.urlOf(lab, database), String(count), String(atOnce)])
   const [ours, dbos] = await Promise.all([begin("ThroughputOurs.ts", "ours"), begin("ThroughputDbos.ts", "dbos")])
   const rates = { ours: [] as Array<number>, dbos: [] as Array<number> }
   const ratios: Array<number> = []
   const cpu: Array<number> = []
   const cpuBeside: Array<number> = []
-  const cost: Array<Database> = []
+  const cost: Array<Cost> = []
   let failed = 0
   try {
     // One more than is counted: the first compiles and connects on both sides.
     for (let round = 0; round <= rounds; round++) {
       const beside = await dbos.round()
-      const before = await statistics(lab)
+      const before = await writtenBy(lab)
       const own = await ours.round()
-      const after = await statistics(lab)
+      const after = await writtenBy(lab)
       failed += own.failed ?? 0
       if (round === 0) continue
       rates.ours.push(count / own.seconds)
@@ -93,7 +71,7 @@ const measureOn = async (
       ratios.push(beside.seconds / own.seconds)
       cpu.push(own.cpu / count)
       cpuBeside.push(beside.cpu / count)
-      cost.push({ commits: (own.commits ?? 0) / count, wal: (after.wal - before.wal) / count })
+      cost.push({ commits: (own.commits ?? 0) / count, wal: (after - before) / count })
     }
   } finally {
     await ours.end()
@@ -123,10 +101,11 @@ const measureOn = async (
   ]
 }
 
-const statistics = (lab: LabRecord): Promise<Database> =>
-  withClient(lab, async (client) => {
+/** How many bytes of its log the server has written. */
+const writtenBy = (lab: LabRecord): Promise<number> =>
+  PostgresServer.withClient(PostgresServer.urlOf(lab), async (client) => {
     const { rows } = await client.query<{ wal: string }>("SELECT pg_current_wal_lsn() - '0/0' AS wal")
-    return { commits: 0, wal: Number(rows[0]!.wal) }
+    return Number(rows[0]!.wal)
   })
 
 const side = async (file: string, arguments_: ReadonlyArray<string>) => {

@@ -28,6 +28,7 @@ const suites: Readonly<Record<string, readonly [string, () => Promise<ReadonlyAr
   startup: ["The command line", () => Startup.measure(folder, quick ? 5 : 20)],
   http: ["The wire", () => Http.measure(folder, quick ? 2 : 6)],
   page: ["The list", () => Page.measure(folder, quick ? 100_000 : 1_000_000, 300)],
+  "shared-page": ["The list, shared", () => Page.measureShared(quick ? 100_000 : 1_000_000, 300)],
   throughput: ["From start to done", () => Throughput.measure(500, 100, quick ? 2 : 6)],
   many: ["Many at once", () => Many.measure(folder, quick ? 1000 : 10_000)],
   postgres: [

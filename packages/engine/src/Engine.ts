@@ -27,9 +27,9 @@ import * as Worker from "./Worker.ts"
 export interface EngineOptions {
   /** The worker's name, the same after a restart, so that it reclaims its own operations at once. */
   readonly workerId: string
-  /** How long a lease lasts without a heartbeat; 2500 ms unless given. */
+  /** How long a lease lasts without a heartbeat; 1800 ms unless given. */
   readonly leaseMs?: Millis
-  /** How often it is renewed; 500 ms unless given. */
+  /** How often it is renewed; 300 ms unless given. */
   readonly beatMs?: Millis
   /** How many operations run at once; 100 unless given. */
   readonly concurrency?: number
@@ -100,8 +100,8 @@ export const make = (
 
 // --- internal ---
 
-const defaultLease: Millis = 2500
-const defaultBeat: Millis = 500
+const defaultLease: Millis = 1800
+const defaultBeat: Millis = 300
 const defaultConcurrency = 100
 const defaultMaxHold: Millis = 900_000
 const defaultRetention = { rows: 10_000, age: 7 * 24 * 60 * 60 * 1000 }

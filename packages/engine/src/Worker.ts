@@ -14,6 +14,7 @@ import type { Millis } from "@inquorate/core/Time"
 import * as Drives from "./drive/Drives.ts"
 import type { Ground } from "./drive/Session.ts"
 import { monotonicMillis } from "./drive/Timeline.ts"
+import * as Pace from "./Pace.ts"
 import * as Figures from "./watch/Figures.ts"
 
 // --- models ---
@@ -80,9 +81,6 @@ export const make = (ground: Ground, options: WorkerOptions): Effect.Effect<Work
 // --- internal ---
 
 const storeRetry: Millis = 200
-/** The most operations taken by one claim. */
-const claimAtOnce = 32
-
 type OnFailure = (error: StoreError) => Effect.Effect<void>
 
 const onceLost = (onLost: WorkerOptions["onLost"]): OnFailure => {
@@ -150,7 +148,8 @@ const claimAll = (
 ): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     while (true) {
-      const room = Math.min(claimAtOnce, concurrency - drives.running())
+      const pace = yield* Pace.atOnce(drives.running())
+      const room = Math.min(pace, concurrency - drives.running())
       if (room <= 0) return
       yield* lease.permit
       const claimed = yield* drives.noticeEnds((hasEnded) =>

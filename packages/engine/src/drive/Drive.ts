@@ -81,8 +81,9 @@ export const drive = (
       if (isTerminal(operation) && !toldEnd) {
         toldEnd = true
         if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
-        yield* tellEnd(ground, operation)
+        // First, for it makes room for another one; the words take a question more.
         yield* ended
+        yield* tellEnd(ground, operation)
       }
       const action = nextAction(operation)
       if (action._tag === "None") return yield* witnessing.untilServed

@@ -53,13 +53,17 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
     const fibers = yield* FiberMap.make<Guid>()
     const driven = new Map<Guid, Driven>()
     const asking = new Set<Set<string>>()
+    const running = new Set<Driven>()
     return {
       run: (claimed) => {
         const { epoch, operation, version } = claimed
         const { id } = operation
         const entry: Driven = { epoch, version, nudged: Latch.makeUnsafe(false), ended: isTerminal(operation) }
         const ended = Effect.andThen(
-          Effect.sync(() => void (entry.ended = true)),
+          Effect.sync(() => {
+            entry.ended = true
+            running.delete(entry)
+          }),
           Effect.asVoid(onEnd)
         )
         const whole = drive(ground, claimed, entry.nudged, ended).pipe(
@@ -68,12 +72,16 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
           Effect.ensuring(
             Effect.suspend(() => {
               if (driven.get(id) === entry) driven.delete(id)
+              running.delete(entry)
               for (const endedSince of asking) endedSince.add(nameOf(id, epoch))
               return onEnd
             })
           )
         )
+        const before = driven.get(id)
+        if (before !== undefined) running.delete(before)
         driven.set(id, entry)
+        if (!entry.ended) running.add(entry)
         return Effect.asVoid(FiberMap.run(fibers, id, whole))
       },
       drop: (id) =>
@@ -86,7 +94,7 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
         ),
       get: (id) => driven.get(id),
       all: () => [...driven],
-      running: () => [...driven.values()].filter(({ ended }) => !ended).length,
+      running: () => running.size,
       noticeEnds: (ask) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

@@ -32,14 +32,15 @@ export const findCluster = (
   clusters: ReadonlyArray<Cluster>,
   serviceName: string
 ): { readonly cluster: Cluster; readonly group: string } | undefined => {
-  let found: { readonly cluster: Cluster; readonly group: string } | undefined
-  for (const cluster of clusters) {
-    const prefix = `fabric:/${cluster.name}/`
-    // The name of an application may have slashes, and another one's may begin it.
-    if (!serviceName.startsWith(prefix) || (found?.cluster.name.length ?? 0) > cluster.name.length) continue
-    found = { cluster, group: serviceName.slice(prefix.length) }
+  if (!serviceName.startsWith(scheme)) return undefined
+  const named = byName(clusters)
+  const name = serviceName.slice(scheme.length)
+  // The name of an application may have slashes, and another one's may begin it: the longest that fits is meant.
+  for (let end = name.lastIndexOf("/"); end > 0; end = name.lastIndexOf("/", end - 1)) {
+    const cluster = named.get(name.slice(0, end))
+    if (cluster !== undefined) return { cluster, group: name.slice(end + 1) }
   }
-  return found
+  return undefined
 }
 
 /** The group that a request names as it stands now. */
@@ -77,6 +78,19 @@ export const discoverNodes = (target: Target): Effect.Effect<ReadonlyArray<NodeF
   target.nodes === undefined ? Effect.succeed([]) : answered(target, target.nodes)
 
 // --- internal ---
+
+const scheme = "fabric:/"
+
+// Every start looks for its cluster, several times, and there may be thousands.
+const indexes = new WeakMap<ReadonlyArray<Cluster>, ReadonlyMap<string, Cluster>>()
+
+const byName = (clusters: ReadonlyArray<Cluster>): ReadonlyMap<string, Cluster> => {
+  const known = indexes.get(clusters)
+  if (known?.size === clusters.length) return known
+  const made = new Map(clusters.map((cluster) => [cluster.name, cluster]))
+  indexes.set(clusters, made)
+  return made
+}
 
 /** How long a discovery may take before the cluster counts as unreachable. */
 const discoverTimeout: Millis = 10_000

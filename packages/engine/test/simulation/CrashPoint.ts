@@ -63,7 +63,7 @@ export const random = (seed: Seed): Ambush => ({
   ]),
   point: seed.pick(["Sending", "Served", "Answered"] as const),
   passes: seed.between(1, 4),
-  cut: seed.percent(50) ? { _tag: "Kill" } : { _tag: "Freeze", span: seed.pick([300, 1200, 2400, 2700, 3200, 6000]) }
+  cut: seed.percent(50) ? { _tag: "Kill" } : { _tag: "Freeze", span: seed.pick([300, 1200, 1700, 2000, 2600, 6000]) }
 })
 
 /**
@@ -82,7 +82,7 @@ export const lapse = (seed: Seed): Ambush => {
     question,
     point: seed.pick(["Sending", "Served", "Answered"] as const),
     passes: seed.between(1, passesMost),
-    cut: { _tag: "Freeze", span: seed.pick([2500, 2600, 2800, 3200, 4000]) }
+    cut: { _tag: "Freeze", span: seed.pick([1800, 1900, 2100, 2600, 4000]) }
   }
 }
 

@@ -19,7 +19,7 @@ export interface Defects {
   readonly connection: (service: Service) => Service
 }
 
-const lease = 2500
+const lease = 1800
 
 /** The planted faults by name. */
 export const planted: Readonly<Record<string, Partial<Defects>>> = {
