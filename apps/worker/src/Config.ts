@@ -195,7 +195,7 @@ const readCluster = (
   const mistakes = injectorMistakes(
     injector,
     own,
-    members.map(({ name }) => name),
+    rest["members"] === undefined ? null : members.map(({ name }) => name),
     path,
     locate
   )
@@ -207,7 +207,7 @@ const readCluster = (
     injector,
     injectorSettings: settingsOf(injector.name),
     restarter: restarting === undefined ? null : { module: restarting, settings: settingsOf(restarting.name) },
-    hosts: [...new Set(members.flatMap(({ host }) => host ?? []))],
+    hosts: [...new Set([...members.flatMap(({ host }) => host ?? []), ...patroniHosts(rest).map(([, host]) => host)])],
     protected: common.success.protected ?? false,
     maxHold: common.success.maxHold ?? null,
     witnesses: (common.success.witnesses ?? []).map((witness) => ({ every: gentlest, timeout: 2000, ...witness }))
@@ -218,10 +218,21 @@ const readCluster = (
 const membersOf = (settings: Readonly<Record<string, unknown>>) =>
   (settings["members"] ?? []) as ReadonlyArray<{ readonly name: string; readonly host?: string }>
 
+/** The hosts of the members that Patroni names, by their keys below `patroni`. */
+const patroniHosts = (
+  settings: Readonly<Record<string, unknown>>
+): ReadonlyArray<readonly [key: string, host: string]> => {
+  const { hosts } = (settings["patroni"] ?? {}) as { readonly hosts?: unknown }
+  if (typeof hosts === "string") return [["", hosts]]
+  return typeof hosts !== "object" || hosts === null
+    ? []
+    : Object.entries(hosts).filter((entry): entry is [string, string] => typeof entry[1] === "string")
+}
+
 const injectorMistakes = (
   injector: Injectors.InjectorModule,
   own: Readonly<Record<string, unknown>>,
-  members: ReadonlyArray<string>,
+  members: ReadonlyArray<string> | null,
   path: ReadonlyArray<string>,
   locate: Locate
 ): ReadonlyArray<Mistake> => {
@@ -245,9 +256,10 @@ const injectorMistakes = (
       .filter(({ name }) => !wanted.includes(name) && own[name] !== undefined)
       .map(({ name }) => mistake([name], `Expected no settings of ${name}, since the injector is ${injector.name}`)),
     ...named
-      .filter(([, member]) => !members.includes(member))
+      // Which members Patroni will name nobody knows yet.
+      .filter(([, member]) => members !== null && !members.includes(member))
       .map(([name, member]) =>
-        mistake([name, "members", member], `Expected a member of this cluster: ${members.join(", ")}`)
+        mistake([name, "members", member], `Expected a member of this cluster: ${members?.join(", ")}`)
       )
   ]
 }
@@ -292,15 +304,25 @@ const placeMistakes = (
   clusters: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
   locate: Locate
 ): ReadonlyArray<Mistake> =>
-  Object.entries(clusters).flatMap(([name, { members }]) =>
-    (Array.isArray(members) ? (members as ReadonlyArray<unknown>) : []).flatMap((member, index) => {
-      const host = typeof member === "object" && member !== null && "host" in member ? member.host : undefined
+  Object.entries(clusters).flatMap(([name, settings]) => {
+    const { members } = settings
+    const places = (Array.isArray(members) ? (members as ReadonlyArray<unknown>) : []).map(
+      (member, index): readonly [ReadonlyArray<string | number>, unknown] => [
+        ["members", index, "host"],
+        typeof member === "object" && member !== null && "host" in member ? member.host : undefined
+      ]
+    )
+    const named = patroniHosts(settings).map(([key, host]): readonly [ReadonlyArray<string | number>, unknown] => [
+      ["patroni", "hosts", ...(key === "" ? [] : [key])],
+      host
+    ])
+    return [...places, ...named].flatMap(([keys, host]) => {
       if (typeof host !== "string" || hosts.includes(host)) return []
-      const path = ["clusters", name, "members", index, "host"]
+      const path = ["clusters", name, ...keys]
       const problem = `Expected a host of this configuration: ${hosts.join(", ")}, got ${JSON.stringify(host)}`
       return [{ line: locate(path), key: path.join("."), problem }]
     })
-  )
+  })
 
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
   ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined

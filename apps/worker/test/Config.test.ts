@@ -188,6 +188,22 @@ describe("a configuration", () => {
     assert.deepStrictEqual(named?.settings, { members: { s1: { command: "start s1" } } })
   })
 
+  it("leaves the members of a cluster to Patroni, and takes the hosts that are named for them", () => {
+    const cluster = (hosts: string) =>
+      `clusters:\n  orders:\n    system: postgres\n    user: i\n    database: d\n    kill: { members: { pg9: { unit: a } } }\n    patroni: { api: "http://127.0.0.1:8008", hosts: ${hosts} }\n`
+    const [one] = Result.getOrThrow(read(cluster("local"))).clusters
+    assert.deepStrictEqual(one!.hosts, ["local"])
+    const [two] = Result.getOrThrow(
+      read(`hosts: { far: { ssh: far } }\n${cluster("{ pg0: local, pg1: far }")}`)
+    ).clusters
+    assert.deepStrictEqual(two!.hosts, ["local", "far"])
+    assert.deepStrictEqual(mistakes(cluster("nowhere")), ["7 clusters.orders.patroni.hosts"])
+    assert.deepStrictEqual(mistakes(cluster("{ pg0: nowhere }")), ["7 clusters.orders.patroni.hosts.pg0"])
+    assert.deepStrictEqual(mistakes("clusters:\n  orders:\n    system: postgres\n    user: i\n    database: d\n"), [
+      "2 clusters.orders.members"
+    ])
+  })
+
   it("tells mistakes about hosts and mechanisms", () => {
     const cluster = `clusters:\n  orders:${postgres}`
     assert.deepStrictEqual(mistakes(`${cluster}    injector: command\n`), ["9 clusters.orders.injector"])

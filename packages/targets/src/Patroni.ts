@@ -30,6 +30,11 @@ export const PatroniSettings = Schema.Union([
   Schema.Struct({
     /** One address or several, of any members; the first that answers is believed. */
     api: Schema.Union([Address, Schema.NonEmptyArray(Address)]),
+    /**
+     * Where `members` are left out: the host that each runs on, by the member's name, or one for all. A member without one can
+     * be watched but not taken out.
+     */
+    hosts: Schema.optionalKey(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])),
     user: Schema.optionalKey(Schema.String),
     /** The password of the user, or where it is. */
     password: Schema.optionalKey(Secret.Secret),
@@ -47,7 +52,10 @@ export type PatroniSettings = typeof PatroniSettings.Type
 export const PatroniMember = Schema.Struct({
   name: Schema.String,
   role: Schema.String,
-  state: Schema.String
+  state: Schema.String,
+  /** Where its PostgreSQL takes connections; left out of one that Patroni has just begun to start. */
+  host: Schema.optionalKey(Schema.String),
+  port: Schema.optionalKey(Schema.Finite)
 })
 export type PatroniMember = typeof PatroniMember.Type
 

@@ -3,9 +3,7 @@
  * `synchronous_standby_names = 'ANY k (…)'` lists. All members are asked at once and none is waited for longer than
  * 800 ms where answers are quick, so that discovery ends within a second while members are stopped.
  */
-import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
-import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,14 +13,15 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
-import * as MemberAddress from "./MemberAddress.ts"
 import * as Patience from "./Patience.ts"
-import { ConnectionError, type Session, session } from "./PostgresConnection.ts"
+import { ConnectionError } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
 import * as PostgresPatroni from "./PostgresPatroni.ts"
 import * as PostgresProcess from "./PostgresProcess.ts"
-import { Answer, question } from "./PostgresQuestion.ts"
+import { Answer } from "./PostgresQuestion.ts"
+import * as PostgresRoster from "./PostgresRoster.ts"
+import type { OpenMember } from "./PostgresRoster.ts"
 import { PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
 import { type Standing, standingOf } from "./Standing.ts"
@@ -38,15 +37,21 @@ export const postgres = TargetModule.make({
     TargetError,
     Scope.Scope
   > {
-    const logins = yield* PostgresLogin.make(cluster, settings)
-    const members = yield* Effect.forEach(logins.members, (member) => memberOf(cluster, logins.members, member, hosts))
+    const roster = yield* PostgresRoster.make(cluster, settings, hosts)
     let known: PostgresTopology.Known | null = null
 
+    const look = PostgresPatroni.look(settings.patroni)
+    const askAll = Effect.forEach((open: OpenMember) => Effect.map(ask(open), (asked) => [open, asked] as const), {
+      concurrency: "unbounded"
+    })
     const discover = Effect.gen(function* () {
-      const [asked, looked] = yield* Effect.all(
-        [Effect.forEach(members, ask, { concurrency: "unbounded" }), PostgresPatroni.look(settings.patroni)],
-        { concurrency: 2 }
-      )
+      if (roster.members().length === 0) yield* Effect.flatMap(look, roster.adopt)
+      const before = roster.members()
+      const [first, looked] = yield* Effect.all([askAll(before), look], { concurrency: 2 })
+      if (roster.follows) yield* roster.adopt(looked)
+      const now = roster.members()
+      const answers = new Map([...first, ...(yield* askAll(now.filter((open) => !before.includes(open))))])
+      const asked = now.flatMap((open) => answers.get(open) ?? [])
       const read = PostgresTopology.interpret(cluster, asked, known)
       if (Result.isFailure(read)) return yield* read.failure
       known = read.success
@@ -54,7 +59,7 @@ export const postgres = TargetModule.make({
         PostgresPatroni.beside(PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis), looked)
       ]
     })
-    const endpoints = (): readonly [string, ...ReadonlyArray<string>] => {
+    const endpoints = (logins: PostgresLogin.Logins): readonly [string, ...ReadonlyArray<string>] => {
       const primary = logins.members.find(({ name }) => name === known?.primary)
       if (primary !== undefined) return [primary.address]
       const [first, ...rest] = logins.members
@@ -71,11 +76,13 @@ export const postgres = TargetModule.make({
         }
         // While nobody answers every member is tried: a probe is wanted then too, to see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
+        const first = roster.logins()
+        if (first === null) return yield* noMember(cluster)
         const applicationName = `inquorate-probe-${yield* probeNumber}`
         return yield* PostgresProbe.make({
           cluster,
-          endpoints,
-          settings: (address) => logins.to(address, applicationName),
+          endpoints: () => endpoints(roster.logins() ?? first),
+          settings: (address) => (roster.logins() ?? first).to(address, applicationName),
           connections: () => known?.connections ?? ""
         })
       }),
@@ -86,66 +93,33 @@ export const postgres = TargetModule.make({
       recoveryWriteTimeout: 1000,
       ...(settings.patroni === undefined
         ? {}
-        : { witnesses: [PostgresPatroni.witness(settings.patroni, namesOn(members))] })
+        : { witnesses: [PostgresPatroni.witness(settings.patroni, namesOn(roster.members))] })
     }
   })
 })
 
 // --- internal ---
 
-/** A question that stays open this long is dropped and asked over a new connection, in milliseconds. */
-const reconnectAfter = 5000
 /** What a container's engine may take to tell its process, which is asked once for each start of the server. */
 const engineTimeout = 3000
+
+const noMember = (cluster: string): TargetError =>
+  new TargetError({ cluster, endpoint: "", reason: "Unreachable", detail: "Patroni has not named its members yet" })
 
 // Tells the backends of one probe from those of every other, on every worker.
 const probeNumber = Effect.sync(() => crypto.randomUUID().slice(0, 8))
 
 // What a member says that its commits wait for; null where it does not say.
 const namesOn =
-  (members: ReadonlyArray<OpenMember>) =>
+  (members: () => ReadonlyArray<OpenMember>) =>
   (name: string): Effect.Effect<string | null> => {
-    const open = members.find(({ member }) => SynchronousStandbyNames.sameName(member.name, name))
+    const open = members().find(({ member }) => SynchronousStandbyNames.sameName(member.name, name))
     if (open === undefined) return Effect.succeed(null)
     return Effect.map(Effect.result(open.session.ask), (reply) => {
       const answer = Result.flatMap(reply, ({ rows }) => decode(open.member.address, rows))
       return Result.isSuccess(answer) ? answer.success.standbyNames : null
     })
   }
-
-/** A member with what is kept between two discoveries. */
-interface OpenMember {
-  readonly member: PostgresLogin.Member
-  readonly node: string
-  readonly host: Host | null
-  readonly session: Session
-  /** How long its answer is waited for, and how long its host's look at its process. */
-  readonly patience: Patience.Patience
-  readonly lookPatience: Patience.Patience
-  located: { readonly key: string; readonly process: ProcessRef } | null
-}
-
-const memberOf = Effect.fnUntraced(function* (
-  cluster: string,
-  members: ReadonlyArray<PostgresLogin.Member>,
-  member: PostgresLogin.Member,
-  hosts: ReadonlyMap<string, Host>
-): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
-  const { host, node } = yield* MemberAddress.place(cluster, members, member, hosts)
-  const patience = Patience.make(Patience.answers)
-  return {
-    member,
-    node,
-    host,
-    session: yield* session(member.connection("inquorate-discovery"), question, {
-      patience,
-      giveUp: reconnectAfter
-    }),
-    patience,
-    lookPatience: Patience.make(Patience.answers),
-    located: null
-  }
-})
 
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name, otherAddresses } = open.member

@@ -34,7 +34,7 @@ export interface Logins {
 /** Fails where a secret or a service that the settings name is not there. */
 export const make = Effect.fnUntraced(function* (
   cluster: string,
-  settings: PostgresSettings
+  settings: PostgresSettings & { readonly members: readonly [PostgresMember, ...ReadonlyArray<PostgresMember>] }
 ): Effect.fn.Return<Logins, TargetError> {
   const misconfigured = (detail: string) => new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
   const attempt = <A>(read: () => A): Effect.Effect<A, TargetError> =>

@@ -62,20 +62,32 @@ export const PostgresSettings = Schema.Struct({
   service: Schema.optionalKey(Service),
   /** Where the REST API of the Patroni that manages it answers: what it would do to a loss is read there. */
   patroni: Schema.optionalKey(Patroni.PatroniSettings),
-  /** All members, the primary among them, in any order. */
-  members: Schema.NonEmptyArray(PostgresMember).check(
-    Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) =>
-        MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
-    ),
-    Schema.makeFilter(
-      (members: ReadonlyArray<PostgresMember>) =>
-        MemberAddress.shared(members, "address", ({ address }) =>
-          address === undefined ? [] : PostgresAddress.all(address)
-        ) ?? true
+  /** All members, the primary among them, in any order; those that Patroni names unless given. */
+  members: Schema.optionalKey(
+    Schema.NonEmptyArray(PostgresMember).check(
+      Schema.makeFilter(
+        (members: ReadonlyArray<PostgresMember>) =>
+          MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
+      ),
+      Schema.makeFilter(
+        (members: ReadonlyArray<PostgresMember>) =>
+          MemberAddress.shared(members, "address", ({ address }) =>
+            address === undefined ? [] : PostgresAddress.all(address)
+          ) ?? true
+      )
     )
   )
 })
+  .check(
+    Schema.makeFilter(
+      ({ members, patroni }: { readonly members?: unknown; readonly patroni?: unknown }) =>
+        members !== undefined ||
+        patroni !== undefined || {
+          path: ["members"],
+          issue: "Expected members, or the address of the Patroni that names them"
+        }
+    )
+  )
   .check(
     Schema.makeFilter(
       ({

@@ -16,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
+import * as http from "node:http"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -277,14 +278,28 @@ const closedAddress = Effect.promise(async () => {
   return `127.0.0.1:${port}`
 })
 
+/** A web server that answers each path with what `say` gives, or with 503; ends with the scope. */
+const answering = (say: (path: string) => string | null) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = http.createServer((request, response) => {
+        const body = say(request.url ?? "")
+        response.writeHead(body === null ? 503 : 200).end(body ?? "")
+      })
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+      return { server, address: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}` }
+    }),
+    ({ server }) =>
+      Effect.promise(() => {
+        server.closeAllConnections()
+        return new Promise((resolve) => server.close(resolve))
+      })
+  ).pipe(Effect.map(({ address }) => address))
+
 const changeMember = (name: string, change: object): Settings => {
   const settings = labSettings()
-  return {
-    ...settings,
-    members: settings.members.map((member) =>
-      member.name === name ? { ...member, ...change } : member
-    ) as unknown as Settings["members"]
-  }
+  const members = settings.members!.map((member) => (member.name === name ? { ...member, ...change } : member))
+  return { ...settings, members: members as unknown as NonNullable<Settings["members"]> }
 }
 
 const errorOf = (settings: unknown): Effect.Effect<TargetError> =>
@@ -308,10 +323,58 @@ describe.skipIf(skip !== undefined)("a mistake in the configuration of a Postgre
     })
   )
 
+  it.live("may have its members named by Patroni, and follows what Patroni says of them", () =>
+    Effect.gen(function* () {
+      const { members: configured, ...settings } = labSettings()
+      const all = configured!.map(({ address, name }) => {
+        const [host, port] = String(address).split(":")
+        return { name, host, port: Number(port), role: "replica", state: "running" }
+      })
+      let named: ReadonlyArray<object> = []
+      let isSilent = true
+      const patroni = yield* answering((path) =>
+        isSilent ? null : JSON.stringify(path === "/cluster" ? { members: named } : { ttl: 30, loop_wait: 10 })
+      )
+      const target = yield* openWith({ ...settings, patroni: { api: patroni, hosts: { s1: "local", s2: "local" } } })
+      const names = Effect.map(target.discover, ([topology]) => topology!.members.map(({ name }) => name))
+      const silent = yield* Effect.flip(target.discover)
+      assert.match(silent.detail, /its members are Patroni's to name, and Patroni at http:.* answers .* HTTP 503/)
+      assert.strictEqual((yield* Effect.flip(target.probe("quorum"))).reason, "Unreachable")
+      isSilent = false
+      assert.match((yield* Effect.flip(target.discover)).detail, /Patroni names no member with an address/)
+      // A member without an address yet, and one whose name is none.
+      named = [...all.slice(0, 2), { ...all[2], host: undefined }, { ...all[2], name: "a\nb" }]
+      assert.match((yield* Effect.flip(target.discover)).detail, /lists s2, but no member of that name/)
+      named = all
+      const [topology] = yield* target.discover
+      assert.strictEqual(health(topology!), "Healthy")
+      assert.deepStrictEqual(
+        topology!.members.map(({ name, process }) => [name, process?.host ?? null]),
+        [
+          ["p", null],
+          ["s1", "local"],
+          ["s2", "local"]
+        ]
+      )
+      // One that is held is struck off by Patroni after a while; and Patroni itself may fall silent.
+      named = all.slice(0, 2)
+      assert.sameMembers(yield* names, ["p", "s1", "s2"])
+      isSilent = true
+      assert.sameMembers(yield* names, ["p", "s1", "s2"])
+      const probe = yield* target.probe("quorum")
+      assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+      // A member that came back elsewhere is reached there.
+      isSilent = false
+      named = [all[0]!, all[1]!, { ...all[2], port: 1 }]
+      const [moved] = yield* target.discover
+      assert.match(moved!.members[2]!.address, /:1$/)
+    })
+  )
+
   it.live("shows a member without a host as one whose process is unknown", () =>
     Effect.gen(function* () {
       const settings = labSettings()
-      const members = settings.members.map(({ address, name }) => ({ address, name }))
+      const members = settings.members!.map(({ address, name }) => ({ address, name }))
       const target = yield* openWith({ ...settings, members })
       const [topology] = yield* target.discover
       assert.strictEqual(health(topology!), "Healthy")

@@ -54,9 +54,9 @@ describe.skipIf(skip !== undefined)(
             {
               ...settings,
               members: [
-                { ...settings.members[0], container: "s1" },
-                { ...settings.members[1]!, container: "p0" },
-                settings.members[2]!
+                { ...settings.members![0], container: "s1" },
+                { ...settings.members![1]!, container: "p0" },
+                settings.members![2]!
               ]
             },
             hosts

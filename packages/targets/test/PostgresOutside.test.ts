@@ -388,7 +388,7 @@ const replaced =
   }
 
 const through = (address: string, change: Partial<Settings> = {}): Settings => {
-  const [first, ...rest] = labSettings().members
+  const [first, ...rest] = labSettings().members!
   return { ...labSettings(), ...change, members: [{ ...first!, address }, ...rest] }
 }
 
@@ -443,7 +443,7 @@ describe.skipIf(skip)("a server", () => {
 
   it.live("is tried at each of its addresses", () =>
     Effect.gen(function* () {
-      const [first, ...rest] = labSettings().members
+      const [first, ...rest] = labSettings().members!
       const members = [{ ...first!, address: ["127.0.0.1:1", String(first!.address)] }, ...rest] as const
       const target = yield* open({ ...labSettings(), members })
       const probe = yield* Effect.andThen(healthy(target), target.probe("quorum"))
