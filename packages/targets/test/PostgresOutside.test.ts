@@ -235,7 +235,7 @@ describe.skipIf(skip)("a cluster whose standbys are not what they seem", () => {
       yield* upstreamOf(2, (info) => info.replace(/port=\d+/, `port=${port}`))
       const found = yield* eventually(
         seen(target),
-        (now) => now?.members[2]?.downBecause?.includes("under its name") === true
+        (now) => now?.members[2]?.downBecause?.includes("it streams from") === true
       )
       assert.include(found!.members[2]!.downBecause, `it streams from 127.0.0.1:${port}`)
     })
