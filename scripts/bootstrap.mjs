@@ -2,7 +2,7 @@
 // scripts/<command>.mjs. Everything is fetched through npm; nothing is installed outside its caches and node_modules.
 // Plain JavaScript for Node 20: this file runs before anything is installed.
 import { spawn, spawnSync } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -61,8 +61,22 @@ const run = (program, arguments_, options, waitingFor) =>
     child.on("close", (code, signal) => end(signal === null ? code : 130))
   })
 
+const remembered = join(root, "node_modules", ".inquorate-toolchain.json")
+
+/** The folders with the pinned node and pnpm as an earlier run found them; undefined where they are gone or others. */
+const known = () => {
+  try {
+    const { folders, node, pnpm } = JSON.parse(readFileSync(remembered, "utf8"))
+    const same = node === pinned.node && pnpm === pinned.pnpm
+    const there = (name) => folders.some((folder) => existsSync(join(folder, name)))
+    return same && there("node") && there("pnpm") ? folders : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** The folders that hold the pinned node and pnpm, fetched by npm if they are not in its cache yet. */
-const toolchain = async () => {
+const fetched = async () => {
   const print = "process.stdout.write(process.env.PATH)"
   const { code, stdout } = await run(
     process.platform === "win32" ? "npx.cmd" : "npx",
@@ -74,10 +88,21 @@ const toolchain = async () => {
   if (code !== 0) {
     fail("npm could not fetch Node and pnpm. Check that this machine reaches an npm registry (npm ping).")
   }
-  return stdout
+  // The first ones are npx's own; what follows is the PATH that there was.
+  const all = stdout.split(delimiter)
+  const own = all.filter((folder) => folder.includes("_npx"))
+  return own.length > 0 ? own : all
 }
 
-const path = current() ? dirname(process.execPath) + delimiter + process.env.PATH : await toolchain()
+/** Keeps the next run from asking npm. */
+const remember = (folders) => {
+  mkdirSync(dirname(remembered), { recursive: true })
+  writeFileSync(remembered, JSON.stringify({ ...pinned, folders }))
+}
+
+const isCurrent = current()
+const folders = isCurrent ? [dirname(process.execPath)] : (known() ?? (await fetched()))
+const path = [...folders, process.env.PATH].join(delimiter)
 const env = { ...withoutScripts(), PATH: path, npm_config_update_notifier: "false" }
 const here = { cwd: root, env, stdio: "inherit" }
 
@@ -91,5 +116,6 @@ if (installed !== 0) {
   if (interrupted === undefined) process.stderr.write("pnpm install failed; see above.\n")
   process.exit(installed)
 }
+if (!isCurrent) remember(folders)
 const { code } = await run("node", ["--disable-warning=ExperimentalWarning", script, ...rest], here)
 process.exit(code)
