@@ -335,6 +335,26 @@ timed() {
   [ -z "$listing" ] || printf 'create element inet %s %s { %s }\n' "$table" "$1" "$listing"
 }
 
+# The table with its sets and chains, and nothing in them. create answers "File exists" where the table was made before.
+print_sets() {
+  printf 'create table inet %s\n' "$table"
+  if [ "$way" = Ports ]; then
+    cat <<END
+add set inet $table own { type inet_service; flags timeout; }
+add set inet $table others { type inet_service; flags timeout; }
+add set inet $table dialled { type inet_service . inet_service; flags timeout; }
+add chain inet $table input { type filter hook input priority -300; policy accept; }
+END
+  else
+    cat <<END
+add set inet $table peers { type ipv4_addr; flags timeout; }
+add chain inet $table input { type filter hook input priority -300; policy accept; }
+add chain inet $table output { type filter hook output priority -300; policy accept; }
+END
+    [ -z "$peers6" ] || printf 'add set inet %s peers6 { type ipv6_addr; flags timeout; }\n' "$table"
+  fi
+}
+
 # meta time is the second fence: the host's wall clock, in whole seconds (finer nft cannot say), never before the deadline.
 print_limits() {
   limit="meta time < $wall"
@@ -358,28 +378,14 @@ END
   fi
 }
 
-# One transaction: all of it stands or nothing. create answers "File exists" where the table was made before.
-print_table() {
-  printf 'create table inet %s\n' "$table"
+# What cuts, in one transaction: all of it stands or nothing. Where the table is gone it comes to nothing.
+print_cut() {
+  print_limits
   if [ "$way" = Ports ]; then
-    cat <<END
-add set inet $table own { type inet_service; flags timeout; }
-add set inet $table others { type inet_service; flags timeout; }
-add set inet $table dialled { type inet_service . inet_service; flags timeout; }
-add chain inet $table input { type filter hook input priority -300; policy accept; }
-END
-    print_limits
     timed own "$own"
     timed others "$others"
     timed dialled "$dialled"
   else
-    cat <<END
-add set inet $table peers { type ipv4_addr; flags timeout; }
-add chain inet $table input { type filter hook input priority -300; policy accept; }
-add chain inet $table output { type filter hook output priority -300; policy accept; }
-END
-    [ -z "$peers6" ] || printf 'add set inet %s peers6 { type ipv6_addr; flags timeout; }\n' "$table"
-    print_limits
     timed peers "$peers"
     timed peers6 "$peers6"
   fi

@@ -3,8 +3,8 @@
 #
 # - Nothing is touched before two keepers stand, each in a session of its own; either alone ends the fence at its
 #   deadline on `/proc/uptime`. A SIGTERM to a keeper ends it at once, for a host that shuts down.
-# - An order is taken as `FenceRecords` tells. The same pattern (say first, look after) joins applying and lifting, two
-#   orders for one process, and two lifts.
+# - An order is taken as `records.sh` tells. The same pattern (say first, look after) joins applying and lifting, two orders
+#   for one process, and two lifts.
 # - A fence is over when its end is on record, written once by `link`, and everybody who could still send a signal
 #   for it is gone: a late one would cut into the next hold. Until then neither the process nor its data directory can
 #   be taken again, by any mechanism.
@@ -16,22 +16,7 @@
 #                |                              '-> undone: it did not hold, and is free again
 #                '-> refused: late (may come again), outranked, mistaken, or no go in time: never applied
 #
-#   verb      takes                                              does
-#   hello     -                                                  machine, boot, uptime, UTC, state directory
-#   session   orders on standard input, word by word             answers each, for as long as its input is open
-#   preflight process, the mechanism's words                     looks, touches nothing
-#   prepare   fence, epoch, process, stand-by, boot, name, words makes ready, touches nothing
-#   ready     operation, attempt, epoch, members                 waits until what was prepared stands ready
-#   go        operation, attempt, epoch, start-by, deadline      applies what stands ready, all at once
-#             twice, boot, members
-#   arm       the words of prepare and go                        both in one
-#   tighten   fence, epoch, deadline twice, boot                 brings the deadline forward, never back
-#   lift      fence, epoch                                       takes it off; one that was never applied never can be
-#   inspect   fence, epoch                                       tells how it stands; raises the epoch that is obeyed
-#   sweep     look or clear                                      tells of all; ends what is past its time
-#   keep      role                                               a keeper (1 applies, 2 watches it), started by prepare
-#
-# Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `FenceRecords` tells,
+# Uses sh, /proc and coreutils, and `setsid` of util-linux. In the state directory: `fences`, as `records.sh` tells,
 # and `holds/{<pid>.<start>,on.<device>.<inode>}/<operation>.<attempt>.<member>`. In a fence's folder, of each the
 # file is the word: `order`, `standby.<until>`, `program`, `keepers`, `ready` (the second keeper), `prepared` (the first),
 # `wake` (a pipe), `go` (its start-by), `deadline.<uptime>.<utc>`, `processes`, `holder`, `traces` and `held` (the holder's),
@@ -40,6 +25,9 @@
 # shellcheck shell=sh
 
 # --- state ---
+
+records=fences
+tools="setsid sleep mkfifo timeout head $tools"
 
 open_state() {
   open_root fences holds
@@ -59,7 +47,7 @@ mark_maker() {
 
 # Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
 open_fence() {
-  open_record fences "$@"
+  open_record "$@"
   mark=$1.$2.$3
   [ -d "$fence" ] || return 0
   maker
@@ -121,12 +109,6 @@ retire_all() {
   return 0
 }
 
-# What the order said, for those who were not told: a lift and a sweep.
-facts_of_order() {
-  exe= directory=
-  { read -r _ && read -r pid start _ && IFS= read -r exe && IFS= read -r directory; } 2>/dev/null <"$fence/order"
-}
-
 take_off() {
   me=
   facts_of_order
@@ -144,16 +126,6 @@ take_off() {
 }
 
 # --- the keepers ---
-
-# Starts a verb of this very program on the fence, in a session of its own. Its text lies in the fence's own folder: what
-# stands in the arguments is there for everybody to read, and says whose it is.
-launch() {
-  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" </dev/null >/dev/null 2>&1 &
-}
-
-write_program() {
-  printf 'called=$2 fence=$3 operation=${3%%/*}\nshift 3\n%s\n' "$program" >"$fence/program"
-}
 
 leave() {
   trap - EXIT
@@ -199,13 +171,6 @@ collapse() {
   [ "$k1" != $$ ] && alive "$k1" "$b1" && return
   [ "$k2" != $$ ] && alive "$k2" "$b2" && return
   [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || last_word
-}
-
-# Sets start_by once the go is there, whole.
-go_given() {
-  start_by= end=
-  read -r start_by end 2>/dev/null <"$fence/go"
-  [ "$end" = . ] && is_number "$start_by"
 }
 
 # Everything is ready and nothing is touched. Sleeps until it is woken, or its own time is over.
@@ -333,30 +298,10 @@ keep() {
 
 # --- the verbs ---
 
-preflight() {
-  hello
-  [ -z "$problem" ] || answer impossible "$problem"
-  well_formed "$1" "$2" "$3" "$4" || answer mistaken "the process is not fully named"
-  for tool in setsid sleep mkdir mv ln readlink date rm tr stat mkfifo timeout head $tools; do
-    command -v $tool >/dev/null || answer impossible "the host has no $tool"
-  done
-  judge "$1" "$2" "$3" "$4" || answer "$verdict" "$problem"
-  pid=$1 start=$2 exe=$3 directory=$4 grade=Keeper
-  shift 4
-  fits "$@" || answer "$verdict" "$problem"
-  answer ready "$grade"
-}
-
 refuse() {
   for hold in $(held_as); do rm -f "$state_root/holds/$hold/$mark"; done
   note refused "$1"
   answer refused "$1"
-}
-
-refuse_late() {
-  note_late
-  note refused "the order came late by $((now - start_by)) ms"
-  answer late "the order came late by $((now - start_by)) ms"
 }
 
 # A fence is over when its end is on record and nobody is left who could send a signal for it.
@@ -428,24 +373,16 @@ reserve() {
   fence=$mine
 }
 
-# Takes the order and makes everything ready that touches nothing, up to the keepers, which then stand by for its go. Takes
-# operation, attempt, member, epoch, the process in four words, until when on the uptime a go may come, the boot, the
-# member's name for people, and the mechanism's own words.
-get_ready() {
-  is_number "$9" && well_formed "$5" "$6" "$7" "$8" || answer refused "the order is malformed"
-  open_fence "$1" "$2" "$3" "$4"
-  pid=$5 start=$6 exe=$7 directory=$8 standby=$9 called=${11}
-  take_order
-  mark_maker
-  printf '%s\n' "$boot" "$pid $start $epoch $standby" "$exe" "$directory" >"$fence/order" &&
-    true >"$fence/standby.$standby" || refuse "the state directory cannot be written"
-  outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  [ "${10}" = "$boot" ] || refuse "the host was restarted since it was last asked"
-  clock
-  [ "$now" -le "$start_by" ] || refuse_late
-  judge "$pid" "$start" "$exe" "$directory" || refuse "$problem"
-  [ -z "$container" ] || directory_key "$pid" "$directory" >"$fence/place" || refuse "the state directory cannot be written"
-  shift 11
+# --- what the verbs ask ---
+
+judge_member() {
+  judge "$@"
+}
+
+open_session() { :; }
+
+# Two keepers stand before anything is touched.
+make_ready() {
   reserve
   keep_settings "$@" || refuse "$problem"
   write_program && mkfifo "$fence/wake" || refuse "the state directory cannot be written"
@@ -469,168 +406,23 @@ await_ready() {
   done
 }
 
-# The go: written once, whole, and only then heard. One that comes late touches nothing and may come again. Takes until
-# when it may begin, and the deadline by uptime and by UTC.
-give_go() {
-  is_number "$1" && is_number "$2" && is_number "$3" || answer refused "the order is malformed"
-  start_by=$1
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  keepers && standing_by && [ -e "$fence/prepared" ] || answer refused "the host has nothing prepared for it"
-  [ -e "$fence/lifted" ] && answer refused "it was lifted before it was applied"
-  if [ -e "$fence/refused" ]; then answer_refused; fi
-  [ -e "$fence/go" ] && answer refused "this order was given before"
-  clock
-  [ "$now" -le "$start_by" ] || answer late "the order came late by $((now - start_by)) ms"
-  [ "$now" -lt "$2" ] || answer refused "the deadline had passed"
-  [ "$now" -le "$standby" ] || answer refused "no go came in time: it was never applied"
-  true >"$fence/deadline.$2.$3" || answer refused "the state directory cannot be written"
-  set -C
-  printf '%s .\n' "$start_by" 2>/dev/null >"$fence/go" || answer refused "this order was given before"
-  set +C
-  # Whoever raised the epoch since looks at the fence after that.
-  outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  echo 1<>"$fence/wake"
+stands_by() {
+  keepers && standing_by
 }
 
-# Waits for what becomes of a go.
-await_armed() {
-  clock
-  limit=$((now + patience + 12000))
-  until is_armed; do
-    if [ -e "$fence/refused" ]; then answer_refused; fi
-    if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
-    [ -e "$fence/lifted" ] && answer undone "it was lifted while it was applied"
-    clock
-    [ "$now" -le "$limit" ] || answer unknown "the keepers have not answered"
-    if ! alive "$k1" "$b1" && ! alive "$k2" "$b2" && ! is_armed && ! [ -e "$fence/refused" ] && ! [ -e "$fence/lifted" ]; then
-      note undone "both keepers died"
-      take_off Worker || answer unknown "both keepers died, and $stuck"
-    fi
-    sleep 0.002
-  done
+# A keeper bites as soon as it hears the go.
+bites=
+bite() { :; }
+
+# Where both keepers are dead, whoever asks takes their place.
+if_forsaken() {
+  alive "$k1" "$b1" || alive "$k2" "$b2" || is_armed || [ -e "$fence/refused" ] || [ -e "$fence/lifted" ] && return
+  note undone "both keepers died"
+  take_off Worker || answer unknown "both keepers died, and $stuck"
 }
 
-# In one: prepared, and gone at once.
-arm() {
-  is_number "$9" && is_number "${10}" && is_number "${11}" || answer refused "the order is malformed"
-  start_by=$9 deadline_=${10} deadline_utc_=${11}
-  clock
-  [ "$now" -lt "$deadline_" ] || answer refused "the deadline had passed"
-  first="$1 $2 $3 $4" pid=$5 start=$6 exe=$7 directory=$8
-  shift 11
-  # The boot, the name and the mechanism's words are left.
-  get_ready $first "$pid" "$start" "$exe" "$directory" $((start_by + 5000)) "$@"
-  await_ready
-  give_go "$start_by" "$deadline_" "$deadline_utc_"
-  await_armed
-  describe
-}
-
-prepare() {
-  start_by=$9
-  get_ready "$@"
-  answer preparing
-}
-
-# Opens a fence that this very session has prepared, and so has looked at all the way: on the way to a fence that bites
-# no other program is started for it.
-reopen_fence() {
-  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
-  open_boot
-  operation=$state_root/fences/$1
-  fence=$operation/$2.$3 mark=$1.$2.$3 epoch=$4
-  [ -d "$operation/epoch.$epoch" ] || mkdir "$operation/epoch.$epoch" 2>/dev/null ||
-    answer refused "the state directory $state_root cannot be written"
-}
-
-# Takes operation, attempt, epoch and members: says of each that it is prepared, or why not.
-ready() {
-  of="$1 $2" epoch_=$3
-  shift 3
-  for member; do
-    (
-      answering="$member "
-      reopen_fence $of "$member" "$epoch_"
-      keepers && standing_by || answer refused "the host has nothing prepared for it"
-      facts_of_order
-      await_ready
-      answer prepared
-    )
-  done
-}
-
-# Takes operation, attempt, epoch, until when it may begin, the deadline by uptime and by UTC, the boot, and members:
-# every one gets its go before any is waited for.
-go() {
-  of="$1 $2" epoch_=$3 times="$4 $5 $6" boot_=$7 given=
-  shift 7
-  for member; do
-    (
-      answering="$member "
-      reopen_fence $of "$member" "$epoch_"
-      [ "$boot_" = "$boot" ] || answer refused "the host was restarted since it was last asked"
-      facts_of_order
-      give_go $times
-      exit 7
-    )
-    [ $? = 7 ] && given="$given $member"
-  done
-  for member in $given; do
-    (
-      answering="$member "
-      reopen_fence $of "$member" "$epoch_"
-      keepers
-      await_armed
-      describe
-    )
-  done
-}
-
-# An order may come again only once the keepers of the late one are gone.
-answer_refused() {
-  text_of refused
-  times_late
-  case $text in 'the order came late'*) ;; *) answer refused "$text" ;; esac
-  retire "$k1" "$b1" && retire "$k2" "$b2" || answer refused "$text"
-  answer late "$text"
-}
-
-describe() {
-  [ -d "$fence" ] || answer absent
-  if ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ]; then
-    if void; then settle_void; else settle_orphan; fi
-  fi
-  broken=0
-  [ -e "$fence/broken" ] && broken=1
-  if [ -e "$fence/lifted" ]; then
-    text_of back
-    read -r off when by <"$fence/lifted"
-    since_off
-    standing="lifted $by $when $broken $ago $text"
-    standing=${standing% }
-  elif [ -e "$fence/refused" ]; then
-    text_of refused
-    standing="refused $text"
-  elif is_armed; then
-    file=${file##*/armed.}
-    count=${file##*.} file=${file%.*}
-    armed_utc=${file##*.}
-    alone=0
-    keepers && alive "$k1" "$b1" && alone=$((alone + 1))
-    [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
-    if [ "$alone" = 0 ]; then
-      facts_of_order
-      recorded
-      escaped && broken=1
-    fi
-    deadlines
-    grade=Keeper
-    holding && grade=Kernel
-    standing="armed $count $armed_utc $deadline_utc $alone $broken $grade"
-  else
-    standing=arming
-  fi
-  [ -n "$quietly" ] || printf '%s\n' "$answering$standing"
+stood_down() {
+  keepers && retire "$k1" "$b1" && retire "$k2" "$b2"
 }
 
 why_it_stands() {
@@ -639,57 +431,43 @@ why_it_stands() {
   printf '%s' "$stuck, or a keeper not be ended"
 }
 
-tighten() {
-  open_to_tighten "$@"
-  deadlines || answer refused "the fence has no deadline yet"
-  [ "$6" -le "$deadline_utc" ] || answer refused "the fence ends earlier than that already"
-  true >"$fence/deadline.$5.$6" || answer unknown "the state directory cannot be written"
-  answer tightened
+review() {
+  settle_orphan
 }
 
-sweep_fence() {
-  quietly=1 list=
-  describe
-  case $standing in
-    arming | armed*)
-      grace=0
-      [ "${standing#armed}" = "$standing" ] && alone=0 && keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && alone=1
-      [ "$alone" = 0 ] || grace=2000
-      if [ "$clear" = clear ] && deadlines && [ "$now" -ge $((deadline + grace)) ]; then
-        true >"$fence/dismissed"
-        take_off Sweep
-        describe
-      fi
-      ;;
-  esac
-  printf '%s\n' "fence $operation_id $attempt $member $standing"
+muster() {
+  alone=0 grade=Keeper
+  keepers && alive "$k1" "$b1" && alone=$((alone + 1))
+  [ -n "$k2" ] && alive "$k2" "$b2" && alone=$((alone + 1))
+  holding && grade=Kernel
+  [ "$alone" = 0 ] || return 0
+  facts_of_order
+  recorded
+  escaped && broken=1
 }
 
-sweep() {
-  clear=$1
-  open_state || answer refused "$problem"
-  is_ours "$state_root/fences" "$state_root/holds" || answer refused "$problem"
-  open_boot
-  clock
-  utc
-  today=$utc
-  for operation in "$state_root"/fences/*; do
-    operation_id=${operation##*/}
-    is_name "$operation_id" || continue
-    emptied=
-    for fence in "$operation"/[0-9]*.*; do
-      [ -d "$fence" ] || continue
-      member=${fence##*.} attempt=${fence##*/} attempt=${attempt%%.*}
-      is_number "$attempt" && is_name "$member" || continue
-      maker
-      [ "$made_by" = "$mechanism" ] || continue
-      sweep_fence
-      is_old && is_over && rm -rf "$fence" && emptied=1
-    done
-    [ -z "$emptied" ] || forget_operation
-  done
-  [ "$clear" = clear ] && forget_holds
-  answer swept
+may_tighten() { :; }
+bring_forward() { :; }
+
+is_of_ours() {
+  maker
+  [ "$made_by" = "$mechanism" ]
+}
+
+# Its keepers end it by themselves, if a little late.
+set_grace() {
+  grace=0
+  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && grace=2000
+}
+
+begin_sweep() {
+  is_ours "$state_root/holds" || answer refused "$problem"
+}
+
+note_place() { :; }
+
+end_sweep() {
+  [ "$clear" != clear ] || forget_holds
 }
 
 forget_holds() {

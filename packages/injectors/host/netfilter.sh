@@ -1,16 +1,31 @@
-# The netfilter program: one POSIX-shell program that stands a cut in the kernel of its host and then ends. No process
-# of ours remains; the kernel ends the cut.
+# The cut: one nftables table in the kernel of the member's host, which the kernel ends by itself. From the go on no process
+# of ours is needed.
 #
-# - A fence is one nftables table, made in one transaction with `create`, so a repeated order is refused by the kernel
-#   as well as by the records. Its name carries operation, attempt and member; no other table is ever touched.
-# - Whoever may change the kernel writes its pid first and looks after whether the fence was lifted; a lift says so
-#   first, then ends those it finds, then deletes the table and looks whether it is gone.
+#              prepare                                 go                                   deadline, or lift
+#   order  -> a table in which nothing stands       -> rules and elements, each with     -> lifted: the table is gone
+#             and one process beside it                a time; the process is gone
+#                |
+#                '-> refused: late (may come again), outranked, mistaken, or no go in time: the table is taken away
+#
+# - A fence is one table. Its name carries operation, attempt and member; no other table is ever touched. `create` makes the
+#   table and its elements, each once: the kernel refuses a repeated order as the records do.
+# - What cuts is one transaction on a table that is there. Where a lift took the table, a late go comes to nothing.
+# - Whoever may change the kernel writes its pid first and looks after whether the fence was lifted or refused; a lift says
+#   so first, then ends those it finds, then deletes the table and looks whether it is gone.
+# - The go is a file that can be made once. The process beside the table takes its place when the time for it is over.
 # - The kernel tells no end of its own: a fence whose deadline passed and whose elements are gone ended at the deadline.
 #
-# Uses sh, awk, /proc, coreutils and `nft`, and `nsenter` of util-linux for members in a network namespace of their own.
+# Uses sh, awk, /proc, coreutils and `nft`, and of util-linux `setsid`, and `nsenter` for members in a network namespace of
+# their own. In a fence's folder: `order`, `standby.<until>`, `namespace`, `way`, `cut` (what is to be cut), `table` (its
+# name), `keeper.<pid>.<start>`, `applier.<pid>.<start>` (who may change the kernel), `prepared`, `wake` (a pipe), `go`,
+# `deadline.<uptime>.<utc>`, `rules.<what>`, `complaint`, `armed.<uptime>.<utc>.1`, `broken`, `dismissed`, `refused`, `undone`,
+# `lifted`.
 # shellcheck shell=sh
 
 # --- the fence ---
+
+records=netfilter
+tools='nft awk cksum ls setsid sleep mkfifo timeout head'
 
 open_state() {
   open_root netfilter
@@ -34,7 +49,7 @@ open_fence() {
     ????????-????-????-????-????????????) [ ${#3} -le 200 ] || answer refused "the fence's name is too long" ;;
     *) answer refused "the order is malformed" ;;
   esac
-  open_record netfilter "$@"
+  open_record "$@"
   name_table "$1" "$2" "$3"
 }
 
@@ -49,7 +64,7 @@ act() {
   (
     read -r self _ </proc/self/stat
     look "$self" && true >"$fence/applier.$self.$born" || exit 90
-    [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] && exit 91
+    [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] && exit 91
     outranked && exit 92
     utc
     clock
@@ -116,87 +131,132 @@ take_off() {
 
 # --- the verbs ---
 
-preflight() {
-  hello
-  [ -z "$problem" ] || answer impossible "$problem"
-  well_formed "$1" "$2" "$3" "$4" || answer mistaken "the process is not fully named"
-  for tool in nft awk cksum stat ls cat tr mkdir mv ln readlink date rm; do
-    command -v $tool >/dev/null || answer impossible "the host has no $tool"
-  done
-  judge_reachable "$1" "$2" "$3" "$4" || answer "$verdict" "$problem"
-  pid=$1
-  [ /proc/self/ns/net -ef "/proc/$pid/ns/net" ] || command -v nsenter >/dev/null || answer impossible "the host has no nsenter"
-  find_cut "$5" "$6" "$7" || answer impossible "$problem"
-  enter "$(stat -Lc %i "/proc/$pid/ns/net")" "/proc/$pid/ns/net" || answer impossible "this user may not enter the network namespace of process $pid"
+judge_member() {
+  judge_reachable "$@"
+}
+
+fits() {
+  verdict=impossible grade=Kernel
+  problem="the host has no nsenter"
+  [ /proc/self/ns/net -ef "/proc/$pid/ns/net" ] || command -v nsenter >/dev/null || return 1
+  find_cut "$1" "$2" "$3" || return 1
+  problem="this user may not enter the network namespace of process $pid"
+  enter "$(stat -Lc %i "/proc/$pid/ns/net")" "/proc/$pid/ns/net" || return 1
   table=inq_check left=1000 wall=$((utc / 1000))
-  complaint=$(print_table | nft_here -c -f - 2>&1) || answer impossible "nftables refuses the rules: $(printf '%s' "$complaint" | head -n 1)"
-  answer ready Kernel
+  complaint=$({ print_sets; print_cut; } | nft_here -c -f - 2>&1) && return 0
+  problem="nftables refuses the rules: $(printf '%s' "$complaint" | head -n 1)"
+  return 1
 }
 
-refuse() {
-  note refused "$1"
-  answer refused "$1"
+# --- prepare ---
+
+open_session() {
+  here=$(stat -Lc %i /proc/self/ns/net)
 }
 
-# The kernel has taken nothing yet.
-refuse_late() {
-  note_late
-  note refused "$1"
-  answer late "$1"
-}
-
-is_over() {
-  [ -e "$fence/refused" ]
-}
-
-undo() {
-  why=$1
-  note undone "$why"
-  remove_table || answer unknown "$why; $problem"
-  settle Worker || answer unknown "$why; the state directory cannot be written"
-  answer undone "$why"
-}
-
-arm() {
-  is_number "$9" && is_number "${10}" && is_number "${11}" && well_formed "$5" "$6" "$7" "$8" ||
-    answer refused "the order is malformed"
-  open_fence "$1" "$2" "$3" "$4"
-  pid=$5 start_by=$9
-  take_order
-  printf '%s\n' "$boot" "$5 $6 $epoch $start_by" "$7" "$8" >"$fence/order" &&
-    true >"$fence/deadline.${10}.${11}" || refuse "the state directory cannot be written"
-  outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  [ "${12}" = "$boot" ] || refuse "the host was restarted since it was last asked"
-  clock
-  [ "$now" -le "$start_by" ] || refuse_late "the order came late by $((now - start_by)) ms"
-  [ "$now" -lt "${10}" ] || refuse "the deadline had passed"
-  judge_reachable "$5" "$6" "$7" "$8" || refuse "$problem"
-  [ -z "$container" ] || directory_key "$5" "$8" >"$fence/place" || refuse "the state directory cannot be written"
-  shift 13
+# Finds what is to be cut, and has the kernel take a table for it in which nothing stands, so that it drops nothing yet. One
+# process waits beside it, which takes it away again where no go comes.
+make_ready() {
   find_cut "$1" "$2" "$3" || refuse "$problem"
   namespace=$(stat -Lc %i "/proc/$pid/ns/net")
   enter "$namespace" "/proc/$pid/ns/net" || refuse "this user may not enter the network namespace of process $pid"
-  printf '%s\n' "$namespace $pid" >"$fence/namespace" && printf '%s\n' "$way" >"$fence/way" ||
-    refuse "the state directory cannot be written"
-  deadlines || refuse "the order has no deadline"
-  if ! act print_table; then
+  printf '%s\n' "$namespace $pid" >"$fence/namespace" && printf '%s\n' "$way" >"$fence/way" &&
+    printf '%s\n' "$given" "$own" "$others" "$dialled" "$peers" "$peers6" >"$fence/cut" && printf '%s\n' "$table" >"$fence/table" &&
+    write_program && mkfifo "$fence/wake" || refuse "the state directory cannot be written"
+  launch keep
+  look $! && true >"$fence/applier.$!.$born" && true >"$fence/keeper.$!.$born" || refuse "the process beside the table did not start"
+  deadline=$standby
+  act print_sets || refuse "$problem"
+  true >"$fence/prepared" || refuse "the state directory cannot be written"
+}
+
+# Preparing was done before it was answered.
+await_ready() {
+  if [ -e "$fence/refused" ]; then answer_refused; fi
+  [ -e "$fence/prepared" ] || answer refused "the host has nothing prepared for it"
+}
+
+stands_by() {
+  standing_by
+}
+
+# The process beside a prepared table. It ends as soon as it is of no use: killed before that, it leaves a table that drops
+# nothing, and whoever looks at the fence next takes it away.
+keep() {
+  state_root=${operation%/*/*}
+  standing_by || exit 0
+  trap '' HUP INT QUIT
+  cd /
+  exec 7<>"$fence/wake" || exit 0
+  until go_given || [ -e "$fence/refused" ] || [ -e "$fence/dismissed" ] || [ -e "$fence/lifted" ]; do
+    clock
+    if [ "$now" -gt "$standby" ]; then
+      forgo
+      break
+    fi
+    timeout $(((standby - now) / 1000 + 1)) head -n 1 <&7 >/dev/null 2>&1
+  done
+  rm -f "$fence/program" "$fence/wake"
+}
+
+# True where the time for a go is over and none came.
+unheard() {
+  ! is_armed && standing_by && clock && [ "$now" -gt "$standby" ] && ! (go_given)
+}
+
+# Takes the place of the go, which can be made once, so that none can come any more, and the table away.
+forgo() {
+  set -C
+  printf 'never .\n' 2>/dev/null >"$fence/go"
+  set +C
+  (go_given) && return
+  note refused "no go came in time: it was never applied"
+  read -r table <"$fence/table" && enter_ordered && remove_table
+}
+
+# --- go ---
+
+bites=1
+
+# Cuts. Where a process was started again, or went elsewhere, the table would not mean it.
+bite() {
+  read -r table <"$fence/table" && read -r way <"$fence/way" && go_given && deadlines || refuse "the record of the fence cannot be read"
+  {
+    IFS= read -r given
+    IFS= read -r own
+    IFS= read -r others
+    IFS= read -r dialled
+    IFS= read -r peers
+    IFS= read -r peers6
+  } <"$fence/cut"
+  alive "$pid" "$start" || refuse "process $pid has ended"
+  enter_ordered || refuse "the network namespace of process $pid cannot be entered any more"
+  lives=/proc/self/ns/net
+  [ -z "$inside" ] || lives=/proc/self/fd/9
+  [ "/proc/$pid/ns/net" -ef "$lives" ] || refuse "process $pid has another network namespace now"
+  if ! act print_cut; then
     case $problem in
-      'the order came'*) refuse_late "$problem" ;;
+      'the order came'*)
+        remove_table
+        refuse_late
+        ;;
       'the state directory'* | 'it was lifted'* | 'a higher epoch'* | 'the deadline had'*) refuse "$problem" ;;
       *) undo "$problem" ;;
     esac
   fi
+  retire_keeper
   [ "$way" = Addresses ] || cut_late_comers || undo "$problem"
   clock
   [ "$now" -le "$start_by" ] && [ "$now" -lt "$deadline" ] || undo "the kernel took the rules too late"
   utc
   true >"$fence/armed.$now.$utc.1" || undo "the state directory cannot be written"
-  describe
 }
 
 # No new connection comes to be once the table stands, so a list made after that is whole.
 cut_late_comers() {
   before="$dialled "
+  look "$pid"
+  family "$pid:$born"
   given=1 neighbours=
   take_sockets
   fresh=
@@ -208,6 +268,60 @@ cut_late_comers() {
   [ -z "$dialled" ] || act print_late_comers
 }
 
+# The table stands by itself from here on.
+retire_keeper() {
+  for file in "$fence"/keeper.*; do
+    file=${file##*/keeper.}
+    is_number "${file%.*}" && retire "${file%.*}" "${file#*.}"
+  done
+}
+
+if_forsaken() {
+  [ -z "$biter" ] || ! alive "${biter%:*}" "${biter#*:}" || return 0
+  is_armed || [ -e "$fence/refused" ] || [ -e "$fence/undone" ] || [ -e "$fence/lifted" ] && return
+  text_of trouble
+  answer unknown "${text:-what applied it was ended before it was done}"
+}
+
+refuse() {
+  note refused "$1"
+  read -r table 2>/dev/null <"$fence/table" && enter_ordered && remove_table
+  answer refused "$1"
+}
+
+undo() {
+  why=$1
+  if ! remove_table; then
+    note trouble "$why; $problem"
+    answer unknown "$why; $problem"
+  fi
+  note undone "$why"
+  settle Worker || answer unknown "$why; the state directory cannot be written"
+  answer undone "$why"
+}
+
+stood_down() {
+  retire_appliers && { ! read -r table 2>/dev/null <"$fence/table" || ! enter_ordered || remove_table; }
+}
+
+is_over() {
+  [ -d "$fence" ] || return 0
+  void && return 0
+  [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || return 1
+  for file in "$fence"/applier.*; do
+    file=${file##*/applier.}
+    is_number "${file%.*}" && is_number "${file#*.}" && alive "${file%.*}" "${file#*.}" && return 1
+  done
+  return 0
+}
+
+# What is of no use once a fence is over.
+forget() {
+  rm -f "$fence/program" "$fence/wake"
+}
+
+# --- what stands ---
+
 # True where the member was started again in another network namespace, which the cut does not reach.
 went_elsewhere() {
   { read -r _ && read -r was was_born _ && IFS= read -r was_exe && IFS= read -r was_in; } 2>/dev/null <"$fence/order" || return 1
@@ -215,12 +329,14 @@ went_elsewhere() {
   [ "$(stat -Lc %i "/proc/$successor/ns/net" 2>/dev/null)" != "$ordered" ]
 }
 
-# Prints how the fence stands, in "standing" too. A fence whose time is over and that the kernel let go is settled.
-describe() {
-  standing= gone=
-  [ -d "$fence" ] || answer absent
-  void && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && settle_void
-  if ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && deadlines && enter_ordered; then
+# A fence whose time is over and that the kernel let go is settled; one that the kernel let go early is broken.
+review() {
+  gone=
+  if unheard; then
+    retire_appliers && forgo
+    return
+  fi
+  if deadlines && enter_ordered; then
     elements=$(standing_elements)
     clock
     if [ -z "$elements" ] && [ "$now" -ge "$deadline" ]; then
@@ -235,61 +351,61 @@ describe() {
       true >"$fence/broken"
     fi
   fi
-  broken=0
-  [ -e "$fence/broken" ] && broken=1
-  if [ -e "$fence/lifted" ]; then
-    read -r off when by <"$fence/lifted"
-    since_off
-    standing="lifted $by $when $broken $ago"
-  elif [ -e "$fence/refused" ]; then
-    text_of refused
-    standing="refused $text"
-  elif is_armed; then
-    file=${file##*/armed.}
-    count=${file##*.} file=${file%.*}
-    standing="armed $count ${file##*.} $deadline_utc 0 $broken Kernel"
-  else
-    standing=arming
-  fi
-  [ -n "$quietly" ] || printf '%s\n' "$standing"
 }
 
-tighten() {
-  open_to_tighten "$@"
-  is_armed && deadlines || answer refused "the fence does not stand yet"
-  [ "$6" -le "$deadline_utc" ] || answer refused "the fence ends earlier than that already"
+muster() {
+  alone=0 grade=Kernel
+}
+
+may_tighten() {
+  is_armed || answer refused "the fence does not stand yet"
   enter_ordered || answer refused "the member's network namespace is gone"
   standing=$(standing_elements)
   [ -n "$standing" ] || answer refused "the fence is off already"
-  # On record first: whoever looks from here on ends the fence at the nearer time, whatever becomes of us.
-  true >"$fence/deadline.$5.$6" || answer unknown "the state directory cannot be written"
+}
+
+bring_forward() {
   deadlines
   read -r way <"$fence/way"
   start_by=
   clock
   if [ "$now" -ge "$deadline" ]; then
     retire_appliers && remove_table && settle_expired || answer unknown "${problem:-the state directory cannot be written}"
-    answer tightened
+    return
   fi
-  act print_tightening && answer tightened
+  act print_tightening && return
   case $problem in 'it was lifted'* | 'a higher epoch'*) answer refused "$problem" ;; esac
   [ -n "$(standing_elements)" ] || answer refused "the fence is off already"
   answer unknown "$problem"
 }
 
-sweep_fence() {
-  quietly=1
-  describe
-  case $standing in
-    arming | armed*)
-      if [ "$clear" = clear ] && deadlines && clock && [ "$now" -ge "$deadline" ]; then
-        true >"$fence/dismissed"
-        take_off Sweep
-        describe
-      fi
-      ;;
-  esac
-  printf '%s\n' "fence $operation_id $attempt $member $standing"
+is_of_ours() {
+  name_table "$operation_id" "$attempt" "$member"
+}
+
+set_grace() {
+  grace=0
+}
+
+begin_sweep() {
+  places=
+  # Who may not use nftables made no table; what was made with more rights cannot be looked at with less.
+  may 12 || for fence in "$state_root"/netfilter/*/[0-9]*.*; do
+    [ -d "$fence" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] || continue
+    answer refused "this user lacks CAP_NET_ADMIN, which nftables needs"
+  done
+  sum_root
+}
+
+end_sweep() {
+  may 12 || return
+  inside=
+  here=${here:-$(stat -Lc %i /proc/self/ns/net)}
+  [ "$clear" != clear ] || [ -z "$places" ] || ! may 21 || sweep_places
+  inside=
+  timeout 5 nft list tables inet >/dev/null 2>&1
+  [ $? != 124 ] || answer refused "nft did not list the tables of this host within 5 s"
+  sweep_tables
 }
 
 # Prints the tables of the namespace that have our kind of name, for 5 s at most.
@@ -364,41 +480,3 @@ sweep_places() {
   done
 }
 
-sweep() {
-  clear=$1 places=
-  open_state || answer refused "$problem"
-  is_ours "$state_root/netfilter" || answer refused "$problem"
-  # Who may not use nftables made no table; what was made with more rights cannot be looked at with less.
-  may 12 || for fence in "$state_root"/netfilter/*/[0-9]*.*; do
-    [ -d "$fence" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] || continue
-    answer refused "this user lacks CAP_NET_ADMIN, which nftables needs"
-  done
-  open_boot
-  utc
-  today=$utc
-  sum_root
-  for operation in "$state_root"/netfilter/*; do
-    operation_id=${operation##*/}
-    is_name "$operation_id" || continue
-    emptied=
-    for fence in "$operation"/[0-9]*.*; do
-      [ -d "$fence" ] || continue
-      member=${fence##*.} attempt=${fence##*/} attempt=${attempt%%.*}
-      is_number "$attempt" && is_name "$member" || continue
-      name_table "$operation_id" "$attempt" "$member"
-      sweep_fence
-      is_old && rm -rf "$fence" && emptied=1 && continue
-      note_place
-    done
-    [ -z "$emptied" ] || forget_operation
-  done
-  may 12 || answer swept
-  inside=
-  here=${here:-$(stat -Lc %i /proc/self/ns/net)}
-  [ "$clear" != clear ] || [ -z "$places" ] || ! may 21 || sweep_places
-  inside=
-  timeout 5 nft list tables inet >/dev/null 2>&1
-  [ $? != 124 ] || answer refused "nft did not list the tables of this host within 5 s"
-  sweep_tables
-  answer swept
-}

@@ -1,4 +1,4 @@
-# The records of fences on their host, and the words that every program sent there knows. Shell text.
+# The records of fences on their host. Shell text.
 #
 # - An order is taken by creating its directory, which can be done once. Then it looks for a higher epoch; whoever
 #   raises the epoch creates that first and looks at the fences after, so one of the two always sees the other.
@@ -9,7 +9,8 @@
 #   file of a record are looked at before a byte is read.
 #
 # State: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else `$XDG_STATE_HOME/inquorate` or
-# `~/.local/state/inquorate`, as `hosts/StateDirectory.ts` has it for this machine's own programs; in it, below a folder of the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
+# `~/.local/state/inquorate`, as `hosts/StateDirectory.ts` has it for this machine's own programs; in it, below a folder of
+# the program's, `<operation>/{epoch.<n>,<attempt>.<member>}`.
 # shellcheck shell=sh
 
 # --- records ---
@@ -140,29 +141,17 @@ open_boot() {
   read -r boot </proc/sys/kernel/random/boot_id
 }
 
-# Takes folder, operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
+# Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
 open_record() {
-  is_name "$2" && is_number "$3" && is_name "$4" && is_number "$5" || answer refused "the order is malformed"
+  is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
   open_state || answer refused "$problem"
   open_boot
-  operation=$state_root/$1/$2
-  fence=$operation/$3.$4
-  epoch=$5
+  operation=$state_root/$records/$1
+  fence=$operation/$2.$3
+  epoch=$4
   ! [ -e "$operation" ] && ! [ -L "$operation" ] || is_ours "$operation" || answer refused "$problem"
   [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
-}
-
-# Opens the fence of an order to tighten it: operation, attempt, member, epoch, the deadline by
-# uptime and by UTC, boot.
-open_to_tighten() {
-  is_number "$5" && is_number "$6" || answer refused "the order is malformed"
-  open_fence "$1" "$2" "$3" "$4"
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  [ -d "$fence" ] || answer refused "the host has no record of the fence"
-  [ -e "$fence/lifted" ] && answer refused "the fence is off already"
-  [ -e "$fence/refused" ] && answer refused "the fence was refused"
-  [ "$7" = "$boot" ] && ! void || answer refused "the host was restarted since it was last asked"
 }
 
 # Takes the order whose folder the fence is, once. An order that came late touched nothing: it may be taken again, once
@@ -288,62 +277,4 @@ forget_operation() {
     [ -d "$fence" ] && return 0
   done
   rm -rf "$operation"
-}
-
-# Takes one order after another from the standard input for as long as it is open: how many words, then each on a line of
-# its own, in which \\ stands for a backslash and \n for a line end. Each answer ends with a line that nothing else says.
-session() {
-  hello
-  printf '%s\n' "-- inquorate --"
-  while IFS= read -r count; do
-    is_number "$count" || exit 0
-    set --
-    while [ "$count" -gt 0 ]; do
-      IFS= read -r word || exit 0
-      case $word in *\\*) word=$(printf '%b.' "$word") && word=${word%.} ;; esac
-      set -- "$@" "$word"
-      count=$((count - 1))
-    done
-    case $1 in
-      prepare | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
-    esac
-    printf '%s\n' "-- inquorate --"
-  done
-  exit 0
-}
-
-hello() {
-  open_state
-  open_boot
-  machine=unknown
-  # Of the machine, not of a container that shares its processes: of the first process's root, where we may look there.
-  first=/proc/1/root
-  read -r machine 2>/dev/null <"$first/etc/machine-id" || read -r machine 2>/dev/null </etc/machine-id
-  clock
-  utc
-  printf '%s\n' "hello ${machine:-unknown} $boot $now $utc $state_root"
-}
-
-# Ends a fence by its worker's order. A fence that nobody took is put on record as lifted, so that a late order of it finds
-# it over.
-lift() {
-  open_fence "$@"
-  outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
-  if ! [ -d "$fence" ] && mkdir "$fence" 2>/dev/null; then
-    mark_maker
-    settle Worker || answer unknown "the state directory cannot be written"
-  elif ! [ -d "$fence" ]; then
-    answer refused "the state directory $state_root cannot be written"
-  elif void && ! [ -e "$fence/lifted" ]; then
-    settle_void || answer unknown "the state directory cannot be written"
-  elif ! void; then
-    [ -e "$fence/lifted" ] || true >"$fence/dismissed" || answer unknown "the state directory cannot be written"
-    take_off Worker || answer unknown "$(why_it_stands)"
-  fi
-  describe
-}
-
-inspect() {
-  open_fence "$@"
-  describe
 }

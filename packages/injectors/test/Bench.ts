@@ -72,6 +72,14 @@ export const keepersOf = (fence: FenceId): readonly [number, number] => {
   return [Number(first), Number(second)]
 }
 
+/** Kills all that stands by for a fence: its keepers, and its holder where it has one. */
+export const killKeepers = (fence: FenceId): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const holder = path.join(directoryOf(fence), "holder")
+    const held = fs.existsSync(holder) ? [Number(fs.readFileSync(holder, "utf8").split(" ")[0])] : []
+    for (const pid of [...keepersOf(fence), ...held]) process.kill(pid, "SIGKILL")
+  })
+
 // --- internal ---
 
 /** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */

@@ -53,7 +53,8 @@ injectorContract(
         member = tree.member
       })
     ),
-    runs: (tree) => Effect.sync(() => ProcessTree.runs(tree))
+    runs: (tree) => Effect.sync(() => ProcessTree.runs(tree)),
+    killKeepers: Bench.killKeepers
   })),
   { clock: "live" }
 )

@@ -46,7 +46,7 @@ const host = MadeUpHost.make({
     "  |-- 127.0.0.1\n    /32 host LOCAL\n  |-- 10.0.0.9\n    /32 host LOCAL\n  |-- 10.0.0.7\n    /32 link UNICAST\n",
   "proc/sys/kernel/random/boot_id": "boot\n"
 })
-const cut = ["facts.sh", "records.sh", "addresses.sh", "cut.sh", "netfilter.sh"]
+const cut = ["facts.sh", "records.sh", "orders.sh", "addresses.sh", "cut.sh", "netfilter.sh"]
 
 /** The processes of one namespace: their program, their sockets, and the table that all of them see. */
 const addServers = (
@@ -225,7 +225,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
   })
 
   it("writes rules of numbers alone, and a time on each element", () => {
-    const script = `table=inq_x left=900 wall=1700; way=Ports own=' 23801' others=' 23802 23803' dialled=' 40001:23802'; print_table`
+    const script = `table=inq_x left=900 wall=1700; way=Ports own=' 23801' others=' 23802 23803' dialled=' 40001:23802'; print_sets; print_cut`
     const rules = told(script).trim().split("\n")
     assert.strictEqual(rules[0], "create table inet inq_x")
     assert.deepStrictEqual(
@@ -243,9 +243,9 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
   it("has rules and a set for IPv6 only where there are such peers, when it tightens too", () => {
     const six = "fd00:0000:0000:0000:0000:0000:0000:0001"
     const table = (peers6: string): string =>
-      told(`table=inq_x left=900 wall=1700; way=Addresses peers=' 10.1.0.2' peers6=' ${peers6}'; print_table`)
+      told(`table=inq_x left=900 wall=1700; way=Addresses peers=' 10.1.0.2' peers6=' ${peers6}'; print_sets; print_cut`)
     assert.notInclude(
-      told("table=inq_x left=9 wall=17; way=Addresses peers=' 10.1.0.2' peers6=; print_table"),
+      told("table=inq_x left=9 wall=17; way=Addresses peers=' 10.1.0.2' peers6=; print_sets; print_cut"),
       "peers6"
     )
     assert.include(table(six), "add set inet inq_x peers6 { type ipv6_addr; flags timeout; }")
@@ -335,6 +335,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     const kill = [
       "facts.sh",
       "records.sh",
+      "orders.sh",
       "keeper-hooks.sh",
       "stopped-tree.sh",
       "turns.sh",

@@ -24,7 +24,7 @@ const host = MadeUpHost.make({
   "proc/71/stat": statLine(71, ") Z 1 (", { born: 700 }),
   "proc/72/stat": statLine(72, "keeper", { born: 701 })
 })
-const records = ["facts.sh", "records.sh"]
+const records = ["facts.sh", "records.sh", "orders.sh"]
 const keeper = [...records, "keeper-hooks.sh", "pause.sh", "keeper.sh"]
 
 let count = 0
@@ -223,7 +223,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     const state = folder()
     const open = (...words: ReadonlyArray<string>): string =>
       told(
-        `open_state() { open_root fences; }; open_record fences ${words.map((word) => `'${word}'`).join(" ")}; echo "$fence"`,
+        `records=fences; open_state() { open_root fences; }; open_record ${words.map((word) => `'${word}'`).join(" ")}; echo "$fence"`,
         { INQUORATE_STATE: state }
       ).trim()
     assert.strictEqual(open(operation, "1", "6d", "2"), `${state}/fences/${operation}/1.6d`)
@@ -246,7 +246,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     const words = ["it's", "", '"$HOME" `id` \\ !x', "two\nlines\n", "*", "-n", "\\c\\0101%s", " a  b ", "ü"]
     const line = (word: string): string => word.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
     const say = (...all: ReadonlyArray<string>): string => [String(all.length), ...all.map(line), ""].join("\n")
-    const script = `hello() { echo hi; }; keep() { echo kept; }; prepare() { for word; do printf '<%s>' "$word"; done; echo; }; session`
+    const script = `open_session() { :; }; hello() { echo hi; }; keep() { echo kept; }; prepare() { for word; do printf '<%s>' "$word"; done; echo; }; session`
     const said = told(script, {}, `${say("prepare", ...words)}${say("keep", "1")}${say("hello")}x\n${say("hello")}`)
     const mark = "-- inquorate --\n"
     const wanted = `<prepare>${words.map((word) => `<${word}>`).join("")}\n`

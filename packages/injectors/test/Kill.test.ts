@@ -30,7 +30,8 @@ injectorContract(
     injector: kill,
     start: RestartedServer.start(),
     current: ({ process }) => Effect.sync(() => RestartedServer.current(process)),
-    runs: ({ process }) => Effect.sync(() => RestartedServer.runs(process))
+    runs: ({ process }) => Effect.sync(() => RestartedServer.runs(process)),
+    killKeepers: Bench.killKeepers
   }),
   { clock: "live" }
 )

@@ -15,6 +15,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Netfilter from "../src/mechanisms/Netfilter.ts"
 import * as Peers from "./NetfilterPeers.ts"
@@ -56,7 +57,8 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         partners.set(first!.process.pid, second!)
         return first!
       }),
-      runs: (replica) => Peers.meet(replica as Peers.Peer, partners.get(replica.process.pid)!)
+      runs: (replica) => Peers.meet(replica as Peers.Peer, partners.get(replica.process.pid)!),
+      killKeepers: (fence) => Effect.sync(() => process.kill(keeperOf(fence), "SIGKILL"))
     }),
     { clock: "live" }
   )
@@ -173,6 +175,64 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     )
   })
 
+  describe("what was prepared and hears no go", () => {
+    it.live.each(["the program that listens", "the process beside its table", "both"])(
+      "is never applied, and leaves no table, where somebody kills %s",
+      (what) =>
+        Effect.gen(function* () {
+          const [first, second] = yield* Peers.start(2)
+          const order = yield* orderFor(first!)
+          const earlier = sessions()
+          const prepared = yield* netfilter.prepare!("here", [order], 1500 * factor)
+          assert.isTrue(Peers.nft("list", "table", "inet", tableOf(order)).ok, "nothing was prepared")
+          assert.isEmpty(elementsOf(order))
+          if (what !== "the program that listens") process.kill(keeperOf(order.fence), "SIGKILL")
+          if (what !== "the process beside its table") {
+            for (const pid of sessions()) if (!earlier.includes(pid)) process.kill(pid, "SIGKILL")
+            const [answer] = yield* prepared.go(order)
+            assert.isTrue(answer !== undefined && Result.isFailure(answer) && answer.failure.reason === "Unknown")
+          }
+          let seen = yield* netfilter.inspect("here", order.fence, 1)
+          for (let turn = 0; turn < 200 * factor && seen._tag === "Arming"; turn++) {
+            yield* Effect.sleep(50)
+            seen = yield* netfilter.inspect("here", order.fence, 1)
+          }
+          assert.include(seen._tag === "Refused" ? seen.problem : seen._tag, "never applied")
+          assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok, "a table is left")
+          assert.isTrue(yield* Peers.meet(first!, second!))
+        }).pipe(Effect.scoped)
+    )
+
+    it.live("is applied by a go although the process beside its table is frozen, and that is gone then", () =>
+      Effect.gen(function* () {
+        const [first, second] = yield* Peers.start(2)
+        const order = yield* orderFor(first!)
+        const prepared = yield* netfilter.prepare!("here", [order], 60_000)
+        const keeper = keeperOf(order.fence)
+        process.kill(keeper, "SIGSTOP")
+        const [answer] = yield* prepared.go(order)
+        assert.isTrue(answer !== undefined && Result.isSuccess(answer), JSON.stringify(answer))
+        assert.isFalse(ProcessTree.isThere(keeper))
+        assert.isFalse(yield* Peers.meet(first!, second!))
+        yield* liftOf(order)
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("two members of one host are cut by one go", () =>
+      Effect.gen(function* () {
+        const [first, second, third] = yield* Peers.start(3)
+        const operationId = randomUUID()
+        const orders = [yield* orderFor(first!, { operationId }), yield* orderFor(second!, { operationId })]
+        const prepared = yield* netfilter.prepare!("here", orders, 60_000)
+        const answers = yield* prepared.go(orders[0]!)
+        assert.isTrue(answers.length === 2 && answers.every(Result.isSuccess), JSON.stringify(answers))
+        assert.isFalse(yield* Peers.meet(first!, third!))
+        assert.isFalse(yield* Peers.meet(second!, third!))
+        for (const order of orders) yield* liftOf(order)
+      }).pipe(Effect.scoped)
+    )
+  })
+
   describe("what cannot prolong or revive it", () => {
     it.live("the same transaction again: the kernel answers File exists and the time runs on", () =>
       Effect.gen(function* () {
@@ -181,7 +241,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         yield* netfilter.arm(order)
         const before = expiriesOf(order)
         assert.isNotEmpty(before)
-        const again = Peers.nft("-f", path.join(directoryOf(order), "rules.print_table"))
+        const again = Peers.nft("-f", path.join(directoryOf(order), "rules.print_cut"))
         assert.include(again.said, "File exists")
         const [set, key] = elementsOf(order)[0]!
         const longer = Peers.nft("create", "element", "inet", tableOf(order), set, `{ ${key} timeout 60s }`)
@@ -220,26 +280,28 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
       })
     )
 
-    it.live("a process of ours that was frozen at the kernel's door: the lift ends it", () =>
-      Effect.gen(function* () {
-        const [first, second] = yield* Peers.start(2)
-        const order = yield* orderFor(first!)
-        const frozen = freezing()
-        const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
-        const pid = yield* frozen.pid
-        assert.strictEqual((yield* liftOf(order)).by, "Worker")
-        assert.isFalse(ProcessTree.isThere(pid), "it could still thaw")
-        assert.strictEqual((yield* Fiber.join(arming))._tag, "Failure")
-        assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok)
-        assert.isTrue(yield* Peers.meet(first!, second!))
-      })
+    it.live.each(["sets", "cut"] as const)(
+      "a process of ours that was frozen at the kernel's door (%s): the lift ends it",
+      (before) =>
+        Effect.gen(function* () {
+          const [first, second] = yield* Peers.start(2)
+          const order = yield* orderFor(first!)
+          const frozen = freezing(before)
+          const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
+          const pid = yield* frozen.pid
+          assert.strictEqual((yield* liftOf(order)).by, "Worker")
+          assert.isFalse(ProcessTree.isThere(pid), "it could still thaw")
+          assert.strictEqual((yield* Fiber.join(arming))._tag, "Failure")
+          assert.isFalse(Peers.nft("list", "table", "inet", tableOf(order)).ok)
+          assert.isTrue(yield* Peers.meet(first!, second!))
+        })
     )
 
     it.live("one that thaws past the deadline: the wall clock in its rules has passed, and it takes them back", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2)
         const order = yield* orderFor(first!, { hold: 1500 })
-        const frozen = freezing()
+        const frozen = freezing("cut")
         const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
         const pid = yield* frozen.pid
         yield* Effect.sleep(2600)
@@ -550,14 +612,14 @@ const armAndDie = Effect.fnUntraced(function* (orders: ReadonlyArray<FenceOrder>
 
 const frozenPids: Array<number> = []
 
-/** An injector whose nft freezes before it acts; `pid` is the frozen process. */
-const freezing = (): { readonly injector: Injector; readonly pid: Effect.Effect<number> } => {
+/** An injector whose nft freezes before it makes the table, or before it cuts; `pid` is the frozen process. */
+const freezing = (before: "sets" | "cut"): { readonly injector: Injector; readonly pid: Effect.Effect<number> } => {
   const directory = fs.mkdtempSync(path.join(state, "freezing-"))
   const nft = path.join(directory, "nft")
   const real = fs.existsSync("/usr/sbin/nft") ? "/usr/sbin/nft" : "/sbin/nft"
   fs.writeFileSync(
     nft,
-    `#!/bin/sh\ncase "$*" in *rules.print_table*) echo $$ >'${directory}/pid'; kill -STOP $$ ;; esac\nexec ${real} "$@"\n`
+    `#!/bin/sh\ncase "$*" in *rules.print_${before}*) echo $$ >'${directory}/pid'; kill -STOP $$ ;; esac\nexec ${real} "$@"\n`
   )
   fs.chmodSync(nft, 0o755)
   return {
@@ -599,6 +661,29 @@ const checksum = (text: string): string => spawnSync("cksum", { input: text, enc
 
 const directoryOf = (order: FenceOrder): string =>
   path.join(state, "netfilter", order.fence.operationId, `${order.fence.attempt}.${memberHex(order)}`)
+
+/** The process beside a prepared table. */
+const keeperOf = (fence: FenceOrder["fence"]): number => {
+  const directory = path.join(
+    state,
+    "netfilter",
+    fence.operationId,
+    `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`
+  )
+  return Number(
+    fs
+      .readdirSync(directory)
+      .find((name) => name.startsWith("keeper."))!
+      .split(".")[1]
+  )
+}
+
+/** The shells of ours that listen for orders. */
+const sessions = (): ReadonlyArray<number> =>
+  fs.readdirSync("/proc").flatMap((name) => {
+    if (!/^[0-9]+$/.test(name) || ProcessTree.look(Number(name))?.parent !== process.pid) return []
+    return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").endsWith("\0inquorate\0") ? [Number(name)] : []
+  })
 
 interface StandingSet {
   readonly name: string

@@ -46,7 +46,12 @@ injectorContract(
   Effect.succeed<InjectorBench>({
     injector: pause,
     start: ProcessTree.start("still"),
-    runs: (tree) => Effect.sync(() => ProcessTree.runs(tree))
+    runs: (tree) => Effect.sync(() => ProcessTree.runs(tree)),
+    killKeepers: (fence) =>
+      Effect.sync(() => {
+        const pids = [...keepersOf(fence), ...(grade === "Kernel" ? [holderOf(fence)] : [])]
+        for (const pid of pids) process.kill(pid, "SIGKILL")
+      })
   }),
   { clock: "live" }
 )

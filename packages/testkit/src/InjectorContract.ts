@@ -24,6 +24,8 @@ export interface InjectorBench {
   readonly current?: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<ProcessRef>
   /** True while the replica runs, false while it is held. */
   readonly runs: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<boolean>
+  /** Kills every process of ours that stands by for a prepared fence; left out where there is none. */
+  readonly killKeepers?: (fence: FenceId) => Effect.Effect<void>
 }
 
 /**
@@ -56,6 +58,7 @@ interface Scene {
   readonly injector: Injector
   readonly host: string
   readonly fence: (attempt: number) => FenceId
+  readonly killKeepers: InjectorBench["killKeepers"]
   readonly runs: Effect.Effect<boolean>
   readonly order: (changes?: {
     readonly attempt?: number
@@ -81,6 +84,7 @@ const sceneOf = (
     injector,
     host,
     fence,
+    killKeepers: bench.killKeepers,
     runs: bench.runs(replica),
     order: ({ attempt = 1, epoch = 1, hold = within(20_000), late } = {}) =>
       Effect.gen(function* () {
@@ -357,6 +361,30 @@ const laws: ReadonlyArray<
       yield* scene.injector.arm(yield* scene.order({ attempt: 2 }))
       assert.isFalse(yield* scene.runs)
       yield* scene.injector.lift(scene.host, scene.fence(2), 1)
+    })
+  ],
+  [
+    "keeps no place by what was prepared and killed: it is applied by a go, or undone, or never applied",
+    Effect.fnUntraced(function* (scene) {
+      const { injector, killKeepers } = scene
+      if (injector.prepare === undefined || killKeepers === undefined) return
+      const order = yield* scene.order()
+      const prepared = yield* injector.prepare(scene.host, [order], 60_000)
+      yield* killKeepers(order.fence)
+      const [answer] = yield* prepared.go(yield* scene.order())
+      const isApplied = answer !== undefined && Result.isSuccess(answer)
+      assert.strictEqual(yield* scene.runs, !isApplied, JSON.stringify(answer))
+      if (isApplied) yield* injector.lift(scene.host, order.fence, 1)
+      const unheard = yield* scene.order({ attempt: 2 })
+      yield* injector.prepare(scene.host, [unheard], 60_000)
+      yield* killKeepers(unheard.fence)
+      assert.isTrue(yield* scene.runs)
+      yield* injector.lift(scene.host, unheard.fence, 1)
+      yield* refused(injector.arm(unheard))
+      yield* injector.arm(yield* scene.order({ attempt: 3 }))
+      assert.isFalse(yield* scene.runs)
+      yield* injector.lift(scene.host, scene.fence(3), 1)
+      assert.isTrue(yield* scene.runs)
     })
   ],
   [

@@ -116,7 +116,9 @@ export interface SimulatedHost {
   /** Adds a server under its data directory; `changed` hears whenever it may run or stand. */
   readonly addServer: (dataDirectory: string, changed: () => void) => Server
   readonly standing: () => ReadonlyArray<Standing>
-  /** Kills so many keepers of each fence that stands. */
+  /** True while it has keepers, of fences that stand or stand by. */
+  readonly hasKeepers: () => boolean
+  /** Kills so many keepers of each fence that stands or stands by. */
   readonly killKeepers: (count: number) => void
   /** What it answers to the questions of the port. */
   readonly desk: Desk
@@ -144,9 +146,10 @@ export const make = (options: SimulatedHostOptions): SimulatedHost => {
       [...room.records.values()]
         .filter(isStanding)
         .map(({ deadline, fence, keepers }) => ({ fence, deadline, keepers })),
+    hasKeepers: () => [...room.records.values()].some(isKept),
     killKeepers: (count) => {
       for (const record of room.records.values()) {
-        if (isStanding(record)) record.keepers = Math.max(0, record.keepers - count)
+        if (isKept(record)) record.keepers = Math.max(0, record.keepers - count)
       }
     },
     desk: makeDesk(room)
@@ -299,6 +302,8 @@ interface Desk {
 
 const keyOf = ({ attempt, member, operationId }: FenceId): string => `${operationId}/${attempt}/${member}`
 const isStanding = ({ state }: FenceRecord): boolean => state._tag === "Armed"
+const isKept = ({ keepers, state }: FenceRecord): boolean =>
+  keepers > 0 && (state._tag === "Armed" || state._tag === "Arming")
 
 const failure = (host: string, member: string, reason: InjectorError["reason"], detail: string): InjectorError =>
   new InjectorError({ host, member, reason, detail })
@@ -437,8 +442,15 @@ const makeDesk = (room: Room): Desk => {
 
     go: (order) => {
       const { fence } = order
-      const state = records.get(keyOf(fence))?.state
-      if (state?._tag !== "Arming" && defects.obeysTwice !== true) return refuse(fence, "nothing is prepared for it")
+      const record = records.get(keyOf(fence))
+      if (record?.state._tag !== "Arming" && defects.obeysTwice !== true) {
+        return refuse(fence, "nothing is prepared for it")
+      }
+      // Nobody is left who would apply it: whoever asks puts its end on record.
+      if (record?.state._tag === "Arming" && record.keepers === 0) {
+        record.state = { _tag: "Lifted", by: "Worker", offAt: wall(), broken: false }
+        return refuse(fence, "both keepers died", "NotApplied")
+      }
       return bite(order, true)
     },
 

@@ -171,7 +171,7 @@ const hostTurns =
 const killKeepers =
   (count: 1 | 2): Befall =>
   (life) => {
-    const struck = life.hosts.filter((host) => host.standing().length > 0)
+    const struck = life.hosts.filter((host) => host.hasKeepers())
     if (struck.length === 0) return null
     const host = life.seed.pick(struck)
     host.killKeepers(count)

@@ -31,7 +31,12 @@ export interface NetfilterOptions {
 export const make = (hosts: ReadonlyMap<string, Host>, options: NetfilterOptions = {}): Injector => {
   const keepPorts = [22, 53, ...(options.keepPorts ?? [])].join(",")
   return HostProgram.make(
-    { name: "netfilter", program: Programs.netfilter, wordsOf: (process) => [...peerWords(process), keepPorts] },
+    {
+      name: "netfilter",
+      stays: true,
+      program: Programs.netfilter,
+      wordsOf: (process) => [...peerWords(process), keepPorts]
+    },
     hosts
   )
 }
