@@ -243,8 +243,9 @@ $(read_sockets)
 END
 }
 
-# Sets way to Ports or Addresses, and what to cut (own, others, dialled; peers and peers6), for the process $pid whose peers are said to be $1 and $2 ("-" where
-# nothing is said); $3 names the ports that must never be cut. Or sets problem.
+# Sets way to Ports or Addresses, and what to cut (own, others, dialled; peers and peers6), for the process $pid. Takes what
+# is said of its own and its peers' endpoints ("-" where nothing is said), and the ports that must never be cut. Or sets
+# problem.
 find_cut() {
   keep=" $(printf '%s' "$3" | tr ',' ' ') "
   set -- "$1" "$2" $SSH_CONNECTION

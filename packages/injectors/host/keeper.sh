@@ -70,7 +70,7 @@ holding() {
   return 1
 }
 
-# Sets list to all that was ever stopped for this fence; what is known in memory stays if the file is gone.
+# Sets list to all processes that were ever stopped for this fence. Where the file is gone, list stays as it was.
 recorded() {
   [ -e "$fence/processes" ] || return 0
   list=
@@ -81,7 +81,7 @@ recorded() {
 
 # --- letting go ---
 
-# Whoever may still send a SIGCONT for this fence says so first and looks for the record of its end after.
+# Whoever is about to send a SIGCONT for this fence records that first, and then looks whether the fence is over.
 claim() {
   self
   look "$self"
@@ -90,7 +90,8 @@ claim() {
   ! [ -e "$fence/lifted" ]
 }
 
-# Who is done will send nothing more, and says so before it looks at the others: two lifts never kill each other.
+# A lifter that is done records that before it looks at other lifters, and it sends nothing more. So two lifters never kill
+# each other.
 lifters() {
   rivals=
   for file in "$fence"/lifter.*; do
@@ -99,7 +100,7 @@ lifters() {
   done
 }
 
-# After the record is written: ends everybody who might still send a SIGCONT for this fence.
+# Ends everybody who might still send a SIGCONT for this fence. The end of the fence is on record before.
 retire_all() {
   keepers && { retire "$k1" "$b1" || return 1; retire "$k2" "$b2" || return 1; }
   lifters
@@ -113,9 +114,9 @@ take_off() {
   me=
   facts_of_order
   if ! [ -e "$fence/lifted" ] && claim; then
-    # An applier in the middle of its work would go on stopping. Its sibling stays until the processes run.
+    # A keeper that is still applying would go on stopping processes. The other keeper stays until the processes run.
     keepers && ! is_armed && { retire "$k1" "$b1" || return 1; }
-    # What was refused was never stopped, and may be held by another fence by now.
+    # A refused order stopped nothing, and another fence may hold the process by now.
     [ -e "$fence/refused" ] || free 100 || return 1
     settle "$1" || return 1
   fi
@@ -165,7 +166,7 @@ nap() {
   case $1 in ?) sleep "0.00$1" ;; ??) sleep "0.0$1" ;; *) sleep "0.$1" ;; esac
 }
 
-# The shell ends by itself when it cannot fork. Then the last keeper lets go with what it has built in.
+# A shell that cannot fork ends by itself. Then the last keeper lets go by what the shell has built in.
 collapse() {
   keepers || return
   [ "$k1" != $$ ] && alive "$k1" "$b1" && return
@@ -173,7 +174,7 @@ collapse() {
   [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || last_word
 }
 
-# Everything is ready and nothing is touched. Sleeps until it is woken, or its own time is over.
+# Everything is ready and nothing is touched. The keeper sleeps until somebody wakes it or the time for a go is over.
 await_go() {
   until go_given; do
     [ -e "$fence/refused" ] && leave
@@ -194,7 +195,7 @@ apply() {
   true >"$fence/armed.$now.$((now + ahead)).$count" || undo "the state directory cannot be written"
 }
 
-# The last look before the first touch, with nothing but what the shell has built in. The holder has one of its own.
+# The last look before the first touch, by what the shell has built in. The holder looks for itself.
 begin() {
   alive "$pid" "$start" || decline "process $pid has ended"
   case $state in T | t) decline "process $pid is stopped already" ;; esac
@@ -204,7 +205,7 @@ begin() {
   [ "$now" -lt "$deadline" ] || decline "the deadline had passed"
 }
 
-# The second keeper, until the first has said what became of the order.
+# The second keeper waits here until the first has recorded what became of the order.
 await_outcome() {
   true >"$fence/ready"
   limit=$((standby + patience + 10000))
@@ -223,7 +224,7 @@ await_outcome() {
   done
 }
 
-# True for the one keeper that looks whether the fence is broken: the second only where the first is gone.
+# True for the keeper that looks whether the fence is broken: the first, or the second where the first is gone.
 looks_out() {
   [ "$role" = 1 ] || ! alive "$k1" "$b1"
 }
@@ -240,13 +241,13 @@ stand() {
     nap "$left"
   done
   wind_down
-  # A frozen sibling would send its signals when it thaws, into whatever holds the process then.
+  # A frozen keeper would send its signals when it thaws, to a process that another fence may hold by then.
   retire "$k1" "$b1"
   retire "$k2" "$b2"
   leave
 }
 
-# Puts the member back however often it takes, and records the end; gives up after a minute or so.
+# Puts the member back, as many times as it takes, and records the end. Gives up after a minute or so.
 wind_down() {
   turns_left=60
   while ! [ -e "$fence/lifted" ]; do
@@ -323,24 +324,25 @@ lapsed() {
   ! [ -e "$fence/go" ] && ! is_armed && standing_by && clock && [ "$now" -gt "$standby" ]
 }
 
-# By what a fence holds: the process, and its data directory, which a server that is started again keeps.
+# Prints what a fence holds: the process, and its data directory. A server that is started again has another pid and the
+# same directory.
 held_as() {
   printf '%s\n' "$pid.$start"
   place_of "$pid" "$directory"
   stat -Lc 'on.%d.%i' "$place" 2>/dev/null
 }
 
-# True where the other fence means the same, and not a directory that had this inode before it was removed.
+# True where the other fence holds the same thing. A removed directory's inode may belong to a new directory.
 is_same_place() {
   case ${hold##*/} in on.*) ;; *) return 0 ;; esac
   place= of_=
   { read -r _ && read -r _ && IFS= read -r of_ && IFS= read -r place; } 2>/dev/null <"$fence/order"
-  # A directory in a container has no name here that outlives its process.
+  # The name of a directory in a container means nothing here once its process is gone.
   case $of_ in /*) [ -z "$container" ] || return 0 ;; *) return 0 ;; esac
   [ -z "$place" ] || [ "$place" -ef "$directory" ]
 }
 
-# True once a fence is over. One whose end is on record has keepers for a moment still, who are about to leave.
+# Waits until a fence is over. Where its end is on record, its keepers are about to leave.
 await_over() {
   spins=0
   until is_over; do
@@ -351,7 +353,7 @@ await_over() {
   done
 }
 
-# Says what it means to hold before it looks who else does: of two at once at least one sees the other.
+# Records what this fence means to hold before it looks who else does. Of two fences at once at least one sees the other.
 reserve() {
   mine=$fence
   for hold in $(held_as); do

@@ -84,8 +84,8 @@ slay() {
   done
 }
 
-# A process that nobody has collected yet still lives for a server that looks after its predecessor, as PostgreSQL does
-# before it takes over the data directory.
+# PostgreSQL does not take over a data directory while its predecessor is there, and a dead process is there until its
+# parent has collected it.
 await_burial() {
   clock
   limit=$((now + 3000))

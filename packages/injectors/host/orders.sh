@@ -84,7 +84,7 @@ hello() {
 
 # --- programs of a fence ---
 
-# What the order said, for those who were not told: a lift and a sweep.
+# Reads what the order said. A lift and a sweep are not told it otherwise.
 facts_of_order() {
   exe= directory=
   { read -r _ && read -r pid start _ && IFS= read -r exe && IFS= read -r directory; } 2>/dev/null <"$fence/order"
@@ -131,8 +131,9 @@ refuse_late() {
   answer late "$late_by"
 }
 
-# Takes the order and makes everything ready that touches nothing, which then stands by for its go. Takes operation, attempt, member, epoch, the process in four words, until when on the uptime a go may come, the boot, the
-# member's name for people, and the mechanism's own words.
+# Takes an order and makes everything ready for its go. This touches nothing of the member. The words are: operation,
+# attempt, member, epoch, the process in four words, until when on the uptime a go may come, the boot, the member's name for
+# people, and the mechanism's own words.
 get_ready() {
   is_number "$9" && well_formed "$5" "$6" "$7" "$8" || answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
@@ -157,8 +158,8 @@ prepare() {
   answer preparing
 }
 
-# Opens a fence that this very session has prepared, and so has looked at all the way: on the way to a fence that bites
-# no other program is started for it.
+# Opens a fence that this very session has prepared. The session has looked at its folder then, so it starts no program to
+# look again: a go must be quick.
 reopen_fence() {
   is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
   open_boot
@@ -191,8 +192,8 @@ go_given() {
   [ "$end" = . ] && is_number "$start_by"
 }
 
-# The go: written once, whole, and only then heard. One that comes late touches nothing and may come again. Takes until
-# when it may begin, and the deadline by uptime and by UTC.
+# Gives the go: a file that is written once, whole, and only then heard. A go that comes late touches nothing and may come
+# again. Takes until when it may begin, and the deadline by uptime and by UTC.
 give_go() {
   is_number "$1" && is_number "$2" && is_number "$3" || answer refused "the order is malformed"
   start_by=$1
@@ -209,13 +210,13 @@ give_go() {
   set -C
   printf '%s .\n' "$start_by" 2>/dev/null >"$fence/go" || answer refused "this order was given before"
   set +C
-  # Whoever raised the epoch since looks at the fence after that.
+  # A worker that raised the epoch before this look is seen here. One that raises it later looks at the fence after that.
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
   wake
 }
 
-# Takes operation, attempt, epoch, until when it may begin, the deadline by uptime and by UTC, the boot, and members:
-# every one gets its go before any is waited for, and what bites bites for all of them at once.
+# Takes operation, attempt, epoch, until when it may begin, the deadline by uptime and by UTC, the boot, and members. All
+# members get their go first, then all are applied at once, and only then is any waited for.
 go() {
   of="$1 $2" epoch_=$3 times="$4 $5 $6" boot_=$7 given= biters=
   shift 7
@@ -277,7 +278,7 @@ answer_refused() {
   answer late "$text"
 }
 
-# In one: prepared, and gone at once.
+# Prepares an order and gives its go at once.
 arm() {
   is_number "$9" && is_number "${10}" && is_number "${11}" || answer refused "the order is malformed"
   start_by=$9 deadline_=${10} deadline_utc_=${11}
@@ -285,12 +286,12 @@ arm() {
   [ "$now" -lt "$deadline_" ] || answer refused "the deadline had passed"
   first="$1 $2 $3 $4" pid=$5 start=$6 exe=$7 directory=$8
   shift 11
-  # The boot, the name and the mechanism's words are left.
+  # What is left are the boot, the name and the mechanism's words.
   get_ready $first "$pid" "$start" "$exe" "$directory" $((start_by + 5000)) "$@"
   await_ready
   clock
   if [ "$now" -gt "$start_by" ]; then
-    # It may be given again, so nothing of it may stand by.
+    # This order may be given again, so nothing of this try may stand by.
     note_late
     note refused "the order came late by $((now - start_by)) ms"
     wake
@@ -304,8 +305,8 @@ arm() {
 
 # --- what stands ---
 
-# Ends a fence by its worker's order. A fence that nobody took is put on record as lifted, so that a late order of it finds
-# it over.
+# Ends a fence because its worker says so. A fence that no host program took yet is recorded as lifted, so that an order of
+# it that comes later is refused.
 lift() {
   open_fence "$@"
   outranked && answer refused "epoch $seen was seen, the order is of epoch $epoch"
@@ -329,8 +330,9 @@ inspect() {
   describe
 }
 
-# Brings the deadline of a fence forward: operation, attempt, member, epoch, the deadline by uptime and by UTC, boot. It is
-# on record first: whoever looks from then on ends the fence at the nearer time, whatever becomes of us.
+# Brings the deadline of a fence forward. Takes operation, attempt, member, epoch, the deadline by uptime and by UTC, and
+# the boot. The new deadline is recorded before anything else is done, so whoever looks at the fence from then on ends it in
+# time, even where this program dies.
 tighten() {
   is_number "$5" && is_number "$6" || answer refused "the order is malformed"
   open_fence "$1" "$2" "$3" "$4"
@@ -347,7 +349,7 @@ tighten() {
   answer tightened
 }
 
-# Prints how the fence stands, in standing too.
+# Prints how the fence stands, and sets standing to the same.
 describe() {
   [ -d "$fence" ] || answer absent
   if ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ]; then

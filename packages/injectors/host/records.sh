@@ -79,7 +79,8 @@ $steps"
   problem=
 }
 
-# True where every folder and file below these is ours, and the pipe that wakes a keeper (or root's), nobody else may write to it, and it is no link.
+# True where every folder and file below these is ours or root's, no link, and written by nobody else. The pipe that wakes a
+# keeper counts as a file.
 is_ours() {
   strange=$(find "$@" \( -perm -0020 -o -perm -0002 -o ! \( -user "$effective" -o -user 0 \) -o \
     ! \( -type d -o -type f -o \( -type p -name wake \) \) \) -print 2>/dev/null | head -c 1)

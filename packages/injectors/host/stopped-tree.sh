@@ -19,14 +19,14 @@ release() {
   [ -z "$first" ] || kill -CONT "${first%:*}" 2>/dev/null
 }
 
-# Releases, looks, and does it again until nothing of it is stopped; gives up after $1 turns.
-free_stopped() {
-  turns=$1
+# Lets go by $1, looks by $2 whether any of kin is held still, and does it again until none is; gives up after $3 turns.
+free_by() {
+  turns=$3
   while :; do
-    release
+    "$1"
     held=
     for token in $kin; do
-      same "${token%:*}" "${token#*:}" && [ "$state" = T ] && held=1
+      same "${token%:*}" "${token#*:}" && "$2" "${token%:*}" && held=1
     done
     [ -z "$held" ] && return 0
     turns=$((turns - 1))
@@ -35,13 +35,22 @@ free_stopped() {
   done
 }
 
+free_stopped() {
+  free_by release is_stopped "$1"
+}
+
+is_stopped() {
+  [ "$state" = T ]
+}
+
 stop() {
   printf '%s %s\n' "${1%:*}" "${1#*:}" >>"$fence/processes" || return 1
   kill -STOP "${1%:*}" 2>/dev/null
   stopped="$stopped $1"
 }
 
-# A parent in vfork cannot stop before its child has called exec, nor can the child while it is stopped: give it a turn.
+# A parent in vfork cannot stop before its child has called exec, and the child cannot call it while it is stopped. So the
+# child runs for a moment.
 nudge() {
   children "$1"
   nudged=

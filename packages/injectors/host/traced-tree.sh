@@ -80,8 +80,8 @@ hold_tree() {
   stopped=$kin
 }
 
-# Who ends the holder says so first: one that is found dead without that was killed by somebody else, and nobody can say
-# how long the fence held.
+# Whoever of ours ends the holder records that first. A holder that is found dead without such a record was killed by
+# somebody else, and nobody can say how long the fence held.
 end_holder() {
   if alive "$h1" "$hb"; then
     true >"$fence/released"
@@ -91,27 +91,22 @@ end_holder() {
   fi
 }
 
-# Ends the holder, looks, and does it again until nothing is held by it; gives up after $1 turns.
 free_traced() {
-  turns=$1
-  while :; do
-    end_holder
-    recorded
-    held=
-    for token in $list; do
-      same "${token%:*}" "${token#*:}" && [ "$state" = t ] || continue
-      tracer_of "${token%:*}"
-      [ "$tracer" = "$h1" ] && held=1
-    done
-    [ -z "$held" ] && return 0
-    turns=$((turns - 1))
-    [ "$turns" -gt 0 ] || return 1
-    sleep 0.02
-  done
+  free_by untrace is_traced "$1"
 }
 
-# A fence of kernel grade whose holder and keepers are dead is over; past its deadline that goes on record. It ended no
-# later than the holder would have ended it.
+untrace() {
+  end_holder
+  recorded
+  kin=$list
+}
+
+is_traced() {
+  [ "$state" = t ] && { tracer_of "$1"; [ "$tracer" = "$h1" ]; }
+}
+
+# A fence of kernel grade whose holder and keepers are dead is over. Past its deadline that goes on record: the holder would
+# have ended it then.
 settle_orphan() {
   is_armed && holding && ! alive "$h1" "$hb" && deadlines || return
   keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return

@@ -77,7 +77,7 @@ free() {
       sleep 0.3
       return 1
     fi
-    # The owner of the turn needs its time; whoever waits for it has as much.
+    # The owner of the turn needs its time, and whoever waits for it waits as long.
     [ -n "$waits_for" ] || tries=$((tries - 1))
     [ "$tries" -gt 0 ] || return 1
     sleep 0.02

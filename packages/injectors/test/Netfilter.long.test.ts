@@ -67,7 +67,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     it.live("the kernel alone, when everything of ours is killed", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2)
-        const order = yield* orderFor(first!, { hold: 3500 })
+        const order = yield* orderFor(first!, { hold: 3500 * factor })
         yield* armAndDie([order])
         assert.isFalse(yield* Peers.meet(first!, second!), "it ended with the worker")
         yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)

@@ -311,6 +311,22 @@ describe("what stands ready and had no go yet", () => {
     })
   )
 
+  it.live("leaves nobody asleep once it is let go", () =>
+    Effect.gen(function* () {
+      const order = yield* orderFor(yield* ProcessTree.start("still"))
+      const pipe = path.join(directoryOf(order.fence), "wake")
+      const sleepers = (): ReadonlyArray<string> =>
+        fs.readdirSync("/proc").filter((pid) => /^[0-9]+$/.test(pid) && holdsOpen(pid, pipe))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* pause.prepare!("here", [order], 600_000)
+          yield* until(() => sleepers().length > 0)
+        })
+      )
+      yield* until(() => sleepers().length === 0)
+    })
+  )
+
   it.live("is not felt by the server: no thread of it is traced or stopped", () =>
     Effect.gen(function* () {
       const { trees } = yield* twoReady
@@ -591,6 +607,17 @@ const until = Effect.fnUntraced(function* (condition: () => boolean) {
   for (let turn = 0; turn < 1000 * factor && !condition(); turn++) yield* Effect.sleep(10)
   assert.isTrue(condition(), "it did not come to be within 10 s")
 })
+
+/** True where a process has this file open, or had when it was removed. */
+const holdsOpen = (pid: string, file: string): boolean => {
+  try {
+    return fs
+      .readdirSync(`/proc/${pid}/fd`)
+      .some((number) => fs.readlinkSync(`/proc/${pid}/fd/${number}`).startsWith(file))
+  } catch {
+    return false
+  }
+}
 
 const directoryOf = (fence: FenceId): string =>
   path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)

@@ -305,6 +305,17 @@ const isStanding = ({ state }: FenceRecord): boolean => state._tag === "Armed"
 const isKept = ({ keepers, state }: FenceRecord): boolean =>
   keepers > 0 && (state._tag === "Armed" || state._tag === "Arming")
 
+// Why a go is not heard, or null. Where nobody is left who would apply it, whoever asks puts its end on record.
+const unheard = (
+  record: FenceRecord | undefined,
+  offAt: Instant
+): readonly [problem: string, reason: InjectorError["reason"]] | null => {
+  if (record?.state._tag !== "Arming") return ["nothing is prepared for it", "OrderRefused"]
+  if (record.keepers > 0) return null
+  record.state = { _tag: "Lifted", by: "Worker", offAt, broken: false }
+  return ["both keepers died", "NotApplied"]
+}
+
 const failure = (host: string, member: string, reason: InjectorError["reason"], detail: string): InjectorError =>
   new InjectorError({ host, member, reason, detail })
 
@@ -442,15 +453,8 @@ const makeDesk = (room: Room): Desk => {
 
     go: (order) => {
       const { fence } = order
-      const record = records.get(keyOf(fence))
-      if (record?.state._tag !== "Arming" && defects.obeysTwice !== true) {
-        return refuse(fence, "nothing is prepared for it")
-      }
-      // Nobody is left who would apply it: whoever asks puts its end on record.
-      if (record?.state._tag === "Arming" && record.keepers === 0) {
-        record.state = { _tag: "Lifted", by: "Worker", offAt: wall(), broken: false }
-        return refuse(fence, "both keepers died", "NotApplied")
-      }
+      const deaf = unheard(records.get(keyOf(fence)), wall())
+      if (deaf !== null && defects.obeysTwice !== true) return refuse(fence, ...deaf)
       return bite(order, true)
     },
 
