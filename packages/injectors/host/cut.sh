@@ -42,9 +42,23 @@ nft_here() {
   if [ -n "$inside" ]; then nsenter --net=/proc/self/fd/9 nft "$@"; else nft "$@"; fi
 }
 
+# Sets elements to what still stands in the kernel. Fails where nft could not tell, which is not the same as nothing.
+read_elements() {
+  elements=
+  listing=$(nft_here -n list table inet "$table" 2>&1) || {
+    case $listing in *'Error: No such file or directory'*) return 0 ;; esac
+    return 1
+  }
+  elements=$(printf '%s\n' "$listing" | elements_of)
+}
+
 # Prints the elements that still stand in the kernel, as "set key".
 standing_elements() {
-  nft_here -n list table inet "$table" 2>/dev/null | awk '
+  nft_here -n list table inet "$table" 2>/dev/null | elements_of
+}
+
+elements_of() {
+  awk '
     $1 == "set" { set = $2 }
     /elements = \{/ { open = 1; sub(/.*elements = \{/, "") }
     open {

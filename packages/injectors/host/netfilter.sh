@@ -337,11 +337,16 @@ review() {
     return
   fi
   if deadlines && enter_ordered; then
-    elements=$(standing_elements)
+    # What is applied while the elements are listed is not missing in that list.
+    stood=
+    is_armed && stood=1
+    read_elements || return 0
+    # Whoever brought the deadline forward meanwhile said so before the kernel heard it.
+    deadlines
     clock
     if [ -z "$elements" ] && [ "$now" -ge "$deadline" ]; then
       retire_appliers && remove_table && settle_expired
-    elif is_armed && ! [ -e "$fence/dismissed" ] && { [ -z "$elements" ] || went_elsewhere; }; then
+    elif [ -n "$stood" ] && ! [ -e "$fence/dismissed" ] && { [ -z "$elements" ] || went_elsewhere; }; then
       true >"$fence/broken"
     fi
   elif [ -n "$gone" ] && is_armed && deadlines && clock; then

@@ -284,6 +284,27 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     const said = told(`nft() { printf '%s\\n' '${listing}'; }; inside= table=inq_x; standing_elements`)
     assert.strictEqual(said, "own 23801\nothers 23802\nothers 23803\ndialled 40001 . 23802\n")
     assert.strictEqual(told("nft() { return 1; }; inside= table=inq_x; standing_elements"), "")
+    const read = (nft: string): string =>
+      told(`nft() { ${nft}; }; inside= table=inq_x; read_elements && echo "<$elements>" || echo unknown`).trim()
+    assert.strictEqual(read(`printf '%s\\n' '${listing}'`), `<${said.trim()}>`)
+    assert.strictEqual(read("echo 'Error: No such file or directory' >&2; return 1"), "<>")
+    assert.strictEqual(read("echo 'Error: Could not process rule: Interrupted system call' >&2; return 1"), "unknown")
+  })
+
+  it("calls a cut broken only where it stood before its elements were seen to be gone", () => {
+    const seen = (files: ReadonlyArray<string>, nft: string): ReadonlyArray<string> => {
+      const fence = fs.mkdtempSync(path.join(host.root, "fence"))
+      for (const name of files) fs.writeFileSync(path.join(fence, name), "")
+      const unsettled = "unheard() { false; }; enter_ordered() { :; }; went_elsewhere() { false; }"
+      told(`fence='${fence}' inside= table=inq_x; ${unsettled}; nft() { ${nft}; }; review`)
+      return fs.readdirSync(fence)
+    }
+    const gone = "echo 'Error: No such file or directory' >&2; return 1"
+    const standing = ["deadline.600000.1900", "armed.1.2.1"]
+    assert.include(seen(standing, gone), "broken")
+    assert.notInclude(seen([...standing, "dismissed"], gone), "broken")
+    assert.notInclude(seen(["deadline.600000.1900"], `true >"$fence/armed.1.2.1"; ${gone}`), "broken")
+    assert.notInclude(seen(standing, "echo 'Error: Interrupted system call' >&2; return 1"), "broken")
   })
 
   it("knows its own tables by their whole name, and looks at no other", () => {
