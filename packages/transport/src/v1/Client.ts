@@ -116,7 +116,7 @@ export const make = (options: {
     const unbounded = withToken(yield* HttpClient.HttpClient, options.token)
     const http = listening(Bounded.make(unbounded, options.bounds))
     const endpoint = options.endpoint.replace(/\/+$/, "")
-    const api = yield* HttpApiClient.makeWith(Api, { baseUrl: endpoint, httpClient: http })
+    const api = endpointsOf({ baseUrl: endpoint, httpClient: http })
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
     return {
       clusters: again(answered(api.clusters())),
@@ -163,6 +163,40 @@ export const catchCode =
     )
 
 // --- internal ---
+
+/** An endpoint whose codecs are made when it is first asked: most programs, and every command, ask one or two of them. */
+const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unknown>>(make: Effect.Effect<Ask>): Ask => {
+  type Plain = (...asked: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
+  let made: Plain | undefined
+  const ask: Plain = (...asked) =>
+    Effect.suspend(() =>
+      made === undefined
+        ? Effect.flatMap(make as unknown as Effect.Effect<Plain>, (endpoint) => (made = endpoint)(...asked))
+        : made(...asked)
+    )
+  return ask as unknown as Ask
+}
+
+const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpClient.HttpClient }) => ({
+  plan: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "plan" })),
+  start: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "start" })),
+  list: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "list" })),
+  detail: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "detail" })),
+  cancel: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "cancel" })),
+  unreadable: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "unreadable" })),
+  clusters: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "clusters" })),
+  nodes: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "nodes" })),
+  node: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "node" })),
+  health: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "health" })),
+  recover: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "recover" })),
+  chaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaos" })),
+  startChaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "startChaos" })),
+  stopChaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "stopChaos" })),
+  chaosEvents: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaosEvents" })),
+  chaosSchedule: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaosSchedule" })),
+  setChaosSchedule: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "setChaosSchedule" })),
+  alive: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "worker", endpoint: "alive" }))
+})
 
 /** How often a call that may be repeated is repeated when nothing was answered. */
 const repeats = 3
