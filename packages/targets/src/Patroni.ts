@@ -123,11 +123,11 @@ export const parse = (cluster: string, config: string): Result.Result<Look, stri
   })
 
 /**
- * Who acts on a loss of this group. Patroni takes a silent standby out of `synchronous_standby_names` once its key in the
- * store has run out: at the earliest its `ttl` less two `loop_wait` after the loss, for a member renews its key once a loop, and
- * with etcd only where the last renewal is a whole loop ago, so that it may be nearly two of them old
- * when the loss begins. In strict mode it then lets any standby count (`ANY 1 (*)`, seen with 4.0.7), so that commits wait on only where
- * no other standby streams, one that is marked `nosync` included.
+ * Who acts on a loss of this group. Patroni takes a silent standby out of `synchronous_standby_names` once the standby's key in
+ * the store has run out. That is at the earliest `ttl` less two `loop_wait` after the loss began: a member looks at its key
+ * once a loop, and with etcd it renews the key only where the last renewal is a whole loop ago, so the key may be nearly two
+ * loops old by then. In strict mode Patroni then lets any standby count (`ANY 1 (*)`, seen with 4.0.7). So commits wait on
+ * only where no other standby streams, and one that is marked `nosync` counts too.
  */
 export const supervisors = (
   { loopWait, members, mode, paused, strict, ttl }: Look,

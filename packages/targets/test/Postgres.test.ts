@@ -461,11 +461,11 @@ describe("the settings of a PostgreSQL cluster", () => {
       { ...good, members: [{ ...p, dataDirectory: "data" }] },
       ["dataDirectory", "absolute"]
     ],
-    ["two members of one name", { ...good, members: [p, { ...s1, name: "P" }] }, ["members", "names of their own"]],
+    ["two members of one name", { ...good, members: [p, { ...s1, name: "P" }] }, ["members", "have the same name"]],
     [
       "two members at one address",
       { ...good, members: [p, { ...p, name: "q" }] },
-      ["members", "addresses of their own"]
+      ["members", "p and q have the same address"]
     ],
     ["a password that is a number", { ...good, password: 7 }, ["password", "secret"]]
   ]

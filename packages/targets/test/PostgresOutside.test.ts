@@ -518,7 +518,7 @@ describe("the settings of a PostgreSQL cluster", () => {
     [
       "one address twice",
       { ...good, members: [...members, { name: "q", address: ["10.0.0.1:1", "127.0.0.1:5432"] }] },
-      "addresses of their own"
+      "p and q have the same address"
     ]
   ]
   for (const [what, settings, word] of mistakes) {
