@@ -41,6 +41,18 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   })
 }
 
+// An npm that is asked to end ends the shell between itself and us, and nobody tells us.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    interrupted ??= "SIGTERM"
+    child?.kill("SIGTERM")
+  }, 500)
+  timer.unref()
+}
+
 /** Runs a program to its end; after a second it is told what is waited for, where there is something to tell. */
 const run = (program, arguments_, options, waitingFor) =>
   new Promise((resolve) => {
