@@ -1,7 +1,7 @@
 /**
  * Who answers at the endpoint: a worker over `/v1`, or a Service Fabric gateway (a real cluster's, or any that speaks as
- * one). A command's first question goes to a worker, and its answer tells whether there is one: nobody is asked who they
- * are. `--surface` says it beforehand.
+ * one). A command sends its first question to `/v1`. The answer tells whether a worker gave it, so no extra request asks
+ * for that. `--surface` decides it beforehand.
  */
 import type { ApiError } from "@inquorate/transport/Api"
 import type * as Client from "@inquorate/transport/Client"
@@ -24,9 +24,9 @@ export type Answering<A> =
 // --- make ---
 
 /**
- * Puts the first question of a command. Where what answers is no worker, it is taken for a gateway; nothing has happened
- * there yet, since no gateway has paths of ours. Only a first question may decide this: a worker that answered once is a
- * worker, whatever stands before it says later.
+ * Puts the first question of a command. If no worker answered it, the endpoint is taken for a gateway. The question did
+ * nothing there: a gateway does not know our paths. Only the first question may decide this. Once a worker has answered, a
+ * later answer of another kind comes from a proxy, and sending a fault to a gateway instead would be a second fault.
  */
 export const first = <A, R>(
   doing: string,

@@ -30,7 +30,7 @@ export const doctor = Command.make(
   Effect.fnUntraced(function* ({ sweep }) {
     const { LocalHost, Registry } = yield* drivers
     const injectors = Registry.sweepers(new Map([[host, LocalHost.make(host)]]))
-    // Each is asked for itself: what one cannot say keeps nothing of the others from the person.
+    // Each mechanism is asked separately: if one cannot answer, the answers of the others are still shown.
     const answers = yield* Effect.forEach(
       injectors,
       (injector) =>

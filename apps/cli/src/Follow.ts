@@ -56,7 +56,7 @@ export const follow = Effect.fnUntraced(function* (
       if (!isAway) return yield* screen.lines(["The worker answers again."])
       if (seen !== undefined) yield* screen.lines([live(seen, yield* Clock.currentTimeMillis, true).text])
     })
-  // As long as something may stand the worker is waited for: what is watched is not left alone.
+  // While a fence may stand, wait for the worker: a watched operation is never left alone.
   const isWorthWaiting = (error: ApiError | Client.ClientError) =>
     Effect.gen(function* () {
       const seen = yield* Ref.get(last)
@@ -66,7 +66,7 @@ export const follow = Effect.fnUntraced(function* (
   const watching = Stream.runForEach(client.watch(id, { onAway }), show)
   yield* watching.pipe(
     Effect.retry({ while: isWorthWaiting }),
-    // What has told of the operation is a worker: whoever answers in its place now is no other kind of cluster.
+    // A worker has told of the operation already. Whatever answers in its place now is a proxy, and no gateway.
     Effect.catch((error: ApiError | Client.ClientError) =>
       Effect.flatMap(Ref.get(last), (seen): Effect.Effect<never, ApiError | Client.ClientError | Failure> =>
         seen !== undefined && error._tag === "ClientError" && error.reason === "NotAWorker"

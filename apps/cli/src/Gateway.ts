@@ -44,7 +44,7 @@ export interface Gateway extends Operator, Calls {
 
 // --- make ---
 
-/** The gateway at the endpoint. `noWorker` is why it was taken for one: it is told where there is no gateway either. */
+/** The gateway at the endpoint. `noWorker` says why there is no worker; a person reads it if there is no gateway either. */
 export const connect = (noWorker: Failure | undefined): Asked<Gateway> =>
   Effect.gen(function* () {
     const { address, options } = yield* connection
@@ -65,7 +65,7 @@ export const connect = (noWorker: Failure | undefined): Asked<Gateway> =>
             if (error._tag === "Failure") return yield* error
             const { endpoint } = yield* place
             const failure = failureOf(error, doing, endpoint)
-            // A gateway refuses what it does not understand in words of its own, and knows its version.
+            // A gateway has its own error codes, and answers what its version is. Anything else is no gateway.
             if (doubt === undefined || !/^(?:UNKNOWN|FabricTransportError)$/.test(error._tag)) return yield* failure
             return yield* (yield* Effect.isSuccess(fabric.getClusterVersion)) ? failure : doubt
           })
@@ -137,8 +137,8 @@ type Context = Effect.Services<typeof root>
 const isEnd = (state: OperationState): boolean =>
   state === "Completed" || state === "Faulted" || state === "Cancelled" || state === "ForceCancelled"
 
-// Only the operation's id selects; a path needs the rest all the same. The progress of an operation whose type the cluster
-// does not tell cannot be asked for: each kind has a call of its own.
+// The gateway looks at the operation's id alone, but its path needs the other parts too. Each kind has a call of its own, so
+// the progress cannot be asked for if the cluster does not tell the type.
 const refOf = ({ OperationId: operationId, Type }: OperationStatus): FabricClient.FaultRef | null => {
   switch (Type) {
     case "PartitionQuorumLoss":

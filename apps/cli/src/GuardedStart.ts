@@ -104,7 +104,7 @@ const watchAndGuard = Effect.fnUntraced(function* (
   const guard = Effect.gen(function* () {
     while (true) {
       const signal = yield* Queue.take(signals)
-      // The lift is awaited already; whoever cannot wait is told how the fault ends without them.
+      // The lift is on its way. A person who cannot wait learns where to look.
       if (interrupted) {
         if (signal === "SIGINT") yield* screen.lines([`The lift is on its way. "inq watch ${id}" shows it.`])
         continue

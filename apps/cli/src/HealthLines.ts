@@ -4,7 +4,7 @@
 import type { HealthView } from "@inquorate/transport/Api"
 import { indent, table } from "./Table.ts"
 
-/** What is shown of a health, whoever told it. */
+/** What is shown of a health, from a worker or a gateway. */
 export type Shown = Pick<HealthView, "kind"> & {
   readonly state: string
   readonly reports: ReadonlyArray<Readonly<Record<"source" | "property" | "state" | "description", string>>>

@@ -1,6 +1,6 @@
 /**
- * How a person names an operation: by its id, by the beginning of it, by `last`, or not at all where only one lives. A whole
- * id goes with the first question; any other name needs the list first.
+ * How a person names an operation: by its id, by the beginning of it, by `last`, or not at all where only one lives. A
+ * command that got a whole id asks about it at once. For any other name it reads the list first.
  */
 import { parse as parseGuid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"

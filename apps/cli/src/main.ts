@@ -54,7 +54,7 @@ const inq = root.pipe(
 
 const [first, ...rest] = process.argv.slice(2)
 const asked = first === Complete.word ? Complete.asking(rest) : inOurWords(process.argv.slice(2))
-// Nothing of ours comes next: nothing is said.
+// Nothing that we complete comes next, so nothing is printed.
 if (asked === undefined) process.exit(exitCodes.done)
 const typed = asked
 
@@ -109,14 +109,14 @@ let lost: NodeJS.ErrnoException | undefined
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   lost ??= error
-  // Whoever guards a fault is told as by a hangup: nobody sees it any more.
+  // Nobody can see a guarded fault any more: treat it as a hangup.
   if (taker !== undefined) Queue.offerUnsafe(taker, "SIGHUP")
   else process.exit(codeWithout(error, exitCodes.done))
 })
-// Nobody is left who could be told.
+// No output is left to report this to.
 process.stderr.on("error", () => {})
 
-// A reader that went away (inq list | head) is no error of ours; a disk without room is.
+// A reader that went away (inq list | head) is no error. A full disk is.
 const codeWithout = ({ code, message }: NodeJS.ErrnoException, otherwise: number): number => {
   if (otherwise !== exitCodes.done || code === "EPIPE") return otherwise
   complain(`The answer could not be written (${message}).`)

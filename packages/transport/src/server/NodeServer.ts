@@ -2,7 +2,7 @@
  * One server of node:http or node:https for both surfaces: defences first, then who the caller is, then `/v1`, `/healthz`,
  * `/readyz` and `/metrics` to theirs, everything else straight to the Service Fabric surface with no router in between.
  * Everything is bounded: handshakes, headers, bodies, time, connections, requests on one connection, readers that
- * read nothing. A request never takes the server down: what should not happen is logged and answered 500 `E_FAIL`.
+ * read nothing. A request never takes the server down: a defect is logged, and the caller gets 500 `E_FAIL`.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { table } from "@inquorate/core/FabricError"

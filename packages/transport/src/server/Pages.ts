@@ -1,7 +1,7 @@
 /**
  * A folder of pages, such as a build of Service Fabric Explorer, served below `/Explorer/` as the reference's gateway does.
- * The files are read once, when the server starts: what is served is what was there then, and no path of a request is ever
- * looked up on a disk. Pages may load nothing but themselves, and speak to nobody but this server.
+ * The server reads the files once, when it starts. It never looks up the path of a request on a disk. A page may load only
+ * files of the same folder, and may ask only this server.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -17,7 +17,7 @@ export interface Pages {
   readonly answer: (method: string, target: string) => PageReply
 }
 
-/** A complete reply; the body of a HEAD is left out by who writes it. */
+/** A complete reply. The server leaves out the body of a HEAD. */
 export interface PageReply {
   readonly status: 200 | 301 | 404 | 405
   readonly headers: ReadonlyArray<string>

@@ -40,7 +40,7 @@ export const make = (pipelined: number): Turns => {
     take: (request, response, go, crowded) => {
       const { socket } = request
       const line = lineOf(socket)
-      // The last one's answer closes the connection, and this request with it; who keeps sending is not waited for.
+      // The answer before this one closes the connection, and with it this request. A caller who keeps sending is cut off.
       if (line.ended) return ++line.behind > behindMost ? void socket.destroy() : undefined
       const isCrowded = line.waiting.length + (line.running ? 1 : 0) >= pipelined
       if (isCrowded) line.ended = true

@@ -226,8 +226,8 @@ type Port = Operations["Service"]
 /** Among how many of the newest operations a stopped node's is looked for. */
 const recentOperations = 500
 
-// What stands is told with the clusters, so that nobody takes a loss that we made for the system's own. A store that does not
-// answer just then keeps nobody from seeing the clusters.
+// The answer about clusters includes our own faults, so that nobody takes a loss that we made for the system's own. If the
+// store does not answer just then, the clusters are shown without them.
 const clustersWithFaults = Effect.fnUntraced(function* (operations: Port) {
   const none = Effect.orElseSucceed((): ReadonlyArray<Operation> => [])
   const [views, holders, recent] = yield* Effect.all(
@@ -311,7 +311,7 @@ const eventStream = (operations: Port, id: Guid, heartbeat: Duration.Input): Htt
 }
 
 const schemaErrors = HttpApiMiddleware.layerSchemaErrorTransform(SchemaErrors, (error) => {
-  // What we would have sent is wrong: a defect of ours, not the caller's.
+  // Our own answer does not fit its schema. That is a defect here, and not the caller's mistake.
   if (error.kind === "Body" || error.kind === "ResponseHeaders") return Effect.die(error.cause)
   return Effect.fail(new ApiError({ status: 400, code: "E_INVALIDARG", detail: fieldsOf(error), refusal: null }))
 })
@@ -325,7 +325,7 @@ const fieldsOf = (error: HttpApiSchemaError): string => {
     const keys = (path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment))
     return { field: [slots[error.kind] ?? error.kind, ...keys].join("."), message }
   })
-  // A fault of another kind is also told that it is no quorum loss, which helps nobody where something else is wrong.
+  // The union also reports that the fault is no quorum loss. Leave that out if there is a more exact problem.
   const told = fields.filter(({ field }) => field !== "body.kind")
   return told.length > 0 || fields.length === 0
     ? [...new Set(told.map(({ field, message }) => `${field}: ${message}`))].join("; ")

@@ -1,6 +1,6 @@
 /**
- * The answers of `/v1` about nodes and health. They are the answers of Service Fabric's query calls, in our own words: one
- * rule says on both surfaces what is not known yet, and what is not there.
+ * The answers of `/v1` about nodes and health. They come from the same queries as Service Fabric's calls, and are put into
+ * our own words. So both surfaces agree on what is not known yet and on what does not exist.
  */
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import { type Operations, RequestRefused } from "@inquorate/core/Operations"
@@ -132,7 +132,7 @@ interface Question {
 
 const all = { events: 0, excludeStatistics: true } as const
 
-/** What is asked about each thing that a subject names; nothing but the whole where it names none. */
+/** One question for each thing that a subject names. If it names nothing, the question is about the whole. */
 const questionsOf = ({ application, node, partition, service }: HealthSubject): ReadonlyArray<Question> => {
   const named: Array<Question> = []
   if (node !== undefined)

@@ -1,6 +1,6 @@
 /**
  * The bodies of `/v1/chaos`. Parameters, events and the schedule are those of Service Fabric's chaos, as core declares
- * them: what one surface was given, the other shows.
+ * them. Both surfaces show the same chaos.
  */
 import {
   ChaosEvent,

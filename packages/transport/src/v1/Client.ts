@@ -42,8 +42,9 @@ import * as TransportCause from "../client/TransportCause.ts"
  * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
  * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
  * certificate; nothing was taken. `TimedOut`: its answer was not whole in time. `BadAnswer`: an answer of another shape, or
- * one without an end. `NotAWorker`: what answered said no, or something of another shape, and it is no worker; a Service
- * Fabric gateway answers so. `BadRequest`: an argument of the caller's own has another shape than its type; nothing was sent.
+ * one without an end. `NotAWorker`: an error, or an answer of another shape, that carries no `Inquorate-Api` header. A
+ * Service Fabric gateway answers so. `BadRequest`: an argument of the caller's own has another shape than its type; nothing
+ * was sent.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
   reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer", "NotAWorker", "BadRequest"]),
@@ -239,7 +240,7 @@ const Heard = Context.Reference<{ worker: boolean | null }>("@inquorate/transpor
 
 const isOfWorker = ({ headers }: HttpClientResponse.HttpClientResponse): boolean => apiHeader.name in headers
 
-/** The same client, which notes for each call who answered it. */
+/** The same client. It notes for each call whether a worker answered. */
 const listening = (http: HttpClient.HttpClient): HttpClient.HttpClient =>
   HttpClient.tap(http, (response) =>
     Effect.map(Heard, (heard) => {
@@ -284,7 +285,7 @@ const failed = (text: string, status: number): Effect.Effect<never, ApiError | C
     onSuccess: (body) => toApiError(body, status)
   })
 
-/** The same where the head of the answer told who it is of. */
+/** The error of a refused event stream. */
 const refused = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<never, ApiError | ClientError> =>
   isOfWorker(response)
     ? Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
@@ -328,7 +329,7 @@ const watch = (
       Effect.retry({
         times: pollsInVain,
         schedule: Schedule.spaced(pollInterval),
-        // Whoever stands before a worker answers for one that is away, once it was there.
+        // The worker was there before: a proxy answers while it is away.
         while: (error) =>
           error._tag === "ClientError"
             ? error.reason === "Unreachable" || (error.reason === "NotAWorker" && seen !== "")
