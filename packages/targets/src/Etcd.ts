@@ -129,15 +129,15 @@ export const etcd = TargetModule.make({
           const detail = `an etcd cluster has one group, ${EtcdTopology.group}, and no ${group}`
           return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
         }
-        // To know the leader. While nobody answers a probe is wanted too, to see the writes come back.
+        // The look tells who leads. A probe is wanted while nobody answers too, since it must see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
         const endpoints = () => EtcdTopology.writable(settings.members, known)
         return yield* EtcdProbe.make(cluster, endpoints, credentials, survivors)
       }),
       survivorsSpeak: true,
-      // One that is not configured is never asked.
+      // A member that is not configured is never asked.
       canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
-      // Where one does not tell how patient it is, their word is heard and not waited for.
+      // Where a member does not tell its election timeout, the survivors are heard, and nobody waits for them.
       get survivorsSpeakAfter() {
         return EtcdFacts.speakAfter(members.map(patienceOf)) ?? Number.POSITIVE_INFINITY
       },
@@ -156,7 +156,7 @@ const survivorsTimeout = 500
 const survivorsGrace = 100
 /** A question that stays open this long, or for longer than it is waited for, is dropped and asked over a new connection. */
 const giveUpAfter: Millis = 2000
-/** What the look at one process may take, which nothing waits for that is bounded to a second. */
+/** How long the look at one process may take. A discovery, which is bounded to a second, does not wait for it. */
 const factsTimeout = 5000
 
 /** A member's election timeout, where its process is known and tells it. */
@@ -238,7 +238,7 @@ const insideOf = (
         })
       })
 
-/** Looks at each process once, for as long as that takes; who asks waits no longer than he wants to. */
+/** Looks at each process once, for as long as that takes. Whoever asks waits only for his own time. */
 const factsOf = Effect.fnUntraced(function* (
   host: Host | null
 ): Effect.fn.Return<OpenMember["askFacts"], never, Scope.Scope> {
@@ -262,8 +262,8 @@ const factsOf = Effect.fnUntraced(function* (
     })
 })
 
-// A quorum's confirmation ends the wait. Else those who answer are heard, and, where they do not all but say that it is
-// gone, a confirmation is waited for a little longer.
+// A quorum's confirmation ends the wait. Without one, those who answer are heard. Where their answers leave it open whether
+// the quorum is gone, the probe waits a little longer for a confirmation.
 const survivorsOf = (members: ReadonlyArray<OpenMember>, known: () => EtcdTopology.Known | null) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -300,7 +300,7 @@ const survivorsOf = (members: ReadonlyArray<OpenMember>, known: () => EtcdTopolo
     })
   )
 
-// Members that stand still would else cost each question its whole time, and a short hold has time for few questions.
+// Otherwise each question would wait its whole time for members that stand still, and a short hold has time for few questions.
 const heardOf = Effect.fnUntraced(function* (
   members: ReadonlyArray<OpenMember>
 ): Effect.fn.Return<ReadonlyArray<Omit<EtcdTopology.Heard, "confirmed">>> {
@@ -405,8 +405,8 @@ const lookAfter = 400
 
 const problem = (text: string, isLate = false): EtcdProcess.Located => ({ process: null, problem: text, isLate })
 
-// A process is proven once. It is still the same while its number and start time are, also while the member is silent,
-// and while its host cannot be asked.
+// A process is proven once. It is the same process for as long as its number and start time are the same, also while the
+// member is silent and while its host cannot be asked.
 const locate = Effect.fnUntraced(function* (
   open: OpenMember,
   look: Look,
@@ -451,8 +451,8 @@ const seenOf = (
     ? Effect.map(look.on(host), (seen) => Result.map(seen, (listening) => ({ listening })))
     : Effect.result(askContainer(look.patience))
 
-// The socket and the open database say which process it is on this host. That it is the one which answers to us, and no
-// other machine's, is said by the id in its log; when it began, where its metrics tell it, must not speak against that.
+// The socket and the open database say which process of this host it is. The ids in its log say that this process, and none of
+// another machine, answers us. Where its metrics tell when it began, that must fit the process too.
 const doubtOf = Effect.fnUntraced(function* (
   open: OpenMember,
   found: EtcdProcess.Candidate,

@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 
 /**
  * Nothing was carried out: `Unreachable`, no connection; `Distrusted`, the connection or its certificates are not what was
- * configured, on either side; `Unauthorized`, the member wants a user; `Forbidden`, the user has no right to it; `Stale`, it no longer takes
- * the token or the state of rights that the call came with; `Refused`, it will not have such a call, whenever it is made.
+ * configured, on either side; `Unauthorized`, the member wants a user; `Forbidden`, the user has no right to it; `Stale`, the
+ * member no longer takes the token or the state of rights that the call came with; `Refused`, the member takes no such call
+ * at any time.
  * May have been carried out: `Lost`, the connection ended while the call was open; `Failed`, the member answered with
  * another error; `TimedOut`, no answer in time; `Nonsense`, an answer that is none of etcd's.
  */
@@ -34,7 +35,7 @@ export const shorten = (text: string): string => (text.length <= textLimit ? tex
 /** The one key of the probe. */
 export const probeKey = "inquorate/probe"
 
-/** True where the member knows us and does not let us, or wants to know who we are. */
+/** True where the member wants to know who we are, or knows it and does not let us in. */
 export const isDenied = (reason: EtcdError["reason"]): boolean => reason === "Unauthorized" || reason === "Forbidden"
 
 /** True where something of ours has to be mended before the member lets us in, and waiting does not help. */

@@ -1,9 +1,9 @@
 /**
  * From what the members of an etcd cluster answered to the topology of its one raft group. The voters are those of the
  * cluster's own list that are no learners, configured or not. A member is up if it answered just now and, where a quorum
- * follows one leader, follows it too: without an established leader all that answer can vote for one. An alarm, or a want
- * of rights, is nothing that makes a member down; it makes the group unfit for a loss. What is known once is kept while
- * nobody answers.
+ * follows one leader, follows it too: without an established leader all that answer can vote for one. An alarm, or a
+ * lack of rights, does not make a member down; it makes the group unfit for a loss. What was known stays known while nobody
+ * answers.
  */
 import type { SurvivorsWord } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
@@ -85,7 +85,7 @@ export const interpret = (
   const roster = latestList(answered) ?? known?.roster
   if (clusterId === undefined || roster === undefined) {
     const untold = asked.filter(({ list }) => Result.isFailure(list))
-    // What stands in everybody's way is mended in the configuration, and waiting does not help.
+    // Waiting does not help against what keeps every member from letting us in: a person has to change the configuration.
     const barred = untold.length > 0 && untold.every((one) => isBarred(failureOf(one)!.reason))
     const detail = `no member told who is in the cluster (${untold.map(problemOf).join("; ")})`
     return fail(untold.map(({ address }) => address).join(", "), barred ? "Misconfigured" : "Unreachable", detail)
@@ -265,9 +265,9 @@ const leaderOf = (answered: ReadonlyArray<Answered>): string | null =>
     ({ term }) => term
   )?.status.leader ?? null
 
-// A member is who it once said it is. One that never did is known by the address that the cluster has of it alone, then
-// by its name, then because it is left over here as somebody is there: which of several it is does not matter, for nothing
-// was seen of any.
+// A member has the id that it once told. One that never told its id is known by its address, where the cluster's list has that
+// address once; else by its name; else as one of those that are left over on both sides. Which of several it is then does not
+// matter, for none of them was ever seen.
 const identities = (
   asked: ReadonlyArray<Asked>,
   roster: ReadonlyArray<Entry>,
@@ -299,7 +299,8 @@ const identities = (
 
 const hostOf = (url: string): string => url.replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "")
 
-// As the cluster has them. Where one is not told, nobody is told: a cut by a part of them would be none.
+// The endpoints are those of the cluster's list. Where one of them is missing none is given, for a cut from a part of the peers
+// would be no cut.
 const withPeers = (process: ProcessRef, entry: Entry, roster: ReadonlyArray<Entry>): ProcessRef => {
   const own = entry.peerUrls.map(hostOf)
   const others = roster.filter(({ id }) => id !== entry.id).map(({ peerUrls }) => peerUrls.map(hostOf))
@@ -309,7 +310,7 @@ const withPeers = (process: ProcessRef, entry: Entry, roster: ReadonlyArray<Entr
     : process
 }
 
-/** An address or a name with a port; a name is looked up where the member runs, by who needs its address. */
+/** An address or a name, with a port. The cut looks a name up, on the host where the member runs. */
 const isEndpoint = (endpoint: string): boolean =>
   /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}):\d{1,5}$/.test(endpoint)
 
@@ -330,8 +331,8 @@ const notListed = ({ unsure }: Known): string =>
 
 const start = ({ id, peerUrls }: Entry): string => `start it for ${peerUrls.join(", ")}, or etcdctl member remove ${id}`
 
-// In the cluster's list but not in the configuration: it counts, but we cannot ask it or take it out. That it is up is
-// known only of a leader, by the members that follow it.
+// A member of the cluster's list that is not configured counts, but we cannot ask it or take it out. Only of a leader do we
+// know that it is up: by the members that follow it.
 const strangerOf = (
   cluster: string,
   entry: Entry,

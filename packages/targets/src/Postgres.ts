@@ -74,7 +74,7 @@ export const postgres = TargetModule.make({
           const detail = `a PostgreSQL cluster has one group, ${PostgresTopology.group}, and no ${group}`
           return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
         }
-        // While nobody answers every member is tried: a probe is wanted then too, to see the writes come back.
+        // While nobody answers, the probe tries every member, since it must see the writes come back.
         if (known === null) yield* Effect.ignore(discover)
         const first = roster.logins()
         if (first === null) return yield* noMember(cluster)
@@ -124,7 +124,7 @@ const namesOn =
 const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<PostgresTopology.Asked> {
   const { address, name, otherAddresses } = open.member
   const began = yield* monotonicMillis
-  // Quick where all is quick; a slow host is given the time that its looks have taken.
+  // The look is short where all answers are quick. A slow host is given as long as its looks have taken.
   const within =
     open.patience.within() + Math.max(0, open.lookPatience.within() - Patience.answers.floor) + Patience.slack
   const looking = yield* Effect.forkChild(Effect.delay(standing(open, within), lookAfter))
@@ -140,7 +140,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
       : standing(open, within)
   const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), () => "Unknown")
   if (state === "Gone") open.located = null
-  // It stood still, so how long its answer takes when it runs on says nothing.
+  // It stood still, so the time that its answer takes once it runs on says nothing about its speed.
   if (state === "Stopped") open.patience.excuse(yield* monotonicMillis)
   const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, yield* left)
   return {
@@ -170,7 +170,7 @@ const decode = (address: string, rows: ReadonlyArray<unknown>): Result.Result<An
       new ConnectionError({ reason: "Failed", code: "", detail: `${address} answered nonsense: ${error.message}` })
   )
 
-// The process cannot have changed while its server's start time has not; a member that is silent keeps the one it had.
+// The process is the same while the server's start time is the same. A silent member keeps the process that it had.
 const locate = Effect.fnUntraced(function* (
   open: OpenMember,
   answer: Result.Result<Answer, ConnectionError>,

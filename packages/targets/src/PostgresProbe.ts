@@ -38,7 +38,7 @@ export interface ProbeOf {
 
 /**
  * Opens a probe. The connection that writes and the one that asks for the commits that wait are opened now and held, so
- * that a loss of the quorum cannot want for them; a server that answers and has no room for both makes it `Unfit`.
+ * that they are there during a loss. A server that answers and has no room for both makes the probe `Unfit`.
  */
 export const make = Effect.fn("PostgresProbe.make")(function* ({
   cluster,
@@ -62,7 +62,7 @@ export const make = Effect.fn("PostgresProbe.make")(function* ({
     const detail = words.filter((word) => word !== "").join("; ")
     return new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
   }
-  // A server that does not answer keeps nobody: a probe is wanted then too, to see the writes come back.
+  // A server that does not answer does not keep the probe from opening, since the probe must see the writes come back.
   if (Option.isSome(opened) && opened.value !== null && isAnswer(opened.value)) return yield* unfit(opened.value)
   if (Result.isFailure(asked) && asked.failure instanceof ConnectionError && isAnswer(asked.failure)) {
     return yield* unfit(asked.failure)
@@ -278,7 +278,7 @@ const outcomeOf = ({ code, detail, reason }: Pick<ConnectionError, "code" | "det
     ? ProbeOutcome.cases.Refused.make({ detail: `${code}: ${detail}` })
     : unknown(code === "" ? detail : `${code}: ${detail}`)
 
-// The connection that asks is there already; where the server has no room for another, it is the one that can end them.
+// The connection that asks is open already, so it can end the waiting writes where the server has no room for another one.
 const closeAll = Effect.fnUntraced(function* (
   slots: ReadonlyArray<Slot>,
   settings: (address: string) => ConnectionSettings,

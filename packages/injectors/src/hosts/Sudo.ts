@@ -10,8 +10,8 @@ export const commandOf = (text: string): string =>
   `${words} sh -c ${Script.quote(Script.loaderOf(text))} inquorate "$INQUORATE_STATE"`
 
 /**
- * The program as root's shell reads it. It says `began` first, where that is not empty: until then nothing of it can have run. The state
- * directory is the one that the user's own surroundings name, which sudo keeps from root, else root's.
+ * The program as root's shell reads it. It says `began` first, where that is not empty: until then nothing of it can have
+ * run. The state directory is the one that the environment of the user names, which sudo would keep from root; else root's.
  */
 export const textOf = (program: string, arguments_: ReadonlyArray<string>, began: string): string =>
   `${began === "" ? "" : `printf '\\n%s\\n' ${began}\n`}[ -z "$1" ] || { INQUORATE_STATE=$1 && export INQUORATE_STATE; }\n${Script.textOf(program, arguments_)}`
