@@ -21,6 +21,7 @@ import {
   parseListen,
   type PostgresStoreSettings,
   type HostSettings,
+  type KubernetesSettings,
   type SshHostSettings,
   StoreAddress,
   WorkerFile
@@ -70,6 +71,8 @@ export interface WorkerConfig {
   readonly security: SecuritySettings
   /** The machines that are reached over ssh. */
   readonly hosts: Readonly<Record<string, SshHostSettings>>
+  /** The Kubernetes clusters. */
+  readonly kubernetes: Readonly<Record<string, KubernetesSettings>>
   /** The worker's own machine. */
   readonly local: Pick<HostSettings, "sudo">
   readonly clusters: ReadonlyArray<ClusterConfig>
@@ -110,7 +113,7 @@ export const parse = (
     ...clusters.flatMap((cluster) => (Result.isFailure(cluster) ? cluster.failure : [])),
     ...overrideMistakes(overrides),
     ...hostMistakes(rawHosts, locate),
-    ...placeMistakes([localHost, ...Object.keys(rawHosts)], named.clusters ?? {}, locate),
+    ...placeMistakes(rawHosts, named.clusters ?? {}, locate),
     ...securityMistakes(value, overrides, locate)
   ]
   if (Result.isFailure(file) || mistakes.length > 0)
@@ -133,6 +136,9 @@ export const parse = (
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
     security,
+    kubernetes: Object.fromEntries(
+      Object.entries(hosts).flatMap(([name, { kubernetes }]) => (kubernetes === undefined ? [] : [[name, kubernetes]]))
+    ),
     hosts: Object.fromEntries(
       Object.entries(hosts).flatMap(([name, { ssh, ...host }]) => (ssh === undefined ? [] : [[name, { ...host, ssh }]]))
     ),
@@ -195,6 +201,7 @@ const readCluster = (
   const mistakes = injectorMistakes(
     injector,
     own,
+    // Which pods there are, and which members Patroni will name, is not known here.
     rest["members"] === undefined ? null : members.map(({ name }) => name),
     path,
     locate
@@ -256,8 +263,7 @@ const injectorMistakes = (
       .filter(({ name }) => !wanted.includes(name) && own[name] !== undefined)
       .map(({ name }) => mistake([name], `Expected no settings of ${name}, since the injector is ${injector.name}`)),
     ...named
-      // Which members Patroni will name nobody knows yet.
-      .filter(([, member]) => members !== null && !members.includes(member))
+      .filter(([, member]) => members?.includes(member) === false)
       .map(([name, member]) =>
         mistake([name, "members", member], `Expected a member of this cluster: ${members?.join(", ")}`)
       )
@@ -274,6 +280,10 @@ const hostMistakes = (hosts: typeof RawHosts.Type, locate: Locate): ReadonlyArra
     if (!clusterName.test(name)) {
       const problem = "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
       return [mistake(["hosts", name], problem)]
+    }
+    if (name !== localHost && host["kubernetes"] !== undefined) {
+      const problem = "Expected no key of ssh beside kubernetes"
+      return Object.keys(host).flatMap((key) => (key === "kubernetes" ? [] : [mistake(["hosts", name, key], problem)]))
     }
     if (name !== localHost) {
       return host["ssh"] === undefined ? [mistake(["hosts", name, "ssh"], "Missing key")] : []
@@ -300,12 +310,24 @@ const securityMistakes = (value: unknown, overrides: Overrides, locate: Locate):
 
 /** The members whose host the file does not name, told with their lines, whatever else is wrong with their cluster. */
 const placeMistakes = (
-  hosts: ReadonlyArray<string>,
+  configured: typeof RawHosts.Type,
   clusters: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
   locate: Locate
 ): ReadonlyArray<Mistake> =>
   Object.entries(clusters).flatMap(([name, settings]) => {
-    const { members } = settings
+    const { members, pods } = settings
+    const isKubernetes = (host: string) => configured[host]?.["kubernetes"] !== undefined
+    const [ofPods, others] = [true, false].map((is) =>
+      Object.keys(configured).filter((one) => isKubernetes(one) === is)
+    )
+    const hosts = [localHost, ...others!.filter((host) => host !== localHost)]
+    const podHost = typeof pods === "object" && pods !== null && "host" in pods ? pods.host : undefined
+    if (typeof podHost === "string" && !isKubernetes(podHost)) {
+      const path = ["clusters", name, "pods", "host"]
+      const known = ofPods!.length === 0 ? "" : `: ${ofPods!.join(", ")}`
+      const problem = `Expected a host of this configuration that is a Kubernetes cluster${known}, got ${JSON.stringify(podHost)}`
+      return [{ line: locate(path), key: path.join("."), problem }]
+    }
     const places = (Array.isArray(members) ? (members as ReadonlyArray<unknown>) : []).map(
       (member, index): readonly [ReadonlyArray<string | number>, unknown] => [
         ["members", index, "host"],

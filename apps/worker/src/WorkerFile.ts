@@ -165,11 +165,41 @@ export const ClusterCommon = Schema.Struct({
   )
 })
 
-/** A machine that members run on. */
+/** A Kubernetes cluster, whose nodes are reached by the system's own kubectl. */
+const KubernetesSettings = Schema.Struct({
+  image: Schema.String.check(
+    Schema.isPattern(/^[a-zA-Z0-9][^\s]*$/, { expected: "an image, by digest best" })
+  ).annotateKey({
+    description:
+      "The image of keeper pods: sh, coreutils, util-linux and perl, and nft where networks are cut; by digest best."
+  }),
+  namespace: described(
+    Schema.String.check(Schema.isPattern(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { expected: "a namespace's name" })),
+    "The namespace of keeper pods; inquorate unless given."
+  ),
+  context: described(
+    Schema.String.check(Schema.isMinLength(1, { expected: "a context's name" })),
+    "The context of kubectl's configuration; its current one unless given."
+  ),
+  kubeconfig: described(absolutePath, "The file of kubectl's configuration; kubectl's own unless given."),
+  state: described(absolutePath, "The folder on nodes where fences are on record; /var/lib/inquorate unless given."),
+  cuts: described(
+    Schema.Boolean,
+    "True where networks of pods are cut (injector netfilter): keeper pods get NET_ADMIN and SYS_ADMIN too; false unless given."
+  )
+})
+/** A Kubernetes cluster. */
+export type KubernetesSettings = typeof KubernetesSettings.Type
+
+/** A machine that members run on, or a Kubernetes cluster whose nodes they run on. */
 const HostSettings = Schema.Struct({
   ssh: described(
     Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)),
-    "What ssh takes: a host, USER@HOST, or a name of its own configuration. Every host but local has it."
+    "What ssh takes: a host, USER@HOST, or a name of its own configuration. Every machine but local has it."
+  ),
+  kubernetes: described(
+    KubernetesSettings,
+    "In place of ssh: a Kubernetes cluster, each of whose nodes is then a host."
   ),
   sudo: described(
     Schema.Boolean,
@@ -187,7 +217,7 @@ const HostSettings = Schema.Struct({
 export type HostSettings = typeof HostSettings.Type
 
 /** A machine reached over ssh. */
-export type SshHostSettings = HostSettings & { readonly ssh: string }
+export type SshHostSettings = Omit<HostSettings, "kubernetes"> & { readonly ssh: string }
 
 /** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
 export const WorkerFile = Schema.Struct({
@@ -242,7 +272,7 @@ export const WorkerFile = Schema.Struct({
   ),
   hosts: described(
     Schema.Record(Schema.String, HostSettings),
-    "The machines that members run on, by the name that members give as their host; local, this one, is always there, and needs to be named only for sudo."
+    "The machines and Kubernetes clusters that members run on, by name; local, this machine, is always there, and needs to be named only for sudo."
   ),
   clusters: described(
     Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown)),

@@ -230,6 +230,25 @@ describe("a configuration", () => {
     assert.deepStrictEqual([hosts, local], [{ far: { ssh: "me@far", sudo: true } }, { sudo: true }])
   })
 
+  it("takes a Kubernetes cluster as a host, whose pods are the members of a cluster", () => {
+    const host = "  prod: { kubernetes: { image: keeper, context: eu } }"
+    const cluster = (pods: string) => `  locks:\n    system: etcd\n    pods: ${pods}\n`
+    const pods = "{ host: prod, namespace: db, statefulSet: etcd }"
+    const config = Result.getOrThrow(read(`hosts:\n${host}\nclusters:\n${cluster(pods)}`))
+    assert.deepStrictEqual(config.kubernetes, { prod: { image: "keeper", context: "eu" } })
+    assert.deepStrictEqual([config.hosts, config.clusters[0]!.hosts], [{}, []])
+    assert.deepStrictEqual(
+      mistakes(
+        `hosts:\n  far: { ssh: far }\n  prod: { port: 22, kubernetes: { image: k } }\n  eu: { kubernetes: {} }\nclusters:\n${cluster(pods.replace("prod", "far"))}`
+      ),
+      ["3 hosts.prod.port", "4 hosts.eu.kubernetes.image", "8 clusters.locks.pods.host"]
+    )
+    const member = 'members: [{ name: m0, address: "127.0.0.1:2379", host: prod }]'
+    assert.deepStrictEqual(mistakes(`hosts:\n${host}\nclusters:\n  locks:\n    system: etcd\n    ${member}\n`), [
+      "6 clusters.locks.members.0.host"
+    ])
+  })
+
   it("never prints a secret it was given in place", () => {
     const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
     assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")

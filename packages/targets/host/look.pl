@@ -371,6 +371,12 @@ alarm 10;
 my $verb = shift @ARGV;
 if ($verb eq "in") {
   ($first, $id, $verb) = splice(@ARGV, 0, 3);
+  # Its first process is the one whose parent is none of them.
+  if ($first eq "0") {
+    my %own = map { $_ => 1 } contained();
+    ($first) = grep { my @fields = fields($_); @fields && !$own{$fields[1]} } sort { $a <=> $b } keys %own;
+    $first = -1 unless defined $first;
+  }
   print "container $id ", is_of_container($first) ? 1 : 0, "\n";
 }
 if ($verb eq "listeners") { listeners(@ARGV) }

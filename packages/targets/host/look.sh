@@ -9,9 +9,18 @@ unset PERL5OPT PERL5LIB PERL5DB PERL_UNICODE PERLIO
 command -v perl >/dev/null || { echo perlless; exit 0; }
 # `in ENGINE NAME PROJECT SERVICE` before the words: a container, by name or as the service of a compose project. Its engine
 # says which process is its first one, and its number.
+engine=
 if [ "$1" = in ]; then
   engine=$2 name=$3 project=$4 service=$5
   shift 5
+  if [ "$engine" = cri ]; then
+    # A pod's container: the API knows its number, and the kernel which processes are of it.
+    case $name in '' | *[!0-9a-f]*) echo "trouble the container does not run"; exit 0 ;; esac
+    set -- in 0 "$name" "$@"
+    engine=
+  fi
+fi
+if [ -n "$engine" ]; then
   command -v "$engine" >/dev/null || { echo "trouble the host has no $engine"; exit 0; }
   trouble() {
     printf 'trouble %s\n' "$(printf '%s' "$1" | tr -c ' -~' ' ' | tail -c 300)"

@@ -33,6 +33,8 @@ export interface Fields {
   readonly container?: string
   readonly compose?: { readonly project: string; readonly service: string }
   readonly engine?: ContainerRef["engine"]
+  /** Where the container of a pod is to be found at the moment, for a member that is one. */
+  readonly pod?: () => Place
 }
 
 /** Refuses a member that names its container twice, or an engine and no container, or no host. */
@@ -55,7 +57,8 @@ export interface Place {
 }
 
 /** The container that a member names; null where it runs in none. */
-export const placeOf = ({ compose, container, engine = "docker" }: Fields): Place | null => {
+export const placeOf = ({ compose, container, engine = "docker", pod }: Fields): Place | null => {
+  if (pod !== undefined) return pod()
   if (container !== undefined) {
     return { engine, called: `container ${container}`, words: ["in", engine, container, "", ""] }
   }
@@ -72,6 +75,7 @@ export const placeOf = ({ compose, container, engine = "docker" }: Fields): Plac
 export const found = (place: Place, facts: ReadonlyArray<ReadonlyArray<string>>): ContainerRef | string => {
   const [, id = "", isOurs] = facts.find(([word]) => word === "container") ?? []
   if (!/^[0-9a-f]{64}$/.test(id)) return `${place.called}: ${place.engine} did not name its id`
+  if (isOurs !== "1" && place.engine === "cri") return `${place.called}: no process of it runs on its node`
   if (isOurs !== "1") return `${place.called}: the process that ${place.engine} names is in another control group`
   return { engine: place.engine, id }
 }

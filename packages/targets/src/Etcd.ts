@@ -27,6 +27,7 @@ import * as ListeningProcess from "./ListeningProcess.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import * as Patience from "./Patience.ts"
+import * as Pods from "./Pods.ts"
 import { Secret } from "./Secret.ts"
 import { standingOf } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
@@ -76,7 +77,12 @@ const areDistinct = (key: "name" | "address") =>
     (members: ReadonlyArray<EtcdMember>) => MemberAddress.shared(members, key, (member) => [member[key]]) ?? true
   )
 
-/** What an etcd cluster holds in a configuration file. */
+const areTogether = Schema.makeFilter(
+  ({ password, user }: { readonly password?: unknown; readonly user?: unknown }) =>
+    (password === undefined) === (user === undefined) || "Expected user and password together, or neither"
+)
+
+/** What an etcd cluster of named members holds in a configuration file. */
 export const EtcdSettings = Schema.Struct({
   /** TLS to the members; plain without it. */
   tls: Schema.optionalKey(EtcdTls),
@@ -86,70 +92,88 @@ export const EtcdSettings = Schema.Struct({
   /** All members, in any order. */
   members: Schema.NonEmptyArray(EtcdMember).check(areDistinct("name"), areDistinct("address"))
 })
-  .check(
-    Schema.makeFilter(
-      ({ password, user }) =>
-        (password === undefined) === (user === undefined) || "Expected user and password together, or neither"
-    )
-  )
+  .check(areTogether)
   .annotate({ identifier: "EtcdSettings" })
 export type EtcdSettings = typeof EtcdSettings.Type
+
+/** What an etcd cluster holds in a configuration file: its members, or the pods that are its members. */
+const EtcdConfig = Schema.Struct({
+  ...EtcdSettings.fields,
+  members: Schema.optionalKey(EtcdSettings.fields.members),
+  pods: Schema.optionalKey(Pods.PodsSettings)
+})
+  .check(areTogether)
+  .check(Pods.isOneOf)
+  .annotate({ identifier: "EtcdConfig" })
 
 /** etcd. */
 export const etcd = TargetModule.make({
   system: "etcd",
-  config: EtcdSettings,
-  make: Effect.fn("Etcd.make")(function* (cluster, settings, hosts): Effect.fn.Return<
-    Target,
-    TargetError,
-    Scope.Scope
-  > {
-    const credentials = { tls: settings.tls ?? null, user: settings.user ?? null, password: settings.password ?? null }
-    const members = yield* Effect.forEach(settings.members, (member) =>
-      memberOf(cluster, settings, member, hosts, credentials)
+  config: EtcdConfig,
+  make: (cluster, settings, hosts) => {
+    const { members, pods } = settings
+    if (pods === undefined) return open(cluster, settings, members!, hosts)
+    return Pods.follow(cluster, { pods, port: 2379, system: "etcd" }, hosts, (members) =>
+      open(cluster, settings, members, hosts)
     )
-    const looks = makeLooks()
-    let known: EtcdTopology.Known | null = null
-
-    const discover = Effect.gen(function* () {
-      const look = yield* lookAt(members, looks)
-      const asked = yield* Effect.forEach(members, (open) => ask(open, look), { concurrency: "unbounded" })
-      const read = EtcdTopology.interpret(cluster, asked, known)
-      if (Result.isFailure(read)) return yield* read.failure
-      known = read.success
-      return [EtcdTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
-    })
-    const survivors = survivorsOf(members, () => known)
-    return {
-      system: "etcd",
-      cluster,
-      discover,
-      probe: Effect.fn("Etcd.probe")(function* (group) {
-        if (group !== EtcdTopology.group) {
-          const detail = `an etcd cluster has one group, ${EtcdTopology.group}, and no ${group}`
-          return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
-        }
-        // The look tells who leads. A probe is wanted while nobody answers too, since it must see the writes come back.
-        if (known === null) yield* Effect.ignore(discover)
-        const endpoints = () => EtcdTopology.writable(settings.members, known)
-        return yield* EtcdProbe.make(cluster, endpoints, credentials, survivors)
-      }),
-      survivorsSpeak: true,
-      // A member that is not configured is never asked.
-      canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
-      // Where a member does not tell its election timeout, the survivors are heard, and nobody waits for them.
-      get survivorsSpeakAfter() {
-        return EtcdFacts.speakAfter(members.map(patienceOf)) ?? Number.POSITIVE_INFINITY
-      },
-      get recoveryBudget() {
-        return EtcdFacts.recoverWithin(members.map(patienceOf))
-      },
-      recoveryWriteTimeout: 1000
-    }
-  })
+  }
 })
 
 // --- internal ---
+
+type Member = EtcdMember & Pick<Container.Fields, "pod">
+
+type Members = readonly [Member, ...ReadonlyArray<Member>]
+
+const open = Effect.fn("Etcd.make")(function* (
+  cluster: string,
+  settings: Omit<EtcdSettings, "members">,
+  configured: Members,
+  hosts: ReadonlyMap<string, Host>
+): Effect.fn.Return<Target, TargetError, Scope.Scope> {
+  const credentials = { tls: settings.tls ?? null, user: settings.user ?? null, password: settings.password ?? null }
+  const members = yield* Effect.forEach(configured, (member) =>
+    memberOf(cluster, configured, member, hosts, credentials)
+  )
+  const looks = makeLooks()
+  let known: EtcdTopology.Known | null = null
+
+  const discover = Effect.gen(function* () {
+    const look = yield* lookAt(members, looks)
+    const asked = yield* Effect.forEach(members, (open) => ask(open, look), { concurrency: "unbounded" })
+    const read = EtcdTopology.interpret(cluster, asked, known)
+    if (Result.isFailure(read)) return yield* read.failure
+    known = read.success
+    return [EtcdTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis)]
+  })
+  const survivors = survivorsOf(members, () => known)
+  return {
+    system: "etcd",
+    cluster,
+    discover,
+    probe: Effect.fn("Etcd.probe")(function* (group) {
+      if (group !== EtcdTopology.group) {
+        const detail = `an etcd cluster has one group, ${EtcdTopology.group}, and no ${group}`
+        return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
+      }
+      // The look tells who leads. A probe is wanted while nobody answers too, since it must see the writes come back.
+      if (known === null) yield* Effect.ignore(discover)
+      const endpoints = () => EtcdTopology.writable(configured, known)
+      return yield* EtcdProbe.make(cluster, endpoints, credentials, survivors)
+    }),
+    survivorsSpeak: true,
+    // A member that is not configured is never asked.
+    canSpeak: ({ counts, cuttable }) => counts && cuttable !== "Never",
+    // Where a member does not tell its election timeout, the survivors are heard, and nobody waits for them.
+    get survivorsSpeakAfter() {
+      return EtcdFacts.speakAfter(members.map(patienceOf)) ?? Number.POSITIVE_INFINITY
+    },
+    get recoveryBudget() {
+      return EtcdFacts.recoverWithin(members.map(patienceOf))
+    },
+    recoveryWriteTimeout: 1000
+  }
+})
 
 const survivorsTimeout = 500
 /** How much longer the survivors are waited for once one of them has answered, in milliseconds. */
@@ -165,7 +189,7 @@ const patienceOf = ({ believed, electionTimeout }: OpenMember): Millis | null =>
 
 /** A member with what is kept between two discoveries. */
 interface OpenMember {
-  readonly member: EtcdMember
+  readonly member: Member
   readonly node: string
   readonly host: Host | null
   readonly askStatus: OpenQuestion.Ask<EtcdClient.Status, EtcdError>
@@ -191,8 +215,8 @@ interface Seen {
 
 const memberOf = Effect.fnUntraced(function* (
   cluster: string,
-  { members }: EtcdSettings,
-  member: EtcdMember,
+  members: Members,
+  member: Member,
   hosts: ReadonlyMap<string, Host>,
   credentials: EtcdClient.Credentials
 ): Effect.fn.Return<OpenMember, TargetError, Scope.Scope> {
@@ -216,7 +240,7 @@ const memberOf = Effect.fnUntraced(function* (
     askEntrance: yield* question(client.enter),
     askQuorum: yield* question(client.confirmQuorum),
     askBegan: yield* question(EtcdClient.processBegan(metrics, credentials.tls)),
-    askContainer: yield* insideOf(host, Container.placeOf(member)),
+    askContainer: yield* insideOf(host, member),
     askFacts: yield* factsOf(host),
     believed: null,
     electionTimeout: null
@@ -224,19 +248,21 @@ const memberOf = Effect.fnUntraced(function* (
 })
 
 // An engine may need longer than one discovery has, so its answer is waited for beyond that.
-const insideOf = (
-  host: Host | null,
-  place: Container.Place | null
-): Effect.Effect<OpenMember["askContainer"], never, Scope.Scope> =>
-  host === null || place === null
-    ? Effect.succeed(null)
-    : OpenQuestion.make(ListeningProcess.findInside(host, place, EtcdProcess.database, factsTimeout), {
-        giveUp: () => factsTimeout,
-        late: (after) => ({
-          problem: `${place.called} was not looked at within ${after} ms on host ${host.label}`,
-          isLate: true
-        })
-      })
+const insideOf = (host: Host | null, member: Member): Effect.Effect<OpenMember["askContainer"], never, Scope.Scope> => {
+  const place = Container.placeOf(member)
+  if (host === null || place === null) return Effect.succeed(null)
+  // The container of a pod is another one after each restart.
+  const look = Effect.suspend(() =>
+    ListeningProcess.findInside(host, Container.placeOf(member) ?? place, EtcdProcess.database, factsTimeout)
+  )
+  return OpenQuestion.make(look, {
+    giveUp: () => factsTimeout,
+    late: (after) => ({
+      problem: `${place.called} was not looked at within ${after} ms on host ${host.label}`,
+      isLate: true
+    })
+  })
+}
 
 /** Looks at each process once, for as long as that takes. Whoever asks waits only for his own time. */
 const factsOf = Effect.fnUntraced(function* (

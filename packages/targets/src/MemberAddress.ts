@@ -80,7 +80,10 @@ export const place = (
   const shares = members.some(
     (other) => other !== member && (other.host === member.host || split(other.address).host === own)
   )
-  return Effect.succeed({ host, node: host === null || shares ? `${cluster}-${member.name}` : host.label })
+  return Effect.succeed({
+    host,
+    node: host === null || shares ? `${cluster}-${member.name}` : host.label.replaceAll("/", ".")
+  })
 }
 
 /** The two parts of an address, the host without brackets. */

@@ -57,6 +57,7 @@ export const start = (nodes: ReadonlyArray<string>): Effect.Effect<KubectlDouble
       Effect.sync(() => {
         process.env["PATH"] = usual
         for (const file of fs.readdirSync(path.join(double.folder, "pods"))) endPod(double.folder, file)
+        for (const at of fs.globSync("/sys/fs/cgroup{,/*}/inquorate-pods")) removeGroup(at)
         fs.rmSync(double.folder, { recursive: true, force: true })
       })
   ).pipe(Effect.map(({ double }) => double))
@@ -97,11 +98,21 @@ const runc = (folder: string, ...words: ReadonlyArray<string>) =>
   childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...words], { encoding: "utf8" })
 
 const endPod = (folder: string, file: string): void => {
-  const { id, uid } = JSON.parse(fs.readFileSync(path.join(folder, "pods", file), "utf8")) as {
-    readonly id: string
-    readonly uid: string
-  }
+  // One that is being deleted may go meanwhile.
+  const kept = path.join(folder, "pods", file)
+  const text = fs.existsSync(kept) ? fs.readFileSync(kept, "utf8") : ""
+  if (text === "") return
+  const { id, uid } = JSON.parse(text) as { readonly id: string; readonly uid: string }
   runc(folder, "kill", "--all", id, "KILL")
   runc(folder, "delete", "--force", id)
-  for (const at of fs.globSync(`/sys/fs/cgroup{,/*}/kubepods/besteffort/pod${uid}`)) fs.rmdirSync(at)
+  for (const at of fs.globSync(`/sys/fs/cgroup{,/*}/inquorate-pods/pod${uid}`)) removeGroup(at)
+}
+
+// Some hierarchies have two names, and another suite may have pods of its own beside ours.
+const removeGroup = (at: string): void => {
+  try {
+    fs.rmdirSync(at)
+  } catch {
+    // It is gone, or not empty.
+  }
 }

@@ -146,7 +146,8 @@ const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
       ...mounts
     ],
     linux: {
-      cgroupsPath: `/kubepods/besteffort/pod${uid}/${id}`,
+      // Not below the groups of a kubelet, which ends whatever it does not know there.
+      cgroupsPath: `/inquorate-pods/pod${uid}/${id}`,
       namespaces: [
         ...kinds.map((type) => ({ type })),
         { type: "network", ...(spec.network === undefined ? {} : { path: spec.network.namespace }) }

@@ -1,0 +1,325 @@
+/**
+ * Members that are the pods of a StatefulSet, or those that a label selector means. Which they are, where they run, and who
+ * would act when they go quiet is read from the Kubernetes API at each discovery; while that does not answer, as when its own
+ * etcd is the one whose quorum is gone, what was last read stands. A container that was restarted is the same member in
+ * another container; a pod that came back elsewhere is a member with another address.
+ */
+import type { Host } from "@inquorate/core/Host"
+import type { Pod, PodContainer } from "@inquorate/core/Pod"
+import type { Supervisor } from "@inquorate/core/Supervision"
+import { type Target, TargetError } from "@inquorate/core/Target"
+import type { Millis } from "@inquorate/core/Time"
+import type { Topology } from "@inquorate/core/Topology"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type * as Container from "./Container.ts"
+
+// --- models ---
+
+const dnsName = (expected: string) =>
+  Schema.String.check(Schema.isPattern(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, { expected }))
+
+const described = <S extends Schema.Top>(schema: S, description: string) =>
+  Schema.optionalKey(schema).annotateKey({ description })
+
+/** Where the members are found. */
+export const PodsSettings = Schema.Struct({
+  host: Schema.String.annotateKey({ description: "The Kubernetes cluster, by its name among the hosts." }),
+  namespace: dnsName("a namespace's name").annotateKey({ description: "The namespace of the pods." }),
+  statefulSet: described(dnsName("a StatefulSet's name"), "The StatefulSet whose pods are the members."),
+  selector: described(
+    Schema.String.check(
+      Schema.isPattern(/^[A-Za-z0-9_./=!,() -]+$/, { expected: "a label selector, such as app=etcd" })
+    ),
+    "In place of a StatefulSet: the label selector of the pods that are the members."
+  ),
+  container: described(
+    dnsName("a container's name"),
+    "The container of each pod that is the server; its first one unless given."
+  ),
+  address: described(
+    Schema.String.check(
+      Schema.isPattern(/^[A-Za-z0-9._{}-]+$/, { expected: "a name such as {pod}.etcd.db.svc, or {ip}" })
+    ),
+    "How a pod is reached: {pod} stands for its name, {ip} for its address; {ip} unless given."
+  ),
+  port: described(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+    "The port that clients use; the system's own unless given."
+  ),
+  dataDirectory: described(
+    Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })),
+    "The data directory as the container sees it, where it has to be told or is to be checked."
+  )
+})
+  .check(
+    Schema.makeFilter(
+      ({ selector, statefulSet }: { readonly selector?: unknown; readonly statefulSet?: unknown }) =>
+        (selector === undefined) !== (statefulSet === undefined) || "Expected statefulSet or selector, one of the two",
+      { toJsonSchema: () => ({}) }
+    )
+  )
+  .annotate({ identifier: "PodsSettings" })
+/** Where the members are found. */
+export type PodsSettings = typeof PodsSettings.Type
+
+/** Refuses settings with both members and pods, or with neither. */
+export const isOneOf = Schema.makeFilter(
+  ({ members, pods }: { readonly members?: unknown; readonly pods?: unknown }) =>
+    (members === undefined) !== (pods === undefined) || {
+      path: ["members"],
+      issue: members === undefined ? "Missing key" : "Expected members or pods, not both"
+    },
+  { toJsonSchema: () => ({}) }
+)
+
+/** A pod as a member. */
+export interface PodMember {
+  readonly name: string
+  readonly address: string
+  readonly host?: string
+  readonly dataDirectory?: string
+  /** Where its container is to be found at the moment. */
+  readonly pod: () => Container.Place
+}
+
+type Members = readonly [PodMember, ...ReadonlyArray<PodMember>]
+
+type Open = (members: Members) => Effect.Effect<Target, TargetError, Scope.Scope>
+
+// --- make ---
+
+/**
+ * The target whose members are these pods: `open` makes one for the members of the moment, and is called again when they
+ * have become others.
+ */
+export const follow = (
+  cluster: string,
+  { pods, port, system }: { readonly pods: PodsSettings; readonly port: number; readonly system: string },
+  hosts: ReadonlyMap<string, Host>,
+  open: Open
+): Effect.Effect<Target, TargetError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const list = hosts.get(pods.host)?.pods
+    if (list === undefined) {
+      const detail = `its pods are on host "${pods.host}", which is no Kubernetes cluster of the configuration`
+      return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
+    }
+    const roster = rosterOf(cluster, pods, list)
+    const current = currentOf(yield* Effect.scope, open)
+    const enter = entrance(hosts)
+
+    const now = Effect.gen(function* () {
+      yield* roster.look(current.target() === undefined ? firstLook : nextLook)
+      const [first, ...rest] = roster.seen().map((pod) => memberOf(pods, port, pod, roster.seen))
+      return first === undefined ? yield* roster.empty : yield* current.of([first, ...rest])
+    })
+
+    return {
+      system,
+      cluster,
+      discover: Effect.gen(function* () {
+        const target = yield* now
+        yield* enter(roster.seen())
+        const groups = yield* target.discover
+        return groups.map((topology) => beside(topology, system, roster.seen(), pods))
+      }),
+      probe: Effect.fnUntraced(function* (group) {
+        const target = current.target() ?? (yield* now)
+        return yield* target.probe(group)
+      }),
+      survivorsSpeak: true,
+      canSpeak: (member) => current.target()?.canSpeak?.(member) ?? true,
+      get survivorsSpeakAfter() {
+        return current.target()?.survivorsSpeakAfter ?? 2000
+      },
+      get witnesses() {
+        return current.target()?.witnesses ?? []
+      },
+      get recoveryBudget() {
+        return current.target()?.recoveryBudget ?? 60_000
+      },
+      get recoveryWriteTimeout() {
+        return current.target()?.recoveryWriteTimeout ?? 1000
+      }
+    }
+  })
+
+/** A topology with what Kubernetes would do about its members, and what it means that they are pods. */
+export const beside = (
+  topology: Topology,
+  system: string,
+  pods: ReadonlyArray<Pod>,
+  settings: Pick<PodsSettings, "container">
+): Topology => {
+  const supervisors = pods.flatMap((pod) => supervisorsOf(pod, settings))
+  const warnings = [...new Set(pods.flatMap((pod) => warningsOf(pod, system)))]
+  return {
+    ...topology,
+    ...(supervisors.length === 0 ? {} : { supervisors: [...(topology.supervisors ?? []), ...supervisors] }),
+    ...(warnings.length === 0 ? {} : { warnings: [...(topology.warnings ?? []), ...warnings] })
+  }
+}
+
+// --- internal ---
+
+const firstLook: Millis = 9000
+const nextLook: Millis = 1500
+const enterWithin: Millis = 6000
+/** How many targets of former members are kept open. */
+const keptMost = 4
+
+/** Who the members are, as was last read. */
+const rosterOf = (cluster: string, pods: PodsSettings, list: NonNullable<Host["pods"]>) => {
+  let seen: ReadonlyArray<Pod> | undefined
+  const unreachable = (detail: string) =>
+    new TargetError({ cluster, endpoint: pods.host, reason: "Unreachable", detail })
+  return {
+    seen: (): ReadonlyArray<Pod> => seen ?? [],
+    empty: Effect.suspend(() =>
+      Effect.fail(unreachable(`no pod of ${nameOf(pods)} is in namespace ${pods.namespace}`))
+    ),
+    // Whoever knows the members already does not wait long for an API that may be the one that is broken.
+    look: (patience: Millis): Effect.Effect<void, TargetError> =>
+      list(pods.namespace, pods.selector ?? "").pipe(
+        Effect.timeoutOrElse({
+          duration: patience,
+          orElse: () => Effect.fail({ detail: "the Kubernetes API did not answer in time" })
+        }),
+        Effect.matchEffect({
+          onFailure: ({ detail }) => (seen === undefined ? Effect.fail(unreachable(detail)) : Effect.void),
+          onSuccess: (all) =>
+            Effect.sync(() => {
+              seen = all.filter((pod) => isMeant(pods, pod)).sort((one, other) => (one.name < other.name ? -1 : 1))
+            })
+        })
+      )
+  }
+}
+
+/** The target of the members of the moment. What is still asked of former ones, as by a probe in a hold, is answered. */
+const currentOf = (scope: Scope.Scope, open: Open) => {
+  const former: Array<Scope.Closeable> = []
+  let current: { readonly key: string; readonly target: Target; readonly scope: Scope.Closeable } | undefined
+  return {
+    target: (): Target | undefined => current?.target,
+    of: Effect.fnUntraced(function* (members: Members): Effect.fn.Return<Target, TargetError> {
+      const key = JSON.stringify(members)
+      if (current?.key === key) return current.target
+      const inner = yield* Scope.fork(scope)
+      const target = yield* Scope.provide(open(members), inner)
+      if (current !== undefined) former.push(current.scope)
+      if (former.length > keptMost) yield* Scope.close(former.shift()!, Exit.void)
+      current = { key, target, scope: inner }
+      return target
+    })
+  }
+}
+
+// A keeper pod takes seconds to be there, so it is waited for once, before what cannot wait.
+const entrance = (hosts: ReadonlyMap<string, Host>) => {
+  const ready = new Set<string>()
+  return (pods: ReadonlyArray<Pod>): Effect.Effect<void> =>
+    Effect.forEach(
+      [...new Set(pods.flatMap(({ host }) => (host === null || ready.has(host) ? [] : [host])))],
+      (label) =>
+        Effect.ignore(
+          Effect.tap(hosts.get(label)?.run("true", [], { timeout: enterWithin }) ?? Effect.void, () =>
+            Effect.sync(() => void ready.add(label))
+          )
+        ),
+      { concurrency: "unbounded", discard: true }
+    )
+}
+
+const nameOf = ({ selector, statefulSet }: PodsSettings): string =>
+  statefulSet === undefined ? `the selector ${selector}` : `StatefulSet ${statefulSet}`
+
+const isMeant = ({ statefulSet }: PodsSettings, { owner }: Pod): boolean =>
+  statefulSet === undefined || owner === `StatefulSet/${statefulSet}`
+
+const serverOf = ({ containers }: Pod, { container }: Pick<PodsSettings, "container">): PodContainer | undefined =>
+  container === undefined ? containers[0] : containers.find(({ name }) => name === container)
+
+const memberOf = (settings: PodsSettings, port: number, pod: Pod, now: () => ReadonlyArray<Pod>): PodMember => {
+  const { address = "{ip}", dataDirectory } = settings
+  // A pod that has no address yet is a member all the same: one that is not up.
+  const reached = address.replaceAll("{pod}", pod.name).replaceAll("{ip}", pod.address ?? "0.0.0.0")
+  const isBare = reached.includes(":") && !reached.startsWith("[")
+  return {
+    name: pod.name,
+    address: `${isBare ? `[${reached}]` : reached}:${settings.port ?? port}`,
+    ...(pod.host === null ? {} : { host: pod.host }),
+    ...(dataDirectory === undefined ? {} : { dataDirectory }),
+    pod: () => {
+      const current = now().find(({ name }) => name === pod.name) ?? pod
+      const server = serverOf(current, settings)
+      const called = `container ${server?.name ?? settings.container ?? ""} of pod ${pod.namespace}/${pod.name}`
+      return { engine: "cri", called, words: ["in", "cri", server?.id ?? "", "", ""] }
+    }
+  }
+}
+
+/**
+ * What the kubelet does when a member goes quiet: a probe that fails so often in a row has it restarted. That holds for the
+ * members that are left alone too, whose probes fail with the quorum. One that only connects (`tcpSocket`) notices nothing.
+ */
+const supervisorsOf = (pod: Pod, settings: Pick<PodsSettings, "container">): ReadonlyArray<Supervisor> => {
+  const liveness = serverOf(pod, settings)?.liveness ?? null
+  const { failures = 0, period = 0 } = liveness ?? {}
+  const operator = operatorOf(pod)
+  return [
+    ...(liveness === null || liveness.by === "tcpSocket"
+      ? []
+      : [
+          {
+            watches: pod.name,
+            source: `the kubelet's liveness probe of pod ${pod.namespace}/${pod.name} (${liveness.by}, ${failures} failures, every ${period / 1000} s)`,
+            // The first failure may come as soon as the loss.
+            patience: (failures - 1) * period,
+            reaction: "RestartsMember" as const
+          }
+        ]),
+    ...(operator !== null && destroyers.has(operator.group)
+      ? [
+          {
+            watches: operator.called,
+            source: `the operator of ${operator.called}, which rebuilds a cluster from one survivor,`,
+            patience: 0,
+            reaction: "DestroysData" as const
+          }
+        ]
+      : [])
+  ]
+}
+
+/** Operators that are known to make a new cluster from what is left of one without its quorum. */
+const destroyers: ReadonlySet<string> = new Set(["etcd.database.coreos.com"])
+
+const operatorOf = ({ owner }: Pod): { readonly group: string; readonly called: string } | null => {
+  const [group, kind, name] = owner?.split("/") ?? []
+  return group === undefined || kind === undefined || name === undefined ? null : { group, called: `${kind} ${name}` }
+}
+
+const warningsOf = (pod: Pod, system: string): ReadonlyArray<string> => {
+  const operator = operatorOf(pod)
+  const managed = pod.labels["app.kubernetes.io/managed-by"]
+  return [
+    ...(operator === null
+      ? managed === undefined || managed === "Helm"
+        ? []
+        : [`its pods are managed by ${managed}, which may act on the loss`]
+      : [`its pods belong to ${operator.called} (${operator.group}), whose operator may act on the loss`]),
+    ...(system === "etcd" && isStoreOfApi(pod) ? [storeOfApi] : [])
+  ]
+}
+
+/** The etcd that a Kubernetes API keeps everything in, by the labels of those who set it up so. */
+const isStoreOfApi = ({ labels, namespace }: Pod): boolean =>
+  (namespace === "kube-system" || namespace === "openshift-etcd") &&
+  ["component", "app", "k8s-app", "app.kubernetes.io/name"].some((key) => labels[key]?.startsWith("etcd") === true)
+
+const storeOfApi =
+  "this etcd is the Kubernetes API's own store: without its quorum nobody can be sure to reach a node by the API, so only the deadline is sure to lift the fences, and a cancel may wait for it"

@@ -1,0 +1,201 @@
+/**
+ * Goal: the quorum of an etcd whose members are pods of a StatefulSet is taken, held and given back through a keeper pod, with
+ * its worker killed in the hold, and the kernel alone gives it back when the pod is. Method: the bundled worker and a `kubectl`
+ * that runs pods as real containers by runc; the observer trusts /proc and its own PUTs.
+ */
+import { spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { findBinary } from "@inquorate/lab/Etcd"
+import * as KubectlDouble from "@inquorate/testkit/KubectlDouble"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as Harness from "./Harness.ts"
+
+const skip = KubectlDouble.skip ?? (findBinary(null) === null ? "no etcd; apt-get install etcd-server" : undefined)
+if (skip !== undefined && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(skip)
+
+const network = `inq-pods-${process.pid}`
+const link = `inqp${process.pid % 100_000}`
+const addressOf = (index: number): string => `198.19.252.1${index}`
+
+const ip = (...words: ReadonlyArray<string>): void => {
+  const { status, stderr } = spawnSync("ip", words, { encoding: "utf8" })
+  assert.strictEqual(status, 0, `ip ${words.join(" ")}: ${stderr}`)
+}
+
+/** One network of their own for all pods, where each has an address, and a way to there from here. */
+const makeNetwork = (): void => {
+  ip("netns", "add", network)
+  ip("-n", network, "link", "set", "lo", "up")
+  ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", network)
+  ip("address", "add", "198.19.252.1/24", "dev", link)
+  ip("link", "set", link, "up")
+  for (const index of [0, 1, 2]) ip("-n", network, "address", "add", `${addressOf(index)}/24`, "dev", "eth0")
+  ip("-n", network, "link", "set", "eth0", "up")
+}
+
+const podOf = (index: number, folder: string) => ({
+  metadata: { name: `etcd-${index}`, namespace: "db", labels: { app: "etcd" } },
+  spec: {
+    nodeName: "one",
+    terminationGracePeriodSeconds: 0,
+    network: { namespace: `/run/netns/${network}`, address: addressOf(index) },
+    owner: { apiVersion: "apps/v1", kind: "StatefulSet", name: "etcd", controller: true },
+    containers: [
+      {
+        name: "etcd",
+        command: [
+          ...["etcd", "--name", `etcd-${index}`, "--data-dir", "/var/lib/etcd", "--log-level", "error"],
+          ...["--listen-client-urls", `http://${addressOf(index)}:2379`],
+          ...["--advertise-client-urls", `http://${addressOf(index)}:2379`],
+          ...["--listen-peer-urls", `http://${addressOf(index)}:2380`],
+          ...["--initial-advertise-peer-urls", `http://${addressOf(index)}:2380`],
+          ...["--initial-cluster", [0, 1, 2].map((at) => `etcd-${at}=http://${addressOf(at)}:2380`).join(",")],
+          // A busy machine holds up a leader for longer than a second.
+          ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
+        ],
+        // Nobody carries it out here: what counts is that it is read.
+        livenessProbe: { httpGet: { path: "/health", port: 2379 }, failureThreshold: 5, periodSeconds: 10 },
+        volumeMounts: [{ name: "data", mountPath: "/var/lib/etcd" }]
+      }
+    ],
+    volumes: [{ name: "data", hostPath: { path: path.join(folder, `etcd-${index}`) } }]
+  }
+})
+
+describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (skipped: ${skip})`}`, () => {
+  const scope = Scope.makeUnsafe()
+  let double: KubectlDouble.KubectlDouble
+  let world: Harness.World
+  let worker: Harness.Worker
+  let partition: string
+
+  beforeAll(async () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-pods-"))
+    double = await Effect.runPromise(Scope.provide(KubectlDouble.start(["one"]), scope))
+    makeNetwork()
+    for (const index of [0, 1, 2]) {
+      double.kubectl(["create", "--filename=-"], JSON.stringify(podOf(index, double.folder)))
+    }
+    const members = [0, 1, 2].map((index) => ({
+      name: `etcd-${index}`,
+      pid: double.pidOf("db", `etcd-${index}`),
+      address: `${addressOf(index)}:2379`
+    }))
+    world = {
+      folder,
+      lab: { name: "orders", system: "etcd", members } as unknown as Harness.World["lab"],
+      config: "",
+      fences: double.state
+    }
+    const config = Harness.writeConfig(world, "pods.yaml", {
+      hosts: { prod: { kubernetes: { image: "none", state: double.state } } },
+      clusters: { orders: { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } } }
+    })
+    world = { ...world, config }
+    await Harness.until("the etcd takes writes", 30_000, () => Harness.writeCommits(world, 1000))
+    worker = await Harness.startWorker(world, "pods.db")
+    await Harness.until(`the partition is seen: ${worker.log()}`, 30_000, async () => {
+      partition = await Harness.partitionOf(worker, world).catch(() => "")
+      return partition !== ""
+    })
+  }, Harness.within(120_000))
+
+  afterAll(async () => {
+    worker?.kill("SIGTERM")
+    await worker?.ended
+    const left = double?.pods("inquorate") ?? []
+    await Effect.runPromise(Scope.close(scope, Exit.void)).finally(() => {
+      spawnSync("ip", ["link", "delete", link])
+      spawnSync("ip", ["netns", "delete", network])
+      fs.rmSync(world.folder, { recursive: true, force: true })
+    })
+    assert.isAtMost(left.length, 1, "a worker that ended left more than the pod of the one that was killed")
+  }, Harness.within(60_000))
+
+  const begin = async (seconds: number): Promise<string> => {
+    const id = randomUUID()
+    const started = await Harness.startLoss(worker, world, { id, partition, seconds })
+    assert.strictEqual(started.status, 202, started.body)
+    await Harness.holding(worker, id)
+    return id
+  }
+
+  const confirmed = ["Loss Confirmed", "Hold Confirmed", "Recovery Confirmed"]
+
+  const isProven = async (id: string, by: ReadonlyArray<string>): Promise<void> => {
+    const { evidence } = await Harness.detail(worker, id)
+    const verdicts = evidence.verdicts.map(({ about, outcome }) => `${about} ${outcome}`)
+    assert.deepStrictEqual(verdicts, confirmed, JSON.stringify(evidence.notes))
+    for (const { grade, liftedBy } of evidence.fences) {
+      assert.strictEqual(grade, "Kernel")
+      assert.include(by, liftedBy)
+    }
+  }
+
+  it(
+    "lose their quorum, are held, given back and found recovered",
+    async () => {
+      const id = await begin(4)
+      assert.lengthOf(Harness.stoppedMembers(world), 2)
+      assert.isFalse(await Harness.writeCommits(world, 700), "a write was acknowledged without its quorum")
+      const end = await Harness.ended(worker, id, Harness.within(40_000))
+      assert.strictEqual(end.State, "Completed", worker.log())
+      await isProven(id, ["Worker"])
+      assert.isTrue(Harness.nothingStopped(world))
+    },
+    Harness.within(90_000)
+  )
+
+  it(
+    "are given back by another worker, through a pod of its own, when theirs is killed in the hold",
+    async () => {
+      const id = await begin(8)
+      worker.kill("SIGKILL")
+      await worker.ended
+      assert.lengthOf(Harness.stoppedMembers(world), 2)
+      worker = await Harness.startWorker(world, "pods.db")
+      const end = await Harness.ended(worker, id, Harness.within(60_000))
+      assert.strictEqual(end.State, "Completed", worker.log())
+      // On a busy machine it is there after the deadline.
+      await isProven(id, ["Worker", "Keeper"])
+    },
+    Harness.within(120_000)
+  )
+
+  it(
+    "are given back by the kernel when everything in the keeper pod is killed, and the loss is not called proven",
+    async () => {
+      const id = await begin(15)
+      for (const pod of double.pods("inquorate")) double.kill("inquorate", pod)
+      await Harness.until("no member is stopped", 5000, () => Harness.nothingStopped(world))
+      await Harness.until("writes are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+      const end = await Harness.ended(worker, id, Harness.within(60_000))
+      assert.strictEqual(end.State, "Faulted")
+      assert.isTrue(Harness.nothingStopped(world))
+    },
+    Harness.within(120_000)
+  )
+
+  it(
+    "are not held for longer than their kubelets would let them be",
+    async () => {
+      const refused = await Harness.call(worker, "POST", "/v1/plan", {
+        serviceName: "fabric:/orders/raft",
+        partitionId: partition,
+        mode: "QuorumReplicas",
+        hold: 60_000
+      })
+      assert.match(
+        JSON.stringify(refused.body),
+        /liveness probe of pod db\/etcd-[012] \(httpGet, 5 failures, every 10 s\)/
+      )
+    },
+    Harness.within(60_000)
+  )
+})
