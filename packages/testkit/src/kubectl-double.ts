@@ -66,8 +66,11 @@ const refuse = (problem: string): never => {
   process.exit(1)
 }
 
-const runc = (...arguments_: ReadonlyArray<string>) =>
-  childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...arguments_], { encoding: "utf8" })
+const runc = (...arguments_: ReadonlyArray<string>) => {
+  // The test is over: it has ended every pod itself, and runc would make the folder anew.
+  if (!fs.existsSync(path.join(folder, "pods"))) process.exit(0)
+  return childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...arguments_], { encoding: "utf8" })
+}
 
 const fileOf = (namespace: string, name: string): string => path.join(folder, "pods", `${namespace}.${name}.json`)
 const keptAt = (file: string): Kept => JSON.parse(fs.readFileSync(file, "utf8")) as Kept
@@ -199,6 +202,10 @@ const end = (file: string): void => {
   }
   runc("kill", "--all", pod.id, "KILL")
   runc("delete", "--force", pod.id)
+  // The runtime removes the container's own group and leaves the pod's.
+  for (const at of fs.globSync(`/sys/fs/cgroup{,/*}/inquorate-pods/pod${pod.uid}`)) {
+    childProcess.spawnSync("rmdir", [at], { stdio: "ignore" })
+  }
   fs.rmSync(file, { force: true })
 }
 
