@@ -459,6 +459,7 @@ export const suite = (system: System): void => {
         const link = path.join(world.folder, "elsewhere")
         fs.symlinkSync(dataDirectory, link)
         const store = path.join(link, "inquorate", "worker.db")
+        fs.mkdirSync(path.dirname(store))
         const inside = await Harness.startWorker(world, "unused.db", { arguments: ["--store", `sqlite:${store}`] })
         try {
           const own = await Harness.call(inside, "PUT", `/v1/operations/${randomUUID()}`, requestFor(system.lab, 1000))

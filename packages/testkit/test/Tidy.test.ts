@@ -149,3 +149,17 @@ describe("the decisions", () => {
     }
   })
 })
+
+describe("the bugs", () => {
+  it("stand in one table, each once", () => {
+    const rows = text(path.join(root, "docs/bugs.md"))
+      .split("\n")
+      .filter((line) => line.startsWith("| "))
+      .map((line) => line.replace(/ +/g, " "))
+    assert.isAbove(rows.length, 100)
+    assert.deepStrictEqual(
+      rows.filter((row, index) => rows.indexOf(row) !== index),
+      []
+    )
+  })
+})
