@@ -10,6 +10,7 @@ import * as path from "node:path"
 import { randomUUID } from "node:crypto"
 import type { FenceOrder } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
+import { within } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -47,7 +48,7 @@ describe.skipIf(missing !== "")(`etcd in namespaces${missing === "" ? "" : ` (sk
       const leader = yield* leaderOf(members)
       const cut = members.filter((member) => member !== leader)
       const operationId = randomUUID()
-      const deadline = Math.floor(yield* Clock.currentTimeMillis) + 12_000
+      const deadline = Math.floor(yield* Clock.currentTimeMillis) + within(20_000)
       const orders = cut.map((member): FenceOrder => ({
         fence: { operationId, attempt: 1, member: member.name },
         process: member.process,

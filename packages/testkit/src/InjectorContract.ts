@@ -163,7 +163,7 @@ const laws: ReadonlyArray<
   [
     "ends a fence by itself at its deadline, not before, and a lift that comes after changes nothing",
     Effect.fnUntraced(function* (scene) {
-      const order = yield* scene.order({ hold: within(1500) })
+      const order = yield* scene.order({ hold: within(3000) })
       const armed = yield* scene.injector.arm(order)
       assert.isFalse(yield* scene.runs)
       const lifted = yield* scene.awaitLifted(order.fence)
