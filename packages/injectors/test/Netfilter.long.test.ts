@@ -138,7 +138,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         )
         const alike = [...foreign, ["ip", tableOf(unknown)] as const]
         for (const name of alike) assert.isTrue(Peers.nft("create", "table", ...name).ok)
-        yield* Effect.sleep(1500)
+        yield* Effect.sleep(Math.max(0, late.deadline - Date.now()) + 500)
         const seen = yield* netfilter.sweep("here", { clear: false })
         assert.strictEqual(stateIn(seen, unknown)?._tag, "Arming")
         assert.isTrue(Peers.nft("list", "table", "inet", tableOf(unknown)).ok, "a look touched it")
@@ -167,7 +167,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const stands = (): boolean => Peers.nft("list", "table", "inet", tableOf(order, other)).ok
         assert.isUndefined(stateIn(yield* netfilter.sweep("here", { clear: true }), order))
         assert.isTrue(stands(), "it was another's")
-        yield* Effect.sleep(2500)
+        yield* Effect.sleep(Math.max(0, order.deadline - Date.now()) + 500)
         yield* netfilter.sweep("here", { clear: true })
         assert.isFalse(stands(), "it is litter")
         assert.strictEqual((yield* stranger.lift("here", order.fence, 1)).by, "Kernel")
@@ -304,7 +304,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const frozen = freezing("cut")
         const arming = yield* Effect.forkChild(Effect.result(frozen.injector.arm(order)))
         const pid = yield* frozen.pid
-        yield* Effect.sleep(2600)
+        yield* Effect.sleep(Math.max(0, order.deadline - Date.now()) + 1100)
         process.kill(pid, "SIGCONT")
         const answer = yield* Fiber.join(arming)
         assert.strictEqual(answer._tag === "Failure" && answer.failure.reason, "NotApplied")
