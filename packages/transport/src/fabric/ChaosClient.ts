@@ -1,7 +1,7 @@
 /**
- * The chaos calls of the typed client, against a worker of ours or a real gateway. Answers are read as leniently as
- * the others: a word of a newer gateway becomes the enumeration's own word for that, and what is left out of parameters
- * has its default.
+ * The chaos calls of the typed client, against a worker of ours or a real gateway. The client reads answers as
+ * leniently as those of the other calls. It reads a word that only a newer gateway knows as the word that the
+ * enumeration has for an unknown one. A parameter that the gateway leaves out has its default.
  */
 import {
   ChaosParameters,
@@ -23,7 +23,7 @@ import { word } from "./FabricModel.ts"
 
 // --- models ---
 
-/** What a run is asked for: what is left out has the gateway's default. */
+/** What a caller asks of a run. A parameter that is left out has the gateway's default. */
 export type ChaosRequest = Partial<ChaosParameters>
 
 /** How chaos stands. */
@@ -33,29 +33,32 @@ export interface ChaosStanding {
   readonly scheduleStatus: ChaosScheduleStatus
 }
 
-/** An event: `Kind` says which of the others are there. */
+/** One event. `Kind` says which of the other properties are there. */
 export type ChaosTold = typeof Told.Type
 
-/** A page of events; an empty token means that it is the last. */
+/** A page of events. The token of the last page is empty. */
 export interface ChaosPage {
   readonly token: string
   readonly events: ReadonlyArray<ChaosTold>
 }
 
-/** Which events: from a time to a time, or those after a page. `limit` 0 asks for as many as fit into an answer. */
+/**
+ * Which events: those from a time to a time, or those after a page. A `limit` of 0 asks for as many as fit into an
+ * answer.
+ */
 export type ChaosEventsAsked =
   | { readonly from?: Instant; readonly to?: Instant; readonly limit?: number }
   | { readonly token: string; readonly limit?: number }
 
-/** The chaos calls, with what can go wrong as every call of the client has it. */
+/** The chaos calls. They fail with the same errors as every call of the client. */
 export interface ChaosClient<E> {
   readonly startChaos: (request: ChaosRequest) => Effect.Effect<void, E>
-  /** Harmless where chaos does not run; the schedule is out of use afterwards. */
+  /** Does no harm where chaos does not run. Afterwards the schedule is out of use. */
   readonly stopChaos: Effect.Effect<void, E>
   readonly getChaos: Effect.Effect<ChaosStanding, E>
   readonly getChaosEvents: (asked: ChaosEventsAsked) => Effect.Effect<ChaosPage, E>
   readonly getChaosSchedule: Effect.Effect<ChaosScheduleDescription, E>
-  /** Replaces the schedule where its version is still that of the description. */
+  /** Replaces the schedule if its version is still that of the description. */
   readonly postChaosSchedule: (description: ChaosScheduleDescription) => Effect.Effect<void, E>
 }
 

@@ -1,7 +1,7 @@
 /**
- * What the client reads of a Service Fabric gateway's answers: the objects of the model, of which only what identifies an
- * entity has to be there. Whatever else an older, a newer or a busier gateway leaves out is absent, and `null` counts as
- * absent.
+ * The answers of a Service Fabric gateway as the client reads them: the objects of the model, in which only the
+ * properties that identify an entity must be there. An older, a newer or a busier gateway may leave out all others. The
+ * client takes `null` for absent.
  * Source: the 8.2 specification and the open-source gateway.
  */
 import * as Wire from "@inquorate/core/Wire"
@@ -53,13 +53,13 @@ export const OperationStatusList = Schema.Array(
   Schema.Struct({ OperationId: Model.Id, State, Type: Model.word(Wire.OperationType.literals, "Invalid") })
 )
 
-/** A page of a list; the last has no token or an empty one. */
+/** A page of a list. The last page has no token, or an empty one. */
 export const page = <S extends Schema.Top>(item: S) =>
   Schema.Struct({ ContinuationToken: Text, Items: Schema.Array(item) })
 
 const unread = ["NodeTags", "IsNodeByNodeUpgradeInProgress", "InfrastructurePlacementID"] as const
 
-/** A node. `InstanceId` is what a transition of the node has to name. */
+/** A node. A transition of the node must name its `InstanceId`. */
 export class NodeInfo extends Schema.Opaque<NodeInfo>()(
   Schema.Struct({
     ...Struct.omit(sparse(Model.NodeInfo, ["Name", "InstanceId"]).fields, unread),
@@ -79,11 +79,11 @@ export class ApplicationInfo extends Schema.Opaque<ApplicationInfo>()(
 export const ServiceInfo = sparse(Model.ServiceInfo, ["Id", "Name", "ServiceKind"])
 export type ServiceInfo = typeof ServiceInfo.Type
 
-/** How a service was described when it was made. */
+/** The description that a service was made from. */
 export const ServiceDescription = Model.ServiceDescription
 export type ServiceDescription = typeof ServiceDescription.Type
 
-/** A partition; the epoch and the loss duration have another name on the open-source gateway than in the specification. */
+/** A partition. The open-source gateway and the specification give the epoch and the loss duration different names. */
 export const Partition = sparse(Model.Partition, ["ServiceKind", "PartitionInformation"])
 export type Partition = typeof Partition.Type
 
@@ -94,7 +94,7 @@ export type Replica = typeof Replica.Type
 /** The name and id of an application or a service. */
 export const NameInfo = Model.NameInfo
 
-// What every health has besides its own; why an entity is not healthy is taken in whatever form it comes.
+// Every health has these beside its own properties. The reasons of an unhealthy entity may have any form.
 const health = {
   UnhealthyEvaluations: Schema.optionalKey(Schema.Array(Schema.Unknown)),
   HealthStatistics: Schema.optionalKey(
@@ -153,7 +153,7 @@ export class ReplicaHealth extends Schema.Opaque<ReplicaHealth>()(
   })
 ) {}
 
-/** Where tokens come from: `metadata` is absent where they do not come from Azure Active Directory. */
+/** Where a client gets tokens. `metadata` is absent if tokens do not come from Azure Active Directory. */
 export class AadMetadata extends Schema.Opaque<AadMetadata>()(
   Schema.Struct({
     type: Text,
@@ -165,7 +165,7 @@ export class AadMetadata extends Schema.Opaque<AadMetadata>()(
 
 // --- make ---
 
-/** Reads an answer of this shape from JSON that may have `null` where a property is absent. */
+/** Reads an answer of this shape from JSON, which may have `null` for an absent property. */
 export const decode = <S extends Schema.Codec<unknown, unknown>>(
   schema: S
 ): ((json: unknown) => Effect.Effect<S["Type"], Schema.SchemaError>) => {

@@ -1,6 +1,6 @@
 /**
- * The calls of the Service Fabric surface as values: what a request asks for, with every parameter read and checked. Names
- * carry their `fabric:/`.
+ * The calls of the Service Fabric surface as values: what a request asks for, with every parameter read and checked.
+ * Names include their `fabric:/`.
  */
 import type { ChaosEventQuery } from "@inquorate/core/Chaos"
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
@@ -9,13 +9,16 @@ import type { QuorumLossMode } from "@inquorate/core/Plan"
 import type { DataLossMode, RestartMode } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 
-/** Which page of a list: strictly after `after` (null for the first), at most `limit` items (0 for no limit). */
+/**
+ * Which page of a list: the items strictly after `after` (null for the first page), at most `limit` of them (0 for no
+ * limit).
+ */
 export interface Paging {
   readonly after: string | null
   readonly limit: number
 }
 
-/** The words of `NodeStatusFilter`; `default` is every node except unknown and removed ones. */
+/** The words of `NodeStatusFilter`. `default` means every node but the unknown and the removed ones. */
 export type NodeStatusFilter =
   | "default"
   | "all"
@@ -64,7 +67,7 @@ export type FabricCall =
       /** 64 bits in decimal, never 0. */
       readonly instanceId: string
       readonly transition: "Start" | "Stop"
-      /** Seconds, from 300 to 14400; 0 where the node is started. */
+      /** Seconds, from 300 to 14400. It is 0 if the call starts the node. */
       readonly duration: number
     }
   | { readonly _tag: "GetNodeTransitionProgress"; readonly operationId: Guid.Guid }
@@ -77,7 +80,7 @@ export type FabricCall =
   | { readonly _tag: "StartChaos" }
   | { readonly _tag: "StopChaos" }
   | { readonly _tag: "GetChaos" }
-  /** A limit of 0 is none. */
+  /** A limit of 0 means no limit. */
   | { readonly _tag: "GetChaosEvents"; readonly events: ChaosEventQuery }
   | { readonly _tag: "GetChaosReport"; readonly events: ChaosEventQuery }
   | { readonly _tag: "GetChaosSchedule" }
@@ -159,7 +162,10 @@ export type FabricCall =
   | ExplorerCall
   | OneCallFault
 
-/** What Service Fabric Explorer and others ask besides: upgrades, loads, types, what stands on a node, events, backups. */
+/**
+ * The calls that Service Fabric Explorer and others make beside the SDK's: upgrades, loads, types, what is on a node,
+ * events, backups.
+ */
 export type ExplorerCall =
   | { readonly _tag: "GetClusterHealthChunk" }
   | { readonly _tag: "GetClusterUpgradeProgress" }
@@ -220,7 +226,7 @@ export type ExplorerCall =
   | {
       readonly _tag: "ResolvePartition"
       readonly serviceName: string
-      /** The key that is looked for; null for the one partition of a service that has no keys. */
+      /** The key to look for. It is null for a service without keys, which has one partition. */
       readonly key: ResolveKey | null
     }
   | { readonly _tag: "GetBackupPolicyList"; readonly paging: Paging }
@@ -234,7 +240,7 @@ export type ExplorerCall =
   | (EventWindow & { readonly _tag: "GetEvents"; readonly of: EventSubject })
   | { readonly _tag: "GetCorrelatedEvents"; readonly eventId: Guid.Guid }
 
-/** A fault that is begun by one call without an operation id, as the buttons of Service Fabric Explorer do. */
+/** A fault that one call begins without an operation id. The buttons of Service Fabric Explorer make such calls. */
 export type OneCallFault =
   | { readonly _tag: "RestartNode"; readonly nodeName: string }
   | { readonly _tag: "DeactivateNode"; readonly nodeName: string }
@@ -260,13 +266,13 @@ export type ResolveKey =
   | { readonly _tag: "Int64Range"; readonly value: string }
   | { readonly _tag: "Named"; readonly value: string }
 
-/** Whose backups are asked for. */
+/** The subject whose backups the caller asks for. */
 export type BackupSubject =
   | { readonly _tag: "Application"; readonly name: string }
   | { readonly _tag: "Service"; readonly name: string }
   | { readonly _tag: "Partition"; readonly partitionId: Guid.Guid }
 
-/** Whose events are asked for; null for those of all of the kind. */
+/** The subject whose events the caller asks for. An id of null asks for those of every subject of the kind. */
 export type EventSubject =
   | { readonly _tag: "Cluster" }
   | { readonly _tag: "Containers" }
@@ -276,21 +282,24 @@ export type EventSubject =
   | { readonly _tag: "Partitions"; readonly partitionId: Guid.Guid | null }
   | { readonly _tag: "Replicas"; readonly partitionId: Guid.Guid; readonly replicaId: string | null }
 
-/** From when to when, both included, and of which kinds; none means all. */
+/** From when to when, both ends included, and which kinds of event. An empty list means all kinds. */
 export interface EventWindow {
   readonly from: Instant
   readonly to: Instant
   readonly kinds: ReadonlyArray<string>
 }
 
-/** A call with what every call carries: `version` decides the spelling of ids, `timeout` (seconds) bounds the request. */
+/**
+ * A call with what every call carries. `version` decides the spelling of ids. `timeout`, in seconds, bounds the
+ * request.
+ */
 export interface FabricRequest {
   readonly call: FabricCall
   readonly version: number
   readonly timeout: number
 }
 
-/** An error as the wire says it; the HTTP status follows from the code. */
+/** An error as the wire says it. The code decides the HTTP status. */
 export interface WireError {
   readonly code: FabricErrorCode
   readonly message: string

@@ -1,6 +1,7 @@
 /**
- * The chaos calls of the Service Fabric surface: bodies read and refused as the gateway does, statuses, the schedule, and
- * the events in pages. A continuation token carries the filter it began with, so no server has to remember it.
+ * The chaos calls of the Service Fabric surface: start and stop, the standing, the schedule, and the events in pages.
+ * It reads and refuses bodies as the gateway does. A continuation token carries the filter of its first page, so no
+ * server has to remember it.
  */
 import { Chaos, type ChaosEventQuery, type NumberedChaosEvent, readParameters } from "@inquorate/core/Chaos"
 import { readDescription } from "@inquorate/core/ChaosSchedule"
@@ -28,7 +29,7 @@ export type ChaosCall = Extract<
   }
 >
 
-/** What a chaos call is answered with: a value as JSON, or nothing. */
+/** The answer to a chaos call: a value as JSON, or nothing. */
 export type ChaosAnswer = { readonly _tag: "Done" } | { readonly _tag: "Json"; readonly value: unknown }
 
 // --- make ---
@@ -36,13 +37,13 @@ export type ChaosAnswer = { readonly _tag: "Done" } | { readonly _tag: "Json"; r
 /** True for a call of the chaos surface. */
 export const isChaosCall = (call: FabricCall): call is ChaosCall => Object.hasOwn(takesBody, call._tag)
 
-/** True for a call whose body is read; every other call's body is dropped. */
+/** True for a call whose body the server reads. It drops the body of every other call. */
 export const readsBody = (call: FabricCall): boolean => isChaosCall(call) && takesBody[call._tag]
 
-/** How many characters of events an answer holds at most: what fits into the gateway's message of 4 MiB. */
+/** How many characters of events an answer holds at most, so that it fits into the gateway's message of 4 MiB. */
 const eventsSizeMax = 3_500_000
 
-/** The answer to a chaos call; a worker without chaos refuses all of them. */
+/** The answer to a chaos call. A worker without chaos refuses all of them. */
 export const answer = (
   chaos: Option.Option<Chaos["Service"]>,
   call: ChaosCall,
@@ -54,7 +55,7 @@ export const answer = (
 
 // --- internal ---
 
-/** Every chaos call, with whether its body is read. */
+/** Every chaos call, and whether the server reads its body. */
 const takesBody: Readonly<Record<ChaosCall["_tag"], boolean>> = {
   StartChaos: true,
   StopChaos: false,
@@ -65,7 +66,7 @@ const takesBody: Readonly<Record<ChaosCall["_tag"], boolean>> = {
   PostChaosSchedule: true
 }
 
-/** How many events are read from the store at a time. */
+/** How many events one read of the store asks for. */
 const readAtOnce = 500
 
 const refused = (
@@ -121,7 +122,10 @@ const read = <A>(
   )
 }
 
-/** The page of a query, and the token of the one after it; one more event than asked tells that there is one. */
+/**
+ * The page of a query, with the token of the next page. It asks for one event more, to know whether there is a next
+ * page.
+ */
 const page = (
   chaos: Chaos["Service"],
   query: ChaosEventQuery

@@ -1,7 +1,7 @@
 /**
- * The health chunk: a query whose body says of which entities the health is wanted, down to the replicas. An entity is
- * there where the filter that fits it best takes it: the one that names it, else the one that names its type, else the one
- * that names nobody; without any it is left out.
+ * The health chunk: a query whose body says which entities it wants the health of, down to the replicas. One filter
+ * decides about an entity: the filter that names it, else the one that names its type, else the one that names nobody.
+ * If no filter fits, the chunk leaves the entity out.
  */
 import * as Schema from "effect/Schema"
 import * as Result from "effect/Result"
@@ -49,7 +49,7 @@ const ApplicationFilter = Schema.Struct({
 })
 const NodeFilter = Schema.Struct({ NodeNameFilter: Name, HealthStateFilter: Bits })
 
-/** What a chunk is asked for. Policies are not taken: everything is judged by the one that this worker goes by. */
+/** The body of a chunk query. It takes no policies: this worker judges everything by its one policy. */
 export class Description extends Schema.Opaque<Description>()(
   Schema.Struct({
     NodeFilters: list(NodeFilter),
@@ -59,7 +59,7 @@ export class Description extends Schema.Opaque<Description>()(
 
 // --- make ---
 
-/** The description that a body is, or a failure; no body asks for nothing but the state of the cluster. */
+/** Reads a description from a body, or fails. An empty body asks for the state of the cluster alone. */
 export const read = (body: string): Result.Result<Description, string> => {
   if (body.trim() === "") return Result.succeed({})
   const decoded = decode(body.replace(/^\ufeff/, ""))
@@ -68,7 +68,7 @@ export const read = (body: string): Result.Result<Description, string> => {
     : Result.fail(`The body is not a description of a health chunk: ${decoded.failure.message}`)
 }
 
-/** The chunk of the cluster's health that is asked for. */
+/** The chunk of the cluster's health that the description asks for. */
 export const chunkOf = (world: World.World, description: Description) => {
   const nodes = world.nodes.map((node) => ({ name: node.name, entity: Health.ofNode(world, node) }))
   const applications = [...world.applications, world.system]
@@ -101,7 +101,7 @@ export const chunkOf = (world: World.World, description: Description) => {
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.NullOr(Description)))
 
 interface Reading<A, F> {
-  /** Whom a filter names; null or empty for nobody. */
+  /** The name in a filter. Null or empty text names nobody. */
   readonly filterName: (filter: F) => string | number | null | undefined
   readonly filterType?: (filter: F) => string | null | undefined
   readonly name: (one: A) => string
@@ -130,7 +130,7 @@ const chunks = <A, F extends { readonly HealthStateFilter?: number | null }>(
     if (filter === undefined) return []
     const HealthState = state(one)
     const bits = filter.HealthStateFilter ?? 0
-    // Without bits a filter takes whom it names, and of the others nobody.
+    // A filter without bits takes the entity that it names, and no other.
     const taken = bits === 0 ? own !== undefined : Health.takes(bits, HealthState)
     return taken ? [{ HealthState, ...info(one, filter) }] : []
   })

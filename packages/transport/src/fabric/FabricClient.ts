@@ -1,7 +1,7 @@
 /**
- * A typed client of the Service Fabric surface, against a worker of ours or a real gateway. It puts requests on the wire
- * as Microsoft's generated clients do: one fixed api-version per call, ids in the path without encoding, an empty
- * body on every POST. Only GETs are repeated, and only when nothing was answered or the answer was 503 or 504.
+ * A typed client of the Service Fabric surface, for a worker of ours or a real gateway. It puts requests on the wire as
+ * Microsoft's generated clients do: a fixed api-version for each call, ids in the path without encoding, an empty body
+ * on every POST. It repeats only GETs, and only if no answer came or the answer was 503 or 504.
  */
 import type { Guid } from "@inquorate/core/Guid"
 import type { QuorumLossMode } from "@inquorate/core/Plan"
@@ -30,25 +30,25 @@ import * as TransportCause from "../client/TransportCause.ts"
 /** Where the gateway is, such as `http://127.0.0.1:19080`. */
 export interface Options {
   readonly endpoint: string
-  /** The server's time for one request, in seconds; 60 unless given. */
+  /** The server's time for one request, in seconds. The usual time is 60. */
   readonly timeout?: number
   readonly token?: Redacted.Redacted
 }
 
-/** The partition of a fault by its service and itself, and the operation's id, which the caller chooses. */
+/** Names the partition of a fault by its service and its own id, and the operation by an id that the caller chooses. */
 export interface OfPartition {
   readonly serviceId: string
   readonly partitionId: Guid
   readonly operationId: Guid
 }
 
-/** The node of a fault by its name, and the operation's id, which the caller chooses. */
+/** Names the node of a fault, and the operation by an id that the caller chooses. */
 export interface OfNode {
   readonly nodeName: string
   readonly operationId: Guid
 }
 
-/** A request to start a quorum loss, held for whole seconds. */
+/** A request to start a quorum loss and hold it for whole seconds. */
 export interface StartQuorumLoss extends OfPartition {
   readonly mode: QuorumLossMode
   readonly durationSeconds: number
@@ -65,20 +65,20 @@ export interface StartPartitionRestart extends OfPartition {
 }
 
 /**
- * A request to stop or start a node; `instanceId` is the `InstanceId` of the node query, `durationSeconds` from
- * 300 to 14400.
+ * A request to stop or start a node. `instanceId` is the `InstanceId` of the node query. `durationSeconds` is from 300
+ * to 14400.
  */
 export type StartNodeTransition = OfNode & { readonly instanceId: string } & (
     | { readonly transition: "Stop"; readonly durationSeconds: number }
     | { readonly transition: "Start" }
   )
 
-/** An operation to ask after, by its kind; only `operationId` selects it, but the rest of the path has to be there. */
+/** Names an operation by its kind. Only `operationId` selects it, but the wire wants the rest of the path too. */
 export type FaultRef =
   | (OfPartition & { readonly kind: "PartitionQuorumLoss" | "PartitionDataLoss" | "PartitionRestart" })
   | (OfNode & { readonly kind: "NodeTransition" })
 
-/** The progress of each kind of fault: its result is there once the state is Completed or Faulted. */
+/** The progress of each kind of fault. The result is there once the state is Completed or Faulted. */
 export interface ProgressByKind {
   readonly PartitionQuorumLoss: typeof Answers.QuorumLossProgress.Type
   readonly PartitionDataLoss: typeof Answers.DataLossProgress.Type
@@ -86,7 +86,7 @@ export interface ProgressByKind {
   readonly NodeTransition: typeof Answers.NodeTransitionProgress.Type
 }
 
-/** Which partitions to recover: one, those of a service, those of the system services, or all. */
+/** Which partitions to recover: one, those of a service, those of the system services, or all of them. */
 export type Recover =
   | { readonly partitionId: Guid }
   | { readonly serviceId: string }
@@ -95,13 +95,14 @@ export type Recover =
 
 // --- errors ---
 
-/** Every error that a gateway can answer, tagged with its code. */
+/** Every error that a gateway can answer. The tag is the gateway's code. */
 export type { FabricApiError } from "./FabricRefusal.ts"
 
 /**
- * The gateway gave no answer that could be understood. `Unreachable`: no connection; a request that may have been sent
- * counts as well. `TimedOut`: no answer in time. After either a start may or may not have happened: ask for its
- * progress. `Untrusted`: TLS refused one side, and nothing happened. `BadAnswer`: an answer of another shape.
+ * The gateway gave no answer that the client understands. `Unreachable`: the connection failed, perhaps after the
+ * request was sent. `TimedOut`: no answer came in time. After either of these, a start may or may not have happened:
+ * ask for its progress. `Untrusted`: TLS refused one side, and nothing happened. `BadAnswer`: the answer has another
+ * shape.
  */
 export class FabricTransportError extends Schema.TaggedError<FabricTransportError>()("FabricTransportError", {
   reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer"]),
@@ -112,14 +113,14 @@ export class FabricTransportError extends Schema.TaggedError<FabricTransportErro
   }
 }
 
-/** What can go wrong with a call: an error tagged with the gateway's own code, or no answer. */
+/** What can go wrong with a call: an error under the gateway's own code, or no answer. */
 export type FabricClientError = FabricApiError | FabricTransportError
 
 type Call<A> = Effect.Effect<A, FabricClientError>
 
 /**
- * The calls. An entity that does not exist is null where the gateway answers 204, else an error by its code. A start is
- * never repeated by the client, and a call that is interrupted aborts its request.
+ * The calls. If an entity does not exist, the call gives null where the gateway answers 204, else it fails with the
+ * gateway's code. The client never repeats a start. Whoever interrupts a call aborts its request.
  */
 export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError> {
   readonly startQuorumLoss: (request: StartQuorumLoss) => Call<void>
@@ -130,24 +131,25 @@ export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError>
   readonly getPartitionRestartProgress: (request: OfPartition) => Call<ProgressByKind["PartitionRestart"]>
   readonly startNodeTransition: (request: StartNodeTransition) => Call<void>
   readonly getNodeTransitionProgress: (request: OfNode) => Call<ProgressByKind["NodeTransition"]>
-  /** The progress of any kind, by the call of that kind. */
+  /** Asks for the progress of any kind of fault, by the call of that kind. */
   readonly getProgress: <const Ref extends FaultRef>(ref: Ref) => Call<ProgressByKind[Ref["kind"]]>
   /**
-   * The progress now and after every change of state until the operation has ended, by asking again each `interval`, one
-   * second unless given. A gateway that is away or busy for a while is waited for, an interval at a time, for up to 30.
+   * The progress now and after every change of state, until the operation has ended. The client asks again after each
+   * `interval`, usually one second. If the gateway is away or busy, the client tries up to 30 times, one interval
+   * apart.
    */
   readonly watchProgress: <const Ref extends FaultRef>(
     ref: Ref,
     options?: { readonly interval?: Duration.Input }
   ) => Stream.Stream<ProgressByKind[Ref["kind"]], FabricClientError>
-  /** The operations, filtered by masks of `Wire.typeBits` and `Wire.stateBits`; all of them unless given. */
+  /** The operations, filtered by masks of `Wire.typeBits` and `Wire.stateBits`. Without masks, all of them. */
   readonly getFaultOperationList: (filters?: {
     readonly typeFilter?: number
     readonly stateFilter?: number
   }) => Call<typeof Answers.OperationStatusList.Type>
-  /** Records the wish to stop; `force` only after a graceful cancel. */
+  /** Records the wish to stop. `force` is for after a graceful cancel only. */
   readonly cancelOperation: (operationId: Guid, force: boolean) => Call<void>
-  /** Gives up what partitions in quorum loss wait for. On a real cluster this may lose data. */
+  /** Makes partitions in quorum loss stop waiting for their lost replicas. On a real cluster this may lose data. */
   readonly recover: (scope: Recover) => Call<void>
   readonly getAadMetadata: Call<Answers.AadMetadata>
   readonly getClusterVersion: Call<string>
@@ -180,7 +182,7 @@ export interface FabricClient extends ChaosClient.ChaosClient<FabricClientError>
 
 // --- make ---
 
-/** A client of one endpoint over whatever `HttpClient` there is. */
+/** Makes a client of one endpoint over the given `HttpClient`. */
 export const make = (options: Options): Effect.Effect<FabricClient, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => {
     const answerTime = 1000 * ((options.timeout ?? 60) + patience)
@@ -192,25 +194,28 @@ export const make = (options: Options): Effect.Effect<FabricClient, never, HttpC
 
 type Query = Readonly<Record<string, string | number | boolean>>
 
-/** How often a GET is repeated, after 100, 200 and 400 ms. */
+/** How often the client repeats a GET: after 100, 200 and 400 ms. */
 const repeats = 3
 
-/** How long to wait before asking again for an operation that is watched. */
+/** How long the client waits before it asks again for an operation that it watches. */
 const pollInterval = "1 second"
 
-/** How often that is tried in vain, one interval apart, before the gateway counts as gone. */
+/** How many polls in a row may fail, one interval apart, before the client takes the gateway for gone. */
 const pollsInVain = 30
 
-/** How many pages of a list are read before it counts as endless. */
+/** How many pages of a list the client reads before it takes the list for endless. */
 const pagesMax = 1000
 
-/** How many items of a list are taken before it counts as endless: ten times what the largest clusters have. */
+/**
+ * How many items the client takes before it takes the list for endless: ten times as many as the largest clusters have.
+ */
 const itemsMax = 1_000_000
 
-/** How much longer than the server's own time an answer is waited for, in seconds. */
+/** How many seconds longer than the server's own time the client waits for an answer. */
 const patience = 5
 
-// Ids go as they are. Only what would end the path is escaped; such a name is not a valid one, and the server says so.
+// Ids go into the path as they are. Only a character that would end the path is escaped. A name with such a character
+// is not valid, and the server says so.
 const path = (id: string): string => id.replaceAll("?", "%3F").replaceAll("#", "%23")
 
 const ofPartition = (request: OfPartition): string =>
@@ -270,7 +275,7 @@ const faults = (
         OperationId: request.operationId,
         NodeTransitionType: request.transition,
         NodeInstanceId: request.instanceId,
-        // The specification asks for it always, the gateway reads it for a stop only.
+        // The specification always asks for this. The gateway reads it only for a stop.
         StopDurationInSeconds: request.transition === "Stop" ? request.durationSeconds : 0
       }),
     getNodeTransitionProgress: getters.NodeTransition,
@@ -288,7 +293,8 @@ const faults = (
     recover: (scope) => {
       const asked = wire.post(recoverPath(scope), "6.0", {})
       if (typeof scope === "string" || "partitionId" in scope) return asked
-      // The specification's path has a `$` more than the open-source gateway's, which says that it knows no such path.
+      // The specification's path has one `$` more than the open-source gateway's. That gateway says that it knows no
+      // such path.
       const other = `/Services/${path(scope.serviceId)}/$/GetPartitions/$/Recover`
       return Effect.catchTag(asked, "E_INVALIDARG", () => wire.post(other, "6.0", {}))
     }
@@ -431,7 +437,7 @@ const decode = <S extends Schema.Codec<unknown, unknown>>(
 
 const decodeError = Schema.decodeUnknownEffect(Model.FabricErrorBody)
 
-// A real gateway answers failed authentication with an empty body: the status is all there is to say then.
+// A real gateway answers failed authentication with an empty body. Then only the status says what was wrong.
 const apiError = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<never, FabricApiError> =>
   response.json.pipe(
     Effect.flatMap(decodeError),

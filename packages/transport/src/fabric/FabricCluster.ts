@@ -1,6 +1,6 @@
 /**
- * What the wire tells of a cluster in which nothing is upgraded, balanced or repaired: upgrade progress that is complete,
- * loads without metrics, and where the failover manager's manager stands.
+ * The wire's answers about a cluster that nobody upgrades, balances or repairs: the progress of upgrades is complete,
+ * loads have no metrics, and the failover manager's manager is on a node.
  */
 import * as Nodes from "./FabricNodes.ts"
 import * as Services from "./FabricServices.ts"
@@ -9,14 +9,14 @@ import * as World from "./FabricWorld.ts"
 
 // --- make ---
 
-/** The upgrade of the cluster, which is over. */
+/** The upgrade of the cluster, which is always over. */
 export const clusterUpgrade = (world: World.World) => ({
   CodeVersion: World.runtimeVersion,
   ConfigVersion: "1.0",
   ...upgraded(world)
 })
 
-/** The upgrade of an application, which is over. */
+/** The upgrade of an application, which is always over. */
 export const applicationUpgrade = (world: World.World, application: World.Application) => ({
   Name: application.name,
   TypeName: Services.applicationType(application),
@@ -25,7 +25,7 @@ export const applicationUpgrade = (world: World.World, application: World.Applic
   ...upgraded(world)
 })
 
-/** The load of the cluster: no service reports one. */
+/** The load of the cluster. No service reports one. */
 export const clusterLoad = () => ({
   LastBalancingStartTimeUtc: formatTime(null),
   LastBalancingEndTimeUtc: formatTime(null),
@@ -35,7 +35,7 @@ export const clusterLoad = () => ({
 /** The load of a node. */
 export const nodeLoad = ({ name }: World.Node) => ({ NodeName: name, NodeLoadMetricInformation: [] })
 
-/** The load of an application, which keeps to no nodes. */
+/** The load of an application. Nothing keeps it to certain nodes. */
 export const applicationLoad = (world: World.World, application: World.Application) => ({
   Id: Services.nameInfo(application.name, world.version).Id,
   MinimumNodes: "0",
@@ -52,7 +52,7 @@ export const partitionLoad = (partitionId: string) => ({
   AuxiliaryLoadMetricReports: []
 })
 
-/** Where the failover manager's manager stands: on the first node that is up, or `undefined` where there is none. */
+/** The node of the failover manager's manager: the first node that is up, or `undefined` if no node is up. */
 export const failoverManagerManager = (world: World.World) => {
   const node = world.nodes.find(World.isUp) ?? world.nodes[0]
   if (node === undefined) return undefined

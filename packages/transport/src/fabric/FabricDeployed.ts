@@ -1,6 +1,6 @@
 /**
- * What stands on a node as the wire shows it: applications with their one package, code packages, and replicas with what
- * their process is doing. An application is on a node as long as a replica of it is.
+ * What is on a node, as the wire shows it: applications with their one package, code packages, and replicas with what
+ * their process is doing. An application is on a node as long as one of its replicas is.
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { type Member, type ProcessRef, serviceNameOf, type Topology } from "@inquorate/core/Topology"
@@ -13,14 +13,14 @@ import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
-/** An application on a node, with the replicas of it that stand there. */
+/** An application on a node, with its replicas on that node. */
 export interface Deployed {
   readonly application: World.Application
   readonly node: World.Node
   readonly replicas: ReadonlyArray<Placed>
 }
 
-/** A replica at its place. */
+/** A replica in its partition. */
 export interface Placed {
   readonly topology: Topology
   readonly member: Member
@@ -28,14 +28,14 @@ export interface Placed {
 
 // --- make ---
 
-/** The applications on a node in the order of their names, without the system's. */
+/** The applications on a node in the order of their names, without the system application. */
 export const onNode = (world: World.World, node: World.Node): ReadonlyArray<Deployed> =>
   world.applications.flatMap((application) => {
     const replicas = replicasThere(application, node)
     return replicas.length === 0 ? [] : [{ application, node, replicas }]
   })
 
-/** An application on a node, or `undefined`. */
+/** Finds an application on a node. Gives `undefined` if it is not there. */
 export const find = (world: World.World, node: World.Node, applicationName: string): Deployed | undefined => {
   const application = World.findApplication(world, applicationName)
   if (application === undefined) return undefined
@@ -63,7 +63,7 @@ export const packageInfo = ({ application }: Deployed) => ({
   ServicePackageActivationId: ""
 })
 
-/** The types of the services that have a replica there. */
+/** The types of the services that have a replica on the node. */
 export const serviceTypes = ({ application, replicas }: Deployed) => {
   const names = [...new Set(replicas.map(({ topology }) => World.factsOf(topology).typeName))].sort()
   return names.map((ServiceTypeName) => ({
@@ -75,7 +75,7 @@ export const serviceTypes = ({ application, replicas }: Deployed) => {
   }))
 }
 
-/** The code package of an application on a node: one process stands for all, the first of its replicas'. */
+/** The code package of an application on a node. The first process of its replicas stands for all. */
 export const codePackage = ({ application, replicas }: Deployed) => {
   const process = replicas.find(({ member }) => member.process !== null)?.member.process ?? null
   return {
@@ -125,7 +125,9 @@ export const replicaInfo = (application: World.Application, { member, topology }
   }
 }
 
-/** What the process of a replica is doing. The replica itself stands under every name that clients read it by. */
+/**
+ * What the process of a replica is doing. Clients read the replica itself by several names, and all of them are there.
+ */
 export const replicaDetail = (world: World.World, application: World.Application, placed: Placed) => {
   const { member, topology } = placed
   const facts = World.factsOf(topology)
@@ -141,7 +143,7 @@ export const replicaDetail = (world: World.World, application: World.Application
     DeployedServiceReplicaQueryResult: info
   }
   if (facts.kind === "Stateless") return { ...common, InstanceId: id, DeployedServiceReplicaInstance: info }
-  // Granted while this replica serves: reads and writes are the primary's, with its quorum.
+  // A replica grants access while it serves: only the primary reads and writes, and only with its quorum.
   const serves = member.role === "Primary" && member.up && World.statusOf(world, topology) === "Ready"
   const status = (granted: boolean): string =>
     granted
@@ -162,7 +164,7 @@ export const replicaDetail = (world: World.World, application: World.Application
   }
 }
 
-/** The replica with this id on this node, where it is. */
+/** Finds the replica with this id on this node. */
 export const findReplica = (
   world: World.World,
   about: { readonly nodeName: string; readonly partitionId: Guid; readonly replicaId: string }
@@ -202,7 +204,7 @@ const entryPoint = (process: ProcessRef | null) => ({
   InstanceId: process === null ? "0" : "1"
 })
 
-// No system tells how its streams stand; a reader of the wire expects them all the same.
+// No system tells how its replication streams are doing, but readers of the wire expect these fields.
 const queue = {
   QueueUtilizationPercentage: 0,
   QueueMemorySize: "0",

@@ -1,6 +1,6 @@
 /**
- * The event store as it answers: the operations of the window that is asked for, told as events. Bounded: the newest
- * operations of a window are told, and what ended ones were is remembered, since it changes no more.
+ * The event store: it tells the operations of a window as events. It is bounded: it tells the newest operations of a
+ * window. It remembers what it learnt of those that have ended, because they do not change any more.
  */
 import type { Chaos } from "@inquorate/core/Chaos"
 import type { Guid } from "@inquorate/core/Guid"
@@ -26,14 +26,14 @@ export interface EventStore {
 
 // --- make ---
 
-/** How many operations of a window are told at most: the newest. */
+/** How many operations of a window the store tells at most. It tells the newest. */
 const operationsMax = 500
 
 /** An event store over operations, and over chaos where there is one. */
 export const make = (operations: Operations["Service"], chaos: Option.Option<Chaos["Service"]>): EventStore => {
   let known = new Map<Guid, Events.Told>()
 
-  // One that was removed since it was listed is told of no more.
+  // An operation that somebody removed after the list was read is left out.
   const tell = (operation: Operation): Effect.Effect<Events.Told | null, RequestRefused> => {
     const before = known.get(operation.id)
     if (before !== undefined) return Effect.succeed(before)
@@ -41,7 +41,7 @@ export const make = (operations: Operations["Service"], chaos: Option.Option<Cha
       refused.code === "FABRIC_E_KEY_NOT_FOUND" ? Effect.succeed(null) : Effect.fail(refused)
     )
   }
-  // What ended without anything left behind stays as it is.
+  // An operation that has ended and left nothing behind does not change any more.
   const tellAll = (wanted: ReadonlyArray<Operation>): Effect.Effect<ReadonlyArray<Events.Told>, RequestRefused> =>
     Effect.map(Effect.forEach(wanted, tell, { concurrency: tellAtOnce }), (all) => {
       const told = all.filter((one) => one !== null)
@@ -97,7 +97,7 @@ const chaosMax = 1000
 
 const isStanding = ({ stage }: Operation): boolean => stage._tag === "Completed" && stage.standing !== undefined
 
-// The evidence of an operation on another partition need not be read.
+// The evidence of an operation on another partition is not needed.
 const mayConcern = ({ request }: Operation, of: EventSubject | null): boolean => {
   if (of === null || !isPartitionRequest(request)) return true
   switch (of._tag) {

@@ -1,7 +1,8 @@
 /**
- * The event store: what happened to the cluster, its nodes, applications, services, partitions and replicas, told from the
- * operations and their evidence. The kinds are Service Fabric's own where it has one (health reports, nodes that go down and
- * come up, chaos); the begin and the end of an operation are `FaultOperationStarted` and `FaultOperationEnded`.
+ * The events of the event store: what happened to the cluster, its nodes, applications, services, partitions and
+ * replicas, told from the operations and their evidence. Where Service Fabric has a kind of its own (health reports,
+ * nodes that go down and come up, chaos), the event has that kind. An operation begins with `FaultOperationStarted` and
+ * ends with `FaultOperationEnded`.
  */
 import type { ChaosEvent } from "@inquorate/core/Chaos"
 import { toFileTime } from "@inquorate/core/Chaos"
@@ -21,23 +22,23 @@ import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
-/** An operation with what is known of how it went. */
+/** An operation with its evidence. */
 export interface Told {
   readonly operation: Operation
   readonly evidence: Evidence
 }
 
-/** Something that happened, with everybody it happened to. */
+/** Something that happened, and to whom. */
 export interface Event {
   readonly at: Instant
   readonly subject: Subject
-  /** The operation that it is a part of, or what else ties events together. */
+  /** The operation that the event is part of, or whatever else ties events together. */
   readonly cause: string
   /** The event as the wire shows it. */
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** To whom something happened. */
+/** Whom something happened to. */
 export type Subject =
   | { readonly _tag: "Cluster" }
   | { readonly _tag: "Node"; readonly name: string }
@@ -48,7 +49,9 @@ export type Subject =
 
 // --- make ---
 
-/** The events of an operation. `all` are the operations that are told with it: the start of a node ends the stop of it. */
+/**
+ * The events of an operation. `all` are the operations told together with it: the start of a node ends an earlier stop.
+ */
 export const ofOperation = (world: World.World, told: Told, all: ReadonlyArray<Told>): ReadonlyArray<Event> => {
   const { operation } = told
   const make = maker(world, operation)
@@ -94,7 +97,7 @@ export const ofChaos = (event: ChaosEvent): ReadonlyArray<Event> => {
   })
 }
 
-/** True for an event of the subject within the window, of a kind that is asked for. */
+/** True for an event of the subject, within the window, of a kind that the window asks for. */
 export const takes = (event: Event, of: EventSubject, { from, kinds, to }: EventWindow): boolean =>
   event.at >= from &&
   event.at <= to &&
@@ -103,7 +106,7 @@ export const takes = (event: Event, of: EventSubject, { from, kinds, to }: Event
 
 /** True for an operation that may have events within the window. */
 export const overlaps = (operation: Operation, { from, to }: Pick<EventWindow, "from" | "to">): boolean => {
-  // A stopped node comes up by itself after its operation has ended.
+  // A stopped node comes up by itself, after its operation has ended.
   const { stage } = operation
   const last = stage._tag === "Completed" && stage.standing !== undefined ? stage.standing.deadline : operation.endedAt
   return operation.receivedAt <= to && (!isTerminal(operation) || last === null || last >= from)
@@ -114,7 +117,7 @@ export const overlaps = (operation: Operation, { from, to }: Pick<EventWindow, "
 /** Drawn once for Inquorate; changing it would give every event a new id. */
 const namespace: Guid = "5f3b6b0e-8d0a-4c1e-9b51-0c8a2f6e7d39"
 
-// At one moment an operation begins first and ends last.
+// Of events at one moment, the begin of an operation comes first and its end comes last.
 const rankOf = ({ body }: Event): number =>
   body["Kind"] === "FaultOperationStarted" ? 0 : body["Kind"] === "FaultOperationEnded" ? 2 : 1
 
@@ -245,7 +248,7 @@ const report = (
 /** The event store's "never expires", in milliseconds. */
 const forEver = "922337203685477"
 
-// What is never made anew here has one instance for ever.
+// Nothing ever makes these anew here, so each has one instance for ever.
 const instances = (world: World.World, subject: Subject): Readonly<Record<string, unknown>> => {
   switch (subject._tag) {
     case "Node":
@@ -295,7 +298,8 @@ const ofPartition = (world: World.World, make: Maker, told: Told): ReadonlyArray
   ]
 }
 
-// Where the recovery was measured it is its end, else the end of an operation that left nothing behind.
+// The recovery ended at the measured moment. Without a measure, it ended when an operation that left nothing behind
+// ended.
 const recoveredAt = ({ evidence, operation }: Told): Instant | null => {
   const recovering = evidence.phases.findLast(({ phase }) => phase === "Recovering")
   if (recovering !== undefined && evidence.recovery !== null) return recovering.began + evidence.recovery
@@ -388,7 +392,7 @@ const ofNode = (
 
 const unique = (names: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(names)]
 
-// When the operation took the node down, and when it, or its deadline, brought it back.
+// When the operation took the node down, and when the operation or its deadline brought it back.
 const timesOf = (
   world: World.World,
   { evidence, operation }: Told,

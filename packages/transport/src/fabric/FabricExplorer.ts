@@ -1,6 +1,7 @@
 /**
- * The queries of an explorer's pages beside those of the SDK's basic surface: what is upgraded, loaded, typed and deployed,
- * where a partition is found, and the lists of a backup service that is not there. Pure, from the world as it is now.
+ * The queries of an explorer's pages beside those of the SDK: upgrades, loads, types, what is on a node, where a
+ * partition is, and the empty lists of a backup service that is not there. Pure: it answers from the world as it is
+ * now.
  */
 import { nil } from "@inquorate/core/Guid"
 import { type PartitionKey, serviceNameOf, type Topology } from "@inquorate/core/Topology"
@@ -17,7 +18,7 @@ import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
-/** A call whose answer needs no more than the world and the path. */
+/** A call that only the world and the path are needed to answer. */
 export type PageCall = Exclude<ExplorerCall, CallOf<"GetClusterHealthChunk" | "GetEvents" | "GetCorrelatedEvents">>
 
 // --- make ---
@@ -29,7 +30,7 @@ export const answer = (world: World.World, call: PageCall): QueryAnswer => {
       return found(Cluster.clusterUpgrade(world))
     case "GetClusterLoad":
       return found(Cluster.clusterLoad())
-    // Nothing is ever repaired here, and there are no backups.
+    // Nobody ever repairs anything here, and there are no backups.
     case "GetRepairTaskList":
       return found([])
     case "GetBackupPolicyList":
@@ -93,7 +94,7 @@ const backups = (world: World.World, { of }: CallOf<"GetBackupList">): QueryAnsw
   }
 }
 
-// The word for nothing in each of its enumerations is Invalid.
+// Each of these enumerations says `Invalid` for nothing.
 const partitionBackup = (of: CallOf<"GetPartitionBackup">["of"], partition: Topology) => {
   const epoch = { DataLossVersion: "0", ConfigurationVersion: "0" }
   switch (of) {
@@ -132,7 +133,7 @@ const types = (
         (call.typeVersion === null || call.typeVersion === version)
     )
     const info = (type: Types.ApplicationType) => Types.applicationTypeInfo(type, call)
-    // Paged from 4.0 on; before, the gateway gave the bare list.
+    // The gateway pages this list from version 4.0 on. Before, it gave the bare list.
     return world.version < 4 ? found(wanted.map(info)) : page(wanted, call.paging, Types.keyOf, info)
   }
   const type = all.find(({ name, version }) => name === call.typeName && version === call.typeVersion)
@@ -157,7 +158,7 @@ const types = (
   }
 }
 
-/** What is asked of one application on one node. */
+/** A call about one application on one node. */
 type DeployedCall = CallOf<
   | "GetDeployedApplication"
   | "GetDeployedApplicationHealth"
@@ -178,7 +179,7 @@ const onNode = (
   if (call._tag === "GetDeployedApplicationList") {
     const info = (deployed: Deployed.Deployed) => Deployed.applicationInfo(world, deployed)
     const all = Deployed.onNode(world, node)
-    // Paged from 6.1 on.
+    // The gateway pages this list from version 6.1 on.
     return world.version < 6.1
       ? found(all.map(info))
       : page(all, call.paging, ({ application }) => application.name, info, nameToken)
@@ -261,7 +262,7 @@ const resolve = (world: World.World, { key, serviceName }: CallOf<"ResolvePartit
   })
 }
 
-// Another one as soon as anybody is found elsewhere.
+// The version changes as soon as a role moves, or a member goes down or comes back.
 const versionOf = (partition: Topology): string => {
   const { configurationVersion, dataLossVersion } = World.factsOf(partition)
   const standing = partition.members.map(({ role, up }) => (up ? role[0] : "-")).join("")

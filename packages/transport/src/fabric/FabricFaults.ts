@@ -1,7 +1,8 @@
 /**
- * The faults of one call, which Service Fabric Explorer's buttons and half of its command line ask for: restart, deactivate
- * and activate a node, restart or remove a replica. Each is an ordinary operation under an id of ours, started behind every
- * guard; what may not be is refused at once, in the contract's words. The answer says that it was begun, not that it ended.
+ * The faults of one call, for which Service Fabric Explorer's buttons and half of its command line ask: restart,
+ * deactivate and activate a node, restart or remove a replica. Each call starts an ordinary operation under an id of
+ * ours, behind every guard. The worker refuses at once what may not be, in the contract's words. The answer says that
+ * the fault has begun, not that it has ended.
  */
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { Guid } from "@inquorate/core/Guid"
@@ -34,10 +35,10 @@ const DeactivateBody = Schema.Struct({
 /** True for a fault of one call. */
 const isOneCall = (call: FabricCall): call is OneCallFault => Object.hasOwn(takesBody, call._tag)
 
-/** True for a call whose body is read. */
+/** True for a call whose body the server reads. */
 export const readsBody = (call: FabricCall): boolean => isOneCall(call) && takesBody[call._tag]
 
-/** Begins the fault that a call asks for. `newId` is the id of its operation. */
+/** Begins the fault that a call asks for. `newId` becomes the id of its operation. */
 export const begin = (
   operations: Operations["Service"],
   world: World.World,
@@ -71,7 +72,10 @@ export const begin = (
   }
 }
 
-/** For how long a node may be deactivated: as long as every cluster on it allows a hold, at most what the wire can say. */
+/**
+ * How long a node may stay deactivated: the longest hold that every cluster on it allows, and at most what the wire can
+ * say.
+ */
 const longestOn = (world: World.World, node: World.Node): Millis =>
   Math.min(
     longest,
@@ -84,7 +88,7 @@ const longestOn = (world: World.World, node: World.Node): Millis =>
 
 type Start = (request: FaultRequest) => Effect.Effect<void, RequestRefused>
 
-/** Every fault of one call, with whether its body is read. */
+/** Every fault of one call, and whether the server reads its body. */
 const takesBody: Readonly<Record<OneCallFault["_tag"], boolean>> = {
   RestartNode: true,
   DeactivateNode: true,
@@ -93,7 +97,7 @@ const takesBody: Readonly<Record<OneCallFault["_tag"], boolean>> = {
   RemoveReplica: false
 }
 
-/** The intents by the numbers that older forms give them. */
+/** The intents by the numbers that older clients send. */
 const intents: Readonly<Record<1 | 2 | 3 | 4, DeactivationIntent>> = {
   1: "Pause",
   2: "Restart",
@@ -101,7 +105,7 @@ const intents: Readonly<Record<1 | 2 | 3 | 4, DeactivationIntent>> = {
   4: "RemoveNode"
 }
 
-/** Signed 32-bit milliseconds, in whole seconds. */
+/** The most that 32 bits with a sign hold, in milliseconds, rounded down to whole seconds. */
 const longest: Millis = 2_147_483_000
 
 const refuse = (code: FabricErrorCode, detail: string): Effect.Effect<never, RequestRefused> =>
@@ -131,8 +135,8 @@ const nodeOf = (world: World.World, name: string): Effect.Effect<World.Node, Req
 
 const instanceOf = (node: World.Node): string => nodeInstanceId(node.name, node.facts ?? undefined)
 
-// A deactivation of the same or a lesser reach is done already; one of a greater reach takes nothing more from a node
-// that is out of service as it is.
+// The node is out of service already. A deactivation that reaches as far or less far is done, and one that reaches
+// further takes nothing more from the node.
 const deactivate = (
   world: World.World,
   node: World.Node,
@@ -150,8 +154,8 @@ const deactivate = (
         intent
       })
 
-// A deactivation that is under way is cancelled, which lifts at once; one that stands is ended by a start. A node that is
-// up is active.
+// If a deactivation is under way, cancel it, which lifts at once. If one stands, a start ends it. A node that is up is
+// active already.
 const activate = (
   operations: Operations["Service"],
   world: World.World,

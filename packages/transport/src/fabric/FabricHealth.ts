@@ -1,7 +1,7 @@
 /**
- * The health of the cluster as Service Fabric tells it: every entity has events of its own and entities below it, and is
- * as bad as the worst of them; the evaluations say which those are. Pure, from the world as it is now; the reports are
- * those that Service Fabric's own components make.
+ * The health of the cluster as Service Fabric tells it. Every entity has its own events and the entities below it. Its
+ * health is the worst of them all, and the evaluations say which ones are to blame. Pure: it judges the world as it is
+ * now. The reports are those that Service Fabric's own components make.
  */
 import { toFileTime } from "@inquorate/core/Chaos"
 import type { Instant } from "@inquorate/core/Time"
@@ -12,7 +12,10 @@ import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
-/** Which events and which of the entities below are shown: 0 takes all, else bits: 1 none, 2 Ok, 4 Warning, 8 Error. */
+/**
+ * Which events, and which of the entities below, an answer shows. 0 shows all. Else these bits: 1 none, 2 Ok, 4
+ * Warning, 8 Error.
+ */
 export interface HealthFilters {
   readonly events: number
   readonly excludeStatistics: boolean
@@ -36,7 +39,7 @@ interface Below {
   readonly entities: ReadonlyArray<Entity>
 }
 
-/** Something that has a health. `identity` names it in an evaluation. */
+/** Something that has a health. An evaluation names it by `identity`. */
 export interface Entity {
   readonly kind: Kind
   readonly identity: Readonly<Record<string, string>>
@@ -69,7 +72,7 @@ export const ofCluster = (world: World.World): Entity =>
     ]
   )
 
-/** A node: up or not by its cluster's word; of a system that has none, as its members are. */
+/** A node. Its cluster says whether it is up. If the cluster does not say, its members decide. */
 export const ofNode = (world: World.World, node: World.Node): Entity => {
   const up = World.isUp(node)
   const partly = node.facts === null && !node.members.every((member) => member.up)
@@ -135,7 +138,10 @@ export const ofService = (world: World.World, service: World.Service): Entity =>
     ]
   )
 
-/** A partition with its replicas: Error in quorum loss or not ready, Warning while it reconfigures or lacks a replica. */
+/**
+ * A partition with its replicas. It is Error in quorum loss or not ready, Warning while it reconfigures or lacks a
+ * replica.
+ */
 export const ofPartition = (world: World.World, topology: Topology): Entity => {
   const status = World.statusOf(world, topology)
   const degraded = health(topology) !== "Healthy"
@@ -170,7 +176,7 @@ export const ofPartition = (world: World.World, topology: Topology): Entity => {
   )
 }
 
-/** A replica or an instance: Warning while it is down, since one alone takes nothing from anybody. */
+/** A replica or an instance. It is Warning while it is down, because one alone takes nothing from anybody. */
 export const ofReplica = (world: World.World, topology: Topology, member: Member): Entity => {
   const down = !member.up && (member.replica === undefined || member.replica.status === "Down")
   const id = World.replicaId(topology.partitionId, member)
@@ -192,7 +198,7 @@ export const ofReplica = (world: World.World, topology: Topology, member: Member
   )
 }
 
-/** An application on a node, whose one package and replicas are as well as the node is. */
+/** An application on a node. Its one package and its replicas are as healthy as the node. */
 export const ofDeployed = (world: World.World, application: World.Application, node: World.Node): Entity => {
   const packageName = packageOf(application)
   const about = { ApplicationName: application.name, NodeName: node.name }
@@ -225,7 +231,7 @@ export const ofDeployed = (world: World.World, application: World.Application, n
 /** The name of the one service package that every application has. */
 export const packageOf = ({ view }: World.Application): string => `${view.application?.typeName ?? view.system}Pkg`
 
-/** The nodes that an application has something on, in the order of their ids. */
+/** The nodes that carry a part of an application, in the order of their ids. */
 export const nodesOf = (world: World.World, application: World.Application): ReadonlyArray<World.Node> => {
   const names = new Set(
     application.view.groups.flatMap(({ members }) => members.filter(isShown).map(({ node }) => node))
@@ -233,14 +239,14 @@ export const nodesOf = (world: World.World, application: World.Application): Rea
   return world.nodes.filter(({ name }) => names.has(name))
 }
 
-/** True for a replica that is there; a dropped one is history. */
+/** True unless the replica was dropped. */
 export const isShown = ({ replica }: Member): boolean => replica?.status !== "Dropped"
 
-/** True where a filter of health states takes this one: 0 takes all, else bits: 1 none, 2 Ok, 4 Warning, 8 Error. */
+/** True if a filter of health states takes this one. 0 takes all. Else these bits: 1 none, 2 Ok, 4 Warning, 8 Error. */
 export const takes = (filter: number, state: Model.HealthState): boolean =>
   filter === 0 || (filter & (state === "Ok" ? 2 : state === "Warning" ? 4 : 8)) !== 0
 
-/** What the health calls of all entities say alike. */
+/** The properties that the health of every entity has. */
 export const common = (of: Entity, filters: HealthFilters) => ({
   AggregatedHealthState: of.state,
   HealthEvents: of.events.filter(({ HealthState }) => takes(filters.events, HealthState)),
@@ -248,7 +254,7 @@ export const common = (of: Entity, filters: HealthFilters) => ({
   ...(filters.excludeStatistics ? {} : { HealthStatistics: { HealthStateCountList: statistics(of) } })
 })
 
-/** The entities of a kind below an entity that a filter takes. */
+/** The entities of one kind below an entity that the filter takes. */
 export const children = (of: Entity, kind: Below["kind"], filter: number): ReadonlyArray<Entity> =>
   of.below.flatMap((group) => (group.kind === kind ? group.entities : [])).filter(({ state }) => takes(filter, state))
 
@@ -289,7 +295,7 @@ interface Report {
   readonly property: string
   readonly state: Model.HealthState
   readonly words: string
-  /** The moment of the transition, where anybody tells it. */
+  /** The moment of the transition, or null if nobody tells it. */
   readonly known: Instant | null
 }
 
@@ -301,7 +307,7 @@ const created = (source: string, words: string): Report => ({
   known: null
 })
 
-// The times are those of the transition, and the number follows from it: both stand still until the next one.
+// The times are those of the transition, and the number follows from them. So none of them changes before the next one.
 const event = (world: World.World, entity: string, report: Report): Model.HealthEvent => {
   const { property, source, state, words } = report
   const { since, transitions } = world.history.note(`${entity}/${property}`, report, world.now)
@@ -329,7 +335,7 @@ const evaluations = (of: Entity): ReadonlyArray<Model.HealthEvaluation> => [
       HealthEvaluation: {
         Kind: "Event",
         AggregatedHealthState: unhealthy.HealthState,
-        // The event's own words stand in the event: who shows both would read them twice.
+        // The event itself carries its own words. A page that shows both would show them twice.
         Description: `'${unhealthy.SourceId}' reported ${unhealthy.HealthState} for property '${unhealthy.Property}'.`,
         ConsiderWarningAsError: false,
         UnhealthyEvent: unhealthy
@@ -362,7 +368,7 @@ const groupEvaluation = ({ entities, kind, limit }: Below): ReadonlyArray<Model.
 
 const counted: ReadonlyArray<Kind> = ["Node", "Replica", "Partition", "Service", "Application"]
 
-/** Which kinds an entity counts below it, whether there are any or not. */
+/** The kinds of entity that an entity counts below it, even if there are none. */
 const countedBelow: Readonly<Record<Kind, ReadonlyArray<Kind>>> = {
   Cluster: counted,
   Application: ["Replica", "Partition", "Service"],

@@ -1,7 +1,7 @@
 /**
- * Since when each entity stands as it does. A simulated cluster tells it; of every other system it is the moment at which
- * this worker first saw it so, which stands still however often is asked. Bounded: what has not been asked about for an
- * hour is forgotten.
+ * Since when each entity is in its present state. A simulated cluster tells it. For every other system it is the moment
+ * at which this worker first saw that state, and asking again does not change it. Bounded: the history forgets an
+ * entity that nobody has asked about for an hour.
  */
 import * as Context from "effect/Context"
 import type { Instant, Millis } from "@inquorate/core/Time"
@@ -9,27 +9,30 @@ import type { HealthState } from "./FabricModel.ts"
 
 // --- models ---
 
-/** The history that all surfaces of one server note in, so that they tell the same; each has its own where this is null. */
+/**
+ * The history that all surfaces of one server share, so that they tell the same. If this is null, each surface has its
+ * own.
+ */
 export const Shared = Context.Reference<History | null>("@inquorate/transport/FabricHistory/Shared", {
   defaultValue: () => null
 })
 
-/** Since when an entity stands as it does, and when it last came into each state of health. */
+/** Since when an entity is in its present state, and when it last entered each state of health. */
 export interface Standing {
   readonly since: Instant
   readonly transitions: Readonly<Partial<Record<HealthState, Instant>>>
 }
 
-/** What is remembered of all entities. */
+/** The memory of all entities. */
 export interface History {
   /**
-   * Notes how an entity stands and gives back since when. `known` is the moment of the transition where the cluster tells
-   * it, null where nobody does.
+   * Notes the state of an entity and gives back since when it is so. `known` is the moment of the transition if the
+   * cluster tells it, else null.
    */
   readonly note: (entity: string, stands: Stands, now: Instant) => Standing
 }
 
-/** How an entity stands: its state of health, and the words that say why. */
+/** The present state of an entity: its state of health, and the words that say why. */
 export interface Stands {
   readonly state: HealthState
   readonly words: string
@@ -38,7 +41,7 @@ export interface Stands {
 
 // --- make ---
 
-/** A history that knows nothing yet. */
+/** Makes a history that knows nothing yet. */
 export const make = (): History => {
   const remembered = new Map<string, Remembered>()
   let swept: Instant = 0

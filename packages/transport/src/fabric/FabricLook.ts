@@ -1,6 +1,5 @@
 /**
- * Looks at everything that there is now, for whoever answers a query. Nothing is remembered of what was seen but since when
- * it stands so.
+ * Looks at everything that there is now, to answer a query. It remembers only since when each entity is in its state.
  */
 import type { Operations, RequestRefused } from "@inquorate/core/Operations"
 import * as Clock from "effect/Clock"
@@ -8,10 +7,10 @@ import * as Effect from "effect/Effect"
 import type * as History from "./FabricHistory.ts"
 import * as World from "./FabricWorld.ts"
 
-/** The api-version of those who ask for none: the newest spelling of everything. */
+/** The api-version for a caller who names none: the newest spelling of everything. */
 export const newestVersion = 8.2
 
-/** The world as it is now. `version` is the api-version of whoever asks. */
+/** The world as it is now. `version` is the api-version of the caller. */
 export const look = (
   operations: Operations["Service"],
   history: History.History,

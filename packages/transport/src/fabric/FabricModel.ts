@@ -1,16 +1,16 @@
 /**
  * The objects of the Service Fabric query API as they stand in JSON: PascalCase names, 64-bit integers as strings,
- * absent properties left out. The server answers in these types, whose strict schemas are `Schema.toType` of those here;
- * decoding reads what others send: a word that is not known here becomes the enumeration's own word for that, a 64-bit
- * integer may be a number, and properties that are not declared are dropped. What another gateway may leave out besides
- * is told in `FabricAnswers.ts`.
- * Source: the 8.2 specification and the open-source gateway; where the two differ, `Partition` sends both names.
+ * absent properties left out. The server answers in these types, and `Schema.toType` of each schema here is its strict
+ * form. The schemas themselves read what others send. They read an unknown word as the word that the enumeration has
+ * for it. They take a number for a 64-bit integer. They drop properties that are not declared. `FabricAnswers.ts` says
+ * what else another gateway may leave out.
+ * Source: the 8.2 specification and the open-source gateway. Where the two differ, `Partition` sends both names.
  */
 import { Guid } from "@inquorate/core/Guid"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 
-/** One of the words, or `otherwise` for one that a newer gateway may have. */
+/** One of the words. A word that only a newer gateway knows is read as `otherwise`. */
 export const word = <const Words extends ReadonlyArray<string>>(words: Words, otherwise: Words[number]) =>
   Schema.String.pipe(
     Schema.decodeTo(
@@ -22,7 +22,7 @@ export const word = <const Words extends ReadonlyArray<string>>(words: Words, ot
     )
   )
 
-/** A 64-bit integer in decimal, which JSON numbers cannot carry; a gateway that sends a number is understood as well. */
+/** A 64-bit integer in decimal text, because JSON numbers cannot carry it. A number from a gateway is read as well. */
 export const Int64 = Schema.Union([Schema.String, Schema.Finite]).pipe(
   Schema.decodeTo(
     Schema.String.check(Schema.isPattern(/^-?[0-9]+$/)),
@@ -33,7 +33,7 @@ export const Int64 = Schema.Union([Schema.String, Schema.Finite]).pipe(
   )
 )
 
-/** A GUID in whatever case it comes. */
+/** A GUID, read in upper or lower case. */
 export const Id = Schema.String.pipe(
   Schema.decodeTo(
     Guid,
@@ -52,7 +52,7 @@ export class FabricErrorBody extends Schema.Opaque<FabricErrorBody>()(
   })
 ) {}
 
-/** Why a node was taken out of service, and how far that is. */
+/** Why a node was taken out of service, and how far that has come. */
 export const NodeDeactivationInfo = Schema.Struct({
   NodeDeactivationIntent: Schema.String,
   NodeDeactivationStatus: Schema.String,
@@ -124,7 +124,7 @@ export class ServiceInfo extends Schema.Opaque<ServiceInfo>()(
   }).annotate({ identifier: "FabricServiceInfo" })
 ) {}
 
-/** How a service was described when it was made. */
+/** The description that a service was made from. */
 export class ServiceDescription extends Schema.Opaque<ServiceDescription>()(
   Schema.Struct({
     ServiceKind,
@@ -155,7 +155,7 @@ export class NameInfo extends Schema.Opaque<NameInfo>()(
 /** The epoch of a configuration. */
 export const Epoch = Schema.Struct({ ConfigurationVersion: Int64, DataLossVersion: Int64 })
 
-/** How a partition stands. */
+/** The status of a partition. */
 export const PartitionStatus = word(
   ["Invalid", "Ready", "NotReady", "InQuorumLoss", "Reconfiguring", "Deleting"],
   "Invalid"
@@ -163,8 +163,8 @@ export const PartitionStatus = word(
 export type PartitionStatus = typeof PartitionStatus.Type
 
 /**
- * A partition. The epoch and the loss duration carry two names each: the gateway sends one, the specification another.
- * `LastQuorumLossDuration` is an ISO 8601 duration, `LastQuorumLossDurationInSeconds` a 64-bit string.
+ * A partition. The epoch and the loss duration have two names each: the gateway sends one, the specification has
+ * another. `LastQuorumLossDuration` is an ISO 8601 duration, `LastQuorumLossDurationInSeconds` a 64-bit string.
  */
 export class Partition extends Schema.Opaque<Partition>()(
   Schema.Struct({
@@ -188,7 +188,7 @@ export class Partition extends Schema.Opaque<Partition>()(
   }).annotate({ identifier: "FabricPartition" })
 ) {}
 
-/** The part of a replica in its partition. */
+/** The role of a replica in its partition. */
 const ReplicaRole = word(
   [
     "Unknown",
@@ -209,7 +209,7 @@ export class Replica extends Schema.Opaque<Replica>()(
     ServiceKind,
     ReplicaId: Schema.optionalKey(Int64),
     ReplicaRole: Schema.optionalKey(ReplicaRole),
-    /** The part that it had before the reconfiguration that is under way; `None` where none is. */
+    /** The role before the reconfiguration that is under way. `None` if none is under way. */
     PreviousReplicaRole: Schema.optionalKey(ReplicaRole),
     InstanceId: Schema.optionalKey(Int64),
     ReplicaStatus: word(["Invalid", "InBuild", "Standby", "Ready", "Down", "Dropped"], "Invalid"),
@@ -239,7 +239,7 @@ export class HealthEvent extends Schema.Opaque<HealthEvent>()(
   }).annotate({ identifier: "FabricHealthEvent" })
 ) {}
 
-/** Why an entity is not healthy. `Kind` tells which other properties there are. */
+/** Why an entity is not healthy. `Kind` says which other properties there are. */
 export class HealthEvaluation extends Schema.Opaque<HealthEvaluation>()(
   Schema.Struct({
     HealthEvaluation: Schema.StructWithRest(
@@ -253,7 +253,7 @@ export class HealthEvaluation extends Schema.Opaque<HealthEvaluation>()(
   }).annotate({ identifier: "FabricHealthEvaluation" })
 ) {}
 
-/** How many; the specification has it as a string, and a gateway sends a number. */
+/** A count. The specification has a string for it, and a gateway sends a number. */
 const Count64 = Schema.Union([Schema.Int, Schema.FiniteFromString.check(Schema.isInt())])
 
 /** How many entities of a kind are in each state of health. */
@@ -277,7 +277,7 @@ const healthOfAny = {
   )
 }
 
-/** How a node stands, in the health of the cluster. */
+/** The health of one node within the health of the cluster. */
 export const NodeHealthState = Schema.Struct({
   Name: Schema.String,
   Id: Schema.Struct({ Id: Schema.String }),
@@ -323,7 +323,7 @@ export class ServiceHealth extends Schema.Opaque<ServiceHealth>()(
   }).annotate({ identifier: "FabricServiceHealth" })
 ) {}
 
-/** How a replica or an instance stands, in the health of its partition. */
+/** The health of one replica or instance within the health of its partition. */
 export const ReplicaHealthState = Schema.Struct({
   ServiceKind,
   PartitionId: Schema.optionalKey(Id),

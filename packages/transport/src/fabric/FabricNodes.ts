@@ -1,6 +1,6 @@
 /**
- * Nodes as the wire shows them, and the manifest that lists them. A node of a real cluster is up since this worker first
- * saw it so; times of which nothing is known are "never".
+ * Nodes as the wire shows them, and the manifest that lists them. A node of a real cluster is up since this worker
+ * first saw it up. A time that nobody knows is "never".
  */
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
@@ -42,14 +42,14 @@ export const nodeInfo = (world: World.World, node: World.Node): Model.NodeInfo =
   }
 }
 
-/** The status of a node: deactivated, or about to be, before up or down. */
+/** The status of a node. A deactivation, even one that has only begun, comes before up and down. */
 const nodeStatus = (world: World.World, node: World.Node): Model.NodeInfo["NodeStatus"] => {
   const deactivation = world.deactivated.get(node.name)
   if (deactivation !== undefined) return deactivation.until === null ? "Disabling" : "Disabled"
   return World.isUp(node) ? "Up" : "Down"
 }
 
-/** True where the filter takes the node. None of ours is ever enabling, unknown or removed. */
+/** True if the filter takes the node. No node of ours is ever enabling, unknown or removed. */
 export const takesNode = (filter: NodeStatusFilter, world: World.World, node: World.Node): boolean =>
   filter === "default" || filter === "all" || filter === nodeStatus(world, node).toLowerCase()
 
@@ -73,7 +73,7 @@ export const clusterManifest = (world: World.World): string => {
   )
 }
 
-/** Text as it stands in XML. */
+/** Escapes text for XML. */
 export const xml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
@@ -112,5 +112,5 @@ const deactivationInfo = (
 
 const nodeType = "InquorateNode"
 
-/** The services that are there by the manifest; a tool shows the pages of those alone: no backups, no repairs. */
+/** The services that the manifest names. A tool shows only their pages, so it shows no backups and no repairs. */
 const settings = ["EventStoreService", "FaultAnalysisService", "Management"]

@@ -1,13 +1,13 @@
 /**
- * What a query call is answered with, and how lists are cut into pages: a page holds the items whose keys are strictly
- * greater than the token, so that nothing is shown twice whatever comes and goes meanwhile.
+ * The answers of query calls, and the pages of lists. A page holds the items whose keys are strictly greater than the
+ * token. So no item appears twice, whatever comes and goes between two pages.
  */
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { Paging } from "./FabricCall.ts"
 
 // --- models ---
 
-/** What a query call is answered with: an object, nothing, or an error. */
+/** The answer to a query call: an object, nothing, or an error. */
 export type QueryAnswer =
   | { readonly _tag: "Found"; readonly value: unknown }
   | { readonly _tag: "None" }
@@ -15,21 +15,21 @@ export type QueryAnswer =
 
 // --- make ---
 
-/** How many items a page has at most when the caller sets no limit. */
+/** How many items a page has at most if the caller sets no limit. */
 const pageMax = 1000
 
 /** An answer with a value. */
 export const found = (value: unknown): QueryAnswer => ({ _tag: "Found", value })
 
-/** The answer about one thing, which is nothing where it is not there. */
+/** The answer about one thing. It is nothing if the thing is not there. */
 export const oneOrNone = <A>(one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
   one === undefined ? { _tag: "None" } : found(info(one))
 
-/** The answer about one thing, which is an error where it is not there. */
+/** The answer about one thing. It is an error if the thing is not there. */
 export const oneOr = <A>(code: FabricErrorCode, one: A | undefined, info: (one: A) => unknown): QueryAnswer =>
   one === undefined ? { _tag: "Refused", code } : found(info(one))
 
-/** A page of items that come in the order of their keys: those strictly after the token. */
+/** A page of items: those strictly after the token. The items must come in the order of their keys. */
 export const page = <A>(
   items: ReadonlyArray<A>,
   paging: Paging,

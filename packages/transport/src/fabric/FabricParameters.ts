@@ -1,6 +1,6 @@
 /**
- * The parameters of one request of the Service Fabric surface: the keys of its path and its query, read one after the
- * other in the order in which the gateway checks them; the first failure is the answer.
+ * The parameters of one request of the Service Fabric surface: the keys of its path and its query. It reads them in the
+ * order in which the gateway checks them, and the first failure is the answer.
  */
 import { type ChaosEventQuery, fromFileTime } from "@inquorate/core/Chaos"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
@@ -10,13 +10,15 @@ import type { EventWindow, NodeStatusFilter, Paging, ResolveKey, WireError } fro
 
 // --- models ---
 
-/** The api-versions that a call takes, both ends included. */
+/** The api-versions in which a call exists, both ends included. */
 export interface Versions {
   readonly minimum: number
   readonly maximum: number
 }
 
-/** The shortest and the longest `StopDurationInSeconds`: the reference's own limits, checked before anything is stored. */
+/**
+ * The shortest and the longest `StopDurationInSeconds`: the reference's own limits, checked before anything is stored.
+ */
 const stopDurationLimits = { minimum: 300, maximum: 14_400 } as const
 
 /** The longest name, token or other string of a request, in characters. */
@@ -24,7 +26,7 @@ const stringLengthMax = 4096
 
 // --- make ---
 
-/** Reads parameters and remembers the first failure; what is read after it does not matter any more. */
+/** Reads parameters and remembers the first failure. Whatever it reads after that does not matter. */
 export class Reader {
   failure: WireError | undefined = undefined
   private readonly keys: Readonly<Record<string, string>>
@@ -53,7 +55,7 @@ export class Reader {
 
   timeout(): number {
     const text = this.parameters.get("timeout")
-    // Hex is not taken here, and what cannot be read counts as absent.
+    // Hex does not count here, and text that is not a number counts as absent.
     const value = text !== undefined && /^[0-9]+$/.test(text) ? Number(text) : 60
     if (value === 0) {
       return this.refuse("E_INVALIDARG", "The timeout specified for client APIs must be greater than zero", 60)
@@ -116,7 +118,7 @@ export class Reader {
       : this.refuse("E_INVALIDARG", `The ${parameter} ${quote(text)} is not a number from 0 to ${maximum}.`, 0)
   }
 
-  /** The required instance id of a node: an unsigned 64-bit number that is not 0, given back in decimal. */
+  /** The required instance id of a node, in decimal: an unsigned 64-bit number that is not 0. */
   instanceId(parameter: string): string {
     const text = this.required(parameter)
     if (text === undefined) return "0"
@@ -129,7 +131,7 @@ export class Reader {
       : value.toString()
   }
 
-  /** The required time that a node is stopped for, in seconds. */
+  /** How long the node stays stopped, in seconds. Required. */
   stopDuration(parameter: string): number {
     const { maximum, minimum } = stopDurationLimits
     const value = this.uint32(parameter, 4294967295)
@@ -142,7 +144,7 @@ export class Reader {
         )
   }
 
-  /** An optional bit mask; absent is 0. */
+  /** An optional bit mask, 0 if absent. */
   filter(parameter: string): number {
     const text = this.optional(parameter)
     if (text === null) return 0
@@ -156,7 +158,7 @@ export class Reader {
     )
   }
 
-  /** An optional boolean; absent is false. */
+  /** An optional boolean, false if absent. */
   flag(parameter: string): boolean {
     const text = this.optional(parameter)?.toLowerCase()
     if (text === undefined || text === "false") return false
@@ -183,7 +185,7 @@ export class Reader {
     return text === null ? null : this.toGuid(parameter, text)
   }
 
-  /** Which key a partition is looked for by: the kinds are 1 none, 2 a number of 64 bits, 3 a name. */
+  /** The key to find a partition by. The kinds are 1 no key, 2 a number of 64 bits, 3 a name. */
   partitionKey(): ResolveKey | null {
     const kind = this.optional("PartitionKeyType")
     const value = this.optional("PartitionKeyValue")
@@ -204,7 +206,7 @@ export class Reader {
     return { _tag: "Int64Range", value: number.toString() }
   }
 
-  /** From when to when events are asked for, and of which kinds. The event store takes its names in any case. */
+  /** The time and the kinds of the events that the caller asks for. The event store takes its names in any case. */
   eventWindow(): EventWindow {
     const from = this.eventTime("StartTimeUtc")
     const to = this.eventTime("EndTimeUtc")
@@ -249,7 +251,7 @@ export class Reader {
     return { limit: limit > 4294967295n || limit < 0n ? 0 : Number(limit) }
   }
 
-  /** Which chaos events: from a time to a time, or on from a token, which carries its times. */
+  /** Which chaos events: those from a time to a time, or those after a token, which carries its times. */
   chaosEvents(limitUsual: number): ChaosEventQuery {
     const token = this.optional("ContinuationToken")
     const [start, end] = [this.fileTime("StartTimeUtc"), this.fileTime("EndTimeUtc")]
@@ -340,7 +342,7 @@ export class Reader {
   }
 }
 
-/** The parameters of a query string; a piece that is not exactly two non-empty parts is as good as absent. */
+/** The parameters of a query string. A piece that is not two non-empty parts counts as absent. */
 export const parseQuery = (query: string): ReadonlyMap<string, string> => {
   const parameters = new Map<string, string>()
   if (query === "") return parameters
@@ -352,14 +354,14 @@ export const parseQuery = (query: string): ReadonlyMap<string, string> => {
   return parameters
 }
 
-/** A caller's text as it is repeated to them, never without end. */
+/** A caller's text as we repeat it to them, cut after 200 characters. */
 export const quote = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
 
 // --- internal ---
 
 const decode = (text: string): string | undefined => {
   if (!text.includes("%")) return text
-  // decodeURIComponent has no form that does not throw on a broken escape.
+  // Every form of decodeURIComponent throws on a broken escape.
   try {
     return decodeURIComponent(text)
   } catch {

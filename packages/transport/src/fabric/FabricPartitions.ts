@@ -9,7 +9,7 @@ import * as World from "./FabricWorld.ts"
 
 // --- make ---
 
-/** A partition. Where the gateway and the specification disagree on a name, both are there. */
+/** A partition. If the gateway and the specification have different names for something, both are there. */
 export const partitionInfo = (world: World.World, topology: Topology): Model.Partition => {
   const facts = World.factsOf(topology)
   const common = {
@@ -32,7 +32,7 @@ export const partitionInfo = (world: World.World, topology: Topology): Model.Par
   }
 }
 
-/** A replica with its id, whichever of the two names the wire has for it. */
+/** A replica with its id, which the wire gives one of two names. */
 export interface ReplicaInfo {
   readonly id: string
   readonly info: Model.Replica
@@ -62,11 +62,14 @@ export const replicas = (world: World.World, topology: Topology): ReadonlyArray<
     .sort((a, b) => (BigInt(a.id) < BigInt(b.id) ? -1 : 1))
 }
 
-/** The status of a replica: its cluster's word, else what can be seen of it. */
+/** The status of a replica. Its cluster says it, else it follows from what can be seen of the member. */
 export const replicaStatus = (member: Member): Model.Replica["ReplicaStatus"] =>
   member.replica?.status ?? (member.up ? "Ready" : "Down")
 
-/** True where the filter takes the status: 0 is all but Dropped, else the bits InBuild 1, Standby 2, Ready 4, Down 8, Dropped 16. */
+/**
+ * True if the filter takes the status. 0 takes all but Dropped. Else these bits: InBuild 1, Standby 2, Ready 4, Down 8,
+ * Dropped 16.
+ */
 export const takesReplica = (filter: number, status: Model.Replica["ReplicaStatus"]): boolean =>
   filter === 0 ? status !== "Dropped" : (filter & (statusBits[status] ?? 0)) !== 0
 

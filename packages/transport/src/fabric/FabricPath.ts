@@ -1,8 +1,9 @@
 /**
  * The URL grammar of Service Fabric's HTTP gateway as one pure parser: method and request target in, one tagged call or
- * one error out. Ids may hold raw `/` or `~`, literal segments are compared with case, the first query value wins, and
- * whatever matches no template is 400 `E_INVALIDARG`, never 404 or 405. The calls are the rows of `FabricRoutes.ts`; their
- * fields are read in the order in which the gateway checks them, and the first failure is the answer.
+ * one error out. Ids may hold raw `/` or `~`. Literal segments must match in case. The first value of a query parameter
+ * wins. If no template matches, the answer is 400 `E_INVALIDARG`, never 404 or 405. The calls are the rows of
+ * `FabricRoutes.ts`. The parser reads their fields in the order in which the gateway checks them, and the first failure
+ * is the answer.
  * Source of the rules: the gateway's own parser (MIT, 6.4 era) and its 8.2 specification.
  */
 import * as Result from "effect/Result"
@@ -11,12 +12,15 @@ import { parseQuery, quote, Reader } from "./FabricParameters.ts"
 import { type Row, rows } from "./FabricRoutes.ts"
 
 /**
- * The newest api-version whose forms are known here, which is the version of the runtime that we announce. What a newer
- * client asks is taken and answered in this one's forms.
+ * The newest api-version whose forms we know, which is also the version of the runtime that we announce. A newer client
+ * gets answers in the forms of this version.
  */
 export const apiVersionMax = 8.2
 
-/** The call that a method and a request target (`/path?query`, or absolute) mean, or why they mean none. Never throws. */
+/**
+ * Finds the call that a method and a request target (`/path?query`, or absolute) mean, or says why they mean none.
+ * Never throws.
+ */
 export const parse = (method: string, target: string): Result.Result<FabricRequest, WireError> => {
   const { path, query } = split(target)
   const segments = path.split("/").filter((segment) => segment !== "")
@@ -33,19 +37,19 @@ export const parse = (method: string, target: string): Result.Result<FabricReque
   return Result.fail({ code: "E_INVALIDARG", message: `No call matches ${quote(method)} ${quote(path)}.` })
 }
 
-/** The id of a `fabric:/` name as it stands in a URL or a reply: inner `/` is `~` from api-version 6.0 on. */
+/** The id of a `fabric:/` name in a URL or a reply. From api-version 6.0 on, each inner `/` becomes `~`. */
 export const idOf = (name: string, version: number): string => {
   const escaped = withoutScheme(name).split("/").map(encodeURIComponent)
   return escaped.join(version >= 6 ? "~" : "/")
 }
 
-/** The continuation token of a `fabric:/` name, safe in a URL as it is. */
+/** The continuation token of a `fabric:/` name, safe in a URL without escapes. */
 export const nameToken = (name: string): string =>
   `fabric:/${withoutScheme(name).split("/").map(encodeURIComponent).join("/")}`
 
 // --- internal ---
 
-// Rows by method and first segment, so that a request is compared with a few templates and not with all.
+// The rows by method and first segment, so that a request meets a few templates and not all of them.
 const index: ReadonlyMap<string, ReadonlyArray<Row>> = (() => {
   const map = new Map<string, Array<Row>>()
   for (const entry of rows) {
@@ -62,7 +66,7 @@ const rowsFor = (method: string, segments: ReadonlyArray<string>): ReadonlyArray
 
 const dollar = (segment: string): string => (segment === "%24" ? "$" : segment)
 
-// A key swallows segments up to the next `$`, which is why an id may hold a raw `/`; it is never swallowed across one.
+// A key swallows segments up to the next `$`, so an id may hold a raw `/`. It never swallows a `$`.
 const match = (
   template: ReadonlyArray<string>,
   segments: ReadonlyArray<string>

@@ -1,6 +1,6 @@
 /**
- * The query calls: a parsed call and the world as it is now in, what the wire answers out. Pure. What is not there is
- * `None` (204) where the gateway says nothing, and an error's code where it says one.
+ * The query calls: a parsed call and the world as it is now go in, the wire's answer comes out. Pure. If something is
+ * not there, the answer is `None` (204) where the gateway says nothing, else the gateway's error code.
  */
 import { serviceNameOf } from "@inquorate/core/Topology"
 import * as Health from "./FabricHealth.ts"
@@ -41,8 +41,8 @@ export type QueryCall = CallOf<
 // --- make ---
 
 /**
- * The answer to a query call. What is not there is told so only where every cluster that may have it was seen: else it is
- * `FABRIC_E_NOT_READY`, which asks the caller to come again.
+ * The answer to a query call. It says that a thing is not there only if this worker has seen every cluster that may
+ * have it. Else it is `FABRIC_E_NOT_READY`, which asks the caller to come again.
  */
 export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
   if (isUnlooked(world, call)) return notReady
@@ -50,7 +50,10 @@ export const answer = (world: World.World, call: QueryCall): QueryAnswer => {
   return answered._tag !== "Found" && mayBeUnseen(world, call) ? notReady : answered
 }
 
-/** The health of what a description names; a cluster that was not looked at would be left out of it. */
+/**
+ * The health of what a description names. If some cluster was not looked at yet, it is not ready, since it would leave
+ * out that cluster.
+ */
 export const chunk = (world: World.World, description: Chunk.Description): QueryAnswer =>
   World.isUnlooked(world) ? notReady : found(Chunk.chunkOf(world, description))
 
@@ -58,7 +61,10 @@ export const chunk = (world: World.World, description: Chunk.Description): Query
 
 const notReady: QueryAnswer = { _tag: "Refused", code: "FABRIC_E_NOT_READY" }
 
-/** True for a list, or a health that sums up, which would leave out a cluster that was not looked at or never seen. */
+/**
+ * True for a list or a summed health that would leave out a cluster which this worker has not looked at, or has never
+ * seen.
+ */
 const isUnlooked = (world: World.World, call: QueryCall): boolean => {
   switch (call._tag) {
     case "GetNodeList":
@@ -67,7 +73,7 @@ const isUnlooked = (world: World.World, call: QueryCall): boolean => {
     case "GetApplicationTypeList":
       return World.isUnlooked(world)
     case "GetApplicationHealth":
-      // One that was looked at in vain is there, and its health says why it shows no service.
+      // If a look at it failed, the application is there, and its health says why it shows no service.
       return World.findApplication(world, call.applicationName)?.view.seen === "NotLookedAt"
     case "GetServiceList":
       return World.unknown(world).some(({ name }) => name === call.applicationName)
@@ -76,7 +82,7 @@ const isUnlooked = (world: World.World, call: QueryCall): boolean => {
   }
 }
 
-/** True where what was not found may be in a cluster that nobody has seen. */
+/** True if the thing that was not found may be in a cluster that nobody has seen. */
 const mayBeUnseen = (world: World.World, call: QueryCall): boolean => {
   const unknown = World.unknown(world)
   switch (call._tag) {
@@ -164,7 +170,7 @@ const applications = (world: World.World, call: CallOf<"GetApplicationList" | "G
       info
     )
   }
-  // The bits of the kind: 1 a Service Fabric application, 2 one of Docker Compose, of which there is none.
+  // The bits of the kind: 1 is a Service Fabric application, 2 one of Docker Compose, of which there are none.
   const wanted = call.kindFilter === 0 || (call.kindFilter & 1) !== 0
   const all = world.applications.filter(
     (application) => wanted && (call.typeName === null || Services.applicationType(application) === call.typeName)
@@ -230,7 +236,7 @@ const partitions = (
       )
     case "GetReplicaList": {
       if (partition === undefined) return { _tag: "Refused", code: "FABRIC_E_PARTITION_NOT_FOUND" }
-      // The keys are numbers of any length: what is after the token is chosen here.
+      // The keys are numbers of any length, so the items after the token are picked here.
       const after = call.paging.after === null ? -1n : BigInt(call.paging.after)
       const all = Partitions.replicas(world, partition).filter(
         ({ id, info }) => Partitions.takesReplica(call.statusFilter, info.ReplicaStatus) && BigInt(id) > after
@@ -340,7 +346,7 @@ const partitionHealth = (
     ...Health.common(entity, call),
     ReplicaHealthStates: Health.children(entity, "Replicas", call.replicasFilter).map(({ identity, state }) => ({
       PartitionId: partition.partitionId,
-      // The specification calls it ReplicaId for instances too, in this place alone.
+      // Only in this place, the specification says ReplicaId for instances too.
       ServiceKind: kind,
       ReplicaId: identity["ReplicaOrInstanceId"]!,
       AggregatedHealthState: state

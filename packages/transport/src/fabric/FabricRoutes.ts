@@ -1,7 +1,7 @@
 /**
- * The calls of the Service Fabric surface, one row each: method, path, the api-versions that know it, and how its parameters
- * are read, in the order in which the gateway checks them. A partition is found by its own path, by its service's and by
- * its application's, and so is a service.
+ * The calls of the Service Fabric surface, one row each: the method, the path, the api-versions that know it, and how
+ * to read its parameters, in the order in which the gateway checks them. Three paths lead to a partition: its own, its
+ * service's and its application's. Two lead to a service.
  * Source of the paths: the gateway's own handlers, its 8.2 specification, and Service Fabric Explorer's requests.
  */
 import type { QuorumLossMode } from "@inquorate/core/Plan"
@@ -11,7 +11,7 @@ import type { EventSubject, FabricCall } from "./FabricCall.ts"
 
 // --- models ---
 
-/** One call: what it looks like, and how it is read. */
+/** One call: its method and path, and how to read it. */
 export interface Row {
   readonly method: string
   readonly template: ReadonlyArray<string>
@@ -21,7 +21,7 @@ export interface Row {
   readonly read: (reader: Reader) => FabricCall
 }
 
-/** The longest `QuorumLossDuration` in seconds: the reference keeps it as signed 32-bit milliseconds. */
+/** The longest `QuorumLossDuration` in seconds. The reference keeps it as signed 32-bit milliseconds. */
 const quorumLossDurationMax = 2147483
 
 // --- internal ---
@@ -52,7 +52,7 @@ const partitionPaths = [
   ...servicePaths.map((path) => `${path}/$/GetPartitions/{PartitionId}`)
 ]
 
-// The names above a partition are checked for their form; who it belongs to is told by its id alone.
+// The names above a partition are only checked for their form. The id alone says to whom the partition belongs.
 const each = (
   method: string,
   paths: ReadonlyArray<string>,
@@ -89,12 +89,12 @@ const anyToken = /^.+$/s
 
 const quorumLossModes: Readonly<Record<string, QuorumLossMode>> = {
   QuorumReplicas: "QuorumReplicas",
-  // The word the open-source gateway compares with; the published one is the line above.
+  // The open-source gateway compares with this word. The published one is the line above.
   QuorumLossReplicas: "QuorumReplicas",
   AllReplicas: "AllReplicas"
 }
 
-// Words of the wire that need no translation, each mapped to itself.
+// Words of the wire that need no translation: each stands for itself.
 const words = <Word extends string>(...all: ReadonlyArray<Word>): Readonly<Record<string, Word>> =>
   Object.fromEntries(all.map((word) => [word, word]))
 
@@ -126,7 +126,7 @@ export const rows: ReadonlyArray<Row> = [
     mode: read.word("QuorumLossMode", quorumLossModes, "QuorumReplicas"),
     duration: read.uint32("QuorumLossDuration", quorumLossDurationMax)
   })),
-  // Only OperationId selects the operation: the rest of a progress path is matched for shape and not looked at.
+  // Only OperationId selects the operation. The rest of a progress path must have the right shape, and nobody reads it.
   row("GET", `${ofPartition}/GetQuorumLossProgress`, (read) => ({
     _tag: "GetQuorumLossProgress",
     operationId: read.guid("OperationId")
@@ -183,7 +183,7 @@ export const rows: ReadonlyArray<Row> = [
     const applicationsFilter = read.filter("ApplicationsHealthStateFilter")
     const events = read.filter("EventsHealthStateFilter")
     const excludeStatistics = read.flag("ExcludeHealthStatistics")
-    // The system application is this worker, which answers: it is in no statistics. Checked, not used.
+    // The flag is checked and not used: the system application is this worker, which is in no statistics.
     read.flag("IncludeSystemApplicationHealthStatistics")
     return { _tag: "GetClusterHealth", nodesFilter, applicationsFilter, events, excludeStatistics }
   }),
@@ -299,7 +299,8 @@ export const rows: ReadonlyArray<Row> = [
     _tag: "RecoverPartition",
     partitionId: read.keyGuid("PartitionId")
   })),
-  // The extra `$` is a slip of the specification that every generated client copies; the gateway itself has the others.
+  // The specification has an extra `$` by mistake, and every generated client copies it. The gateway itself has the
+  // paths below.
   row("POST", "/Services/$/{ServiceId}/$/GetPartitions/$/Recover", recoverService),
   ...each("POST", servicePaths, "/$/GetPartitions/$/Recover", recoverService),
   row("POST", "/$/RecoverSystemPartitions", () => ({ _tag: "RecoverSystemPartitions" })),
@@ -310,14 +311,14 @@ export const rows: ReadonlyArray<Row> = [
   row("GET", "/Tools/Chaos/Events", (read) => ({ _tag: "GetChaosEvents", events: read.chaosEvents(0) }), chaosVersions),
   row("GET", "/Tools/Chaos/Schedule", () => ({ _tag: "GetChaosSchedule" }), chaosVersions),
   row("POST", "/Tools/Chaos/Schedule", () => ({ _tag: "PostChaosSchedule" }), chaosVersions),
-  // What the calls above took the place of; it pages by 100.
+  // The older call that those above replaced. It has 100 events on a page.
   row(
     "GET",
     "/Tools/Chaos/$/Report",
     (read) => ({ _tag: "GetChaosReport", events: read.chaosEvents(chaosReportPage) }),
     { maximum: 6.1 }
   ),
-  // What a page of Service Fabric Explorer asks besides.
+  // The other calls of Service Fabric Explorer's pages.
   row("POST", "/$/GetClusterHealthChunk", () => ({ _tag: "GetClusterHealthChunk" })),
   row("GET", "/$/GetClusterHealthChunk", () => ({ _tag: "GetClusterHealthChunk" })),
   row("GET", "/$/GetUpgradeProgress", () => ({ _tag: "GetClusterUpgradeProgress" })),
@@ -492,7 +493,7 @@ export const rows: ReadonlyArray<Row> = [
     _tag: "GetCorrelatedEvents",
     eventId: read.keyGuid("EventInstanceId")
   })),
-  // The faults of one call: no operation id is given, and the answer tells whether it was begun.
+  // The faults of one call. The caller gives no operation id, and the answer says whether the fault has begun.
   row("POST", `${node}/$/Restart`, (read) => ({ _tag: "RestartNode", nodeName: read.text("NodeName") })),
   row("POST", `${node}/$/Deactivate`, (read) => ({ _tag: "DeactivateNode", nodeName: read.text("NodeName") })),
   row("POST", `${node}/$/Activate`, (read) => ({ _tag: "ActivateNode", nodeName: read.text("NodeName") })),

@@ -1,6 +1,6 @@
 /**
  * The Service Fabric surface as a function: a parsed request in, a complete reply out, with the exact statuses, reason
- * phrases and bodies of the gateway. Knows no socket; asks the port `Operations` for everything it says.
+ * phrases and bodies of the gateway. It knows no socket. Everything that it says comes from the port `Operations`.
  */
 import { Chaos } from "@inquorate/core/Chaos"
 import { table } from "@inquorate/core/FabricError"
@@ -28,12 +28,12 @@ import type * as World from "./FabricWorld.ts"
 // --- models ---
 
 /**
- * The header lines of a reply as names and values in turn, which Node writes fastest. Shared by all replies of a kind; the
- * length is added by whoever writes it.
+ * The header lines of a reply: names and values in turn, which Node writes fastest. All replies of a kind share them.
+ * The writer adds the length.
  */
 export type FabricHeaders = ReadonlyArray<string>
 
-/** A complete reply. `body` is empty where the wire has none. */
+/** A complete reply. `body` is empty if the wire has none. */
 export interface FabricReply {
   readonly status: number
   readonly reason: string
@@ -41,7 +41,7 @@ export interface FabricReply {
   readonly body: string
 }
 
-/** What a client needs to know to fetch a token for us from Azure Active Directory, with the wire's own names. */
+/** What a client needs to know to fetch a token for us from Azure Active Directory, under the wire's own names. */
 export interface AadMetadata {
   readonly authority: string
   readonly client: string
@@ -51,23 +51,23 @@ export interface AadMetadata {
   readonly tenant: string
 }
 
-/** What `/$/GetAadMetadata` tells; null where tokens do not come from there. */
+/** The answer of `/$/GetAadMetadata`. It is null if tokens do not come from Azure Active Directory. */
 export const AadSettings = Context.Reference<AadMetadata | null>("@inquorate/transport/FabricServer/AadSettings", {
   defaultValue: () => null
 })
 
 /** The Service Fabric surface of one worker. */
 export interface FabricServer {
-  /** Answers a call with its body, where it has one; every refusal is an answer, so it never fails. */
+  /** Answers a call with its body, if it has one. It never fails, because every refusal is an answer. */
   readonly handle: (request: FabricRequest, body?: string) => Effect.Effect<FabricReply>
 }
 
 // --- make ---
 
-/** How many operations the list shows at most: the newest, in the order they were received. */
+/** How many operations the list shows at most. It keeps the newest, in the order in which they were received. */
 export const operationListMax = 10_000
 
-/** The Service Fabric surface over `Operations`, and over `Chaos` where there is one. */
+/** Makes the Service Fabric surface over `Operations`, and over `Chaos` if there is one. */
 export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(function* () {
   const operations = yield* Operations
   const chaos = yield* Effect.serviceOption(Chaos)
@@ -81,7 +81,7 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
     newId: randomGuid
   }
   return {
-    // Suspended, so that even an `Operations` that throws becomes a defect of this request and not of the server.
+    // Suspended, so that an `Operations` that throws is a defect of this request and not of the server.
     handle: (request, body = "") =>
       Effect.catchTag(
         Effect.suspend(() =>
@@ -95,11 +95,11 @@ export const make: Effect.Effect<FabricServer, never, Operations> = Effect.gen(f
   }
 })
 
-/** True for a call whose body is read; every other call's body is dropped. */
+/** True for a call whose body the server reads. It drops the body of every other call. */
 export const readsBody = (call: FabricCall): boolean =>
   FabricChaos.readsBody(call) || Faults.readsBody(call) || call._tag === "GetClusterHealthChunk"
 
-/** The reply that says an error, with its default text where it has none of its own. */
+/** The reply for an error. An error without a message gets the default text of its code. */
 export const errorReply = (error: WireError): FabricReply => {
   const { message, status } = table[error.code]
   return {
@@ -116,14 +116,14 @@ type Port = Operations["Service"]
 
 const randomGuid: Effect.Effect<Guid> = Effect.sync(() => randomUUID())
 
-/** What the calls of one server are answered from. */
+/** What one server answers its calls from. */
 interface Worker {
   readonly operations: Port
   readonly chaos: Option.Option<Chaos["Service"]>
   readonly aad: AadMetadata | null
   readonly history: History.History
   readonly events: EventStore.EventStore
-  /** The id of an operation that its caller gives none. */
+  /** Makes the id of an operation whose caller gives none. */
   readonly newId: Effect.Effect<Guid>
 }
 type Answer = Effect.Effect<FabricReply, RequestRefused>
@@ -167,7 +167,8 @@ const rootPage: FabricReply = {
     '<a href="/v1/docs">/v1</a>.</p></body></html>'
 }
 
-// A hold that is too long is told without the flag of `inq` that sets the limit aside: this surface has none.
+// For a hold that is too long, the words leave out the flag of `inq` that sets the limit aside: this surface has no
+// such flag.
 const refusalReply = ({ code, detail, refusal }: RequestRefused): FabricReply =>
   errorReply({
     code,
@@ -206,7 +207,7 @@ const answer = (
     case "GetNodeTransitionProgress":
       return progress(operations, call.operationId, progressKinds[call._tag])
     case "GetFaultOperationList":
-      // In this order: what cannot be read is come across by listing the others.
+      // The list comes first: it is what finds the operations that cannot be read.
       return Effect.flatMap(operations.list(operationListMax), (list) =>
         Effect.map(operations.unreadable, (unreadable) =>
           json(
@@ -286,7 +287,7 @@ type ProgressCall = CallOf<
   "GetQuorumLossProgress" | "GetDataLossProgress" | "GetPartitionRestartProgress" | "GetNodeTransitionProgress"
 >
 
-// An operation of another kind is not one that this call knows; the reference falls over such a question.
+// This call does not know an operation of another kind. The reference crashes on such a question.
 const progress = (operations: Port, id: Guid, kind: FaultKind): Answer =>
   Effect.map(operations.get(id), (operation) =>
     operation.request.kind === kind

@@ -9,13 +9,13 @@ import * as World from "./FabricWorld.ts"
 
 // --- make ---
 
-/** The type of an application: its own, or the system's. */
+/** The type of an application: its own, or else its system. */
 export const applicationType = ({ view }: World.Application): string => view.application?.typeName ?? view.system
 
 /** The version of the type of an application. */
 export const applicationVersion = ({ view }: World.Application): string => view.application?.typeVersion ?? "1.0"
 
-/** The parameters of an application: its own, or how its cluster is configured. */
+/** The parameters of an application: its own, or else the configuration of its cluster. */
 export const parametersOf = ({ view }: World.Application) =>
   view.application?.parameters.map(({ key, value }) => ({ Key: key, Value: value })) ?? [
     { Key: "Injector", Value: view.injector },
@@ -39,7 +39,7 @@ export const applicationInfo = (
   }
 }
 
-/** A name with its id in the spelling of the version. */
+/** A name with its id, spelt as the api-version wants it. */
 export const nameInfo = (name: string, version: number): Model.NameInfo => ({ Id: idOf(name, version), Name: name })
 
 /** A service. */
@@ -54,7 +54,7 @@ export const serviceInfo = (world: World.World, service: World.Service): Model.S
   ...(service.facts.kind === "Stateful" ? { HasPersistedState: service.facts.persisted } : {})
 })
 
-/** The description of a service, with the scheme of its partitions. */
+/** The description of a service, with its partition scheme. */
 export const serviceDescription = ({
   application,
   facts,

@@ -3,7 +3,7 @@
  */
 import { formatInstant, type Instant, type Millis } from "@inquorate/core/Time"
 
-/** A moment as ISO 8601 in UTC; null is the wire's "never". */
+/** A moment as ISO 8601 in UTC. Null becomes the wire's "never". */
 export const formatTime = (instant: Instant | null): string =>
   instant === null ? "0001-01-01T00:00:00.000Z" : formatInstant(instant)
 

@@ -1,6 +1,6 @@
 /**
- * Application types and service types as the wire shows them, with their manifests: they follow from the applications that
- * there are, since nothing is ever provisioned here.
+ * Application types and service types as the wire shows them, with their manifests. They follow from the applications
+ * that there are, because nobody ever provisions a type here.
  */
 import * as Services from "./FabricServices.ts"
 import { xml } from "./FabricNodes.ts"
@@ -9,7 +9,7 @@ import * as World from "./FabricWorld.ts"
 
 // --- models ---
 
-/** A type of applications with the applications of it, of which there is at least one. */
+/** A type of application with its applications, of which there is at least one. */
 export interface ApplicationType {
   readonly name: string
   readonly version: string
@@ -30,10 +30,10 @@ export const all = (world: World.World): ReadonlyArray<ApplicationType> => {
   return [...found.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
 }
 
-/** What tells one type from another, which is also its continuation token. */
+/** The key that tells one type from another. It is also the continuation token of the type. */
 export const keyOf = ({ name, version }: Pick<ApplicationType, "name" | "version">): string => `${name}:${version}`
 
-/** A type of applications. */
+/** A type of application as the wire shows it. */
 export const applicationTypeInfo = (
   { applications, name, version }: ApplicationType,
   options: { readonly excludeParameters: boolean }
@@ -46,7 +46,7 @@ export const applicationTypeInfo = (
   ApplicationTypeDefinitionKind: "ServiceFabricApplicationPackage"
 })
 
-/** The types of the services of a type of applications, each once, in the order of their names. */
+/** The service types of a type of application, each once, in the order of their names. */
 export const serviceTypes = ({ applications, version }: ApplicationType) =>
   factsOf(applications).map(({ kind, persisted, typeName }) => ({
     ServiceTypeDescription: {
@@ -64,7 +64,7 @@ export const serviceTypes = ({ applications, version }: ApplicationType) =>
     IsServiceGroup: false
   }))
 
-/** The manifest of a type of applications. */
+/** The manifest of a type of application. */
 export const applicationManifest = ({ applications, name, version }: ApplicationType): string =>
   '<?xml version="1.0" encoding="utf-8"?>' +
   `<ApplicationManifest xmlns="${schema}" ApplicationTypeName="${xml(name)}" ApplicationTypeVersion="${xml(version)}">` +
@@ -75,7 +75,7 @@ export const applicationManifest = ({ applications, name, version }: Application
   `ServiceManifestVersion="${xml(version)}" /></ServiceManifestImport>` +
   "</ApplicationManifest>"
 
-/** The manifest of the one package of a type of applications. */
+/** The manifest of the one package of a type of application. */
 export const serviceManifest = ({ applications, version }: ApplicationType): string =>
   '<?xml version="1.0" encoding="utf-8"?>' +
   `<ServiceManifest xmlns="${schema}" Name="${xml(packageOf(applications[0]!))}" Version="${xml(version)}">` +

@@ -1,7 +1,8 @@
 /**
- * All clusters as one Service Fabric cluster, as its query calls see it: cluster → application, replicated group →
- * partition of a service, member → replica, host label → node. A simulated cluster brings facts of its own with it; of
- * every other system a group is a stateful persisted service with one Singleton partition. Pure; ids follow from names.
+ * All clusters as one Service Fabric cluster, for the query calls: a cluster becomes an application, a replicated group
+ * a partition of a service, a member a replica, and a host label a node. A simulated cluster brings facts of its own.
+ * For every other system, a group is a stateful persisted service with one Singleton partition. Pure: ids follow from
+ * names.
  */
 import * as Guid from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
@@ -15,16 +16,16 @@ import * as History from "./FabricHistory.ts"
 
 // --- models ---
 
-/** The quorum loss of ours that a partition is in, or was in before it began to recover; `until` is null while held. */
+/** A quorum loss of ours, from which the partition suffers or recovers. `until` is null while we hold it. */
 export interface Loss {
   readonly since: Instant
   readonly until: Instant | null
 }
 
-/** Why a node is out of service; `until` is null while it is being taken out. */
+/** Why a node is out of service. `until` is null while it is being taken out. */
 export type Deactivation = NonNullable<Aftermath["deactivated"]>[number]
 
-/** A node with what stands on it, and what its cluster knows of it where that is more. */
+/** A node with the members on it, and the facts that its cluster tells of it, if any. */
 export interface Node {
   readonly name: string
   readonly id: string
@@ -32,7 +33,7 @@ export interface Node {
   readonly members: ReadonlyArray<Member>
 }
 
-/** A service with its partitions in the order of their ids, of which there is at least one. */
+/** A service with its partitions in the order of their ids. It has at least one. */
 export interface Service {
   readonly name: string
   readonly application: Application
@@ -46,26 +47,26 @@ export interface Application {
   readonly view: ClusterView
 }
 
-/** Everything a query call may ask about, as it stands at one moment. */
+/** Everything that a query call may ask about, at one moment. */
 export interface World {
   readonly now: Instant
-  /** The api-version of the request, which decides the spelling of ids. */
+  /** The api-version of the request. It decides the spelling of ids. */
   readonly version: number
   /** In the order of their names, without the system application. */
   readonly applications: ReadonlyArray<Application>
   readonly system: Application
   /** In the order of their ids. */
   readonly nodes: ReadonlyArray<Node>
-  /** The names of the nodes that a stop of ours holds, unless they are up again. */
+  /** The names of the nodes that a stop of ours keeps down and that are not up again. */
   readonly stopped: ReadonlySet<string>
-  /** The nodes that are deactivated, or about to be: by which operation, why, and until when they are at the latest. */
+  /** The nodes that are deactivated or about to be: by which operation, why, and until when at the latest. */
   readonly deactivated: ReadonlyMap<string, Deactivation>
   readonly losses: ReadonlyMap<Guid.Guid, Loss>
-  /** When a fence of ours took out each member that one stands on, by `takenKey`. */
+  /** When a fence of ours took out each fenced member, by `takenKey`. */
   readonly taken: ReadonlyMap<string, Instant>
-  /** How long the last loss that has ended was. */
+  /** How long the last ended loss of each partition was. */
   readonly lastLosses: ReadonlyMap<Guid.Guid, Millis>
-  /** Since when each entity stands as it does. */
+  /** Since when each entity is in its present state. */
   readonly history: History.History
 }
 
@@ -74,7 +75,9 @@ export interface World {
 /** The version of the runtime that we announce. */
 export const runtimeVersion = "8.2.0.0"
 
-/** The world that the clusters, the operations which hold partitions, and what ended ones have left make. */
+/**
+ * Makes the world from the clusters, the operations that hold partitions, and what ended operations have left behind.
+ */
 export const make = (
   clusters: ReadonlyArray<ClusterView>,
   holders: ReadonlyArray<Operation>,
@@ -97,7 +100,7 @@ export const make = (
   }
 }
 
-/** The applications of which nobody knows what is in them. */
+/** The applications whose contents nobody knows. */
 export const unknown = ({ applications }: World): ReadonlyArray<Application> =>
   applications.filter(({ view }) => isUnknown(view))
 
@@ -105,7 +108,7 @@ export const unknown = ({ applications }: World): ReadonlyArray<Application> =>
 export const isUnlooked = ({ applications }: World): boolean =>
   applications.some(({ view }) => view.seen === "NotLookedAt")
 
-/** The application with this name, the system application among them. */
+/** Finds an application by its name. The system application counts. */
 export const findApplication = (world: World, name: string): Application | undefined =>
   everything(world).find((application) => application.name === name)
 
@@ -128,20 +131,20 @@ export const servicesOf = (application: Application): ReadonlyArray<Service> => 
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** The service with this name, whichever application it belongs to. */
+/** Finds a service by its name, in whichever application. */
 export const findService = (world: World, name: string): Service | undefined =>
   everything(world)
     .filter((application) => name.startsWith(`${application.name}/`))
     .flatMap(servicesOf)
     .find((service) => service.name === name)
 
-/** The partition with this id. */
+/** Finds a partition by its id. */
 export const findPartition = (world: World, id: Guid.Guid): Topology | undefined =>
   everything(world)
     .flatMap(({ view }) => view.groups)
     .find(({ partitionId }) => partitionId === id)
 
-/** What is known of the service that a group is a partition of. */
+/** What is known of the service of a group. */
 export const factsOf = (topology: Topology): ServiceFacts =>
   topology.service ?? {
     name: serviceNameOf(topology),
@@ -152,25 +155,26 @@ export const factsOf = (topology: Topology): ServiceFacts =>
     minSize: minimumSize(topology),
     key: { _tag: "Singleton" },
     status: statuses[health(topology)],
-    // Systems count their terms each in their own way, and a client that compares epochs looks for data loss: none of ours.
+    // Each system counts its terms in its own way. A client that compares epochs looks for data loss, and we cause
+    // none.
     configurationVersion: "1",
     dataLossVersion: "1",
     lastQuorumLoss: 0
   }
 
-/** How a partition stands: by its cluster's own word where it has one, else InQuorumLoss while we hold it. */
+/** The status of a partition. Its cluster says it. If it does not, the partition is InQuorumLoss while we hold it. */
 export const statusOf = (world: World, topology: Topology): ServiceFacts["status"] =>
   topology.service?.status ??
   (world.losses.get(topology.partitionId)?.until === null ? "InQuorumLoss" : factsOf(topology).status)
 
-/** Since when a partition stands as it does, where its cluster or a loss of ours tells; else null. */
+/** Since when a partition has its status, if its cluster or a loss of ours tells, else null. */
 export const statusSince = (world: World, { partitionId, service }: Topology): Instant | null => {
   if (service !== undefined) return service.statusSince ?? null
   const loss = world.losses.get(partitionId)
   return loss?.until === null ? loss.since : null
 }
 
-/** How long the present loss of a partition's quorum has lasted, or the last one lasted. */
+/** How long the present loss of a partition's quorum has lasted so far, or how long the last one was. */
 export const lossOf = (world: World, topology: Topology): Millis => {
   const { partitionId, service } = topology
   if (service !== undefined) return service.lastQuorumLoss
@@ -179,18 +183,21 @@ export const lossOf = (world: World, topology: Topology): Millis => {
   return world.lastLosses.get(partitionId) ?? 0
 }
 
-/** True for a node that is up, by its cluster's word or because a member on it is. */
+/** True if the node is up. Its cluster says so, or a member on it is up. */
 export const isUp = ({ facts, members }: Node): boolean => facts?.up ?? members.some((member) => member.up)
 
-/** True for a node that was stopped by us or by its cluster's word, and is neither up nor deactivated. */
+/**
+ * True for a node that its cluster calls stopped. If its cluster does not say, true for a node that we stopped and that
+ * is not up. A deactivated node is not a stopped one.
+ */
 export const isStopped = (world: World, node: Node): boolean =>
   !world.deactivated.has(node.name) && (node.facts?.stopped ?? (world.stopped.has(node.name) && !isUp(node)))
 
-/** Since when a member is down, where a fence of ours tells; else null. */
+/** Since when a member is down, if a fence of ours tells, else null. */
 export const takenAt = (world: World, partitionId: Guid.Guid, member: Member): Instant | null =>
   member.up ? null : (world.taken.get(takenKey(partitionId, member.name)) ?? null)
 
-/** Since when a node is up or down, where its cluster or our fences on all its members tell; else null. */
+/** Since when a node is up or down, if its cluster or our fences on all its members tell, else null. */
 export const turnedAt = (world: World, node: Node): Instant | null => {
   const { facts, members } = node
   if (facts !== null) return (isUp(node) ? facts.upAt : facts.downAt) ?? null
@@ -212,11 +219,14 @@ export const upSince = (world: World, node: Node): Instant => {
   return world.history.note(`up/${node.name}`, { state: up ? "Ok" : "Error", words: "", known }, world.now).since
 }
 
-/** True for a node whose loss takes a vote: by its cluster's word, or because a member on it is no learner. */
+/** True if the loss of the node takes a vote. Its cluster says so, or a member on it is no learner. */
 export const isSeed = ({ facts, members }: Node): boolean =>
   facts?.seed ?? members.some(({ role }) => role !== "IdleSecondary")
 
-/** The fault domain of a node: its cluster's word, or one of its own, since nobody says that nodes fail together. */
+/**
+ * The fault domain of a node. If its cluster names none, the node has its own, since nobody says that nodes fail
+ * together.
+ */
 export const faultDomain = ({ facts, name }: Node): string => facts?.faultDomain ?? `fd:/${encodeURIComponent(name)}`
 
 /** The id of the replica that stands for a member: positive, 63 bits, in decimal. */
@@ -247,7 +257,7 @@ const applicationName = (cluster: string): string => `fabric:/${cluster}`
 
 const everything = ({ applications, system }: World): ReadonlyArray<Application> => [...applications, system]
 
-// Proven losses, from t0 to the end of the lift.
+// The proven losses, each from t0 to the end of the lift.
 const lossesOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Loss> => {
   const found = new Map<Guid.Guid, Loss>()
   for (const { request, stage } of holders) {
@@ -265,7 +275,7 @@ const lossesOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<Guid.Guid, Los
 
 const takenKey = (partitionId: Guid.Guid, member: string): string => `${partitionId}/${member}`
 
-// A fence bites within moments of its order, and nobody sees it sooner.
+// A fence takes effect moments after its order. Nobody sees it sooner, so the order's time stands for it.
 const takenOf = (holders: ReadonlyArray<Operation>): ReadonlyMap<string, Instant> => {
   const found = new Map<string, Instant>()
   for (const { request, stage } of holders) {
@@ -285,14 +295,15 @@ const nodesOf = (clusters: ReadonlyArray<ClusterView>): ReadonlyArray<Node> => {
     return node
   }
   for (const { groups, nodes } of clusters) {
-    // Applications of one simulated cluster tell of the same nodes.
+    // Several applications of one simulated cluster tell of the same nodes.
     for (const facts of nodes ?? []) at(facts.name).facts = facts
     for (const member of groups.flatMap((group) => group.members)) at(member.node).members.push(member)
   }
   return [...found].map(([name, node]) => ({ name, id: nodeId(name), ...node })).sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-// This worker is all of the system's services. Their one replica is shown on a node of the cluster, as clients expect it.
+// This worker stands for all of the system's services. Clients expect to find their one replica on a node of the
+// cluster.
 const systemOf = (nodes: ReadonlyArray<Node>, now: Instant): Application => {
   const node = nodes.find(isUp) ?? nodes[0]
   return {
@@ -309,7 +320,10 @@ const systemOf = (nodes: ReadonlyArray<Node>, now: Instant): Application => {
   }
 }
 
-/** The services that every cluster has, with the ids of their partitions: the gateway's own but for the fault service's. */
+/**
+ * The services that every cluster has, with the ids of their partitions. All but the fault service's are the gateway's
+ * own.
+ */
 const systemServices = [
   { name: "ClusterManagerService", id: "00000000-0000-0000-0000-000000002000" },
   { name: "FailoverManagerService", id: "00000000-0000-0000-0000-000000000001" },
@@ -359,7 +373,8 @@ const systemGroup = (name: string, partitionId: Guid.Guid, node: Node | undefine
 const targetSize = (topology: Topology): number =>
   Math.max(1, topology.members.filter((member) => member.role !== "IdleSecondary").length)
 
-// What a write needs, and the primary too where its own copy is not among those that count (PostgreSQL's standbys).
+// What a write needs. If the primary's own copy does not count (PostgreSQL counts standbys only), the primary comes on
+// top.
 const minimumSize = (topology: Topology): number => {
   const primary = topology.members.find((member) => member.role === "Primary")
   return Math.min(targetSize(topology), topology.needed + (primary === undefined || primary.counts ? 0 : 1))
