@@ -1,8 +1,9 @@
 /**
- * Health checks of containers as supervisors. An engine only marks a container whose check fails; who acts on the mark is
- * podman itself where it was told to (`--health-on-failure`), Docker's swarm, or a container such as autoheal. A check runs in
- * the container, so it fails for a member that is held, and for many systems (etcd's `/health`) for one that is left alone too.
- * Only read, never changed; what cannot be asked is not told.
+ * Health checks of containers as supervisors. An engine only marks a container whose check fails. Others act on the
+ * mark: podman itself where it was told to (`--health-on-failure`), Docker's swarm, or a container such as autoheal. A
+ * check runs in the container, so it fails for a member that is held. For many systems (etcd's `/health`) it fails for
+ * a member that is left alone too. Checks are only read, never changed. An engine that cannot be asked adds no
+ * supervisor.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Supervisor } from "@inquorate/core/Supervision"
@@ -13,7 +14,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Programs from "./Programs.ts"
 
-/** The supervisors of all members of a group that run in containers, those that would be left alone too. */
+/**
+ * The supervisors of all members of a group that run in containers. Members that would be left alone are among them.
+ */
 export const supervisors = (
   hosts: ReadonlyMap<string, Host>,
   { members }: Pick<Topology, "members">
@@ -61,7 +64,7 @@ export const parse = (member: string, engine: string, text: string): ReadonlyArr
 const Check = Schema.fromJsonString(
   Schema.Struct({
     Test: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String))),
-    /** In nanoseconds, as all of these; 0 stands for the engine's own default. */
+    /** In nanoseconds, as every length that an engine gives. 0 stands for the engine's own default. */
     Interval: Schema.optionalKey(Schema.Finite),
     Retries: Schema.optionalKey(Schema.Finite)
   })

@@ -1,7 +1,8 @@
 /**
- * An injector whose work is done by one shell program on the host, whatever the mechanism: it carries orders to hosts and
- * reads their records. Times go to the host as its uptime: the start-by by the smallest offset that the
- * handshake allows, so that doubt makes an order late and never early.
+ * An injector whose work is done by one shell program on the host, whatever the mechanism. It carries orders to hosts
+ * and reads their records. A host gets times as its own uptime. The start-by is reckoned with the smallest offset that
+ * the handshake allows: where the offset is in doubt, the host refuses an order too early rather than starts it too
+ * late.
  */
 import type { Channel, Host, HostError, HostOutput } from "@inquorate/core/Host"
 import {
@@ -25,18 +26,20 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Watchers } from "./Supervisor.ts"
 
-/** What makes one mechanism of the protocol that every program on a host speaks. */
+/** One mechanism. All programs on hosts speak one protocol; these fields are what differs between them. */
 export interface HostProgram {
   readonly name: string
   /** True where a fence ends the process and its lift starts a new one. */
   readonly restarts?: boolean
-  /** True where the program stays on its host for an operation, so that it is prepared first and then only told to go. */
+  /**
+   * True where the program stays on its host for an operation. It is then prepared first, and only told to go later.
+   */
   readonly stays?: boolean
-  /** True where a lift may take seconds, so that it is given to a program of its own. */
+  /** True where a lift may take seconds. Each lift is then given to a program of its own. */
   readonly liftsSlowly?: boolean
   /** Shell text that answers the verbs `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect` and `sweep` in lines. */
   readonly program: string
-  /** What the mechanism must know beside the process, as words that follow those of `preflight` and of `arm`. */
+  /** What the mechanism must know besides the process: words that follow those of `preflight` and of `arm`. */
   readonly wordsOf: (process: ProcessRef, member: string | undefined) => ReadonlyArray<string>
   /** Who watches over the process and would act; nobody unless given. */
   readonly watchersOf?: (host: Host, process: ProcessRef, member: string | undefined) => Effect.Effect<Watchers>
@@ -54,7 +57,7 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
     preflight: Effect.fn("HostProgram.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`
       const host = hosts.get(process.host)
-      // Two questions of which neither needs the other's answer, and each costs the start of a shell.
+      // Neither question needs the other's answer, and each costs the start of a shell. So both are asked at once.
       const [answered, { supervisors, warnings }] = yield* Effect.all(
         [
           Effect.result(
@@ -214,12 +217,15 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
 
 // --- internal ---
 
-/** The text of a program that knows itself: what it starts is the same program. */
+/** A program that holds its own text in the variable `program`, so that it can start itself again. */
 const launched = (program: string): string => `program=${quote(program)}\neval "$program"`
 
 const nobody: Watchers = { supervisors: [], warnings: [] }
 
-/** What one handshake tells: `uptime = monotonic + offset`, the offset lying between these two. Milliseconds. */
+/**
+ * What one handshake tells, in milliseconds. The host's uptime is our monotonic time plus an offset, which lies between
+ * `earliestOffset` and `latestOffset`.
+ */
 interface Handshake {
   readonly machine: string
   readonly boot: string
@@ -228,14 +234,15 @@ interface Handshake {
   readonly ended: Millis
   /** How long the first question took. */
   readonly took: Millis
-  /** The host's UTC minus ours lies between these two. */
+  /** The host's UTC minus ours lies between `leastSkew` and `mostSkew`. */
   readonly leastSkew: number
   readonly mostSkew: number
 }
 
 const spanOf = ({ earliestOffset, latestOffset }: Handshake): Millis => latestOffset - earliestOffset
 
-// Both were right, so what is so lies in both, unless the host was restarted or its clock set between them.
+// Both handshakes were right, so the true values lie in the ranges of both. If the ranges do not meet, the host was
+// restarted or its clock was set between the two: then only the later handshake counts.
 const narrowed = (known: Handshake | undefined, next: Handshake): Handshake => {
   if (known === undefined || known.boot !== next.boot) return next
   const earliestOffset = Math.max(known.earliestOffset, next.earliestOffset)
@@ -247,31 +254,37 @@ const narrowed = (known: Handshake | undefined, next: Handshake): Handshake => {
     : { ...next, earliestOffset, latestOffset, leastSkew, mostSkew }
 }
 
-/** What is certain of the difference of two clocks: nothing that the way of the answer may have made. */
+/** The certain part of the difference of two clocks. What the time of the answer on its way may explain is left out. */
 const skewOf = ({ leastSkew, mostSkew }: Handshake): number =>
   leastSkew > 0 ? Math.floor(leastSkew) : mostSkew < 0 ? Math.ceil(mostSkew) : 0
 
-/** A line that stands for a word: what a session reads word by word. */
+/** A word as one line, since a session reads one word a line. */
 const lineOf = (word: string): string => word.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
 
-/** What ends each answer of a session. */
+/** The line that ends each answer of a session. */
 const endMark = "-- inquorate --"
-/** A session that takes longer is frozen or gone: another program is asked. */
+/** A session that takes longer is frozen or gone. The order then goes to a new program. */
 const sessionTimeout: Millis = 2000
-/** A handshake as near as this is not asked for again; of a start of a shell so much is the way things are. */
+/**
+ * How wide the range of an offset may be before the host is asked again. A session answers at once, so it is held to
+ * `nearEnough`. A program that is started first needs longer, so it is held to `slowAnswer`.
+ */
 const nearEnough: Millis = 5
 const slowAnswer: Millis = 250
 
-/** Two clocks that are both slewed drift apart by 1 ms in 1 s at the very most; a suspended machine, by far more. */
+/**
+ * How long a handshake counts. Two clocks that are both slewed drift apart by at most 1 ms in 1 s. A suspended
+ * machine's clock drifts by far more.
+ */
 const handshakeLife: Millis = 10_000
 const askTimeout: Millis = 10_000
-/** The program waits for its keepers up to 13 s. */
+/** The program waits up to 13 s for its keepers. */
 const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
-/** What is not let go in time undoes itself. */
+/** A prepared fence that is not let go in time undoes itself. */
 const letGoWithin: Millis = 1000
 
-/** Carries orders to hosts and knows what uptime each host has; one per injector. */
+/** Carries orders to hosts and knows each host's uptime. Each injector has one. */
 const makeCourier = (
   program: string,
   hosts: ReadonlyMap<string, Host>,
@@ -280,7 +293,7 @@ const makeCourier = (
   const handshakes = new Map<string, Handshake>()
   const channels = new Map<string, Channel>()
 
-  // One thing after another over a program that stays; its scope ends it.
+  // Asks one thing after another of a program that stays. The scope ends that program.
   const openSession = Effect.fnUntraced(function* (host: string, member: string, operationId: string) {
     const lost = ({ detail, host, reason }: HostError, unsure: InjectorError["reason"]) =>
       new InjectorError({ host, member, reason: reason === "LostAnswer" ? unsure : "Unreachable", detail })
@@ -308,8 +321,8 @@ const makeCourier = (
     return { say, handshake }
   })
 
-  // What can be said over a program that stands by already costs no start of another. One that is frozen or gone is no
-  // answer: what is asked here may be asked twice.
+  // An order over a program that already stands by saves the start of another. A program that is frozen or gone gives
+  // null, and the caller sends the order anew. So only an order that the host may hear twice comes here.
   const overSession = (host: string, operationId: string, words: ReadonlyArray<string>) =>
     Effect.suspend(() => {
       const channel = channels.get(`${host} ${operationId}`)
@@ -333,7 +346,7 @@ const makeCourier = (
       run(program, hosts, host, subject, verb, words, askTimeout)
     )
     const { took } = handshake
-    // How late its answer came is how little is known of its clocks: it is asked again.
+    // The later an answer comes, the less it tells of the host's clocks. So a host that answers slowly is asked again.
     for (let turn = 0; turn < 2 && spanOf(handshake) > slowAnswer; turn++) {
       const again = yield* shakeBy(host, subject, run(program, hosts, host, subject, "hello", [], askTimeout))
       handshake = { ...narrowed(handshake, again.handshake), took }
@@ -379,7 +392,7 @@ const makeCourier = (
 
   const uptimeOf = Effect.fnUntraced(function* (handshake: Handshake, deadline: number) {
     const remaining = deadline - (yield* Clock.currentTimeMillis)
-    // Of all that its uptime may be the least: a fence may end a little early, and never late.
+    // The least that the host's uptime may be: a fence may end a little early, and never late.
     return whole((yield* monotonicMillis) + remaining + handshake.earliestOffset)
   })
 
@@ -406,7 +419,7 @@ const makeCourier = (
       ))
     const answer = lines.at(-1) ?? ""
     const [word, rest] = cleave(answer)
-    // A host that was restarted says no to the old uptime; the next order must ask anew.
+    // A host that was restarted refuses the old uptime. The next order shakes hands anew.
     if (word === "refused") handshakes.delete(host)
     const reason = verb === "inspect" && word === "refused" ? undefined : reasonOf(word)
     return reason === undefined ? answer : yield* fail(host, fence.member, reason, rest)
@@ -426,7 +439,10 @@ const fail = (
   detail: string
 ): Effect.Effect<never, InjectorError> => Effect.fail(new InjectorError({ host, member, reason, detail }))
 
-/** Hex keeps any name a safe file name, which may have 255 bytes with the attempt before it. */
+/**
+ * A member's name in hexadecimal, which is a safe file name. A file name has at most 255 bytes, the attempt in front
+ * included.
+ */
 const memberWord = (member: string): string | undefined => {
   const bytes = new TextEncoder().encode(member)
   if (bytes.length === 0 || bytes.length > 100) return undefined
@@ -477,7 +493,7 @@ const armedFrom = (
 /** A member's name as a list of processes may show it. */
 const called = (member: string): string => member.replaceAll(/[^\w.@:+-]/g, "_").slice(0, 60)
 
-// The container stands before the program, so that an order's record says whose paths they are.
+// The container stands before the program. So the record of an order says in which container its paths are.
 const processWords = ({ container, dataDirectory, executable, pid, startTime }: ProcessRef): ReadonlyArray<string> => [
   String(pid),
   startTime,
@@ -515,7 +531,7 @@ const ask = (...words: Parameters<typeof run>): Effect.Effect<ReadonlyArray<stri
     )
   )
 
-/** The error of a question that ordered nothing: whatever became of it, nothing of ours is left behind. */
+/** The error of a question that ordered nothing. Whatever became of the question, it left nothing on the host. */
 const unsent = (error: InjectorError | HostError, member: string): InjectorError =>
   error._tag === "InjectorError"
     ? error

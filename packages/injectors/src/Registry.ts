@@ -1,6 +1,6 @@
 /**
- * The mechanisms there are, by the name that a cluster's configuration calls them by. A new one is a module and a line
- * here; configuration, worker and `inq doctor` read this list.
+ * The mechanisms, by the names that a cluster's configuration uses. A new mechanism is a module and a line here. The
+ * configuration, the worker and `inq doctor` read this list.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
@@ -24,7 +24,7 @@ export interface InjectorModule {
   readonly settings: (Schema.Top & Schema.ConstraintDecoder<unknown>) | null
   /** True where the mechanism can do nothing without settings. */
   readonly needsSettings: boolean
-  /** True where the mechanism restarts members: it may be configured beside the one that takes them out. */
+  /** True where the mechanism restarts members. It may then be configured beside the mechanism that takes them out. */
   readonly restarts?: boolean
   /** The injector on these hosts, with settings that `settings` decoded (any others are a defect), or with none. */
   readonly make: (hosts: ReadonlyMap<string, Host>, worker: WorkerFacts, settings: unknown) => Injector
@@ -65,6 +65,6 @@ export const modules: readonly [InjectorModule, ...ReadonlyArray<InjectorModule>
   withSettings({ name: "command", settings: Command.Settings, none: null, make: Command.make })
 ]
 
-/** Every mechanism with no settings of any member: enough to look for fences and to sweep, which need none. */
+/** Every mechanism, without settings for any member. To look for fences and to sweep them needs none. */
 export const sweepers = (hosts: ReadonlyMap<string, Host>): ReadonlyArray<Injector> =>
   modules.map((module) => module.make(hosts, { keepPorts: [] }, module.needsSettings ? { members: {} } : null))

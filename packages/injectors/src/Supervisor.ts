@@ -1,7 +1,7 @@
 /**
- * Who watches over a process and would act on its silence: the systemd unit of its control group, where there is one and
- * systemd answers. A watchdog ends a paused server during the hold; a restart rule brings a killed one back. Only told,
- * never changed; what cannot be asked is not told.
+ * Who watches over a process and would act on its silence: the systemd unit of its control group, where there is one
+ * and systemd answers. A watchdog ends a paused server during the hold. A restart rule brings a killed server back.
+ * Units are only read, never changed. Where systemd cannot be asked, nobody is named.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Supervisor } from "@inquorate/core/Supervision"
@@ -10,7 +10,10 @@ import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Programs from "./Programs.ts"
 
-/** A process's systemd unit: how long it may be silent (0 for ever), whether and how soon it is started again. */
+/**
+ * A process's systemd unit: how long it may be silent (0 means for ever), and whether and how soon systemd starts it
+ * again.
+ */
 export interface Unit {
   readonly unit: string
   readonly watchdog: Millis
@@ -56,7 +59,7 @@ export const describePause = (found: Unit | null): Watchers => {
   if (watchdog > 0) {
     const again = restarts ? ` and start it again (Restart=${restart})` : ""
     const warning = `systemd's watchdog would end ${unit} when it has not notified for ${watchdog} ms${again}`
-    // A service notifies every half of it (sd_watchdog_enabled), so the last time may be that long ago already.
+    // A service notifies once in half that time (sd_watchdog_enabled), so its last notice may already be that old.
     const source = `systemd's WatchdogSec of ${unit} (${watchdog} ms, of which half may have passed)`
     return {
       supervisors: [{ watches: unit, source, patience: Math.floor(watchdog / 2), reaction: "RestartsMember" }],
@@ -88,7 +91,7 @@ export const describeKill = (found: Unit | null): Watchers => {
 
 const nobody: Watchers = { supervisors: [], warnings: [] }
 
-/** The rules that start a unit again whose process SIGKILL ended. */
+/** The `Restart=` rules by which systemd starts a unit again whose process was ended by SIGKILL. */
 const afterAKill: ReadonlySet<string> = new Set(["always", "on-failure", "on-abnormal", "on-abort"])
 
 const ask = (host: Host, pid: number): Effect.Effect<Unit | null> =>
@@ -99,7 +102,8 @@ const ask = (host: Host, pid: number): Effect.Effect<Unit | null> =>
 
 const askTimeout: Millis = 3000
 
-// systemd writes lengths as 0, infinity, 500ms, 1min 30s, 1h, 1w 2d, 1month, 1y; the least that is not 0 is 1 ms here.
+// systemd writes lengths as 0, infinity, 500ms, 1min 30s, 1h, 1w 2d, 1month, 1y. A length that is not 0 counts as 1 ms
+// at least.
 const lengthOf = (text: string): Millis => {
   const units: Readonly<Record<string, number>> = {
     us: 0.001,

@@ -1,7 +1,7 @@
 /**
- * One child process, run to its end with bounded output. Every child of this package is started here, so that its failure
- * to start is heard before anything of it is touched: a machine without free files or processes gives an error, never a
- * crash. A child that says too much is killed and its pipes are closed, so that whatever it left behind stops writing.
+ * One child process, run to its end with bounded output. Every child of this package is started here. A failure to
+ * start is heard before the child is used, so a machine without free files or processes gives an error, never a crash.
+ * A child that says too much is killed and its pipes are closed, so that whatever it left behind stops writing.
  */
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process"
 import * as Effect from "effect/Effect"
@@ -25,13 +25,15 @@ export class NotStarted extends Schema.TaggedError<NotStarted>()("NotStarted", {
   }
 }
 
-/** More bytes than any answer of ours has; a program that says more is cut off. */
+/**
+ * The most bytes that a program may say. Our programs' answers are all shorter; a program that says more is cut off.
+ */
 export const outputLimit = 4 * 1024 * 1024
 
 /**
- * Runs a program and collects what it says. Interruption kills the program and closes its pipes. Without `collects` nothing
- * is collected, and a process that the program leaves behind keeps nobody waiting. `apart` gives it a session of its own,
- * without our terminal.
+ * Runs a program and collects what it says. Interruption kills the program and closes its pipes. Without `collects`
+ * nothing is collected, and nobody waits for a process that the program leaves behind. With `apart` the program has a
+ * session of its own, without our terminal.
  */
 export const run = (
   file: string,
@@ -79,30 +81,33 @@ export const run = (
     }
     collect(child.stdout, stdout)
     collect(child.stderr, stderr)
-    // A program that reads less than it is given closes its end, which is no error of ours.
+    // A program that reads less than it is given closes its end. That is no error of ours.
     child.stdin?.on("error", () => {})
     child.stdin?.end(input)
     child.on(collects ? "close" : "exit", answer)
     return Effect.sync(end)
   })
 
-/** A child that is spoken with. */
+/** A child that we speak with. */
 export interface Conversation {
   readonly isOpen: () => boolean
   readonly isBusy: () => boolean
   /**
-   * Writes `text` and gives what is said after it, up to a line that is `end`; null where the child ended before it, or
-   * said more than `outputLimit` bytes.
+   * Writes `text` and gives what the child says after it, up to a line that is `end`. Null where the child ended before
+   * that line, or said more than `outputLimit` bytes.
    */
   readonly ask: (text: string, end: string) => Effect.Effect<string | null>
-  /** What it has said on its standard error, the end of it. */
+  /** The end of what the child said on its standard error. */
   readonly complaint: () => string
   /** True where it was closed for saying more than `outputLimit` bytes. */
   readonly isCut: () => boolean
   readonly close: () => void
 }
 
-/** Starts a program that is spoken with. It hears the end of its input when the conversation is closed, and then is killed. */
+/**
+ * Starts a program that we speak with. Closing the conversation ends the program's input. A program that then does not
+ * end by itself is killed.
+ */
 export const converse = (
   file: string,
   arguments_: ReadonlyArray<string>,
@@ -128,7 +133,7 @@ export const converse = (
       child.stdin?.destroy()
       child.stdout?.destroy()
       child.stderr?.destroy()
-      // It ends by itself at the end of its input; one that does not, or cannot, is ended.
+      // A child ends by itself at the end of its input. A child that does not, or cannot, is killed.
       const last = setTimeout(() => child.kill("SIGKILL"), closeWithin)
       child.on("exit", () => clearTimeout(last))
       tell(null)
@@ -157,7 +162,7 @@ export const converse = (
     child.stderr?.on("error", () => {})
     child.stderr?.on("data", (chunk: Buffer) => (complaint = (complaint + chunk.toString("utf8")).slice(-2000)))
     child.on("close", close)
-    // What it left behind may hold its pipes open.
+    // A process that the child left behind may hold the child's pipes open.
     child.on("exit", () => setTimeout(close, 50))
     const ask = (text: string, end: string): Effect.Effect<string | null> =>
       Effect.callback((answer) => {
@@ -165,7 +170,8 @@ export const converse = (
         waiting = { end, tell: (lines) => answer(Effect.succeed(lines)) }
         said = ""
         child.stdin?.write(text)
-        // Nobody waits for the answer any longer, which would be taken for that to the next question.
+        // Nobody waits for this answer any longer. Over an open conversation it would be taken for the answer to the
+        // next question.
         return Effect.sync(close)
       })
     const opened = {
@@ -185,7 +191,8 @@ export const converse = (
 /** How long a program may take to end by itself once nobody speaks with it any more, in milliseconds. */
 const closeWithin = 2000
 
-// Node leaves the pipes of a child undefined where no file is free, whatever its types say: so they are `?.` above.
+// Where no file is free, Node leaves the pipes of a child undefined, whatever its types say. So the code above uses
+// `?.`.
 type Pipes = { readonly [Name in "stdin" | "stdout" | "stderr"]?: ChildProcess[Name] }
 
 const start = (
@@ -201,13 +208,13 @@ const start = (
   try {
     const child = spawn(file, arguments_, options)
     let tell: (error: NotStarted) => void = () => {}
-    // An error after the start would be about a signal of ours, which the end tells.
+    // An error after the start is about a signal that we sent. The child's end tells that as well.
     child.on("error", ({ message }) => {
       if (child.pid === undefined) tell(new NotStarted({ detail: message }))
     })
     return { child, failed: (heard) => void (tell = heard) }
   } catch (cause) {
-    // Node throws where it did not expect the machine's refusal: no memory, an argument that is too long.
+    // Node throws where it does not expect the machine to refuse: no memory, an argument that is too long.
     return new NotStarted({ detail: cause instanceof Error ? cause.message : String(cause) })
   }
 }

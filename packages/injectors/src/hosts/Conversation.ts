@@ -1,6 +1,6 @@
 /**
- * A channel to a program that stays on a host, over the pipes of a child: this machine's shell, or the ssh that leads to
- * another's.
+ * A channel to a program that stays on a host, over the pipes of a child. The child is this machine's shell, or the ssh
+ * or kubectl that leads to another machine's shell.
  */
 import { type Channel, HostError } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
@@ -11,15 +11,18 @@ import * as Child from "./Child.ts"
 export interface Speaker {
   readonly file: string
   readonly arguments: ReadonlyArray<string>
-  /** What it is told first: the program. */
+  /** What the child is told first: the program. */
   readonly text: string
   /** Whether it has a session of its own, without our terminal. */
   readonly apart?: boolean
-  /** Says why it ended, from what it said on its standard error; the end of that unless given. */
+  /** Says why the child ended, from what it said on its standard error. Unless given, the end of that is the reason. */
   readonly why?: (complaint: string) => string
 }
 
-/** Starts a child, tells it the program, and gives the channel to it; it is closed with the scope. */
+/**
+ * Starts a child and gives the channel to it. The program goes out with the first question. The scope closes the
+ * channel.
+ */
 export const channel = (
   host: string,
   { apart = false, arguments: arguments_, file, text, why = (complaint) => complaint.trim().slice(-500) }: Speaker

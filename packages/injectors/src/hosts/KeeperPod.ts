@@ -1,7 +1,8 @@
 /**
- * The pod through which a node of a Kubernetes cluster is reached, as the API takes it. It sees the node's processes
- * (`hostPID`) and is not privileged: it has the capabilities that are named here and no other, no token of the API, no socket
- * of a runtime, and of the node's files one folder. It ends by itself, and its end is the lift of every fence in it.
+ * The pod through which we reach a node of a Kubernetes cluster, in the form that the API takes. It sees the node's
+ * processes (`hostPID`) and is not privileged. It has the capabilities that are named here and no others, no token of
+ * the API, no socket of a runtime, and one folder of the node's files. It ends by itself, and its end lifts every fence
+ * in it.
  */
 import { createHash } from "node:crypto"
 import type { Millis } from "@inquorate/core/Time"
@@ -16,7 +17,7 @@ export interface KeeperPodOptions {
   readonly state: string
   /** True where it may cut the network of other pods. */
   readonly cuts: boolean
-  /** How long it lives at the most. */
+  /** How long it lives at most. */
   readonly life: Millis
 }
 
@@ -63,7 +64,7 @@ export const manifest = (
           runAsUser: 0,
           runAsGroup: 0,
           privileged: false,
-          // The API takes no other value beside CAP_SYS_ADMIN.
+          // Together with CAP_SYS_ADMIN the API accepts only `true`.
           allowPrivilegeEscalation: cuts,
           readOnlyRootFilesystem: true,
           seccompProfile: { type: "RuntimeDefault" },
@@ -87,7 +88,7 @@ export interface PodStanding {
   readonly phase: string
   /** True once its container runs. */
   readonly runs: boolean
-  /** Why it cannot start, in the API's own words; empty while it may still. */
+  /** Why it cannot start, in the API's own words. Empty while it still may start. */
   readonly problem: string
 }
 
@@ -121,16 +122,16 @@ export const endedOf = (answer: unknown): ReadonlyArray<string> =>
 
 const nodeLabel = "inquorate.dev/node"
 
-/** How long it stays with nobody to speak with and no fence, in seconds. */
+/** How long the pod stays while nobody speaks with it and it has no fence, in seconds. */
 const idleSeconds = 300
 
-// A label has 63 characters, and a node's name may have more.
+// A label's value has at most 63 characters, and a node's name may have more.
 const wordOf = (node: string): string => createHash("sha256").update(node).digest("hex").slice(0, 32)
 
 /**
- * SYS_PTRACE stops a process and looks at it; KILL signals our own keepers of an earlier pod, and asks whether a server may
- * be signalled; DAC_READ_SEARCH sees the data directory of a server that is not root's. A cut enters a pod's network
- * (SYS_ADMIN) and makes a table there (NET_ADMIN).
+ * SYS_PTRACE stops a process and looks at it. KILL signals our own keepers of an earlier pod, and asks whether a server
+ * may be signalled. DAC_READ_SEARCH sees the data directory of a server that is not root's. For a cut, SYS_ADMIN enters
+ * a pod's network and NET_ADMIN makes a table there.
  */
 const capabilities = (cuts: boolean): ReadonlyArray<string> => [
   "SYS_PTRACE",

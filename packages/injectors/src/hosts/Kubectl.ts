@@ -1,7 +1,7 @@
 /**
- * The system's `kubectl` as a child process: how a cluster is reached (its configuration, credentials, proxies) is kubectl's
- * own affair, as ssh's is ssh's. It is never given a word that somebody else chose but as the value of an option, and no
- * secret passes through here.
+ * The system's `kubectl` as a child process. How a cluster is reached (its configuration, credentials, proxies) is
+ * kubectl's own affair, as ssh's is ssh's. A word that somebody else chose reaches kubectl only as the value of an
+ * option. No secret passes through here.
  */
 import { HostError } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"
@@ -20,7 +20,7 @@ export const words = ({ context, kubeconfig }: KubectlOptions): ReadonlyArray<st
   ...(context === undefined ? [] : [`--context=${context}`])
 ]
 
-/** Asks for something once; what it printed, or why not in kubectl's own last words. */
+/** Asks kubectl once. Gives what it printed, or fails with its own last words. */
 export const ask = (
   label: string,
   options: KubectlOptions,
@@ -42,14 +42,14 @@ export const ask = (
           : Effect.fail(fail("Unreachable", `kubectl: ${lastWords(stderr)}`))
     ),
     Effect.timeoutOrElse({
-      // It says itself why it waited in vain, a little later.
+      // A little after the bound kubectl itself says why it waited in vain.
       duration: timeout + 1500,
       orElse: () => Effect.fail(fail("LostAnswer", `kubectl did not answer within ${timeout} ms`))
     })
   )
 }
 
-/** The same where the answer is JSON. */
+/** Asks kubectl once, for an answer in JSON. */
 export const askJson = (...asked: Parameters<typeof ask>): Effect.Effect<unknown, HostError> =>
   Effect.flatMap(ask(...asked), (text) =>
     Effect.try({
@@ -58,6 +58,6 @@ export const askJson = (...asked: Parameters<typeof ask>): Effect.Effect<unknown
     })
   )
 
-/** The last line that a kubectl said of why it ended. */
+/** The last line in which kubectl says why it ended. */
 export const lastWords = (stderr: string): string =>
   stderr.trim().split("\n").at(-1)?.slice(0, 500) || "it ended without a word"

@@ -1,11 +1,11 @@
 /**
- * A Kubernetes cluster and its nodes as hosts. A node is reached through a keeper pod, made when it is first asked, over
- * `kubectl exec` with programs on standard input: a few of them are kept open, each running one program after another, since
- * to open one costs a second. Whoever ends the pod ends what stands in it, so only fences of kernel grade may stand there:
- * the death of the pod is the lift.
+ * A Kubernetes cluster and its nodes as hosts. A node is reached through a keeper pod, which is made when the node is
+ * first asked. Programs come to the pod by `kubectl exec` on standard input. To open such a channel costs a second, so
+ * a few are kept open, and each runs one program after another. Whoever ends the pod ends what stands in it. So only
+ * fences of kernel grade may stand there: the death of the pod lifts them.
  *
- * A pod cannot be given more time than it was made with. So it is used for new work in the first half of its life only, and
- * another one is made then; what stands in the old one has the other half for its end.
+ * A pod cannot be given more time than it was made with. So it takes new work in the first half of its life only, and
+ * another pod is made then. What stands in the old pod has the other half for its end.
  */
 import { createHash, randomBytes } from "node:crypto"
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
@@ -25,7 +25,7 @@ import * as Script from "./Script.ts"
 
 // --- models ---
 
-/** A cluster to make. */
+/** The cluster to make a host of. */
 export interface KubernetesTarget extends KeeperPod.KeeperPodOptions {
   readonly label: string
   readonly kubectl: Kubectl.KubectlOptions
@@ -33,16 +33,16 @@ export interface KubernetesTarget extends KeeperPod.KeeperPodOptions {
   readonly startTimeout?: Millis
 }
 
-/** A cluster: itself a host without a shell, and its nodes. */
+/** A cluster: a host without a shell of its own, and its nodes. */
 export interface KubernetesCluster {
   readonly host: Host
-  /** The host that is a node of this name; `undefined` for what can be no node's name. */
+  /** The node of this name as a host; `undefined` where no node can have such a name. */
   readonly node: (name: string) => Host | undefined
 }
 
 // --- make ---
 
-/** A cluster. Nothing is asked or made before a node is first asked; pods without a fence are deleted with the scope. */
+/** A cluster. Nothing is asked or made before a node is first asked. The scope deletes pods without a fence. */
 export const make = (target: KubernetesTarget): Effect.Effect<KubernetesCluster, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     const { label } = target
@@ -82,7 +82,7 @@ export const make = (target: KubernetesTarget): Effect.Effect<KubernetesCluster,
     return { host, node }
   })
 
-/** These hosts by their labels, and the nodes of the clusters by `<cluster>/<node>`, whichever they are. */
+/** These hosts and clusters by their labels, and every node of the clusters by `<cluster>/<node>`. */
 export const hostsOf = (
   hosts: ReadonlyArray<Host>,
   clusters: ReadonlyArray<KubernetesCluster>
@@ -93,19 +93,19 @@ export const hostsOf = (
 const nodeName = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
 
 const askTimeout: Millis = 8000
-/** How long a new channel may take to be there. */
+/** How long a new channel may take to open. */
 const openTimeout: Millis = 15_000
 const startTimeout: Millis = 60_000
 const pollEvery: Millis = 500
-/** How many programs run at once on a node; one more waits. */
+/** How many programs run at once on a node. Further ones wait. */
 const channelsMost = 8
-/** A channel that nobody needed for so long is closed; a pod that has none ends by itself. */
+/** A channel that nobody used for so long is closed. A pod without channels ends by itself. */
 const idleMost: Millis = 60_000
-/** A channel that answered so short a time ago is there. */
+/** A channel that answered this short a time ago is not asked whether it still works. */
 const surely: Millis = 20
-/** What one that is there may take to say so. */
+/** How long a channel may take to say that it still works. */
 const stillThere: Millis = 1500
-/** What the end of a worker waits for a pod's deletion. */
+/** How long the end of a worker waits for a pod's deletion. */
 const leaveWithin: Millis = 4000
 
 const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos): Millis => Number(nanos) / 1_000_000)
@@ -188,7 +188,7 @@ const nodeOf = (target: KubernetesTarget, label: string, node: string, scope: Sc
     return (keeper = { name, madeAt })
   })
 
-  // It goes on where its asker no longer waits, for the next one.
+  // The start goes on when its asker no longer waits, for the next asker.
   const pod: Effect.Effect<Keeper, HostError> = Effect.flatMap(monotonic, (now) => {
     if (keeper !== undefined && isYoung(keeper, now)) return Effect.succeed(keeper)
     if (making !== undefined) return Deferred.await(making)
@@ -226,7 +226,7 @@ const nodeOf = (target: KubernetesTarget, label: string, node: string, scope: Sc
       return { pod: name, conversation, usedAt: yield* monotonic }
     })
 
-  // Nothing was sent to a pod that could not be entered: where it is gone, another one is made.
+  // Nothing was sent to a pod that we could not enter. Where that pod is gone, another one is made.
   const freshLine = Effect.gen(function* () {
     const first = yield* pod
     return yield* Effect.catch(openLine(first.name), (error) =>
@@ -256,7 +256,8 @@ const nodeOf = (target: KubernetesTarget, label: string, node: string, scope: Sc
     const known = idle.pop()
     if (known === undefined) return freshLine
     if (now - known.usedAt < surely) return Effect.succeed(known)
-    // What is sent over a way that ended unseen might have been heard: so that is asked with something harmless.
+    // A channel may have ended unseen. What we send over it may have been heard all the same, so we first ask something
+    // harmless.
     return talk(label, known.conversation, ":", [], stillThere).pipe(
       Effect.as(known),
       Effect.catch(() => {
@@ -296,7 +297,7 @@ const nodeOf = (target: KubernetesTarget, label: string, node: string, scope: Sc
 
   const open: NonNullable<Host["open"]> = (program, arguments_) =>
     Effect.gen(function* () {
-      // A pod that is gone is seen here, before anything is said to it.
+      // This notices a pod that is gone, before anything is said to it.
       yield* run("true", [], { timeout: openTimeout })
       const { name } = yield* pod
       const text = Script.textOf(`cd /\n${program}`, arguments_)
@@ -329,7 +330,7 @@ const talk = (
 ): Effect.Effect<HostOutput, HostError> =>
   Effect.gen(function* () {
     const mark = randomBytes(12).toString("hex")
-    // Descriptor 3 is the channel's own input, where the next program comes.
+    // Descriptor 3 is the channel's own input, from which the next program comes.
     const text = `exec 3<&-\n${Script.textOf(program, arguments_)}`
     const said = yield* conversation.ask(`${mark} ${Buffer.byteLength(text)}\n${text}`, `${mark} end`).pipe(
       Effect.timeoutOrElse({

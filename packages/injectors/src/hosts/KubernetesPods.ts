@@ -1,11 +1,14 @@
 /**
- * The pods of a Kubernetes cluster, read from the API's own list. What is not there of it (no node yet, no address, no
- * container) is null; anything else than a list of pods is nobody's answer.
+ * The pods of a Kubernetes cluster, read from the API's own list. What a pod does not have (no node yet, no address, no
+ * container that runs) is null.
  */
 import type { LivenessProbe, Pod } from "@inquorate/core/Pod"
 import * as Schema from "effect/Schema"
 
-/** The pods of a list as the API gives it; `hostOf` gives the label of a node. Throws where it is no such list. */
+/**
+ * Reads a list of pods as the API gives it; `hostOf` gives the label of a node. Throws where the answer is no such
+ * list.
+ */
 export const read = (answer: unknown, hostOf: (node: string) => string): ReadonlyArray<Pod> =>
   decode(answer).items.map(({ metadata, spec, status }) => {
     const owner = metadata.ownerReferences?.find(({ controller }) => controller === true)
@@ -16,7 +19,7 @@ export const read = (answer: unknown, hostOf: (node: string) => string): Readonl
       address: status?.podIP ?? null,
       containers: spec.containers.map(({ livenessProbe, name }) => {
         const standing = status?.containerStatuses?.find((one) => one.name === name)
-        // `containerd://`, `cri-o://` or `docker://`, and what the runtime itself calls it.
+        // The prefix `containerd://`, `cri-o://` or `docker://`, and the runtime's own id.
         const id = /^[a-z0-9-]+:\/\/([0-9a-f]{64})$/.exec(standing?.containerID ?? "")?.[1]
         return {
           name,

@@ -1,6 +1,6 @@
 /**
- * This machine as a `Host`: one `sh` per call, spawned directly, with bounded time and output.
- * What a program leaves running in a session of its own outlives the call; only the `sh` itself is killed when late.
+ * This machine as a `Host`: one `sh` per call, spawned directly, with bounded time and output. A call that is late
+ * kills its `sh` only. What a program leaves running in a session of its own outlives the call.
  */
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
@@ -13,11 +13,14 @@ import * as Sudo from "./Sudo.ts"
 
 /** Which rights the programs on this machine have. */
 export interface LocalOptions {
-  /** True where they run as root, by `sudo`; else they have our own rights. */
+  /** True where they run as root, by `sudo`. Otherwise they have our own rights. */
   readonly sudo?: boolean
 }
 
-/** This machine under a label. Anything but Linux answers `NotThisPlatform`, since there is no /proc to rely on. */
+/**
+ * This machine under a label. On any system but Linux it fails with `NotThisPlatform`, since there is no /proc to rely
+ * on.
+ */
 export const make = (label: string, { sudo = false }: LocalOptions = {}): Host => ({
   label,
   run: (program, arguments_, { timeout }) =>
@@ -71,7 +74,7 @@ const start = (
     const began = sudo ? randomBytes(12).toString("hex") : null
     const { command, text } = shellOf(program, arguments_, began)
     return Effect.map(
-      // A terminal of ours is none of sudo's business: it would take it for the program.
+      // sudo gets no terminal of ours, since it would use it for the program.
       Child.run("sh", ["-c", command, "inquorate"], { collects: true, input: text, apart: sudo }),
       (ended) => ({ ...ended, mark: began === null ? "" : `\n${began}\n` })
     )

@@ -1,6 +1,6 @@
 /**
- * Which machine a host label stands for. A label is a name in one worker's configuration; the machine's own id is what
- * tells whether an order that another worker stored is bound to a host that this worker reaches.
+ * Which machine a host label stands for. A label is a name in one worker's configuration. The machine's own id tells
+ * whether an order that another worker stored is bound to a host that this worker reaches.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"

@@ -1,6 +1,6 @@
 /**
- * A folder for sockets that only this user may enter. Whoever may write to a folder on the way to it could put another one
- * in its place, so every folder above is looked at too.
+ * A folder for sockets that only this user may enter. Whoever may write to a folder above it could put another one in
+ * its place, so every folder above is looked at too.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -10,9 +10,9 @@ import * as path from "node:path"
 export type Private = { readonly folder: string; readonly made: boolean } | { readonly problem: string }
 
 /**
- * `wanted`, made where it is not there, if only this user may enter it and its name has at most `longest` bytes; else a new
- * folder in the system's temporary one, with a name that nobody could know before. `made` tells that it is such a folder,
- * which its user removes.
+ * Opens `wanted`, and makes it where it is not there. It counts only if nobody but this user may enter it and its name
+ * has at most `longest` bytes. Otherwise a new folder is made in the system's temporary one, with a name that nobody
+ * could know before: `made` is then true, and the caller removes the folder.
  */
 export const open = (wanted: string, longest: number): Private => {
   const problem = Buffer.byteLength(wanted) > longest ? "its name is too long for a socket" : prepare(wanted)
@@ -47,7 +47,7 @@ const prepare = (folder: string): string => {
   }
 }
 
-// The real path has no links, so that whoever owns each of its folders decides what lies in them.
+// The real path has no links. So the owners of its folders decide what lies in them, and nobody else.
 const ancestry = (folder: string): string => {
   const stat = fs.lstatSync(folder)
   const isSticky = (stat.mode & 0o1000) !== 0

@@ -1,7 +1,7 @@
 /**
  * How a program comes to a shell on a host: by its standard input, never in arguments, which everybody on that host can
- * read. What stands in arguments is one short line without a quote, a line end or an exclamation mark in it, so that
- * whatever shell somebody logs in with hands it on unchanged.
+ * read. The arguments hold one short line. What it quotes has no single quote, line end or exclamation mark in it, so
+ * any login shell hands it on unchanged.
  */
 
 /** A word for a POSIX shell that means exactly this text. */
@@ -11,42 +11,45 @@ export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)
 export const textOf = (program: string, arguments_: ReadonlyArray<string>): string =>
   `set -- ${arguments_.map(quote).join(" ")}\n${program}\n`
 
-/** Why no shell can be told these words; empty where it can. */
+/** Why no shell can be told these words; empty where one can. */
 export const problemWith = (arguments_: ReadonlyArray<string>): string =>
   arguments_.some((word) => word.includes("\0")) ? "a word for the host holds a NUL, which no shell can be told" : ""
 
 /**
- * What a shell is given to run: it reads so many bytes from its standard input and leaves the rest for the program. By
+ * The command by which a shell reads this text from its standard input and leaves the rest for the program. It reads by
  * `dd`, since the `head` of busybox takes more than it was told.
  */
 export const loaderOf = (text: string): string =>
   `eval "$(dd bs=${Buffer.byteLength(text)} count=1 iflag=fullblock 2>/dev/null)"`
 
-/** What the far login shell is given, whichever it is: one short command, which takes all else from its standard input. */
+/**
+ * One short command for the login shell on a host, whichever that is. The command takes all else from its standard
+ * input.
+ */
 export const commandOf = (text: string): string => `sh -c '${loaderOf(text)}' inquorate`
 
-/** What the far shell reads first, and all that its standard input holds. */
+/** `outer` is what the shell on the host reads first; `input` is all that its standard input holds. */
 export interface RemoteText {
   readonly outer: string
   readonly input: string
 }
 
 /**
- * The program in a shell of its own, between two marks: what a login shell says by itself stays before the first, and the
- * second carries the exit code.
+ * The program in a shell of its own, between two marks. What a login shell says by itself comes before the first mark.
+ * The second mark carries the exit code.
  */
 export const remoteText = (program: string, arguments_: ReadonlyArray<string>, nonce: string): RemoteText => {
   const text = textOf(program, arguments_)
   return between(`printf '\\n%s\\n' ${nonce}; sh -c ${quote(loaderOf(text))} inquorate`, text, nonce)
 }
 
-/** A command that reads this text and prints the first mark itself, with the mark that follows it. */
+/** The same for a command that reads this text and prints the first mark itself. */
 export const between = (command: string, text: string, nonce: string): RemoteText => {
   const outer = `cd /; ${command}; printf '\\n%s %s\\n' ${nonce} "$?"`
   return { outer, input: `${outer}${text}` }
 }
 
-/** True where the command has ended and the first mark is missing: the program in it was never begun. */
+/** True where the command has ended and the first mark is missing: the program in it never began. */
 export const neverBegan = (stdout: string, nonce: string): boolean =>
   !stdout.includes(`\n${nonce}\n`) && new RegExp(`\\n${nonce} \\d{1,3}\\n$`).test(stdout)
 

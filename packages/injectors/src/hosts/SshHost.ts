@@ -1,10 +1,10 @@
 /**
- * A machine reached over the system's `ssh`: one connection for everything (a control master of our own, which ends
- * itself when idle), one program at a time on it, bounded in time and output. No secret passes through here: keys, agents
- * and known hosts are ssh's own affair, and it is never allowed to ask.
+ * A machine reached over the system's `ssh`. One connection serves everything: a control master of our own, which ends
+ * itself when idle. A call runs one program over it, bounded in time and output. No secret passes through here: keys,
+ * agents and known hosts are ssh's own affair, and ssh may never ask a person.
  *
- * Nothing was sent is only said where it is certain: the connection could not be made. Whatever breaks after that is a
- * lost answer, for an answer is whole only with the mark that the far side prints after it.
+ * An error says that nothing was sent only where that is certain: the connection could not be made. Whatever breaks
+ * after that is a lost answer, since an answer is whole only with the mark that the host prints after it.
  */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
@@ -34,11 +34,13 @@ export interface SshOptions {
   readonly configFile?: string
   /** How long a connection may take, 5000 ms unless given. */
   readonly connectTimeout?: Millis
-  /** True where the programs on the host run as root, by `sudo`; else they have the rights of the user who enters. */
+  /**
+   * True where the programs on the host run as root, by `sudo`. Otherwise they have the rights of the user who logs in.
+   */
   readonly sudo?: boolean
 }
 
-/** A host to make. */
+/** The host to make. */
 export interface SshTarget {
   readonly label: string
   /** What `ssh` takes: `host`, `user@host`, or a name of its configuration. */
@@ -50,7 +52,7 @@ export interface SshTarget {
 
 // --- make ---
 
-/** A machine over ssh. Connects when it is first asked; the connection is closed with the scope. */
+/** A machine over ssh. It connects when it is first asked; the scope closes the connection. */
 export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope> =>
   Effect.gen(function* () {
     const connecting = yield* Semaphore.make(1)
@@ -100,7 +102,7 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
           ? Sudo.remoteText(program, arguments_, nonce)
           : Script.remoteText(program, arguments_, nonce)
       return attempt(text, nonce).pipe(
-        // The master had gone unseen: nobody can have taken the command, so it may be given again.
+        // The master had ended unseen. Nobody can have taken the command, so it is given again.
         Effect.catchIf(
           (error) => error.reason === "Unreachable" && wasUp && !isUp,
           () => attempt(text, nonce)
@@ -138,9 +140,15 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
 
 // --- internal ---
 
-/** A socket's path has 107 bytes, of which ssh takes 18 for a name of the moment, and ours has 17 with its stroke. */
+/**
+ * A socket's path has at most 107 bytes. Of these ssh takes 18 for a temporary name, and our name takes 17 with its
+ * slash.
+ */
 const folderBytes = 70
-/** An sshd grants a connection ten sessions where nobody set it otherwise, and lifts must never wait for one. */
+/**
+ * How many programs may stay on one connection. By default sshd grants a connection ten sessions, and lifts must never
+ * wait for one.
+ */
 const stayMost = 4
 /** How long an idle connection stays when the worker is gone. */
 const persistSeconds = 60
@@ -149,12 +157,12 @@ const lost = (host: string, detail: string): HostError => new HostError({ host, 
 
 const unreachable = (host: string, detail: string): HostError => new HostError({ host, reason: "Unreachable", detail })
 
-/** What the client's own way says, which leads nowhere and is tried only where no master listens. */
+/** What the client's `ProxyCommand` says. It leads nowhere, and ssh tries it only where no master listens. */
 const noMaster = "inquorate: no connection stands"
 
 /**
- * True where the client never spoke to a master, so that nobody can have taken the command. ssh itself says nothing of it
- * in one of thirty such ends (OpenSSH 9.2). Of a master that failed it says so first, in a line of `mux_client_…`.
+ * True where the client never spoke to a master, so that nobody can have taken the command. In one of thirty such cases
+ * ssh itself says nothing of it (OpenSSH 9.2). Where a master failed, ssh says so first, in a line of `mux_client_…`.
  */
 const neverSent = (stderr: string): boolean => stderr.includes(noMaster) && !/\bmux_/.test(stderr)
 
@@ -163,7 +171,7 @@ const userOf = ({ destination }: SshTarget): string =>
 
 interface Connection {
   readonly socket: string
-  /** The folder that goes with the connection, where it was made for it. */
+  /** The folder that is removed with the connection, where it was made for it. */
   readonly leaves: string | undefined
   readonly log: string
   readonly master: ReadonlyArray<string>
@@ -218,7 +226,7 @@ const connectionIn = (
     leaves: made ? folder : undefined,
     log: `${socket}.log`,
     master: [...common, ...option("ControlMaster=yes", `ControlPersist=${persistSeconds}`), "-f", "-N"],
-    // There is no way but the master, so that a lost one is seen.
+    // There is no way but the master, so a lost master is noticed.
     shared: [...common, ...option("ControlMaster=no", `ProxyCommand=sh -c 'echo "${noMaster}" >&2'`)],
     exit: [...common, "-O", "exit", "--", destination]
   }
@@ -227,7 +235,8 @@ const connectionIn = (
 const option = (...settings: ReadonlyArray<string>): ReadonlyArray<string> =>
   settings.flatMap((setting) => ["-o", setting])
 
-// The master goes to the background once it is connected, and would hold a pipe open for its whole life: so a file.
+// Once it is connected, the master goes to the background, and would hold a pipe open for its whole life. So it writes
+// to a file.
 const open = ({ destination, label, options }: SshTarget, connection: Connection): Effect.Effect<void, HostError> =>
   Effect.gen(function* () {
     const code = yield* ended([...connection.master, "-E", connection.log, "--", destination]).pipe(
@@ -255,7 +264,7 @@ const close = (connection: Connection): Effect.Effect<void> =>
   )
 
 const ended = (arguments_: ReadonlyArray<string>): Effect.Effect<number | null, string> =>
-  // Without our terminal: a jump host's ssh takes no word of ours that it may not ask, and would ask there.
+  // Without our terminal: the ssh to a jump host does not get our order not to ask, and would ask there.
   Child.run("ssh", arguments_, { collects: false, apart: true }).pipe(
     Effect.mapBoth({ onFailure: ({ detail }) => detail, onSuccess: ({ exitCode }) => exitCode })
   )

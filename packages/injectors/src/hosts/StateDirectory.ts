@@ -1,8 +1,8 @@
 /**
- * Where the state of this machine's own programs stands: `$INQUORATE_STATE`, else `/var/lib/inquorate` for root, else
- * `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`. The programs on hosts find theirs by the same words
- * (`open_root` in `host/records.sh`), with the same sense: what is empty counts as not set, and only an absolute
- * `$XDG_STATE_HOME` counts.
+ * Where the state of this machine's own programs stands. This is `$INQUORATE_STATE`. Where that is not set, it is
+ * `/var/lib/inquorate` for root, and for others `$XDG_STATE_HOME/inquorate` or `~/.local/state/inquorate`. The programs
+ * on hosts find theirs by the same variables (`open_root` in `host/records.sh`), read in the same way: an empty
+ * variable counts as not set, and only an absolute `$XDG_STATE_HOME` counts.
  */
 import * as os from "node:os"
 import * as path from "node:path"

@@ -1,7 +1,7 @@
 /**
- * The command: the user's own `apply` takes a member out, and the keepers run the user's own `lift`, in the end and
- * again until it succeeds. Never two lifts of one fence at once. Where there is a `check`, the fence counts as applied
- * once it succeeds and as broken when it says no during the hold.
+ * The command: the user's own `apply` takes a member out. In the end the keepers run the user's own `lift`, again and
+ * again until it succeeds. Two lifts of one fence never run at once. Where there is a `check`, the fence counts as
+ * applied once the check succeeds, and as broken when the check says no during the hold.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"

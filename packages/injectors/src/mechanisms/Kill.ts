@@ -1,8 +1,8 @@
 /**
- * The kill: takes a member's processes out by SIGKILL and keeps them out until the keepers start the server again, as it
- * was, by a command or by its systemd unit. Back means: a process with the same executable serves the data directory and
- * stays. There is never a second start while one may still come to life; a server that somebody else starts during the
- * hold breaks the fence.
+ * The kill: ends a member's processes by SIGKILL and keeps them out until the keepers start the server again. They
+ * start it as it was, by a command or by its systemd unit. The server is back when a process with the same executable
+ * serves the data directory and stays. There is never a second start while the first may still come to life. A server
+ * that somebody else starts during the hold breaks the fence.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
@@ -28,7 +28,7 @@ export const RestartBy = Schema.Union([
 ])
 export type RestartBy = typeof RestartBy.Type
 
-/** The settings of the kill: members that are not named are started again just as they were. */
+/** The settings of the kill. */
 export const Settings = Schema.Struct({
   members: Schema.optionalKey(Schema.Record(Schema.String, RestartBy)).annotateKey({
     description: "How members are started again, by name; one that is not named is started just as it was."

@@ -1,6 +1,6 @@
 /**
- * The cut: drops a member's peer traffic by an nftables table of its own on the member's host, which the kernel itself
- * opens again at the deadline. Clients still reach the member, so the refusal of writes can be watched. The worker only
+ * The cut: drops a member's peer traffic by an nftables table of its own on the member's host. The kernel itself opens
+ * the cut again at the deadline. Clients still reach the member, so people can watch it refuse writes. The worker only
  * sends orders; what it knows of a fence is the host's own record.
  */
 import type { Host } from "@inquorate/core/Host"
@@ -12,21 +12,22 @@ import * as Programs from "../Programs.ts"
 /** What a cut may not touch. */
 export interface NetfilterOptions {
   /**
-   * Ports that are never cut, such as the worker's own and its store's; a plan that needs one is refused. Those of ssh
-   * (22, and the one this session came by) and DNS (53) are kept without being named.
+   * Ports that are never cut, such as the worker's own and its store's. A plan that would have to cut one is refused.
+   * The ports of ssh (22, and the one this session came by) and of DNS (53) are kept without being named.
    */
   readonly keepPorts?: ReadonlyArray<number>
 }
 
 /**
- * The cut on these hosts, by label. Of kernel grade: each rule has a limit on the wall clock, each element of its sets a
- * timeout on the kernel's own clock, and either opens it when every process of ours is dead. Needs CAP_NET_ADMIN, and
- * CAP_SYS_ADMIN for members in a network namespace of their own.
+ * The cut on these hosts, by label. It is of kernel grade: each rule has a limit on the wall clock, and each element of
+ * its sets has a timeout on the kernel's own clock. Either opens the cut when every process of ours is dead. It needs
+ * CAP_NET_ADMIN, and CAP_SYS_ADMIN for members in a network namespace of their own.
  *
- * Members that meet on loopback are cut by port, and not at all where clients use the same port (PostgreSQL); members in
- * namespaces of their own by the addresses of their peers, whatever the port. Who the peers are is read from
- * `ProcessRef.peers`, else from the connections the member has with other processes of its program. A peer's name is
- * looked up on the host as the member would, and refused where it stands for several addresses of one kind.
+ * Members that meet on loopback are cut by port, and not at all where clients use the same port (PostgreSQL). Members
+ * in namespaces of their own are cut by the addresses of their peers, whatever the port. `ProcessRef.peers` says who
+ * the peers are. Where it is missing, they are read from the member's connections with other processes of its program.
+ * The host looks up a peer's name as the member would, and refuses a name that stands for several addresses of one
+ * kind.
  */
 export const make = (hosts: ReadonlyMap<string, Host>, options: NetfilterOptions = {}): Injector => {
   const keepPorts = [22, 53, ...(options.keepPorts ?? [])].join(",")

@@ -10,9 +10,9 @@ import * as Programs from "../Programs.ts"
 import * as Supervisor from "../Supervisor.ts"
 
 /**
- * The pause on these hosts, by label. Of kernel grade where the host lets us trace the process: then the kernel ends the
- * fence whoever of ours dies. Else, or where `prefer` is `Keeper`, of keeper grade: it ends by itself while one of its
- * two keepers lives.
+ * The pause on these hosts, by label. It is of kernel grade where the host lets us trace the process: the kernel then
+ * ends the fence, whichever of our processes dies. Otherwise, or where `prefer` is `Keeper`, it is of keeper grade: it
+ * ends by itself while one of its two keepers lives.
  */
 export const make = (
   hosts: ReadonlyMap<string, Host>,
