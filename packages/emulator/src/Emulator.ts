@@ -1,7 +1,7 @@
 /**
- * A simulated Service Fabric cluster in this process, deterministic from a seed: each of its applications is a `Cluster`
- * of core that the engine breaks and a front shows like any other. It starts healthy, lives on Effect's clock, and is gone
- * with the process: a new start is a new cluster with the same ids.
+ * A simulated Service Fabric cluster in this process, the same for the same seed. Each of its applications is a
+ * `Cluster` of core. The engine breaks it and a front shows it like any other. The cluster starts healthy, lives on
+ * Effect's clock, and ends with the process. A new start makes a new cluster with the same ids.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -16,26 +16,26 @@ import * as Simulation from "./Simulation.ts"
 
 // --- models ---
 
-/** How the cluster is made; every field has a default. */
+/** How to make the cluster. Every field has a default. */
 export interface EmulatorOptions {
-  /** What all ids and places follow from; 1 unless given. */
+  /** All ids and places follow from this number. The usual one is 1. */
   readonly seed?: number
   /**
-   * How many times faster than it says the cluster does what it does by itself (reconfiguration, build, start of a node);
-   * 1 unless given. What a caller asks for (a hold, the stop of a node) is never shortened.
+   * The cluster does what it does by itself (reconfiguration, build, start of a node) so many times faster than its
+   * timing says. The usual speed is 1. Speed never shortens what a caller asks for (a hold, the stop of a node).
    */
   readonly speed?: number
-  /** Nodes, applications and services; `Layout.standard` unless given. */
+  /** The nodes, applications and services. `Layout.standard` if absent. */
   readonly layout?: Layout
-  /** How long the cluster takes, before `speed` divides it; `standardTiming` unless given. */
+  /** How long the cluster takes, before `speed` divides it. `standardTiming` if absent. */
   readonly timing?: Partial<Timing>
 }
 
 /** A simulated cluster. */
 export interface Emulator {
-  /** One for each application, in the layout's order. */
+  /** One cluster for each application, in the layout's order. */
   readonly clusters: ReadonlyArray<Cluster>
-  /** The nodes as they stand now. */
+  /** The nodes as they are now. */
   readonly nodes: Effect.Effect<ReadonlyArray<NodeFacts>>
 }
 
@@ -44,7 +44,7 @@ export interface Emulator {
 /** How long the cluster takes at speed 1, in milliseconds. */
 export const standardTiming: Timing = { reconfiguration: 1000, build: 2000, nodeStart: 5000 }
 
-/** Makes a cluster that starts now; fails where the layout cannot be. */
+/** Makes a cluster that starts now. Fails if there can be no such layout. */
 export const make = (options: EmulatorOptions = {}): Effect.Effect<Emulator, LayoutError> =>
   Effect.gen(function* () {
     const { layout = standard, seed = 1, speed = 1 } = options

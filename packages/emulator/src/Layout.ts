@@ -1,6 +1,6 @@
 /**
- * What a simulated cluster is made of: its nodes, applications and services, and where the replicas of each partition
- * stand. Everything that is not written down here follows from the seed: placement, ids, instance ids.
+ * What a simulated cluster is made of: its nodes, applications and services, and the places of the replicas of each
+ * partition. Placement, ids and instance ids are not written down. They follow from the seed.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -10,13 +10,13 @@ import type { Keeps } from "./PartitionState.ts"
 
 // --- models ---
 
-/** How the keys of a service are shared out among its partitions. */
+/** How the partitions of a service share its keys. */
 export type Scheme =
   | { readonly _tag: "Singleton" }
   | { readonly _tag: "UniformInt64Range"; readonly count: number; readonly low: bigint; readonly high: bigint }
   | { readonly _tag: "Named"; readonly names: ReadonlyArray<string> }
 
-/** A service; `size` replicas, or instances where it keeps nothing, and `minSize` of them for it to be Ready. */
+/** A service. It has `size` replicas, or instances if it keeps nothing, and is Ready with `minSize` of them. */
 export interface ServiceLayout {
   readonly name: string
   readonly typeName: string
@@ -51,11 +51,14 @@ export interface Layout {
   readonly applications: ReadonlyArray<ApplicationLayout>
 }
 
-/** A partition with the nodes its replicas stand on, in order: the primary's first. */
+/** A partition with the nodes of its replicas. The primary's node comes first. */
 export interface PlacedPartition {
   readonly application: string
   readonly service: ServiceLayout
-  /** The name of the group: the service's, and for one of several partitions also which: `Ledger.0`, `Regions.north`. */
+  /**
+   * The name of the group. It is the service's name, and one of several partitions adds which: `Ledger.0`,
+   * `Regions.north`.
+   */
   readonly group: string
   readonly key: PartitionKey
   readonly partitionId: Guid.Guid
@@ -64,7 +67,7 @@ export interface PlacedPartition {
 
 // --- errors ---
 
-/** The layout cannot be: a name is given twice, or a service has more replicas than there are nodes. */
+/** There can be no such layout: a name is there twice, or a service has more replicas than there are nodes. */
 export class LayoutError extends Schema.TaggedError<LayoutError>()("LayoutError", {
   where: Schema.String,
   problem: Schema.String
@@ -76,7 +79,7 @@ export class LayoutError extends Schema.TaggedError<LayoutError>()("LayoutError"
 
 // --- make ---
 
-/** So many nodes, `_Node_0` and on: the first three are seeds, the last two of another type. */
+/** As many nodes as `count`, from `_Node_0` on. The first three are seeds, the last two are of another type. */
 export const nodesOf = (count: number): ReadonlyArray<NodeLayout> =>
   Array.from({ length: count }, (_, index) => ({
     name: `_Node_${index}`,
@@ -87,7 +90,7 @@ export const nodesOf = (count: number): ReadonlyArray<NodeLayout> =>
     seed: index < 3
   }))
 
-/** The cluster that there is unless another is given: five nodes, and one service of every kind in two applications. */
+/** The cluster that you get if you give no layout: five nodes, and one service of every kind in two applications. */
 export const standard: Layout = {
   nodes: nodesOf(5),
   applications: [
@@ -119,7 +122,7 @@ export const standard: Layout = {
   ]
 }
 
-/** Every partition of the layout at its place, or what is wrong with the layout. The same seed gives the same places. */
+/** Places every partition of the layout, or says what is wrong with the layout. The same seed gives the same places. */
 export const place = (layout: Layout, seed: number): Result.Result<ReadonlyArray<PlacedPartition>, LayoutError> => {
   const wrong = problemOf(layout)
   if (wrong !== null) return Result.fail(wrong)
@@ -148,8 +151,8 @@ export const place = (layout: Layout, seed: number): Result.Result<ReadonlyArray
 }
 
 /**
- * A number in decimal for a replica or for the instance of a node, as Service Fabric draws them: 18 digits, and larger for
- * a later `generation` of the same thing.
+ * A number in decimal for a replica or for the instance of a node. It has 18 digits, as Service Fabric's numbers have,
+ * and it is larger for a later `generation` of the same thing.
  */
 export const numberOf = (seed: number, name: string, generation: number): string => {
   const drawn = BigInt(Guid.number63(namespaceOf(seed), name)) % 1_000_000_000_000_000n
@@ -158,7 +161,7 @@ export const numberOf = (seed: number, name: string, generation: number): string
 
 // --- internal ---
 
-/** Drawn once for Inquorate; changing it would give every simulated cluster new ids. */
+/** Drawn once for Inquorate. Another value would give every simulated cluster new ids. */
 const root: Guid.Guid = "b7d0f5b4-9a0c-4d0e-8f0b-5b1f6f0e7a41"
 
 const namespaceOf = (seed: number): Guid.Guid => Guid.v5(root, `seed/${seed}`)

@@ -1,6 +1,6 @@
 /**
- * What a simulated cluster is made of as a person writes it in a file: names, and what is not usual about them. Everything
- * that is left out is as in the standard cluster.
+ * The layout of a simulated cluster as a person writes it in a file: names, and what is unusual about them. Whatever
+ * the file leaves out is as in the standard cluster.
  */
 import * as Schema from "effect/Schema"
 import {
@@ -25,7 +25,7 @@ const Name = Schema.String.check(
 
 const count = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
 
-/** A key of 64 bits: a number, or text where the number is too large for one. */
+/** A key of 64 bits: a number, or text for a number that is too large. */
 const Key = Schema.Union([
   Schema.Int,
   Schema.String.check(Schema.isPattern(/^-?[0-9]{1,19}$/, { expected: "a whole number of 64 bits" }))
@@ -93,7 +93,7 @@ export type LayoutFile = typeof LayoutFile.Type
 
 // --- make ---
 
-/** The layout that a file tells. Whether it can be is told by `Layout.place`. */
+/** The layout that a file describes. `Layout.place` says whether there can be such a layout. */
 export const toLayout = ({ applications, nodes = 5 }: LayoutFile): Layout => ({
   nodes: typeof nodes === "number" ? nodesOf(nodes) : nodes.map(nodeOf),
   applications: Object.entries(applications).map(([name, entry]) => applicationOf(name, entry))

@@ -1,10 +1,10 @@
 /**
- * One partition of a simulated Service Fabric cluster and the pure rules that move it: replicas that go down and come
- * back, the quorum of the configuration, the reconfiguration that finds a new primary, and the epoch. Data in, data out;
- * the moments are arguments. The rules are those of the reference's failover manager as its sources state them.
+ * One partition of a simulated Service Fabric cluster, and the pure rules that move it: replicas go down and come back,
+ * the configuration has or loses its quorum, a reconfiguration finds a new primary, and the epoch grows. Data in, data
+ * out: the moments are arguments. The rules are those of the reference's failover manager, as its sources state them.
  *
- * Invariants: at most one Primary; a replica that is not of the configuration is no voter; `lostSince` is set exactly
- * while the quorum is lost; both versions only grow.
+ * Invariants: at most one replica is Primary. A replica outside the configuration is no voter. `lostSince` is set
+ * exactly while the quorum is lost. Both versions only grow.
  */
 import type { DataLossMode } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
@@ -12,20 +12,20 @@ import type { PartitionStatus, ReplicaStatus, Role } from "@inquorate/core/Topol
 
 // --- models ---
 
-/** What a partition keeps: state on disk, state in memory only, or none. */
+/** What a partition keeps: state on disk, state in memory only, or no state. */
 export type Keeps = "Persisted" | "Volatile" | "Nothing"
 
 /** One replica, or one instance of a stateless service, at its place in the partition. */
 export interface Replica {
-  /** The node it stands on. */
+  /** The node of this replica. */
   readonly node: string
-  /** How many replicas have stood at this place before: a replica that was dropped is another one when it comes back. */
+  /** How many replicas were at this place before. A replica that was dropped comes back as another one. */
   readonly generation: number
   readonly role: Role
   readonly status: ReplicaStatus
   /** True for a member of the current configuration. */
   readonly configured: boolean
-  /** When its build ends, where one is under way. */
+  /** When its build ends, if one is under way. */
   readonly readyAt: Instant | null
 }
 
@@ -36,9 +36,9 @@ export interface PartitionState {
   readonly replicas: ReadonlyArray<Replica>
   readonly configurationVersion: number
   readonly dataLossVersion: number
-  /** When the reconfiguration that is under way ends. */
+  /** When the reconfiguration ends, if one is under way. */
   readonly reconfiguredAt: Instant | null
-  /** Since when the quorum is lost. */
+  /** Since when the quorum is lost, else null. */
   readonly lostSince: Instant | null
   /** How long the last loss lasted. */
   readonly lastLoss: Millis
@@ -56,7 +56,7 @@ export interface Timing {
 
 // --- make ---
 
-/** A partition whose replicas stand on these nodes and are all ready; the first is the primary. */
+/** A partition with one ready replica on each of these nodes. The first is the primary. */
 export const make = (keeps: Keeps, nodes: ReadonlyArray<string>, minSize: number): PartitionState => ({
   keeps,
   minSize,
@@ -85,13 +85,19 @@ export const isUp = ({ status }: Replica): boolean => status === "InBuild" || st
 export const configuration = ({ replicas }: PartitionState): ReadonlyArray<Replica> =>
   replicas.filter(({ configured }) => configured)
 
-/** True where fewer replicas of the configuration are up than its write quorum, which a persisted partition waits out. */
+/**
+ * True if fewer replicas of the configuration are up than its write quorum. A persisted partition waits until they come
+ * back.
+ */
 export const hasLostQuorum = (partition: PartitionState): boolean => {
   const configured = configuration(partition)
   return configured.length > 0 && configured.filter(isUp).length < writeQuorum(configured.length)
 }
 
-/** The status of a partition: InQuorumLoss, then Reconfiguring, then Ready where `minSize` are ready, else NotReady. */
+/**
+ * The status of a partition: InQuorumLoss, else Reconfiguring, else Ready if `minSize` replicas are ready, else
+ * NotReady.
+ */
 export const statusOf = (partition: PartitionState): PartitionStatus => {
   const ready = partition.replicas.filter(({ status }) => status === "Ready").length
   if (partition.keeps === "Nothing") return ready > 0 ? "Ready" : "NotReady"
@@ -100,7 +106,7 @@ export const statusOf = (partition: PartitionState): PartitionStatus => {
   return ready >= partition.minSize && primaryOf(partition)?.status === "Ready" ? "Ready" : "NotReady"
 }
 
-/** True while a write, or a request to a stateless service, is answered. */
+/** True while the partition answers a write, or a request to a stateless service. */
 export const takesWrites = (partition: PartitionState): boolean => {
   if (statusOf(partition) !== "Ready") return false
   if (partition.keeps === "Nothing") return true
@@ -108,13 +114,16 @@ export const takesWrites = (partition: PartitionState): boolean => {
   return configured.filter(({ status }) => status === "Ready").length >= writeQuorum(configured.length)
 }
 
-/** The replica at this place goes down; does nothing where it is. */
+/** Takes down the replica at this place. Does nothing if it is down. */
 export const takeDown = (partition: PartitionState, place: number, at: Instant, timing: Timing): PartitionState =>
   isUp(partition.replicas[place]!)
     ? react(change(partition, place, { status: "Down", readyAt: null }), at, timing)
     : partition
 
-/** The replica at this place starts again; does nothing where it runs. What kept no state is a new replica. */
+/**
+ * Starts the replica at this place again. Does nothing if it runs. A replica that kept no state on disk becomes a new
+ * one.
+ */
 export const bringBack = (partition: PartitionState, place: number, at: Instant, timing: Timing): PartitionState => {
   const replica = partition.replicas[place]!
   if (isUp(replica)) return partition
@@ -125,7 +134,7 @@ export const bringBack = (partition: PartitionState, place: number, at: Instant,
   return react(change(partition, place, { ...back, readyAt: null }), at, timing)
 }
 
-/** What is due at `at` happens. Call it for each `nextDue` in turn. */
+/** Lets happen what is due at `at`. Call it for each `nextDue` in turn. */
 export const settle = (partition: PartitionState, at: Instant, timing: Timing): PartitionState => {
   let next = partition
   for (const [place, { readyAt }] of partition.replicas.entries()) {
@@ -142,8 +151,8 @@ export const nextDue = ({ reconfiguredAt, replicas }: PartitionState): Instant |
 }
 
 /**
- * Replicas are removed with their data and built anew: in `PartialDataLoss` the primary and as many others as make up
- * half of those up, in `FullDataLoss` all that are up. The data loss number grows.
+ * Removes replicas with their data and builds them anew. `PartialDataLoss` removes the primary and as many others as
+ * make a majority of those up, `FullDataLoss` all that are up. The data loss number grows.
  */
 export const destroy = (partition: PartitionState, mode: DataLossMode, at: Instant, timing: Timing): PartitionState => {
   const up = partition.replicas.filter(isUp)
@@ -160,7 +169,7 @@ export const destroy = (partition: PartitionState, mode: DataLossMode, at: Insta
 }
 
 /**
- * The replica or instance at this place is removed with what it keeps, and another one is built there. The last of a
+ * Removes the replica or instance at this place with what it keeps, and builds another one there. The last replica of a
  * configuration takes the data of the partition with it.
  */
 export const remove = (partition: PartitionState, place: number, at: Instant, timing: Timing): PartitionState => {
@@ -174,7 +183,10 @@ export const remove = (partition: PartitionState, place: number, at: Instant, ti
   return react({ ...next, configurationVersion }, at, timing)
 }
 
-/** What a persisted partition in quorum loss waits for is given up, and the data loss number grows; else nothing changes. */
+/**
+ * Makes a persisted partition in quorum loss stop waiting for its lost replicas. The data loss number grows. Does
+ * nothing to any other partition.
+ */
 export const recover = (partition: PartitionState, at: Instant, timing: Timing): PartitionState => {
   if (partition.keeps !== "Persisted" || partition.lostSince === null) return partition
   const replicas = partition.replicas.map((replica) => (isUp(replica) ? replica : { ...replica, ...outside }))
@@ -183,7 +195,7 @@ export const recover = (partition: PartitionState, at: Instant, timing: Timing):
 
 // --- internal ---
 
-/** A replica that is not of the configuration. */
+/** The fields of a replica outside the configuration. */
 const outside = { configured: false, role: "IdleSecondary" } as const
 
 const change = (partition: PartitionState, place: number, changes: Partial<Replica>): PartitionState => ({
@@ -201,7 +213,7 @@ const declareLoss = (partition: PartitionState, at: Instant): PartitionState => 
   reconfiguredAt: null
 })
 
-// After any change: notes a loss or its end, and begins a reconfiguration or a build where one is called for.
+// Runs after any change. It notes a loss or its end, and begins a reconfiguration or a build if one is needed.
 const react = (partition: PartitionState, at: Instant, timing: Timing): PartitionState => {
   if (partition.keeps === "Nothing") return pickFirst(startBuilds(partition, at, timing))
   let next = noteLoss(partition, at, timing)
@@ -221,7 +233,7 @@ const react = (partition: PartitionState, at: Instant, timing: Timing): Partitio
 const noteLoss = (partition: PartitionState, at: Instant, timing: Timing): PartitionState => {
   const lost = hasLostQuorum(partition)
   if (lost && partition.lostSince === null) {
-    // What was in memory only is gone with its quorum: nothing waits for it to come back.
+    // The state in memory is gone with the quorum, so the partition waits for nobody to come back.
     const dataLossVersion = partition.dataLossVersion + (partition.keeps === "Volatile" ? 1 : 0)
     return { ...partition, dataLossVersion, lostSince: at, reconfiguredAt: null }
   }
@@ -242,7 +254,8 @@ const startBuilds = (partition: PartitionState, at: Instant, timing: Timing): Pa
   )
 })
 
-// The instances of a stateless service have no roles; core's words want one that answers, and that is the first ready.
+// The instances of a stateless service have no roles. Core wants a primary that answers, so the first ready instance is
+// the primary.
 const pickFirst = (partition: PartitionState): PartitionState => {
   const ready = partition.replicas.findIndex(({ status }) => status === "Ready")
   const first = ready === -1 ? 0 : ready
@@ -265,7 +278,7 @@ const built = (partition: PartitionState, place: number): PartitionState => {
   return joins ? { ...next, configurationVersion: next.configurationVersion + 1 } : next
 }
 
-// The old primary stays where it is up, else the first that is ready, else the first that is up takes its place.
+// If the old primary is up, it stays. Else the first replica that is ready takes its place, else the first that is up.
 const reconfigure = (partition: PartitionState): PartitionState => {
   const configured = configuration(partition)
   const candidates = configured.some(isUp) ? configured : partition.replicas

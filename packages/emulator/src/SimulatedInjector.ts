@@ -1,7 +1,8 @@
 /**
- * The mechanism that takes replicas of the simulated cluster out: a fence keeps the replica's process from running, its
- * lift or its deadline starts it again. It keeps the records of a host (epochs, ended fences, late orders refused) for as
- * long as the process lives: of the fences of an earlier life there is no record, and no trace.
+ * The mechanism that takes out replicas of the simulated cluster. A fence keeps the replica's process from running, and
+ * its lift or its deadline starts the process again. The mechanism keeps the records of a host (epochs, ended fences,
+ * refused late orders) as long as this process lives. The fences of an earlier life have left neither a record nor a
+ * trace.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,7 @@ import type { Instant } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import { type FenceRecord, keyOf, type Simulation } from "./Simulation.ts"
 
-/** The one injector of all applications of a simulated cluster: what stands on a node is the node's. */
+/** The one injector of all applications of a simulated cluster. They share it because they share the nodes. */
 export const make = (simulation: Simulation): Injector => {
   const hosts = makeHosts(simulation)
   return {
@@ -19,7 +20,8 @@ export const make = (simulation: Simulation): Injector => {
     preflight: (process) =>
       Effect.sync(() => {
         const problem = hosts.mistaken(process)
-        // Whoever kills this process ends the cluster with everything in it, so no fence outlives what could end it.
+        // Whoever kills this process ends the cluster with everything in it. So no fence outlives the process that ends
+        // it.
         return problem === null ? { _tag: "Ready", grade: "Kernel", skew: 0 } : { _tag: "Mistaken", problem }
       }),
     arm: (order) =>
@@ -55,7 +57,7 @@ export const make = (simulation: Simulation): Injector => {
 
 // --- internal ---
 
-/** How long the record of an ended fence is kept: as long as an order for it could still be on its way, and far more. */
+/** How long the record of an ended fence is kept: far longer than an order for it can be on its way. */
 const keptFor = 60 * 60 * 1000
 
 const makeHosts = (simulation: Simulation) => {

@@ -1,6 +1,6 @@
 /**
- * One application of the simulated cluster as a `Target`: each partition a group, writes that are answered exactly while
- * the quorum rule allows it, and the failover manager as the survivors' word.
+ * One application of the simulated cluster as a `Target`. Each partition is a group. The cluster answers a write
+ * exactly while the quorum rule allows it, and the failover manager speaks for the survivors.
  */
 import * as Effect from "effect/Effect"
 import type { ProbeOutcome, SurvivorsWord } from "@inquorate/core/Evidence"
@@ -12,7 +12,7 @@ import type { Partition, Place, Simulation } from "./Simulation.ts"
 
 // --- make ---
 
-/** The application as a target. */
+/** Makes the target of an application. */
 export const make = (simulation: Simulation, application: ApplicationLayout): Target => {
   const partitions = simulation.partitions.filter(({ placed }) => placed.application === application.name)
   const find = (group: string): Effect.Effect<Partition, TargetError> =>
@@ -62,7 +62,7 @@ export const make = (simulation: Simulation, application: ApplicationLayout): Ta
               ? PartitionState.destroy(partition.state, mode, at, simulation.timing)
               : PartitionState.remove(partition.state, place.index, at, simulation.timing)
         })
-        // Seen by the cluster once it has a configuration again, or nobody is left who could be in one.
+        // The loss counts once the cluster has a configuration again, or no replica is left that could be in one.
         while ((simulation.settle(), partition.state.reconfiguredAt !== null)) yield* simulation.nextChange
       }),
     recover: (group) =>
@@ -82,7 +82,7 @@ export const make = (simulation: Simulation, application: ApplicationLayout): Ta
 const latency = 2
 
 const probeOf = (simulation: Simulation, partition: Partition): Probe => ({
-  // The naming service resolves it to the primary, whichever that is.
+  // The naming service leads this name to the primary, whichever replica that is.
   endpoints: [serviceName(partition.placed.application, partition.placed.group)],
   write: () =>
     Effect.gen(function* () {
@@ -157,7 +157,7 @@ const memberOf = (simulation: Simulation, place: Place): Member => {
     address: `${address}:${19_000 + pid}`,
     role: replica.role,
     counts: partition.state.keeps === "Nothing" || replica.configured,
-    // A replica that is being built is there, and acknowledges nothing yet.
+    // A replica that is being built is there, but it acknowledges nothing yet.
     up: replica.status === "Ready",
     cuttable: "Always",
     process: simulation.processOf(place),

@@ -1,7 +1,8 @@
 /**
- * A simulated cluster as it stands on the clock: partitions, nodes and the fences on them. Time is let in by `settle`:
- * everything that fell due since the last look happens then, in its order and at its own moment, so that a look at any
- * time gives the same answer however often was looked before. It lives in this process and nowhere else.
+ * A simulated cluster on the clock: partitions, nodes and the fences on them. Time passes in it only when somebody
+ * calls `settle`. Then everything that fell due since the last call happens, in its order and at its own moment. So a
+ * look at any time gives the same answer, however many looks came before. The cluster lives in this process and nowhere
+ * else.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -14,22 +15,22 @@ import * as PartitionState from "./PartitionState.ts"
 
 // --- models ---
 
-/** One place of a replica, by the name that a fence uses. */
+/** The place of one replica, under the name that a fence uses. */
 export interface Place {
   readonly member: string
   readonly node: string
   readonly partition: Partition
   readonly index: number
-  /** Where its process is found on the node. */
+  /** The process id of the replica on its node. */
   readonly pid: number
 }
 
-/** A partition with how it stands now. */
+/** A partition and its present state. */
 export interface Partition {
   readonly placed: PlacedPartition
   readonly places: ReadonlyArray<Place>
   state: PartitionState.PartitionState
-  /** Since when it and its replicas stand as they do. */
+  /** Since when the partition and its replicas are in their present status. */
   since: Since
 }
 
@@ -52,7 +53,7 @@ export interface FenceRecord {
   state: FenceState
 }
 
-/** The cluster as it stands now. */
+/** The cluster as it is now. */
 export interface Simulation {
   readonly seed: number
   readonly layout: Layout
@@ -61,22 +62,22 @@ export interface Simulation {
   readonly places: ReadonlyMap<string, Place>
   readonly records: Map<string, FenceRecord>
   readonly now: () => Instant
-  /** Lets happen what has fallen due. */
+  /** Lets everything happen that has fallen due. */
   readonly settle: () => void
-  /** Changes something and wakes everything that waits. */
+  /** Changes something and wakes everybody who waits. */
   readonly change: (how: (at: Instant) => void) => void
   /** Ends a standing fence. */
   readonly lift: (record: FenceRecord, by: "Worker" | "Keeper" | "Sweep", at: Instant) => void
   /** Waits until something changes or falls due. */
   readonly nextChange: Effect.Effect<void>
   readonly nodes: () => ReadonlyArray<NodeFacts>
-  /** The process of a replica as it runs now, or ran last. */
+  /** The process of a replica that runs now or ran last. */
   readonly processOf: (place: Place) => ProcessRef
 }
 
 // --- make ---
 
-/** A cluster that starts now, healthy, on the clock that is current now. */
+/** Makes a healthy cluster that starts now, on the present clock. */
 export const make = (
   layout: Layout,
   placed: ReadonlyArray<PlacedPartition>,
@@ -90,11 +91,11 @@ export const keyOf = ({ attempt, member, operationId }: FenceId): string => `${o
 
 interface Node {
   readonly layout: NodeLayout
-  /** How often it was started. */
+  /** How often the node was started. */
   starts: number
   upAt: Instant | null
   downAt: Instant | null
-  /** The operation whose fences stopped it; null while it is up or starting. */
+  /** The operation whose fences stopped the node. Null while the node is up or starts. */
   stoppedBy: string | null
   /** When its start ends. */
   startsAt: Instant | null
@@ -116,7 +117,7 @@ const build = (
   let changed = Latch.makeUnsafe(false)
 
   const standing = () => [...records.values()].filter(({ state }) => state._tag === "Armed")
-  // Brings every replica and node to what the fences and the nodes say at this moment.
+  // Brings every replica and node into the state that the fences and the nodes ask for at this moment.
   const follow = (at: Instant): void => {
     const fences = standing()
     for (const node of nodes.values()) followNode(node, fences, places, at, timing)
@@ -203,8 +204,9 @@ const startUp = (node: Node, at: Instant): void => {
   node.upAt = at
 }
 
-// Only the stop of a node takes replicas of more than one partition in one operation; it starts again when the last of
-// that operation's fences on it is off. A node with a single replica is never seen to stop: its replica goes down alone.
+// Only the stop of a node takes replicas of more than one partition in one operation. The node starts again when the
+// last fence of that operation on it is off. On a node with a single replica, only the replica goes down, and the node
+// is never seen to stop.
 const followNode = (
   node: Node,
   fences: ReadonlyArray<FenceRecord>,
@@ -255,7 +257,8 @@ const makePartitions = (placed: ReadonlyArray<PlacedPartition>, at: Instant): Re
     const places: Array<Place> = []
     const state = PartitionState.make(service.keeps, nodes, service.minSize)
     const partition: Partition = { placed: one, places, state, since: sinceOf(state, undefined, at) }
-    // One operation may take replicas of many partitions on one node, so a member's name is its own in the whole cluster.
+    // One operation may take replicas of many partitions on one node, so each member's name is unique in the whole
+    // cluster.
     for (const [index, node] of nodes.entries()) {
       places.push({ member: `${prefix}@${node}`, node, partition, index, pid: pid++ })
     }

@@ -1,7 +1,7 @@
 /**
- * A simulated Service Fabric cluster served over HTTP from this very process, for a test without Effect: it is there when
- * `startEmulator` settles, whatever speaks to Service Fabric's HTTP gateway or to `/v1` speaks to it, and it is gone
- * with the scope of `await using`. Nothing is written to a disk, and several of them may run side by side.
+ * A simulated Service Fabric cluster, served over HTTP from this very process, for a test without Effect. It answers as
+ * soon as `startEmulator` settles. Every client of Service Fabric's HTTP gateway or of `/v1` can speak to it. The scope
+ * of `await using` ends it. It writes nothing to a disk, and several of them may run side by side.
  */
 import { Clusters } from "@inquorate/core/Cluster"
 import * as MemoryStore from "@inquorate/core/MemoryStore"
@@ -25,56 +25,56 @@ import { LayoutFile, toLayout } from "../LayoutFile.ts"
 
 // --- models ---
 
-/** How a cluster is started; every field has a default. */
+/** How to start a cluster. Every field has a default. */
 export interface EmulatorOptions {
-  /** Nodes, applications and services, as in a file for `--layout`; the standard cluster unless given. */
+  /** The nodes, applications and services, as in a file for `--layout`. The standard cluster if absent. */
   readonly layout?: LayoutFile
-  /** What all ids and places follow from; 1 unless given. */
+  /** All ids and places follow from this number. 1 if absent. */
   readonly seed?: number
   /**
-   * How many times faster than Service Fabric the cluster does what it does by itself; 1 unless given. What a caller asks
-   * for, such as a hold, is never shortened.
+   * The cluster does what it does by itself so many times faster than Service Fabric. 1 if absent. Speed never shortens
+   * what a caller asks for, such as a hold.
    */
   readonly speed?: number
-  /** Where to listen; `127.0.0.1` unless given. */
+  /** Where to listen. `127.0.0.1` if absent. */
   readonly host?: string
-  /** The port; a free one unless given. */
+  /** The port. A free one if absent. */
   readonly port?: number
-  /** True to be reached by any name and from any page, as from another container. */
+  /** True to answer under any name and to any page, for example to another container. */
   readonly anyHost?: boolean
-  /** Hears each line of the log, which nobody does unless given. */
+  /** Hears each line of the log. If absent, nobody does. */
   readonly log?: (line: string) => void
 }
 
-/** A partition of the cluster; the same layout and seed give it the same id at every start. */
+/** A partition of the cluster. The same layout and seed give it the same id at every start. */
 export interface EmulatedPartition {
   /** Its id, a UUID. */
   readonly id: string
-  /** The name that a client of `/v1` knows it by, such as `Shop/Orders` or `Shop/Ledger.0`. */
+  /** Its name for a client of `/v1`, such as `Shop/Orders` or `Shop/Ledger.0`. */
   readonly name: string
   /** Its service, such as `fabric:/Shop/Orders`. */
   readonly serviceName: string
-  /** Its service as Service Fabric's calls name it, such as `Shop~Orders`. */
+  /** Its service in the spelling of Service Fabric's calls, such as `Shop~Orders`. */
   readonly serviceId: string
 }
 
-/** A cluster that is served until `stop` or the end of the scope of `await using`. */
+/** A cluster that runs until `stop`, or until the scope of `await using` ends. */
 export interface RunningEmulator extends AsyncDisposable {
-  /** Where it is reached, such as `http://127.0.0.1:40123`. */
+  /** Its address, such as `http://127.0.0.1:40123`. */
   readonly url: string
   readonly port: number
   /** Every partition, in the layout's order. */
   readonly partitions: ReadonlyArray<EmulatedPartition>
   /** The names of the nodes. */
   readonly nodes: ReadonlyArray<string>
-  /** Ends it and settles when nothing of it is left; the same promise however often it is asked for. */
+  /** Ends the cluster and settles when nothing of it is left. Every call gives the same promise. */
   readonly stop: () => Promise<void>
 }
 
 // --- errors ---
 
 /**
- * A cluster that could not be started. `BadRequest`: an argument of yours, which the message names. `CannotListen`: the
+ * A cluster could not be started. `BadRequest`: an argument is wrong, and the message names it. `CannotListen`: the
  * port is in use, or the address is not one of this machine's.
  */
 export class EmulatorError extends Error {
@@ -89,7 +89,7 @@ export class EmulatorError extends Error {
 
 // --- make ---
 
-/** Starts a cluster, and settles when it answers. */
+/** Starts a cluster and settles when it answers. */
 export const startEmulator = async (options: EmulatorOptions = {}): Promise<RunningEmulator> => {
   const { anyHost, host, layout, log, port, seed, speed } = checked(options)
   const partitions = Result.getOrThrowWith(place(layout, seed), badRequest)
@@ -131,7 +131,7 @@ class Served extends Context.Service<Served, NodeServer.Serving>()("@inquorate/e
 
 const workerId = "emulator"
 const lookFirst = 5000
-/** What the wire can ask for at most, in milliseconds. */
+/** The longest time that the wire can ask for, in milliseconds. */
 const longest = 2_147_483_000
 
 const Options = Schema.Struct({
@@ -155,10 +155,10 @@ interface Checked {
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The options with their defaults; every mistake in them is told by its place. */
+/** The options with their defaults. An error names the place of each mistake in them. */
 const checked = ({ log, ...options }: EmulatorOptions): Checked => {
   const decoded = Schema.decodeUnknownResult(Options, { errors: "all", onExcessProperty: "error", reportInput: true })(
-    // What is given as undefined is not given.
+    // An option that is given as undefined counts as absent.
     Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   )
   if (Result.isFailure(decoded)) {

@@ -1,13 +1,13 @@
 /**
- * Who may do what: the role that each call asks of its caller, on both surfaces. The Service Fabric column is the
- * gateway's own default (`Security/ClientAccess`); on ours reading asks for User and everything else for Admin. A call
+ * Who may do what: the role that each call of both surfaces asks of its caller. On the Service Fabric surface it is the
+ * gateway's own default (`Security/ClientAccess`). On ours, reading asks for User and everything else for Admin. A call
  * without an entry does not compile, and a request that no entry knows asks for Admin.
  */
 import type { FabricCall } from "../fabric/FabricCall.ts"
 
 // --- models ---
 
-/** What a caller may be: an Admin may do everything, a User may look. */
+/** What a caller may be: an Admin may do everything, a User may only look. */
 export type Role = "Admin" | "User"
 
 /** What a call asks for: nobody in particular, or at least this role. */
@@ -15,15 +15,16 @@ export type Access = "Anonymous" | Role
 
 // --- make ---
 
-/** True where a caller of this role may make a call that asks for `access`. */
+/** True if a caller of this role may make a call that asks for `access`. */
 export const permits = (role: Role, access: Access): boolean => access !== "Admin" || role === "Admin"
 
 /** The role that a call of the Service Fabric surface asks for. */
 export const ofFabric = (call: FabricCall): Access => fabricAccess[call._tag]
 
 /**
- * The role that a request to our own surface asks for: what balancers ask is anonymous, reading and the dry run take a
- * User, and whatever else there is or will be an Admin. Chaos takes an Admin even to read, as on the other surface.
+ * The role that a request to our own surface asks for. The probes of balancers ask for nobody. Reading and the dry run
+ * ask for a User, and everything else, even what does not exist yet, for an Admin. Chaos asks for an Admin even to
+ * read, as on the other surface.
  */
 export const ofApi = (method: string, target: string): Access => {
   const path = (target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?#]*/i, "")).replace(/[?#].*$/s, "")
@@ -34,8 +35,8 @@ export const ofApi = (method: string, target: string): Access => {
 }
 
 /**
- * The roles of the calls by name, those included that this server does not have yet. Every entry is the reference's; what
- * looks odd is so there: chaos has no entry of its own but for its report, so the default of Admin applies even to reading.
+ * The role of each call by name, even of the calls that this server does not have yet. Every entry is the reference's
+ * own. Chaos looks odd there too: only its report has an entry, so the default of Admin holds even for reading.
  */
 export const fabricAccess = {
   GetRootPage: "User",
@@ -121,7 +122,7 @@ export const fabricAccess = {
 
 // --- internal ---
 
-// However the path is written: a router may undo dots and escapes.
+// The path may be written in any way, because a router may undo dots and escapes.
 const isChaos = (path: string): boolean => {
   if (!URL.canParse(path, "http://worker")) return true
   const { pathname } = new URL(path, "http://worker")

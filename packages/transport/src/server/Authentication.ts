@@ -1,7 +1,8 @@
 /**
- * Who a caller is: a bearer token is looked at first, then the client certificate, and the first that is good decides. A
- * certificate must be on one of two lists, by thumbprint or by subject name with its issuers, and is Admin only by the
- * first; a token says its role in a claim. What is refused is told in a sentence that a caller can act on.
+ * Who a caller is. The server looks at a bearer token first and then at the client certificate, and the first good one
+ * decides. A certificate must be on one of two lists, by thumbprint or by subject name with its issuers. Only the first
+ * list makes its caller Admin. A token says its role in a claim. Whoever is refused gets a sentence that says what to
+ * do.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -12,45 +13,48 @@ import * as Token from "./Token.ts"
 
 // --- models ---
 
-/** A subject common name, compared exactly, and the SHA-1 thumbprints its direct issuer may have; none: any trusted one. */
+/**
+ * A subject common name, compared exactly, and the SHA-1 thumbprints that its direct issuer may have. Without any,
+ * every trusted issuer counts.
+ */
 export interface SubjectName {
   readonly subject: string
   readonly issuers: ReadonlyArray<string>
 }
 
-/** The certificates of one list; thumbprints are 40 hex digits in upper case. */
+/** The certificates of one list. Thumbprints are 40 hex digits in upper case. */
 export interface CertificateList {
   readonly thumbprints: ReadonlyArray<string>
   readonly names: ReadonlyArray<SubjectName>
 }
 
-/** Which certificates are taken: those of both lists, as Admin by the first alone. */
+/** Which certificates the server takes: those of both lists. Only the first list makes Admin. */
 export interface CertificateRules {
   readonly admins: CertificateList
   readonly users: CertificateList
 }
 
-/** A client certificate whose private key the caller has proven to hold. Times in milliseconds UTC. */
+/** A client certificate. The caller has proven to hold its private key. Times are in milliseconds UTC. */
 export interface PresentedCertificate {
-  /** The common name; null where it has none, or several. */
+  /** The common name. It is null if the certificate has none or several. */
   readonly subject: string | null
   readonly thumbprint: string
-  /** Of the direct issuer, where it is known; only meaningful for a trusted certificate. */
+  /** The thumbprint of the direct issuer, if it is known. It means something only for a trusted certificate. */
   readonly issuerThumbprint: string | null
   readonly validFrom: number
   readonly validTo: number
-  /** Empty where it leads to an authority that is trusted here, else OpenSSL's word for why it does not. */
+  /** Empty if the chain leads to an authority that this server trusts, else OpenSSL's word for why it does not. */
   readonly problem: string
 }
 
-/** What a caller brought along. */
+/** What a caller sent to prove who it is. */
 export interface Credentials {
   /** The `Authorization` header. */
   readonly authorization: string | undefined
   readonly certificate: PresentedCertificate | null
 }
 
-/** What is taken: certificates, tokens, or both. At least one should be there, or nobody is let in. */
+/** What the server takes: certificates, tokens, or both. With neither, it lets nobody in. */
 export interface Rules {
   readonly certificates: CertificateRules | null
   readonly tokens: Token.Rules | null
@@ -58,7 +62,7 @@ export interface Rules {
 
 // --- errors ---
 
-/** A caller that is not known here; `detail` says why and what to do. */
+/** A caller that this server does not know. `detail` says why and what to do. */
 export class Denied extends Schema.TaggedError<Denied>()("Denied", { detail: Schema.String }) {
   override get message(): string {
     return this.detail
@@ -67,7 +71,7 @@ export class Denied extends Schema.TaggedError<Denied>()("Denied", { detail: Sch
 
 // --- make ---
 
-/** The check of callers by these rules. */
+/** Makes the check of callers from these rules. */
 export const make =
   (rules: Rules) =>
   (credentials: Credentials): Effect.Effect<Role, Denied> =>
@@ -109,7 +113,8 @@ export const certificateRole = (
         (issuers.length === 0 ||
           (certificate.issuerThumbprint !== null && issuers.includes(certificate.issuerThumbprint)))
     )
-  // A thumbprint names the certificate itself, so one that signed itself needs no authority; a name always does.
+  // A thumbprint names the certificate itself, so a certificate that signed itself needs no authority. A name always
+  // needs one.
   const pinned = certificate.problem === "" || certificate.problem === selfSigned
   const passes = (list: CertificateList) =>
     (pinned && byThumbprint(list)) || (certificate.problem === "" && byName(list))

@@ -1,27 +1,29 @@
 /**
- * The defence against web pages: a start is a body-less POST that any page could send, so a request is only taken when
- * its `Host` is ours (against DNS rebinding), its `Origin`, if any, is ours, and the browser does not call it
- * cross-site. Pure, and asked first on every surface.
+ * The defence against web pages. A start is a POST without a body, which any page could send. So a request is taken
+ * only if its `Host` is ours (against DNS rebinding), its `Origin`, if there is one, is ours, and the browser does not
+ * call it cross-site. Pure. Every surface asks the defences first.
  */
 
-/** The headers that are looked at, as Node gives them: lower-case names, the first of a repeated header. */
+/**
+ * The headers that the defences look at, as Node gives them: names in lower case, and the first of a repeated header.
+ */
 export interface DefendedHeaders {
   readonly host?: string | undefined
   readonly origin?: string | undefined
   readonly "sec-fetch-site"?: string | ReadonlyArray<string> | undefined
 }
 
-/** The check of one server: the sentence that says why a request is refused, or `undefined` for one that is taken. */
+/** The check of one server: the sentence that says why it refuses a request, or `undefined` if it takes it. */
 export type Defences = (headers: DefendedHeaders) => string | undefined
 
 /**
- * The defences of a server on `port`. `names` are further host names we go by (`db-tools.example`, or with a port
- * `db-tools.example:8443`); a name without a port is taken with any port, as a proxy may listen on another.
+ * The defences of a server on `port`. `names` are further host names of ours: `db-tools.example`, or with a port
+ * `db-tools.example:8443`. A name without a port is taken with any port, because a proxy may listen on another one.
  */
 export const make = (options: {
   readonly port: number
   readonly names: ReadonlyArray<string>
-  /** Whole origins, `http://localhost:4200`, whose pages may ask although they are not of this server. */
+  /** Whole origins, such as `http://localhost:4200`. Their pages may ask although they come from another server. */
   readonly origins?: ReadonlyArray<string>
 }): Defences => {
   const exact = new Set<string>()
@@ -56,7 +58,7 @@ export const make = (options: {
   }
 }
 
-/** The defences of a server behind which nothing real stands: any name, and any page. */
+/** The defences of a server with nothing real behind it: any name and any page may ask. */
 export const none: Defences = () => undefined
 
 // --- internal ---

@@ -1,8 +1,9 @@
 /**
- * One server of node:http or node:https for both surfaces: defences first, then who the caller is, then `/v1`, `/healthz`,
- * `/readyz` and `/metrics` to theirs, everything else straight to the Service Fabric surface with no router in between.
- * Everything is bounded: handshakes, headers, bodies, time, connections, requests on one connection, readers that
- * read nothing. A request never takes the server down: a defect is logged, and the caller gets 500 `E_FAIL`.
+ * One server of node:http or node:https for both surfaces. It checks the defences first, then who the caller is. Then
+ * it hands `/v1`, `/healthz`, `/readyz` and `/metrics` to our own surface, and everything else straight to the Service
+ * Fabric surface, with no router in between. Everything is bounded: handshakes, headers, bodies, time, connections, the
+ * requests of one connection, and readers that read nothing. A request never takes the server down: the server logs a
+ * defect, and the caller gets 500 `E_FAIL`.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { table } from "@inquorate/core/FabricError"
@@ -42,54 +43,54 @@ import * as Turns from "./Turns.ts"
 
 /** What TLS needs, in PEM. */
 export interface Tls {
-  /** Our certificate, with its chain after it. */
+  /** Our certificate, followed by its chain. */
   readonly certificate: string
   readonly key: Redacted.Redacted
-  /** The authorities that client certificates may come from; null for none. */
+  /** The authorities that client certificates may come from. Null for none. */
   readonly clientAuthorities: string | null
 }
 
-/** Where to listen and by which names we go. `port` 0 takes a free one. */
+/** Where to listen and under which names. `port` 0 takes a free port. */
 export interface Options {
   readonly host: string
   readonly port: number
-  /** Further host names (with or without a port) that requests may be sent to. */
+  /** Further host names, with or without a port, that requests may be sent to. */
   readonly names?: ReadonlyArray<string>
-  /** Whole origins of pages that may ask although they are not of this server. */
+  /** Whole origins. Their pages may ask although they come from another server. */
   readonly origins?: ReadonlyArray<string>
-  /** True to be reached by any name and from any page: only where nothing real can be broken. */
+  /** True to answer under any name and to any page. Use it only where nothing real can break. */
   readonly anyHost?: boolean
-  /** Pages that are served below `/Explorer/`. */
+  /** Pages to serve below `/Explorer/`. */
   readonly pages?: Pages.Pages
-  /** The cluster's id; a request whose `ClusterId` header differs from it is refused. */
+  /** The cluster's id. The server refuses a request whose `ClusterId` header differs from it. */
   readonly clusterId?: string
-  /** Plain HTTP without it. */
+  /** Without this, the server speaks plain HTTP. */
   readonly tls?: Tls
-  /** Who is let in; without it everyone is, as Admin. */
+  /** Whom the server lets in. Without this it lets in everyone, as Admin. */
   readonly authentication?: Authentication.Rules
-  /** What `/$/GetAadMetadata` tells. */
+  /** The answer of `/$/GetAadMetadata`. */
   readonly aad?: FabricServer.AadMetadata
-  /** How often a silent event stream says that it still lives. */
+  /** How often a silent event stream says that it is still alive. */
   readonly heartbeat?: Duration.Input
   readonly limits?: Partial<Limits>
 }
 
-/** The bounds of a server; times in milliseconds. */
+/** The bounds of a server. Times are in milliseconds. */
 export interface Limits {
   readonly connections: number
   readonly bodyBytes: number
   readonly headerBytes: number
-  /** How long the headers of a request may take. */
+  /** How long the headers of a request may take to arrive. */
   readonly headersTime: number
   /** How long a whole request may take to arrive. */
   readonly requestTime: number
   /** How long a connection may take to agree on TLS. */
   readonly handshakeTime: number
-  /** How long a connection may stand still with an answer that nobody reads, or with nothing asked. */
+  /** How long a connection may stand still while nobody reads its answer, or while nobody asks anything. */
   readonly stillTime: number
-  /** How many requests of one connection may be unanswered. */
+  /** How many requests of one connection may wait for their answers. */
   readonly pipelined: number
-  /** How long requests may still take when the server closes. */
+  /** How long running requests may still take after the server begins to close. */
   readonly closingTime: number
 }
 
@@ -103,7 +104,9 @@ export interface Serving {
 
 // --- errors ---
 
-/** The server could not listen: the port is in use, not permitted to us, or the address is not one of this machine's. */
+/**
+ * The server could not listen: the port is in use, or not permitted to us, or the address is not one of this machine's.
+ */
 export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", {
   reason: Schema.Literals(["AddressInUse", "NotPermitted", "BadAddress"]),
   host: Schema.String,
@@ -117,23 +120,24 @@ export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", {
 
 // --- make ---
 
-/** The bounds that hold unless others are given. */
+/** The bounds of a server that is given no others. */
 export const limits: Limits = {
-  // Far more than clients and monitoring of one worker. Fewer where the process may not open twice as many files.
+  // Far more than the clients and the monitoring of one worker need. If the process may not open twice as many files,
+  // there are fewer.
   connections: 1024,
   // The gateway's own limit.
   bodyBytes: 4 * 1024 * 1024,
-  // Four ids of the longest kind, or a token of Azure Active Directory with many groups, and room to spare.
+  // Enough for four ids of the longest kind, or for a token of Azure Active Directory with many groups.
   headerBytes: 16 * 1024,
-  // Headers are one packet or two; who needs longer is on no network that could watch a hold.
+  // Headers are one packet or two. A network that needs longer is too slow to watch a hold.
   headersTime: 10_000,
   // A body of 4 MiB at 1.2 Mbit/s.
   requestTime: 30_000,
   // A handshake is two round trips and some arithmetic.
   handshakeTime: 10_000,
-  // Longer than three heartbeats of an event stream, which keep a connection moving that is read.
+  // Longer than three heartbeats of an event stream. A heartbeat moves a connection that somebody reads.
   stillTime: 35_000,
-  // The clients that there are send one at a time; a start that waits costs a fiber.
+  // Today's clients send one request at a time. A start that waits costs a fiber.
   pipelined: 32,
   closingTime: 2000
 }
@@ -141,10 +145,10 @@ export const limits: Limits = {
 /** Service Fabric's own HTTP gateway port. */
 export const portUsual = 19080
 
-/** Listens until the scope ends; then no new request is taken, event streams end, and what runs may finish. */
+/** Listens until the scope ends. Then it takes no new request, ends event streams, and lets running requests finish. */
 export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) {
   const bounds: Limits = { ...limits, connections: OpenFiles.connections(limits.connections), ...options.limits }
-  // Nobody takes the traces of requests yet, and a span for each would cost more than parsing one.
+  // Nobody collects the traces of requests yet, and one span for each request would cost more than parsing it.
   const services = Context.add(yield* Effect.context<Operations>(), References.TracerEnabled, false)
   const history = History.make()
   const fabric = yield* FabricServer.make.pipe(
@@ -163,7 +167,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
   )
   const server = makeServer(options, bounds)
   const serving = yield* listen(server, options)
-  // The address we were told to listen on is ours too; no page can make a name of its own into an address.
+  // The address that we listen on is ours too. No page can turn a name of its own into an address.
   const address = new URL(serving.url).host
   const { anyHost = false, names = [], origins = [], pages } = options
   const defences = anyHost ? Defences.none : Defences.make({ port: serving.port, names: [address, ...names], origins })
@@ -173,7 +177,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     clusterId: options.clusterId?.toLowerCase(),
     bodyBytes: bounds.bodyBytes,
     authenticate: options.authentication === undefined ? null : Authentication.make(options.authentication),
-    // Who has no token yet looks at the first page to learn where to get one.
+    // A caller without a token looks at the first page to learn where to get one.
     openRoot: options.aad !== undefined,
     denied: options.authentication?.certificates ? "Client certificate required" : undefined
   }
@@ -185,10 +189,10 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     bounds.headersTime
   )
   const sockets = allSockets(server)
-  // Of one connection that could not be taken; the next one may be.
+  // This error is about one connection that could not be taken. The next one may be.
   let toldAt = -tellEvery
   server.on("error", (error) => {
-    // Who has no file left is asked for one again and again.
+    // A process that has no free file descriptor gets this error again and again.
     const now = process.uptime() * 1000
     if (now - toldAt < tellEvery) return
     toldAt = now
@@ -201,7 +205,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     const crowded = () => refuse(response, tooMany, true)
     turns.take(request, response, () => go(request as never, response as never), crowded)
   }
-  // An Expect that is not 100-continue, which Node would answer with an empty body.
+  // Node would answer an Expect other than 100-continue with an empty body.
   server.on(
     "checkExpectation",
     inTurn((_request, response) => refuse(response, unexpected, true))
@@ -210,7 +214,7 @@ export const serve = Effect.fn("NodeServer.serve")(function* (options: Options) 
     "request",
     inTurn((request, response) => {
       const target = request.url!
-      // Who only asks whether the worker lives names it as he can: a balancer, an engine, a kubelet.
+      // A balancer, an engine or a kubelet that only asks whether the worker is alive may name it in any way.
       const problem = isProbe(request) ? undefined : (defences(request.headers) ?? foreignTarget(target, defences))
       if (problem !== undefined) return refuse(response, { code: "E_ACCESSDENIED", message: problem }, true)
       if (Number(request.headers["content-length"]) > bounds.bodyBytes) return refuse(response, tooLarge, true)
@@ -232,7 +236,7 @@ interface Surface {
   readonly bodyBytes: number
   readonly authenticate: ReturnType<typeof Authentication.make> | null
   readonly openRoot: boolean
-  /** The reason phrase of a caller that is not known, where it is not the usual one. */
+  /** The reason phrase for a caller that we do not know, if it is not the usual one. */
   readonly denied: string | undefined
 }
 
@@ -251,10 +255,10 @@ const broken: WireError = {
   message: "The worker failed on this request; its log says why."
 }
 
-/** How often the log is told that connections cannot be taken, in milliseconds. */
+/** How often, in milliseconds, the log says at most that connections could not be taken. */
 const tellEvery = 10_000
 
-/** The longest time a Node timer can take, in milliseconds. */
+/** The longest time that a Node timer can take, in milliseconds. */
 const timerMax = 2_147_483_647
 
 const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Server => {
@@ -263,7 +267,7 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
     headersTimeout: bounds.headersTime,
     requestTimeout: bounds.requestTime,
     connectionsCheckingInterval: Math.min(1000, bounds.headersTime),
-    // Node's own answer to a request without a Host has no body; the defences refuse it in JSON.
+    // Node's own answer to a request without a Host has no body. Our defences refuse it in JSON.
     requireHostHeader: false
   }
   const { tls } = options
@@ -276,13 +280,13 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
           key: Redacted.value(tls.key),
           minVersion: "TLSv1.2",
           handshakeTimeout: bounds.handshakeTime,
-          // Whoever is not known is told so over HTTP, in words; a handshake that breaks tells nothing.
+          // We tell an unknown caller so over HTTP, in words. A broken handshake would tell it nothing.
           requestCert: options.authentication?.certificates != null,
           rejectUnauthorized: false,
-          // An empty list, not none: certificates of the public authorities are anybody's.
+          // The list is empty and not absent: anybody can have a certificate of the public authorities.
           ca: tls.clientAuthorities === null ? [] : [tls.clientAuthorities],
-          // A resumed session brings no chain, so the issuer could not be looked at; and a second handshake inside a
-          // connection would be work that a caller can ask for at will.
+          // A resumed session brings no chain, so we could not look at the issuer. A second handshake inside a
+          // connection would be work that any caller can demand.
           secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
         })
   server.maxConnections = bounds.connections
@@ -292,8 +296,8 @@ const makeServer = (options: Options, bounds: Limits): Http.Server | Https.Serve
 }
 
 /**
- * Ends connections that stand still: those with nothing asked, and those whose answer nobody reads. One that waits for us
- * may wait.
+ * Ends connections that stand still: those on which nobody asks anything, and those whose answer nobody reads. A
+ * connection that waits for us may wait.
  */
 const endStill = (server: Http.Server | Https.Server, turns: Turns.Turns, stillTime: number): void => {
   server.setTimeout(stillTime, (socket: Socket) => {
@@ -303,8 +307,8 @@ const endStill = (server: Http.Server | Https.Server, turns: Turns.Turns, stillT
 }
 
 /**
- * Ends connections that have not said a word when the headers of a request should have been there. Gives back what ends
- * those of them that there are at once: Node does not count them as idle, and clients open one more than they need.
+ * Ends connections that are still silent when the headers of a request should have arrived. Gives back a function that
+ * ends all silent connections at once: Node does not count them as idle, and clients open one more than they need.
  */
 const endSilent = (
   server: Http.Server | Https.Server,
@@ -316,7 +320,7 @@ const endSilent = (
     const before = socket.bytesRead
     const end = () => {
       silent.delete(end)
-      // Who has begun to speak is answered 408 in time.
+      // A caller who has begun to speak gets 408 in time.
       if (socket.bytesRead === before) socket.destroy()
     }
     const timer = setTimeout(end, headersTime)
@@ -329,7 +333,7 @@ const endSilent = (
   return () => silent.forEach((end) => end())
 }
 
-/** Every connection, those included that Node's HTTP does not count yet: silent ones, and handshakes under way. */
+/** Every connection. It includes those that Node's HTTP does not count yet: silent ones, and handshakes under way. */
 const allSockets = (server: Http.Server | Https.Server): ReadonlySet<Socket> => {
   const sockets = new Set<Socket>()
   server.on("connection", (socket: Socket) => {
@@ -339,7 +343,7 @@ const allSockets = (server: Http.Server | Https.Server): ReadonlySet<Socket> => 
   return sockets
 }
 
-/** Goes on where the caller may make a call that asks for `access`, and answers 403 where not. */
+/** Goes on if the caller may make a call that asks for `access`, and answers 403 if not. */
 const admit = (
   { authenticate, denied, services }: Surface,
   access: Access.Access,
@@ -384,9 +388,9 @@ const certificateOf = (socket: Socket): Authentication.PresentedCertificate | nu
 
 const readCertificate = (socket: TLSSocket): Authentication.PresentedCertificate | null => {
   const peer = socket.getPeerCertificate(true)
-  // Without a certificate Node gives an empty object, or none once the connection is gone.
+  // For a caller without a certificate, Node gives an empty object, or nothing once the connection is gone.
   if (peer?.fingerprint === undefined) return null
-  // Several common names make a list, which is no name.
+  // Several common names make a list, and a list is no name.
   const subject: unknown = peer.subject?.CN
   return {
     subject: typeof subject === "string" ? subject : null,
@@ -401,7 +405,8 @@ const readCertificate = (socket: TLSSocket): Authentication.PresentedCertificate
 const isProbe = ({ method, url }: Http.IncomingMessage): boolean =>
   (method === "GET" || method === "HEAD") && /^\/(?:healthz|readyz)(?:\?|$)/.test(url!)
 
-// As the reference does: anonymous where a token is still to be fetched, else for everybody who may look.
+// The reference does the same: anybody may have the page while a token is still to be fetched, else everybody who may
+// look.
 const servePage = (
   surface: Surface,
   pages: Pages.Pages,
@@ -425,7 +430,7 @@ const answers = Metric.counter("inquorate_http_answers_total", {
   incremental: true
 })
 
-// One for each surface and status, since making one costs more than counting.
+// One counter for each surface and status, because making one costs more than counting.
 const counters = new Map<string, ReturnType<typeof counterOf>>()
 
 const counterOf = (api: boolean, status: number) =>
@@ -438,7 +443,7 @@ const countAnswer = (services: Context.Context<Operations>, api: boolean, status
   counter.updateUnsafe(1, services)
 }
 
-// A target with an authority of its own outranks the Host header, so it is held to the same names.
+// A target with an authority of its own outranks the Host header, so it must pass the same check.
 const foreignTarget = (target: string, defences: Defences.Defences): string | undefined => {
   const authority = target.startsWith("/") ? null : /^https?:\/\/([^/?#]*)/i.exec(target)
   return authority === null ? undefined : defences({ host: authority[1] })
@@ -463,7 +468,7 @@ const afterBody = (
   response: Http.ServerResponse
 ): void => {
   const { headers } = request
-  // Few calls of this surface read a body; one that comes all the same is counted and dropped.
+  // Few calls of this surface read a body. The server counts any other body and drops it.
   const readsBody = FabricServer.readsBody(call.call)
   const chunks: Array<Buffer> = []
   if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") {
@@ -500,7 +505,7 @@ const run = (
   }
   const exit = fiber.pollUnsafe()
   if (exit !== undefined) return finish(exit)
-  // The timeout bounds the request, not the work: a start that was asked for is not undone because its caller left.
+  // The timeout bounds the request, not the work: a start goes on although its caller has left.
   const timer = setTimeout(() => refuse(response, timedOut, false), Math.min(call.timeout * 1000, timerMax))
   fiber.addObserver((exit) => {
     clearTimeout(timer)
@@ -527,9 +532,9 @@ const write = (response: Http.ServerResponse, reply: FabricServer.FabricReply): 
 /** The connections that have agreed on TLS. */
 const agreed = new WeakSet<Duplex>()
 
-// Node could not read a request: there is no response object, so the reply is written on the socket.
+// Node could not read a request. There is no response object, so the reply is written on the socket.
 const answerClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
-  // Before TLS is agreed on an answer would wait for ever in a connection that never becomes one.
+  // Before TLS is agreed on, an answer would wait for ever on a connection that never becomes one.
   if (!socket.writable || (socket instanceof TLSSocket && !agreed.has(socket))) {
     socket.destroy()
     return
@@ -599,6 +604,6 @@ const close = (
     }, closingTime)
     server.once("close", () => clearTimeout(timer))
   }).pipe(
-    // Event streams would last as long as their operations: they end now, everything else gets its time.
+    // An event stream would last as long as its operation, so it ends now. Everything else gets its time.
     (closing) => Effect.all([closing, Scope.close(apiScope, Exit.void)], { concurrency: 2, discard: true })
   )

@@ -1,14 +1,14 @@
 /**
- * How many connections a server may hold, by the number of files that this process may open: half of them stay for
- * what else it does, its store, probes, hosts and their children.
+ * How many connections a server may hold, by the number of files that this process may open. Half of the files stay
+ * free for its store, probes, hosts and their children.
  */
 import { readFileSync } from "node:fs"
 
-/** As many connections as there is room for, and never more than `most`. */
+/** As many connections as there is room for, but never more than `most`. */
 export const connections = (most: number, limit: number | undefined = limitOf(ownLimits())): number =>
   limit === undefined ? most : Math.max(1, Math.min(most, Math.floor(limit / 2)))
 
-/** The soft limit of open files in the text of `/proc/PID/limits`; undefined where it has none. */
+/** The soft limit of open files in the text of `/proc/PID/limits`, or undefined if it has none. */
 export const limitOf = (text: string): number | undefined => {
   const soft = /^Max open files +(\S+)/m.exec(text)?.[1]
   return soft === undefined || !/^\d+$/.test(soft) ? undefined : Number(soft)
@@ -16,7 +16,7 @@ export const limitOf = (text: string): number | undefined => {
 
 // --- internal ---
 
-// Empty where there is no /proc.
+// Empty if there is no /proc.
 const ownLimits = (): string => {
   try {
     return readFileSync("/proc/self/limits", "utf8")

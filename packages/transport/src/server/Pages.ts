@@ -38,16 +38,16 @@ export class PagesError extends Schema.TaggedError<PagesError>()("PagesError", {
 
 // --- make ---
 
-/** Below which path pages are served, in any case. */
+/** The path below which the server serves pages, in upper or lower case. */
 export const prefix = "/Explorer"
 
-/** How many files a folder may have, and how many bytes in all. */
+/** The most files that a folder may have, and the most bytes in all of them. */
 export const limits = { files: 5000, bytes: 256 * 1024 * 1024 } as const
 
-/** True for a request target that is for the pages. */
+/** True for a request target that belongs to the pages. */
 export const isPage = (target: string): boolean => /^\/explorer(?:[/?#]|$)/i.test(pathOf(target))
 
-/** Reads a folder with an `index.html`; links are not followed. `login` is where its pages may fetch a token from. */
+/** Reads a folder with an `index.html`. It follows no links. The pages may fetch a token from `login`. */
 export const load = Effect.fn("Pages.load")(function* (folder: string, login?: string) {
   const refuse = (problem: string) => new PagesError({ folder, problem })
   const files = yield* Effect.tryPromise({
@@ -110,7 +110,8 @@ const make = (files: Files, policy: string): Pages => ({
     const type = types[/\.([a-z0-9]+)$/i.exec(name)?.[1]?.toLowerCase() ?? ""] ?? "application/octet-stream"
     return {
       status: 200,
-      // A new build has new names for all but the first page, which is asked for again each time.
+      // A new build gives new names to all files but the first page. So a browser asks for the first page again each
+      // time.
       headers: [...headersOf(type, policy), "Cache-Control", name === "index.html" ? "no-cache" : "max-age=3600"],
       body: found
     }
@@ -120,8 +121,8 @@ const make = (files: Files, policy: string): Pages => ({
 const pathOf = (target: string): string =>
   (target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?#]*/i, "")).replace(/[?#].*$/s, "")
 
-// Null for the prefix without its slash, from which a page could not find its own files. What is not escaped well is a name
-// that no file has.
+// Null for the prefix without its slash: a page at that address could not find its own files. A badly escaped path
+// becomes a name that no file has.
 const nameOf = (path: string): string | null => {
   const rest = path.slice(prefix.length)
   if (rest === "") return null
@@ -150,7 +151,8 @@ const headersOf = (type: string, policy: string): ReadonlyArray<string> => [
   "no-referrer"
 ]
 
-// What the first page says inline (the builder lets a handler switch its style sheet on) is allowed by its very text.
+// The policy allows the inline text of the first page word by word. (The builder lets a handler switch its style sheet
+// on.)
 const policyOf = (index: string, login: string | undefined): string => {
   const scripts = [...index.matchAll(/<script(?![^>]*\bsrc=)[^>]*>(.*?)<\/script>/gis)].map(([, text]) => text!)
   const handlers = [...index.matchAll(/\son[a-z]+="([^"]*)"/gi)].map(([, text]) => text!)

@@ -1,6 +1,6 @@
 /**
- * Bearer tokens: JWTs signed with RS256 or ES256 by a key of ours to know, for our audience, by the issuer we name, within
- * their time. The role is in a claim. Keys come as a JWKS or as PEM; nothing is fetched from anywhere.
+ * Bearer tokens: JWTs signed with RS256 or ES256 by a key that we know, for our audience, by the issuer that we name,
+ * within their time. A claim says the role. Keys come as a JWKS or as PEM, and nothing is fetched from anywhere.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -10,30 +10,30 @@ import type { Role } from "./Access.ts"
 
 // --- models ---
 
-/** A public key that tokens may be signed with; `id` is its `kid`, null where it has none. */
+/** A public key that tokens may be signed with. `id` is its `kid`, or null if it has none. */
 export interface Key {
   readonly id: string | null
   readonly algorithm: "RS256" | "ES256"
   readonly key: KeyObject
 }
 
-/** Which tokens are taken. */
+/** Which tokens the server takes. */
 export interface Rules {
   readonly keys: ReadonlyArray<Key>
   readonly issuer: string
-  /** The token's audience must be one of them. */
+  /** The token's audience must be one of these. */
   readonly audiences: ReadonlyArray<string>
 }
 
 // --- make ---
 
-/** The claims that may say the role; the first is the one of Azure Active Directory that Service Fabric reads. */
+/** The claims that may say the role. The first is the one of Azure Active Directory that Service Fabric reads. */
 export const roleClaims = ["http://schemas.microsoft.com/ws/2008/06/identity/claims/role", "roles"] as const
 
-/** How far the clocks of issuer and worker may be apart, in seconds. Minutes would let a withdrawn token live on. */
+/** How far apart, in seconds, the clocks of issuer and worker may be. With minutes, a withdrawn token would live on. */
 export const leeway = 30
 
-/** How many keys there may be: each that fits a token is tried, and anybody can send tokens. */
+/** How many keys there may be. Each key that fits a token is tried, and anybody can send tokens. */
 export const keysMax = 16
 
 /** The role of a token at `now` (milliseconds UTC), or the sentence that says why it has none. */
@@ -60,7 +60,7 @@ export const verify = (rules: Rules, token: string, now: number): Effect.Effect<
               currentDate: new Date(now),
               requiredClaims: ["exp"]
             }),
-          // Of the wrong key we say nothing yet: the next one may be the right one.
+          // The wrong key is no reason to refuse yet: the next key may be the right one.
           catch: (error) =>
             error instanceof Jose.errors.JWSSignatureVerificationFailed ? unknownKey : sentenceOf(error)
         })
@@ -71,7 +71,7 @@ export const verify = (rules: Rules, token: string, now: number): Effect.Effect<
     return yield* Effect.fail(unknownKey)
   })
 
-/** The keys of a file's text, JWKS or PEM, or the sentence that says what is wrong with it. */
+/** The keys in a file's text, JWKS or PEM, or the sentence that says what is wrong with it. */
 export const readKeys = (text: string): Result.Result<ReadonlyArray<Key>, string> => {
   const read = text.trimStart().startsWith("{") ? readJwks(text) : readPem(text)
   return Result.flatMap(read, (keys) =>
@@ -130,7 +130,7 @@ const readJwks = (text: string): Result.Result<ReadonlyArray<Key>, string> =>
           `keys[${index}] holds a secret key; give the public one, and take this one out of use`
         )
       }
-      // An issuer's set may hold keys for other purposes, which no token is signed with.
+      // An issuer's set may hold keys for other purposes. No token is signed with those.
       if (jwk["use"] !== undefined && jwk["use"] !== "sig") continue
       const key = yield* attempt(() => createPublicKey({ key: jwk, format: "jwk" }), `keys[${index}]`)
       keys.push(yield* keyOf(key, typeof jwk["kid"] === "string" ? jwk["kid"] : null, `keys[${index}]`))

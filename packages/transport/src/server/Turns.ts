@@ -1,6 +1,6 @@
 /**
- * The requests of one connection, taken one after the other: a request is begun when the answer to the one before it has
- * been written. What was sent behind a request that ended its connection is not carried out, for nobody could be told.
+ * The requests of one connection, one after the other. A request begins when the answer to the one before it is
+ * written. If a request ends its connection, the requests behind it are not carried out, because nobody could be told.
  */
 import type * as Http from "node:http"
 import type { Socket } from "node:net"
@@ -9,20 +9,20 @@ import type { Socket } from "node:net"
 
 /** Takes requests in their turn. */
 export interface Turns {
-  /** Begins `go` in the request's turn; `crowded` in its place where too many wait. */
+  /** Begins `go` when it is the request's turn. If too many wait, it begins `crowded` instead. */
   readonly take: (
     request: Http.IncomingMessage,
     response: Http.ServerResponse,
     go: () => void,
     crowded: () => void
   ) => void
-  /** How many requests of a connection are unanswered. */
+  /** How many requests of a connection wait for their answers. */
   readonly open: (socket: Socket) => number
 }
 
 // --- make ---
 
-/** Turns for all connections of a server, of which each may have so many requests unanswered. */
+/** The turns for all connections of a server. Each connection may have `pipelined` requests without an answer. */
 export const make = (pipelined: number): Turns => {
   const lines = new WeakMap<Socket, Line>()
   const lineOf = (socket: Socket): Line => {
@@ -40,7 +40,8 @@ export const make = (pipelined: number): Turns => {
     take: (request, response, go, crowded) => {
       const { socket } = request
       const line = lineOf(socket)
-      // The answer before this one closes the connection, and with it this request. A caller who keeps sending is cut off.
+      // The answer before this one closes the connection, and this request with it. A caller who keeps sending is cut
+      // off.
       if (line.ended) return ++line.behind > behindMost ? void socket.destroy() : undefined
       const isCrowded = line.waiting.length + (line.running ? 1 : 0) >= pipelined
       if (isCrowded) line.ended = true
@@ -67,7 +68,10 @@ interface Line {
   behind: number
 }
 
-/** Node keeps every request that it has read until its turn to be answered. */
+/**
+ * How many requests behind the last taken one the server bears before it cuts the connection. Node keeps each of them
+ * in memory.
+ */
 const behindMost = 1000
 
 const next = (line: Line, socket: Socket, { shouldKeepAlive }: Http.ServerResponse): void => {
