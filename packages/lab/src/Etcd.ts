@@ -1,8 +1,8 @@
 /**
- * An etcd lab: three or five members `m0`… on 127.0.0.1, or each in a namespace with an address of its own, plain or over
- * TLS, open to everybody or with authentication on, with etcd's own timing and `--pre-vote`, which brings writes back 134 ms (median) after a majority with the leader
- * was stopped for 3 s, against 1.2 s without it. The cluster's token is drawn anew, for etcd makes its cluster id from the
- * token and the addresses.
+ * An etcd lab: three or five members `m0`… on 127.0.0.1, or each in a namespace with an address of its own. It runs
+ * plain or over TLS, open to everybody or with authentication on. It has etcd's own timing, and `--pre-vote`, which
+ * brings writes back 134 ms (median) after a majority was stopped for 3 s, against 1.2 s without it. The cluster's
+ * token is drawn anew each time, since etcd makes its cluster id from the token and the addresses.
  */
 import { parseMillis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ import { LabError, type LabCluster, type LabMember, type LabModule, type LabSite
 export const etcd: LabModule = {
   system: "etcd",
   memberCounts: [3, 5],
-  // Asked to stop, a leader tries for 7 s to hand over to members that stop as well.
+  // A leader that is asked to stop tries for 7 s to hand over to members that stop as well.
   stopSignal: "SIGKILL",
   options: {
     election: "the election timeout, from 50ms to 50s, with a tenth of it between heartbeats; etcd's own is 1s",
@@ -55,7 +55,7 @@ export const etcd: LabModule = {
   })
 }
 
-/** The `etcd` in this folder, or the first on this search path where none is given; `null` where there is none. */
+/** The `etcd` in this folder; where no folder is given, the first on this search path. `null` where there is none. */
 export const findBinary = (bin: string | null, searchPath: string = process.env["PATH"] ?? ""): string | null => {
   const folders = bin === null ? searchPath.split(path.delimiter).filter((folder) => path.isAbsolute(folder)) : [bin]
   const found = folders.map((folder) => path.join(folder, "etcd")).find(isExecutable)
@@ -106,7 +106,7 @@ const prepare = Effect.fnUntraced(function* (site: LabSite): Effect.fn.Return<st
     return yield* new LabError({ lab: site.name, reason: "NoBinaries", detail: `${where} ${advice}` })
   }
   if (site.canEnter(path.dirname(binary))) return binary
-  // In the home of a caller who is root, for one: what its own user cannot reach, the lab gets a copy of.
+  // The lab gets a copy of an executable that its own user cannot reach, such as one in the home of root.
   return yield* attempt(site, () => {
     const copy = path.join(site.folder, "bin", "etcd")
     fs.mkdirSync(path.dirname(copy), { mode: 0o755 })
@@ -156,7 +156,7 @@ const startMembers = (
       "initial-cluster": cluster,
       "initial-cluster-state": "new",
       "initial-cluster-token": token,
-      // The older one, which releases before 3.5 still take for granted, is deprecated by them too.
+      // Without this, releases before 3.5 use the older logger, which they too call deprecated.
       logger: "zap"
     }
     const started = site.start({
@@ -170,7 +170,7 @@ const startMembers = (
       ],
       log,
       ...(namespace === null ? {} : { namespace }),
-      // Releases before 3.5 start on this architecture only if told to.
+      // On this architecture releases before 3.5 start only if told to.
       environment: process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {}
     })
     return Effect.map(started, ({ pid, startTime }): LabMember => ({
@@ -202,7 +202,7 @@ const tlsFlags = ({ ca, certificate, key }: LabCertificates.CertificateFiles): R
     ...[`--${whose}trusted-ca-file`, ca, `--${whose}client-cert-auth`]
   ])
 
-// Empty once every member follows a leader and one write, of the key `inquorate/lab`, was acknowledged by the quorum.
+// Empty once every member follows a leader and the quorum acknowledged one write of the key `inquorate/lab`.
 const readiness = (asking: Asking): Effect.Effect<string> =>
   Effect.gen(function* () {
     for (const member of asking.members) {
@@ -215,8 +215,8 @@ const readiness = (asking: Asking): Effect.Effect<string> =>
     return ""
   }).pipe(Effect.catch(({ message }) => Effect.succeed(message)))
 
-// Turns authentication on. The passwords are drawn anew and stand in the lab's own folder: the file of our user's comes
-// back, root's is for whoever practises.
+// Turns authentication on. The passwords are drawn anew and stand in files of the lab's own folder. The file of our
+// user's password is returned. Root's is for the person who practises.
 const authenticate = Effect.fnUntraced(function* (site: LabSite, asking: Asking): Effect.fn.Return<string, LabError> {
   const secret = (name: string) =>
     attempt(site, () => {
@@ -280,8 +280,8 @@ const ask = (
   })
 
 /**
- * The form that `@inquorate/targets/Etcd` reads. Members with addresses of their own are there to be cut off; the others can
- * be restarted just as they were, which the kill does not do across network namespaces.
+ * The cluster in the form that `@inquorate/targets/Etcd` reads. Members with addresses of their own are there to be cut
+ * off. The others can be restarted just as they were; the kill cannot do that across network namespaces.
  */
 const configurationOf = (
   members: ReadonlyArray<LabMember>,

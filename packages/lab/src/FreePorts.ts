@@ -1,6 +1,7 @@
 /**
  * Ports of 127.0.0.1 that nobody listens on, for servers that must be told theirs. They lie below the ports that the
- * kernel gives to outgoing connections (32768 and up), or one could take a member's port while it is down.
+ * kernel gives to outgoing connections (32768 and up): such a connection could take a member's port while the member is
+ * down.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -11,8 +12,8 @@ import * as net from "node:net"
 export class NoFreePort extends Schema.TaggedError<NoFreePort>()("NoFreePort", {}) {}
 
 /**
- * So many different ports. They were all held at one moment and are free again; another program may still be quicker, so
- * a server that finds its port taken is given another.
+ * Finds so many different ports. They were all held at one moment and are free again. Another program may still be
+ * quicker, so a server that finds its port taken is given another.
  */
 export const freePorts = Effect.fnUntraced(function* (
   count: number

@@ -1,8 +1,8 @@
 /**
  * Labs by name: up, down and list. The record of a lab is stored before its first process starts, and each process puts
- * itself on record before it becomes the server; so whatever kills `up`, `down` finds all of it. Only recorded
- * processes, their descendants, processes that run a recorded executable inside the lab's own folder (a member that was
- * restarted is one), and keepers of faults on its members are signalled.
+ * itself on record before it becomes the server. So `down` finds all of it, whatever killed `up`. Signals go only to
+ * recorded processes, to their descendants, to processes that run a recorded executable inside the lab's own folder
+ * (such as a member that was restarted), and to keepers of faults on its members.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import * as Namespaces from "./Namespaces.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import { labModules } from "./Registry.ts"
 
-/** What lab to make. */
+/** Which lab to make. */
 export interface UpOptions {
   readonly system: string
   /** A name of lower-case letters, digits and hyphens, 40 at most. */
@@ -26,9 +26,9 @@ export interface UpOptions {
   readonly members?: number | undefined
   /** The folder of the system's executables; searched for where it is left out. */
   readonly bin?: string | undefined
-  /** Settings of the system's own, by the names its module lists. */
+  /** Settings of the system itself, by the names that its module lists. */
   readonly options?: Readonly<Record<string, string>> | undefined
-  /** Gives each member a network namespace with an address of its own, so that a cut truly isolates it; needs root. */
+  /** Gives each member a network namespace with an address of its own, so that a cut truly isolates it. Needs root. */
   readonly namespaces?: boolean | undefined
 }
 
@@ -39,11 +39,11 @@ export interface DownReport {
   readonly killed: number
 }
 
-/** A lab as it stands now. `Partly` means that some member's process is gone. */
+/** A lab as it stands now. `Partly` means that the processes of some members are gone. */
 export interface LabListing {
   readonly name: string
   readonly state: "Up" | "Partly" | "Down" | "Starting" | "Unreadable"
-  /** The record, with the processes that its members are now; null where it is unreadable. */
+  /** The record, with the processes that serve its members now; null where the record is unreadable. */
   readonly lab: Lab | null
   /** The names of the members whose processes run. */
   readonly running: ReadonlyArray<string>
@@ -108,13 +108,13 @@ export const up = Effect.fn("Lab.up")(function* (options: UpOptions): Effect.fn.
   return yield* Effect.uninterruptibleMask((restore) =>
     Effect.andThen(
       reserve(options.name, directory),
-      // The failure that is told is why it did not start; what could not be removed stays on record for `down`.
+      // The caller is told why the lab did not start. What could not be removed stays on record for `down`.
       Effect.onError(restore(start), () => Effect.ignore(remove(options.name, directory)))
     )
   )
 })
 
-/** Stops a lab and removes all of it. A lab that is not there is no error, and a repeated `down` does no harm. */
+/** Stops a lab and removes all of it. A lab that does not exist is no error, and `down` may be repeated. */
 export const down = Effect.fn("Lab.down")(function* (name: string): Effect.fn.Return<DownReport, LabError> {
   yield* checkName(name)
   const directory = directoryOf(name)
@@ -122,7 +122,7 @@ export const down = Effect.fn("Lab.down")(function* (name: string): Effect.fn.Re
   return yield* remove(name, directory)
 })
 
-/** The path of the file that configures a worker for this lab; it is there while the lab is. */
+/** The path of the file that configures a worker for this lab. The file exists as long as the lab does. */
 export const configurationFile = (name: string): string => path.join(directoryOf(name), "worker.yaml")
 
 /** Every lab on record, by name. */
@@ -135,8 +135,8 @@ export const list: Effect.Effect<ReadonlyArray<LabListing>, LabError> = Effect.g
 
 // --- internal ---
 
-// Block style where people read and add lines, JSON (which is YAML) for the values: a library to write a dozen lines
-// without quotes would be a third of the command line's size.
+// Block style where people read and add lines, and JSON (which is YAML) for the values. A library that writes a dozen
+// lines without quotes would be a third of the command line's size.
 const configurationText = (lab: Lab): string => {
   const lines = Object.entries(lab.configuration as Readonly<Record<string, unknown>>).flatMap(([key, value]) =>
     Array.isArray(value)
@@ -175,7 +175,7 @@ const moduleFor = Effect.fnUntraced(function* ({ name, system }: UpOptions): Eff
   return yield* refuse(name, "UnknownSystem", `There is no lab for "${system}". The systems are: ${known}.`)
 })
 
-// Which of the two it lacks is told, and nothing has been made yet.
+// The person is told which of the two is lacking, before anything is made.
 const networkFor = (
   name: string,
   { inNamespaces = false, system }: LabModule,
@@ -189,7 +189,7 @@ const networkFor = (
     return problem === "" ? Effect.succeed(Namespaces.plan(members)) : refuse(name, "NotPermitted", problem)
   })
 
-// Each call is a process on record like any other, so none goes on after `down` has looked.
+// Each call is a process on record like any other, so none runs on after `down` has looked.
 const makeNetwork = (place: LabSite, network: Namespaces.LabNetwork): Effect.Effect<void, LabError> =>
   Effect.forEach(
     Namespaces.calls(network),
@@ -248,7 +248,7 @@ const chooseFolder = (name: string, directory: string, runAs: LabSite["runAs"]):
       )
 }
 
-// True where an identity can enter a folder and everything above it; null stands for ourselves.
+// True where an identity can enter a folder and everything above it. Null stands for our own identity.
 const traversable = (folder: string, runAs: LabSite["runAs"]): boolean => {
   if (!fs.existsSync(folder)) return false
   if (runAs === null) return true
@@ -269,7 +269,7 @@ const write = (directory: string, lab: Lab): Effect.Effect<void, LabError> =>
     fs.renameSync(`${file}.new`, file)
   })
 
-// Null where `up` was killed before it wrote anything; then there is nothing but the folder itself.
+// Null where `up` was killed before it wrote anything. Then there is only the folder itself.
 const read = Effect.fnUntraced(function* (name: string, directory: string): Effect.fn.Return<Lab | null, LabError> {
   const file = path.join(directory, "lab.json")
   if (!fs.existsSync(file)) return null
@@ -334,7 +334,8 @@ const remove = Effect.fnUntraced(function* (name: string, directory: string): Ef
   if (lab !== null) {
     const own = yield* attempt(name, "StateUnreadable", () => recorded(directory))
     const executables = executablesOf(own)
-    // A keeper would start a member again, or let it run, hours after the lab is gone; asked to end, it does so now.
+    // A keeper would start a member again, or let it run, hours after the lab is gone. A keeper that is asked to end
+    // does so now.
     yield* ProcessTree.dismiss((entries) => ProcessTree.keepersWithin(entries, lab.folder), keeperPatience)
     const restarted = new Map<number, ProcessName>()
     stopped = yield* ProcessTree.stop((entries) => {
@@ -376,8 +377,9 @@ const removeFolder = (name: string, folder: string): Effect.Effect<void, LabErro
     catch: (cause) => refuse(name, "DidNotStop", `${folder} could not be removed: ${String(cause)}.`)
   })
 
-// A server that was killed leaves its System V segment behind; Node cannot remove one, ipcrm of util-linux can. The
-// creator's number may have been another's before, but not one of the same owner whose segment nobody has attached.
+// A server that was killed leaves its System V segment behind. Node cannot remove a segment, but ipcrm of util-linux
+// can. Another process may have had the creator's number before, so only a segment of this owner that nobody has
+// attached is removed.
 const removeSharedMemory = (own: ReadonlyArray<ProcessName>, folder: string): Effect.Effect<void> =>
   Effect.sync(() => {
     const creators = new Set(own.map(({ pid }) => String(pid)))
@@ -437,7 +439,7 @@ const site = (
     )
 })
 
-// The shell writes its own number and start time, which outlive `exec`, to the record before it becomes the server. The
+// The shell writes its own number and start time to the record before it becomes the server; both outlive `exec`. The
 // first argument counts the words before the server's own, which enter a namespace for it.
 const recordThenExec = `
 read -r line </proc/$$/stat
@@ -467,7 +469,7 @@ const launch = (
         detached: true,
         env: { PATH: "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...spec.environment },
         stdio: ["ignore", log, log, record],
-        // Only we may enter a namespace; there the identity is taken on after that.
+        // Only we may enter a namespace. The identity is taken on there, after that.
         ...(identity === null || spec.namespace !== undefined ? {} : identity)
       })
       const ended = new Promise<number | string>((resolve) => {

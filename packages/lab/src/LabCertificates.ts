@@ -1,6 +1,7 @@
 /**
  * Certificates for a lab whose servers speak TLS, made by the machine's openssl: an authority of the lab's own, one
- * certificate for all its servers, and one for whoever speaks to them. The authority's key is thrown away with the call.
+ * certificate for all its servers, and one for whoever speaks to them. The key of the authority is removed when the
+ * call ends.
  */
 import type * as Effect from "effect/Effect"
 import * as childProcess from "node:child_process"
@@ -25,7 +26,7 @@ export interface LabCertificates {
   readonly client: CertificateFiles
 }
 
-/** Makes them for servers at these addresses (numbers); `client` is the client's common name. */
+/** Makes the certificates of a lab for servers at these addresses (numbers). `client` is the client's common name. */
 export const make = (
   site: LabSite,
   addresses: ReadonlyArray<string>,

@@ -1,7 +1,8 @@
 /**
- * What a lab is and what one system has to know to make it: a throwaway local cluster that outlives the command that
- * started it, described by one record in the state directory and stopped by the processes recorded there. A module gets
- * a site (folders, identity, a way to start processes that are recorded before they run) and brings its cluster up.
+ * What a lab is, and what one system has to know to make it. A lab is a throwaway local cluster that outlives the
+ * command that started it. One record in the state directory describes it, and `down` stops the processes that are on
+ * record there. A module gets a site (folders, identity, a way to start processes that are on record before they run)
+ * and brings its cluster up.
  */
 import { Instant } from "@inquorate/core/Time"
 import type * as Effect from "effect/Effect"
@@ -23,28 +24,31 @@ export type LabMember = typeof LabMember.Type
 
 /** The record of a lab, stored as `lab.json` before anything is started. */
 export const Lab = Schema.Struct({
-  /** Of the record's form; a later form is refused unread. The second is that of labs in namespaces. */
+  /** The version of the record's form; a later form is refused unread. Version 2 is the form with namespaces. */
   version: Schema.Literals([1, 2]),
   name: Schema.String,
   system: Schema.String,
-  /** `Starting` until its cluster took a write; a lab whose `up` was killed stays so until `down`. */
+  /** `Starting` until its cluster took a write. A lab whose `up` was killed stays `Starting` until `down`. */
   state: Schema.Literals(["Starting", "Up"]),
   createdAt: Instant,
   /** The folder of its data, binaries and logs, which `down` removes. */
   folder: Schema.String,
-  /** The signal that stops a member: it asks for good order, but for SIGKILL, where order takes long and gains nothing. */
+  /**
+   * The signal that stops a member. SIGINT and SIGTERM ask for an orderly end; SIGKILL is for systems where that takes
+   * long and gains nothing.
+   */
   stopSignal: Schema.Literals(["SIGINT", "SIGTERM", "SIGKILL"]),
   members: Schema.Array(LabMember),
-  /** The namespaces of its members, which `down` removes, where they have some. */
+  /** The namespaces of its members, where they have some; `down` removes them. */
   network: Schema.optionalKey(LabNetwork),
-  /** The cluster as it stands in a worker's configuration file. */
+  /** The cluster in the form of a worker's configuration file. */
   configuration: Schema.Json
 }).annotate({ identifier: "Lab" })
 export type Lab = typeof Lab.Type
 
 /**
- * A lab could not be started, stopped or read; `detail` says why and what to do.
- * `DidNotStart` and `NoBinaries` left nothing behind. `DidNotStop` left something, and `down` may be repeated.
+ * A lab could not be started, stopped or read; `detail` says why and what to do. `DidNotStart` and `NoBinaries` left
+ * nothing behind. `DidNotStop` left something; `down` may then be repeated.
  */
 export class LabError extends Schema.TaggedError<LabError>()("LabError", {
   lab: Schema.String,
@@ -129,10 +133,10 @@ export interface LabModule {
   /** How many members a lab of it may have, the usual number first. */
   readonly memberCounts: readonly [number, ...ReadonlyArray<number>]
   readonly stopSignal: Lab["stopSignal"]
-  /** What may be set, by name, each in a line for a person; the module reads the values. */
+  /** What may be set, by name, each explained in a line for a person. The module reads the values. */
   readonly options?: Readonly<Record<string, string>>
   /** True where its members can run in network namespaces of their own. */
   readonly inNamespaces?: boolean
-  /** Starts a cluster at the site and waits until it takes writes. What it started is stopped by its caller on failure. */
+  /** Starts a cluster at the site and waits until it takes writes. On failure the caller stops what was started. */
   readonly up: (site: LabSite) => Effect.Effect<LabCluster, LabError>
 }

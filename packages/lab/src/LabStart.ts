@@ -13,17 +13,17 @@ import * as ProcessTree from "./ProcessTree.ts"
 export const didNotStart = (site: LabSite, detail: string): LabError =>
   new LabError({ lab: site.name, reason: "DidNotStart", detail })
 
-/** Does what may throw, which means that the lab did not start. */
+/** Does what may throw. A throw means that the lab did not start. */
 export const attempt = <A>(site: LabSite, evaluate: () => A): Effect.Effect<A, LabError> =>
   Effect.try({ try: evaluate, catch: (cause) => didNotStart(site, (cause as Error).message) })
 
-/** So many different free ports. */
+/** Finds so many different free ports. */
 export const portsFor = (site: LabSite, count: number): Effect.Effect<ReadonlyArray<number>, LabError> =>
   Effect.mapError(freePorts(count), () => didNotStart(site, "There is no free port between 20000 and 32000."))
 
 /**
- * Waits until `readiness` says "", for 60 s, and as long as every member runs. A member that ended because somebody else
- * was quicker to take its port is no failure: the lab is started again with others.
+ * Waits until `readiness` gives "", for at most 60 s and only while every member runs. A member that ended because
+ * somebody else was quicker to take its port is no failure: the lab is then started again with other ports.
  */
 export const untilReady = Effect.fnUntraced(function* (
   site: LabSite,

@@ -1,11 +1,12 @@
 /**
- * Network namespaces for the members of a lab: each member has one with an address of its own, all are joined by a bridge
- * in one more, the hub, and one link leads from there to this machine's own network, where clients come from. So what is
- * cut between members leaves the clients' way open.
+ * Network namespaces for the members of a lab. Each member has a namespace with an address of its own. A bridge in one
+ * more namespace, the hub, joins them. One link leads from the hub to this machine's own network, where clients come
+ * from. So a cut between members leaves the clients' way open.
  *
- * All names are drawn before anything is made and stand in the lab's record, so whatever kills `up`, `down` finds them.
- * The addresses are of 198.18.0.0/15, which RFC 2544 sets aside for tests of networks. Two labs never take the same, for
- * the name of the link is made from them and can be taken once; all other names are of this lab alone.
+ * All names are drawn before anything is made and stand in the lab's record. So `down` finds everything, whatever
+ * killed `up`. The addresses are of 198.18.0.0/15, which RFC 2544 sets aside for tests of networks. Two labs never use
+ * the same addresses, since the link's name is made from them and a name can be taken only once. All other names belong
+ * to this lab alone.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -62,7 +63,7 @@ export const plan = (count: number): LabNetwork => {
 export const calls = ({ gateway, hub, link, members }: LabNetwork): ReadonlyArray<ReadonlyArray<string>> => [
   ["netns", "add", hub],
   ["-n", hub, "link", "add", "bridge", "type", "bridge"],
-  // The link comes into being once: of two labs that drew the same number one fails here.
+  // Only one link can have this name: of two labs that drew the same number, one fails here.
   ["link", "add", link, "type", "veth", "peer", "name", "gateway", "netns", hub],
   ["-n", hub, "link", "set", "gateway", "master", "bridge", "up"],
   ["-n", hub, "link", "set", "bridge", "up"],
@@ -81,7 +82,7 @@ export const calls = ({ gateway, hub, link, members }: LabNetwork): ReadonlyArra
 /** The absolute path of `ip` or `nsenter`. */
 export const program = (name: "ip" | "nsenter"): string => find(name) ?? name
 
-/** The words that run a program in a namespace, under this identity. They become the program. */
+/** The words that run a program in a namespace, under this identity. `nsenter` itself becomes the program. */
 export const entering = (namespace: string, runAs: { readonly uid: number; readonly gid: number } | null) => [
   program("nsenter"),
   `--net=${folder}/${namespace}`,
@@ -89,11 +90,14 @@ export const entering = (namespace: string, runAs: { readonly uid: number; reado
   "--"
 ]
 
-/** Deletes what there is of a network and says what could not be deleted. No process of the lab may be left in it. */
+/**
+ * Deletes what there is of a network, and tells which namespaces could not be deleted. No process of the lab may be
+ * left in them.
+ */
 export const remove = ({ hub, members }: LabNetwork): Effect.Effect<ReadonlyArray<string>> =>
   Effect.sync(() => {
     const names = [hub, ...members.map(({ namespace }) => namespace)]
-    // Goes with its other end, at once; by its own name it might be another lab's.
+    // The link goes with its other end, at once. Its own name might by now be that of another lab's link.
     if (isNamespace(hub)) ip("-n", hub, "link", "del", "gateway")
     for (const name of names) if (isNamespace(name)) ip("netns", "del", name)
     return names.filter(isNamespace)

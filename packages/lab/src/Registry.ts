@@ -1,5 +1,5 @@
 /**
- * The systems of which labs can be made. A new system is one module and one line here.
+ * The list of lab modules. A new system is one module and one line here.
  */
 import { etcd } from "./Etcd.ts"
 import type { LabModule } from "./LabModule.ts"
