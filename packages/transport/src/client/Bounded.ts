@@ -1,7 +1,7 @@
 /**
- * An `HttpClient` that no answer can wear down: whoever answers may send so many bytes and take so much time, and not more.
- * Both hold for the head of an answer and for its body; a body that is read as a stream has no length, but it may not be
- * silent for longer than its time. Runs in a browser too.
+ * An `HttpClient` that no answer can wear down: an answer may have so many bytes and take so much time, and no more.
+ * The time covers the head of an answer and its body. A body that is read as a stream may have any length, but it may
+ * not be silent for longer than its limit. Runs in a browser too.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -16,26 +16,26 @@ import { BeyondBounds } from "./TransportCause.ts"
 
 /** The bounds of one answer. */
 export interface Bounds {
-  /** How many bytes its body may have. */
+  /** How many bytes the body may have. */
   readonly answerBytes: number
-  /** How long it may take until it is whole, in milliseconds. */
+  /** How long the answer may take until it is complete, in milliseconds. */
   readonly answerTime: number
   /** How long a stream may be silent, in milliseconds. */
   readonly silence: number
 }
 
-/** The bounds that hold unless others are given. */
+/** The bounds of a client that is given no others. */
 const bounds: Bounds = {
-  // Ten thousand operations, the most that a store keeps, are a quarter of it.
+  // The most operations that a store keeps, ten thousand, take a quarter of this.
   answerBytes: 64 * 1024 * 1024,
   answerTime: 60_000,
-  // An event stream of ours says every 10 s that it lives.
+  // An event stream of ours says every 10 s that it is alive.
   silence: 60_000
 }
 
 // --- make ---
 
-/** The same client, whose answers are bounded. */
+/** The same client with bounds on its answers. */
 export const make = (http: HttpClient.HttpClient, given: Partial<Bounds> = {}): HttpClient.HttpClient => {
   const all: Bounds = { ...bounds, ...given }
   return HttpClient.transform(http, (executed, request) =>
@@ -68,7 +68,7 @@ const beyond = (
     reason: new HttpClientError.TransportError({ request, cause: new BeyondBounds(code, message) })
   })
 
-// The answer itself with the readers of its body replaced: everything else of it is as it was.
+// The answer itself with other readers of its body. Everything else of it stays as it was.
 const boundedResponse = (
   response: HttpClientResponse.HttpClientResponse,
   { answerBytes, silence }: Bounds,

@@ -1,6 +1,6 @@
 /**
- * Certificates and keys in files: read and checked before anything rests on them, so that what is wrong is told with the
- * file and what to do, and not by a handshake that fails later. A key never leaves its wrapping but for TLS.
+ * Certificates and keys in files, read and checked before anything rests on them. So an error names the file and says
+ * what to do, instead of a handshake that fails later. Only TLS takes a key out of its wrapping.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -18,12 +18,15 @@ export interface Pair {
   readonly leaf: X509Certificate
 }
 
-/** Where a secret is: in an environment variable, or in a file whose last line break is not part of it. */
+/**
+ * Where a secret is: in an environment variable, or in a file. The last line break of the file is no part of the
+ * secret.
+ */
 export type SecretSource = { readonly env: string } | { readonly file: string }
 
 // --- errors ---
 
-/** A file with a credential, or an environment variable, cannot be used; `detail` says which one, why, and what to do. */
+/** A file or an environment variable with a credential cannot be used. `detail` says which one, why, and what to do. */
 export class CredentialError extends Schema.TaggedError<CredentialError>()("CredentialError", {
   reason: Schema.Literals([
     "Unreadable",
@@ -51,7 +54,7 @@ export const readText = (file: string): Effect.Effect<string, CredentialError> =
     catch: (error) => unreadable(file, error)
   })
 
-/** The certificates of a PEM file, in their order; at least one. */
+/** The certificates of a PEM file in their order. There is at least one. */
 export const readCertificates = (
   file: string
 ): Effect.Effect<{ readonly pem: string; readonly all: ReadonlyArray<X509Certificate> }, CredentialError> =>
@@ -75,7 +78,7 @@ export const readCertificates = (
     return { pem, all }
   })
 
-/** A certificate file, its own certificate first, and the key file that belongs to it. */
+/** Reads a certificate file, its own certificate first, and the key file that belongs to it. */
 export const readPair = (files: {
   readonly certificate: string
   readonly key: string
@@ -91,7 +94,7 @@ export const readPair = (files: {
         detail: `The key in ${files.key} does not belong to the certificate in ${files.certificate}; name the two that were made together (the certificate itself comes first in its file).`
       })
     }
-    // Keys that are too short, or of a kind TLS has no use for, belong together all the same.
+    // A key and a certificate may fit each other although the key is too short, or of a kind that TLS cannot use.
     yield* Effect.try({
       try: () => createSecureContext({ cert: pem, key: text }),
       catch: (error) =>
@@ -134,7 +137,7 @@ const unreadable = (file: string, error: unknown): CredentialError => {
 const readKey = (file: string, pem: string): Effect.Effect<KeyObject, CredentialError> =>
   Effect.try({
     try: () => createPrivateKey(pem),
-    // OpenSSL's words say nothing to a person, and may one day say too much.
+    // OpenSSL's words mean nothing to a person, and one day they may say too much.
     catch: () =>
       /ENCRYPTED/.test(pem)
         ? new CredentialError({

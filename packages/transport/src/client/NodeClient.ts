@@ -1,7 +1,7 @@
 /**
- * The `HttpClient` of Node for both clients, with what TLS and tokens need: the authorities to trust, our own certificate
- * and a token, all from files (a token from the environment too). Every other client module runs in a browser; this one
- * is the part that does not.
+ * The `HttpClient` of Node for both clients, with what TLS and tokens need: the authorities to trust, our own
+ * certificate, and a token. All of them come from files, and the token may come from the environment. Only this client
+ * module does not run in a browser.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
@@ -15,11 +15,11 @@ import { withToken } from "./BearerToken.ts"
 
 // --- models ---
 
-/** Files in PEM, and where the token is. Everything may be left out. */
+/** Files in PEM, and the place of the token. Everything may be left out. */
 export interface Options {
-  /** The authorities that the server's certificate may come from; the public ones unless given. */
+  /** The authorities that the server's certificate may come from. The public ones if absent. */
   readonly ca?: string | undefined
-  /** Our certificate, with its chain after it, and the key that belongs to it. */
+  /** Our certificate, followed by its chain, and the key that belongs to it. */
   readonly pair?: { readonly certificate: string; readonly key: string } | undefined
   /** The bearer token. */
   readonly token?: SecretSource | undefined
@@ -27,7 +27,7 @@ export interface Options {
 
 // --- layers ---
 
-/** Node's own `HttpClient`; files are read once, when the layer is made. */
+/** Node's own `HttpClient`. It reads the files once, when the layer is made. */
 export const layer = (options: Options): Layer.Layer<HttpClient.HttpClient, CredentialError> =>
   Layer.effect(
     HttpClient.HttpClient,

@@ -1,13 +1,16 @@
 /**
- * A file that a person names, read as text: a device or a pipe without an end is no text, and a configuration or a
- * credential is short.
+ * A file that a person names, read as text. It is bounded, because a configuration or a credential is short, and a
+ * device or a pipe may have no end.
  */
 import { closeSync, openSync, readSync } from "node:fs"
 
 /** More than any configuration, certificate or schedule. */
 export const limit = 4 * 1024 * 1024
 
-/** The text of a file, or of standard input for 0. Throws what the system says, or that the file is too long. */
+/**
+ * The text of a file, or of standard input for 0. Throws the system's error, or one that says that the file is too
+ * long.
+ */
 export const read = (file: string | 0): string => {
   const descriptor = file === 0 ? 0 : openSync(file, "r")
   try {

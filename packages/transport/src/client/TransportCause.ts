@@ -1,11 +1,11 @@
 /**
- * What lies under the errors of an `HttpClient` or a `fetch`: the platform's own message and code, which its reader wants, and whether
- * the other side was there but could not be trusted. Runs in a browser too, where there are no codes.
+ * The cause under an error of an `HttpClient` or a `fetch`: the platform's own message and code, and whether the other
+ * side was there but could not be trusted. Runs in a browser too, where there are no codes.
  */
 
 // --- errors ---
 
-/** What lies under the error of an answer that went beyond a bound; its code tells which. */
+/** The cause under the error of an answer that broke a bound. Its code says which bound. */
 export class BeyondBounds extends Error {
   readonly code: "TOO_LATE" | "TOO_LONG"
 
@@ -16,8 +16,9 @@ export class BeyondBounds extends Error {
 }
 
 /**
- * Nothing was answered: `Untrusted` where TLS refused the other side or was refused by it, so that asking again is vain. Or
- * too much was: `TimedOut` where the answer was not whole in time, `BadAnswer` where it has no end.
+ * Why there is no usable answer. `Unreachable`: nobody answered. `Untrusted`: TLS refused the other side, or the other
+ * side refused us, so asking again is vain. `TimedOut`: the answer was not complete in time. `BadAnswer`: the answer
+ * has no end.
  */
 export interface TransportCause {
   readonly reason: "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer"
@@ -46,10 +47,10 @@ export const of = (error: { readonly message: string }): TransportCause => {
 
 // --- internal ---
 
-/** What answers without TLS; OpenSSL's words would say the same to nobody. */
+/** The sentence for a side that answers without TLS. OpenSSL's words for it would help nobody. */
 const plain = "it speaks plain HTTP: use http://"
 
-// OpenSSL's words as Node gives them.
+// OpenSSL's words, as Node gives them.
 const sentenceOf = (code: string): string | undefined => {
   switch (code) {
     case "DEPTH_ZERO_SELF_SIGNED_CERT":

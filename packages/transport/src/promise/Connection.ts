@@ -1,6 +1,6 @@
 /**
- * The client of `/v1` for programs without Effect: promises, `AbortSignal`, `for await`. Lengths are milliseconds where the
- * name ends in `Ms`, or text with a unit (`5s`, `250ms`, `2m`). Runs wherever there is a `fetch`.
+ * The client of `/v1` for programs without Effect: promises, `AbortSignal`, `for await`. A length is in milliseconds if
+ * its name ends in `Ms`, else it is text with a unit (`5s`, `250ms`, `2m`). It runs wherever there is a `fetch`.
  */
 import { describe } from "@inquorate/core/Describe"
 import type { TimedVerdict } from "@inquorate/core/Evidence"
@@ -22,55 +22,55 @@ export { InquorateError } from "./InquorateError.ts"
 
 // --- models ---
 
-/** How a worker is reached. */
+/** How to reach a worker. */
 export interface ConnectOptions {
   /** The bearer token. */
   readonly token?: string
-  /** The `fetch` to use; the platform's own unless given. In Node, TLS with a certificate needs an agent of your own. */
+  /** The `fetch` to use. The platform's own if absent. In Node, TLS with a certificate needs an agent of your own. */
   readonly fetch?: typeof fetch
   /** Ends every call of this connection. */
   readonly signal?: AbortSignal
 }
 
-/** What may be said with every call. */
+/** What every call takes. */
 export interface CallOptions {
-  /** Ends this call. An operation that was started goes on; `cancel` ends it. */
+  /** Ends this call. A started operation goes on, and `cancel` ends it. */
   readonly signal?: AbortSignal
 }
 
-/** A loss of a quorum as it is asked for. */
+/** A quorum loss to ask for. */
 export interface LossOptions extends CallOptions {
-  /** The partition: its id, `cluster/group`, `fabric:/cluster/group`, or the cluster alone where it has one group. */
+  /** The partition: its id, `cluster/group`, `fabric:/cluster/group`, or the cluster alone if it has one group. */
   readonly partition: string
-  /** How long to hold it: milliseconds. Give this or `hold`. */
+  /** How long to hold the loss, in milliseconds. Give this or `hold`. */
   readonly holdMs?: number
-  /** How long to hold it, with its unit: `5s`, `250ms`, `2m`. */
+  /** How long to hold the loss, with a unit: `5s`, `250ms`, `2m`. */
   readonly hold?: string
-  /** Take as few members as lose the quorum, which is usual, or all that may be taken. */
+  /** Which members to take: as few as lose the quorum, which is usual, or all that may be taken. */
   readonly mode?: QuorumLossMode
   /** Guards to set aside, by name. */
   readonly overrides?: ReadonlyArray<Override>
-  /** The id of the operation, a UUID; a new one unless given. The same start with the same id is harmless. */
+  /** The id of the operation, a UUID. A new one if absent. The same start with the same id does no harm. */
   readonly id?: string
 }
 
-/** A stop or a start of a node as it is asked for. */
+/** A node to stop or to start. */
 export interface NodeOptions extends CallOptions {
   /** The name of the node. */
   readonly node: string
-  /** The id of the operation, a UUID; a new one unless given. */
+  /** The id of the operation, a UUID. A new one if absent. */
   readonly id?: string
 }
 
-/** A stop of a node as it is asked for. */
+/** A stop of a node to ask for. */
 export interface NodeStopOptions extends NodeOptions {
-  /** After how long the node starts by itself: milliseconds. Give this or `stopFor`. */
+  /** After how long the node starts by itself, in milliseconds. Give this or `stopFor`. */
   readonly stopForMs?: number
-  /** After how long the node starts by itself, with its unit: `30s`, `5m`. */
+  /** After how long the node starts by itself, with a unit: `30s`, `5m`. */
   readonly stopFor?: string
 }
 
-/** How an operation ended, with everything that was seen of it. */
+/** How an operation ended, with all the evidence of it. */
 export interface Ended extends OperationDetail {
   readonly id: string
   /** How it ended, in one or two sentences for a person. */
@@ -78,46 +78,46 @@ export interface Ended extends OperationDetail {
 }
 
 /**
- * One operation. `for await` over it gives every change until it has ended. With `await using` it is over with its scope:
- * what has not ended then is cancelled, and the scope is left once it has ended.
+ * One operation. `for await` over it gives every change until it has ended. The scope of `await using` cancels it if it
+ * has not ended by then, and waits until it has.
  */
 export interface RunningOperation extends AsyncIterable<OperationChange>, AsyncDisposable {
   readonly id: string
-  /** True where the same start was taken before and nothing was started now. */
+  /** True if the worker took the same start before and started nothing now. */
   readonly replayed: boolean
   /**
-   * Settles once writes have proven the loss; rejects where the operation ended before that, with what `done` rejects with,
-   * or `E_ABORT` where it was cancelled.
+   * Settles once writes have proven the loss. If the operation ends before that, it rejects with the error of `done`,
+   * or with `E_ABORT` if the operation was cancelled.
    */
   readonly lost: Promise<void>
   /**
-   * Settles when the operation has ended: with its evidence where it was Completed or cancelled, else with an
-   * `InquorateError` that has the operation's own code and sentence.
+   * Settles when the operation has ended. It gives the evidence if the operation was Completed or cancelled. Else it
+   * rejects with an `InquorateError` that has the operation's own code and sentence.
    */
   readonly done: Promise<Ended>
-  /** Lifts at once. With `force`, after a cancel, stops waiting for the hosts. */
+  /** Lifts the fault at once. `force`, after a cancel, stops waiting for the hosts. */
   readonly cancel: (options?: CallOptions & { readonly force?: boolean }) => Promise<OperationState>
-  /** Everything known of it now. */
+  /** Everything that is known of it now. */
   readonly detail: (options?: CallOptions) => Promise<OperationDetail>
 }
 
-/** A worker, or one that will be there when it is asked. */
+/** A connection to a worker, which need not be there before the first call. */
 export interface Connection {
-  /** The clusters with their groups as last seen. */
+  /** The clusters with their groups, as the worker last saw them. */
   readonly clusters: (options?: CallOptions) => Promise<ReadonlyArray<ClusterView>>
-  /** What a loss would do and by which arithmetic, or why it may not be; nothing is touched. */
+  /** What a loss would do and by which arithmetic, or why it is not allowed. Nothing is touched. */
   readonly plan: (loss: LossOptions) => Promise<PlanPreview>
-  /** Starts a loss of a quorum; settles once it is stored. */
+  /** Starts a quorum loss. Settles once the operation is stored. */
   readonly start: (loss: LossOptions) => Promise<RunningOperation>
   /** An operation that was started before, by its id. */
   readonly operation: (id: string) => RunningOperation
   /** The nodes that members stand on. */
   readonly nodes: (options?: CallOptions) => Promise<ReadonlyArray<NodeView>>
-  /** The health of everything that the worker knows, or of the one thing that is named. */
+  /** The health of everything that the worker knows, or of the one thing that the subject names. */
   readonly health: (options?: CallOptions & HealthSubject) => Promise<HealthView>
-  /** Stops every member on a node, which starts again by itself when its time is over. */
+  /** Stops every member on a node. The node starts again by itself when its time is over. */
   readonly stopNode: (stop: NodeStopOptions) => Promise<RunningOperation>
-  /** Starts a node that was stopped so, before its time is over. */
+  /** Starts a node that `stopNode` stopped, before its time is over. */
   readonly startNode: (start: NodeOptions) => Promise<RunningOperation>
   /** The newest operations, in the order in which they were received. */
   readonly list: (options?: CallOptions & { readonly limit?: number }) => Promise<ReadonlyArray<OperationView>>
@@ -125,7 +125,7 @@ export interface Connection {
 
 // --- make ---
 
-/** A connection to the worker at `endpoint`, such as `http://127.0.0.1:19080`. Asks nothing yet. */
+/** Makes a connection to the worker at `endpoint`, such as `http://127.0.0.1:19080`. It asks nothing yet. */
 export const connect = (endpoint: string, options: ConnectOptions = {}): Connection => {
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
     throw bad(
@@ -160,7 +160,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
     const untilLost = async (): Promise<void> => {
       for await (const { operation } of changes()) if (wasLost(operation)) return
       const { evidence } = await over()
-      // The moment itself may have been missed, where the worker could not be listened to.
+      // The client may have missed the moment itself, if it could not listen to the worker.
       if (!evidence.verdicts.some(isLossProven)) throw cancelledEarly(id)
     }
     const cancel = async ({ force = false, signal }: CallOptions & { readonly force?: boolean } = {}) =>
@@ -183,7 +183,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
       [Symbol.asyncDispose]: async () => {
         const { operation } = await calls.detail(guid)
         if (isTerminal(operation)) return
-        // It may end by itself before the cancel is there.
+        // The operation may end by itself before the cancel arrives.
         await cancel().catch(() => {})
         await untilOver()
       }
@@ -196,7 +196,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
     return running(guid, replayed)
   }
 
-  // The instance that stands there now: a fault of a node has to name it.
+  // A fault of a node must name the instance that is there now.
   const nodeOf = async ({ node, signal }: NodeOptions) => {
     const { instanceId, name } = await calls.node(node, signal)
     return { kind: "NodeTransition" as const, nodeName: name, instanceId }
@@ -216,7 +216,7 @@ export const connect = (endpoint: string, options: ConnectOptions = {}): Connect
       return calls.plan(request, loss.signal)
     },
     start: async (loss) => {
-      // A wrong id is told before anything is asked.
+      // A wrong id is refused before anything is asked.
       const id = guidOf(loss.id ?? crypto.randomUUID())
       return begin(id, await requestOf(loss), loss.signal)
     },

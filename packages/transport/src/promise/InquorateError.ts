@@ -1,22 +1,22 @@
 /**
- * The one error of the promise client: its code says what the caller may do next.
+ * The one error of the promise client. Its code says what the caller can do next.
  */
 import type { FabricErrorCode } from "@inquorate/core/FabricError"
 import type { Refusal } from "@inquorate/core/Plan"
 
 /**
- * What went wrong. `code` is the wire's own where a worker said no, `BadRequest` for an argument of yours that makes no
- * sense, else what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`, or `NotAWorker` where
- * something else answers there.
+ * What went wrong. If a worker said no, `code` is the wire's own. `BadRequest` means that an argument of yours makes no
+ * sense. Else the code says what became of the connection: `Unreachable`, `Untrusted`, `TimedOut`, `BadAnswer`, or
+ * `NotAWorker` if something else answers there.
  */
 export class InquorateError extends Error {
   override readonly name = "InquorateError"
   readonly code: FabricErrorCode | "BadRequest" | "Unreachable" | "Untrusted" | "TimedOut" | "BadAnswer" | "NotAWorker"
-  /** The rule that said no, with its facts, where one did. */
+  /** The rule that said no, with its facts, if a rule did. */
   readonly refusal: Refusal | null
-  /** The HTTP status, where there was an answer. */
+  /** The HTTP status, if there was an answer. */
   readonly status: number | null
-  /** The operation that ended without being proven, where one did. */
+  /** The operation that ended without proof, if one did. */
   readonly operationId: string | null
 
   constructor(

@@ -1,7 +1,7 @@
 /**
- * The calls of `/v1` that the promise client makes, over `fetch` alone, so that a page which wants no more than them loads no
- * more. Whoever answers is bounded in bytes and time, what is answered is read by the schemas that the worker writes it with,
- * and an operation is followed over its events, or by asking again where they break.
+ * The calls of `/v1` that the promise client makes, over `fetch` alone, so that a page which needs only these calls
+ * loads no more. An answer is bounded in bytes and time. The client reads it by the schema that the worker writes it
+ * with. It follows an operation over its events, and asks again and again if they break.
  */
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal } from "@inquorate/core/Operation"
@@ -19,7 +19,7 @@ import { InquorateError } from "./InquorateError.ts"
 
 /** How the calls reach a worker. */
 interface Options {
-  /** Its address, without a slash at its end. */
+  /** The worker's address, without a slash at its end. */
   readonly endpoint: string
   readonly token?: string
   readonly fetch?: typeof fetch
@@ -27,7 +27,7 @@ interface Options {
   readonly signal?: AbortSignal
 }
 
-/** The calls; each rejects with an `InquorateError`, or with the reason of the signal that was given up. */
+/** The calls. Each rejects with an `InquorateError`, or with the reason of the signal that ended it. */
 export interface WorkerCalls {
   readonly clusters: (signal?: AbortSignal) => Promise<ReadonlyArray<ClusterView>>
   readonly plan: (request: FaultRequest, signal?: AbortSignal) => Promise<PlanPreview>
@@ -38,13 +38,13 @@ export interface WorkerCalls {
   readonly health: (subject: HealthSubject, signal?: AbortSignal) => Promise<HealthView>
   readonly detail: (id: Guid, signal?: AbortSignal) => Promise<OperationDetail>
   readonly cancel: (id: Guid, force: boolean, signal?: AbortSignal) => Promise<OperationView>
-  /** How the operation stands now and every change until it has ended. */
+  /** The operation as it is now, and every change until it has ended. */
   readonly watch: (id: Guid) => AsyncGenerator<OperationChange, void, void>
 }
 
 // --- make ---
 
-/** The calls of a worker; nothing is asked yet. */
+/** Makes the calls of a worker. Nothing is asked yet. */
 export const make = (options: Options): WorkerCalls => {
   const ask = async <S extends Answer>(asked: Asked, schema: S, own?: AbortSignal): Promise<S["Type"]> => {
     const signal = joined(options.signal, own)
@@ -73,7 +73,7 @@ export const make = (options: Options): WorkerCalls => {
     detail,
     cancel: (id, force, signal) => {
       const query = force ? "?force=true" : ""
-      // Nobody can tell a repeated wish from a second one.
+      // A worker cannot tell a repeated cancel from a second one.
       return ask({ method: "POST", path: `/v1/operations/${id}/cancel${query}`, once: true }, OperationView, signal)
     },
     watch: (id) => watch(options, id, () => detail(id))
@@ -82,17 +82,20 @@ export const make = (options: Options): WorkerCalls => {
 
 // --- internal ---
 
-/** How often a call that may be repeated is repeated when nothing was answered. */
+/** How often the client repeats a call that got no answer, if the call may be repeated. */
 const repeats = 3
-/** How long the first of them waits, in milliseconds; each further one twice as long. */
+/**
+ * How long, in milliseconds, the client waits before the first repetition. It waits twice as long before each further
+ * one.
+ */
 const firstPause = 100
-/** How long to wait before asking again for an operation whose events broke, in milliseconds. */
+/** How long, in milliseconds, the client waits before it asks again for an operation whose events broke. */
 const pollInterval = 1000
-/** How often that is tried in vain before the worker counts as gone. */
+/** How often the client asks again in vain before it takes the worker for gone. */
 const pollsInVain = 30
-/** How long an answer may take until it is whole, and how long events may be silent, in milliseconds. */
+/** How long, in milliseconds, an answer may take until it is complete, and how long events may be silent. */
 const answerTime = 60_000
-/** How much an answer may have, and one event: far more than the evidence of any operation. */
+/** How many bytes an answer or one event may have: far more than the evidence of any operation. */
 const answerBytes = 64 * 1024 * 1024
 const eventBytes = 16 * 1024 * 1024
 
@@ -110,7 +113,7 @@ interface Asked {
   readonly once?: boolean
 }
 
-/** An answer as it came. */
+/** An answer as it arrived. */
 interface Told {
   readonly status: number
   readonly ofWorker: boolean
@@ -164,7 +167,7 @@ const whole = async (response: Response): Promise<Told> => {
   return { status: response.status, ofWorker: isOfWorker(response), text }
 }
 
-/** The text of an answer, piece by piece, while no more of it is kept than may be. */
+/** The text of an answer, piece by piece. Fails if the reader keeps more than `most` bytes of it. */
 async function* pieces(
   response: Response,
   kept: () => number,
@@ -209,7 +212,7 @@ const decode = <S extends Answer>(schema: S, text: string): Result.Result<S["Typ
   return Schema.decodeUnknownResult(schema)(value)
 }
 
-/** What a worker said no with, or that it was none. */
+/** The error of a worker that said no, or of a server that is no worker. */
 const refused = ({ ofWorker, status, text }: Told): InquorateError => {
   const body = decode(ApiErrorBody, text)
   const said = Result.isSuccess(body) ? body.success.Error.Message : `HTTP status ${status}`
@@ -222,7 +225,10 @@ const refused = ({ ofWorker, status, text }: Told): InquorateError => {
 const isAway = (error: unknown): boolean =>
   error instanceof InquorateError && (error.code === "Unreachable" || error.status === 503 || error.status === 504)
 
-/** Asks again where nobody answered. Every call but a cancel may be: a start carries its id, and is recognised by it. */
+/**
+ * Asks again if nobody answered. Every call but a cancel may be repeated: a start carries its id, and the worker
+ * recognises it.
+ */
 const again = async (asking: () => Promise<Told>, signal: AbortSignal | undefined): Promise<Told> => {
   for (let tried = 0; ; tried++) {
     const told = await asking().catch((error: unknown) => {
@@ -248,7 +254,7 @@ const pause = (millis: number, signal: AbortSignal | undefined): Promise<void> =
     signal?.addEventListener("abort", end, { once: true })
   })
 
-/** The changes as the worker tells them by its events. */
+/** The changes that the worker tells by its events. */
 async function* listen(options: Options, id: Guid): AsyncGenerator<OperationChange, void, void> {
   const { signal } = options
   const ending = new AbortController()
@@ -294,7 +300,7 @@ async function* listen(options: Options, id: Guid): AsyncGenerator<OperationChan
   }
 }
 
-/** What an event tells; a comment, by which a silent worker says that it lives, tells nothing. */
+/** The change in an event, if there is one. A comment, by which a silent worker says that it is alive, has none. */
 const changeOf = (lines: ReadonlyArray<string>): OperationChange | undefined => {
   const values = (name: string) =>
     lines.flatMap((line) => (line.startsWith(`${name}:`) ? [line.slice(name.length + 1).replace(/^ /, "")] : []))
@@ -305,7 +311,8 @@ const changeOf = (lines: ReadonlyArray<string>): OperationChange | undefined => 
   return read({ status: 200, ofWorker: true, text }, OperationChange)
 }
 
-// Events that end while the operation lives were cut off, like events that fail: ask again until it has ended.
+// Events that fail, or that end while the operation goes on, were cut off. Then ask again until the operation has
+// ended.
 async function* watch(
   options: Options,
   id: Guid,
@@ -337,11 +344,11 @@ async function* watch(
   }
 }
 
-/** True for the "no" of a worker, which it would repeat. */
+/** True if a worker said no. It would say no again. */
 const isRefusal = ({ code, status }: InquorateError): boolean =>
   status !== null && status >= 400 && status < 500 && code !== "NotAWorker"
 
-/** Whoever stands before a worker answers for one that is away, once it was there. */
+/** True if the worker may answer again. While it is away, a proxy may answer for it if it was there before. */
 const mayComeBack = (error: unknown, wasThere: boolean): boolean =>
   error instanceof InquorateError &&
   (error.code === "Unreachable" || (error.code === "NotAWorker" && wasThere) || (error.status ?? 0) >= 500)

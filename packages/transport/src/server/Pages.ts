@@ -1,7 +1,7 @@
 /**
- * A folder of pages, such as a build of Service Fabric Explorer, served below `/Explorer/` as the reference's gateway does.
- * The server reads the files once, when it starts. It never looks up the path of a request on a disk. A page may load only
- * files of the same folder, and may ask only this server.
+ * A folder of pages, such as a build of Service Fabric Explorer, served below `/Explorer/` as the reference's gateway
+ * does it. The server reads the files once, when it starts. It never looks up the path of a request on a disk. A page
+ * may load only files of the same folder, and may ask only this server.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

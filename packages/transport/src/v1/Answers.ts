@@ -1,6 +1,6 @@
 /**
- * What `/v1` answers about operations, and how a client knows that a worker answered: the bodies that the declaration of the
- * surface and both its clients share, apart from it, so that a page need not load it.
+ * What `/v1` answers about operations, and how a client knows that a worker answered. The declaration of the surface
+ * and both its clients share these bodies. They stand apart from it, so that a page need not load it.
  */
 import { FabricErrorCode } from "@inquorate/core/FabricError"
 import { Operation } from "@inquorate/core/Operation"
@@ -9,8 +9,8 @@ import { OperationState } from "@inquorate/core/Wire"
 import * as Schema from "effect/Schema"
 
 /**
- * An operation with the wire's word for where it stands, and in words for a person how it ended or what it does now. The
- * moments are those of the operation in ISO 8601. A worker before 0.2 leaves these out.
+ * An operation with the wire's word for its state, and a sentence for a person that says how it ended or what it does
+ * now. Its moments are in ISO 8601. A worker before 0.2 leaves out the sentence and the moments.
  */
 export class OperationView extends Schema.Opaque<OperationView>()(
   Schema.Struct({
@@ -24,7 +24,7 @@ export class OperationView extends Schema.Opaque<OperationView>()(
   })
 ) {}
 
-/** The answer of a start. `replayed` is true where the same start was taken before and nothing was started now. */
+/** The answer of a start. `replayed` is true if the worker took the same start before and started nothing now. */
 export class StartReceipt extends Schema.Opaque<StartReceipt>()(
   Schema.Struct({ ...OperationView.fields, replayed: Schema.Boolean }).annotate({
     identifier: "StartReceipt"
@@ -40,7 +40,7 @@ export class ApiErrorBody extends Schema.Opaque<ApiErrorBody>()(
 ) {}
 
 /**
- * The header that every answer of our own surface carries, refusals too, with the surface's version. So a client knows from
- * its first answer that a worker gave it, and not a Service Fabric gateway or whatever else there is at an address.
+ * The header of every answer of our own surface, even of a refusal, with the surface's version. So the first answer
+ * tells a client that a worker gave it, and not a Service Fabric gateway or some other server.
  */
 export const apiHeader = { name: "inquorate-api", version: "1" } as const

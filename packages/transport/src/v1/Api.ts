@@ -1,7 +1,7 @@
 /**
  * Our own surface, `/v1` and `/healthz`, declared once: the server's handlers, the OpenAPI document and the client all
- * come from this value. Errors have the Service Fabric shape `{"Error":{"Code","Message"}}`, with the typed refusal
- * beside it where a rule said no.
+ * come from this value. Errors have the Service Fabric shape `{"Error":{"Code","Message"}}`. If a rule said no, the
+ * typed refusal stands beside it.
  */
 import { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import { FabricErrorCode } from "@inquorate/core/FabricError"
@@ -32,20 +32,23 @@ import { RecoverRequest } from "./RecoverRequest.ts"
 
 // --- models ---
 
-/** What is told of an operation, and the body of an error. */
+/** An operation as shown, the answer of a start, and the body of an error. */
 export type { ApiErrorBody, OperationView, StartReceipt } from "./Answers.ts"
-/** The bodies of the calls about chaos. */
+/** The bodies of the chaos calls. */
 export type { ChaosEventPage, ChaosEventsAsked, ChaosRequest, ChaosView } from "./ChaosView.ts"
-/** Whose health is asked for, and the health of one thing. */
+/** The subject of a health call, and the health of one thing. */
 export type { HealthSubject, HealthView } from "./HealthView.ts"
 /** A node. */
 export type { NodeView } from "./NodeView.ts"
-/** Which partitions are to be recovered. */
+/** Which partitions to recover. */
 export type { RecoverRequest } from "./RecoverRequest.ts"
 
 // --- errors ---
 
-/** A request that was not taken: the HTTP status, the wire's code, the sentence for a person and the typed refusal. */
+/**
+ * A request that the worker did not take: the HTTP status, the wire's code, the sentence for a person and the typed
+ * refusal.
+ */
 export class ApiError extends Schema.TaggedError<ApiError>()("ApiError", {
   status: Schema.Int,
   code: FabricErrorCode,
@@ -57,15 +60,15 @@ export class ApiError extends Schema.TaggedError<ApiError>()("ApiError", {
   }
 }
 
-/** The body of an error as it is sent. */
+/** Makes the body of an error. */
 export const errorBody = (error: ApiError): ApiErrorBody => ({
   Error: { Code: error.code, Message: error.detail },
   ...(error.refusal === null ? {} : { Refusal: error.refusal })
 })
 
 /**
- * Turns a request that does not fit its schema into an `ApiError` that names the field. The 403 is of the server that stands
- * before every endpoint: a caller who is not known, or whose role is too low.
+ * Turns a request that does not fit its schema into an `ApiError` that names the field. The 403 comes from the server
+ * in front of every endpoint: it does not know the caller, or the caller's role is too low.
  */
 export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@inquorate/transport/Api/SchemaErrors", {
   error: [errorAt(400), errorAt(403)]
@@ -73,15 +76,15 @@ export class SchemaErrors extends HttpApiMiddleware.Service<SchemaErrors>()("@in
 
 // --- make ---
 
-/** How many operations a list shows unless told otherwise, and at most. */
+/** How many operations a list shows if the caller does not say, and at most. */
 export const listLimit = { usual: 100, most: 10_000 } as const
 
-/** The statuses an `ApiError` can have; whatever else a code says on the other surface is 500 here. */
+/** The statuses that an `ApiError` can have. A code with any other status on the Service Fabric surface is 500 here. */
 export const errorStatuses = [400, 403, 404, 409, 413, 422, 500, 502, 503, 504] as const
 
 const OperationParams = { id: Guid }
 
-// 400 comes from the middleware as well, so every endpoint has all of them.
+// The middleware answers 400 as well, so every endpoint has all of them.
 const refusals = errorStatuses.map((status) => errorAt(status))
 
 const clusters = HttpApiEndpoint.get("clusters", "/v1/clusters", {
@@ -201,7 +204,10 @@ const alive = HttpApiEndpoint.get("alive", "/healthz", {
   success: Schema.Struct({ status: Schema.Literal("ok") })
 }).annotate(OpenApi.Summary, "Answers while the worker's HTTP server runs")
 
-/** Operations; at the top level, so that the client has the endpoints as its own methods. So have the others. */
+/**
+ * The calls about operations. All groups are at the top level, so that the endpoints become methods of the client
+ * itself.
+ */
 export class OperationsApi extends HttpApiGroup.make("operations", { topLevel: true })
   .add(plan, start, list, detail, events, cancel, unreadable)
   .middleware(SchemaErrors)
@@ -212,13 +218,13 @@ export class OperationsApi extends HttpApiGroup.make("operations", { topLevel: t
     })
   ) {}
 
-/** What there is. */
+/** The calls about clusters, nodes and health. */
 export class ClustersApi extends HttpApiGroup.make("clusters", { topLevel: true })
   .add(clusters, nodes, node, health, recover)
   .middleware(SchemaErrors)
   .annotateMerge(OpenApi.annotations({ title: "Clusters", description: "What there is, and how it stands." })) {}
 
-/** Chaos. */
+/** The calls about chaos. */
 export class ChaosApi extends HttpApiGroup.make("chaos", { topLevel: true })
   .add(chaos, startChaos, stopChaos, chaosEvents, chaosSchedule, setChaosSchedule)
   .middleware(SchemaErrors)
@@ -226,7 +232,7 @@ export class ChaosApi extends HttpApiGroup.make("chaos", { topLevel: true })
     OpenApi.annotations({ title: "Chaos", description: "Faults drawn at random, iteration after iteration." })
   ) {}
 
-/** The worker itself. */
+/** The calls about the worker itself. */
 export class WorkerApi extends HttpApiGroup.make("worker", { topLevel: true })
   .add(alive)
   .middleware(SchemaErrors)
@@ -247,7 +253,8 @@ export class Api extends HttpApi.make("inquorate")
 
 // --- internal ---
 
-// One schema per status: the filter lets an encoder choose by the error's own status, a client decodes by the reply's.
+// There is one schema for each status. An encoder picks the schema by the error's status, a client by the status of the
+// reply.
 function errorAt(status: number) {
   return ApiErrorBody.pipe(
     Schema.decodeTo(

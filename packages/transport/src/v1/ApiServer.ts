@@ -1,6 +1,7 @@
 /**
- * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`, with the OpenAPI document at `/v1/openapi.json` and a
- * page to read and try it at `/v1/docs` that loads nothing from elsewhere. Every error that leaves here is JSON.
+ * The handlers of `/v1`, `/healthz`, `/readyz` and `/metrics` over the port `Operations`. The OpenAPI document is at
+ * `/v1/openapi.json`. `/v1/docs` is a page to read and try it, which loads nothing from elsewhere. Every error that
+ * leaves here is JSON.
  */
 import { Chaos } from "@inquorate/core/Chaos"
 import { describe, phaseOf } from "@inquorate/core/Describe"
@@ -48,7 +49,10 @@ import * as MetricsText from "../server/MetricsText.ts"
 
 // --- models ---
 
-/** The whole surface as one effect: the request in its context, a response out; it fails only by interruption. */
+/**
+ * The whole surface as one effect: it takes the request from its context and gives a response. It fails only by
+ * interruption.
+ */
 export type ApiHandler = Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   never,
@@ -57,7 +61,7 @@ export type ApiHandler = Effect.Effect<
 
 // --- make ---
 
-/** The surface over `Operations`. `heartbeat` is how often a silent event stream says that it still lives. */
+/** Makes the surface over `Operations`. `heartbeat` is how often a silent event stream says that it is still alive. */
 export const make = (options: {
   readonly heartbeat: Duration.Input
 }): Effect.Effect<ApiHandler, never, Operations | Scope.Scope> => {
@@ -76,7 +80,7 @@ export const make = (options: {
   )
 }
 
-/** The error that a refused request becomes: 409 where the state of things says no, 422 where the request does. */
+/** The error for a refused request: 409 if the state of things says no, 422 if the request itself is wrong. */
 export const toApiError = (refused: RequestRefused): ApiError => {
   const { code, refusal } = refused
   const sentence = refusal === null ? table[code].message : describeRefusal(refusal)
@@ -124,7 +128,7 @@ const refusalStatus: Readonly<Record<Refusal["_tag"], 409 | 422>> = {
   DataProtected: 422
 }
 
-// The gateway answers 400 to what comes in the wrong order; here it is what it is, a conflict.
+// The gateway answers 400 to a call that comes in the wrong order. Here it is a conflict.
 const conflicts: ReadonlyMap<string, number> = new Map([
   ["FABRIC_E_INVALID_TEST_COMMAND_STATE", 409],
   ["FABRIC_E_CHAOS_ALREADY_RUNNING", 409]
@@ -179,7 +183,7 @@ const operationHandlers = (heartbeat: Duration.Input) =>
         detail: ({ params }) => Effect.mapError(Effect.flatMap(operations.detail(params.id), withSummary), toApiError),
         cancel: ({ params, query }) =>
           Effect.mapError(Effect.flatMap(operations.cancel(params.id, query.force === "true"), viewNow), toApiError),
-        // Looked up first, so that an unknown id is a 404 and not a stream that breaks.
+        // We look the operation up first, so that an unknown id is a 404 and not a stream that breaks.
         events: ({ params }) =>
           operations.get(params.id).pipe(
             Effect.map(() => eventStream(operations, params.id, heartbeat)),
@@ -223,11 +227,11 @@ const chaosHandlers = HttpApiBuilder.group(
 
 type Port = Operations["Service"]
 
-/** Among how many of the newest operations a stopped node's is looked for. */
+/** How many of the newest operations are searched for the one that stopped a node. */
 const recentOperations = 500
 
-// The answer about clusters includes our own faults, so that nobody takes a loss that we made for the system's own. If the
-// store does not answer just then, the clusters are shown without them.
+// The answer about clusters includes our own faults, so that nobody takes a loss that we made for the system's own. If
+// the store does not answer just then, the clusters are shown without them.
 const clustersWithFaults = Effect.fnUntraced(function* (operations: Port) {
   const none = Effect.orElseSucceed((): ReadonlyArray<Operation> => [])
   const [views, holders, recent] = yield* Effect.all(
@@ -267,7 +271,8 @@ const wordsOf = (request: FaultRequest): string => {
 
 const duplicate = "FABRIC_E_TEST_COMMAND_OPERATION_ID_ALREADY_EXISTS"
 
-// Looked up first, because the guards would refuse the repeated start for the operation's own hold on the partition.
+// We look the operation up first: the guards would refuse a repeated start, because the operation itself holds the
+// partition.
 const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: FaultRequest) {
   const find = Effect.catchIf(
     operations.get(id),
@@ -286,7 +291,7 @@ const start = Effect.fnUntraced(function* (operations: Port, id: Guid, request: 
   )
 })
 
-// The last change says how it ended, which rests on all of the evidence.
+// The last change says how the operation ended. That takes all of the evidence.
 const ended = (operations: Port, change: OperationChange): Effect.Effect<OperationChange> =>
   operations.detail(change.operation.id).pipe(
     Effect.map(({ evidence, operation }) => ({ ...change, summary: describe(operation, evidence) })),
@@ -311,7 +316,7 @@ const eventStream = (operations: Port, id: Guid, heartbeat: Duration.Input): Htt
 }
 
 const schemaErrors = HttpApiMiddleware.layerSchemaErrorTransform(SchemaErrors, (error) => {
-  // Our own answer does not fit its schema. That is a defect here, and not the caller's mistake.
+  // If our own answer does not fit its schema, that is a defect here, and not the caller's mistake.
   if (error.kind === "Body" || error.kind === "ResponseHeaders") return Effect.die(error.cause)
   return Effect.fail(new ApiError({ status: 400, code: "E_INVALIDARG", detail: fieldsOf(error), refusal: null }))
 })
@@ -335,7 +340,7 @@ const fieldsOf = (error: HttpApiSchemaError): string => {
 const quoted = faultKinds.map((kind) => JSON.stringify(kind))
 const kinds = `Expected ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}, the last with a "transition" of "Stop", "Start" or "Restart"`
 
-// The page's script is 3 MB: it is loaded when the page is first asked for, and most workers never are.
+// The page's script is 3 MB. It is loaded when somebody first asks for the page, and on most workers nobody does.
 const docs = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const scope = yield* Effect.scope
@@ -350,10 +355,10 @@ const docs = HttpRouter.use(
   })
 )
 
-/** The one figure that must be zero for ever: a fence of ours that stands past its deadline. */
+/** The one metric that must always be zero: our fences that stand past their deadline. */
 const firstMetric = "inquorate_fault_past_deadline"
 
-// For balancers and monitoring, which want plain text and a status rather than our errors.
+// Balancers and monitoring ask for these. They want plain text and a status rather than our errors.
 const watching = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const operations = yield* Operations
@@ -373,7 +378,7 @@ const watching = HttpRouter.use(
 const watchingHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
 const docsHeaders = {
-  // The viewer's script and styles stand in the page itself, and compile what they show.
+  // The viewer's script and styles stand in the page itself. They compile what they show.
   "content-security-policy":
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
   "x-content-type-options": "nosniff"
@@ -388,7 +393,7 @@ const errorResponse = (error: ApiError): HttpServerResponse.HttpServerResponse =
 const plain = (status: number, code: ApiError["code"], detail: string): HttpServerResponse.HttpServerResponse =>
   errorResponse(new ApiError({ status, code, detail, refusal: null }))
 
-// The router answers a few things by itself (415, for one) in plain text; a client gets the same JSON for all of them.
+// The router answers a few things by itself in plain text (415, for one). A client gets our JSON for all of them.
 const asJsonError = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
   if (response.status < 400 || response.headers["content-type"]?.startsWith("application/json") === true) {
     return HttpServerResponse.setHeader(response, "x-content-type-options", "nosniff")

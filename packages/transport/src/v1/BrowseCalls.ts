@@ -1,6 +1,6 @@
 /**
- * The answers of `/v1` about nodes and health. They come from the same queries as Service Fabric's calls, and are put into
- * our own words. So both surfaces agree on what is not known yet and on what does not exist.
+ * The answers of `/v1` about nodes and health. They come from the same queries as Service Fabric's calls and are put
+ * into our own words. So both surfaces agree on what is not known yet and on what does not exist.
  */
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
 import { type Operations, RequestRefused } from "@inquorate/core/Operations"
@@ -26,7 +26,7 @@ export interface BrowseCalls {
 
 // --- make ---
 
-/** The answers from what there is now. */
+/** Makes the answers from the world as it is now. */
 export const make = (operations: Operations["Service"], history: History.History): BrowseCalls => {
   const world = Look.look(operations, history, Look.newestVersion)
   return {
@@ -50,7 +50,7 @@ export const make = (operations: Operations["Service"], history: History.History
 const refuse = (code: FabricErrorCode, detail: string): Effect.Effect<never, RequestRefused> =>
   Effect.fail(new RequestRefused({ code, detail, refusal: null }))
 
-/** The answer to a query call; `absent` says that the thing is not there. */
+/** The answer to a query call. If the thing is not there, `absent` says so. */
 const asked = <A>(
   world: World.World,
   call: Queries.QueryCall,
@@ -117,7 +117,7 @@ const viewOf = (world: World.World, node: Model.NodeInfo): NodeView => {
   }
 }
 
-/** What a health call of any kind may answer. */
+/** The properties that health calls of any kind may answer. */
 type Told = Omit<
   Partial<Model.ClusterHealth & Model.ApplicationHealth & Model.ServiceHealth & Model.PartitionHealth>,
   "Name"

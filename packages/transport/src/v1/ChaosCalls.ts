@@ -31,7 +31,7 @@ export interface ChaosCalls {
 
 // --- make ---
 
-/** The answers of a worker's chaos; a worker without one refuses every call. */
+/** Makes the answers of a worker's chaos. A worker without chaos refuses every call. */
 export const make = (found: Option.Option<Chaos["Service"]>): ChaosCalls => {
   const chaos: Effect.Effect<Chaos["Service"], RequestRefused> =
     found._tag === "Some"
@@ -80,7 +80,7 @@ const momentOf = (name: string, text: string | undefined): Effect.Effect<Instant
     : Effect.succeed(at)
 }
 
-// One event more than asked tells that there is a next page.
+// The store is asked for one event more than wanted. If it comes, there is a next page.
 const page = (
   chaos: Chaos["Service"],
   { after = 0, from, limit = eventLimit.usual, to }: ChaosEventsAsked

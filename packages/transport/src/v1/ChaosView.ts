@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 
 const parameters = ChaosParameters.fields
 
-/** What a run is asked for. Everything may be left out. */
+/** What a caller asks of a run. Everything may be left out. */
 export class ChaosRequest extends Schema.Opaque<ChaosRequest>()(
   Schema.Struct({
     TimeToRunInSeconds: Schema.optionalKey(parameters.TimeToRunInSeconds),
@@ -61,10 +61,10 @@ export class ChaosEventPage extends Schema.Opaque<ChaosEventPage>()(
   }).annotate({ identifier: "ChaosEventPage", title: "A page of what chaos told" })
 ) {}
 
-/** How many events a page has unless told otherwise, and at most. */
+/** How many events a page has if the caller does not say, and at most. */
 export const eventLimit = { usual: 500, most: 1000 } as const
 
-/** Which events. Moments are in ISO 8601, both ends included. */
+/** Which events. Moments are in ISO 8601, and both ends are included. */
 export class ChaosEventsAsked extends Schema.Opaque<ChaosEventsAsked>()(
   Schema.Struct({
     from: Schema.optionalKey(Schema.String).pipe(

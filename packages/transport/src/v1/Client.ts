@@ -1,6 +1,7 @@
 /**
- * The typed client of `/v1`, made from the same declaration as the server. `watch` follows an operation over server-sent
- * events and falls back to asking again when the stream breaks or a proxy does not let it through.
+ * The typed client of `/v1`, made from the same declaration as the server. `watch` follows an operation over
+ * server-sent events. If the stream breaks, or a proxy does not let it through, the client asks again and again
+ * instead.
  */
 import { ChaosScheduleDescription } from "@inquorate/core/Chaos"
 import type { Guid } from "@inquorate/core/Guid"
@@ -39,12 +40,12 @@ import * as TransportCause from "../client/TransportCause.ts"
 // --- errors ---
 
 /**
- * The worker gave no answer that could be understood. `Unreachable`: no connection, or it broke; a request may have been
- * taken all the same, and a start may be repeated without harm. `Untrusted`: TLS refused the worker, or the worker our
- * certificate; nothing was taken. `TimedOut`: its answer was not whole in time. `BadAnswer`: an answer of another shape, or
- * one without an end. `NotAWorker`: an error, or an answer of another shape, that carries no `Inquorate-Api` header. A
- * Service Fabric gateway answers so. `BadRequest`: an argument of the caller's own has another shape than its type; nothing
- * was sent.
+ * The worker gave no answer that the client understands. `Unreachable`: there is no connection, or it broke. The worker
+ * may have taken the request all the same, and repeating a start does no harm. `Untrusted`: TLS refused the worker, or
+ * the worker refused our certificate, and nothing was taken. `TimedOut`: the answer was not complete in time.
+ * `BadAnswer`: the answer has another shape, or no end. `NotAWorker`: an error, or an answer of another shape, that
+ * carries no `Inquorate-Api` header. A Service Fabric gateway answers so. `BadRequest`: an argument of the caller's own
+ * does not have the shape of its type, and nothing was sent.
  */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
   reason: Schema.Literals(["Unreachable", "Untrusted", "TimedOut", "BadAnswer", "NotAWorker", "BadRequest"]),
@@ -57,7 +58,7 @@ export class ClientError extends Schema.TaggedError<ClientError>()("ClientError"
 
 type Call<A> = Effect.Effect<A, ApiError | ClientError>
 
-/** What a caller of `watch` may want to hear. */
+/** What a caller of `watch` can hear besides changes. */
 export interface WatchOptions {
   readonly onAway?: (away: boolean) => Effect.Effect<void>
 }
@@ -66,9 +67,9 @@ export interface WatchOptions {
 export interface Client {
   readonly clusters: Call<ReadonlyArray<ClusterView>>
   readonly plan: (request: FaultRequest) => Call<PlanPreview>
-  /** Starts, or gives back the operation that the same start began before. */
+  /** Starts an operation. If the same start began one before, gives back that one. */
   readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
-  /** The newest operations, in the order they were received. */
+  /** The newest operations, in the order in which they were received. */
   readonly list: (limit?: number) => Call<ReadonlyArray<OperationView>>
   /** The stored operations that cannot be read, which `list` leaves out. */
   readonly unreadable: Call<ReadonlyArray<UnreadableOperation>>
@@ -76,25 +77,28 @@ export interface Client {
   readonly cancel: (id: Guid, force: boolean) => Call<OperationView>
   readonly nodes: Call<ReadonlyArray<NodeView>>
   readonly node: (name: string) => Call<NodeView>
-  /** The health of everything that the worker knows, or of the one thing that is named. */
+  /** The health of everything that the worker knows, or of the one thing that the subject names. */
   readonly health: (subject?: HealthSubject) => Call<HealthView>
-  /** Gives up what partitions in quorum loss wait for, and tells of each whether there was anything to do. */
+  /**
+   * Makes partitions in quorum loss stop waiting for their lost replicas. Says of each whether there was anything to
+   * do.
+   */
   readonly recover: (request: RecoverRequest) => Call<ReadonlyArray<PartitionRecovery>>
   readonly chaos: {
     readonly get: Call<ChaosView>
-    /** What is left out has the default of Service Fabric. */
+    /** A parameter that is left out has the default of Service Fabric. */
     readonly start: (request: ChaosRequest) => Call<ChaosView>
-    /** Harmless where chaos does not run; the schedule is out of use afterwards. */
+    /** Does no harm where chaos does not run. Afterwards the schedule is out of use. */
     readonly stop: Call<ChaosView>
     readonly events: (asked?: ChaosEventsAsked) => Call<ChaosEventPage>
     readonly schedule: Call<ChaosScheduleDescription>
-    /** Replaces the schedule where its version is still that of the description, and tells the new one. */
+    /** Replaces the schedule if its version is still that of the description, and gives back the new one. */
     readonly setSchedule: (description: ChaosScheduleDescription) => Call<ChaosScheduleDescription>
   }
-  /** Answered while the worker's HTTP server runs. */
+  /** Succeeds while the worker's HTTP server runs. */
   readonly alive: Call<void>
   /**
-   * How the operation stands now and every change until it has ended. While it has to ask again instead of listening,
+   * The operation as it is now, and every change until it has ended. While the client asks again instead of listening,
    * changes carry no entries: the evidence is in `detail`. `onAway` hears when the worker stops answering, and when it
    * answers again.
    */
@@ -104,13 +108,13 @@ export interface Client {
 // --- make ---
 
 /**
- * A client of the worker at `endpoint`, such as `http://127.0.0.1:19080`, over whatever `HttpClient` there is; with client
- * certificates over `NodeClient`'s.
+ * Makes a client of the worker at `endpoint`, such as `http://127.0.0.1:19080`, over the given `HttpClient`. For client
+ * certificates, give it `NodeClient`'s.
  */
 export const make = (options: {
   readonly endpoint: string
   readonly token?: Redacted.Redacted
-  /** How many bytes an answer may have and how long it may take, where the usual bounds do not do. */
+  /** How many bytes an answer may have and how long it may take, if the usual bounds do not fit. */
   readonly bounds?: Partial<Bounded.Bounds>
 }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
@@ -148,8 +152,8 @@ export const make = (options: {
 export type ApiErrorOf<Code extends FabricErrorCode> = ApiError & { readonly code: Code }
 
 /**
- * Handles the errors of one code and leaves all others: the counterpart, for `/v1`, of catching an error of
- * `FabricClient` by its tag.
+ * Handles the errors of one code and leaves all others. It does for `/v1` what catching an error by its tag does for
+ * `FabricClient`.
  */
 export const catchCode =
   <const Code extends FabricErrorCode, B, E2, R2>(
@@ -165,7 +169,10 @@ export const catchCode =
 
 // --- internal ---
 
-/** An endpoint whose codecs are made when it is first asked: most programs, and every command, ask one or two of them. */
+/**
+ * Makes an endpoint's codecs when the endpoint is first asked. Most programs, and every command, ask one or two
+ * endpoints.
+ */
 const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unknown>>(make: Effect.Effect<Ask>): Ask => {
   type Plain = (...asked: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
   let made: Plain | undefined
@@ -199,16 +206,16 @@ const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpCl
   alive: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "worker", endpoint: "alive" }))
 })
 
-/** How often a call that may be repeated is repeated when nothing was answered. */
+/** How often the client repeats a call that got no answer, if the call may be repeated. */
 const repeats = 3
 
-/** How long to wait before asking again for an operation whose stream broke. */
+/** How long the client waits before it asks again for an operation whose stream broke. */
 const pollInterval = "1 second"
 
-/** How often that is tried in vain, one interval apart, before the worker counts as gone. */
+/** How often the client asks again in vain, one interval apart, before it takes the worker for gone. */
 const pollsInVain = 30
 
-// Everything but a cancel may be repeated: a start carries its id, and a repeated one is recognised.
+// Every call but a cancel may be repeated. A start carries its id, so the worker recognises a repeated one.
 const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.retry(call, {
     times: repeats,
@@ -217,7 +224,7 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
       error._tag === "ClientError" ? error.reason === "Unreachable" : error.status === 503 || error.status === 504
   })
 
-// What a program without types hands over would else be told as an answer that cannot be understood.
+// Without this check, a wrong argument of a program without types would look like an answer that nobody understands.
 const fitting = (schema: Schema.Codec<unknown, unknown>) => {
   const check = Schema.encodeUnknownEffect(schema)
   return (payload: unknown): Effect.Effect<void, ClientError> =>
@@ -233,7 +240,7 @@ const fitsChaos = fitting(ChaosRequest)
 const fitsEvents = fitting(ChaosEventsAsked)
 const fitsSchedule = fitting(ChaosScheduleDescription)
 
-/** Whether the answer to a call came from a worker; null before there is one. */
+/** Whether a worker gave the answer to a call. Null before there is an answer. */
 const Heard = Context.Reference<{ worker: boolean | null }>("@inquorate/transport/Client/Heard", {
   defaultValue: () => ({ worker: null })
 })
@@ -285,7 +292,7 @@ const failed = (text: string, status: number): Effect.Effect<never, ApiError | C
     onSuccess: (body) => toApiError(body, status)
   })
 
-/** The error of a refused event stream. */
+/** The error that a refused event stream stands for. */
 const refused = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<never, ApiError | ClientError> =>
   isOfWorker(response)
     ? Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
@@ -311,7 +318,8 @@ const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<Operati
     Stream.unwrap
   )
 
-// A stream that ends while the operation lives was cut off, like one that fails: ask again until it has ended.
+// A stream that fails, or that ends while the operation goes on, was cut off. Then ask again until the operation has
+// ended.
 const watch = (
   changes: Stream.Stream<OperationChange, ApiError | ClientError>,
   detail: Call<OperationDetail>,
@@ -329,7 +337,7 @@ const watch = (
       Effect.retry({
         times: pollsInVain,
         schedule: Schedule.spaced(pollInterval),
-        // The worker was there before: a proxy answers while it is away.
+        // If the worker was there before, a proxy may answer for it while it is away.
         while: (error) =>
           error._tag === "ClientError"
             ? error.reason === "Unreachable" || (error.reason === "NotAWorker" && seen !== "")

@@ -1,6 +1,7 @@
 /**
- * How `/v1` is documented: the OpenAPI document with what its schemas and the table of roles know besides (ready-made
- * requests, who may ask, what a parameter means), and the page that shows it. Nothing here is loaded from elsewhere.
+ * How `/v1` is documented: the OpenAPI document and the page that shows it. The document has what the schemas and the
+ * table of roles know besides: ready-made requests, who may ask, what a parameter means. Nothing here is loaded from
+ * elsewhere.
  */
 import type { ScalarConfig } from "effect/http-api/HttpApiScalar"
 import * as OpenApi from "effect/http-api/OpenApi"
@@ -9,7 +10,10 @@ import { Api } from "./Api.ts"
 
 // --- make ---
 
-/** How the viewer is set up: fonts of the reader's own, and none of its maker's tools, which would send the document away. */
+/**
+ * The settings of the viewer: the reader's own fonts, and none of its maker's tools, which would send the document
+ * away.
+ */
 export const viewer: ScalarConfig = {
   theme: "default",
   withDefaultFonts: false,
@@ -29,7 +33,7 @@ export const viewer: ScalarConfig = {
   }
 }
 
-/** The surface as it is documented. */
+/** The surface with its documentation. */
 export const Documented = Api.annotateMerge(
   OpenApi.annotations({ transform: (document: Readonly<Record<string, unknown>>) => transform(document) })
 )
@@ -41,7 +45,7 @@ export const document = (): OpenApi.OpenAPISpec => OpenApi.fromApi(Documented)
 
 type Json = Readonly<Record<string, unknown>>
 
-/** A part of the document, as far as it is read here. */
+/** A part of the document, as far as we read it here. */
 interface Operation {
   readonly description?: string
   readonly parameters?: ReadonlyArray<Json>
@@ -53,7 +57,7 @@ const schemes = {
   certificate: { type: "mutualTLS", description: "A client certificate, where the worker takes certificates" }
 }
 
-/** The definition that a schema means; itself where it is no reference. */
+/** The definition that a schema refers to. A schema that is no reference is its own definition. */
 const resolve = (schemas: Readonly<Record<string, Json>>, schema: Json): Json => {
   const reference = schema["$ref"]
   return typeof reference === "string" ? (schemas[reference.slice(reference.lastIndexOf("/") + 1)] ?? schema) : schema
@@ -76,8 +80,8 @@ const examplesOf = (schemas: Readonly<Record<string, Json>>, body: Json): Readon
 const words = new Set(["title", "description", "examples"])
 
 /**
- * A schema whose words stand beside it: the generator puts those of a property into an `allOf`, under which a reader finds the
- * words of the type first.
+ * Merges the words of a property into its schema. The generator puts them into an `allOf`, and there a reader would
+ * find the words of the type first.
  */
 const merged = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(merged)
@@ -89,7 +93,7 @@ const merged = (value: unknown): unknown => {
   return new Set(keys).size === keys.length ? Object.assign({}, ...parts) : { ...rest, allOf }
 }
 
-/** What a schema says in words: its own, else those of what it refers to. */
+/** The words of a schema: its own, or else those of the schema that it refers to. */
 const wordsOf = (schemas: Readonly<Record<string, Json>>, schema: Json): unknown =>
   schema["description"] ?? resolve(schemas, schema)["description"]
 

@@ -1,11 +1,12 @@
 /**
- * Health as `/v1` tells it: how one thing stands, which reports say so, and how each thing directly below it stands. The
- * rules are those of Service Fabric's health: everything is as bad as the worst report on it or on anything below it.
+ * Health as `/v1` tells it: the health of one thing, the reports that say so, and the health of each thing directly
+ * below it. The rules are those of Service Fabric's health: everything is as bad as the worst report on it or on
+ * anything below it.
  */
 import { Guid } from "@inquorate/core/Guid"
 import * as Schema from "effect/Schema"
 
-/** How a thing stands. */
+/** The health of a thing in one word. */
 export const HealthWord = Schema.Literals(["Ok", "Warning", "Error"]).annotate({ title: "Health" })
 export type HealthWord = typeof HealthWord.Type
 
@@ -47,7 +48,7 @@ export class HealthView extends Schema.Opaque<HealthView>()(
   }).annotate({ identifier: "HealthView", title: "The health of one thing" })
 ) {}
 
-/** Whose health is asked for: at most one of these, and none for the whole. */
+/** Whose health to tell: at most one of these. Without any, the health of everything. */
 export class HealthSubject extends Schema.Opaque<HealthSubject>()(
   Schema.Struct({
     node: Schema.optionalKey(Schema.String).pipe(Schema.annotateKey({ description: "The name of a node" })),

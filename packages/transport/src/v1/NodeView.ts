@@ -1,6 +1,6 @@
 /**
- * A node as `/v1` tells it: a machine or a process that members of clusters stand on. The facts are those of Service
- * Fabric's node query; here the words are our own.
+ * A node as `/v1` tells it: a machine or a process that carries members of clusters. The facts are those of Service
+ * Fabric's node query, and the words are our own.
  */
 import { Guid } from "@inquorate/core/Guid"
 import { DeactivationIntent } from "@inquorate/core/Request"

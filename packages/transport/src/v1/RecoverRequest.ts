@@ -1,5 +1,5 @@
 /**
- * Which partitions are to be recovered, as `/v1` is asked for it.
+ * Which partitions a caller of `/v1` wants to recover.
  */
 import { Guid } from "@inquorate/core/Guid"
 import type { RecoverScope } from "@inquorate/core/Operations"
@@ -23,7 +23,7 @@ export const RecoverRequest = Schema.Union([
 })
 export type RecoverRequest = typeof RecoverRequest.Type
 
-/** The same in core's words. */
+/** The same request in core's words. */
 export const scopeOf = (request: RecoverRequest): RecoverScope => {
   switch (request.scope) {
     case "Partition":
@@ -37,5 +37,5 @@ export const scopeOf = (request: RecoverRequest): RecoverScope => {
   }
 }
 
-/** The name of a service or an application with its scheme, which callers may leave out. */
+/** The name of a service or an application with its scheme, which a caller may leave out. */
 export const nameOf = (name: string): string => (name.startsWith("fabric:/") ? name : `fabric:/${name}`)
