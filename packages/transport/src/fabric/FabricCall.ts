@@ -134,7 +134,7 @@ export type FabricCall =
   | {
       readonly _tag: "GetApplicationList"
       readonly typeName: string | null
-      /** Bits: 1 Service Fabric, 2 Docker Compose; 0 and 65535 are all. */
+      /** Bits: 1 Service Fabric, 2 Docker Compose. 0 and 65535 mean all. */
       readonly kindFilter: number
       readonly excludeParameters: boolean
       readonly paging: Paging

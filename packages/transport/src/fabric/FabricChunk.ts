@@ -1,6 +1,6 @@
 /**
  * The health chunk: a query whose body says which entities it wants the health of, down to the replicas. One filter
- * decides about an entity: the filter that names it, else the one that names its type, else the one that names nobody.
+ * decides about an entity: the filter that names it, else the one that names its type, else the one that names neither.
  * If no filter fits, the chunk leaves the entity out.
  */
 import * as Schema from "effect/Schema"
@@ -101,7 +101,7 @@ export const chunkOf = (world: World.World, description: Description) => {
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.NullOr(Description)))
 
 interface Reading<A, F> {
-  /** The name in a filter. Null or empty text names nobody. */
+  /** The name in a filter. Null or empty text names nothing. */
   readonly filterName: (filter: F) => string | number | null | undefined
   readonly filterType?: (filter: F) => string | null | undefined
   readonly name: (one: A) => string

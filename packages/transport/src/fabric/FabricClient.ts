@@ -194,7 +194,7 @@ export const make = (options: Options): Effect.Effect<FabricClient, never, HttpC
 
 type Query = Readonly<Record<string, string | number | boolean>>
 
-/** How often the client repeats a GET: after 100, 200 and 400 ms. */
+/** How many times the client repeats a GET: after 100, 200 and 400 ms. */
 const repeats = 3
 
 /** How long the client waits before it asks again for an operation that it watches. */

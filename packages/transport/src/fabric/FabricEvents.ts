@@ -114,7 +114,7 @@ export const overlaps = (operation: Operation, { from, to }: Pick<EventWindow, "
 
 // --- internal ---
 
-/** Drawn once for Inquorate; changing it would give every event a new id. */
+/** Drawn once for Inquorate. Another value would give every event a new id. */
 const namespace: Guid = "5f3b6b0e-8d0a-4c1e-9b51-0c8a2f6e7d39"
 
 // Of events at one moment, the begin of an operation comes first and its end comes last.

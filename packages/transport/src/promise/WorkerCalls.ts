@@ -82,7 +82,7 @@ export const make = (options: Options): WorkerCalls => {
 
 // --- internal ---
 
-/** How often the client repeats a call that got no answer, if the call may be repeated. */
+/** How many times the client repeats a call that got no answer, if the call may be repeated. */
 const repeats = 3
 /**
  * How long, in milliseconds, the client waits before the first repetition. It waits twice as long before each further
@@ -91,7 +91,7 @@ const repeats = 3
 const firstPause = 100
 /** How long, in milliseconds, the client waits before it asks again for an operation whose events broke. */
 const pollInterval = 1000
-/** How often the client asks again in vain before it takes the worker for gone. */
+/** How many times the client asks again in vain before it takes the worker for gone. */
 const pollsInVain = 30
 /** How long, in milliseconds, an answer may take until it is complete, and how long events may be silent. */
 const answerTime = 60_000

@@ -206,13 +206,13 @@ const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpCl
   alive: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "worker", endpoint: "alive" }))
 })
 
-/** How often the client repeats a call that got no answer, if the call may be repeated. */
+/** How many times the client repeats a call that got no answer, if the call may be repeated. */
 const repeats = 3
 
 /** How long the client waits before it asks again for an operation whose stream broke. */
 const pollInterval = "1 second"
 
-/** How often the client asks again in vain, one interval apart, before it takes the worker for gone. */
+/** How many times the client asks again in vain, one interval apart, before it takes the worker for gone. */
 const pollsInVain = 30
 
 // Every call but a cancel may be repeated. A start carries its id, so the worker recognises a repeated one.
