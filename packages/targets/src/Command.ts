@@ -1,7 +1,7 @@
 /**
- * Any system, by the user's own commands: one that prints the members and their health as JSON, one that writes. They run
- * as the worker's user on the worker's machine, bounded in time and output. What they say is believed, since their user
- * wrote them; that a process is a member's server is proved on its host all the same.
+ * Any system, by the user's own commands: one prints the members and their health as JSON, one writes. They run as the
+ * worker's user on the worker's machine, bounded in time and output. What they say is believed, since their user wrote
+ * them. That a process is a member's server is still proved on its host.
  */
 import type { Host } from "@inquorate/core/Host"
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
@@ -141,7 +141,7 @@ interface OpenMember {
   readonly member: CommandMember
   readonly node: string
   readonly host: Host | null
-  /** The process that was once found to be the member's. */
+  /** The process that was last found to be the member's. */
   believed: CommandAnswer.Placed["process"]
 }
 
@@ -196,7 +196,7 @@ const place = Effect.fnUntraced(function* (
   const { dataDirectory, pidFile } = member
   const found = yield* NamedProcess.locate(host, { dataDirectory, pid: told?.pid, pidFile }, hostTimeout)
   if (found.process !== null) open.believed = found.process
-  // A command cannot tell the pid of a member that does not answer it; the host proves the one from before.
+  // The command cannot tell the pid of a member that does not answer it. The host proves the process from before.
   else if (told?.up === false && open.believed !== null)
     return { ...identity, process: open.believed, processProblem: "" }
   return {
@@ -236,7 +236,7 @@ const write = (
     unanswered.set(name, waiting + 1)
     return Effect.gen(function* () {
       const environment = {
-        // Another one each time, in this process and after it.
+        // Another number for each write, in this process and in those after it.
         INQUORATE_WRITE: `${yield* Clock.currentTimeMillis}${String(++writes).padStart(6, "0")}`,
         ...(endpoint === undefined ? {} : { INQUORATE_MEMBER: endpoint.name, INQUORATE_ADDRESS: endpoint.address })
       }

@@ -1,6 +1,6 @@
 /**
  * What the user's own commands print, as JSON, and what it means: the members of one group with their roles and health.
- * `docs/schema/command-look.schema.json` is published from here.
+ * `docs/schema/command-look.schema.json` is made from these schemas.
  */
 import * as Guid from "@inquorate/core/Guid"
 import type { Member, ProcessRef, Role, Topology } from "@inquorate/core/Topology"
@@ -69,7 +69,7 @@ export const outcomeWord = (
   const match = /^(acknowledged|refused|unknown)\b[:\s]*(.*)$/.exec(first)
   if (match !== null) {
     const word = match[1] as "acknowledged" | "refused" | "unknown"
-    // A command that fails after it said so has not finished what it says.
+    // A command that says so and then fails did not finish its write.
     if (word === "acknowledged" && exitCode !== 0) return { word: "unknown", detail: `exit code ${exitCode}` }
     return { word, detail: match[2]!.slice(0, 300) }
   }

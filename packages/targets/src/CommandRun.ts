@@ -1,6 +1,6 @@
 /**
- * One command of the user's, run to its end in a session of its own with bounded output. Interruption, a limit of time and
- * too much output end the whole session: a client that hangs where the quorum is gone leaves nothing behind.
+ * Runs one command of the user's to its end, in a session of its own with bounded output. Interruption, a limit of time
+ * and too much output end the whole session, so a client that hangs where the quorum is gone leaves nothing behind.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Effect from "effect/Effect"
@@ -27,7 +27,7 @@ export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", {
 /** The most bytes that a command may print. */
 const outputMax = 1024 * 1024
 
-/** Runs a shell command with more variables in its environment, for at most `timeout` ms. */
+/** Runs a shell command for at most `timeout` ms, with these variables added to its environment. */
 export const run = (
   command: string,
   environment: Readonly<Record<string, string>>,
@@ -75,7 +75,8 @@ export const run = (
 
 // --- internal ---
 
-// The session's number is the child's own, which nobody else has while the child or anything of its session lives.
+// The session's number is the child's own. No other process has that number while the child or anything of its session
+// lives.
 const endSession = (child: ChildProcess): void => {
   child.stdout?.destroy()
   child.stderr?.destroy()
@@ -83,7 +84,7 @@ const endSession = (child: ChildProcess): void => {
   try {
     process.kill(-child.pid, "SIGKILL")
   } catch {
-    // All of it has ended.
+    // The whole session has ended already.
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * A member that runs in a container, as the configuration names it: by the container's name, or as a service of a compose
- * project. Its engine on the member's host says which process is the container's first one and what its id is; what the
- * kernel says of a process's control group, what it holds open and where it listens prove the rest. A published port says
- * nothing, since it is a proxy's.
+ * A member that runs in a container. The configuration names the container by its name, or as a service of a compose
+ * project. The engine on the member's host says which process is the container's first one and what the container's id
+ * is. The kernel proves the rest: by a process's control group, by what it holds open and by where it listens. A
+ * published port proves nothing, since it is a proxy's.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Millis } from "@inquorate/core/Time"
@@ -18,11 +18,11 @@ export const fields = {
   container: Schema.optionalKey(name("a container's name")).annotateKey({
     description: "The container that it runs in, by name or id."
   }),
-  /** The same as a service of a compose project that has one container. */
+  /** The container as a service of a compose project; the service has one container. */
   compose: Schema.optionalKey(
     Schema.Struct({ project: name("a compose project's name"), service: name("a compose service's name") })
   ).annotateKey({ description: "The container that it runs in, as a compose project's service of one container." }),
-  /** The engine that has it; docker unless given. */
+  /** The engine that has the container; docker unless given. */
   engine: Schema.optionalKey(Schema.Literals(["docker", "podman", "nerdctl"])).annotateKey({
     description: "The engine that has the container; docker unless given."
   })
@@ -33,7 +33,7 @@ export interface Fields {
   readonly container?: string
   readonly compose?: { readonly project: string; readonly service: string }
   readonly engine?: ContainerRef["engine"]
-  /** Where the container of a pod is to be found at the moment, for a member that is one. */
+  /** For a member that is a pod: where its container is to be found at the moment. */
   readonly pod?: () => Place
 }
 
@@ -71,7 +71,7 @@ export const placeOf = ({ compose, container, engine = "docker", pod }: Fields):
   }
 }
 
-/** The container that the host found, or in words for a person why there is none. */
+/** The container that the host found, or, in words for a person, why there is none. */
 export const found = (place: Place, facts: ReadonlyArray<ReadonlyArray<string>>): ContainerRef | string => {
   const [, id = "", isOurs] = facts.find(([word]) => word === "container") ?? []
   if (!/^[0-9a-f]{64}$/.test(id)) return `${place.called}: ${place.engine} did not name its id`
@@ -80,7 +80,7 @@ export const found = (place: Place, facts: ReadonlyArray<ReadonlyArray<string>>)
   return { engine: place.engine, id }
 }
 
-/** Whether a process is still the one that it was; `Unknown` where that cannot be seen. */
+/** Whether a process still is the one that it was; `Unknown` where that cannot be seen. */
 export const standing = (
   host: Host,
   { pid, startTime }: ProcessRef,
@@ -88,7 +88,8 @@ export const standing = (
 ): Effect.Effect<"Lives" | "Gone" | "Unknown"> =>
   host.run('cat "/proc/$1/stat"', [String(pid)], { timeout }).pipe(
     Effect.map(({ stdout }) => {
-      // The name in parentheses may hold anything; after it the state is the first field, the start time the twentieth.
+      // The name in parentheses may hold anything. Behind it the state is the first field and the start time the
+      // twentieth.
       const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ")
       return fields[19] === startTime && !/^[ZXx]$/.test(fields[0] ?? "") ? "Lives" : "Gone"
     }),

@@ -410,7 +410,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
   const left = Math.max(0, look.endsAt - (yield* monotonicMillis))
   const stands = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
   const isStopped = Option.contains(stands, "Stopped")
-  // It stood still, so how long its answer takes when it runs on says nothing.
+  // It stood still, so the time that its answer takes once it runs on says nothing about its speed.
   if (isStopped) open.patience.excuse(yield* monotonicMillis)
   return {
     name,

@@ -1,7 +1,8 @@
 /**
  * What is asked of one etcd member (release 3.4 and later), and as whom. Where a user is configured, a token is fetched
- * when the member first wants one, and again when it no longer takes the one it gave; without a user the common name of
- * the client's certificate is the user where etcd says so. To fetch a token takes the quorum, as a write does.
+ * when the member first wants one, and again when the member refuses the token that it gave. Without a user, the common
+ * name of the client's certificate is the user where etcd is set up so. To fetch a token takes the quorum, as a write
+ * does.
  */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf"
 import * as Clock from "effect/Clock"
@@ -17,7 +18,7 @@ import { EtcdError, isBarred, isDenied, probeKey, shorten } from "./EtcdError.ts
 import { Auth, Cluster, KV, Maintenance, type ResponseHeader } from "./EtcdMessages.ts"
 import * as Secret from "./Secret.ts"
 
-/** How and as whom a cluster's members are spoken to. */
+/** How and as whom we speak to a cluster's members. */
 export interface Credentials extends EtcdConnection.Way {
   /** Null where no user is configured. */
   readonly password: Secret.Secret | null
@@ -27,14 +28,16 @@ export interface Credentials extends EtcdConnection.Way {
 export interface Status {
   readonly clusterId: string
   readonly memberId: string
-  /** Null where it knows of none. */
+  /** Null where the member knows of none. */
   readonly leader: string | null
   readonly term: bigint
   readonly applied: bigint
   readonly errors: ReadonlyArray<string>
 }
 
-/** A member as the cluster has it. One that was added and has not started yet has no name and no clients' URL. */
+/**
+ * A member in the cluster's own list. A member that was added and has not started yet has no name and no clients' URL.
+ */
 export interface Entry {
   readonly id: string
   readonly name: string
@@ -43,23 +46,23 @@ export interface Entry {
   readonly isLearner: boolean
 }
 
-/** Calls to one member. Each waits for the answer for as long as it takes; interruption gives the call up. */
+/** Calls to one member. Each waits for its answer as long as that takes; interruption gives the call up. */
 export interface Client {
   /** `host:port` */
   readonly address: string
-  /** Asks the member for its own state; it answers by itself, with or without a leader. */
+  /** Asks the member for its own state. It answers by itself, with or without a leader. */
   readonly status: Effect.Effect<Status, EtcdError>
-  /** Asks the member who is in the cluster; it answers by itself, and a learner refuses. */
+  /** Asks the member who is in the cluster. It answers by itself; a learner refuses. */
   readonly memberList: Effect.Effect<ReadonlyArray<Entry>, EtcdError>
-  /** Writes the one key of the probe; the answer, its revision, comes when a quorum has it. */
+  /** Writes the one key of the probe. The answer, the new revision, comes once a quorum has it. */
   readonly put: Effect.Effect<bigint, EtcdError>
-  /** Reads that key after the leader has heard from a quorum that it still leads; changes nothing. */
+  /** Reads the key of the probe after the leader has heard from a quorum that it still leads. Changes nothing. */
   readonly confirmQuorum: Effect.Effect<void, EtcdError>
-  /** Reads that key as the member has it, which shows whether we are let in. */
+  /** Reads the key of the probe as the member has it, which shows whether the member lets us in. */
   readonly enter: Effect.Effect<void, EtcdError>
 }
 
-/** Opens the way to a member; connects to nothing yet. Its connections are dropped when the scope ends. */
+/** Opens the way to a member. Connects to nothing yet. The scope drops its connections. */
 export const make = Effect.fnUntraced(function* (
   address: string,
   credentials: Credentials
@@ -78,7 +81,7 @@ export const make = Effect.fnUntraced(function* (
     if (Result.isFailure(read)) return yield* new EtcdError({ reason: "Unauthorized", detail: read.failure })
     const password = Redacted.value(read.success)
     const now = yield* Clock.currentTimeMillis
-    // To compare a password takes a member a tenth of a second of its processor.
+    // A member that compares a password needs its processor for a tenth of a second.
     if (refused?.password === password && now - refused.at < refusedFor) return yield* refused.error
     const answer = yield* Effect.result(connection.call(Auth.method.authenticate, { name, password }, null))
     if (Result.isSuccess(answer)) {
@@ -88,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
     if (answer.failure.reason === "Unauthorized") refused = { password, at: now, error: answer.failure }
     return yield* answer.failure
   })
-  // Of several calls that come back without a valid token one fetches another.
+  // Where several calls come back without a valid token, one of them fetches another.
   const renew = (used: string | null): Effect.Effect<void, EtcdError> =>
     one.withPermits(1)(
       Effect.suspend(() => {
@@ -104,7 +107,7 @@ export const make = Effect.fnUntraced(function* (
       const used = token
       return connection.call(method, input, used).pipe(
         Effect.catchIf(
-          // Without a token a member may take us for whom our certificate names.
+          // Without a token, a member may take us for the user that our certificate names.
           ({ reason }) => reason === "Stale" || (used === null && credentials.user !== null && isDenied(reason)),
           () =>
             Effect.andThen(
@@ -112,7 +115,7 @@ export const make = Effect.fnUntraced(function* (
               Effect.suspend(() => connection.call(method, input, token))
             )
         ),
-        // The certificate on this connection may be one that was replaced since.
+        // The connection may have been made with a certificate that was replaced since.
         Effect.tapError(({ reason }) => (isBarred(reason) ? connection.renew : Effect.void))
       )
     })
@@ -144,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
     ),
     put,
     confirmQuorum: Effect.asVoid(call(KV.method.range, { key, keysOnly: true })),
-    // Who may not read may write all the same, which only a write can show: it is made once.
+    // A user who may not read may still write. Only a write can show that, so one is made, once.
     enter: Effect.catchIf(
       Effect.asVoid(call(KV.method.range, { key, keysOnly: true, serializable: true })),
       ({ reason }) => reason === "Forbidden",
@@ -159,8 +162,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * Asks where a member's metrics are when its process began, in seconds since 1970 by its host's clock. `url` is the
- * place's own, such as `http://127.0.0.1:2381`.
+ * Reads from a member's metrics when its process began, in seconds since 1970 by its host's clock. `url` is where the
+ * metrics are, such as `http://127.0.0.1:2381`.
  */
 export const processBegan = (url: string, files: EtcdConnection.TlsFiles | null): Effect.Effect<number, EtcdError> =>
   Effect.flatMap(metrics(url, files), (text) => {
@@ -178,13 +181,13 @@ const value = new TextEncoder().encode("probe")
 /** How many errors of one answer are kept. */
 const errorsMost = 20
 
-/** For how long a password that was refused is not tried again, in milliseconds. */
+/** For how long we do not try again a password that was refused, in milliseconds. */
 const refusedFor = 5000
 
 /** More than etcd's metrics, which are 150 kB. */
 const metricsLimit = 4 * 1024 * 1024
 
-// What answers without a header is no etcd, whatever else it is.
+// Whatever answers without a header is no etcd.
 const headerOf = (address: string, header: ResponseHeader | undefined): Effect.Effect<ResponseHeader, EtcdError> =>
   header === undefined
     ? Effect.fail(

@@ -1,7 +1,7 @@
 /**
  * The connection to one etcd member: gRPC over HTTP/2, plain or over TLS. Certificates and keys are read for each
- * connection that is made, so their renewal needs no restart. A connection on which somebody gave a call up serves the
- * calls that are open on it and no further one: the next call gets a new connection, and the old one ends with its calls.
+ * connection that is made, so their renewal needs no restart. Once somebody gave a call up, that connection serves only
+ * the calls that are already open on it. The next call gets a new connection, and the old one ends with its last call.
  */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
@@ -17,7 +17,7 @@ import * as NamedFile from "./NamedFile.ts"
 
 /** What TLS needs, as paths of PEM files. */
 export interface TlsFiles {
-  /** The authorities that members' certificates may come from; the system's own where it is left out. */
+  /** The authorities that members' certificates may come from; those of this machine where it is left out. */
   readonly ca?: string
   /** Our certificate, its chain after it, where the members ask for one. */
   readonly certificate?: string
@@ -27,7 +27,7 @@ export interface TlsFiles {
   readonly serverName?: string
 }
 
-/** How and as whom a cluster's members are spoken to. */
+/** How and as whom we speak to a cluster's members. */
 export interface Way {
   /** Null for plain HTTP/2. */
   readonly tls: TlsFiles | null
@@ -37,24 +37,24 @@ export interface Way {
 
 /** Calls of one member. */
 export interface Connection {
-  /** Waits for the answer for as long as it takes; interruption gives the call up. */
+  /** Waits for the answer as long as that takes; interruption gives the call up. */
   readonly call: <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     input: MessageInitShape<I>,
     token: string | null
   ) => Effect.Effect<MessageShape<O>, EtcdError>
-  /** The next call gets a new connection, made with the certificates as they are then. */
+  /** Gives the next call a new connection, made with the certificates as they are then. */
   readonly renew: Effect.Effect<void>
 }
 
-/** Opens the way to a member; connects to nothing yet. Ends with the scope, and every call that is open with it. */
+/** Opens the way to a member. Connects to nothing yet. The scope ends it, with every call that is open. */
 export const make = Effect.fnUntraced(function* (
   address: string,
   way: Way
 ): Effect.fn.Return<Connection, never, Scope.Scope> {
   const lines = new Set<Line>()
   let current: Line | undefined
-  // Who once spoke as etcd does is etcd, whatever becomes of a connection to it later.
+  // A member that once spoke as etcd does is etcd, whatever becomes of a later connection to it.
   let isEtcd = false
   const end = (line: Line): void => {
     lines.delete(line)
@@ -111,7 +111,7 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** What TLS to a host takes, its files read now. Throws an `EtcdError` where one cannot be read. */
+/** The options for TLS to a host. Their files are read now; throws an `EtcdError` where one cannot be read. */
 export const secureOptions = (
   host: string,
   { ca, certificate, key, serverName }: TlsFiles
@@ -122,7 +122,7 @@ export const secureOptions = (
     ...pem("ca", ca),
     ...pem("cert", certificate),
     ...pem("key", key),
-    // A server name in the handshake is a name, never an address.
+    // The server name in a handshake may be a name only, never an address.
     servername: net.isIP(name) === 0 ? name : "",
     checkServerIdentity: (_, shown) => tls.checkServerIdentity(name, shown)
   }
@@ -132,16 +132,16 @@ export const secureOptions = (
 
 /** More than any answer of etcd's that we ask for. */
 const answerLimit = 4 * 1024 * 1024
-/** How long a member may take to show that it speaks TLS, once it has ended a connection without a word. */
+/** After a member ended a connection without a word, it has this long to show that it speaks TLS, in milliseconds. */
 const handshakeTimeout = 300
 
-/** One connection, made anew by its manager where it was lost. */
+/** One connection. Its manager makes it anew where it was lost. */
 interface Line {
   readonly manager: Http2SessionManager
   readonly transport: Transport
   calls: number
   socket: net.Socket | undefined
-  /** Whether the socket came to be ready for what we say. */
+  /** Whether the socket was ever ready for what we say. */
   ready: boolean
   problem: NodeJS.ErrnoException | undefined
 }
@@ -192,7 +192,7 @@ const read = (what: string, file: string): Buffer => {
   }
 }
 
-/** The user that etcd takes a certificate for, where it asks for certificates. */
+/** The user that etcd takes our certificate for, where it asks for certificates. */
 const commonNameOf = (files: TlsFiles | null): string | null => {
   if (files?.certificate === undefined) return null
   try {
@@ -240,7 +240,7 @@ const failureOf = (
   }
   const heard = (line.socket?.bytesRead ?? 0) > 0
   const words = problem?.message || error.rawMessage
-  // Nothing that is etcd ends a connection before it has said a word, unless it waits for other words.
+  // An etcd ends a connection before it has said a word only where it waits for something else, such as TLS.
   if (!heard && way.tls === null) {
     return Effect.map(speaksTls(address), (isTls) =>
       isTls
@@ -260,7 +260,7 @@ const failureOf = (
   )
 }
 
-// What ended a connection over TLS, where it was no ordinary loss of it.
+// What ended a connection over TLS; null where it was lost in an ordinary way.
 const distrust = (
   address: string,
   { certificate }: TlsFiles,

@@ -1,7 +1,7 @@
 /**
- * What can come of a call to an etcd member, named for what it means to whoever called: whether the call may have been
- * carried out, whether asking again helps, and the sentence that a person reads. etcd tells its errors apart by their
- * text alone, which its own clients compare as we do here.
+ * What can come of a call to an etcd member. A reason is named for what it means to the caller: whether the call may
+ * have been carried out, whether asking again helps, and the sentence that a person reads. etcd tells its errors apart
+ * by their text alone. Its own clients compare that text, and so do we.
  */
 import * as Schema from "effect/Schema"
 

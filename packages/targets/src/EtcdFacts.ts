@@ -1,7 +1,7 @@
 /**
- * What a process of etcd shows of itself on its host. Whose data it serves stands at the head of the write-ahead log that
- * it holds open: the id of the member and of its cluster. How patient it is stands in its arguments or its environment;
- * these are a server's own word, and decide nothing but how long we wait for the survivors to speak.
+ * What a process of etcd shows of itself on its host. It holds a write-ahead log open, whose head says whose data it
+ * serves: the id of the member and of its cluster. Its arguments or its environment tell its election timeout. These
+ * are the server's own word, and they only decide how long we wait for the survivors to speak.
  */
 import { fromBinary } from "@bufbuild/protobuf"
 import type { Host } from "@inquorate/core/Host"
@@ -12,9 +12,9 @@ import * as Programs from "./Programs.ts"
 
 /** What is known of a process of etcd. */
 export interface Facts {
-  /** The member whose log it writes, ids in hexadecimal digits; null where that cannot be read. */
+  /** The member whose log the process writes, ids in hexadecimal digits; null where that cannot be read. */
   readonly serves: { readonly memberId: string; readonly clusterId: string } | null
-  /** Its election timeout in milliseconds; null where that cannot be told. */
+  /** The election timeout in milliseconds; null where it cannot be told. */
   readonly electionTimeout: Millis | null
 }
 
@@ -44,21 +44,22 @@ export const read = (output: string): Facts => {
 }
 
 /**
- * How long after the loss the survivors have spoken at the latest: a leader without its quorum steps down, and a follower
- * without its leader stands for election, after one to two election timeouts. Null where one timeout is not known.
+ * How long after the loss the survivors have spoken at the latest. Within one to two election timeouts a leader without
+ * its quorum steps down, and a follower without its leader stands for election. Null where one member's timeout is not
+ * known.
  */
 export const speakAfter = (timeouts: ReadonlyArray<Millis | null>): Millis | null => {
   const known = timeouts.filter((timeout) => timeout !== null)
   return known.length === 0 || known.length < timeouts.length ? null : 2 * Math.max(...known) + margin
 }
 
-/** How long a recovery may take: a minute, or as long as several elections where they are long. */
+/** How long a recovery may take: a minute, or several elections where they take longer. */
 export const recoverWithin = (timeouts: ReadonlyArray<Millis | null>): Millis =>
   Math.max(60_000, ...timeouts.map((timeout) => 4 * (timeout ?? 0)))
 
 // --- internal ---
 
-/** etcd's own election timeout, and the longest that it takes, in milliseconds. */
+/** etcd's default election timeout, and the longest that it accepts, in milliseconds. */
 const ownTimeout: Millis = 1000
 const longest: Millis = 50_000
 /** What a busy machine may add, in milliseconds. */
@@ -66,7 +67,7 @@ const margin: Millis = 1000
 /** The type of the record that holds the metadata. */
 const metadata = 1n
 
-// Each record has its length before it, in eight bytes of which the highest tells the padding behind it.
+// Each record has its length before it, in eight bytes. The highest byte tells the padding behind the record.
 const servesOf = (log: Buffer): Facts["serves"] => {
   try {
     for (let at = 0; at + 8 <= log.length;) {
@@ -82,7 +83,7 @@ const servesOf = (log: Buffer): Facts["serves"] => {
       at = end + padding
     }
   } catch {
-    // No log of etcd's.
+    // This is no log of etcd's.
   }
   return null
 }
@@ -90,14 +91,14 @@ const servesOf = (log: Buffer): Facts["serves"] => {
 const timeoutOf = (words: ReadonlyArray<string>, environment: ReadonlyArray<string>): Millis | null => {
   const variable = (name: string): string | undefined =>
     environment.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1)
-  // With a file everything stands there, and nothing else counts.
+  // Where there is a configuration file, etcd takes everything from it and nothing from elsewhere.
   if ((flag(words, "config-file") ?? variable("ETCD_CONFIG_FILE") ?? "") !== "") return null
   const given = flag(words, "election-timeout") ?? variable("ETCD_ELECTION_TIMEOUT") ?? String(ownTimeout)
   const millis = Number(given)
   return /^\d{1,6}$/.test(given) && millis > 0 && millis <= longest ? millis : null
 }
 
-// As Go reads flags: with one dash or two, the value behind `=` or in the next word, and the last one counts.
+// Flags are read as Go reads them: with one dash or two, the value behind `=` or in the next word. The last one counts.
 const flag = (words: ReadonlyArray<string>, name: string): string | undefined => {
   let found: string | undefined
   for (const [index, word] of words.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Finds clusters of etcd: asks what listens here, or what a person named, who is in its cluster. Nothing is written, and
- * members that do not let us in are told with what they want.
+ * Finds clusters of etcd. It asks the servers that listen here, or those that a person named, who is in their cluster.
+ * Nothing is written. A member that does not let us in is reported with what it wants.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -20,7 +20,7 @@ import {
 } from "./Finding.ts"
 import type { HostServer } from "./HostServers.ts"
 
-/** The clusters that the named addresses, or else the servers of this host, belong to. */
+/** Finds the clusters of the named addresses, or, where there are none, of the servers of this host. */
 export const find = Effect.fnUntraced(function* (
   named: ReadonlyArray<string>,
   servers: ReadonlyArray<HostServer>,
@@ -89,10 +89,10 @@ type Asked =
       readonly clusterId: string
       readonly entries: ReadonlyArray<EtcdClient.Entry>
       readonly isSecure: boolean
-      /** What the user may not do, or nothing. */
+      /** What the user may not do; null where nothing is denied. */
       readonly denied: EtcdError | null
     }
-  /** It is etcd, or speaks TLS at the least, and does not let us in. */
+  /** It is etcd, or at least speaks TLS, and does not let us in. */
   | { readonly _tag: "Barred"; readonly place: Place; readonly isSecure: boolean; readonly detail: string }
   | { readonly _tag: "Other"; readonly place: Place; readonly detail: string }
 
@@ -148,7 +148,8 @@ const askBy = (place: Place, wishes: Wishes, isSecure: boolean): Effect.Effect<A
     })
   )
 
-// One answer tells the whole cluster; the others tell only by which of its addresses a member is reached from here.
+// One answer tells the whole cluster. The other answers only tell at which of its addresses a member is reached from
+// here.
 const clusterOf = (
   told: ReadonlyArray<Extract<Asked, { readonly _tag: "Told" }>>,
   servers: ReadonlyArray<HostServer>,
@@ -223,8 +224,8 @@ const guess = (barred: ReadonlyArray<Extract<Asked, { readonly _tag: "Barred" }>
   }
 }
 
-// Over TLS the ports for clients and for peers cannot be told apart from outside: the clients' is the one that the server
-// was started with, else etcd's own, else the first.
+// From outside nobody can tell the port for clients from the port for peers over TLS. The port that the server was
+// started with for clients counts, or else etcd's default, or else the lowest.
 const onePerServer = <A extends { readonly place: Place }>(asked: ReadonlyArray<A>): ReadonlyArray<A> => {
   const port = ({ place }: A): number => Number(place.address.slice(place.address.lastIndexOf(":") + 1))
   const sorted = [...asked].sort((one, other) => rank(one) - rank(other) || port(one) - port(other))
@@ -281,7 +282,7 @@ const nameOf = (server: HostServer | undefined): string | undefined => {
   return name !== undefined && isName(name) ? name : undefined
 }
 
-// As Go reads flags: with one dash or two, the value behind `=` or in the next word.
+// Flags are read as Go reads them: with one dash or two, the value behind `=` or in the next word.
 const flag = (server: HostServer | undefined, name: string): string | undefined => {
   const words = server?.words ?? []
   for (const [index, word] of words.entries()) {

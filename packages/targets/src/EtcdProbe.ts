@@ -1,7 +1,7 @@
 /**
- * The probe of an etcd group: the PUT of one fixed key, which makes a new revision each time, and which etcd answers when
- * a quorum has it. Without a quorum a PUT hangs for 7 s and ends in an error, yet may be carried out later; so nothing but
- * a refusal of the call itself says that it was not.
+ * The probe of an etcd group: the PUT of one fixed key. Each PUT makes a new revision, and etcd answers it once a
+ * quorum has it. Without a quorum a PUT hangs for 7 s and ends in an error, yet etcd may still carry it out later. So
+ * only a refusal of the call itself says that nothing was written.
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
 import { type Probe, TargetError } from "@inquorate/core/Target"
@@ -16,8 +16,9 @@ import { type EtcdError, isDenied } from "./EtcdError.ts"
 export const unansweredMax = 4
 
 /**
- * Opens a probe. `endpoints` tells where writes go now; its connections are its own and end with the scope. A first write
- * shows whether our user may write at all, and is `Unfit` where not; a group without a quorum keeps nobody.
+ * Opens a probe. `endpoints` tells where writes go now. The connections are the probe's own and end with the scope. A
+ * first write shows whether our user may write at all; where not, the probe is `Unfit`. A group without a quorum does
+ * not keep the probe from opening.
  */
 export const make = Effect.fn("EtcdProbe.make")(function* (
   cluster: string,

@@ -1,9 +1,10 @@
 /**
- * Which process an etcd member is: the one that holds the socket that listens on its address, and has the database of one
- * data directory open for writing (the configured one, where one is configured), by device and inode: what a stranger may
- * not open he cannot hold. It is believed only if its program is called etcd, it runs as the database's user, and it began
- * when the member itself says it did, so that no server of another machine is taken for it. What it was told (flags,
- * environment, a file) is no proof of anything, so it need not be known.
+ * Which process an etcd member is. It holds the socket that listens on the member's address, and it has the database of
+ * one data directory open for writing, compared by device and inode. Where a data directory is configured, it must be
+ * that one. Nobody can hold open a file that he may not open. The process is believed only if its program is called
+ * etcd, it runs as the database's user, and it began when the member itself says it did: so no server of another
+ * machine is taken for it. What the process was told (flags, environment, a file) proves nothing, so nobody has to know
+ * it.
  */
 import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
 import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
@@ -11,12 +12,12 @@ import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
 /** The file that every etcd keeps open for writing below its data directory. */
 export const database = "member/snap/db"
 
-/** The process, or in words for a person why it was not found or not believed. */
+/** The process, or, in words for a person, why it was not found or not believed. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
   | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
 
-/** A process that is the member's unless it began at another time than the member says. */
+/** A process that is the member's, unless the member says that it began at another time. */
 export interface Candidate {
   readonly process: ProcessRef
   /** Seconds since 1970 by the host's clock, good to a second. */
@@ -24,8 +25,9 @@ export interface Candidate {
 }
 
 /**
- * The process that a host, or the container that a member is said to run in, shows for its address, or why there is none.
- * `configured` is empty where nothing is.
+ * The process that a host shows for a member's address, or why there is none. Where the member is said to run in a
+ * container, only that container is looked at. `configured` is the configured data directory; empty where there is
+ * none.
  */
 export const candidate = (
   host: string,
@@ -56,12 +58,12 @@ export const candidate = (
   return one?.candidate ?? problem ?? `no process of host ${host} serves ${address}`
 }
 
-/** True where the member's own word of when it began, in seconds since 1970, fits the process. */
+/** True where the process began when the member says it did; `word` is in seconds since 1970. */
 export const fits = ({ began }: Candidate, word: number): boolean => Math.abs(began - word) <= grain
 
 // --- internal ---
 
-/** Both times stand on the host's moment of boot, which is rounded to a second each time it is read. */
+/** Both times are reckoned from the host's moment of boot, which is rounded to a second each time it is read. */
 const grain = 2
 
 interface Believed {
@@ -98,8 +100,8 @@ const judge = (host: string, address: string, listener: Listener, expected: stri
   return { candidate: { process, began }, listener, file }
 }
 
-// Of several that share a database (a server and what it forked share its descriptors) the one that took its lock, else
-// the one that the others come from.
+// Of several processes that share a database (a server and what it forked share its descriptors), the one that holds
+// its lock counts. Where none holds it, the one that the others come from counts.
 const mains = (believed: ReadonlyArray<Believed>): ReadonlyArray<Believed> =>
   believed.filter(({ file, listener }) => {
     const sharers = believed.filter((other) => other.file.device === file.device && other.file.inode === file.inode)

@@ -1,9 +1,9 @@
 /**
- * From what the members of an etcd cluster answered to the topology of its one raft group. The voters are those of the
- * cluster's own list that are no learners, configured or not. A member is up if it answered just now and, where a quorum
- * follows one leader, follows it too: without an established leader all that answer can vote for one. An alarm, or a
- * lack of rights, does not make a member down; it makes the group unfit for a loss. What was known stays known while nobody
- * answers.
+ * Turns the answers of the members of an etcd cluster into the topology of its one raft group. The voters are those of
+ * the cluster's own list that are no learners, configured or not. A member is up if it answered just now and, where a
+ * quorum follows one leader, follows it too. Without an established leader, all that answer can vote for one. An alarm,
+ * or a lack of rights, does not make a member down; it makes the group unfit for a loss. What was known stays known
+ * while nobody answers.
  */
 import type { SurvivorsWord } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
@@ -17,7 +17,7 @@ import { alarms, type EtcdError, isBarred, isDenied } from "./EtcdError.ts"
 /** The name of the one group that an etcd cluster has. */
 export const group = "raft"
 
-/** A member as configured, with what became of asking it. A learner tells its status, but not the list. */
+/** A configured member, and what came of asking it. A learner tells its status, but not the list. */
 export interface Asked {
   readonly name: string
   readonly node: string

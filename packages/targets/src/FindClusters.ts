@@ -1,6 +1,6 @@
 /**
- * Finds the clusters that a person may want to break: those of the addresses that were named, or of the servers that run on
- * this host. Nothing is written anywhere, and no password goes to a server that anybody could have put there.
+ * Finds the clusters that a person may want to break: those of the addresses that were named, or of the servers that
+ * run on this host. Nothing is written, and no password goes to a server that anybody could have put there.
  */
 import { describeHostError, type Host } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
@@ -51,12 +51,12 @@ export const find = Effect.fnUntraced(function* (host: Host, wishes: Wishes): Ef
 
 // --- internal ---
 
-/** What the look at this host may take, in milliseconds. */
+/** How long the look at this host may take, in milliseconds. */
 const lookTimeout = 10_000
 /** How long an address may take to show what it speaks, in milliseconds. */
 const patience = 1000
 
-// PostgreSQL alone answers its own question for TLS with one letter; null where nobody takes the connection.
+// Only PostgreSQL answers its own question for TLS, with one letter. Null where nobody takes the connection.
 const systemAt = (address: string): Effect.Effect<"etcd" | "postgres" | null> =>
   address.startsWith("/")
     ? Effect.succeed("postgres")

@@ -1,6 +1,6 @@
 /**
- * What a look for servers finds, as a person would write it into a configuration: clusters with their settings and members,
- * each with remarks that say why, and what is still missing.
+ * What a look for servers finds, in the form that a person would write into a configuration: clusters with their
+ * settings and members. Each has remarks that say why, and what is still missing.
  */
 import type { HostServer } from "./HostServers.ts"
 import type { Secret } from "./Secret.ts"
@@ -10,12 +10,12 @@ export type Reference = Extract<Secret, { readonly env: string } | { readonly fi
 
 /** What the person said before the look. */
 export interface Wishes {
-  /** Addresses of members, one of each cluster at the least; where there are none, the servers of this host are taken. */
+  /** Addresses of members, at least one of each cluster. Where there are none, the servers of this host count. */
   readonly addresses: ReadonlyArray<string>
   readonly user: string | undefined
   readonly password: Reference | undefined
   readonly database: string | undefined
-  /** The files by which servers over TLS are trusted, and by which they know us. */
+  /** The files by which we trust servers over TLS, and by which they know us. */
   readonly tls: { readonly ca?: string; readonly certificate?: string; readonly key?: string } | undefined
   /** Our own user on this host; undefined where the platform has none. */
   readonly ownUser: number | undefined
@@ -46,7 +46,7 @@ export interface FoundCluster {
   readonly remarks: ReadonlyArray<string>
   readonly settings: ReadonlyArray<FoundSetting>
   readonly members: ReadonlyArray<FoundMember>
-  /** What has to be done before it can be broken, each in words for a person. */
+  /** What a person has to do before the cluster can be broken, in words for a person. */
   readonly missing: ReadonlyArray<string>
 }
 
@@ -58,13 +58,13 @@ export interface Found {
 }
 
 /**
- * True where a password may be sent to a server that nobody named: one of the system's own accounts runs it, or we do.
- * Anybody may start a program of that name and listen.
+ * True where a password may be sent to a server that nobody named: where one of the system's own accounts runs it, or
+ * we do. Anybody else may start a program of that name and listen.
  */
 export const mayBeTold = ({ user }: HostServer, { ownUser }: Wishes): boolean =>
   user !== null && (user < firstPerson || user === ownUser)
 
-/** The server of this host that serves an address, where one does. */
+/** The server of this host that serves an address, if there is one. */
 export const serverAt = (
   servers: ReadonlyArray<HostServer>,
   address: string,
@@ -86,7 +86,7 @@ export const rightsRemark = (server: HostServer | undefined, { ownUser }: Wishes
     ? []
     : [`its server runs as user ${server.user}: run the worker as root or as that user, or it cannot be stopped`]
 
-/** What several servers say in the same words, told once; their addresses come first. */
+/** What several servers say in the same words, said once, with all their addresses first. */
 export const toldOnce = (
   said: ReadonlyArray<{ readonly address: string; readonly detail: string }>
 ): ReadonlyArray<string> => {
@@ -100,10 +100,10 @@ export const toldOnce = (
   })
 }
 
-/** A member that no server of this host is. */
+/** What is said of a member that is no server of this host. */
 export const elsewhere = "not on this machine: name its machine under hosts and as its host, or it can only be watched"
 
 // --- internal ---
 
-/** The first number that systems give to the account of a person. */
+/** The lowest user number that systems give to a person. */
 const firstPerson = 1000

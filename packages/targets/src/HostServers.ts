@@ -1,6 +1,7 @@
 /**
- * Which servers of etcd and PostgreSQL run on a host, as one program on the host tells it (`host/look.pl`). What a server
- * says of itself (its words, the name under which it streams) helps a person to write a configuration and proves nothing.
+ * Which servers of etcd and PostgreSQL run on a host, as one program on the host tells it (`host/look.pl`). What a
+ * server says of itself (its words, the name under which it streams) helps a person to write a configuration. It proves
+ * nothing.
  */
 import type { Host, HostError } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
@@ -20,7 +21,10 @@ export interface HostServer {
   readonly isContained: boolean
   /** The words that it was started with. */
   readonly words: ReadonlyArray<string>
-  /** Where it listens, `host:port`; an address for all is that of loopback. Where it is not open, where its user does. */
+  /**
+   * Where it listens, `host:port`. An address that stands for all addresses is told as loopback's. Where our user may
+   * not see the server's sockets, these are all that its user listens on.
+   */
   readonly addresses: ReadonlyArray<string>
   /** PostgreSQL's data directory; null where our user may not see it. */
   readonly dataDirectory: string | null
@@ -53,7 +57,7 @@ export const read = (facts: ListeningProcess.Facts): ReadonlyArray<HostServer> =
   return [...servers.values()]
 }
 
-/** `host:port` from an address and a port as `/proc/net/tcp` has them; loopback stands for all addresses. */
+/** `host:port` from an address and a port in the form of `/proc/net/tcp`. An address for all becomes loopback. */
 export const addressOf = (local: string): string | null => {
   const [hex = "", port = ""] = local.split(":")
   const words = hex.match(/.{8}/g)

@@ -1,8 +1,9 @@
 /**
  * Which processes of a host listen on which ports, and what proves who they are, as one program on the host tells it
- * (`host/look.pl`). For servers that write no file with their process number. In another network namespace only a process
- * that listens on just the address asked for is seen: what listens there on all addresses, as in a container, could be
- * anyone's. Names come in hexadecimal; what they say is never part of how an answer is read.
+ * (`host/look.pl`). This is for servers that write no file with their process number. In another network namespace only
+ * a process is seen that listens on exactly the address asked for: whatever listens there on all addresses, as in a
+ * container, could be anyone's. The program tells names in hexadecimal, so that what a name says never changes how an
+ * answer is read.
  */
 import { type Host, HostError } from "@inquorate/core/Host"
 import type { ContainerRef } from "@inquorate/core/Topology"
@@ -10,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Container from "./Container.ts"
 import * as Programs from "./Programs.ts"
 
-/** A file of the name asked about that a process has open for writing, and that the host has under this very name. */
+/** A file of the wanted name that a process has open for writing, and that the host has under this very name. */
 export interface HeldFile {
   /** The folder that the file lies below, by its real name. */
   readonly folder: string
@@ -26,30 +27,33 @@ export interface Listener {
   readonly pid: number
   /** Field 22 of `/proc/<pid>/stat`, in clock ticks since boot. */
   readonly startTime: string
-  /** The same as seconds since 1970 by the host's clock, good to a second. */
+  /** The start time in seconds since 1970 by the host's clock, accurate to a second. */
   readonly began: number
   readonly parent: number
   /** Its effective user; null where our user may not see it. */
   readonly user: number | null
-  /** False where it lives in a user namespace of its own. */
+  /** False where the process lives in a user namespace of its own. */
   readonly isOurs: boolean
-  /** True where another user made the socket: it was handed on. */
+  /** True where another user made the socket, which means that it was handed on. */
   readonly isHeir: boolean
   readonly executable: string
   readonly files: ReadonlyArray<HeldFile>
-  /** True where it holds a file of that name which this host does not have under that name. */
+  /** True where the process holds a file of the wanted name that this host does not have under that name. */
   readonly isBeyond: boolean
 }
 
 /** What a host showed. */
 export interface Listening {
-  /** Those that take connections to this address (`host:port`); `hidden` where somebody does whom our user may not look at. */
+  /**
+   * The processes that take connections to this address (`host:port`). `hidden` is true where a process does that our
+   * user may not look at.
+   */
   readonly on: (address: string) => { readonly listeners: ReadonlyArray<Listener>; readonly hidden: boolean }
-  /** A folder that was asked about with its links resolved, or as it was where our user cannot enter it. */
+  /** A folder that was asked about, with its links resolved; unchanged where our user cannot enter it. */
   readonly resolved: (folder: string) => string
 }
 
-/** Why nothing was seen, in words for a person; `isLate` where the host did not tell in time. */
+/** Why nothing was seen, in words for a person. `isLate` is true where the host did not tell in time. */
 export interface Unseen {
   readonly problem: string
   readonly isLate: boolean
@@ -77,8 +81,8 @@ export const find = (host: Host, sought: Sought, timeout: number): Effect.Effect
 }
 
 /**
- * Looks into a container: its processes that listen in their own network namespace, wherever. Fails where there is no such
- * container.
+ * Looks into a container for its processes that listen in their own network namespace, on any address. Fails where
+ * there is no such container.
  */
 export const findInside = (
   host: Host,
@@ -101,7 +105,7 @@ export const findInside = (
 /** What the program on the host says, as the words of each of its lines. */
 export type Facts = ReadonlyArray<ReadonlyArray<string>>
 
-/** Asks the program on a host, of a container where one is given; an answer without its end is none. */
+/** Asks the program on a host, about one container where one is given. Fails where the answer has no end. */
 export const look = (
   host: Host,
   verb: string,
@@ -127,14 +131,14 @@ export const look = (
     }
   )
 
-/** The text that a word stands for, or undefined for what cannot be kept as text. */
+/** The text that a word stands for; undefined for what cannot be kept as text. */
 export const textOf = (word: string | undefined): string | undefined => {
   if (word === undefined || word === "-" || !/^([0-9a-f]{2})+$/.test(word)) return undefined
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(
       Uint8Array.from(word.match(/../g) ?? [], (pair) => parseInt(pair, 16))
     )
-    // An order carries it as a line.
+    // An order carries the text as a line.
     return /\p{Cc}/u.test(text) ? undefined : text
   } catch {
     return undefined
@@ -218,8 +222,9 @@ const collect = (facts: Facts, asked: ReadonlyArray<string>) => {
 }
 
 /**
- * Of sockets that listen in our network namespace, those that take connections to an address: who is bound to just this
- * one comes before who is bound to all. Of names, and of IPv6, the port alone is compared.
+ * Of the sockets that listen in our network namespace, those that take connections to an address. A socket that is
+ * bound to exactly this address comes before one that is bound to all. For names and for IPv6 only the port is
+ * compared.
  */
 export const answering = (sockets: ReadonlyArray<ListeningSocket>, address: string): ReadonlyArray<ListeningSocket> => {
   const ranked = sockets.map((socket) => ({ socket, rank: rankOf(socket.local, address) }))
@@ -255,7 +260,10 @@ export const processOf = (
 export const portInHex = (address: string): string =>
   Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
 
-/** As `/proc/net/tcp` has it, where it is an IPv4 address that means the same in every network namespace. */
+/**
+ * An address in the form of `/proc/net/tcp`, where it is an IPv4 address that means the same in every network
+ * namespace.
+ */
 const ownInHex = (address: string): ReadonlyArray<string> => {
   const bytes = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):/.exec(address)?.slice(1).map(Number) ?? [127]
   if (bytes[0] === 127 || bytes.some((byte) => byte > 255)) return []
@@ -265,13 +273,13 @@ const ownInHex = (address: string): ReadonlyArray<string> => {
 
 // --- internal ---
 
-/** USER_HZ, the unit of `/proc/<pid>/stat`: 100 wherever Linux servers run. */
+/** USER_HZ, the unit of `/proc/<pid>/stat`: 100 on every Linux where servers run. */
 const ticksPerSecond = 100
 
 const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1)
 
-// How well a socket that is bound to `local` answers for an address: not at all (0), as one that is bound to every
-// address (of IPv6 1, of IPv4 2), or as one that is bound to just this one (3).
+// How well a socket that is bound to `local` answers for an address. 0: not at all. 1: it is bound to every address of
+// IPv6. 2: it is bound to every address of IPv4. 3: it is bound to exactly this address.
 const rankOf = (local: string, address: string): number => {
   const [bound = "", port = ""] = local.split(":")
   if (parseInt(port, 16) !== Number(portOf(address))) return 0

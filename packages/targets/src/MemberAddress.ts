@@ -1,6 +1,6 @@
 /**
- * What every configured member of every system has: a name, the `host:port` that clients reach it on, where an IPv6
- * address stands in brackets, and, where it may be taken out, the host it runs on.
+ * What every configured member of every system has: a name, and the `host:port` on which clients reach it, with an IPv6
+ * address in brackets. A member that may be taken out also has the host that it runs on.
  */
 import type { Host } from "@inquorate/core/Host"
 import { bytesOf, fenceNameMost } from "@inquorate/core/Plan"
@@ -9,11 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /**
- * The fields of a member. `example` is an address such as the system's own; a message names it. A name has `nameMost` bytes
- * at most: hosts keep no record under a longer one than `fenceNameMost`, and some systems know no longer one themselves.
+ * The fields of a member. `example` is an address such as the system's own, and messages name it. A name has at most
+ * `nameMost` bytes: hosts keep no record under a name longer than `fenceNameMost`, and some systems allow less.
  */
 export const fields = (example: string, nameMost = fenceNameMost) => ({
-  /** The name we give it, unless the system asks for its own. */
+  /** The name that we give the member, unless the system asks for its own. */
   name: Schema.String.check(
     Schema.isMinLength(1, { expected: "a member's name" }),
     Schema.makeFilter((name) => bytesOf(name) <= nameMost || `Expected a member's name of at most ${nameMost} bytes`, {
@@ -28,15 +28,18 @@ export const fields = (example: string, nameMost = fenceNameMost) => ({
       toJsonSchema: () => ({})
     })
   ),
-  /** The label of the host it runs on; a member without one can be watched but not taken out. */
+  /** The label of the host that it runs on. A member without one can be watched but not taken out. */
   host: Schema.optionalKey(Schema.String),
-  /** Its data directory on that host, where it has to be told or is to be checked. */
+  /** Its data directory on that host, where the host must be told it or must check it. */
   dataDirectory: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\//, { expected: "an absolute path" })))
 })
 
 const isPort = (port: number): boolean => port >= 1 && port <= 65_535
 
-/** A member that has what another one before it has, told where it stands; undefined where each has its own. */
+/**
+ * Says that two members have the same name or address, and where the second one stands; undefined where each has its
+ * own.
+ */
 export const shared = <Member extends { readonly name: string }>(
   members: ReadonlyArray<Member>,
   key: "name" | "address",
@@ -54,7 +57,7 @@ export const shared = <Member extends { readonly name: string }>(
   return undefined
 }
 
-/** A configured member as far as its place is told. */
+/** The part of a configured member that tells its place. */
 export interface Placed {
   readonly name: string
   readonly address: string
@@ -62,8 +65,9 @@ export interface Placed {
 }
 
 /**
- * The host of a member, and the node that it stands on: its host's label, or a name of its own where it shares its host
- * or its address with another member. Fails for a host that is not configured.
+ * The host of a member, and the node that it stands on. The node is the host's label. A member without a host, or one
+ * that shares its host or its address with another member, has a node of its own. Fails for a host that is not
+ * configured.
  */
 export const place = (
   cluster: string,

@@ -1,12 +1,12 @@
 /**
- * A file that a person named in the configuration: a certificate, a key, a password. It is read when it is used, and has
- * an end, whatever it is.
+ * A file that a person named in the configuration: a certificate, a key, a password. It is read when it is used. The
+ * read is bounded, whatever kind of file it is.
  */
 import * as fs from "node:fs"
 
-/** The bytes of the file. Throws what a person can read where there are too many of them or none can be had. */
+/** The bytes of the file. Throws, in words for a person, where there are too many of them or none can be read. */
 export const read = (path: string): Buffer => {
-  // A pipe to which nobody writes would else keep the whole worker.
+  // Without O_NONBLOCK a pipe to which nobody writes would block the whole worker.
   const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
   try {
     const bytes = Buffer.alloc(limit + 1)
@@ -24,5 +24,5 @@ export const read = (path: string): Buffer => {
 
 // --- internal ---
 
-/** More than any bundle of certificates. */
+/** The most bytes of a file. No bundle of certificates has as many. */
 const limit = 1024 * 1024

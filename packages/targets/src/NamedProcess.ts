@@ -1,6 +1,6 @@
 /**
- * The process that a number or a file with a number names on a host, with what makes it that process and no other. That it
- * serves the data directory is proved by the host again before it is touched.
+ * The process on a host that a number, or a file with a number, names, and what makes it that process and no other.
+ * Before the process is touched, the host proves again that it serves the data directory.
  */
 import { describeHostError, type Host } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
@@ -10,13 +10,13 @@ import * as Programs from "./Programs.ts"
 /** What names the process. */
 export interface Named {
   readonly dataDirectory: string
-  /** The number, where it is known. */
+  /** The process number, where it is known. */
   readonly pid: number | undefined
   /** The absolute path of a file whose first line is the number. */
   readonly pidFile: string | undefined
 }
 
-/** The process, or in words for a person why it was not found. */
+/** The process, or, in words for a person, why it was not found. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
   | { readonly process: null; readonly problem: string; readonly isLate?: boolean }

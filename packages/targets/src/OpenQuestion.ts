@@ -1,27 +1,27 @@
 /**
- * A question that is asked of one server again and again, at most once at a time. Nobody waits for a server that stands
- * still longer than they want to: the question stays open without them, and who asks next waits for the same answer, so
- * that a long stop does not pile up requests in front of the server.
+ * A question that is asked of one server again and again, at most once at a time. An asker waits for a server that
+ * stands still only as long as the asker wants to. The question stays open without him, and the next asker waits for
+ * the same answer. So a long stop does not pile up requests in front of the server.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 
-/** Asks, and waits for so many milliseconds; then fails with what `late` makes of them. */
+/** Asks, and waits for `patience` milliseconds. Then it fails with the error that `late` makes. */
 export type Ask<A, E> = (patience: number) => Effect.Effect<A, E>
 
-/** How a question is kept. */
+/** How a question is kept open and given up. */
 export interface OpenQuestionOptions<E> {
-  /** After how many milliseconds an open one is interrupted by the next asker. */
+  /** After how many milliseconds the next asker interrupts a question that is open. */
   readonly giveUp: () => number
-  /** The error of who has waited for so many milliseconds. */
+  /** The error for an asker that has waited for so many milliseconds. */
   readonly late: (after: number) => E
-  /** Hears how long each answer took, and when it came. */
+  /** Is told how long each answer took, and when it came. */
   readonly took?: (millis: number, now: number) => void
 }
 
-/** A question that `exchange` puts to the server. */
+/** Makes a question, which `exchange` puts to the server. */
 export const make = Effect.fnUntraced(function* <A, E>(
   exchange: Effect.Effect<A, E>,
   { giveUp, late, took }: OpenQuestionOptions<E>

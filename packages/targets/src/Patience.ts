@@ -1,16 +1,18 @@
 /**
- * How long an answer is waited for: as long as those before it let one expect, between a floor and a ceiling. A host or a
- * server that is slow today is waited for longer from its first slow answer on, and one that is quick again no longer than
- * before.
+ * How long we wait for an answer: as long as the answers before it suggest, between a floor and a ceiling. From the
+ * first slow answer on, we wait longer for a host or server. Once it is quick again, we wait no longer than before.
  */
 import type { Millis } from "@inquorate/core/Time"
 
 /** How long one kind of answer is waited for. */
 export interface Patience {
   readonly within: () => Millis
-  /** Says how long an answer took that came now, on the monotonic clock; or took at least, where it was given up. */
+  /**
+   * Says how long an answer took that came now, on the monotonic clock. For a question that was given up, says how long
+   * it took at least.
+   */
   readonly took: (millis: Millis, now: Millis) => void
-  /** Says that who was asked stood still just now: how long an answer takes that is open says nothing. */
+  /** Says that whoever was asked stood still just now. How long an answer takes that is open now tells nothing. */
   readonly excuse: (now: Millis) => void
 }
 
@@ -21,7 +23,8 @@ export const make = ({ ceiling, floor }: { readonly floor: Millis; readonly ceil
   return {
     within: () => Math.min(ceiling, Math.max(floor, Math.ceil(spread * Math.max(0, ...recent)))),
     took: (millis, now) => {
-      // What took longer than anybody waits stood still meanwhile as well, seen or unseen.
+      // An answer that took longer than anybody waits came from a server that stood still meanwhile, whether or not
+      // that was seen.
       if (millis > ceiling || now - millis <= excused) return
       recent = [...recent.slice(1 - kept), millis]
     },
@@ -29,15 +32,21 @@ export const make = ({ ceiling, floor }: { readonly floor: Millis; readonly ceil
   }
 }
 
-/** An answer of a server: 800 ms where it is quick, so that a look ends within a second while members stand still. */
+/**
+ * For answers of a server. Where it is quick we wait 800 ms, so that a look ends within a second while members stand
+ * still.
+ */
 export const answers = { floor: 800, ceiling: 4000 }
 
-/** How much longer than its answers a whole look may take, so that what came last is still read. */
+/** How much longer than its answers a whole look may take, so that the answer that came last is still read. */
 export const slack: Millis = 150
 
 // --- internal ---
 
 /** How many answers are remembered. */
 const kept = 8
-/** How much longer than the slowest of them the next one may take: two looks at one busy host differ by that much. */
+/**
+ * The next answer may take so many times as long as the slowest of them: two looks at one busy host differ by that
+ * much.
+ */
 const spread = 3

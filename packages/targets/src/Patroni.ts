@@ -1,6 +1,7 @@
 /**
- * Patroni as the supervisor of a PostgreSQL cluster, read from its REST API: who its members are and in which role, and
- * the settings that decide what it does when standbys go quiet. Bounded in time and bytes; nothing is ever changed.
+ * Patroni as the supervisor of a PostgreSQL cluster, read from its REST API: its members with their roles, and the
+ * settings that decide what it does when standbys go quiet. Reads are bounded in time and bytes. Nothing is ever
+ * changed.
  */
 import type { Supervisor } from "@inquorate/core/Supervision"
 import type { Millis } from "@inquorate/core/Time"
@@ -23,16 +24,16 @@ const Address = Schema.String.check(
   )
 )
 
-/** Where Patroni's REST API answers, and how it lets us in. Reading needs no user unless a proxy asks for one. */
+/** Where Patroni's REST API answers, and how we log in to it. Reading needs no user unless a proxy asks for one. */
 export const PatroniSettings = Schema.Union([
   Address,
   Schema.NonEmptyArray(Address),
   Schema.Struct({
-    /** One address or several, of any members; the first that answers is believed. */
+    /** One address or several, of any members. The first that answers is believed. */
     api: Schema.Union([Address, Schema.NonEmptyArray(Address)]),
     /**
-     * Where `members` are left out: the host that each runs on, by the member's name, or one for all. A member without one can
-     * be watched but not taken out.
+     * Where `members` are left out: the host that each member runs on, by the member's name, or one host for all. A
+     * member without a host can be watched but not taken out.
      */
     hosts: Schema.optionalKey(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])),
     user: Schema.optionalKey(Schema.String),
@@ -53,7 +54,7 @@ export const PatroniMember = Schema.Struct({
   name: Schema.String,
   role: Schema.String,
   state: Schema.String,
-  /** Where its PostgreSQL takes connections; left out of one that Patroni has just begun to start. */
+  /** Where its PostgreSQL takes connections. Patroni leaves it out for a member that it has just begun to start. */
   host: Schema.optionalKey(Schema.String),
   port: Schema.optionalKey(Schema.Finite)
 })
@@ -61,7 +62,7 @@ export type PatroniMember = typeof PatroniMember.Type
 
 const Cluster = Schema.Struct({ members: Schema.Array(PatroniMember), pause: Schema.optionalKey(Schema.Boolean) })
 
-/** The dynamic settings that count here; what is left out has Patroni's own default. */
+/** The dynamic settings that count here. For what is left out, Patroni's own default counts. */
 const Config = Schema.Struct({
   ttl: Schema.optionalKey(Schema.Finite),
   loop_wait: Schema.optionalKey(Schema.Finite),
@@ -78,11 +79,11 @@ export interface Look {
   readonly mode: "Off" | "On" | "Quorum"
   readonly strict: boolean
   readonly failsafe: boolean
-  /** True while a person has told Patroni to leave the cluster alone. */
+  /** True while Patroni is paused: a person has told it to leave the cluster alone. */
   readonly paused: boolean
 }
 
-/** Reads what Patroni says, from the first of its addresses that answers; a failure is a sentence for a person. */
+/** Reads what Patroni says, from the first of its addresses that answers. A failure is a sentence for a person. */
 export const look = (settings: PatroniSettings, timeout: Millis): Effect.Effect<Look, string> =>
   Effect.gen(function* () {
     const { apis, asking } = yield* accessOf(settings)
@@ -133,7 +134,7 @@ export const supervisors = (
   { loopWait, members, mode, paused, strict, ttl }: Look,
   topology: Pick<Topology, "group" | "members">
 ): ReadonlyArray<Supervisor> => {
-  // Out of synchronous mode the parameter is a person's own, and a paused Patroni changes nothing.
+  // Outside synchronous mode a person sets the parameter, and a paused Patroni changes nothing.
   if (mode === "Off" || paused) return []
   const counted = (name: string): boolean =>
     topology.members.some((member) => member.counts && SynchronousStandbyNames.sameName(member.name, name))
@@ -152,7 +153,7 @@ export const supervisors = (
   ]
 }
 
-/** What a person should know of Patroni beside its patience. */
+/** What a person should know of Patroni, apart from its patience. */
 export const warnings = ({ failsafe, mode, paused, strict, ttl }: Look): ReadonlyArray<string> => [
   ...(paused ? ["Patroni is paused: it neither fails over nor changes synchronous_standby_names"] : []),
   ...(mode === "Off"
@@ -166,7 +167,7 @@ export const warnings = ({ failsafe, mode, paused, strict, ttl }: Look): Readonl
   }`
 ]
 
-/** The roles and states of all members in a few words, the same whenever nothing has changed. */
+/** The roles and states of all members in a few words. The words stay the same as long as nothing changes. */
 export const inWords = (members: ReadonlyArray<PatroniMember>): string =>
   members
     .map(({ name, role, state }) => `${name} ${role.replaceAll("_", " ")} ${state}`)
@@ -175,7 +176,7 @@ export const inWords = (members: ReadonlyArray<PatroniMember>): string =>
 
 // --- internal ---
 
-/** A cluster of a hundred members needs a tenth of it. */
+/** The most bytes of an answer. A cluster of a hundred members needs a tenth of it. */
 const answerMost = 256 * 1024
 
 const isOn = (value: boolean | string | null | undefined): boolean =>

@@ -1,8 +1,9 @@
 /**
- * Members that are the pods of a StatefulSet, or those that a label selector means. Which they are, where they run, and who
- * would act when they go quiet is read from the Kubernetes API at each discovery; while that does not answer, as when its own
- * etcd is the one whose quorum is gone, what was last read stands. A container that was restarted is the same member in
- * another container; a pod that came back elsewhere is a member with another address.
+ * Members that are the pods of a StatefulSet, or those that a label selector means. Each discovery reads from the
+ * Kubernetes API which pods they are, where they run, and who would act when they go quiet. While the API does not
+ * answer, what was last read counts; so it is when the API's own etcd is the one whose quorum is gone. After a restart
+ * of a container the member is the same, in another container. A pod that came back elsewhere is the same member with
+ * another address.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Pod, PodContainer } from "@inquorate/core/Pod"
@@ -92,8 +93,8 @@ type Open = (members: Members) => Effect.Effect<Target, TargetError, Scope.Scope
 // --- make ---
 
 /**
- * The target whose members are these pods: `open` makes one for the members of the moment, and is called again when they
- * have become others.
+ * The target whose members are these pods. `open` makes a target for the members of the moment. It is called again once
+ * the members have changed.
  */
 export const follow = (
   cluster: string,
@@ -147,7 +148,10 @@ export const follow = (
     }
   })
 
-/** A topology with what Kubernetes would do about its members, and what it means that they are pods. */
+/**
+ * A topology, with what Kubernetes would do about its members, and with what follows for a person from their being
+ * pods.
+ */
 export const beside = (
   topology: Topology,
   system: string,
@@ -168,10 +172,10 @@ export const beside = (
 const firstLook: Millis = 9000
 const nextLook: Millis = 1500
 const enterWithin: Millis = 6000
-/** How many targets of former members are kept open. */
+/** How many targets of former members stay open. */
 const keptMost = 4
 
-/** Who the members are, as was last read. */
+/** Who the members are, by what was last read. */
 const rosterOf = (cluster: string, pods: PodsSettings, list: NonNullable<Host["pods"]>) => {
   let seen: ReadonlyArray<Pod> | undefined
   const unreachable = (detail: string) =>
@@ -181,7 +185,7 @@ const rosterOf = (cluster: string, pods: PodsSettings, list: NonNullable<Host["p
     empty: Effect.suspend(() =>
       Effect.fail(unreachable(`no pod of ${nameOf(pods)} is in namespace ${pods.namespace}`))
     ),
-    // Whoever knows the members already does not wait long for an API that may be the one that is broken.
+    // Once the members are known, we do not wait long for an API that may be what is broken.
     look: (patience: Millis): Effect.Effect<void, TargetError> =>
       list(pods.namespace, pods.selector ?? "").pipe(
         Effect.timeoutOrElse({
@@ -199,7 +203,10 @@ const rosterOf = (cluster: string, pods: PodsSettings, list: NonNullable<Host["p
   }
 }
 
-/** The target of the members of the moment. What is still asked of former ones, as by a probe in a hold, is answered. */
+/**
+ * The target of the members of the moment. Former targets stay open for a while, so that somebody who still asks them,
+ * such as a probe in a hold, gets an answer.
+ */
 const currentOf = (scope: Scope.Scope, open: Open) => {
   const former: Array<Scope.Closeable> = []
   let current: { readonly key: string; readonly target: Target; readonly scope: Scope.Closeable } | undefined
@@ -218,7 +225,7 @@ const currentOf = (scope: Scope.Scope, open: Open) => {
   }
 }
 
-// A keeper pod takes seconds to be there, so it is waited for once, before what cannot wait.
+// A keeper pod takes seconds to start. So we wait for it once, before anything that is urgent.
 const entrance = (hosts: ReadonlyMap<string, Host>) => {
   const ready = new Set<string>()
   return (pods: ReadonlyArray<Pod>): Effect.Effect<void> =>
@@ -245,7 +252,7 @@ const serverOf = ({ containers }: Pod, { container }: Pick<PodsSettings, "contai
 
 const memberOf = (settings: PodsSettings, port: number, pod: Pod, now: () => ReadonlyArray<Pod>): PodMember => {
   const { address = "{ip}", dataDirectory } = settings
-  // A pod that has no address yet is a member all the same: one that is not up.
+  // A pod that has no address yet is a member too: one that is not up.
   const reached = address.replaceAll("{pod}", pod.name).replaceAll("{ip}", pod.address ?? "0.0.0.0")
   const isBare = reached.includes(":") && !reached.startsWith("[")
   return {
@@ -263,8 +270,9 @@ const memberOf = (settings: PodsSettings, port: number, pod: Pod, now: () => Rea
 }
 
 /**
- * What the kubelet does when a member goes quiet: a probe that fails so often in a row has it restarted. That holds for the
- * members that are left alone too, whose probes fail with the quorum. One that only connects (`tcpSocket`) notices nothing.
+ * What the kubelet does when a member goes quiet. Once a liveness probe has failed often enough in a row, the kubelet
+ * restarts the container. That holds for the members that are left alone too, whose probes fail with the quorum. A
+ * probe that only connects (`tcpSocket`) notices nothing.
  */
 const supervisorsOf = (pod: Pod, settings: Pick<PodsSettings, "container">): ReadonlyArray<Supervisor> => {
   const liveness = serverOf(pod, settings)?.liveness ?? null
@@ -277,7 +285,7 @@ const supervisorsOf = (pod: Pod, settings: Pick<PodsSettings, "container">): Rea
           {
             watches: pod.name,
             source: `the kubelet's liveness probe of pod ${pod.namespace}/${pod.name} (${liveness.by}, ${failures} failures, every ${period / 1000} s)`,
-            // The first failure may come as soon as the loss.
+            // The first failure may come at once with the loss.
             patience: (failures - 1) * period,
             reaction: "RestartsMember" as const
           }
@@ -295,7 +303,7 @@ const supervisorsOf = (pod: Pod, settings: Pick<PodsSettings, "container">): Rea
   ]
 }
 
-/** Operators that are known to make a new cluster from what is left of one without its quorum. */
+/** Operators that are known to make a new cluster from what is left of a cluster without its quorum. */
 const destroyers: ReadonlySet<string> = new Set(["etcd.database.coreos.com"])
 
 const operatorOf = ({ owner }: Pod): { readonly group: string; readonly called: string } | null => {
@@ -316,7 +324,7 @@ const warningsOf = (pod: Pod, system: string): ReadonlyArray<string> => {
   ]
 }
 
-/** The etcd that a Kubernetes API keeps everything in, by the labels of those who set it up so. */
+/** True for a pod of the etcd that a Kubernetes API keeps everything in, by the labels that its installers use. */
 const isStoreOfApi = ({ labels, namespace }: Pod): boolean =>
   (namespace === "kube-system" || namespace === "openshift-etcd") &&
   ["component", "app", "k8s-app", "app.kubernetes.io/name"].some((key) => labels[key]?.startsWith("etcd") === true)

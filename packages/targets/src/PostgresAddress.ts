@@ -1,11 +1,12 @@
 /**
- * Where a PostgreSQL member takes connections: `host:port`, an IPv6 address in brackets, or the folder of its Unix socket,
- * with a port or without (5432). A member may have several addresses, which are tried in their order, as libpq does.
+ * Where a PostgreSQL member takes connections: `host:port` with an IPv6 address in brackets, or the folder of its Unix
+ * socket, with a port or without (5432). A member may have several addresses. They are tried in their order, as libpq
+ * does.
  */
 import * as Schema from "effect/Schema"
 import * as MemberAddress from "./MemberAddress.ts"
 
-/** One place to connect to; a `host` that begins with `/` is the folder of a Unix socket. */
+/** One place to connect to. A `host` that begins with `/` is the folder of a Unix socket. */
 export interface Endpoint {
   readonly host: string
   readonly port: number

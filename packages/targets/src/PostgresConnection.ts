@@ -1,8 +1,8 @@
 /**
- * One connection to one PostgreSQL server, and the session that asks one question over it again and again. Nothing waits
- * for a server that is stopped longer than it is told to: the question goes on alone, and who asks next while it is
- * still unanswered waits for the same answer. What a connection needs (password, certificates, service) is read anew for
- * each, so that a rotated secret is used without a restart.
+ * One connection to one PostgreSQL server, and the session that asks one question over it again and again. An asker
+ * waits for a server that is stopped only as long as he was told to. The question goes on alone, and whoever asks while
+ * it is still open waits for the same answer. What a connection needs (password, certificates, service) is read anew
+ * for each connection, so that a rotated secret is used without a restart.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -19,10 +19,10 @@ import * as PostgresTls from "./PostgresTls.ts"
 
 /** Where and as whom to connect, as read for one connection. */
 export interface Login {
-  /** Tried in this order until one takes the connection. */
+  /** The endpoints, tried in this order until one takes the connection. */
   readonly endpoints: readonly [PostgresAddress.Endpoint, ...ReadonlyArray<PostgresAddress.Endpoint>]
   readonly user: string
-  /** The password for this endpoint, or null; throws where the place it is kept in cannot be read. */
+  /** The password for this endpoint, or null. Throws where it cannot be read from its place. */
   readonly password: (endpoint: PostgresAddress.Endpoint) => Redacted.Redacted | null
   readonly database: string
   readonly tls: PostgresTls.TlsSettings
@@ -33,14 +33,15 @@ export interface ConnectionSettings {
   /** The member's address, for a person. */
   readonly address: string
   readonly applicationName: string
-  /** Reads what the next connection needs; throws, in words for a person, where that cannot be read. */
+  /** Reads what the next connection needs. Throws, in words for a person, where that cannot be read. */
   readonly login: () => Login
 }
 
 /**
- * `Unreachable`: no connection. `Rejected`: the server or the configuration refused to let us in. `Lost`: the connection
- * ended while the question was open, which may have been carried out. `Failed`: the server answered with an error.
- * `TimedOut`: no answer in time; with code `ETIMEDOUT` not even a connection. `code` is PostgreSQL's or the system's, or empty.
+ * `Unreachable`: no connection. `Rejected`: the server or the configuration did not let us in. `Lost`: the connection
+ * ended while the question was open, which the server may have carried out. `Failed`: the server answered with an
+ * error. `TimedOut`: no answer in time; with code `ETIMEDOUT` not even a connection. `code` is PostgreSQL's or the
+ * system's; it may be empty.
  */
 export class ConnectionError extends Schema.TaggedError<ConnectionError>()("ConnectionError", {
   reason: Schema.Literals(["Unreachable", "Rejected", "Lost", "Failed", "TimedOut"]),
@@ -48,7 +49,7 @@ export class ConnectionError extends Schema.TaggedError<ConnectionError>()("Conn
   detail: Schema.String
 }) {}
 
-/** What a statement gave. `warnings` holds what the server said beside it, above the level of a notice. */
+/** What a statement gave. `warnings` holds what else the server said, above the level of a notice. */
 export interface Reply {
   readonly rows: ReadonlyArray<unknown>
   readonly warnings: ReadonlyArray<string>
@@ -56,17 +57,17 @@ export interface Reply {
 
 /** An open connection, for one statement at a time. */
 export interface Connection {
-  /** The number of the server's process that serves it. */
+  /** The number of the server's process that serves this connection. */
   readonly backend: number
-  /** Sends a statement. Interruption abandons the wait, not the statement. */
+  /** Sends a statement. Interruption gives up the wait, not the statement. */
   readonly query: (text: string, values?: ReadonlyArray<unknown>) => Effect.Effect<Reply, ConnectionError>
   readonly isOpen: () => boolean
-  /** Drops the socket at once; the server may not notice while it is stopped. */
+  /** Drops the socket at once. A server that is stopped may not notice. */
   readonly destroy: () => void
 }
 
 /**
- * Connects, for as long as it takes, and makes the session one of ours; interruption drops the socket. `onReached` is
+ * Connects, however long that takes, and makes the session one of ours. Interruption drops the socket. `onReached` is
  * called once the network has made a connection, whoever answers on it.
  */
 export const open = (
@@ -84,7 +85,7 @@ export const open = (
       )
       if (Result.isSuccess(made)) return made.success
       const problem = made.failure
-      // A server that answers decides; only where none does is the next address tried.
+      // The first server that answers decides. The next address is tried only where none answers.
       if (problem.reason !== "Unreachable" || /^\d/.test(problem.code)) return yield* problem
       problems.push(problem)
     }
@@ -96,17 +97,17 @@ export const open = (
     return yield* new ConnectionError({ reason: "Unreachable", code: first!.code, detail })
   })
 
-/** Asks one question over one connection, which it opens when it has none. */
+/** Asks one question over one connection, which it opens when there is none. */
 export interface Session {
-  /** The answer, within the session's patience. Everyone who asks while it is open gets the same. */
+  /** The answer, within the session's patience. Everyone who asks while the question is open gets the same answer. */
   readonly ask: Effect.Effect<Reply & { readonly backend: number }, ConnectionError>
-  /** Its connection, where it is open. */
+  /** The session's connection, where it is open. */
   readonly connection: () => Connection | undefined
 }
 
 /**
- * A session with a question. After `patience` the asker is told `TimedOut`; after `giveUp` ms the next one reconnects. The
- * patience hears how long each answer took.
+ * A session with a question. After `patience` an asker gets `TimedOut`. After `giveUp` ms the next asker reconnects.
+ * The patience is told how long each answer took.
  */
 export const session = Effect.fnUntraced(function* (
   settings: ConnectionSettings,
@@ -150,7 +151,7 @@ export const session = Effect.fnUntraced(function* (
 
 // --- internal ---
 
-/** How long an address may take to let us in before the member's next one is tried, in milliseconds. */
+/** How long an address may take to let us in before we try the member's next one, in milliseconds. */
 const nextAddressAfter = 300
 
 const notYet = Effect.fail(
@@ -164,10 +165,10 @@ const notYet = Effect.fail(
 const unreadable = (cause: unknown): ConnectionError =>
   new ConnectionError({ reason: "Rejected", code: "", detail: (cause as Error).message })
 
-/** A refusal, with what decides whether the other kind of connection is tried. */
+/** A refusal, and what decides whether the other kind of connection is tried. */
 interface Failure {
   readonly error: ConnectionError
-  /** The server has no TLS, or the handshake failed, or it let nobody in. */
+  /** True where the server has no TLS, the handshake failed, or the server let nobody in. */
   readonly otherKindMayHelp: boolean
   readonly lacksTls: boolean
 }
@@ -182,7 +183,7 @@ const openAt = (
     const mode = PostgresAddress.isSocket(endpoint) ? "disable" : PostgresTls.modeOf(login.tls)
     const failures: Array<Failure> = []
     for (const attempt of PostgresTls.attempts(mode)) {
-      // Nothing may come between a connection and what drops it again.
+      // Nothing may interrupt between the opening of a connection and the setup of what drops it.
       const made = yield* Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
           Effect.result(restore(connect(settings, login, endpoint, attempt, onReached))),
@@ -199,7 +200,7 @@ const openAt = (
     return yield* told(mode, PostgresAddress.isSocket(endpoint), failures)
   })
 
-// What the person reads where both kinds of connection failed, or the one that was allowed.
+// What the person reads where both kinds of connection failed, or the only one that was allowed.
 const told = (mode: PostgresTls.TlsMode, isSocket: boolean, failures: ReadonlyArray<Failure>): ConnectionError => {
   const last = failures.at(-1)!
   if (last.lacksTls) {
@@ -249,7 +250,7 @@ const connect = (
         user: login.user,
         database: login.database,
         application_name: settings.applicationName,
-        // What pg would else take from the worker's own environment.
+        // Otherwise pg would take these from the worker's own environment.
         options: PostgresSession.greeting,
         client_encoding: "UTF8",
         sslnegotiation: "postgres",
@@ -290,7 +291,8 @@ const connect = (
         destroy()
         const error = refusal(cause, asked)
         const answered = cause instanceof DatabaseError
-        // The library gives no code for "no TLS here"; its words are pinned with its version, and a test.
+        // The library gives no code for "no TLS here", so we compare its words. Its version is pinned, and a test
+        // checks the words.
         const noHandshake = attempt === "Encrypted" && reached && !secured && error.code === "" && !answered
         const lacksTls = noHandshake && error.detail.includes("does not support SSL")
         fail(error, {
@@ -308,10 +310,10 @@ interface ParameterStatus {
   readonly parameterValue: string
 }
 
-/** What a server said of its version at the greeting. */
+/** What each server said of its version in its greeting. */
 const versions = new WeakMap<Client, string>()
 
-// A session is one of ours once it has its settings, and the server that it speaks to is the one that greeted it.
+// A session is one of ours once it has our settings. The server that it speaks to is then the one that greeted it.
 const begin = (
   client: Client,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
@@ -346,13 +348,13 @@ const begin = (
   return Effect.onExit(restore(settled), (exit) => (exit._tag === "Failure" ? Effect.sync(destroy) : Effect.void))
 }
 
-// The process number arrives with the greeting; the client keeps it in a field that its types do not show.
+// The process number comes with the greeting. The client keeps it in a field that its types do not show.
 const backendOf = (client: Client): number => (client as Client & { readonly processID?: number }).processID ?? 0
 
 const connectionOf = (client: Client, isOpen: () => boolean, destroy: () => void): Connection => {
   let warnings: Array<string> = []
   client.on("notice", ({ code, message }) => {
-    // Class 00 is success, its notices and infos; above it something did not go as asked.
+    // Class 00 is success, notices and infos. Any other class means that something went wrong.
     if (code?.startsWith("00") === true || warnings.length >= PostgresBounds.warningLimit) return
     warnings.push(PostgresBounds.shorten(`${code}: ${message}`))
   })
@@ -363,10 +365,10 @@ const connectionOf = (client: Client, isOpen: () => boolean, destroy: () => void
     query: (text, values) =>
       Effect.callback((resume) => {
         warnings = []
-        // Without values as a simple query, which may be several statements.
+        // Without values we send a simple query, which may be several statements.
         const sent = values === undefined ? client.query(text) : client.query({ text, values: [...values] })
         sent.then(
-          // Of several statements there is an answer each; the last one's counts.
+          // Several statements give several answers. The last one counts.
           (result: Answered | ReadonlyArray<Answered>) =>
             resume(Effect.succeed({ rows: ("rows" in result ? result : result.at(-1)!).rows, warnings })),
           (cause: unknown) => resume(Effect.fail(failure(cause)))
@@ -398,7 +400,8 @@ const refusal = (cause: unknown, asked: "No" | "Given" | "Missing" | Error): Con
   const { code, detail } = detailOf(cause)
   const untrusted = cause instanceof DatabaseError ? undefined : PostgresTls.explain(code, detail)
   if (untrusted !== undefined) return new ConnectionError({ reason: "Rejected", code, detail: untrusted })
-  // Authorization, unknown database, privileges: the same every time. All else may pass, such as "starting up".
+  // Authorization, an unknown database, privileges: these fail every time. Anything else may pass, such as "starting
+  // up".
   const isFinal = cause instanceof DatabaseError && /^(28|3D|42)/.test(code)
   return new ConnectionError({ reason: isFinal ? "Rejected" : "Unreachable", code, detail })
 }

@@ -1,6 +1,7 @@
 /**
- * Finds clusters of PostgreSQL: asks what listens here, or what a person named, who streams from whom under which name.
- * Nothing is written. What lets us not in is told by what its data directory says, where our user may see that.
+ * Finds clusters of PostgreSQL. It asks the servers that listen here, or those that a person named, who streams from
+ * whom under which name. Nothing is written. Of a server that does not let us in, we report what its data directory
+ * says, where our user may see that.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -24,7 +25,7 @@ import * as PostgresLogin from "./PostgresLogin.ts"
 import { Answer, question } from "./PostgresQuestion.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 
-/** The clusters that the named addresses, or else the servers of this host, belong to. */
+/** Finds the clusters of the named addresses, or, where there are none, of the servers of this host. */
 export const find = Effect.fnUntraced(function* (
   named: ReadonlyArray<string>,
   servers: ReadonlyArray<HostServer>,
@@ -39,7 +40,7 @@ export const find = Effect.fnUntraced(function* (
           return address === undefined ? [] : [{ address, isNamed: false, server }]
         })
   const asked = yield* Effect.forEach(places, (place) => ask(place, wishes), { concurrency: 8 })
-  // Two names of one server are one member.
+  // A server that was named twice is one member.
   const members = asked.filter(
     (one, index) => !asked.slice(0, index).some((before) => before.startedAt !== null && isOne(before, one))
   )
@@ -82,7 +83,7 @@ interface Asked {
   readonly identifier: string
   readonly isStandby: boolean
   readonly startedAt: string | null
-  /** What it answered, or why it let us not in. */
+  /** What the server answered, or why it did not let us in. */
   readonly answer: Result.Result<Answer, string>
   /** The name under which it streams; null where that is not known. */
   readonly streamsAs: string | null
@@ -100,7 +101,7 @@ const atAddress = (servers: ReadonlyArray<HostServer>, address: string, wishes: 
     ? servers.find(({ socket }) => socket !== null && PostgresAddress.all(address)[0] === socket)
     : serverAt(servers, address, wishes)
 
-// A server that our user may not look into is known by what its user listens on, which several may share.
+// Of a server that our user may not look into we know only what its user listens on, which several servers may share.
 const addressOf = (server: HostServer, servers: ReadonlyArray<HostServer>): string | undefined => {
   if (server.isOpen)
     return server.addresses.find((one) => one.startsWith("127.")) ?? server.addresses[0] ?? server.socket ?? undefined
@@ -188,7 +189,8 @@ const one = <A>(
     )
   )
 
-// What PostgreSQL falls back to where the connection to the primary has no name of its own.
+// Where the connection to the primary has no name of its own, PostgreSQL falls back to `cluster_name`, and then to
+// `walreceiver`.
 const streamsAs = ({ clusterName, conninfo }: typeof More.Type): string | null => {
   if (conninfo === null) return null
   const [, quoted, bare] = /(?<![a-z_])application_name=(?:'((?:[^'\\]|\\.)*)'|([^\s']+))/.exec(conninfo) ?? []
@@ -237,7 +239,7 @@ const clusterOf = (asked: ReadonlyArray<Asked>, wishes: Wishes): FoundCluster =>
     settings: settingsOf(
       asked,
       barred.length > 0,
-      // Nor will the worker send it to a server that nobody vouches for.
+      // The worker, too, must not send the password to a server that nobody vouches for.
       asked.every(({ place }) => mayBeAsked(place, wishes)) ? wishes : { ...wishes, password: undefined }
     ),
     members,

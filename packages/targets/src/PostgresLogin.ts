@@ -1,7 +1,7 @@
 /**
- * How the worker logs in to the members of a PostgreSQL cluster: what the configuration says, completed from libpq's service
- * file where one is named. Everything that lives in files is read again for each connection; that it can be read at all is
- * checked once, when the cluster is opened.
+ * How the worker logs in to the members of a PostgreSQL cluster. The configuration says how, completed from libpq's
+ * service file where one is named. What stands in files is read again for each connection. That it can be read at all
+ * is checked once, when the cluster is opened.
  */
 import { TargetError } from "@inquorate/core/Target"
 import * as Config from "effect/Config"
@@ -15,7 +15,7 @@ import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
 import * as PostgresService from "./PostgresService.ts"
 import type { TlsMode, TlsSettings } from "./PostgresTls.ts"
 
-/** A member with its addresses, the first apart. */
+/** A member with its addresses, the first one apart. */
 export interface Member extends Container.Fields {
   readonly name: string
   readonly address: string
@@ -31,7 +31,7 @@ export interface Logins {
   readonly to: (address: string, applicationName: string) => ConnectionSettings
 }
 
-/** Fails where a secret or a service that the settings name is not there. */
+/** Reads the logins of a cluster. Fails where a secret or a service that the settings name does not exist. */
 export const make = Effect.fnUntraced(function* (
   cluster: string,
   settings: PostgresSettings & { readonly members: readonly [PostgresMember, ...ReadonlyArray<PostgresMember>] }
@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function* (
       const { address: _, service: __, ...own } = member
       return { ...own, address, otherAddresses, connection }
     })
-  // A password is asked for by few servers, but one that is configured is there.
+  // Few servers ask for a password, but a password that is configured must exist.
   if (settings.password !== undefined && !isPassfile(settings.password)) yield* attempt(secret)
   const [first, ...rest] = settings.members
   const members = [yield* memberOf(first), ...(yield* Effect.forEach(rest, memberOf))] as const
@@ -70,7 +70,7 @@ type Password = NonNullable<PostgresSettings["password"]>
 const isPassfile = (password: Password): password is { readonly passfile: string } =>
   !Redacted.isRedacted(password) && "passfile" in password
 
-// What an environment variable holds cannot change; a file is read each time.
+// An environment variable cannot change, so it is read once. A file is read each time.
 const secretOf = (
   password: Password | undefined,
   misconfigured: (detail: string) => TargetError
@@ -130,7 +130,7 @@ const parametersOf = (service: PostgresMember["service"]): PostgresService.Param
       ? PostgresService.read(service, PostgresService.usualFiles(process.env))
       : PostgresService.read(service.name, [service.file])
 
-// A service may name several hosts and as many ports, or one port for all, in lists with commas.
+// A service may name several hosts, and one port for each or one for all, in lists with commas.
 const endpointsOf = ({ address, name }: PostgresMember, service: PostgresService.Parameters): Login["endpoints"] => {
   if (address !== undefined) {
     const [first, ...rest] = PostgresAddress.all(address)
@@ -153,7 +153,7 @@ const tlsOf = (service: PostgresService.Parameters): TlsSettings => {
   if (mode !== undefined && !modes.includes(mode))
     throw new Error(`the service's sslmode "${mode}" is none of ${modes.join(", ")}`)
   const [ca, certificate, key] = ["sslrootcert", "sslcert", "sslkey"].map((name) => service.get(name))
-  // A service without a mode has libpq's own default, also where it names authorities.
+  // A service without a mode has libpq's own default, even where it names authorities.
   return {
     mode: (mode ?? "prefer") as TlsMode,
     ...(ca === undefined ? {} : { ca }),

@@ -1,5 +1,5 @@
 /**
- * What Patroni's word adds to a PostgreSQL cluster: the supervisor that bounds a hold, what a person should know, and the
+ * What Patroni tells about a PostgreSQL cluster: the supervisor that bounds a hold, what a person should know, and the
  * history of roles and of `synchronous_standby_names` through an operation.
  */
 import type { WitnessAnswer } from "@inquorate/core/Evidence"
@@ -12,14 +12,14 @@ import * as Patroni from "./Patroni.ts"
 import * as PostgresRule from "./PostgresRule.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 
-/** What became of asking Patroni; null where no address of it is configured. */
+/** What came of asking Patroni; null where no address of it is configured. */
 export type Looked = Result.Result<Patroni.Look, string> | null
 
-/** Asks Patroni within what a discovery may take. */
+/** Asks Patroni, within the time that a discovery has for it. */
 export const look = (settings: Patroni.PatroniSettings | undefined): Effect.Effect<Looked> =>
   settings === undefined ? Effect.succeed(null) : Effect.result(Patroni.look(settings, lookTimeout))
 
-/** A group with what Patroni's word adds to it. */
+/** A group, with what Patroni tells about it. */
 export const beside = (topology: Topology, looked: Looked): Topology => {
   const { warnings = [] } = topology
   if (looked !== null && Result.isSuccess(looked)) {
@@ -31,7 +31,7 @@ export const beside = (topology: Topology, looked: Looked): Topology => {
     return withSupervisors({ ...topology, warnings: told }, Patroni.supervisors(looked.success, topology))
   }
   if (looked === null && !warnings.includes(PostgresRule.patroniUnread)) return topology
-  // What it would do is not known, so its own defaults are taken for it.
+  // What Patroni would do is not known, so we assume its own defaults.
   const why = looked === null ? "name its REST API under the key patroni, and it is read" : looked.failure
   const assumed: Supervisor = {
     watches: topology.group,
@@ -44,7 +44,7 @@ export const beside = (topology: Topology, looked: Looked): Topology => {
   ])
 }
 
-/** Tells through an operation what Patroni does. `namesOn` reads what the commits of a member wait for. */
+/** Tells throughout an operation what Patroni does. `namesOn` reads what the commits of a member wait for. */
 export const witness = (
   settings: Patroni.PatroniSettings,
   namesOn: (member: string) => Effect.Effect<string | null>
@@ -66,7 +66,7 @@ export const witness = (
 
 // --- internal ---
 
-/** Less than a discovery may take in all, in milliseconds. */
+/** How long Patroni may take to answer, in milliseconds: less than a whole discovery. */
 const lookTimeout = 700
 const witnessTimeout = 2000
 

@@ -1,8 +1,8 @@
 /**
- * Which process a PostgreSQL member is: the one that `postmaster.pid` of its data directory names, a file that nobody but
- * the directory's user can have written. It is believed only if everything agrees: it runs as that user and is postgres,
- * it works in that directory, it holds the socket that answers on the member's address, and it is the parent of the very
- * process that answers us, so that no server of another machine is taken for it.
+ * Which process a PostgreSQL member is: the one that `postmaster.pid` of its data directory names. Nobody but the
+ * directory's user can have written that file. The process is believed only if everything agrees. It runs as that user
+ * and is postgres. It works in that directory. It holds the socket that answers on the member's address. It is the
+ * parent of the very process that answers us, so no server of another machine is taken for it.
  */
 import { describeHostError, type Host, type HostError } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
@@ -13,21 +13,21 @@ import * as PostgresAddress from "./PostgresAddress.ts"
 
 /** What is known of a member before its process is looked for. */
 export interface Sought {
-  /** The data directory by the server's own word; empty where our user may not see it. */
+  /** The data directory as the server tells it; empty where our user may not see it. */
   readonly dataDirectory: string
-  /** The data directory by the configuration; empty where it names none. */
+  /** The data directory as the configuration tells it; empty where it names none. */
   readonly configured: string
-  /** Where the member takes connections; the one that answered is among them. */
+  /** Where the member takes connections, the address that answered included. */
   readonly addresses: ReadonlyArray<string>
   /** The process number of the server's process that serves our connection. */
   readonly backend: number
-  /** Where that process says that our connection comes from, `address:port`; empty over a Unix socket. */
+  /** The address from which that process sees our connection come, `address:port`; empty over a Unix socket. */
   readonly client?: string
   /** The container that it runs in, where it runs in one. */
   readonly place?: Container.Place | null
 }
 
-/** The process, or in words for a person why it was not found or not believed. */
+/** The process, or, in words for a person, why it was not found or not believed. */
 export type Located =
   | { readonly process: ProcessRef; readonly problem: "" }
   | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
@@ -78,7 +78,7 @@ const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Loc
   }
   const [pid, told, writer, fileMode] = fact("postmaster") ?? []
   if (pid === undefined) return problem(`${directory}/postmaster.pid cannot be read on host ${host}`)
-  // A container's port may be published as another.
+  // A container's port may be published under another number.
   if (told === undefined || (place === null && !ports.includes(told))) {
     return problem(`the server in ${directory} listens on port ${told}, not ${ports.join(" or ")}`)
   }
@@ -100,7 +100,7 @@ const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Loc
   }
   if (fact("stands") === undefined) return problem(`process ${pid} does not work in ${directory}`)
   const holds = (inode: string): boolean => all("holds").some(([holder, held]) => holder === pid && held === inode)
-  // The backend's own socket is the other end of our connection, by whatever proxy this comes.
+  // The backend's own socket is the other end of our connection, whatever proxy the connection came by.
   const answers =
     place === null
       ? sought.addresses.some((address) =>
@@ -125,11 +125,11 @@ const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Loc
 
 const problem = (text: string): Located => ({ process: null, problem: text })
 
-// What is written by its group or by everybody.
+// True where the group or everybody may write.
 const isOpen = (mode: string | undefined): boolean => mode === undefined || (Number(mode) & 0o022) !== 0
 
-// In a network namespace of its own the server is known by its file, so it may listen there on all addresses; an address
-// of loopback means another one there.
+// In a network namespace of its own, the server is known by its file, so it may listen there on all addresses. An
+// address of loopback means another place there.
 const servingIn = (
   here: ReadonlyArray<ReadonlyArray<string>>,
   apart: ReadonlyArray<ReadonlyArray<string>>,

@@ -1,10 +1,11 @@
 /**
- * What is asked of every member of a PostgreSQL cluster, in one statement that works on primary and standby from release 12
- * on, and what it may answer. The session that asks has settings of its own, so that names mean PostgreSQL's own things.
+ * What is asked of every member of a PostgreSQL cluster, and what it may answer. One statement asks it, which works on
+ * primary and standby from release 12 on. The session that asks has settings of its own, so that names mean
+ * PostgreSQL's own things.
  */
 import * as Schema from "effect/Schema"
 
-/** Positions in the log are bytes since its beginning, times milliseconds. */
+/** The statement. Positions in the log are bytes since its beginning. Times are milliseconds. */
 export const question = `
 with me as (
   select current_user as "current", session_user as "session",
@@ -72,19 +73,22 @@ select pg_is_in_recovery() as "inRecovery",
     or exists (select from pg_stat_activity where application_name like 'Patroni%') as "patroni"
 from me, crowd`
 
-/** One standby as the primary sees it; all but the name is null for a user who may not read it. */
+/** One standby as the primary sees it. All but the name is null for a user who may not read it. */
 const StandbySeen = Schema.Struct({
   name: Schema.NullOr(Schema.String),
   state: Schema.NullOr(Schema.String),
   /** The address it connects from. */
   from: Schema.String,
   flushed: Schema.NullOr(Schema.Finite),
-  /** By the standby's own clock. */
+  /** The time of the last reply, by the standby's own clock. */
   repliedAt: Schema.NullOr(Schema.Finite)
 })
 export type StandbySeen = typeof StandbySeen.Type
 
-/** How many connections are used of how many, by everybody, by our role and in our database; superusers' reserve aside. */
+/**
+ * How many connections are used, of how many: by everybody, by our role and in our database. The superusers' reserve is
+ * not counted.
+ */
 const Connections = Schema.Struct({
   all: Schema.Int,
   most: Schema.Int,
@@ -95,7 +99,7 @@ const Connections = Schema.Struct({
 })
 export type Connections = typeof Connections.Type
 
-/** A value of `synchronous_commit` that sessions begin with, of a role, in a database; null stands for all. */
+/** A value of `synchronous_commit` that sessions begin with. `role` and `database` say whose; null stands for all. */
 const CommitDefault = Schema.Struct({
   role: Schema.NullOr(Schema.String),
   database: Schema.NullOr(Schema.String),
@@ -103,7 +107,7 @@ const CommitDefault = Schema.Struct({
 })
 export type CommitDefault = typeof CommitDefault.Type
 
-/** One member's answer; `now` by its own clock. */
+/** One member's answer. `now` is by its own clock. */
 export const Answer = Schema.Struct({
   inRecovery: Schema.Boolean,
   standbyNames: Schema.String,
@@ -116,11 +120,13 @@ export const Answer = Schema.Struct({
   statusInterval: Schema.Finite,
   flushed: Schema.NullOr(Schema.Finite),
   standbys: Schema.Array(StandbySeen),
-  /** What a standby streams from; null where it streams from nobody, or its user may not know. */
+  /** What a standby streams from; null where it streams from nobody, or our user may not know. */
   receiver: Schema.NullOr(Schema.Struct({ status: Schema.NullOr(Schema.String), from: Schema.String })),
   replayPaused: Schema.Boolean,
   applyDelay: Schema.Finite,
-  /** Whether the role that counts may use what pg_monitor gives, and whether the role that logged in was granted it. */
+  /**
+   * Whether the role that counts has the rights of pg_monitor, and whether the role that logged in was granted them.
+   */
   rights: Schema.Struct({
     current: Schema.String,
     session: Schema.String,
@@ -130,7 +136,9 @@ export const Answer = Schema.Struct({
   connections: Connections,
   /** Defaults under which a commit waits for nobody, or for more than the quorum. */
   commits: Schema.Array(CommitDefault),
-  /** True where Patroni manages the server, by its own sessions or the settings it gives on the command line. */
+  /**
+   * True where Patroni manages the server. Its own sessions show it, or the settings that it gives on the command line.
+   */
   patroni: Schema.Boolean
 })
 export type Answer = typeof Answer.Type

@@ -1,7 +1,7 @@
 /**
- * Which members a PostgreSQL cluster has, and how to reach each: those of the configuration, or, where it names none, those
- * that Patroni names. A member that Patroni once named stays: one that is held falls silent, and Patroni then strikes it off
- * its own list. One that is named with another address is reached there from then on.
+ * Which members a PostgreSQL cluster has, and how to reach each: those of the configuration, or, where it names none,
+ * those that Patroni names. A member that Patroni once named stays, since a member that is held falls silent and
+ * Patroni then strikes it off its own list. Once Patroni names another address for a member, we reach it there.
  */
 import type { Host } from "@inquorate/core/Host"
 import { TargetError } from "@inquorate/core/Target"
@@ -26,24 +26,24 @@ export interface OpenMember {
   readonly node: string
   readonly host: Host | null
   readonly session: Session
-  /** How long its answer is waited for, and how long its host's look at its process. */
+  /** How long we wait for its answer, and for its host's look at its process. */
   readonly patience: Patience.Patience
   readonly lookPatience: Patience.Patience
   located: { readonly key: string; readonly process: ProcessRef } | null
 }
 
-/** The members as they are known now. */
+/** The members that are known now. */
 export interface Roster {
   readonly members: () => ReadonlyArray<OpenMember>
   /** How to log in to them, and to any other address; null while no member is known. */
   readonly logins: () => PostgresLogin.Logins | null
-  /** True where Patroni names them. */
+  /** True where Patroni names the members. */
   readonly follows: boolean
-  /** Takes up what Patroni said; fails only while no member is known. */
+  /** Takes up what Patroni said. Fails only while no member is known. */
   readonly adopt: (looked: Looked) => Effect.Effect<void, TargetError>
 }
 
-/** The roster of these settings. Fails where a secret, a service or a host that they name is not there. */
+/** Makes the roster of these settings. Fails where a secret, a service or a host that they name does not exist. */
 export const make = (
   cluster: string,
   settings: PostgresSettings,
@@ -56,7 +56,7 @@ export const make = (
     let logins: PostgresLogin.Logins | null = null
     let members: ReadonlyArray<OpenMember> = []
 
-    // Whoever has the same place as before goes on with his session.
+    // A member that has the same place as before keeps its session.
     const open = Effect.fnUntraced(function* (wanted: readonly [PostgresMember, ...ReadonlyArray<PostgresMember>]) {
       const next = yield* PostgresLogin.make(cluster, { ...settings, members: wanted })
       const before = members
@@ -105,7 +105,7 @@ const reconnectAfter = 5000
 const unknown = (cluster: string, detail: string): TargetError =>
   new TargetError({ cluster, endpoint: "", reason: "Unreachable", detail })
 
-// What Patroni names is taken as what a person might have written; anything else is not taken.
+// A member that Patroni names is taken only where a person might have written it so.
 const placed = (
   { host, name, port }: Patroni.PatroniMember,
   patroni: PostgresSettings["patroni"]

@@ -1,6 +1,6 @@
 /**
- * What a primary's own answer makes of its cluster: the rule of its quorum, or why there is none and what to do; what a
- * person should know beforehand, and what is in the way of a proof.
+ * What a primary's own answer says of its cluster: the rule of its quorum, or why there is none and what to do; what a
+ * person should know beforehand; and what is in the way of a proof.
  */
 import type { TargetError } from "@inquorate/core/Target"
 import * as Result from "effect/Result"
@@ -17,7 +17,7 @@ export interface Rule {
   readonly rule: string
 }
 
-/** Reads the rule. `members` are the names of all configured members, `primary` the one that answered. */
+/** Reads the rule. `members` are the names of all configured members; `primary` is the one that answered. */
 export const read = (members: ReadonlyArray<string>, primary: string, answer: Answer): Result.Result<Rule, Problem> => {
   const { standbyNames, standbys } = answer
   const parsed = SynchronousStandbyNames.parse(standbyNames)
@@ -30,7 +30,7 @@ export const read = (members: ReadonlyArray<string>, primary: string, answer: An
     const words = "synchronous_standby_names is empty, so commits wait for no quorum"
     return Result.fail(["Misconfigured", `${words}: ${advice}`])
   }
-  // Where all of a list are waited for, the first of them are any of them.
+  // Where a commit waits for all of a list, FIRST means the same as ANY.
   if (rule._tag === "First" && rule.needed !== rule.standbys.length) {
     const words = `'${standbyNames}' waits for the first standbys of a list, which is no quorum`
     return Result.fail(["Unsupported", `${words}: ${advice}`])
@@ -51,7 +51,7 @@ export const read = (members: ReadonlyArray<string>, primary: string, answer: An
   }
   return Result.succeed({
     needed: rule.needed,
-    // A primary that stands in its own list never acknowledges itself.
+    // A primary that stands in its own list never acknowledges to itself.
     standbys: rule.standbys.filter((standby) => !SynchronousStandbyNames.sameName(standby, primary)),
     rule: SynchronousStandbyNames.print(rule)
   })
@@ -72,7 +72,7 @@ export const warnings = ({ commits, patroni }: Answer): ReadonlyArray<string> =>
   return told
 }
 
-/** What is told of a Patroni that was seen, and not read. */
+/** What a person is told about a Patroni that was noticed but not read. */
 export const patroniUnread =
   "Patroni manages this server: without synchronous_mode_strict it takes standbys that are silent for its ttl (30 s by default) " +
   "out of synchronous_standby_names, and commits go on without them"
@@ -83,13 +83,13 @@ export const obstacles = (primary: string, answer: Answer, { standbys }: Rule): 
   ...crowded(primary, answer.connections)
 ]
 
-/** How many connections are used of how many, the scarcest first. */
+/** How many connections are used, of how many, for the scarcest kind. */
 export const connectionsInWords = (connections: Connections): string => {
   const { of, most, used } = scarcest(connections)
   return `${used} of ${most} connections ${of} are used`
 }
 
-/** The connections that a probe holds: the one that writes, and the one that asks for the commits that wait. */
+/** The connections that a probe holds: one writes, and one asks for the commits that wait. */
 const connectionsOfProbe = 2
 
 // --- internal ---
@@ -106,10 +106,10 @@ const adviceFor = (members: ReadonlyArray<string>, primary: string, { patroni, s
       "dynamic configuration (patronictl edit-config)"
     )
   }
-  // As it goes between the single quotes of ALTER SYSTEM or postgresql.conf.
+  // The value as it goes between the single quotes of ALTER SYSTEM or postgresql.conf.
   const value = SynchronousStandbyNames.print({ _tag: "Any", needed, standbys }).replaceAll("'", "''")
   const advice = `set synchronous_standby_names to ${value}`
-  // Under names that nobody streams under, every commit would wait for ever.
+  // With a name that no standby streams under, every commit would wait for ever.
   const absent = standbys.filter(
     (standby) => !streams.some(({ name }) => name !== null && SynchronousStandbyNames.sameName(name, standby))
   )
@@ -138,7 +138,7 @@ const whose = ({ database, role }: Answer["commits"][number]): string => {
   return `Sessions of role ${role}${database === null ? "" : ` in database ${database}`} commit by default`
 }
 
-// PostgreSQL counts each connection that streams under a listed name, whichever server it is of.
+// PostgreSQL counts each connection that streams under a listed name, whichever server it belongs to.
 const doubled = (standby: string, { standbys }: Answer): ReadonlyArray<string> => {
   const streams = standbys.filter(
     ({ name, state }) =>

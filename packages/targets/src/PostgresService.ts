@@ -1,6 +1,6 @@
 /**
- * The two files that libpq's users keep their connections in: the service file (`pg_service.conf`) and the password file
- * (`.pgpass`). Both are read for each connection.
+ * The two files in which users of libpq keep their connections: the service file (`pg_service.conf`) and the password
+ * file (`.pgpass`). Both are read for each connection.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -16,7 +16,7 @@ export const usualFiles = (environment: Readonly<Record<string, string | undefin
   path.join(environment["PGSYSCONFDIR"] ?? "/etc/postgresql-common", "pg_service.conf")
 ]
 
-/** The parameters of a service from the first of these files that has it; throws where none has. */
+/** The parameters of a service, from the first of these files that has it. Throws where none has it. */
 export const read = (service: string, files: ReadonlyArray<string>): Parameters => {
   const problems: Array<string> = []
   for (const file of files) {
@@ -50,7 +50,7 @@ const find = (service: string, text: string): Parameters | undefined => {
   return found
 }
 
-/** Whom a password is wanted for. A Unix socket's folder stands as its host. */
+/** The connection that a password is wanted for. A Unix socket's folder counts as its host. */
 export interface PasswordFor {
   readonly host: string
   readonly port: number
@@ -59,8 +59,8 @@ export interface PasswordFor {
 }
 
 /**
- * The password that a password file has for a connection, by its first line that fits, or null; throws where the file
- * cannot be read or others may read it, which libpq takes for no file at all.
+ * The password that a password file has for a connection, by the first line that fits, or null. Throws where the file
+ * cannot be read, or where others may read it: libpq ignores such a file.
  */
 export const password = (file: string, wanted: PasswordFor): string | null => {
   const { mode } = fs.statSync(file)
@@ -73,7 +73,7 @@ export const password = (file: string, wanted: PasswordFor): string | null => {
       const field = fields[index]
       if (field === undefined) return false
       const plain = field.replaceAll(/\\(.)/g, "$1")
-      // libpq knows a connection over a Unix socket as one to localhost, too.
+      // For libpq a connection over a Unix socket also is one to localhost.
       return field === "*" || plain === value || (index === 0 && value.startsWith("/") && plain === "localhost")
     })
     if (fits) return fields[4]!.replaceAll(/\\(.)/g, "$1")
@@ -83,5 +83,5 @@ export const password = (file: string, wanted: PasswordFor): string | null => {
 
 // --- internal ---
 
-// Four fields that end at a colon with no backslash before it; the password is all the rest.
+// Four fields, each of which ends at a colon that has no backslash before it. The password is all the rest.
 const passwordLine = new RegExp(`^${String.raw`((?:[^:\\]|\\.)*):`.repeat(4)}(.*)$`)

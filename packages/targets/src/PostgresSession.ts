@@ -1,23 +1,26 @@
 /**
- * What every session of ours sets for itself, whatever role, database, cluster or environment have set for it: all that
- * could change the meaning of an answer. A setting that a role gives itself would else make a cancelled commit look
- * acknowledged, end a question early, or send names to other functions than PostgreSQL's own.
+ * What every session of ours sets for itself, whatever the role, database, cluster or environment has set: everything
+ * that could change the meaning of an answer. Otherwise a setting of the role could make a cancelled commit look
+ * acknowledged, end a question early, or send names to functions that are not PostgreSQL's own.
  */
 
-/** The oldest release that can be asked: `pg_stat_replication.reply_time` came with it. */
+/** The oldest release that can be asked. `pg_stat_replication.reply_time` came with it. */
 export const oldest = 12
 
-/** The release of a server, from what it says of its version at the greeting; 0 where it says nothing one can read. */
+/** The release of a server, from the version in its greeting; 0 where that cannot be read. */
 export const release = (serverVersion: string): number => Number(/^(\d+)/.exec(serverVersion)?.[1] ?? 0)
 
-/** The statements that make a session one of ours; utility statements only, so that they run wherever a session begins. */
+/**
+ * The statements that make a session one of ours. They are utility statements only, so that they run wherever a session
+ * begins.
+ */
 export const prelude = (release: number): string =>
   settings
     .filter(({ since = 0 }) => release >= since)
     .map(({ name, value }) => `set session ${name} = ${value}`)
     .join("; ")
 
-/** What has to be said with the greeting already, lest it end the prelude itself; it stands in for `PGOPTIONS`, too. */
+/** What goes with the greeting already, since it could end the prelude itself. It replaces `PGOPTIONS` too. */
 export const greeting = "-c statement_timeout=0 -c default_transaction_isolation=read\\ committed"
 
 // --- internal ---
@@ -25,17 +28,17 @@ export const greeting = "-c statement_timeout=0 -c default_transaction_isolation
 interface Setting {
   readonly name: string
   readonly value: string
-  /** The release it came with. */
+  /** The release that this setting came with. */
   readonly since?: number
 }
 
 const settings: ReadonlyArray<Setting> = [
-  // Names mean PostgreSQL's own functions and views and no others.
+  // Names mean PostgreSQL's own functions and views, and no others.
   { name: "search_path", value: "pg_catalog, pg_temp" },
-  // A commit whose wait somebody cancels comes back with a warning and nothing else.
+  // A commit whose wait somebody cancels comes back with a warning and nothing else, so warnings must reach us.
   { name: "client_min_messages", value: "warning" },
   { name: "synchronous_commit", value: "on" },
-  // Nothing but its answer ends a question of ours; our own clock bounds it.
+  // Only its answer ends a question of ours. Our own clock bounds it.
   { name: "statement_timeout", value: "0" },
   { name: "lock_timeout", value: "0" },
   { name: "idle_in_transaction_session_timeout", value: "0" },
@@ -45,7 +48,7 @@ const settings: ReadonlyArray<Setting> = [
   { name: "default_transaction_isolation", value: "'read committed'" },
   { name: "default_transaction_read_only", value: "off" },
   { name: "default_transaction_deferrable", value: "off" },
-  // How values are written.
+  // These say how values are written.
   { name: "client_encoding", value: "'UTF8'" },
   { name: "DateStyle", value: "'ISO, MDY'" },
   { name: "IntervalStyle", value: "'postgres'" },
@@ -54,7 +57,7 @@ const settings: ReadonlyArray<Setting> = [
   { name: "bytea_output", value: "'hex'" },
   { name: "standard_conforming_strings", value: "on" },
   { name: "row_security", value: "on" },
-  // How they are found out: no compiling and no helpers for questions that take a millisecond.
+  // These say how answers are computed: no compiling and no helpers for questions that take a millisecond.
   { name: "jit", value: "off" },
   { name: "max_parallel_workers_per_gather", value: "0" }
 ]

@@ -9,7 +9,10 @@ import * as PostgresAddress from "./PostgresAddress.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import { Secret } from "./Secret.ts"
 
-/** PostgreSQL keeps no more bytes of an `application_name`, so a longer name would never be found again. */
+/**
+ * The most bytes of a member's name. PostgreSQL keeps no more of an `application_name`, so it would never find a longer
+ * name.
+ */
 const nameMost = 63
 
 /** A password, or where it is: as any secret, or in a password file of libpq's form (`.pgpass`). */
@@ -17,7 +20,7 @@ export const Password = Schema.Union([...Secret.members, Schema.Struct({ passfil
   expected: "a secret, { env: name }, { file: path } or { passfile: path }"
 })
 
-/** A service of libpq's service file, by its name, and the file where it is not one of the usual ones. */
+/** A service of libpq's service file: its name, and the file where it is not one of the usual ones. */
 export const Service = Schema.Union([
   Schema.NonEmptyString,
   Schema.Struct({ name: Schema.NonEmptyString, file: Schema.String })
@@ -25,12 +28,14 @@ export const Service = Schema.Union([
 
 const memberFields = MemberAddress.fields("127.0.0.1:5432", nameMost)
 
-/** One member of a PostgreSQL cluster; its name in `synchronous_standby_names` is its `application_name` in replication. */
+/**
+ * One member of a PostgreSQL cluster. Its `application_name` in replication is its name in `synchronous_standby_names`.
+ */
 export const PostgresMember = Schema.Struct({
   name: memberFields.name,
-  /** Where it takes connections; the host and port of its `service` unless given. */
+  /** Where the member takes connections; the host and port of its `service` unless given. */
   address: Schema.optionalKey(PostgresAddress.Address),
-  /** The service that tells its address, and what else is this member's alone. */
+  /** The service that tells the member's address, and whatever else applies to this member alone. */
   service: Schema.optionalKey(Service),
   host: memberFields.host,
   dataDirectory: memberFields.dataDirectory,
@@ -58,11 +63,14 @@ export const PostgresSettings = Schema.Struct({
   /** The database; that of `service` unless given. */
   database: Schema.optionalKey(Schema.String),
   tls: Schema.optionalKey(PostgresTls.TlsSettings),
-  /** The service that user, database, password and TLS are taken from where they are not given here. */
+  /** The service that gives user, database, password and TLS where they are not given here. */
   service: Schema.optionalKey(Service),
-  /** Where the REST API of the Patroni that manages it answers: what it would do to a loss is read there. */
+  /**
+   * Where the REST API answers of the Patroni that manages the cluster. What Patroni would do about a loss is read
+   * there.
+   */
   patroni: Schema.optionalKey(Patroni.PatroniSettings),
-  /** All members, the primary among them, in any order; those that Patroni names unless given. */
+  /** All members, the primary included, in any order; those that Patroni names unless given. */
   members: Schema.optionalKey(
     Schema.NonEmptyArray(PostgresMember).check(
       Schema.makeFilter(

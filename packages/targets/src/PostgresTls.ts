@@ -1,6 +1,6 @@
 /**
- * TLS to PostgreSQL as libpq means it: the mode says whether a connection is encrypted, whether one of the other kind is
- * tried after it, and what of the server's certificate is checked. Files are read for each connection, so that a renewed
+ * TLS to PostgreSQL as libpq means it. The mode says whether a connection is encrypted, whether the other kind is tried
+ * after it, and what is checked of the server's certificate. Files are read for each connection, so that a renewed
  * certificate is used without a restart. Over a Unix socket there is no TLS, whatever the mode.
  */
 import * as Schema from "effect/Schema"
@@ -8,9 +8,9 @@ import type * as tls from "node:tls"
 import * as NamedFile from "./NamedFile.ts"
 
 /**
- * What is demanded of a connection. `disable`: never TLS. `allow`: TLS where the server lets nobody in without. `prefer`: TLS
- * where the server has it. `require`: TLS. `verify-ca`: and a certificate that `ca` vouches for. `verify-full`: and one
- * made out to the very host of the address.
+ * What a connection must be. `disable`: never TLS. `allow`: TLS where the server lets nobody in without. `prefer`: TLS
+ * where the server has it. `require`: TLS. `verify-ca`: TLS, and a certificate that `ca` vouches for. `verify-full`:
+ * that, and the certificate must name the very host of the address.
  */
 export const TlsMode = Schema.Literals(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
 export type TlsMode = typeof TlsMode.Type
@@ -21,7 +21,9 @@ const File = Schema.NonEmptyString
 export const TlsSettings = Schema.Struct({
   /** `verify-full` where `ca` is given, else `prefer`. */
   mode: Schema.optionalKey(TlsMode),
-  /** The file with the authorities that the server's certificate may come from; `system` for those of this machine. */
+  /**
+   * The file with the authorities that the server's certificate may come from; `system` means those of this machine.
+   */
   ca: Schema.optionalKey(File),
   /** The file with our own certificate, its chain after it. */
   certificate: Schema.optionalKey(File),
@@ -51,10 +53,10 @@ export type TlsSettings = typeof TlsSettings.Type
 /** How one attempt at a connection is made. */
 export type Attempt = "Plain" | "Encrypted"
 
-/** The mode that counts. */
+/** The mode that counts: the one that is set, or its default. */
 export const modeOf = ({ ca, mode }: TlsSettings): TlsMode => mode ?? (ca === undefined ? "prefer" : "verify-full")
 
-/** The attempts to make, in their order; the second one only where the server said no to the first. */
+/** The attempts to make, in their order. The second one is made only where the server refused the first. */
 export const attempts = (mode: TlsMode): readonly [Attempt, ...ReadonlyArray<Attempt>] =>
   mode === "disable"
     ? ["Plain"]
@@ -64,11 +66,11 @@ export const attempts = (mode: TlsMode): readonly [Attempt, ...ReadonlyArray<Att
         ? ["Encrypted", "Plain"]
         : ["Encrypted"]
 
-/** What an encrypted connection needs, read from its files now; throws where one cannot be read. */
+/** What an encrypted connection needs, read from its files now. Throws where one cannot be read. */
 export const options = (settings: TlsSettings): tls.ConnectionOptions => {
   const mode = modeOf(settings)
   const { ca, certificate, key } = settings
-  // As with libpq, authorities that are given are asked in every mode.
+  // As with libpq, authorities that are given are used for the check in every mode.
   const verifies = ca !== undefined
   return {
     minVersion: "TLSv1.2",
@@ -81,7 +83,10 @@ export const options = (settings: TlsSettings): tls.ConnectionOptions => {
   }
 }
 
-/** Why an encrypted connection was not made, with what to do, from the code that the library gives; else `undefined`. */
+/**
+ * Why an encrypted connection was not made, and what to do, from the code that the library gives; `undefined` for any
+ * other code.
+ */
 export const explain = (code: string, detail: string): string | undefined => {
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     return `the server's TLS certificate is not made out to this address, as mode verify-full demands: ${detail}`

@@ -1,8 +1,8 @@
 /**
- * From what the members of a PostgreSQL cluster answered to the topology of its one group. A standby counts as up only
- * if it streams and its replies are fresh, and not while it is reached and says nothing: the primary goes on showing a
- * stopped standby as `streaming` for a minute. One that lets us not in is up by its primary's word. What is known once
- * is kept while the primary does not answer.
+ * Turns the answers of the members of a PostgreSQL cluster into the topology of its one group. A standby counts as up
+ * only if it streams and its replies are fresh, since the primary goes on showing a stopped standby as `streaming` for
+ * a minute. A standby that we reach and that says nothing is not up. A standby that does not let us in is up if its
+ * primary says so. What was once known is kept while the primary does not answer.
  */
 import * as Guid from "@inquorate/core/Guid"
 import { TargetError } from "@inquorate/core/Target"
@@ -16,7 +16,7 @@ import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 /** The name of the one group that a PostgreSQL cluster has. */
 export const group = "quorum"
 
-/** A member as configured, with what became of asking it. */
+/** A configured member, and what came of asking it. */
 export interface Asked {
   readonly name: string
   readonly node: string
@@ -32,7 +32,7 @@ export interface Asked {
   readonly isStopped: boolean
 }
 
-/** What outlives a primary that does not answer. */
+/** What stays known while the primary does not answer. */
 export interface Known extends PostgresRule.Rule {
   readonly systemIdentifier: string
   readonly primary: string
@@ -41,7 +41,7 @@ export interface Known extends PostgresRule.Rule {
   readonly obstacles: ReadonlyArray<string>
 }
 
-/** What the answers say, or what was known before where the primary gave none. */
+/** What is known now: from the answers, or from before where the primary gave none. */
 export const interpret = (
   cluster: string,
   asked: ReadonlyArray<Asked>,
@@ -53,8 +53,8 @@ export const interpret = (
   const fail = (endpoint: string, reason: TargetError["reason"], detail: string) =>
     Result.fail(new TargetError({ cluster, endpoint, reason, detail }))
   const [primary, second] = answered.filter(({ inRecovery }) => !inRecovery)
-  // A member that lets us not in is a mistake of the configuration where it may be the primary; a standby is told as down,
-  // or as one that acknowledges all the same, by the primary's word.
+  // Where a member that does not let us in may be the primary, the configuration is wrong. A standby that does not let
+  // us in is down, or, where its primary says so, one that acknowledges all the same.
   for (const { address, answer, name } of primary === undefined ? asked : []) {
     if (Result.isSuccess(answer) || (before !== null && before.primary !== name)) continue
     const { code, detail, reason } = answer.failure
@@ -143,7 +143,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
 
 // --- internal ---
 
-// Up by its primary's word alone: what is wrong is our way to it.
+// Such a member is up by its primary's word alone. What is wrong is our way to it.
 const processProblemOf = (member: Asked, primary: Primary): string => {
   const { address, answer, name, process, processProblem } = member
   const isMissed =
@@ -156,7 +156,7 @@ const processProblemOf = (member: Asked, primary: Primary): string => {
 const isUnreached = ({ code, reason }: Pick<ConnectionError, "code" | "reason">): boolean =>
   reason === "Unreachable" && !/^\d/.test(code)
 
-// Shutting down, starting up, too busy: such a member is down, but nothing is wrong with the configuration.
+// The member shuts down, starts up or is too busy: it is down, but nothing is wrong with the configuration.
 const isPassing = (code: string): boolean => /^(08|53|57|58)/.test(code)
 
 const failedQuestion = ({ code, detail }: ConnectionError): string =>
@@ -181,17 +181,17 @@ interface Primary {
   readonly answer: Answer | null
 }
 
-/** A standby has this long to acknowledge what the primary has flushed, in milliseconds. */
+/** How long a standby may take to acknowledge what the primary has flushed, in milliseconds. */
 const lagAllowed = 2000
 
-// Null for a member that is up: the primary while it takes questions, a standby while it acknowledges.
+// Null for a member that is up. The primary is up while it takes questions, a standby while it acknowledges.
 const reasonDown = (member: Asked, primary: Primary): string | null => {
   const { answer, name } = member
   if (name === primary.name) {
     if (Result.isFailure(answer)) return silenceOf(member, answer.failure)
     return answer.success.inRecovery ? "is a standby now, and nobody says that it is the primary" : null
   }
-  // While its primary does not answer, a standby is as up as can be known if it answers itself.
+  // While the primary does not answer, nothing more can be known of a standby than whether it answers itself.
   if (primary.answer === null) return Result.isFailure(answer) ? silenceOf(member, answer.failure) : null
   if (Result.isFailure(answer) && isSilent(answer.failure)) return silenceOf(member, answer.failure)
   const connections = primary.answer.standbys.filter(
@@ -211,7 +211,7 @@ const reasonDown = (member: Asked, primary: Primary): string | null => {
 
 type Failed = Result.Failure<Answer, ConnectionError>
 
-// A server that the network reaches and that says nothing stands still. One that says no, or that our own network does not
+// A server that we reach and that says nothing stands still. A server that refuses us, or that our own network does not
 // reach, may acknowledge to its primary all the same.
 const isSilent = ({ code, reason }: ConnectionError): boolean =>
   reason === "Lost" || (reason === "TimedOut" && code !== "ETIMEDOUT")
@@ -238,7 +238,7 @@ const notStreaming = (member: Asked, primary: string, state: string | null): str
     : `${words}: its receiver of ${receiver.from} is in state ${receiver.status}`
 }
 
-// Both moments are by the standby's own clock where it answers, else as the primary's clock has it. An idle standby
+// Where the standby answers, both moments are by its own clock. Otherwise the present is the primary's. An idle standby
 // replies once in its interval, 10 s by default.
 const isFresh = ({ flushed, repliedAt }: StandbySeen, standby: Answer | null, primary: Answer): boolean => {
   if (repliedAt === null) return false
@@ -249,7 +249,7 @@ const isFresh = ({ flushed, repliedAt }: StandbySeen, standby: Answer | null, pr
   return isIdle && (statusInterval === 0 || age <= 2 * statusInterval + lagAllowed)
 }
 
-// A commit that waits until it is applied waits for such a standby though the quorum is there.
+// A commit that waits until it is applied waits for such a standby even where the quorum is there.
 const behindInApplying = (asked: ReadonlyArray<Asked>, known: Known, primary: Primary): ReadonlyArray<string> => {
   if (primary.answer?.commits.some(({ value }) => value === "remote_apply") !== true) return []
   return asked.flatMap(({ answer, name }) => {

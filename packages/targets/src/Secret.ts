@@ -1,6 +1,6 @@
 /**
- * A secret of a cluster: in the configuration itself, or by reference. It is read each time it is used, so that a secret
- * that was changed where it lies counts from its next use on.
+ * A secret of a cluster, in the configuration itself or by reference. It is read each time it is used. So a secret that
+ * was changed at its place counts from its next use on.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,10 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as NamedFile from "./NamedFile.ts"
 
-/** A secret, or where it is: an environment variable, or a file whose last line break is not part of it. */
+/**
+ * A secret, or where it is: an environment variable, or a file. The last line break of a file is not part of the
+ * secret.
+ */
 export const Secret = Schema.Union([
   Schema.RedactedFromValue(Schema.String, { label: "secret" }),
   Schema.Struct({ env: Schema.String }),
@@ -16,7 +19,7 @@ export const Secret = Schema.Union([
 ]).annotate({ expected: "a secret, { env: name } or { file: path }" })
 export type Secret = typeof Secret.Type
 
-/** The secret as it is now, or why it cannot be had, in words for a person. `what` names it, such as `password`. */
+/** The secret as it is now, or, in words for a person, why it cannot be read. `what` names it, such as `password`. */
 export const read = (what: string, secret: Secret): Effect.Effect<Redacted.Redacted, string> => {
   if (Redacted.isRedacted(secret)) return Effect.succeed(secret)
   return "env" in secret

@@ -1,7 +1,7 @@
 /**
- * The parameter `synchronous_standby_names` as PostgreSQL 10 and later read it: `ANY k (list)`, `FIRST k (list)`,
- * `k (list)` and a bare list (both of which mean FIRST), `*`, names in double quotes, keywords in either case. Names are
- * compared without regard to case, quoted or not.
+ * The parameter `synchronous_standby_names` as PostgreSQL 10 and later read it: `ANY k (list)`, `FIRST k (list)`, `k
+ * (list)`, a bare list, and `*`. `k (list)` and a bare list mean FIRST. Names may stand in double quotes, and keywords
+ * in either case. Names are compared without regard to case, quoted or not.
  */
 import * as Result from "effect/Result"
 
@@ -34,7 +34,10 @@ export const parse = (text: string): Result.Result<StandbyRule, string> => {
 export const print = (rule: StandbyRule): string =>
   rule._tag === "Off" ? "" : `${rule._tag.toUpperCase()} ${rule.needed} (${rule.standbys.map(quoteName).join(", ")})`
 
-/** A name as it stands in the list, or as a role's in SQL; in double quotes wherever it could be read as something else. */
+/**
+ * A name as it stands in the list, or as a role's name in SQL. It is in double quotes wherever it could be read as
+ * something else.
+ */
 export const quoteName = (name: string): string =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !/^(any|first)$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
 
@@ -48,7 +51,7 @@ interface Token {
   readonly text: string
 }
 
-// PostgreSQL's scanner knows letters as ASCII, underscore, and every byte above 127.
+// For PostgreSQL's scanner, letters are those of ASCII, the underscore, and every byte above 127.
 const pattern =
   /[ \t\n\r\f\v]+|(any|first)(?![\w$\u0080-\uffff])|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\*)|"((?:[^"]|"")+)"|(\d+)|([(),])/iuy
 

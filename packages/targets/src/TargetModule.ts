@@ -1,6 +1,6 @@
 /**
- * What one system has to bring to be a target: its name, the schema of its own part of a cluster's configuration, and how
- * to open it. A module holds no state; what it opens is closed with the scope.
+ * What one system must bring to be a target: its name, the schema of its own part of a cluster's configuration, and how
+ * to open it. A module holds no state. The scope closes what it opens.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Target, TargetError } from "@inquorate/core/Target"
@@ -12,11 +12,11 @@ import type * as Scope from "effect/Scope"
 export interface TargetModule {
   /** The system, such as `postgres`; the value of `system` in a cluster's configuration. */
   readonly system: string
-  /** What a cluster of this system holds in a configuration file beside the keys that all systems share. */
+  /** What a cluster of this system holds in a configuration file, besides the keys that all systems share. */
   readonly config: Schema.ConstraintDecoder<unknown>
   /**
-   * Opens a cluster under its configured name with settings that `config` decoded; any others are a defect. Connects to
-   * nothing yet. Settings that refer to an unknown host or to a secret that is not there are `Misconfigured`.
+   * Opens a cluster under its configured name. The settings must be those that `config` decoded; any others are a
+   * defect. Connects to nothing yet. Settings that refer to an unknown host or to a missing secret are `Misconfigured`.
    */
   readonly make: (
     cluster: string,
@@ -25,7 +25,7 @@ export interface TargetModule {
   ) => Effect.Effect<Target, TargetError, Scope.Scope>
 }
 
-/** A module whose settings have a type of their own, as one among those of other systems. */
+/** Makes a module from one whose settings have a type of their own, so that it fits among those of other systems. */
 export const make = <Settings>(typed: {
   readonly system: string
   readonly config: Schema.ConstraintDecoder<Settings>

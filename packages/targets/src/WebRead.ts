@@ -1,19 +1,19 @@
 /**
- * One question over HTTP, bounded in time and bytes: what stands at an address, over a connection of its own that is gone
- * afterwards. Redirections are not followed.
+ * Asks one question over HTTP, bounded in time and bytes. It reads what is at an address over a connection of its own,
+ * which it closes afterwards. Redirections are not followed.
  */
 import * as http from "node:http"
 import * as https from "node:https"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** What was answered; `body` is cut off at the bound where the asker said so. */
+/** What was answered. `body` is cut off at the bound where the asker asked for that. */
 export interface Answer {
   readonly status: number
   readonly body: string
 }
 
-/** No answer: `Unreachable` or cut off, `TimedOut`, or `TooLong`. */
+/** No answer. `Unreachable`: no connection, or it was cut off. `TimedOut`: not in time. `TooLong`: too many bytes. */
 export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", {
   reason: Schema.Literals(["Unreachable", "TimedOut", "TooLong"]),
   detail: Schema.String
@@ -26,11 +26,11 @@ export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", {
 /** How to ask. */
 export interface Asking {
   readonly timeout: number
-  /** The most bytes of a body; of a longer one the beginning counts where `isCut`, else it is no answer. */
+  /** The most bytes of a body. Of a longer body the beginning counts where `isCut`; otherwise it is no answer. */
   readonly most: number
   readonly isCut?: boolean
   readonly headers?: Readonly<Record<string, string>>
-  /** Authorities and client certificate of `https`, in PEM. */
+  /** Authorities and client certificate for `https`, in PEM. */
   readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Witnesses as a configuration names them: an HTTP address that is read, a statement on a PostgreSQL, a command. Each
- * question is bounded, and a statement that hangs is not sent again beside itself.
+ * Witnesses as a configuration names them: an HTTP address to read, a statement for a PostgreSQL, or a command. Each
+ * question is bounded. While a statement hangs, it is not sent a second time.
  */
 import type { WitnessAnswer } from "@inquorate/core/Evidence"
 import type { TargetError } from "@inquorate/core/Target"
@@ -18,7 +18,7 @@ import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import * as WebRead from "./WebRead.ts"
 
-/** An HTTP address. It serves where it answers a GET with a status below 400. */
+/** An HTTP address. The witness serves while it answers a GET with a status below 400. */
 export const Web = Schema.Struct({
   url: Schema.String.check(
     Schema.makeFilter((url) => isWebAddress(url) || "Expected an address that begins with http:// or https://", {
@@ -30,7 +30,7 @@ export const Web = Schema.Struct({
   })
 })
 
-/** A statement on a PostgreSQL, in a session with the user's own settings. It serves where it succeeds. */
+/** A statement for a PostgreSQL, in a session with the user's own settings. The witness serves while it succeeds. */
 export const Statement = Schema.Struct({
   address: PostgresAddress.Address.annotateKey({ description: "The server's address, or several." }),
   user: Schema.optionalKey(Schema.String).annotateKey({ description: "The user; that of the service unless given." }),
@@ -80,7 +80,7 @@ export const make = (cluster: string, settings: WitnessSettings): Effect.Effect<
 
 const isWebAddress = (url: string): boolean => /^https?:\/\//i.test(url) && URL.canParse(url)
 
-/** As much of an answer as is kept. */
+/** How many characters of an answer are kept. */
 const toldMost = 200
 
 const serves = (detail: string): WitnessAnswer => ({ _tag: "Serves", detail })
@@ -113,7 +113,7 @@ const askCommand = (command: string, timeout: number): Effect.Effect<WitnessAnsw
     })
   )
 
-// A statement that waits goes on alone: whoever asks next waits for the same answer, so that none piles up on the server.
+// A statement that waits goes on alone, and whoever asks next waits for the same answer. So none pile up on the server.
 const askStatement = (
   cluster: string,
   name: string,
@@ -132,7 +132,7 @@ const askStatement = (
             connection = opened
           })
         )
-        // Back to what its own user would have, instead of what our questions need.
+        // Sets the session back to its user's own settings, away from those that our questions need.
         yield* connection!.query("reset all")
       }
       const current = connection!
@@ -150,5 +150,5 @@ const askStatement = (
     )
   })
 
-/** A statement that is open this long is given up and sent over another connection. */
+/** A statement that is open this long, in milliseconds, is given up and sent over another connection. */
 const giveUp = 60_000
