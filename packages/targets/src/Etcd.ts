@@ -1,7 +1,7 @@
 /**
- * etcd 3.4 and later as a target, spoken to by gRPC as its own clients do: one group, `raft`, whose voters are the
- * cluster's members that are no learners. All members and their hosts are asked at once and none is waited for longer
- * than 800 ms where answers are quick, so that discovery ends within a second while members are stopped.
+ * etcd 3.4 and later as a target. We speak gRPC to it, as its own clients do. It has one group, `raft`, whose voters
+ * are the cluster's members that are no learners. All members and their hosts are asked at once. Where answers are
+ * quick, none is waited for longer than 800 ms, so that discovery ends within a second while members are stopped.
  */
 import { describeHostError, type Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"

@@ -46,7 +46,9 @@ export interface Known {
   readonly roster: ReadonlyArray<Entry>
   /** The id of each configured member that ever told it, by its name in the configuration. */
   readonly told: ReadonlyMap<string, string>
-  /** The same, with those that follow from the rest: whose address or name it is, or that no other is left. */
+  /**
+   * The ids above, and those that follow from the rest: by an address, by a name, or because no other member is left.
+   */
   readonly ids: ReadonlyMap<string, string>
   /** Members that were never seen, and what the cluster has left for them, where these are more or fewer. */
   readonly unsure: { readonly configured: ReadonlyArray<string>; readonly left: ReadonlyArray<string> } | null
@@ -151,9 +153,9 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
 }
 
 /**
- * What the members say of the quorum. Only a member to which a quorum confirmed its leader says that it is held: to
- * follow a leader is a belief that lasts for one to two election timeouts after the quorum is gone. It is lost where a
- * voter says that it has no leader, unless a quorum of them still follows the same.
+ * What the members say of the quorum. Only a member to which a quorum confirmed its leader says that the quorum holds:
+ * to follow a leader is a belief that lasts for one to two election timeouts after the quorum is gone. The quorum is
+ * lost where a voter says that it has no leader, unless a quorum of voters still follows the same leader.
  */
 export const survivorsWord = (said: ReadonlyArray<Heard>, known: Known | null): SurvivorsWord => {
   const confirmed = said.filter((one) => one.confirmed).map(({ name }) => name)
@@ -265,9 +267,9 @@ const leaderOf = (answered: ReadonlyArray<Answered>): string | null =>
     ({ term }) => term
   )?.status.leader ?? null
 
-// A member has the id that it once told. One that never told its id is known by its address, where the cluster's list has that
-// address once; else by its name; else as one of those that are left over on both sides. Which of several it is then does not
-// matter, for none of them was ever seen.
+// A member has the id that it once told. A member that never told its id is known by its address, where the cluster's
+// list has that address once. Otherwise it is known by its name. Otherwise it is one of those that are left over on
+// both sides. Which of them it is does not matter, since none was ever seen.
 const identities = (
   asked: ReadonlyArray<Asked>,
   roster: ReadonlyArray<Entry>,

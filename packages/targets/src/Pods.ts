@@ -1,8 +1,8 @@
 /**
  * Members that are the pods of a StatefulSet, or those that a label selector means. Each discovery reads from the
  * Kubernetes API which pods they are, where they run, and who would act when they go quiet. While the API does not
- * answer, what was last read counts; so it is when the API's own etcd is the one whose quorum is gone. After a restart
- * of a container the member is the same, in another container. A pod that came back elsewhere is the same member with
+ * answer, what was last read counts. That is so when the API's own etcd is the one whose quorum is gone. After a
+ * restart of a container the member is the same, in another container. A pod that came back elsewhere is a member with
  * another address.
  */
 import type { Host } from "@inquorate/core/Host"

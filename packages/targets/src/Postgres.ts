@@ -1,7 +1,7 @@
 /**
- * PostgreSQL with quorum commit as a target: one group, `quorum`, whose voters are the standbys that
- * `synchronous_standby_names = 'ANY k (…)'` lists. All members are asked at once and none is waited for longer than
- * 800 ms where answers are quick, so that discovery ends within a second while members are stopped.
+ * PostgreSQL with quorum commit as a target. It has one group, `quorum`, whose voters are the standbys that
+ * `synchronous_standby_names = 'ANY k (…)'` lists. All members are asked at once. Where answers are quick, none is
+ * waited for longer than 800 ms, so that discovery ends within a second while members are stopped.
  */
 import { type Target, TargetError } from "@inquorate/core/Target"
 import * as Clock from "effect/Clock"
@@ -100,7 +100,9 @@ export const postgres = TargetModule.make({
 
 // --- internal ---
 
-/** What a container's engine may take to tell its process, which is asked once for each start of the server. */
+/**
+ * How long a container's engine may take to tell the server's process. It is asked once for each start of the server.
+ */
 const engineTimeout = 3000
 
 const noMember = (cluster: string): TargetError =>

@@ -1,8 +1,8 @@
 /**
  * The probe of a PostgreSQL group: one synchronous commit that needs no table. A commit whose quorum is gone waits for
- * ever (no statement timeout ends it, and the server does not notice when its client leaves), so at most four are ever
- * open, and those that still wait are ended when the probe is closed. A commit that comes back with a warning was not
- * acknowledged by the standbys.
+ * ever: no statement timeout ends it, and the server does not notice when its client leaves. So at most four are ever
+ * open, and closing the probe ends those that still wait. A commit that comes back with a warning was not acknowledged
+ * by the standbys.
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
 import { type Probe, TargetError } from "@inquorate/core/Target"
@@ -96,8 +96,8 @@ export const make = Effect.fn("PostgresProbe.make")(function* ({
     const stuck = after.success.waiters.filter((waiter) =>
       before.success.waiters.some((other) => isSame(waiter, other))
     )
-    // A commit of ours waits for the quorum and for nothing else; another's may wait for a standby to apply it, for which
-    // no quorum has to be lost.
+    // Our own commit waits for the quorum and for nothing else. Another client's commit may wait until a standby
+    // applies it, which needs no lost quorum.
     const ours = stuck.filter(({ pid }) => unanswered.includes(pid) && writes.unanswered().includes(pid))
     const words = stuck.length === 1 ? "1 commit waits" : `${stuck.length} commits wait`
     if (ours.length > 0) return { word: "QuorumLost", detail: `primary: ${words} on SyncRep${changed}` }
@@ -147,7 +147,7 @@ const silence = (error: { readonly _tag: string; readonly message: string }): Su
   detail: `primary: no answer (${error instanceof ConnectionError ? error.detail : error.message})`
 })
 
-// What a server says that runs and takes connections, where it would say the same of a later one.
+// True for what a server says that runs and takes connections, where it would say the same to a later connection.
 const isAnswer = (error: ConnectionError): boolean =>
   error.reason === "Rejected" || isCrowded(error) || (error.reason === "Failed" && !/^(08|57|58)/.test(error.code))
 
@@ -164,7 +164,7 @@ interface Slot {
 
 interface Writer {
   readonly write: (endpoint: string) => Effect.Effect<ProbeOutcome>
-  /** Opens a connection for the first write; the error of one that was not made, else null. */
+  /** Opens a connection for the first write. Gives null, or the error where no connection was made. */
   readonly warm: (endpoint: string) => Effect.Effect<ConnectionError | null>
   /** The servers' processes whose writes are unanswered. */
   readonly unanswered: () => ReadonlyArray<number>
