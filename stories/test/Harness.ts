@@ -5,9 +5,10 @@
  */
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import type { Evidence } from "@inquorate/core/Evidence"
 import type { OperationDetail } from "@inquorate/core/Operations"
 import type { PartitionQuorumLossProgress } from "@inquorate/core/Wire"
-import { within as patience } from "@inquorate/testkit/Pace"
+import { factor, within as patience } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -171,6 +172,17 @@ export const inq = (...arguments_: ReadonlyArray<string>): Promise<Ran> => start
 
 /** A bound of time on this machine, from what it is on a quick quiet one. */
 export const within = patience
+
+/**
+ * True where the worker lifted every fence by its deadline. On a slow machine a keeper may come before it, and its overrun
+ * may be as many times half a second as the machine is slower.
+ */
+export const liftedInTime = ({ fences }: Pick<Evidence, "fences">): boolean =>
+  fences.every(({ liftedBy, overrun }) =>
+    factor === 1
+      ? liftedBy === "Worker" && overrun === 0
+      : liftedBy !== null && overrun !== null && overrun <= within(500)
+  )
 
 /** Waits until something holds, and fails with its name when it does not in time. */
 export const until = async (what: string, quick: number, holds: () => boolean | Promise<boolean>): Promise<number> => {

@@ -20,7 +20,7 @@ const under = (directory: string): ReadonlyArray<string> =>
         )
     : []
 
-const code = ["packages", "apps", "bench", "scripts"]
+const code = ["packages", "apps", "bench", "scripts", "stories"]
   .flatMap((folder) => under(path.join(root, folder)))
   .filter((file) => /\.(ts|mjs)$/.test(file))
 const sources = code.filter((file) => /\/src\//.test(file))
