@@ -1,7 +1,7 @@
 /**
- * Service Fabric's error codes in one place: name, HRESULT (signed 32 bits), HTTP status and the message the
- * gateway sends when an error carries none of its own. Source: the gateway's HRESULT-to-status map and the
- * public FABRIC_ERROR_CODE enumeration; a code that is not in this table never leaves a worker.
+ * Service Fabric's error codes in one place: name, HRESULT (signed 32 bits), HTTP status, and the message that the
+ * gateway sends where an error carries none of its own. Sources: the gateway's map from HRESULT to status, and the
+ * public enumeration FABRIC_ERROR_CODE. A worker never sends a code that is not in this table.
  */
 import * as Schema from "effect/Schema"
 
@@ -192,10 +192,10 @@ export const table = {
 /** The name of an error code, such as `FABRIC_E_KEY_NOT_FOUND`. */
 export type FabricErrorCode = keyof typeof table
 
-/** The name of an error code, as stored and as sent. */
+/** Decodes the name of an error code, as stored and as sent. */
 export const FabricErrorCode = Schema.Literals(Object.keys(table) as ReadonlyArray<FabricErrorCode>)
 
-/** The signed 32-bit HRESULT of a code, as it stands in `ErrorCode` of a result. */
+/** The signed 32-bit HRESULT of a code: the value of `ErrorCode` in a result. */
 export const hresult = (code: FabricErrorCode): number => table[code].hresult
 
 /** The code with this HRESULT, or `undefined` for one we never send. */

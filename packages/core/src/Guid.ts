@@ -1,6 +1,6 @@
 /**
- * GUIDs as Service Fabric's gateway reads them (36 characters, hyphens at 8, 13, 18 and 23, either case,
- * nil accepted; always printed in lower case), and the name-based UUIDs that give a partition its identity for ever.
+ * GUIDs as Service Fabric's gateway reads them: 36 characters, hyphens at 8, 13, 18 and 23, either case, nil accepted.
+ * They are always printed in lower case. Also the name-based UUIDs that give a partition its identity for ever.
  */
 import * as Schema from "effect/Schema"
 
@@ -19,13 +19,13 @@ export type Guid = string
 /** The all-zero GUID, which a result carries when no partition was looked up. */
 export const nil: Guid = "00000000-0000-0000-0000-000000000000"
 
-/** The GUID in lower case, or `undefined` where the text is not one (braces, blanks and missing hyphens are not). */
+/** The GUID in lower case, or `undefined` where the text is none. Braces, blanks or missing hyphens make it none. */
 export const parse = (text: string): Guid | undefined => {
   const lower = text.toLowerCase()
   return pattern.test(lower) ? lower : undefined
 }
 
-/** The UUIDv5 of a name within a namespace (RFC 9562, section 5.5): the same two arguments give the same id for ever. */
+/** The UUIDv5 of a name within a namespace (RFC 9562, section 5.5). The same two arguments always give the same id. */
 export const v5 = (namespace: Guid, name: string): Guid => {
   const prefix = Uint8Array.from(namespace.replaceAll("-", "").match(/../g) ?? [], (pair) => parseInt(pair, 16))
   const text = utf8(name)
@@ -43,10 +43,10 @@ export const v5 = (namespace: Guid, name: string): Guid => {
 export const forPartition = (clusterIdentity: string, group: string): Guid =>
   v5(partitionNamespace, JSON.stringify([clusterIdentity, group]))
 
-/** The positive number of 63 bits, in decimal, that follows from a name within a namespace. */
+/** A positive number of 63 bits, in decimal, made from a name within a namespace. */
 export const number63 = (namespace: Guid, name: string): string => {
   const hash = BigInt(`0x${v5(namespace, name).replaceAll("-", "")}`)
-  // The two halves are folded, so that the version and variant bits of a UUID do not take bits of the number.
+  // The two halves are folded. Otherwise the version and variant bits of the UUID would fix bits of the number.
   const folded = (hash ^ (hash >> 64n)) & 0x7fffffffffffffffn
   return (folded === 0n ? 1n : folded).toString()
 }
@@ -55,7 +55,7 @@ export const number63 = (namespace: Guid, name: string): string => {
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** Drawn once for Inquorate; changing it would give every partition a new id. */
+/** A random namespace, drawn once for Inquorate. Another one would give every partition a new id. */
 const partitionNamespace: Guid = "6f1d8c0e-5a34-4f0b-9d27-71a5c2e4b893"
 
 const utf8 = (text: string): Uint8Array => {
@@ -72,7 +72,8 @@ const utf8 = (text: string): Uint8Array => {
 
 const rotate = (word: number, by: number): number => (word << by) | (word >>> (32 - by))
 
-// SHA-1 written out, since every platform's own is asynchronous or a Node module; as an identity, not for security.
+// SHA-1 is written out, because every platform's own is asynchronous or a Node module. It serves as an identity here,
+// not for security.
 const sha1 = (input: Uint8Array): Uint8Array => {
   const blocks = ((input.length + 8) >> 6) + 1
   const words = new Int32Array(blocks * 16)

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { Pod } from "./Pod.ts"
 import type { Millis } from "./Time.ts"
 
-/** Which machine it is, for as long as it is up: a process is (host, boot, pid, start time). */
+/** Tells a machine from others, and from itself before a reboot. Host, boot, pid and start time identify a process. */
 export class HostIdentity extends Schema.Opaque<HostIdentity>()(
   Schema.Struct({
     machineId: Schema.String,
@@ -16,7 +16,7 @@ export class HostIdentity extends Schema.Opaque<HostIdentity>()(
   }).annotate({ identifier: "HostIdentity" })
 ) {}
 
-/** What a command left behind. */
+/** What a program printed, and how it ended. */
 export interface HostOutput {
   readonly stdout: string
   readonly stderr: string
@@ -24,8 +24,8 @@ export interface HostOutput {
 }
 
 /**
- * The host could not be asked. `LostAnswer` means the command may have run: probe, never guess. `Unable`: it answered that
- * it cannot do what was asked.
+ * The host could not be asked, or gave no answer to use. `LostAnswer`: the command may have run, so probe and never
+ * guess. `Unable`: the host answered that it cannot do what was asked.
  */
 export class HostError extends Schema.TaggedError<HostError>()("HostError", {
   host: Schema.String,
@@ -37,7 +37,7 @@ export class HostError extends Schema.TaggedError<HostError>()("HostError", {
   }
 }
 
-/** What such an error means to a person who asked a host for something that touches nothing. */
+/** The error in a sentence for a person whose request to the host touches nothing. */
 export const describeHostError = ({ detail, host, reason }: HostError): string => {
   switch (reason) {
     case "LostAnswer":
@@ -51,15 +51,17 @@ export const describeHostError = ({ detail, host, reason }: HostError): string =
   }
 }
 
-/** A program that runs on a host and is told more while it runs, one thing at a time. Ends with its scope at the latest. */
+/**
+ * A program that runs on a host and is told one thing at a time while it runs. It ends with its scope at the latest.
+ */
 export interface Channel {
-  /** False once the program or the way to it was seen to have ended; what was said last may have been heard. */
+  /** False once we saw the program, or the way to it, end. The program may still have heard what was said last. */
   readonly isOpen: () => boolean
-  /** True while an answer is awaited: nothing else can be said before it comes. */
+  /** True while an answer is awaited. Nothing else can be said before it comes. */
   readonly isBusy: () => boolean
   /**
-   * Says something and waits for the lines of the answer, up to a line that is `end`. No such line within `timeout` is
-   * `LostAnswer`, and the channel is then closed.
+   * Says something and waits for the lines of the answer, up to a line that is `end`. If that line does not come within
+   * `timeout`, the error is `LostAnswer` and the channel is closed.
    */
   readonly ask: (
     text: string,
@@ -68,7 +70,7 @@ export interface Channel {
   ) => Effect.Effect<ReadonlyArray<string>, HostError>
 }
 
-/** Lists the pods of a namespace that a label selector means (all where it is empty). */
+/** Lists the pods of a namespace that match a label selector. An empty selector matches all of them. */
 type ListPods = (namespace: string, selector: string) => Effect.Effect<ReadonlyArray<Pod>, HostError>
 
 /** A machine on which processes run and fences stand. */
@@ -76,16 +78,18 @@ export interface Host {
   /** The label by which configuration and evidence name it. */
   readonly label: string
   /**
-   * True where anybody may end at any time whatever we start there, as in a pod: only fences that the kernel ends without us
-   * may stand on it.
+   * True where others may at any time end whatever we start there, as in a pod. Only fences that the kernel ends
+   * without us may stand on such a host.
    */
   readonly kernelOnly?: boolean
-  /** The pods of the Kubernetes cluster that this label stands for, each of whose nodes is a host of its own. */
+  /**
+   * Lists pods of the Kubernetes cluster that this label stands for. Each node of that cluster is a host of its own.
+   */
   readonly pods?: ListPods
   /**
-   * Runs a shell program and waits for its end. Program and arguments reach the shell by its standard input, since what
-   * stands in the arguments of a process is there for everybody to read.
-   * A non-zero exit code is an answer, not an error; no end within `timeout` is `LostAnswer`.
+   * Runs a shell program and waits for its end. Program and arguments reach the shell by its standard input, since
+   * everybody can read the arguments of a process. A non-zero exit code is an answer, not an error. If the end does not
+   * come within `timeout`, the error is `LostAnswer`.
    */
   readonly run: (
     program: string,
@@ -93,8 +97,8 @@ export interface Host {
     options: { readonly timeout: Millis }
   ) => Effect.Effect<HostOutput, HostError>
   /**
-   * Starts a shell program that stays, and reads from its standard input what it is told. Where it is left out, everything
-   * is asked by programs of their own.
+   * Starts a shell program that stays and reads from its standard input what it is told. A host that has no `open` is
+   * asked everything by separate programs.
    */
   readonly open?: (program: string, arguments_: ReadonlyArray<string>) => Effect.Effect<Channel, HostError, Scope.Scope>
 }

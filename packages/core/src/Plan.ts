@@ -1,6 +1,6 @@
 /**
- * The quorum arithmetic and the plan of the cut: which members, how many and why, before anything is touched.
- * Pure: a topology, a mode and the limits in, a plan or a typed refusal out.
+ * The quorum arithmetic, and the plan of the cut: which members, how many and why, before anything is touched. It is
+ * pure: it takes a topology, a mode and the limits, and gives a plan or a typed refusal.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -10,22 +10,22 @@ import { formatMillis, Millis } from "./Time.ts"
 import { health, type Member, ProcessRef, type Topology } from "./Topology.ts"
 
 /**
- * How much to take: `QuorumReplicas` the smallest cut that loses the quorum, `AllReplicas` every member that may be
- * cut. The words of Service Fabric's StartQuorumLoss.
+ * How much to take out. `QuorumReplicas`: the smallest cut that loses the quorum. `AllReplicas`: every member that may
+ * be cut. The words are those of Service Fabric's StartQuorumLoss.
  */
 export const QuorumLossMode = Schema.Literals(["QuorumReplicas", "AllReplicas"])
 export type QuorumLossMode = typeof QuorumLossMode.Type
 
 /**
- * What ends a fence when the worker is dead: the `Kernel` itself whatever else dies, or one of two `Keeper` processes on
- * its host.
+ * What ends a fence when the worker is dead. `Kernel`: the kernel itself, whatever else dies. `Keeper`: one of two
+ * keeper processes on the fence's host.
  */
 export const Grade = Schema.Literals(["Kernel", "Keeper"])
 export type Grade = typeof Grade.Type
 
 /**
- * A guard that a caller may set aside by name, with what is then allowed all the same: a group with a member down, a
- * hold longer than the limit, more operations at once than the limits, another operation on the same host, a supervisor
+ * A guard that a caller may set aside by name. Each name then allows one thing: a group with a member down, a hold
+ * longer than the limit, more operations at once than the limits, another operation on the same host, or a supervisor
  * that ends the hold early.
  */
 export const Override = Schema.Literals(["degraded", "tooLong", "tooMany", "hostBusy", "impatient"]).annotate({
@@ -44,19 +44,30 @@ export class PlannedFence extends Schema.Opaque<PlannedFence>()(
     injector: Schema.String,
     grade: Grade,
     process: ProcessRef,
-    /** The machine id of the host, where it has one: only a worker that reaches this very machine may act on the fence. */
+    /**
+     * The machine id of the host, where it has one. Only a worker that reaches this very machine may act on the fence.
+     */
     machineId: Schema.optionalKey(Schema.String),
-    /** The configured cluster of the member, where the operation may span several: the stop of a node. */
+    /**
+     * The configured cluster of the member. It is there where one operation may span several clusters: the stop of a
+     * node.
+     */
     cluster: Schema.optionalKey(Schema.String),
-    /** The member's name in its cluster, where `member` had to tell it apart from another cluster's or group's. */
+    /**
+     * The member's name in its cluster. It is there where `member` differs, to tell it from another cluster's or
+     * group's.
+     */
     named: Schema.optionalKey(Schema.String)
   }).annotate({ identifier: "PlannedFence" })
 ) {}
 
-/** How many bytes a fence's member may have, so that every host can keep its record under its name. */
+/**
+ * The most bytes of a member's name in a fence. Up to this length every host can keep the fence's record under the
+ * name.
+ */
 export const fenceNameMost = 100
 
-/** True for a name that every host can keep a fence's record under. */
+/** True for a name under which every host can keep a fence's record. */
 export const isFenceName = (name: string): boolean => {
   const length = bytesOf(name)
   return length > 0 && length <= fenceNameMost
@@ -76,17 +87,20 @@ export const bytesOf = (text: string): number => {
 export const Refusal = Schema.TaggedUnion({
   /** No configured cluster has this service. */
   UnknownService: { serviceName: Schema.String },
-  /** The service is known, this partition is not one of its own. */
+  /** The service is known, but this partition is none of its own. */
   UnknownPartition: { partitionId: Schema.String },
-  /** Some member is down already, or cannot be seen; `why` has a sentence for each where there is one. */
+  /** A member is down already, or cannot be seen; `why` has a sentence for each such member where there is one. */
   Degraded: { down: Schema.Array(Schema.String), why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** The quorum is gone already, or cannot be seen; `why` as for `Degraded`. */
   AlreadyLost: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
   /** Enough members are up, and none of them is the primary; `why` as for `Degraded`. */
   NoPrimary: { up: Schema.Int, needed: Schema.Int, why: Schema.optionalKey(Schema.Array(Schema.String)) },
-  /** Writes do not commit before the fault, so its effect could not be told. */
+  /** Writes do not commit before the fault, so nobody could tell its effect. */
   NotSteady: { detail: Schema.String },
-  /** The group takes writes, but a loss of its quorum could not be planned truly or proven; `why` says what is in the way. */
+  /**
+   * The group takes writes, but the loss of its quorum could not be planned truly or could not be proven; `why` says
+   * what is in the way.
+   */
   Unfit: { why: Schema.Array(Schema.String) },
   /** Too few members may be cut to lose the quorum. */
   CannotLoseQuorum: { cuttable: Schema.Int, required: Schema.Int },
@@ -114,28 +128,28 @@ export const Refusal = Schema.TaggedUnion({
   Stateless: { serviceName: Schema.String },
   /** The service keeps its state in memory only, so a quorum once lost would not come back. */
   Volatile: { serviceName: Schema.String },
-  /** The service has instances, of which none is a secondary. */
+  /** The service has instances, and none of them is a secondary. */
   NoSecondaries: { serviceName: Schema.String },
   /** No configured cluster has this node. */
   UnknownNode: { nodeName: Schema.String },
-  /** The node to start runs. */
+  /** The node that should start runs already. */
   NodeUp: { nodeName: Schema.String },
-  /** The node is down, and not by a stop of ours. */
+  /** The node is down, and it was not us who stopped it. */
   NodeDown: { nodeName: Schema.String },
-  /** The node to stop is stopped by us already. */
+  /** The node that should stop is already stopped, by us. */
   NodeStopped: { nodeName: Schema.String },
-  /** The node has been started anew since its instance id was read. */
+  /** The node has started anew since the caller read its instance id. */
   InstanceMismatch: { nodeName: Schema.String, asked: Schema.String, found: Schema.String },
   /** No mechanism of the cluster can restart its members. */
   CannotRestart: { cluster: Schema.String, problem: Schema.String },
-  /** The cluster's data is not ours to destroy. */
+  /** The data of this cluster may not be destroyed. */
   DataProtected: { cluster: Schema.String, system: Schema.String }
 })
 export type Refusal = typeof Refusal.Type
 
 /**
- * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up and a write needs `needed`;
- * the members that `fences` name go, which leaves fewer than that.
+ * The plan of a cut with its arithmetic. Of the `configured` members that count, `up` are up, and a write needs
+ * `needed`. The members that `fences` name are taken out, and fewer than `needed` remain.
  */
 export class Plan extends Schema.Opaque<Plan>()(
   Schema.Struct({
@@ -149,29 +163,32 @@ export class Plan extends Schema.Opaque<Plan>()(
     fences: Schema.Array(PlannedFence),
     /** The arithmetic in one line for a person. */
     arithmetic: Schema.String,
-    /** What a person should know before the cut and nothing refuses, such as a supervisor that would restart a member. */
+    /**
+     * What a person should know before the cut although nothing refuses it, such as a supervisor that would restart a
+     * member.
+     */
     warnings: Schema.optionalKey(Schema.Array(Schema.String)),
     /** Who watches over the members or the group and would act on their silence; left out where nobody was found. */
     supervisors: Schema.optionalKey(Schema.Array(Supervisor)),
-    /** The longest hold within which none of them acts; left out where nobody was found. */
+    /** The longest hold within which none of these supervisors acts; left out where nobody was found. */
     longestHold: Schema.optionalKey(Millis),
-    /** The guards that said no and were set aside by the caller, by name. */
+    /** The names of the guards that said no and that the caller set aside. */
     overridden: Schema.optionalKey(Schema.Array(Schema.Struct({ override: Override, refusal: Refusal })))
   }).annotate({ identifier: "Plan" })
 ) {}
 
-/** The override that sets a refusal aside, or `undefined` for one that nothing does. */
+/** The override that sets a refusal aside, or `undefined` where none does. */
 export const overrideOf = (refusal: Refusal): Override | undefined =>
   refusal._tag === "Impatient" && canDestroy(refusal.supervisor) ? undefined : overrides[refusal._tag]
 
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
 
-/** The words of a host or a member that could not be asked, which says nothing of what runs there. */
+/** Matches the words for a host or a member that could not be asked. Such words say nothing of what runs there. */
 const unanswered =
   /^(?:host \S+ (?:did not answer|cannot be reached|is no Linux|cannot tell)|it cannot be (?:asked|reached))/
 
-/** The text with a full stop, where it has none of its own. */
+/** The text, with a full stop where it has no end of its own. */
 const stopped = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`)
 
 const reasons = (why: ReadonlyArray<string> = []): string => (why.length === 0 ? "" : ` (${why.join("; ")})`)
@@ -239,16 +256,16 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
 })
 
 /**
- * The members to take out of a group. For a majority of N configured voters a write needs ⌊N/2⌋+1, and the smallest cut
- * of those up is up − needed + 1 (measured on etcd; Service Fabric's own primary + ⌊up/2⌋ takes too many). Among equal
- * cuts the order is the topology's, the primary last.
+ * The members to take out of a group. For a majority of N configured voters a write needs ⌊N/2⌋+1. The smallest cut of
+ * those that are up is then up − needed + 1. This was measured on etcd; Service Fabric's own primary + ⌊up/2⌋ takes too
+ * many. Among equal cuts the topology's order decides, and the primary comes last.
  */
 export const chooseCut = (topology: Topology, mode: QuorumLossMode): Result.Result<ReadonlyArray<Member>, Refusal> => {
   const counting = topology.members.filter((member) => member.counts)
   const up = counting.filter((member) => member.up).length
   const standing = health(topology)
   const down = topology.members.filter((member) => !member.up && member.role !== "IdleSecondary")
-  // What keeps a member from being seen is what a person has to mend: one that is not configured is not down.
+  // A person has to mend whatever keeps a member from being seen. A member that is not configured is not down.
   const told = down.flatMap(({ downBecause, name, processProblem }) =>
     downBecause !== undefined ? [`${name} ${downBecause}`] : processProblem === "" ? [] : [processProblem]
   )

@@ -1,6 +1,6 @@
 /**
- * A process of its own that gives the quorum back when the test's process is gone, however it went: it reads a pipe that
- * the test holds open, and lifts when that ends. Started by `QuorumLoss` alone.
+ * A process of its own that gives the quorum back when the test's process is gone, however it went. It reads a pipe
+ * that the test holds open, and lifts when the pipe ends. Only `QuorumLoss` starts it.
  */
 import type { FenceId } from "@inquorate/core/Injector"
 import * as LocalHost from "@inquorate/injectors/LocalHost"

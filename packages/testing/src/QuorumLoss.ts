@@ -1,7 +1,7 @@
 /**
  * A loss of quorum inside a test of yours, with promises and without a worker. It takes the quorum of what the test
- * started, proves by writes that it is gone, and gives it back when its scope ends. A guardian gives it back when the test's
- * process dies, and the kernel does where everything of ours dies.
+ * started, proves by writes that the quorum is gone, and gives it back when its scope ends. A guardian gives it back
+ * when the test's process dies. The kernel gives it back when everything of ours dies.
  */
 import type { ProbeSample } from "@inquorate/core/Evidence"
 import type { FenceId, FenceOrder, Injector } from "@inquorate/core/Injector"
@@ -34,30 +34,30 @@ export interface LossOptions {
   /** The system: `etcd`, `postgres`, or `command` for any other. */
   readonly system: string
   /**
-   * The system's own settings, as in the worker's configuration file: the members with name and address, for PostgreSQL
-   * user, password and database. Every member runs on this machine.
+   * The system's own settings, as in the worker's configuration file: the members with name and address, and for
+   * PostgreSQL user, password and database. Every member runs on this machine.
    */
   readonly settings: {
     readonly members: ReadonlyArray<Readonly<Record<string, unknown>>>
     readonly [key: string]: unknown
   }
   /**
-   * The containers that the members run in, by name, in the order of the members. Their addresses are then where the test
-   * reaches them, such as published ports.
+   * The containers in which the members run, by name, in the order of the members. The addresses of the members are
+   * then those at which the test reaches them, such as published ports.
    */
   readonly containers?: ReadonlyArray<string>
   /**
-   * The compose project that the members run in: each is the one container of a service, of `services` in the order of the
-   * members, or of the member's own name.
+   * The compose project in which the members run. Each member is the one container of a service: of `services` in the
+   * order of the members, or else of the service with the member's own name.
    */
   readonly compose?: { readonly project: string; readonly services?: ReadonlyArray<string> }
-  /** The engine that has the containers; `docker` unless given. */
+  /** The engine that runs the containers; `docker` unless given. */
   readonly engine?: "docker" | "podman" | "nerdctl"
-  /** As few members as lose the quorum, which is usual, or all that may be taken. */
+  /** Whether to take as few members as lose the quorum, which is the default, or all that may be taken. */
   readonly mode?: QuorumLossMode
   /** When the kernel gives the quorum back if nobody else has, such as `30s`; a minute unless given. */
   readonly atMost?: string
-  /** How long the group may take until it is whole, seen and takes writes, such as `30s`; `10s` unless given. */
+  /** How long to wait until the group is whole, seen and takes writes, such as `30s`; `10s` unless given. */
   readonly readyWithin?: string
 }
 
@@ -67,13 +67,13 @@ export interface Proof {
   readonly arithmetic: string
   /** The members that were taken out. */
   readonly members: ReadonlyArray<string>
-  /** The first write that was never acknowledged before the lift was sent then. */
+  /** When the first write was sent that was never acknowledged before the lift. */
   readonly lostAt: number
   /** When the members were told to run on. */
   readonly liftedAt: number
-  /** From the one to the other. */
+  /** From `lostAt` to `liftedAt`. */
   readonly lostForMs: number
-  /** How many writes were tried meanwhile; none of them was acknowledged before the lift. */
+  /** How many writes were tried in that time. None of them was acknowledged before the lift. */
   readonly writesTried: number
   /** From the lift to the first acknowledgement of a write that was sent after it. */
   readonly recoveredAfterMs: number
@@ -94,9 +94,9 @@ export interface Loss extends AsyncDisposable {
 // --- errors ---
 
 /**
- * A loss that could not be, or was none. `Refused`: a rule said no and nothing was touched. `NotLost`: writes were
- * acknowledged although the members were out; they run again. `Broken`: a write was acknowledged during the loss.
- * `NotBack`: no write was acknowledged after the lift, within the system's own time.
+ * A loss that could not be, or was none. `Refused`: a rule said no, and nothing was touched. `NotLost`: writes were
+ * acknowledged although the members were out; the members run again. `Broken`: a write was acknowledged during the
+ * loss. `NotBack`: no write was acknowledged after the lift, within the system's own time.
  */
 export class LossError extends Error {
   override readonly name = "LossError"
@@ -111,7 +111,7 @@ export class LossError extends Error {
 // --- make ---
 
 /**
- * Takes the quorum and settles once it is proven lost. Use it with `await using`: then the quorum comes back when the
+ * Takes the quorum and settles once it is proven lost. Use it with `await using`: the quorum then comes back when the
  * scope ends, also where the test fails.
  */
 export const quorumLoss = async (options: LossOptions): Promise<Loss> => {
@@ -197,7 +197,7 @@ const held = async (options: LossOptions, scope: Scope.Closeable): Promise<Loss>
   }
 }
 
-// Keeps the guardian's pipe open until it is dismissed; the death of this process closes it as well.
+// Starts the guardian and keeps its pipe open until it is dismissed. The death of this process closes the pipe as well.
 const guard = (fences: ReadonlyArray<FenceId>): (() => void) => {
   const file = fileURLToPath(
     new URL(import.meta.url.endsWith(".ts") ? "./Guardian.ts" : "./Guardian.js", import.meta.url)
@@ -207,10 +207,10 @@ const guard = (fences: ReadonlyArray<FenceId>): (() => void) => {
     stdio: ["pipe", "ignore", "ignore"]
   })
   guardian.on("error", () => {
-    // Without it the kernel still ends the loss, at its deadline.
+    // Without a guardian the kernel still ends the loss, at its deadline.
   })
   guardian.stdin?.on("error", () => {})
-  // A test runner that has nothing else to wait for may end.
+  // The guardian keeps no test runner from ending that waits for nothing else.
   guardian.unref()
   if (guardian.stdin instanceof Socket) guardian.stdin.unref()
   return () => void guardian.kill("SIGKILL")
@@ -222,8 +222,8 @@ const lengthOf = (name: "atMost" | "readyWithin", text: string): number => {
   throw new LossError("Refused", `${name} is ${JSON.stringify(text)}, where a length such as 30s is expected`)
 }
 
-// A test starts its servers just before it takes their quorum, on a machine that may be busy: so whatever may still come
-// to be is waited for. The last reason is told.
+// A test starts its servers just before it takes their quorum, on a machine that may be busy. So this waits for
+// whatever may still come to be, and tells the last reason.
 const ready = async (
   target: Target,
   mode: QuorumLossMode,
@@ -305,7 +305,7 @@ const preflight = async (injector: Injector, cut: ReadonlyArray<Member>): Promis
   }
 }
 
-/** Writes that are tried one after the other, at each endpoint in turn, until told to end. */
+/** Tries one write after the other at each endpoint until told to end. */
 class Writes {
   readonly samples: Array<ProbeSample> = []
   readonly #probe: Probe
@@ -330,7 +330,7 @@ class Writes {
     })
   }
 
-  /** The first write sent after a moment that was acknowledged, tried until `within` milliseconds are over. */
+  /** When the first write was acknowledged that was sent after a moment. Tries for at most `within` milliseconds. */
   async acknowledgedAfter(moment: number, within: number, each: number): Promise<number | undefined> {
     await this.end()
     while (now() - moment < within) {
@@ -396,7 +396,7 @@ const loss = (parts: {
     resolve = kept
     reject = broken
   })
-  // Nobody has to ask for it: the end of the scope rejects as well.
+  // Nobody has to ask for the proof: the end of the scope rejects as well.
   proof.catch(() => {})
   const end = async (): Promise<Proof> => {
     try {

@@ -1,12 +1,13 @@
 /**
- * Users, their login shells and a sudoers that one program of a test sees in the place of the machine's: files of its own
- * are mounted over them in a mount namespace of its own, so the machine's own users stay as they are.
+ * Users, their login shells and a sudoers file that one program of a test sees in place of the machine's own. Files of
+ * the test are mounted over the machine's files, in a mount namespace of the program's own. So the machine's own users
+ * stay as they are.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** Who there is beside the machine's own users, and what they may do. */
+/** The users beside the machine's own, and what they may do. */
 export interface Accounts {
   /** The login shell of each user, by name. */
   readonly users: Readonly<Record<string, string>>
@@ -14,7 +15,7 @@ export interface Accounts {
   readonly sudoers: string
 }
 
-/** Why no program can have users of its own here; empty where one can. */
+/** Why no program here can have users of its own; empty where one can. */
 export const missing: string =
   process.getuid?.() !== 0
     ? "only root can give a program users of its own"
@@ -23,16 +24,16 @@ export const missing: string =
         .map((name) => `${name} is not installed`)
         .join(", ")
 
-/** The number of the first user, where no machine has one; the others follow in their order. */
+/** The number of the first user, which no machine gives to a user. The others follow in their order. */
 export const firstUser = 61_200
 
-/** The command that runs another one where these users are the machine's. Their files and homes are in this folder. */
+/** The command that runs another one where these users are the machine's. The folder holds their files and homes. */
 export const within = (
   folder: string,
   { sudoers, users }: Accounts,
   command: ReadonlyArray<string>
 ): readonly [string, ...ReadonlyArray<string>] => {
-  // Others than root go through it to their homes.
+  // Users other than root reach their homes through this folder.
   fs.chmodSync(folder, 0o755)
   const rows = Object.entries(users).map(([name, shell], index) => {
     const [home, number] = [path.join(folder, `home-${name}`), firstUser + index]
@@ -47,7 +48,7 @@ export const within = (
   const put = (name: "passwd" | "group" | "shadow", mode: number): void =>
     fs.writeFileSync(
       path.join(folder, name),
-      // First, so that nobody of this machine who has such a name is meant.
+      // Our users come first, so that a user of this machine with the same name is never meant.
       `${rows.map((row) => row[name]).join("\n")}\n${fs.readFileSync(`/etc/${name}`, "utf8")}`,
       { mode }
     )

@@ -1,6 +1,7 @@
 /**
- * X.509 certificates made at test time, so that none is ever committed and each can be wrong in the way a test needs. The few
- * fields that TLS looks at are written as DER by hand (RFC 5280); keys are on P-256 or RSA, signatures with SHA-256.
+ * X.509 certificates made at test time. So none is ever committed, and each can be wrong in the way that a test needs.
+ * The few fields that TLS looks at are written as DER by hand (RFC 5280). Keys are on P-256 or RSA, and signatures use
+ * SHA-256.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from "node:crypto"
 
@@ -15,17 +16,17 @@ export interface Made {
   readonly name: string
 }
 
-/** What a certificate says. Times in milliseconds UTC, of which X.509 keeps the whole seconds. */
+/** What a certificate says. Times are in milliseconds UTC; X.509 keeps the whole seconds of them. */
 export interface Wanted {
   readonly name: string
-  /** Who signs it; it signs itself unless given. */
+  /** Who signs the certificate; it signs itself unless given. */
   readonly issuer?: Made
   /** DNS names and IPv4 addresses of a server. */
   readonly alternatives?: ReadonlyArray<string>
   readonly authority?: boolean
   readonly validFrom?: number
   readonly validTo?: number
-  /** An RSA key of so many bits; one on P-256 unless given. */
+  /** The number of bits of an RSA key; the key is on P-256 unless given. */
   readonly rsaBits?: number
 }
 
@@ -33,7 +34,7 @@ export interface Wanted {
 
 const day = 86_400_000
 
-/** Makes a certificate and its key; valid from yesterday until in ten days unless told otherwise. */
+/** Makes a certificate and its key. It is valid from yesterday until in ten days unless told otherwise. */
 export const make = (wanted: Wanted): Made => {
   const { privateKey, publicKey } =
     wanted.rsaBits === undefined

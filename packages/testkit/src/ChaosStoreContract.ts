@@ -1,7 +1,7 @@
 /**
- * The laws of the port `ChaosStore`, for every implementation: call `chaosStoreContract` with a layer that gives a fresh,
- * empty store each time it is built. Leases are counted by the store's own clock; a store under `TestClock` passes
- * `adjust` as `pass`, one with a clock of its own really waits.
+ * The laws of the port `ChaosStore`, for every implementation. Call `chaosStoreContract` with a layer that gives a
+ * fresh, empty store each time it is built. The store's own clock counts the leases: a store under `TestClock` passes
+ * `adjust` as `pass`, and a store with a clock of its own really waits.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ export interface ChaosStoreContractOptions {
   readonly pass: (millis: number) => Effect.Effect<void>
 }
 
-/** The laws of the port, stated as tests of one implementation. */
+/** Registers the laws of the port as tests of one implementation. */
 export const chaosStoreContract = (
   name: string,
   layer: Layer.Layer<ChaosStore, StoreError>,

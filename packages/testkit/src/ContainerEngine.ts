@@ -1,8 +1,8 @@
 /**
- * A real Docker engine for tests, in a network namespace and a folder of its own, so that no rule, bridge or address of it
- * is the machine's. Images are made of this machine's own programs; no registry is asked. Its published ports are reached
- * from the test over a pair of interfaces that goes with the namespace. All of it ends with the scope: processes by their
- * numbers, then mounts, control groups, namespace and folder.
+ * A real Docker engine for tests, in a network namespace and a folder of its own: none of its rules, bridges and
+ * addresses is the machine's. Its images are made of this machine's own programs; no registry is asked. The test
+ * reaches its published ports over a pair of interfaces that goes with the namespace. All of it ends with the scope:
+ * processes by their numbers, then mounts, control groups, namespace and folder.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -15,9 +15,9 @@ import { within } from "./Pace.ts"
 
 /** A running engine. */
 export interface ContainerEngine {
-  /** Runs `docker` with these words to its end and gives what it printed, without the last line end. */
+  /** Runs `docker` with these words to its end, and gives what it printed, without the last line end. */
   readonly docker: (...words: ReadonlyArray<string>) => Effect.Effect<string>
-  /** What `DOCKER_HOST` is for it. */
+  /** The value of `DOCKER_HOST` for this engine. */
   readonly socket: string
   /** The address at which published ports are reached. */
   readonly address: string
@@ -118,8 +118,8 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
 })
 
 /**
- * Makes an image of a shell and these programs of this machine with the libraries that they are linked with, and folders
- * that are empty in it.
+ * Makes an image of a shell, these programs of this machine, the libraries that they are linked with, and empty
+ * folders.
  */
 export const image = Effect.fnUntraced(function* (
   engine: Pick<ContainerEngine, "docker" | "folder">,
@@ -181,7 +181,7 @@ function onPath(program: string): string | undefined {
   return places.map((place) => path.join(place, program)).find((file) => fs.existsSync(file))
 }
 
-/** The groups under which an engine puts its containers' own, which it leaves behind. */
+/** The groups under which an engine puts the groups of its containers. It leaves them behind. */
 const controlGroups = (): ReadonlyArray<string> =>
   ["/sys/fs/cgroup", ...list("/sys/fs/cgroup").map((kind) => `/sys/fs/cgroup/${kind}`)]
     .map((place) => `${place}/docker`)
@@ -207,7 +207,7 @@ const removeAll = (env: NodeJS.ProcessEnv): void => {
   }
 }
 
-// By number, with whatever it started that did not end with it.
+// Ends a process by its number, with whatever it started that did not end with it.
 const end = (child: childProcess.ChildProcess): Effect.Effect<void> =>
   Effect.gen(function* () {
     const ended = Effect.callback<void>((resume) => {

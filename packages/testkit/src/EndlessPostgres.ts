@@ -1,11 +1,11 @@
 /**
- * A server that lets everybody in as PostgreSQL does, and then never stops answering: rows, notices, an error, or words
- * before anybody asked.
+ * A server that lets everybody in as PostgreSQL does and then never stops answering. It sends rows, notices, an error,
+ * or words before anybody asked.
  */
 import * as Effect from "effect/Effect"
 import * as net from "node:net"
 
-/** What it says without an end. */
+/** What the server sends without end. */
 export type Endless = "rows" | "notices" | "an error" | "a row" | "greetings" | "notices unasked"
 
 /** Serves until the scope ends; gives its port. */
@@ -50,7 +50,7 @@ const notice = message("N", Buffer.from(`SWARNING\0VWARNING\0C01000\0M${letters}
 
 const row = message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, 8]), Buffer.from("abcdefgh")]))
 
-// One column `x` of the kind text.
+// One column `x` of type text.
 const columns = message("T", Buffer.from([0, 1, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0, 0, 0, 0, 0, 0]))
 
 const ready = message("Z", Buffer.from("I"))

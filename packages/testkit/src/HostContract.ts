@@ -1,7 +1,7 @@
 /**
- * The suite that every `Host` passes: a program answers as this machine's own shell would let it, whatever stands in its
- * words; what takes too long or says too much is a lost answer and no more than that; several run at once; and a program
- * that stays hears one thing after another until its scope ends.
+ * The suite that every `Host` passes. A program answers as it would in this machine's own shell, whatever stands in its
+ * words. What takes too long or says too much is a lost answer, and nothing worse. Several programs run at once. A
+ * program that stays hears one thing after another until its scope ends.
  */
 import type { Host, HostError, HostOutput } from "@inquorate/core/Host"
 import { assert, describe, it } from "@effect/vitest"

@@ -1,7 +1,7 @@
 /**
- * The suite that every `Injector` passes, the simulated one too: a fence stands from the answer of `arm` until its lift
- * or its deadline, ends by itself, is never prolonged, and no late, repeated or outranked order touches anything.
- * Order and states are asserted; bounds on time are generous, for a busy machine.
+ * The suite that every `Injector` passes, the simulated one too. A fence stands from the answer of `arm` until its lift
+ * or its deadline. It ends by itself and is never prolonged. No late, repeated or outranked order touches anything. The
+ * suite asserts order and states; its bounds on time are generous, for a busy machine.
  */
 import { randomUUID } from "node:crypto"
 import { type FenceId, type FenceOrder, type FenceState, type Injector, InjectorError } from "@inquorate/core/Injector"
@@ -18,9 +18,12 @@ import { factor, within } from "./Pace.ts"
 /** An injector with something to act on. */
 export interface InjectorBench {
   readonly injector: Injector
-  /** A running replica that nothing else acts on, for one test; it is gone at the end of the scope. */
+  /** A running replica that nothing else acts on, for one test. It is gone at the end of the scope. */
   readonly start: Effect.Effect<{ readonly member: string; readonly process: ProcessRef }, never, Scope.Scope>
-  /** The process that the replica is now, where a mechanism gives it another one; `process` where it is left out. */
+  /**
+   * The process that the replica is now, for a mechanism that gives it a new one. Where this is left out, it is
+   * `process`.
+   */
   readonly current?: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<ProcessRef>
   /** True while the replica runs, false while it is held. */
   readonly runs: (replica: { readonly member: string; readonly process: ProcessRef }) => Effect.Effect<boolean>
@@ -29,8 +32,8 @@ export interface InjectorBench {
 }
 
 /**
- * Registers the suite. `make` is run once for each test. `clock` is `live` for an injector of real processes, `test`
- * for one that lives on the `TestClock`, which then runs on by itself for as long as a test lasts.
+ * Registers the suite and runs `make` once for each test. `clock` is `live` for an injector of real processes. It is
+ * `test` for one that lives on the `TestClock`, which then runs on by itself for as long as a test lasts.
  */
 export const injectorContract = <E>(
   name: string,
@@ -66,7 +69,7 @@ interface Scene {
     readonly hold?: Millis
     readonly late?: Millis
   }) => Effect.Effect<FenceOrder>
-  /** The state once the fence is off; fails the test where it stays on. */
+  /** The state once the fence is off. The test fails where the fence stays on. */
   readonly awaitLifted: (fence: FenceId) => Effect.Effect<Lifted, InjectorError>
 }
 
@@ -119,7 +122,7 @@ const refused = (
     assert.strictEqual(error.reason, reason, error.detail)
   })
 
-// How long ago it was grows from one answer to the next; all else stays.
+// `ago` grows from one answer to the next; everything else stays the same.
 const isSameEnd = (later: FenceState, { ago: before, ...first }: Lifted): void => {
   if (later._tag !== "Lifted") return assert.fail(`it is ${later._tag}`)
   const { ago, ...rest } = later

@@ -1,6 +1,6 @@
 /**
- * A Kubernetes cluster of one machine for tests: a `kubectl` on the PATH that runs pods as real containers by runc
- * (`kubectl-double.ts`). Everything it started is ended with the scope.
+ * A Kubernetes cluster of one machine for tests: a `kubectl` on the PATH (`kubectl-double.ts`) that runs pods as real
+ * containers by runc. Everything that it started ends with the scope.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -9,7 +9,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 
-/** Why none of this can run here, or undefined. */
+/** Why no such cluster can run here, or undefined. */
 export const skip: string | undefined =
   process.getuid?.() !== 0
     ? "containers are for root"
@@ -19,16 +19,16 @@ export const skip: string | undefined =
 
 if (skip !== undefined && process.env["INQUORATE_FORBID_SKIPS"] !== undefined) throw new Error(skip)
 
-/** Such a cluster. */
+/** A running cluster. */
 export interface KubectlDouble {
   readonly folder: string
   /** Where the nodes keep what fences leave. */
   readonly state: string
-  /** Runs it once; what it printed. */
+  /** Runs `kubectl` once and gives what it printed. */
   readonly kubectl: (words: ReadonlyArray<string>, input?: string) => string
   /** The names of the pods of a namespace. */
   readonly pods: (namespace: string) => ReadonlyArray<string>
-  /** The process of this machine that is a pod's first one. */
+  /** The number that the first process of a pod has on this machine. */
   readonly pidOf: (namespace: string, pod: string) => number
   /** The id by which the runtime knows a pod's container. */
   readonly idOf: (namespace: string, pod: string) => string
@@ -36,7 +36,7 @@ export interface KubectlDouble {
   readonly kill: (namespace: string, pod: string) => void
 }
 
-/** Starts one with these nodes; until the end of the scope `kubectl` on this process's PATH is it. */
+/** Starts a cluster with these nodes. Until the end of the scope, `kubectl` on this process's PATH belongs to it. */
 export const start = (nodes: ReadonlyArray<string>): Effect.Effect<KubectlDouble, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -98,7 +98,7 @@ const runc = (folder: string, ...words: ReadonlyArray<string>) =>
   childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...words], { encoding: "utf8" })
 
 const endPod = (folder: string, file: string): void => {
-  // One that is being deleted may go meanwhile.
+  // A pod that is being deleted may go meanwhile.
   const kept = path.join(folder, "pods", file)
   const text = fs.existsSync(kept) ? fs.readFileSync(kept, "utf8") : ""
   if (text === "") return
@@ -108,7 +108,7 @@ const endPod = (folder: string, file: string): void => {
   for (const at of fs.globSync(`/sys/fs/cgroup{,/*}/inquorate-pods/pod${uid}`)) removeGroup(at)
 }
 
-// Some hierarchies have two names, and another suite may have pods of its own beside ours.
+// Some hierarchies of control groups have two names, and another suite may have pods of its own beside ours.
 const removeGroup = (at: string): void => {
   try {
     fs.rmdirSync(at)

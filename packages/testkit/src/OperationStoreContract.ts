@@ -1,7 +1,7 @@
 /**
- * The laws of the port `OperationStore`, for every implementation: call `operationStoreContract` with a layer that gives
- * a fresh, empty store each time it is built. Leases are counted by the store's own clock; a store under `TestClock`
- * passes `adjust` as `pass`, one with a clock of its own really waits.
+ * The laws of the port `OperationStore`, for every implementation. Call `operationStoreContract` with a layer that
+ * gives a fresh, empty store each time it is built. The store's own clock counts the leases: a store under `TestClock`
+ * passes `adjust` as `pass`, and a store with a clock of its own really waits.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ export interface OperationStoreContractOptions {
   readonly bounded: (bound: number) => Layer.Layer<OperationStore, StoreError>
 }
 
-/** The laws of the port, stated as tests of one implementation. */
+/** Registers the laws of the port as tests of one implementation. */
 export const operationStoreContract = (
   name: string,
   layer: Layer.Layer<OperationStore, StoreError>,
@@ -143,7 +143,7 @@ const listLaws = (law: Law): void => {
     "lists go by the order of receipt, in pages, both ways",
     Effect.gen(function* () {
       const store = yield* OperationStore
-      // Neither ids nor times are in the order of receipt, so only that order can explain the answer.
+      // Neither ids nor times follow the order of receipt, so only that order can explain the answer.
       for (const n of [5, 3, 9, 1, 7]) yield* store.create(fresh(n, 100 - n))
       const page = (newestFirst: boolean, after: number | null, limit: number) =>
         Effect.map(store.list({ states: [], limit, newestFirst, after: after === null ? null : guid(after) }), ids)
@@ -247,7 +247,7 @@ const listLaws = (law: Law): void => {
         new Set([guid(1), guid(2), guid(3), guid(4)])
       )
       assert.deepStrictEqual(yield* rivals(guid(9, 1), "None"), [])
-      // What is written since the last look is seen, and what has ended is none any more.
+      // The store sees what was written since the last look, and an operation that has ended is no rival any more.
       const second = (yield* store.get(guid(2)))!
       yield* store.save(second, cancelled(second.operation, 30), [], null)
       assert.deepStrictEqual(yield* rivals(guid(1, 1), "None"), [guid(1)])
@@ -326,7 +326,7 @@ const writeLaws = (law: Law): void => {
       yield* store.heartbeat("w1", lease)
       const [claimed] = yield* store.claim("w1", 1)
       const as = { worker: "w1", epoch: claimed!.epoch }
-      // Moments run backward here: the order of storing is what counts.
+      // The moments run backward here: the order of storing counts.
       yield* store.append(guid(1), [note("a", 9), note("b", 8)], as)
       yield* store.append(guid(1), [note("c", 7)], as)
       assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 0)), ["a", "b", "c"])
@@ -362,7 +362,7 @@ const writeLaws = (law: Law): void => {
         )
       )
       assert.deepStrictEqual(answers, ["Success", "Conflict", "Success"])
-      // A node that was stopped stands in nobody's way, whose fences end by themselves.
+      // A stop that was carried out stands in nobody's way: its fences end by themselves.
       const first = (yield* store.get(guid(1)))!
       yield* store.save(first, play(first.operation, { _tag: "FencesArmed", at: 21 }), [], null)
       const second = (yield* store.get(guid(2)))!
@@ -389,7 +389,7 @@ const writeLaws = (law: Law): void => {
       yield* store.heartbeat("w", lease)
       const [{ epoch } = { epoch: 0 }] = yield* store.claim("w", 1)
       yield* store.append(guid(1), [note("mine")], { worker: "w", epoch })
-      // Whoever owns it knows its own writes.
+      // A change by the owner names the owner, so that it knows its own writes.
       assert.deepStrictEqual(
         [...(yield* Fiber.join(heard))].map(({ by }) => by),
         [null, null, "w"]
@@ -505,7 +505,7 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       assert.deepStrictEqual(yield* store.claim("w2", 2), [])
       const cancelledOne = yield* store.save(claimed[0]!, cancelled(claimed[0]!.operation, 3), [], null)
       const beaten = yield* store.heartbeat("w1", lease)
-      // The one that ended holds nothing, so there is nothing left of it to own.
+      // The operation that ended holds nothing, so nothing is left of it to own.
       assert.isAbove(cancelledOne.version, claimed[0]!.version)
       assert.deepStrictEqual(beaten.owned, [{ id: guid(2), version: claimed[1]!.version, epoch: claimed[1]!.epoch }])
     })

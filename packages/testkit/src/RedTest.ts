@@ -1,5 +1,5 @@
 /**
- * Before every test: one that fails prints what the machine was doing, since on a machine that is busy or slow that is
+ * Prepares every test: one that fails prints what the machine was doing. On a machine that is busy or slow, that is
  * half of the answer. Vitest loads this file into every test file.
  */
 import { spawnSync } from "node:child_process"

@@ -1,6 +1,6 @@
 /**
- * Chance that can be had again: every draw follows from the seed and from what was drawn before it. A fork draws for
- * itself, so that more draws in one place change none in another.
+ * Chance that can be repeated: every draw follows from the seed and from the draws before it. A fork draws for itself,
+ * so that more draws in one place change none in another.
  */
 
 /** A source of chance. */
@@ -9,15 +9,15 @@ export interface Seed {
   readonly below: (bound: number) => number
   /** A whole number from `least` to `most`, both included. */
   readonly between: (least: number, most: number) => number
-  /** True so many times out of a hundred. */
+  /** True this many times out of a hundred. */
   readonly percent: (times: number) => boolean
   /** One of these; fails where there is none. */
   readonly pick: <A>(of: ReadonlyArray<A>) => A
-  /** A source of its own under a name, the same whenever it is taken. */
+  /** A source of its own under a name. The same name gives the same source, whenever it is taken. */
   readonly fork: (name: string) => Seed
 }
 
-/** The source of chance of one seed, a whole number; Mulberry32, small and the same everywhere. */
+/** The source of chance of one seed, a whole number. It is Mulberry32: small, and the same everywhere. */
 export const make = (seed: number): Seed => {
   let state = seed >>> 0
   const below = (bound: number): number => {
@@ -38,7 +38,7 @@ export const make = (seed: number): Seed => {
   }
 }
 
-/** FNV-1a over UTF-16 units, continued from `from`: what a trace is told apart by. */
+/** FNV-1a over UTF-16 units, continued from `from`. It tells traces apart. */
 export const digest = (text: string, from = 0x811c9dc5): number => {
   let hash = from >>> 0
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193) >>> 0

@@ -1,9 +1,9 @@
 /**
  * A deterministic cluster in memory with the hosts under it: a `Target` and an `Injector` that keep the laws of their
- * ports on Effect's clock, so that `TestClock` drives every expiry. Each host keeps records like a keeper's: epochs,
- * tombstones, late orders refused, fences that end by themselves. Switches make members, hosts and answers go wrong.
- * Where asked for it has more: a mechanism that ends processes and starts new ones, nodes, services of other kinds, data
- * that may be lost.
+ * ports on Effect's clock. So `TestClock` drives every expiry. Each host keeps records as a keeper does: epochs,
+ * tombstones, late orders refused, fences that end by themselves. Switches make members, hosts and answers go wrong. On
+ * request the cluster has more: a mechanism that ends processes and starts new ones, nodes, services of other kinds,
+ * data that may be lost.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -26,7 +26,7 @@ import type { Instant, Millis } from "@inquorate/core/Time"
 import { type Member, type NodeFacts, type ServiceFacts, serviceName, type Topology } from "@inquorate/core/Topology"
 import type { Witness } from "@inquorate/core/Witness"
 
-/** What becomes of an order to arm: refused, tried in vain, its answer lost before or after it was applied. */
+/** What becomes of an order to arm: it is refused, it fails, or its answer is lost before or after it was applied. */
 export type ArmFault = "Refused" | "Late" | "NotApplied" | "LostBefore" | "LostAfter" | "HangAfter" | "Unreachable"
 
 /** What becomes of a data loss: it fails before or after it happened, or never answers. */
@@ -36,7 +36,7 @@ export type LossFault = "FailsBefore" | "FailsAfter" | "HangsBefore" | "HangsAft
 export interface Faults {
   /** Members that are down for a reason of their own. */
   readonly down: ReadonlyArray<string>
-  /** Members that go on running although their fence stands, and whose host does not notice. */
+  /** Members that go on running although their fence stands, unnoticed by their host. */
   readonly goesOn: ReadonlyArray<string>
   /** Members that go on running although their fence stands, and whose host says so. */
   readonly broken: ReadonlyArray<string>
@@ -44,9 +44,12 @@ export interface Faults {
   readonly arm: Readonly<Record<string, ArmFault>>
   /** How many calls of `lift` fail from now on without doing anything. */
   readonly liftFails: number
-  /** How many calls of `lift` do their work and lose the answer. */
+  /** How many calls of `lift` from now on do their work and lose the answer. */
   readonly liftAnswersLost: number
-  /** By how much the hosts' clocks were ahead when a fence ended, and were stepped back since; their uptime was not. */
+  /**
+   * By how much the hosts' clocks were ahead when a fence ended. The clocks were stepped back since; the uptime was
+   * not.
+   */
   readonly steppedBack: number
   /** True while `tighten` fails. */
   readonly tightenFails: boolean
@@ -58,7 +61,7 @@ export interface Faults {
   readonly unreachable: boolean
   /** True while the group takes no write although it has its quorum. */
   readonly recoversNever: boolean
-  /** True while a write is answered with a refusal where the quorum is lost; otherwise it hangs. */
+  /** True while a write without a quorum is refused; otherwise it hangs. */
   readonly refusesWrites: boolean
   /** True while the survivors say nothing. */
   readonly survivorsSilent: boolean
@@ -66,15 +69,15 @@ export interface Faults {
   readonly preflight: Readonly<Record<string, Preflight>>
   /** By member, why its process was not found. */
   readonly processProblem: Readonly<Record<string, string>>
-  /** Members of which that is no more than that their host did not tell in time. */
+  /** Of `processProblem`: the members whose host only did not tell in time. */
   readonly processLate: ReadonlyArray<string>
-  /** Why a loss could not be proven, by the topology's own word. */
+  /** Why a loss could not be proven, in the topology's own words. */
   readonly unfit: ReadonlyArray<string>
-  /** True while a probe cannot be opened for want of a connection. */
+  /** True while no probe can be opened, because no connection is free. */
   readonly crowded: boolean
-  /** True while nobody on the hosts ends a fence at its deadline; a sweep does. */
+  /** True while nobody on the hosts ends a fence at its deadline. A sweep still does. */
   readonly keepersDead: boolean
-  /** What becomes of a data loss; null where it does what it is told. */
+  /** What becomes of a data loss; null where it succeeds. */
   readonly loseData: LossFault | null
 }
 
@@ -111,7 +114,7 @@ export interface SimulatedClusterOptions {
   readonly nodes?: boolean
   /** True for a cluster whose data may be destroyed. */
   readonly loses?: boolean
-  /** True for a cluster that can give up what it waits for. */
+  /** True for a cluster whose groups can give up what they wait for. */
   readonly recovers?: boolean
   /** Who would act on a loss; nobody unless given. */
   readonly supervisors?: ReadonlyArray<Supervisor>
@@ -119,13 +122,13 @@ export interface SimulatedClusterOptions {
   readonly witness?: boolean
 }
 
-/** One line of what truly happened, by the hosts' own clock. */
+/** One event of a fence that truly happened, with its time by the hosts' own clock. */
 export interface Happening {
   readonly at: Instant
   readonly what: "Armed" | "Tightened" | "Lifted"
   readonly member: string
   readonly fence: FenceId
-  /** Who ended it, where it ended. */
+  /** Who ended the fence, where it ended. */
   readonly by: Ender | null
   readonly deadline: Instant
 }
@@ -181,7 +184,7 @@ export const noFaults: Faults = {
   loseData: null
 }
 
-/** Makes a simulated cluster whose hosts live on the clock that is current now, whoever calls them later. */
+/** Makes a simulated cluster. Its hosts live on the clock that is current now, whoever calls them later. */
 export const make = (options: SimulatedClusterOptions = {}): Effect.Effect<SimulatedCluster> =>
   Clock.clockWith((clock) =>
     Effect.sync(() => {
@@ -262,7 +265,7 @@ type Mechanism = "simulated" | "restarting"
 interface FenceRecord {
   readonly fence: FenceId
   readonly mechanism: Mechanism
-  /** The member whose process it is; a fence may be called otherwise. */
+  /** The member whose process it is. The fence may have another name. */
   readonly member: string
   readonly host: string
   deadline: Instant
@@ -281,7 +284,7 @@ interface World {
   readonly records: Map<string, FenceRecord>
   readonly leastEpoch: Map<string, number>
   readonly history: Array<Happening>
-  /** By member, how often its process was started anew, and when one that was started will run. */
+  /** By member: how often its process was started anew, and when a process that was started will run. */
   readonly starts: Map<string, number>
   readonly starting: Map<string, Instant>
   dataLosses: number
@@ -290,14 +293,14 @@ interface World {
   acknowledged: number
   orders: number
   readonly now: () => Instant
-  /** Lets fences expire and processes run whose time has come. */
+  /** Ends the fences and runs the processes whose time has come. */
   readonly refresh: () => void
   /** Changes something and wakes everything that waits. */
   readonly change: (how: () => void) => void
   readonly running: (member: string) => boolean
   /** True while a mechanism has ended the process of a member and started no new one. */
   readonly ended: (member: string) => boolean
-  /** Has the group elect anew from now on. */
+  /** Makes the group elect anew from now on. */
   readonly elect: () => void
   readonly available: () => boolean
   /** Waits until something changes or the next expiry or election is due. */
@@ -565,7 +568,7 @@ const seen = (world: World): Topology => {
 const processOf = (world: World, member: string) => ({
   host: hostOf(member),
   pid: 1000 + world.names.indexOf(member) + 100 * (world.starts.get(member) ?? 0),
-  // Members of two clusters may share a host, never a process.
+  // Members of two clusters may share a host, but never a process.
   startTime: String([...world.settings.name].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) >>> 0, 7)),
   executable: "/bin/simulated",
   dataDirectory: `/data/${member}`
@@ -575,7 +578,7 @@ const failure = (host: string, reason: InjectorError["reason"], detail: string):
   new InjectorError({ host, member: memberOf(host), reason, detail })
 
 const makeInjector = (world: World, mechanism: Mechanism): Injector => {
-  // One way to the host and half of the round trip; an unreachable host takes the order not at all.
+  // The way to the host takes half of the round trip. An unreachable host does not take the order at all.
   const reach = (host: string): Effect.Effect<void, InjectorError> =>
     Effect.andThen(
       Effect.sleep(world.settings.hostLatency / 2),
@@ -605,7 +608,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
     const monotonic = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
     const sentAt = world.now()
     const startBy = sentAt + order.startByMonotonic - monotonic
-    // The host hears a remaining time, never our idea of what o'clock it is.
+    // The host hears a remaining time, never what time of day we think it is.
     const deadline = sentAt + order.deadline - Math.floor(yield* Clock.currentTimeMillis)
     const fault = world.faults.arm[member]
     if (fault === "Unreachable") return yield* failure(host, "Unreachable", "no route to the host")

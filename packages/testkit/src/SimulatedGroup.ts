@@ -1,6 +1,7 @@
 /**
- * A replicated group in simulated time: servers on hosts, a majority that must run for a write to be acknowledged, and an
- * election before it serves again. A worker sees it through a `Target`; what truly was so is told to whoever observes.
+ * A replicated group in simulated time. Its servers run on hosts, a majority must run for a write to be acknowledged,
+ * and it holds an election before it serves again. A worker sees it through a `Target`. An observer hears what was
+ * truly so.
  */
 import * as Effect from "effect/Effect"
 import type { ProbeOutcome, SurvivorsWord } from "@inquorate/core/Evidence"
@@ -20,18 +21,18 @@ export interface SimulatedGroupOptions {
   readonly everyEndpoint: boolean
   /** How long a write takes, one way. */
   readonly latency: Millis
-  /** How long after it has its quorum again it serves. */
+  /** How long after the return of its quorum the group serves. */
   readonly election: Millis
   readonly recoveryBudget: Millis
-  /** Hears whenever it stops to take writes, and whenever it takes them again. */
+  /** Called whenever the group stops taking writes, and whenever it takes them again. */
   readonly observe: (serves: boolean) => void
 }
 
 /** What goes wrong with a group. */
 export interface Trouble {
-  /** It does not answer who is in it, nor lets a probe be opened. */
+  /** It does not answer who is in it, and no probe of it can be opened. */
   readonly unreachable: boolean
-  /** A write is answered with a refusal where the quorum is lost; otherwise it hangs. */
+  /** It refuses a write where the quorum is lost; otherwise the write hangs. */
   readonly refuses: boolean
   /** The survivors say nothing. */
   readonly silent: boolean

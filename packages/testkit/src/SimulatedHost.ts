@@ -1,8 +1,8 @@
 /**
- * A host in simulated time: the servers that run on it, and the records of the fences that stand on them, kept as a
- * keeper keeps them. An order that is late, repeated or of a lower epoch is refused; each fence has two keepers and ends
- * at its deadline by the host's own monotonic clock while one of them lives (in kernel grade, whoever lives). A worker
- * speaks to it through an `Injector` over a line that may lose what it says.
+ * A host in simulated time: the servers that run on it, and the records of the fences on them, kept as a keeper keeps
+ * them. It refuses an order that is late, repeated or of a lower epoch. Each fence has two keepers. While one of them
+ * lives, the fence ends at its deadline by the host's own monotonic clock; in kernel grade it ends even when both are
+ * dead. A worker speaks to the host through an `Injector`, over a line that may lose what is said.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -24,14 +24,14 @@ import type { Process, Time } from "./SimulatedTime.ts"
 /** The name of a question to a host: the method of the port. */
 export type HostQuestion = "preflight" | "prepare" | "go" | "arm" | "tighten" | "lift" | "inspect" | "sweep"
 
-/** How a question gets to a host and its answer back. */
+/** How a question reaches a host, and how its answer comes back. */
 export type HostCarry = <A>(
   question: HostQuestion,
   host: SimulatedHost,
   serve: () => Result.Result<A, InjectorError>
 ) => Effect.Effect<A, InjectorError>
 
-/** Something that truly happened to a fence, told at the moment it did. Moments and deadlines are in true time. */
+/** Something that truly happened to a fence, told at that very moment. Moments and deadlines are in true time. */
 export type HostEvent =
   | {
       readonly _tag: "Armed"
@@ -63,15 +63,15 @@ export type HostEvent =
 
 /** What a host can be made to do wrong. */
 export interface HostDefects {
-  /** No keeper ends anything at its deadline. */
+  /** No keeper ends a fence at its deadline. */
   readonly ignoresDeadline: boolean
-  /** Orders that come late are carried out. */
+  /** It carries out orders that come late. */
   readonly obeysLateOrders: boolean
-  /** Orders of an earlier owner are carried out. */
+  /** It carries out orders of an earlier owner. */
   readonly obeysOldEpochs: boolean
-  /** An order that was carried out is carried out again when it comes again. */
+  /** It carries out an order again when the order comes again. */
   readonly obeysTwice: boolean
-  /** A lift is answered with "off" though nothing was done. */
+  /** It answers a lift with "off" although it did nothing. */
   readonly liftsInWordOnly: boolean
 }
 
@@ -94,9 +94,9 @@ export interface Server {
   /** True while it answers: it is up, and no fence holds it. */
   readonly runs: () => boolean
   readonly setUp: (up: boolean) => void
-  /** Starts it anew: a fence that held the old process holds this one no more. */
+  /** Starts the server anew. A fence that held the old process no longer holds this one. */
   readonly restart: () => void
-  /** Makes it go on although a fence stands; `noticed` where its keepers see that. */
+  /** Makes the server go on although a fence stands; `noticed` where its keepers see that. */
   readonly setUnheld: (unheld: boolean, noticed: boolean) => void
 }
 
@@ -113,14 +113,17 @@ export interface SimulatedHost {
   readonly label: string
   readonly process: Process
   readonly grade: Grade
-  /** Adds a server under its data directory; `changed` hears whenever it may run or stand. */
+  /**
+   * Adds a server under its data directory. `changed` is called whenever the server may have begun to run or to stand
+   * still.
+   */
   readonly addServer: (dataDirectory: string, changed: () => void) => Server
   readonly standing: () => ReadonlyArray<Standing>
-  /** True while it has keepers, of fences that stand or stand by. */
+  /** True while the host has keepers of fences that stand or stand by. */
   readonly hasKeepers: () => boolean
-  /** Kills so many keepers of each fence that stands or stands by. */
+  /** Kills this many keepers of each fence that stands or stands by. */
   readonly killKeepers: (count: number) => void
-  /** What it answers to the questions of the port. */
+  /** Its answers to the questions of the port. */
   readonly desk: Desk
 }
 
@@ -157,8 +160,8 @@ export const make = (options: SimulatedHostOptions): SimulatedHost => {
 }
 
 /**
- * The injector of one process over these hosts. A deadline is sent as remaining time by the asker's UTC, a start-by as
- * its monotonic moment; both reach the host a little early, never late, as after a handshake.
+ * The injector of one process over these hosts. It sends a deadline as remaining time by the asker's UTC, and a
+ * start-by as the asker's monotonic moment. Both reach the host a little early and never late, as after a handshake.
  */
 export const injector = (
   name: string,
@@ -244,7 +247,7 @@ export const injector = (
 
 /** How much earlier than meant a moment may reach a host. */
 const handshakeError: Millis = 2
-/** How long after its deadline a keeper has a fence off at the latest. */
+/** How long after its deadline a fence is off at the latest, where a keeper lives. */
 const keeperLag: Millis = 250
 
 interface Inhabitant {
@@ -257,7 +260,7 @@ interface FenceRecord {
   readonly process: ProcessRef
   deadline: Millis
   keepers: number
-  /** Its process was seen running while it stood. */
+  /** The process was seen running while the fence stood. */
   broken: boolean
   state: FenceState
 }
@@ -273,7 +276,7 @@ interface Room extends SimulatedHostOptions {
 interface Tightening {
   readonly fence: FenceId
   readonly epoch: number
-  /** The deadline as the asker says it, in UTC. */
+  /** The deadline by the asker's UTC. */
   readonly said: Instant
   /** The same in true time. */
   readonly deadline: Millis
@@ -305,7 +308,8 @@ const isStanding = ({ state }: FenceRecord): boolean => state._tag === "Armed"
 const isKept = ({ keepers, state }: FenceRecord): boolean =>
   keepers > 0 && (state._tag === "Armed" || state._tag === "Arming")
 
-// Why a go is not heard, or null. Where nobody is left who would apply it, whoever asks puts its end on record.
+// Why the host does not hear a go, or null. Where nobody is left who would apply it, whoever asks writes its end on
+// record.
 const unheard = (
   record: FenceRecord | undefined,
   offAt: Instant
@@ -503,7 +507,7 @@ const makeDesk = (room: Room): Desk => {
         injector,
         state: stateOf(record)
       }))
-      // By its own clocks: what stands past its time has no keeper left that would end it.
+      // By the host's own clocks: a fence that stands past its time has no keeper left that would end it.
       const over = [...records.values()].filter((record) => isStanding(record) && record.deadline < time.now())
       if (clear) for (const record of over) end(record, "Sweep")
       return Result.succeed(found)

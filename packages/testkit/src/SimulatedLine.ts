@@ -1,23 +1,25 @@
 /**
- * A line between a process and something that serves it: a store, a host, a system under test. A question and its answer
- * each take their time; either may be lost, come late, or come again. Whoever asks knows only what it hears.
+ * A line between a process and something that serves it: a store, a host, a system under test. A question and its
+ * answer each take their time, and either may be lost, come late, or come again. The asker knows only what it hears.
  */
 import * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
 import type { Millis } from "@inquorate/core/Time"
 import type { Process, Time } from "./SimulatedTime.ts"
 
-/** What becomes of one question: each way takes so long, or null where it is lost. */
+/** What becomes of one question: how long each way takes, or null where it is lost. */
 export interface Fate {
   readonly there: Millis | null
   readonly back: Millis | null
-  /** After how long it comes once more, or null where it comes once. */
+  /** After how long the question comes once more, or null where it comes once. */
   readonly again: Millis | null
   /** How long the asker waits before it takes the answer for lost. */
   readonly patience: Millis
 }
 
-/** Where a question stands: about to be sent, just served, or its answer just about to be heard. */
+/**
+ * A point in the life of a question: it is about to be sent, it was just served, or its answer is about to be heard.
+ */
 export type Point = "Sending" | "Served" | "Answered"
 
 /** One question. */
@@ -25,15 +27,15 @@ export interface Question<A, E> {
   readonly asker: Process
   readonly server: Process
   readonly fate: Fate
-  /** What is done with it when it arrives. */
+  /** What the server does with the question when it arrives. */
   readonly serve: () => Result.Result<A, E>
   /** What the asker makes of hearing nothing. */
   readonly unheard: () => E
-  /** Hears of each point, before anything more happens; may freeze or kill the asker. */
+  /** Called at each point, before anything more happens. It may freeze or kill the asker. */
   readonly at: (point: Point) => void
 }
 
-/** Asks a question over a line. A caller that is interrupted gives up its wait, not the question. */
+/** Asks a question over a line. A caller that is interrupted stops waiting, but the question goes on. */
 export const ask = <A, E>(time: Time, question: Question<A, E>): Effect.Effect<A, E> =>
   Effect.callback<A, E>((resume) => {
     const { asker, at, fate, serve, server, unheard } = question

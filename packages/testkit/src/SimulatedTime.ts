@@ -1,8 +1,8 @@
 /**
  * One time for a whole simulated world, and the processes that live in it. Nothing here waits: time jumps to the next
- * thing that is due, and of the processes that can run at one moment the seed chooses which takes the next step. Within
- * a process tasks keep their order, as in one thread. A process has clocks of its own, can be frozen (what comes due
- * waits, in order) and can die (whatever it was about to do never happens).
+ * thing that is due. Of the processes that can run at one moment, the seed chooses which takes the next step. Within a
+ * process tasks keep their order, as in one thread. A process has clocks of its own. It can be frozen: what comes due
+ * then waits, in order. It can die: whatever it was about to do never happens.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -25,24 +25,24 @@ export interface Process {
   readonly monotonicAhead: number
   /** Steps its UTC; nothing else notices. */
   readonly stepWall: (millis: number) => void
-  /** Takes it off the processor: nothing of it runs, its monotonic clock goes on. */
+  /** Takes it off the processor: nothing of it runs, but its monotonic clock goes on. */
   readonly freeze: () => void
   readonly thaw: () => void
   /** Ends it between two steps, without a word. */
   readonly kill: () => void
-  /** Adds a step at the end of what it has to do now. */
+  /** Adds a step after all that the process has to do now. */
   readonly enqueue: (task: () => void) => void
-  /** Runs an effect in it; `onExit` hears what became of it, unless it dies first. */
+  /** Runs an effect in it. `onExit` hears the result, unless the process dies first. */
   readonly run: <A, E>(effect: Effect.Effect<A, E>, onExit?: (exit: Exit.Exit<A, E>) => void) => void
 }
 
 /** The time of a simulated world, in whole milliseconds since its beginning. */
 export interface Time {
   readonly now: () => Millis
-  /** Gives a process a step once so much time is over; the answer takes it back. */
+  /** Gives a process a step after this much time. The returned function takes the step back. */
   readonly after: (delay: Millis, process: Process, task: () => void) => () => void
   readonly process: (name: string, clocks?: { readonly wall?: number; readonly monotonic?: number }) => Process
-  /** Lets time pass until something is so, and tells whether it came to that within so much time. */
+  /** Lets time pass until something is so, for at most this much time, and tells whether it came to be so. */
   readonly passUntil: (so: () => boolean, atMost: Millis) => boolean
   /** How many steps were taken in all. */
   readonly steps: () => number
@@ -54,7 +54,7 @@ export const began = 1_700_000_000_000
 /** Begins a time. */
 export const make = (seed: Seed): Time => {
   const agenda = makeAgenda()
-  // Those that could take a step now; a frozen or dead one never stands in it.
+  // The processes that could take a step now, never a frozen or dead one.
   const ready: Array<Inner> = []
   let now = 0
   let steps = 0
@@ -196,7 +196,7 @@ const makeProcess = (
   return process
 }
 
-/** After so many operations a fiber lets the others have a turn, as Effect's own scheduler has it. */
+/** After this many operations a fiber lets the others have a turn, as Effect's own scheduler does. */
 const opsBeforeYield = 2048
 
 interface Entry {
@@ -206,7 +206,7 @@ interface Entry {
   cancelled: boolean
 }
 
-/** What is due and when: a binary heap by moment, and by the order of entering within one moment. */
+/** What is due, and when: a binary heap by moment, and within one moment by the order of entering. */
 const makeAgenda = () => {
   const heap: Array<Entry & { readonly order: number }> = []
   let entered = 0
@@ -231,7 +231,7 @@ const makeAgenda = () => {
   }
   return {
     add: (entry: Entry): void => {
-      // The very object is kept: whoever holds it takes it back by a mark.
+      // The very object is kept: its holder takes it back by setting a mark on it.
       heap.push(Object.assign(entry, { order: entered++ }))
       for (let at = heap.length - 1; at > 0;) {
         const parent = (at - 1) >> 1

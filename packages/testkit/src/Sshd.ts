@@ -1,6 +1,7 @@
 /**
- * A real sshd for the tests: on 127.0.0.1, on a port, host key and authorized key of its own, with a state directory of
- * the far side that is not ours. Nothing of the system's own sshd is touched, and its sessions can be killed one by one.
+ * A real sshd for the tests, on 127.0.0.1. It has a port, a host key and an authorized key of its own, and the state
+ * directory of its far side is not ours. It touches nothing of the system's own sshd, and a test can kill its sessions
+ * one by one.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -24,13 +25,13 @@ export interface SshdTarget {
   }
 }
 
-/** An sshd that runs. */
+/** A running sshd. */
 export interface Sshd {
   readonly folder: string
   readonly port: number
   /** The state directory of the far side. */
   readonly state: string
-  /** Where a host of it is reached, as a user of the far side, or as our own. */
+  /** How to reach a host of it: as a user of the far side, or as our own user. */
   readonly target: (label: string, user?: string) => SshdTarget
   /** The processes that serve connections now. */
   readonly sessions: () => ReadonlyArray<number>
@@ -38,14 +39,14 @@ export interface Sshd {
 
 const program = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((file) => fs.existsSync(file))
 
-/** Why there is no sshd here; empty where there is one. */
+/** Why there can be no sshd here; empty where there can be one. */
 export const missing: string =
   program === undefined ? "sshd is not installed" : spawnSync("ssh", ["-V"]).status === 0 ? "" : "ssh is not installed"
 
-/** Why no far side can have users of its own here; empty where it can. */
+/** Why no far side here can have users of its own; empty where one can. */
 export const accountsMissing: string = missing !== "" ? missing : Accounts.missing
 
-/** Starts one, and ends it with all its sessions at the end of the scope. */
+/** Starts an sshd, and ends it with all its sessions at the end of the scope. */
 export const start: Effect.Effect<Sshd, never, Scope.Scope> = Effect.suspend(() => startWith())
 
 /** The same with users of its own, whom nobody else on this machine sees. */
@@ -68,7 +69,7 @@ export const startWith = (accounts?: Accounts.Accounts): Effect.Effect<Sshd, nev
           `HostKey ${folder}/host`,
           `AuthorizedKeysFile ${folder}/authorized_keys`,
           `PidFile ${folder}/pid`,
-          // The second keeps a bash from reading the user's own bashrc for each command, which is not ours to measure.
+          // SHLVL keeps a bash from reading the user's own bashrc for each command, whose time is not ours to measure.
           `SetEnv INQUORATE_STATE=${state} SHLVL=2`,
           "PermitRootLogin prohibit-password",
           "PasswordAuthentication no",
@@ -79,14 +80,14 @@ export const startWith = (accounts?: Accounts.Accounts): Effect.Effect<Sshd, nev
           ""
         ].join("\n")
       )
-      // Where sshd gives up its rights, and refuses to start without.
+      // sshd gives up its rights in this folder, and does not start without it.
       if (process.getuid?.() === 0) fs.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
       const daemon = [program!, "-D", "-e", "-f", path.join(folder, "sshd_config")]
       const [file, ...words] = accounts === undefined ? daemon : Accounts.within(folder, accounts, daemon)
       const child = spawn(file!, words, { stdio: ["ignore", "ignore", "pipe"] })
       let log = ""
       await new Promise<void>((listening, failed) => {
-        // Heard first: where no file is free there is no `stderr` to listen to.
+        // Listen to this first: where no file is free, there is no `stderr` to listen to.
         child.on("error", (error) => failed(new Error(`sshd could not be started: ${error.message}`)))
         child.stderr?.on("data", (data: Buffer) => {
           log += data.toString()
@@ -122,7 +123,7 @@ export const cut = (sshd: Sshd): void => {
 
 // --- internal ---
 
-// State and parent; of a process that is gone, nothing.
+// The state and the parent of a process; nothing where the process is gone.
 const look = (pid: number): readonly [state: string, parent: number] | undefined => {
   try {
     const text = fs.readFileSync(`/proc/${pid}/stat`, "latin1")

@@ -1,7 +1,7 @@
 /**
- * The suite that every `Target` passes on a real cluster of its system: the same identity each time, a healthy topology,
- * a write that is acknowledged, and the loss and return of the quorum as the members are really stopped and let go.
- * Order and states are asserted; bounds on time are generous, for a busy machine.
+ * The suite that every `Target` passes on a real cluster of its system. The identity is the same each time, the
+ * topology is healthy, and a write is acknowledged. The quorum is lost and returns as the members are really stopped
+ * and let go. The suite asserts order and states; its bounds on time are generous, for a busy machine.
  */
 import type { ProbeOutcome } from "@inquorate/core/Evidence"
 import { parse } from "@inquorate/core/Guid"
@@ -26,13 +26,13 @@ export interface TargetLab {
   readonly group: string
   /** Stops every process of these members and returns once they stand still. */
   readonly pause: (members: ReadonlyArray<Member>) => Effect.Effect<void>
-  /** Lets everything that was paused go on; does no harm when nothing is. */
+  /** Lets everything that was paused go on; harmless where nothing is paused. */
   readonly resume: Effect.Effect<void>
 }
 
 /**
- * Registers the suite. `make` opens a healthy cluster, once for all tests. Where `skip` gives a reason, such as a missing
- * binary, the suite is skipped by name.
+ * Registers the suite. `make` opens a healthy cluster once, for all tests. Where `skip` gives a reason, such as a
+ * missing binary, the suite is skipped by name.
  */
 export const targetContract = <E>(
   name: string,

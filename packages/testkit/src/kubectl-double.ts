@@ -1,14 +1,15 @@
 /**
- * A `kubectl` for tests: the words that a Kubernetes host says, carried out on this machine by runc. Pods are real containers
- * with namespaces, control groups and capabilities of their own; what is not real is the API and its HTTP. Its folder holds
- * a file for each pod and, as `nodes`, the names of the nodes, which are all this machine.
+ * A `kubectl` for tests. It takes the words that a Kubernetes host says and carries them out on this machine by runc.
+ * Pods are real containers with namespaces, control groups and capabilities of their own; only the API and its HTTP are
+ * not real. Its folder holds a file for each pod, and the file `nodes` with the names of the nodes, which are all this
+ * machine.
  */
 import * as childProcess from "node:child_process"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** A pod as it is kept: what was asked for, and its container. */
+/** A pod as the double keeps it: what was asked for, and its container. */
 interface Kept {
   readonly manifest: Manifest
   readonly uid: string
@@ -44,7 +45,7 @@ interface Manifest {
       readonly hostPath?: { readonly path: string }
       readonly emptyDir?: unknown
     }>
-    /** The path of a network namespace that the double puts the pod into, beside what the API knows. */
+    /** The path of a network namespace into which the double puts the pod. The API knows nothing of it. */
     readonly network?: { readonly namespace: string; readonly address: string }
     readonly owner?: unknown
   }
@@ -67,7 +68,7 @@ const refuse = (problem: string): never => {
 }
 
 const runc = (...arguments_: ReadonlyArray<string>) => {
-  // The test is over: it has ended every pod itself, and runc would make the folder anew.
+  // The test is over and has ended every pod itself, and runc would make the folder anew.
   if (!fs.existsSync(path.join(folder, "pods"))) process.exit(0)
   return childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...arguments_], { encoding: "utf8" })
 }
@@ -149,7 +150,7 @@ const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
       ...mounts
     ],
     linux: {
-      // Not below the groups of a kubelet, which ends whatever it does not know there.
+      // Outside the groups of a kubelet, which ends whatever it does not know there.
       cgroupsPath: `/inquorate-pods/pod${uid}/${id}`,
       namespaces: [
         ...kinds.map((type) => ({ type })),
@@ -180,7 +181,7 @@ const create = (): void => {
     fs.mkdirSync(path.join(root, mountPath), { recursive: true })
   }
   fs.writeFileSync(path.join(bundle, "config.json"), JSON.stringify(configOf(pod, root)))
-  // What it says would hold this program's own output open.
+  // The container would hold this program's own output open.
   const log = fs.openSync(path.join(bundle, "log"), "w")
   const started = childProcess.spawnSync(
     "runc",
@@ -250,7 +251,7 @@ else if (verb === "exec") {
     ["--root", path.join(folder, "runc"), "exec", pod.id, ...words.slice(dash + 1)],
     { stdio: "inherit" }
   )
-  // Whoever cuts the way cuts it whole.
+  // Whoever ends this program ends its runc too, so that the whole way is cut.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => child.kill(signal))
   child.on("exit", (code) => process.exit(code ?? 137))
 } else {
