@@ -1,12 +1,12 @@
 /**
- * The mistakes of a configuration as a person mends them: what a mistyped key was meant to be, what a map looks like, and of
- * mistakes that follow from one another only the first.
+ * Tells the mistakes of a configuration to the person who mends them: what a mistyped key was meant to be, what a map
+ * looks like, and only the first of mistakes that follow from one another.
  */
 import { nearest } from "@inquorate/core/Nearest"
 import { ConfigError } from "./ConfigText.ts"
 import { workerSchema } from "./ConfigSchema.ts"
 
-/** The same error in such words. */
+/** The same error in words for a person. */
 export const advise = ({ mistakes, source }: ConfigError): ConfigError => {
   const tab = mistakes.find(({ problem }) => problem === tabbed)
   if (tab !== undefined) {
@@ -33,7 +33,7 @@ export const advise = ({ mistakes, source }: ConfigError): ConfigError => {
     }
     return mistake
   })
-  // What is missing because its name was mistyped is no mistake of its own.
+  // A key that is missing because its name was mistyped is no mistake of its own.
   return new ConfigError({
     source,
     mistakes: told.filter(({ key, problem }) => !(problem === "Missing key" && unknown.has(key)))

@@ -7,7 +7,10 @@ import * as Schema from "effect/Schema"
 /** The worker's exit codes beside 0 and 1. They are part of its documented interface and never change their meaning. */
 export const exitCodes = { usage: 2, store: 3, listen: 4, cluster: 5 } as const
 
-/** The worker cannot run; the message is for a person, empty where all was said, and the exit code for a program. */
+/**
+ * The worker cannot run. The message is for a person, and empty where everything was said already. The exit code is for
+ * a program.
+ */
 export class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", {
   exit: Schema.Int,
   detail: Schema.String,

@@ -1,6 +1,6 @@
 /**
- * Says everything that is wrong with a configuration, and runs nothing: what the reader refuses, the files and variables that
- * it names and that are not there, and, with `--connect`, what each cluster and host looks like from here.
+ * Says everything that is wrong with a configuration, and runs nothing. It tells what the reader refuses, which of the
+ * named files and variables are not there, and, with `--connect`, what each cluster and host looks like from here.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Topology } from "@inquorate/core/Topology"
@@ -28,9 +28,9 @@ import { localHost } from "./WorkerFile.ts"
 
 /** What was seen of a cluster or a host. */
 interface Looked {
-  /** What a person reads of it. */
+  /** The sentence that a person reads. */
   readonly sentence: string
-  /** What has to be mended before it can be broken. */
+  /** What has to be mended before a fault can be done to it. */
   readonly problems: ReadonlyArray<string>
   /** What is good to know. */
   readonly notes: ReadonlyArray<string>
@@ -93,9 +93,9 @@ export const run = Effect.fnUntraced(function* ({
 
 // --- internal ---
 
-/** What a host may take to answer, and a cluster to be looked at, in milliseconds. */
+/** How long a host may take to answer, and how long the look at a cluster may take, in milliseconds. */
 const [hostPatience, clusterPatience] = [8000, 8000]
-/** A look that sees something amiss is repeated, since a busy machine answers late: how often, and after how long. */
+/** A busy machine answers late, so a look that sees something amiss is repeated: how often, and after how long. */
 const [looksMost, lookAgainAfter] = [3, 300]
 
 const linesOf = (source: string, mistakes: ReadonlyArray<Mistake>): ReadonlyArray<string> =>
@@ -148,7 +148,7 @@ const namedProblem = ({ key, path, value }: ConfigSlips.Entry): string | undefin
   }
 }
 
-// What would be found out at the start, whatever else is wrong with the text.
+// The mistakes that the worker would find out at its start, whatever else is wrong with the text.
 const placeMistakes = Effect.fnUntraced(function* (
   { locate, value }: ConfigText,
   overrides: Overrides
@@ -228,7 +228,7 @@ const told = (
   { module: { system }, name, protected: isProtected }: ClusterConfig,
   groups: ReadonlyArray<Topology>
 ): Looked => {
-  // A member without a host was meant to be watched alone.
+  // A member without a host is meant to be watched and not to be broken.
   const watched = groups.flatMap(({ members }) => members.filter(({ processProblem }) => processProblem === noHost))
   const problems = groups.flatMap((topology) =>
     Seen.obstacles(topology, ({ processProblem }) => !isProtected && processProblem !== noHost)

@@ -2,13 +2,12 @@
  * The completion scripts of the worker: its flags, the choices that a flag has, and files where a flag names one.
  */
 
-/** The shells that a script can be had for. */
+/** The shells for which there is a script. */
 export const shells = ["bash", "zsh", "fish"] as const
 
-/** A shell that a script can be had for. */
 export type Shell = (typeof shells)[number]
 
-/** The script of a shell for these flags, written with their hyphens; `choices` are those of a flag. */
+/** The script of a shell for these flags, which are written with their hyphens. `choices` are those of a flag. */
 export const script = (
   shell: Shell,
   flags: ReadonlyArray<string>,

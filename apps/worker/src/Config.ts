@@ -1,6 +1,6 @@
 /**
- * The configuration of a worker: one YAML file, overridden by the environment, overridden by flags. Every mistake is
- * told at once, each with its line and key and what would be right.
+ * The configuration of a worker: one YAML file. The environment overrides the file, and flags override the environment.
+ * Every mistake is told at once, each with its line and key and what would be right.
  */
 import type { Millis } from "@inquorate/core/Time"
 import { gentlest } from "@inquorate/core/Witness"
@@ -29,24 +29,24 @@ import {
 
 // --- models ---
 
-/** One configured cluster, with the settings its target module decoded. */
+/** One configured cluster, with the settings that its target module decoded. */
 export interface ClusterConfig {
   readonly name: string
   readonly module: (typeof modules)[number]
   readonly settings: unknown
   readonly injector: Injectors.InjectorModule
-  /** What the injector's module decoded; null where it was given none. */
+  /** The settings that the injector's module decoded; null where there are none. */
   readonly injectorSettings: unknown
-  /** What restarts members where the injector does not and this was configured beside it; else null. */
+  /** What restarts members, where the injector does not and this was configured beside it; else null. */
   readonly restarter: { readonly module: Injectors.InjectorModule; readonly settings: unknown } | null
-  /** The hosts that its members name, each once. */
+  /** The hosts that the cluster's members name, each once. */
   readonly hosts: ReadonlyArray<string>
   readonly protected: boolean
   readonly maxHold: Millis | null
   readonly witnesses: ReadonlyArray<WitnessSettings>
 }
 
-/** Where operations are stored; what is secret in it is still a reference, or redacted. */
+/** Where operations are stored. A secret in it is still a reference, or redacted. */
 export type StoreConfig =
   | { readonly _tag: "Sqlite"; readonly path: string }
   | { readonly _tag: "PostgresUrl"; readonly url: Redacted.Redacted }
@@ -67,7 +67,7 @@ export interface WorkerConfig {
   readonly perHost: number | null
   readonly overall: number | null
   readonly logFormat: LogFormat
-  /** Its files are not read yet. */
+  /** The settings of security. The files that they name are not read yet. */
   readonly security: SecuritySettings
   /** The machines that are reached over ssh. */
   readonly hosts: Readonly<Record<string, SshHostSettings>>
@@ -76,7 +76,7 @@ export interface WorkerConfig {
   /** The worker's own machine. */
   readonly local: Pick<HostSettings, "sudo">
   readonly clusters: ReadonlyArray<ClusterConfig>
-  /** What is not wrong, and unwise. */
+  /** What is not wrong, but unwise. */
   readonly warnings: ReadonlyArray<Mistake>
 }
 
@@ -90,7 +90,7 @@ export interface Overrides {
   readonly logFormat?: string | undefined
 }
 
-/** The configuration told by a file's text and what overrides it, or every mistake in it. */
+/** The configuration that a file's text and its overrides give, or every mistake in them. */
 export const parse = (
   text: string,
   source: string,
@@ -103,7 +103,7 @@ export const parse = (
   const slips = ConfigSlips.find(document, locate)
   const fail = (mistakes: ReadonlyArray<Mistake>) => Result.fail(new ConfigError({ source, mistakes }))
   const file = decode(WorkerFile, value, [], locate)
-  // A mistake beside the clusters is no reason to keep those within them for the next try.
+  // A mistake beside the clusters must not hide the mistakes within them until the next try.
   const named = Result.getOrElse(decode(ClustersAlone, value, [], locate, "ignore"), () => ({ clusters: undefined }))
   const clusters = Object.entries(named.clusters ?? {}).map(([name, raw]) => readCluster(name, raw, locate))
   const rawHosts = partOf(value, "hosts", RawHosts) ?? {}
@@ -121,7 +121,7 @@ export const parse = (
   const { hosts: { [localHost]: local = {}, ...hosts } = {}, limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
   const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
-  // On a shared store the newest start under an id takes it, so two workers of one host need names of their own.
+  // On a shared store the newest start under an id takes the id over. So two workers of one host need different ids.
   const ownName =
     store._tag === "Sqlite" || listen.port === 0 ? defaults.workerId : `${defaults.workerId}:${listen.port}`
   return Result.succeed({
@@ -148,14 +148,14 @@ export const parse = (
   })
 }
 
-/** One key of a file, whatever is wrong beside it; undefined where it is not there, or itself wrong. */
+/** One key of a file, whatever is wrong beside it; undefined where the key is missing, or itself wrong. */
 export const partOf = <A>(value: unknown, key: string, schema: Schema.ConstraintDecoder<A>): A | undefined => {
   const part =
     typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined
   return Result.getOrUndefined(decode(schema, part, [key], () => 0))
 }
 
-/** Where a worker would listen by a file and what overrides it; undefined where that cannot be read. */
+/** Where a worker would listen by a file and its overrides; undefined where the address cannot be read. */
 export const listenOf = (value: unknown, { listen }: Overrides): WorkerConfig["listen"] | undefined =>
   parseListen(listen ?? partOf(value, "listen", Schema.String) ?? defaultListen)
 
@@ -201,7 +201,7 @@ const readCluster = (
   const mistakes = injectorMistakes(
     injector,
     own,
-    // Which pods there are, and which members Patroni will name, is not known here.
+    // Nobody knows here which pods there are and which members Patroni will name.
     rest["members"] === undefined ? null : members.map(({ name }) => name),
     path,
     locate
@@ -221,7 +221,7 @@ const readCluster = (
   })
 }
 
-/** What every system's members have in common, once their module has found nothing wrong with them. */
+/** What the members of every system have in common. Their module has found nothing wrong with them before. */
 const membersOf = (settings: Readonly<Record<string, unknown>>) =>
   (settings["members"] ?? []) as ReadonlyArray<{ readonly name: string; readonly host?: string }>
 
@@ -308,7 +308,7 @@ const securityMistakes = (value: unknown, overrides: Overrides, locate: Locate):
   })
 }
 
-/** The members whose host the file does not name, told with their lines, whatever else is wrong with their cluster. */
+/** The members whose host the file does not name, with their lines, whatever else is wrong with their cluster. */
 const placeMistakes = (
   configured: typeof RawHosts.Type,
   clusters: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
@@ -362,7 +362,7 @@ const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
         {
           line: 0,
           key: "--store / INQUORATE_STORE",
-          // What was given may hold a password.
+          // The value may hold a password.
           problem: expectedStore
         }
       ]),

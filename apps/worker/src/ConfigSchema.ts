@@ -10,7 +10,7 @@ import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
 import { ClusterCommon, clusterName, WorkerFile } from "./WorkerFile.ts"
 
-/** Where the published schema stands, for a configuration file to name. */
+/** Where the published schema stands, so that a configuration file can name it. */
 export const location = "https://raw.githubusercontent.com/inquorate/inquorate/main/docs/schema/worker.schema.json"
 
 /** The JSON Schema (draft 2020-12) of a worker's configuration file. */
@@ -66,7 +66,7 @@ interface ObjectSchema {
   readonly definitions: JsonSchema.Definitions
 }
 
-// A schema with an identifier is told as a reference to its definition.
+// Effect writes a schema with an identifier as a reference to its definition.
 const read = (schema: Schema.Constraint): ObjectSchema => {
   const { definitions, schema: told } = Schema.toJsonSchemaDocument(schema, {
     onExcessProperty: "error",
@@ -84,9 +84,9 @@ const read = (schema: Schema.Constraint): ObjectSchema => {
 }
 
 /**
- * The same schema as a person would write it, for the sake of editors, which show what stands beside a keyword but not
- * what stands in an `allOf`: checks and annotations are pulled up, the later one counting, and bounds that every integer
- * of JavaScript has are left out.
+ * The same schema as a person would write it. Editors show what stands beside a keyword, but not what stands in an
+ * `allOf`. So checks and annotations are pulled up, and the later one counts. Bounds that every integer of JavaScript
+ * has are left out.
  */
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain)

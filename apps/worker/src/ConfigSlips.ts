@@ -1,6 +1,6 @@
 /**
- * Slips of the pen that YAML takes for something else: a password that a `#` cuts short, a variable that nobody fills in, and a
- * secret that stands in the file itself. Found in the text, since the values do not show them.
+ * Slips of the pen that YAML takes for something else: a password that a `#` cuts short, a variable that nobody fills
+ * in, and a secret that stands in the file itself. They are looked for in the text, since the values do not show them.
  */
 import * as YAML from "yaml"
 import type { Locate, Mistake } from "./ConfigText.ts"
@@ -11,14 +11,14 @@ export interface Slips {
   readonly warnings: ReadonlyArray<Mistake>
 }
 
-/** A key of a text with what stands there. */
+/** A key of a text, and its value. */
 export interface Entry {
   readonly path: ReadonlyArray<PropertyKey>
   readonly key: string
   readonly value: unknown
 }
 
-/** Finds them. */
+/** Finds the slips in a text. */
 export const find = (document: YAML.Document, locate: Locate): Slips => {
   const entries = entriesOf(document)
   const tell = ({ path }: Entry, problem: string): Mistake => ({
@@ -70,7 +70,7 @@ export const entriesOf = (document: YAML.Document): ReadonlyArray<Entry> => {
 
 // --- internal ---
 
-/** What a shell reads, which fills variables in by itself, and what a server reads. */
+/** The keys whose values are not ours to read: a shell fills variables in by itself, or a server reads the text. */
 const forOthers = new Set(["command", "apply", "lift", "check", "look", "write", "statement"])
 
 const isSecret = ({ key }: Entry): boolean => key === "password"

@@ -8,14 +8,14 @@ import * as YAML from "yaml"
 
 // --- models ---
 
-/** One mistake: where it stands and what would be right. `line` is 0 for one that is in no file. */
+/** One mistake: where it stands and what would be right. `line` is 0 for a mistake that is in no file. */
 export interface Mistake {
   readonly line: number
   readonly key: string
   readonly problem: string
 }
 
-/** The line on which a key stands, or on which it should stand where it is missing. */
+/** The line on which a key stands. Where the key is missing, the line on which it should stand. */
 export type Locate = (path: ReadonlyArray<PropertyKey>) => number
 
 // --- errors ---
@@ -81,7 +81,7 @@ export const decode = <A>(
   return Result.mapError(decoded, (error) =>
     formatter(error.issue).issues.map((issue) => {
       const path = [...prefix, ...(issue.path ?? []).map((part) => (typeof part === "object" ? part.key : part))]
-      // What was given for the store may hold a password, or be one.
+      // The value given for the store may hold a password, or be one.
       const isSecret = path[0] === "store" || path.includes("password")
       const problem = isSecret ? issue.message.replace(/(,? got | with value )[\s\S]*$/, "") : issue.message
       return { line: locate(path), key: path.map(String).join("."), problem }
@@ -93,7 +93,7 @@ export const decode = <A>(
 
 const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The line of the deepest node that a path still finds, so that a missing key is told where it should stand. */
+/** The line of the deepest node that a path still finds. So a missing key is told where it should stand. */
 const locator =
   (document: YAML.Document, lines: YAML.LineCounter): Locate =>
   (path) => {

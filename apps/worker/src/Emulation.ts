@@ -1,6 +1,6 @@
 /**
- * A worker that serves a simulated Service Fabric cluster: without a configuration of its own it limits nothing, and its
- * store is a file that goes when it ends. The cluster lives in this process and starts afresh with it.
+ * A worker that serves a simulated Service Fabric cluster. Without a configuration of its own it limits nothing, and
+ * its store is a file that is removed when it ends. The cluster lives in this process and starts afresh with it.
  */
 import type { Cluster } from "@inquorate/core/Cluster"
 import * as Emulator from "@inquorate/emulator/Emulator"
@@ -24,7 +24,7 @@ export class LayoutRefused extends Schema.TaggedError<LayoutRefused>()("LayoutRe
 
 // --- make ---
 
-/** The store of a simulated cluster that names none: a file of its own, removed when the scope ends. */
+/** The store of a simulated cluster whose worker names none: a file of its own, removed when the scope ends. */
 export const temporaryStore: Effect.Effect<string, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
     Effect.sync(() => FileSystem.mkdtempSync(Path.join(OS.tmpdir(), "inquorate-emulator-"))),
@@ -33,7 +33,7 @@ export const temporaryStore: Effect.Effect<string, never, Scope.Scope> = Effect.
   (folder) => `sqlite:${Path.join(folder, "worker.db")}`
 )
 
-/** The configuration without the limits that protect real systems, which nobody has asked for here. */
+/** The configuration without the limits that protect real systems. Nobody has asked for those limits here. */
 export const unlimited = (config: WorkerConfig): WorkerConfig => ({
   ...config,
   maxHold: longest,
@@ -42,7 +42,10 @@ export const unlimited = (config: WorkerConfig): WorkerConfig => ({
   overall: null
 })
 
-/** The applications of the simulated cluster, each a cluster of ours; fails with what is wrong with the layout's file. */
+/**
+ * The applications of the simulated cluster, each as a cluster of ours. It fails with what is wrong with the layout's
+ * file.
+ */
 export const clusters = (asked: Emulated): Effect.Effect<ReadonlyArray<Cluster>, LayoutRefused> =>
   Effect.flatMap(layoutOf(asked.layout), (layout) => Emulator.make({ ...asked, layout })).pipe(
     Effect.catchTag(
@@ -81,5 +84,5 @@ const layoutOf = (file: string | undefined): Effect.Effect<Layout, LayoutRefused
         return toLayout(read.success)
       })
 
-/** What the wire can ask for at most, in milliseconds. */
+/** The longest time that the wire can ask for, in milliseconds. */
 const longest = 2_147_483_000

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { WorkerConfig } from "./Config.ts"
 import { localHost } from "./WorkerFile.ts"
 
-/** This machine, and the configured ones, which are connected to when they are first asked. */
+/** This machine and the configured ones. We connect to a configured one when we first ask it. */
 export const open = Effect.fnUntraced(function* (config: WorkerConfig) {
   const far = yield* Effect.forEach(Object.entries(config.hosts), ([label, { ssh, ...options }]) =>
     SshHost.make({ label, destination: ssh, options })
@@ -23,7 +23,7 @@ export const open = Effect.fnUntraced(function* (config: WorkerConfig) {
           ...(context === undefined ? {} : { context }),
           ...(kubeconfig === undefined ? {} : { kubeconfig })
         },
-        // Half of it is for the hold of an operation that began at the end of the other half.
+        // An operation that begins at the end of one half of this life has the other half for its hold.
         life: 2 * Math.max(longest + besideHold, shortestLife)
       })
   )
@@ -32,6 +32,6 @@ export const open = Effect.fnUntraced(function* (config: WorkerConfig) {
 
 // --- internal ---
 
-/** What an operation takes beside its hold, at the most, and the least that a keeper pod is made for, in milliseconds. */
+/** The most that an operation takes beside its hold, and the shortest life of a keeper pod, in milliseconds. */
 const besideHold = 300_000
 const shortestLife = 1_800_000

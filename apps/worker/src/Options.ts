@@ -1,5 +1,6 @@
 /**
- * What the command line and the environment say: flags win over the environment, and the environment over the file.
+ * What the command line and the environment say. Flags win over the environment, and the environment wins over the
+ * file.
  */
 import { portUsual } from "@inquorate/transport/NodeServer"
 import { nearest } from "@inquorate/core/Nearest"
@@ -12,14 +13,14 @@ import type { Overrides } from "./Config.ts"
 export type Asked =
   | { readonly _tag: "Help" }
   | { readonly _tag: "Version" }
-  /** The text of a completion script. */
+  /** The worker prints a completion script, whose text this is. */
   | { readonly _tag: "Completions"; readonly script: string }
-  /** To say what is wrong with a configuration, and to run nothing. */
+  /** The worker says what is wrong with a configuration, and runs nothing. */
   | {
       readonly _tag: "Check"
       readonly file: string
       readonly overrides: Overrides
-      /** True to connect to the clusters, too. */
+      /** True where it also connects to the clusters. */
       readonly connect: boolean
       readonly json: boolean
     }
@@ -33,13 +34,16 @@ export type Asked =
       readonly emulator: Emulated | undefined
     }
 
-/** What a simulated cluster follows from, and how many times faster it does what it does by itself. */
+/**
+ * What was asked of a simulated cluster. All its chance follows from `seed`, and what it does by itself it does `speed`
+ * times faster.
+ */
 export interface Emulated {
   readonly seed: number
   readonly speed: number
-  /** True to be reached by any name and from any page, and beyond loopback without authentication. */
+  /** True where it may be reached by any name and from any page, and beyond loopback without authentication. */
   readonly anyHost: boolean
-  /** The file with what the cluster is made of, where it is not the standard one. */
+  /** The file that says what the cluster is made of, where it is not the standard one. */
   readonly layout: string | undefined
 }
 
@@ -186,7 +190,7 @@ const completionsOf = (shell: string): Result.Result<Asked, string> => {
   })
 }
 
-// Node's own words of a flag that is not known name it, and nothing that it might have been.
+// Node's own message for an unknown flag names that flag, but not the flag that it might have meant.
 const problemOf = (error: unknown): string => {
   const { message } = error as Error
   const flag = /^Unknown option '(--[^']*)'/.exec(message)?.[1]
@@ -198,7 +202,7 @@ const problemOf = (error: unknown): string => {
   return meant === undefined ? `There is no flag ${flag}.` : `There is no flag ${flag}; did you mean ${meant}?`
 }
 
-// An emulator is started by hand and in containers, where nobody thinks of the port.
+// People start an emulator by hand and in containers, and nobody thinks of the port there.
 const listenOf = (listen: string | undefined, emulator: Emulated | undefined): string | undefined =>
   emulator !== undefined && listen !== undefined && /^(?:\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)$/.test(listen)
     ? `${listen}:${portUsual}`

@@ -1,5 +1,5 @@
 /**
- * Reads the configuration that a worker was given, with what it is when nothing is given.
+ * Reads the configuration that a worker was given, or says what it is when nothing was given.
  */
 import { stateDirectory } from "@inquorate/injectors/StateDirectory"
 import * as TextFile from "@inquorate/transport/TextFile"
@@ -19,7 +19,7 @@ export interface ReadConfig {
   readonly parsed: Result.Result<WorkerConfig, ConfigError>
 }
 
-/** Reads it; fails where there is no such file. */
+/** Reads the configuration; fails where there is no such file. */
 export const read = (config: string | undefined, overrides: Overrides): Effect.Effect<ReadConfig, CannotRun> =>
   Effect.gen(function* () {
     const text =

@@ -1,6 +1,6 @@
 /**
- * Who may reach a worker, and as what: the part `security` of its configuration, the mistakes that only show when its keys
- * are seen together, and the files it names, read when the worker starts.
+ * Who may reach a worker, and as what: the part `security` of its configuration. The mistakes that only show when its
+ * keys are seen together are told here. The files that it names are read when the worker starts.
  */
 import type { CertificateList } from "@inquorate/transport/Authentication"
 import * as Credentials from "@inquorate/transport/Credentials"
@@ -21,7 +21,7 @@ const described = <S extends Schema.Top>(schema: S, description: string) =>
 
 const thumbprintPattern = /^[0-9a-fA-F]{2}(?:[: ]?[0-9a-fA-F]{2}){19}$/
 
-// As `openssl x509 -fingerprint -sha1` and Windows print it, with colons, blanks or nothing between.
+// `openssl x509 -fingerprint -sha1` and Windows print a thumbprint with colons, blanks or nothing between.
 const Thumbprint = Schema.String.check(
   Schema.isPattern(thumbprintPattern, { expected: "a SHA-1 thumbprint of 40 hex digits" })
 ).pipe(
@@ -121,7 +121,7 @@ export const SecuritySettings = Schema.Struct({
 })
 export type SecuritySettings = typeof SecuritySettings.Type
 
-/** A mistake in how the keys go together, and the key it is told at. */
+/** A mistake in how the keys go together, and the key at which it is told. */
 export interface SecurityMistake {
   readonly path: ReadonlyArray<string>
   readonly problem: string
@@ -129,14 +129,14 @@ export interface SecurityMistake {
 
 // --- make ---
 
-/** True for an address that only this machine reaches. */
+/** True for an address that only this machine can reach. */
 export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|localhost|::1)$/i.test(host)
 
 /** True where callers are told apart. */
 export const isAuthenticated = (settings: SecuritySettings): boolean =>
   settings.certificates !== undefined || settings.tokens !== undefined
 
-/** What is wrong with the keys seen together. */
+/** What is wrong with the keys when they are seen together. */
 export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyArray<SecurityMistake> => {
   const { allowAnonymous = false, certificates, names = [], origins = [], tls, tokens } = settings
   const lists = [certificates?.admins, certificates?.users]
@@ -182,7 +182,7 @@ export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyAr
   return checks.filter(([wrong]) => wrong).map(([, path, problem]) => ({ path, problem }))
 }
 
-/** Why a worker may not listen on a host: it would have to take everybody's word beyond loopback. */
+/** Why a worker may not listen on a host: beyond loopback it would have to take everybody's word. */
 export const openTo = (host: string, settings: SecuritySettings): string | undefined =>
   isLoopback(host) || isAuthenticated(settings) || settings.allowAnonymous === true
     ? undefined
@@ -235,7 +235,7 @@ const loginUsual = "https://login.microsoftonline.com"
 
 const day = 86_400_000
 
-/** How long before its end a certificate is spoken of, in days. */
+/** How many days before its end a certificate is spoken of. */
 const renewWithin = 14
 
 const listOf = (settings: typeof CertificateSettings.Type | undefined): CertificateList => ({
@@ -257,7 +257,7 @@ const readKeys = Effect.fnUntraced(function* (file: string) {
   )
 })
 
-// A name with a wildcard is no one host's. OpenSSL writes IPv6 addresses at full length, and callers do not.
+// A name with a wildcard belongs to no single host. OpenSSL writes IPv6 addresses at full length, and callers do not.
 const namesOf = (leaf: X509Certificate): ReadonlyArray<string> =>
   (leaf.subjectAltName ?? "").split(", ").flatMap((entry) => {
     const [, kind, name = ""] = /^(DNS|IP Address):(.+)$/.exec(entry) ?? []

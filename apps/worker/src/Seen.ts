@@ -1,5 +1,6 @@
 /**
- * What a worker sees of a cluster, in the one sentence that it tells at its start and when a configuration is checked.
+ * What a worker sees of a cluster, in one sentence. The worker tells it at its start and when it checks a
+ * configuration.
  */
 import type { ClusterView } from "@inquorate/core/Operations"
 import { health, type Member, type Topology } from "@inquorate/core/Topology"

@@ -1,6 +1,6 @@
 /**
- * Where our own store lies, to be held against the group that a fault would break: a store behind a member's address
- * stalls with the group's writes, and a store's file in a member's data directory is the member's.
+ * Where our own store lies. It is compared with the group that a fault would break: a store behind a member's address
+ * stalls with the group's writes, and a store's file in a member's data directory belongs to the member.
  */
 import type { Topology } from "@inquorate/core/Topology"
 import { stateDirectory } from "@inquorate/injectors/StateDirectory"
@@ -20,7 +20,7 @@ export type StorePlace =
 /** The place of a file. */
 export const ofFile = (file: string): StorePlace => ({ _tag: "File", path: file })
 
-/** The place of a store in this process, which nothing that is broken holds. */
+/** The place of a store in this process. No fault holds it. */
 export const inMemory: StorePlace = { _tag: "Servers", servers: [] }
 
 /** False on a Node without SQLite, where the embedded store on a file cannot be opened. */
@@ -35,15 +35,18 @@ export const ofUrl = (url: Redacted.Redacted): StorePlace => {
   return { _tag: "Servers", servers: [{ host, port: Number(port || searchParams.get("port") || 5432) }] }
 }
 
-/** The member of a group that the store depends on, or null. Names are looked up each time, since they move. */
+/**
+ * The member of a group that the store depends on, or null. Names are looked up each time, since their addresses may
+ * change.
+ */
 export const inside =
   (place: StorePlace) =>
   (topology: Topology): Effect.Effect<string | null> =>
     place._tag === "File" ? Effect.sync(() => holderOf(place.path, topology)) : serverOf(place.servers, topology)
 
 /**
- * Why a store cannot be in a file, where its folder is not there. Only the state directory is made: any other folder that is
- * missing was mistyped, and a store that is made in it would be missed later.
+ * Why a store cannot be in a file whose folder is not there. Only the state directory is made for it. Any other folder
+ * that is missing was mistyped, and somebody would later miss a store that was made in it.
  */
 export const missingFolder = (file: string): string | undefined => {
   const folder = path.dirname(path.resolve(file))
@@ -57,7 +60,7 @@ export const missingFolder = (file: string): string | undefined => {
 const holderOf = (file: string, topology: Topology): string | null => {
   const own = real(file)
   const member = topology.members.find(({ process }) => {
-    // A directory of another machine only has the same name.
+    // A directory of another machine is another one, though it has the same name.
     if (process === null || process.host !== "local") return false
     const relative = path.relative(real(process.dataDirectory), own)
     return relative === "" || (!relative.startsWith("..") && !path.isAbsolute(relative))
@@ -65,7 +68,7 @@ const holderOf = (file: string, topology: Topology): string | null => {
   return member?.name ?? null
 }
 
-// The file itself may not be there yet; its directory may stand behind a link all the same.
+// The file itself may not be there yet, and its directory may still stand behind a link.
 const real = (file: string): string => {
   const absolute = path.resolve(file)
   try {
@@ -98,10 +101,10 @@ const eachAddress = ({ address, name, otherAddresses = [] }: Topology["members"]
 
 const lookUpWithin = 1000
 
-// Who listens in a folder of this machine listens on this machine, and may be reached at any of its addresses.
+// A server that listens in a folder of this machine runs on this machine, and may be reached at any of its addresses.
 const addressesOf = (host: string): Effect.Effect<ReadonlyArray<string>> =>
   (host.startsWith("/") ? Effect.succeed([host, ...ofThisMachine()]) : resolved(host)).pipe(
-    // One machine's loopback is the same server under either family.
+    // On one machine 127.0.0.1 and ::1 reach the same server.
     Effect.map((all) => (all.includes("127.0.0.1") || all.includes("::1") ? [...all, "127.0.0.1", "::1"] : all))
   )
 

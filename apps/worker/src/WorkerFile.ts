@@ -40,7 +40,7 @@ const lengthOf = (description: string) =>
       )
     )
 
-/** What an address of a store looks like, as a mistake says it. */
+/** What an address of a store looks like, as a mistake tells it. */
 export const expectedStore = "Expected sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"
 
 const isStoreAddress = (value: string): boolean =>
@@ -65,7 +65,7 @@ export const StoreAddress = Schema.String.check(
 const described = <S extends Schema.Top>(schema: S, description: string) =>
   Schema.optionalKey(schema).annotateKey({ description })
 
-/** Where a secret is: in an environment variable, or in a file whose last line break is not part of it. */
+/** Where a secret is: in an environment variable, or in a file. The last line break of the file is not part of it. */
 const SecretReference = Schema.Union([
   Schema.Struct({ env: Schema.NonEmptyString }),
   Schema.Struct({ file: Schema.NonEmptyString })
@@ -103,7 +103,7 @@ export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 const absolutePath = Schema.String.check(Schema.isPattern(/^\/[^\r\n"]*$/))
 
-/** Something that depends on a cluster and is asked through every operation on it. */
+/** Something that depends on a cluster. It is asked through every operation on the cluster. */
 const WitnessFile = Schema.Struct({
   name: Schema.NonEmptyString.check(Schema.isMaxLength(63)).annotateKey({ description: "What the evidence calls it." }),
   every: Schema.optionalKey(
@@ -165,7 +165,7 @@ export const ClusterCommon = Schema.Struct({
   )
 })
 
-/** A Kubernetes cluster, whose nodes are reached by the system's own kubectl. */
+/** A Kubernetes cluster. Its nodes are reached by the system's own kubectl. */
 const KubernetesSettings = Schema.Struct({
   image: Schema.String.check(
     Schema.isPattern(/^[a-zA-Z0-9][^\s]*$/, { expected: "an image, by digest best" })
@@ -188,7 +188,6 @@ const KubernetesSettings = Schema.Struct({
     "True where networks of pods are cut (injector netfilter): keeper pods get NET_ADMIN and SYS_ADMIN too; false unless given."
   )
 })
-/** A Kubernetes cluster. */
 export type KubernetesSettings = typeof KubernetesSettings.Type
 
 /** A machine that members run on, or a Kubernetes cluster whose nodes they run on. */
@@ -219,7 +218,7 @@ export type HostSettings = typeof HostSettings.Type
 /** A machine reached over ssh. */
 export type SshHostSettings = Omit<HostSettings, "kubernetes"> & { readonly ssh: string }
 
-/** The configuration file of a worker; what a cluster holds beside the common keys is its target module's own. */
+/** The configuration file of a worker. What a cluster holds beside the common keys is said by its target module. */
 export const WorkerFile = Schema.Struct({
   listen: described(
     Listen,

@@ -1,6 +1,6 @@
 /**
- * The worker: reads its configuration, puts the layers together, answers over HTTP and carries out operations until it
- * is asked to end; then it hands its operations over at once, with every fence still ending by its own deadline.
+ * The worker: it reads its configuration, puts the layers together, answers over HTTP and carries out operations until
+ * it is asked to end. Then it hands its operations over at once, and every fence still ends by its own deadline.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
@@ -70,7 +70,7 @@ const clusters = (
   Layer.effect(
     Clusters,
     Effect.gen(function* () {
-      // One of each mechanism for all clusters, but for those that have settings of their own.
+      // All clusters share one injector of each mechanism, except those that have settings of their own for it.
       const made = new Map<string, Injector>()
       const injectorOf = (module: ClusterConfig["injector"], settings: unknown): Injector => {
         const found = settings === null ? made.get(module.name) : undefined
@@ -90,7 +90,7 @@ const clusters = (
           injector: injectorOf(cluster.injector, injectorSettings),
           ...(restarter === null ? {} : { restarter: injectorOf(restarter.module, restarter.settings) }),
           hosts: labels,
-          // This very host is always there, but for what its sudo says; to ask it would cost every look-up the start of a
+          // This very host is always there; only its sudo may fail. To ask it would cost every look-up the start of a
           // shell.
           reach: reach(
             labels.flatMap((label) =>
@@ -156,7 +156,7 @@ const run = Effect.fnUntraced(function* (
   const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
   yield* warn(config, emulator !== undefined)
   yield* sweepAtStart(hosts, localHost)
-  // A far host that is away must not keep the worker from its work.
+  // A far host that does not answer must not keep the worker from its work.
   yield* Effect.forkScoped(
     Effect.forEach(Object.keys(config.hosts), (label) => sweepAtStart(hosts, label), { concurrency: "unbounded" })
   )
@@ -210,7 +210,7 @@ const run = Effect.fnUntraced(function* (
   )
 })
 
-/** Runs with the log that was asked for; what ends the worker is told in it too. */
+/** Runs with the log that was asked for. What ends the worker is told in that log too. */
 const runLogged = Effect.fnUntraced(function* (asked: Extract<Asked, { readonly _tag: "Run" }>) {
   const config = yield* configOf(asked)
   const json = config.logFormat === "json"
@@ -269,7 +269,7 @@ function readConfig({
   )
 }
 
-/** The configuration as it is served; a simulated cluster without one has a store of its own and no limits. */
+/** The configuration as the worker serves it. A simulated cluster without one has a store of its own and no limits. */
 function configOf(asked: Extract<Asked, { readonly _tag: "Run" }>) {
   return Effect.gen(function* () {
     if (asked.emulator === undefined || asked.config !== undefined) return yield* readConfig(asked)
@@ -332,7 +332,7 @@ function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {
   })
 }
 
-/** The store that the configuration names, and where it lies. A secret is read here and goes nowhere but to the store. */
+/** The store that the configuration names, and where it lies. A secret is read here and given to the store alone. */
 function openStore(
   config: WorkerConfig,
   onLost: (detail: string) => void
