@@ -1,4 +1,5 @@
-// Runs one of the bundled applications with the Node that the workspace fetched, from the folder the caller stood in.
+// Runs one of the bundled applications with the Node that the workspace fetched, in the folder in which the caller
+// stood.
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
@@ -12,7 +13,8 @@ export const runApplication = async (bundle) => {
     stdio: "inherit",
     cwd: process.env.INIT_CWD ?? process.cwd()
   })
-  // A terminal sends Ctrl-C to the child as well, to whom a second one means something else; other signals are handed on.
+  // A terminal sends Ctrl-C to the child as well, and a second one would mean something else to the child. We hand on
+  // the other signals.
   const terminal = process.stdin.isTTY || process.stdout.isTTY
   process.on("SIGINT", () => terminal || child.kill("SIGINT"))
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))

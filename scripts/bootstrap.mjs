@@ -1,6 +1,6 @@
 // Gives any machine with Node 20 and npm the pinned Node and pnpm, installs the workspace, and hands over to
-// scripts/<command>.mjs. Everything is fetched through npm; nothing is installed outside its caches and node_modules.
-// Plain JavaScript for Node 20: this file runs before anything is installed.
+// scripts/<command>.mjs. Everything is fetched through npm, and nothing is installed outside its caches and
+// node_modules. This file is plain JavaScript for Node 20, since it runs before anything is installed.
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
@@ -21,7 +21,7 @@ if (Number(process.versions.node.split(".")[0]) < 20) {
 const script = join(root, "scripts", `${command}.mjs`)
 if (command === undefined || !existsSync(script)) fail(`There is no scripts/${command}.mjs.`)
 
-// npm run puts its own variables into the environment; a nested npx that reads them runs in the wrong folder.
+// npm run puts variables of its own into the environment. A nested npx that reads them runs in the wrong folder.
 const withoutScripts = () =>
   Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package|execpath|command)/.test(name))
@@ -41,7 +41,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   })
 }
 
-// An npm that is asked to end ends the shell between itself and us, and nobody tells us.
+// When npm is asked to end, it ends the shell between itself and us, and nobody tells us.
 if (process.env.npm_lifecycle_event !== undefined) {
   const parent = process.ppid
   const timer = setInterval(() => {
@@ -53,7 +53,7 @@ if (process.env.npm_lifecycle_event !== undefined) {
   timer.unref()
 }
 
-/** Runs a program to its end; after a second it is told what is waited for, where there is something to tell. */
+/** Runs a program to its end. After a second it says what we wait for, where `waitingFor` is given. */
 const run = (program, arguments_, options, waitingFor) =>
   new Promise((resolve) => {
     if (interrupted !== undefined) return resolve({ code: 130, stdout: "" })
@@ -75,7 +75,10 @@ const run = (program, arguments_, options, waitingFor) =>
 
 const remembered = join(root, "node_modules", ".inquorate-toolchain.json")
 
-/** The folders with the pinned node and pnpm as an earlier run found them; undefined where they are gone or others. */
+/**
+ * The folders with the pinned node and pnpm that an earlier run found; undefined where they are gone or not the pinned
+ * ones.
+ */
 const known = () => {
   try {
     const { folders, node, pnpm } = JSON.parse(readFileSync(remembered, "utf8"))
@@ -100,7 +103,7 @@ const fetched = async () => {
   if (code !== 0) {
     fail("npm could not fetch Node and pnpm. Check that this machine reaches an npm registry (npm ping).")
   }
-  // The first ones are npx's own; what follows is the PATH that there was.
+  // The first folders are npx's own. The rest is the PATH that there was before.
   const all = stdout.split(delimiter)
   const own = all.filter((folder) => folder.includes("_npx"))
   return own.length > 0 ? own : all

@@ -14,8 +14,9 @@ const isForeign = (source) =>
   source.startsWith("@effect/platform-")
 
 /**
- * Bundles `input`, as found from `folder`, into `file` where one is named. `foreign` lists the imports no browser has; `size`
- * is how many bytes it has over the line, minified and compressed by gzip, everything that it stands on included.
+ * Bundles `input`, as found from `folder`, into `file` where one is named. `foreign` lists the imports that no browser
+ * has. `size` is the number of bytes over the line: minified, compressed by gzip, with everything that `input` stands
+ * on.
  */
 export const bundleForBrowser = async (folder, input, file) => {
   const foreign = []
@@ -40,7 +41,7 @@ export const bundleForBrowser = async (folder, input, file) => {
     const options = { format: "esm", codeSplitting: false, minify: file === undefined }
     const { output } = file === undefined ? await bundle.generate(options) : await bundle.write({ ...options, file })
     await bundle.close()
-    // What was shaken out of the bundle does not reach a browser.
+    // An import that was shaken out of the bundle does not reach a browser.
     const left = new Set(output.flatMap((chunk) => [...(chunk.imports ?? []), ...(chunk.dynamicImports ?? [])]))
     const size = gzipSync(output[0].code, { level: 9 }).length
     return { foreign: foreign.filter(({ source }) => left.has(source)), failure: undefined, size }

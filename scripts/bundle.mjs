@@ -1,9 +1,9 @@
-// Makes an application a bundle: everything inside, only node: modules outside, and before anything else a check of the
-// Node version, since an old Node would otherwise fail somewhere inside with a stack that nobody can read.
-// An application with a src/Prepared.ts is made to start quickly: it loads modules of Node when it first uses them, and
-// carries what it answers to a few arguments, which the built command itself is asked for. Its program is a file beside the
-// entry, so that such an answer reads none of it, and else is compiled once for a user and not at each start
-// (docs/decisions/0006).
+// Makes an application a bundle: everything is inside, and only node: modules stay outside. The bundle first checks the
+// version of Node. An old Node would otherwise fail somewhere inside, with a stack that nobody can read.
+// An application with a src/Prepared.ts is made to start quickly. It loads a module of Node when it first uses it. It
+// carries its answers to a few arguments, for which this script asks the built command itself. Its program is a file
+// beside the entry, so that such an answer reads none of the program. For all else the program is compiled once for a
+// user and not at each start (docs/decisions/0006).
 // Usage, in the application's folder: node ../../scripts/bundle.mjs NAME
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -17,7 +17,7 @@ const { version } = JSON.parse(readFileSync("package.json", "utf8"))
 const file = join("dist", `${name}.mjs`)
 const quick = existsSync("src/Prepared.ts")
 
-// The simulated cluster needs nothing that is new, so that it runs where somebody's tests do.
+// The simulated cluster needs nothing new of Node, so that it also runs on the Node of somebody's tests.
 const older = name === "worker" ? ' && !(major >= 20 && process.argv.includes("--emulator"))' : ""
 
 const banner = `#!/usr/bin/env node
@@ -29,8 +29,8 @@ if (major < 24${older}) {
 process.removeAllListeners("warning");
 `
 
-// An older Node links a module's static imports before it runs a line, and would fail on one it does not have. So what
-// only Node 24 has is asked for when the program runs, which is after the check above.
+// An older Node links a module's static imports before it runs a line, and would fail on a module that it does not
+// have. So the program asks for what only Node 24 has when it runs, which is after the check above.
 const newBuiltins = {
   name: "new-builtins",
   resolveId: (id) => (id === "node:sqlite" ? "\0node:sqlite" : null),
@@ -40,12 +40,12 @@ const newBuiltins = {
       : null
 }
 
-// An import of a module of Node loads all of it before anything runs, and TLS alone takes about as long as starting a Node
-// that does nothing. So each is loaded when something of it is first used.
+// An import of a module of Node loads all of it before anything runs, and TLS alone takes about as long as the start of
+// a Node that does nothing. So each module is loaded when something of it is first used.
 const builtinsWhenUsed = {
   name: "builtins-when-used",
   resolveId: {
-    // The bundle finds its require in node:module before anything else.
+    // Before anything else the bundle finds its require in node:module.
     filter: { id: /^node:(?!module$)/ },
     handler: (id, _importer, { kind }) =>
       kind === "import-statement" && isBuiltin(id) ? `\0${id}` : { id, external: true }
@@ -64,7 +64,7 @@ const builtinsWhenUsed = {
   }
 }
 
-// Loads node:https, and TLS with it, for addresses that are http as well.
+// Effect's file loads node:https, and TLS with it, for http addresses as well.
 const httpsWhenUsed = {
   name: "https-when-used",
   transform: {
@@ -102,7 +102,7 @@ const build = async (input, format, prepared, minify = true) => {
   return output[0].code
 }
 
-/** Writes the bundle; `prepared` are the answers that it tells before it evaluates anything. */
+/** Writes the bundle. `prepared` are the answers that it gives before it evaluates anything. */
 const write = async (prepared) => {
   rmSync("dist", { recursive: true, force: true })
   mkdirSync("dist")
@@ -110,7 +110,7 @@ const write = async (prepared) => {
   chmodSync(file, 0o755)
 }
 
-/** The answers, then what compiles and runs the program, which stands in a file beside them. */
+/** The answers, then the code that compiles and runs the program in the file beside them. */
 const staged = async (prepared) => {
   const program = await build("src/main.ts", "cjs", [], readable)
   const path = join("dist", `${name}.program.cjs`)
@@ -123,9 +123,10 @@ export {};
 }
 
 /**
- * Runs the program in the file beside the entry; written into the entry as it stands here. What V8 made of it is kept for the next
- * start in the user's own cache folder, named after the program's content, and taken only where nobody else could have
- * written it. Where that cannot be, each start compiles anew.
+ * Runs the program in the file beside the entry. This function is written into the entry as it stands here. What V8
+ * made of the program is kept for the next start, in the user's own cache folder, under a name that follows from the
+ * program's content. It is taken only where nobody else could have written it. Where it cannot be kept, each start
+ * compiles anew.
  */
 const runProgram = (meta, { mark, name, version }) => {
   const fs = process.getBuiltinModule("node:fs")
@@ -158,7 +159,7 @@ const runProgram = (meta, { mark, name, version }) => {
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   })
   if (kept !== undefined && (cachedData === undefined || script.cachedDataRejected)) {
-    // At the end, when what a start needs has been compiled.
+    // At the end, when all that a start needs has been compiled.
     process.on("exit", () => {
       try {
         fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -167,7 +168,7 @@ const runProgram = (meta, { mark, name, version }) => {
           if (other.startsWith(`${name}-`)) fs.rmSync(path.join(folder, other), { force: true })
         }
         const whole = `${kept}.${process.pid}`
-        // On disk before it has its name: V8 believes what it is given.
+        // V8 believes what it is given, so the file is whole on disk before it has its name.
         fs.writeFileSync(whole, script.createCachedData(), { mode: 0o600, flag: "wx", flush: true })
         fs.renameSync(whole, kept)
       } catch {

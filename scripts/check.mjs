@@ -1,5 +1,5 @@
-// The checks that run nothing: layering, lint, format, exports that nobody imports, and types. `check` does all; `lint`, `typecheck` and `format` one,
-// `format` writes.
+// The checks that run nothing: layering, lint, format, exports that nobody imports, and types.
+// `check` does all of them; `lint`, `typecheck` and `format` do one, and `format` writes.
 import { pathToFileURL } from "node:url"
 import { root, run } from "./process.mjs"
 
@@ -14,7 +14,7 @@ export const checks = [
   ["types", "turbo", ["run", "typecheck", "--output-logs=errors-only"]]
 ]
 
-/** Runs the named checks and ends the process with the first one's exit code that fails. */
+/** Runs the named checks. The process ends with the exit code of the first one that fails. */
 export const runChecks = async (names) => {
   for (const [name, program, arguments_] of checks) {
     if (!names.includes(name)) continue

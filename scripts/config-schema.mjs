@@ -1,4 +1,4 @@
-// Writes docs/schema from the schemas that a worker reads its configuration and the answers of look commands with.
+// Writes docs/schema from the schemas by which a worker reads its configuration and the answers of look commands.
 // Usage: node scripts/config-schema.mjs
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"

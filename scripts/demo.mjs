@@ -1,5 +1,6 @@
-// The main job, shown: a worker on an embedded store, a throwaway quorum group, a 5 s quorum loss started over HTTP and
-// watched live, the evidence, and nothing left behind, also when it is interrupted or killed at any moment.
+// Shows the main job: a worker on an embedded store, a throwaway quorum group, and a 5 s quorum loss that is started
+// over HTTP and watched live, with its evidence. Nothing is left behind, also when the demo is interrupted or killed at
+// any moment.
 import { spawn } from "node:child_process"
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -22,7 +23,7 @@ const lab = "demo"
 const workerLog = join(state, "worker.log")
 const say = (text) => process.stdout.write(`\n— ${text}\n`)
 
-// A guardian in a session of its own reads our pipe: when we are gone, however that came about, it clears up after us.
+// A guardian in a session of its own reads our pipe. When we are gone, for whatever reason, it clears up after us.
 const guardian = spawn(process.execPath, [join(root, "scripts/guardian.mjs"), inq, lab, state], {
   detached: true,
   stdio: ["pipe", "ignore", "ignore"],
@@ -31,10 +32,10 @@ const guardian = spawn(process.execPath, [join(root, "scripts/guardian.mjs"), in
 
 let serving
 let ending
-/** Ends everything this demo started; the same promise however often it is asked for. */
+/** Ends everything that this demo started. Every call gives the same promise. */
 const end = () =>
   (ending ??= (async () => {
-    // The commands first: a watched fault is cancelled and lifted by them, and that needs the worker.
+    // The commands end first: they cancel a watched fault and lift it, and they need the worker for that.
     await endChildren("SIGTERM", (child) => child !== serving)
     await endChildren("SIGTERM")
     await start(process.execPath, [inq, "lab", "down", lab], { env, stdio: ["ignore", "ignore", "inherit"] }).done
@@ -69,7 +70,7 @@ const main = async () => {
   })
   const { config } = JSON.parse(up)
   const store = `sqlite:${join(state, "worker.db")}`
-  // In a session of its own, so that a Ctrl-C reaches the commands and not the worker that has to lift for them.
+  // In a session of its own, so that a Ctrl-C reaches the commands, and not the worker that has to lift for them.
   serving = start(process.execPath, [worker, "--config", config, "--listen", "127.0.0.1:0", "--store", store], {
     env,
     detached: true,

@@ -1,5 +1,5 @@
-// Waits on the pipe of the demo that started it. "done" means that the demo cleared up itself; a bare end of file means
-// that it was killed, and then this clears up: the worker by its mark, the lab by its record, the folder.
+// Waits on the pipe of the demo that started it. "done" means that the demo cleared up itself. A bare end of file means
+// that the demo was killed. Then this clears up: the worker by its mark, the lab by its record, and the folder.
 import { spawnSync } from "node:child_process"
 import { readdirSync, readFileSync, rmSync } from "node:fs"
 
@@ -13,11 +13,11 @@ process.stdin.on("end", () => {
   process.exit(0)
 })
 
-// The commands first: a watched fault is cancelled and lifted by them, and that needs the worker.
+// The commands end first: they cancel a watched fault and lift it, and they need the worker for that.
 const clear = () => {
   finish("inq.mjs")
   finish("worker.mjs")
-  // With the worker dead as well, the keepers are asked to end what they hold.
+  // Where the worker is dead as well, the keepers are asked to end what they hold.
   finish("inquorate-keeper")
   spawnSync(process.execPath, [inq, "lab", "down", lab], { stdio: "ignore" })
   rmSync(state, { recursive: true, force: true })
@@ -36,8 +36,8 @@ const finish = (name) => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
 }
 
-// The processes that carry the demo's mark in their environment: its worker and the commands it was running. The
-// servers of the lab carry it too; those are the lab's to stop, in the right order.
+// The processes that carry the demo's mark in their environment: its worker, and the commands that it was running. The
+// servers of the lab carry it too, but those are the lab's to stop, in the right order.
 const marked = (name) => {
   const mark = `INQUORATE_DEMO=${process.env.INQUORATE_DEMO}\0`
   return readdirSync("/proc")

@@ -1,7 +1,7 @@
 // Composes the programs that hosts run from the files in `host/` folders and writes them to `src/Programs.ts`, which is
 // checked in. `--check` writes nothing and fails where a file and its generated text differ.
 // A manifest names each program's files in order. The comment at the head of a file, up to the first blank line, is for
-// readers and does not travel; a line `name='@embed FILE'` takes in another file as one quoted word.
+// readers and is left out. A line `name='@embed FILE'` takes in another file as one quoted word.
 import { readFileSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"

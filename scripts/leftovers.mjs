@@ -1,6 +1,6 @@
-// What a test run or a demo must not leave behind: stopped processes, servers and keepers of ours, listeners, nft tables,
-// network namespaces and links of labs.
-// Compares the machine now to a snapshot from before, so that what was there already is nobody's fault.
+// What a test run or a demo must not leave behind: stopped processes, servers and keepers of ours, listeners, nft
+// tables, network namespaces and links of labs.
+// The machine is compared with a snapshot from before, so that nobody is blamed for what was there already.
 import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 

@@ -1,4 +1,4 @@
-// How quickly this machine starts processes right now. Limits of time in tests follow it, and a red run prints it.
+// How quickly this machine starts processes right now. The time limits in tests follow it, and a red run prints it.
 import { spawnSync } from "node:child_process"
 import { loadavg } from "node:os"
 

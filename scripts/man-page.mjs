@@ -1,5 +1,5 @@
-// The manual page of `inq`, made from its own help: apps/cli/man/inq.1. With --check it is only compared; a file of the command
-// may be given, which is quicker where it is bundled.
+// Makes the manual page of `inq`, apps/cli/man/inq.1, from the command's own help. With --check it is only compared. A
+// file of the command may be given; a bundled one is quicker.
 import { execFile } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -21,7 +21,7 @@ const help = async (...command) => {
   return stdout
 }
 
-/** The parts of a help text by their headings; groups of commands are headings with a colon. */
+/** The parts of a help text by their headings. A heading with a colon is a group of commands. */
 const partsOf = (text) => {
   const parts = new Map()
   let heading = ""

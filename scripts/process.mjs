@@ -1,4 +1,4 @@
-// Running other programs from our scripts: each child is known, a signal to us ends them all, and nothing outlives us.
+// Runs other programs for our scripts. Each child is known, a signal to us ends them all, and nothing outlives us.
 import { spawn } from "node:child_process"
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -11,7 +11,7 @@ export const quiet = { TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1", CI: pro
 
 const children = new Set()
 
-/** Starts a program; the promise gives its exit code and what it wrote where that was piped. */
+/** Starts a program. The promise gives its exit code, and what it wrote where that was piped. */
 export const start = (program, arguments_, options = {}) => {
   const child = spawn(program, arguments_, {
     cwd: root,

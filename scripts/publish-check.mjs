@@ -1,7 +1,7 @@
-// What a stranger gets from the registry, before the registry has it: every published package is built afresh, packed,
-// looked at by publint and attw, installed from its tarball by plain npm in a folder outside the workspace, compiled
-// against by TypeScript, imported, run, and (what promises to) bundled for a browser. Each problem names its package
-// and, where there is one, its subpath; everything made on the way is removed.
+// Checks what a stranger gets from the registry, before the registry has it. Every published package is built afresh
+// and packed, and publint and attw look at it. Plain npm installs its tarball in a folder outside the workspace. There
+// it is compiled against by TypeScript, imported and run, and bundled for a browser where it promises that. Each
+// problem names its package and, where there is one, its subpath. Everything that was made on the way is removed.
 // Usage: node scripts/publish-check.mjs [PACKAGE…]   such as "core transport"; all of them where none is named.
 import { createServer } from "node:http"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -45,7 +45,7 @@ const applications = [
   { name: "worker", bundle: "worker", command: "inquorate-worker" }
 ]
 
-/** The most that a page loads for one subpath with everything it stands on, minified and by gzip, in KiB. */
+/** The most that a page may load for one subpath with everything it stands on, minified and by gzip, in KiB. */
 const pageBudgets = {
   "@inquorate/core/Operation": 36,
   "@inquorate/transport/Promise": 44,
@@ -145,7 +145,7 @@ const inspect = ({ files, folder, manifest, name, subpaths }) => {
   }
 }
 
-/** Every package of the workspace that is not private is checked here, and is released with all others. */
+/** Every package of the workspace that is not private must be checked here and released with all others. */
 const inspectAll = () => {
   checks++
   const { fixed } = JSON.parse(readFileSync(join(root, ".changeset/config.json"), "utf8"))
@@ -235,7 +235,7 @@ const install = async (packages) => {
     cwd: consumer
   })
   if (code !== 0) return false
-  // Two copies of effect would make services and schemas of one unknown to the other.
+  // With two copies of effect, neither copy would know the services and schemas of the other.
   checks++
   const copies = (await capture("npm", ["ls", "effect", "--all", "--parseable"], { cwd: consumer })).stdout
   const folders = copies.split("\n").filter((line) => line.endsWith("/node_modules/effect"))
@@ -251,7 +251,7 @@ const promisedForBrowsers = ({ browser, name, subpaths }) =>
     (subpath) => `${name}/${subpath.slice(2)}`
   )
 
-/** One program per subpath, so that what fails to compile or to import names it. */
+/** One program per subpath, so that a failure to compile or to import names the subpath. */
 const compile = async (packages) => {
   const programs = join(consumer, "programs")
   mkdirSync(programs)
@@ -308,7 +308,7 @@ const compile = async (packages) => {
   if (told.size === 0) problem("the programs of the consumer", text)
 }
 
-/** What the declarations of `typed-names.ts` must say, each by the name of one published type. */
+/** What the declarations of `typed-names.ts` must say: for each, the name of one published type. */
 const named = {
   views: "ClusterView",
   group: "Topology",
@@ -326,7 +326,7 @@ const named = {
   receipt: "OperationView"
 }
 
-/** Types have names where an editor shows them: no value of ours is told by a page of its fields. */
+/** Types have names where an editor shows them: no value of ours is shown as a page of its fields. */
 const nameAll = async () => {
   checks++
   const options =
@@ -364,7 +364,7 @@ const importAll = async (packages) => {
   }
 }
 
-/** Every subpath that promises to run in a browser is bundled for one, and no Node module may be left in it. */
+/** Bundles every subpath that promises to run in a browser. No module of Node may be left in the bundle. */
 const bundleAll = async (packages) => {
   for (const where of packages.flatMap(promisedForBrowsers)) {
     checks++
@@ -421,7 +421,7 @@ const runCommand = async ({ command, manifest, name }) => {
 const main = async (wanted) => {
   const known = [...libraries, ...applications].map(({ name }) => name)
   const unknown = wanted.filter((name) => !known.includes(name))
-  // A name that means nothing must not pass because it selected nothing.
+  // A name that means no package must not pass because it selected nothing.
   if (unknown.length > 0)
     throw new Error(`there is no published package ${unknown.join(", ")}; there are ${known.join(", ")}`)
   const asked = (name) => wanted.length === 0 || wanted.includes(name)
@@ -429,7 +429,7 @@ const main = async (wanted) => {
   const packages = []
   for (const library of libraries.filter(({ name }) => asked(name))) {
     const folder = join(root, "packages", library.name)
-    // A file of an earlier build whose source is gone would be published with the rest.
+    // A file of an earlier build, whose source is gone, would be published with the rest.
     rmSync(join(folder, "dist"), { recursive: true, force: true })
     const packed = await pack(folder, [join(bin, "tsc"), "-p", "tsconfig.build.json"])
     if (packed !== undefined) packages.push({ ...library, ...packed })

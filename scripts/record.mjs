@@ -1,5 +1,6 @@
-// The recording on the README's front: runs the demo on a real terminal, and writes what a person saw, in the time in
-// which he saw it, as an animated SVG. Nothing in it is written by hand; where nothing happens for long, it waits less.
+// Makes the recording on the README's front. It runs the demo on a real terminal and writes what a person saw, in the
+// time in which it was seen, as an animated SVG. Nothing in it is written by hand. Where nothing happens for long, the
+// recording waits less.
 // Usage: node scripts/record.mjs [FILE]   docs/demo.svg unless given. Needs Python 3, which makes the terminal.
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -8,7 +9,10 @@ import { buildApps, endChildren, root, start } from "./process.mjs"
 
 const file = resolve(process.argv[2] ?? join(root, "docs/demo.svg"))
 const size = { columns: 100, rows: 30 }
-/** Times in milliseconds: what follows sooner is one picture, and no picture stands longer; the last one stands a while. */
+/**
+ * Times in milliseconds. What follows within `together` is one picture. No picture stands longer than `longest`, except
+ * the last one, which stands for `last`.
+ */
 const times = { together: 80, longest: 1500, last: 6000 }
 const cell = { width: 8, height: 17, margin: 14 }
 const colours = {
@@ -24,7 +28,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 
 // --- what was seen ---
 
-/** Runs a program on a terminal; gives back each picture with the moment at which it stood, in milliseconds. */
+/** Runs a program on a terminal. Gives each picture with the moment from which it stood, in milliseconds. */
 const film = async (typed, program, arguments_) => {
   const terminal = new xterm.Terminal({ cols: size.columns, rows: size.rows, allowProposedApi: true })
   const write = (data) => new Promise((done) => terminal.write(data, done))
@@ -83,7 +87,7 @@ const lookOf = (one) => {
   ].join("")
 }
 
-/** Pictures that follow at once are one, equal ones too, and none stands longer than a reader wants. */
+/** Makes one picture of those that follow at once or are equal. None stands longer than a reader wants. */
 const cut = (pictures) => {
   const distinct = pictures.filter(({ at, rows }, index) => {
     const next = pictures[index + 1]
@@ -102,7 +106,9 @@ const cut = (pictures) => {
 
 const escaped = (value) => value.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
 
-/** One picture under the other behind a window, which jumps from each to the next; every row is there once. */
+/**
+ * Puts the pictures one under the other behind a window, which jumps from each to the next. Every row is there once.
+ */
 const toSvg = (pictures, title) => {
   const width = size.columns * cell.width + 2 * cell.margin
   const height = size.rows * cell.height + 2 * cell.margin

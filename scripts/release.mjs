@@ -1,5 +1,6 @@
-// Makes the next version out of the pending changesets: every package gets it, and their sentences move to the top of
-// CHANGELOG.md, the biggest changes first. Publishes nothing. Usage: node scripts/release.mjs
+// Makes the next version from the pending changesets. Every package gets it, and the sentences of the changesets move
+// to the top of CHANGELOG.md, the biggest changes first. Publishes nothing.
+// Usage: node scripts/release.mjs
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { root, run } from "./process.mjs"

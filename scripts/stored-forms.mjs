@@ -1,6 +1,6 @@
-// Writes down how the present version stores operations of every kind, their evidence and chaos: a step of a release, so
-// that every later version is tried on what this one left behind. Runs the bundled worker on its simulated cluster, kills
-// it while three operations live, and dumps its store as SQL.
+// Writes down how the present version stores operations of every kind, their evidence and chaos. This is a step of a
+// release, so that every later version is tried on what this one left behind. It runs the bundled worker on its
+// simulated cluster, kills it while three operations live, and dumps its store as SQL.
 // Usage: node scripts/stored-forms.mjs [WORKER_BUNDLE]   writes packages/stores/test/stored/worker-VERSION.sql
 import { spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"

@@ -1,6 +1,7 @@
-// What must hold after every change: layering, lint, format, types, builds, then the tests of every package, and at the
-// end that nothing of ours is left on the machine. The closing line counts all of it: "N passed, N failed[, N skipped]".
-// What takes long (`*.long.test.ts`, packing every package) runs by `npm run verify`, which is this script with
+// Checks what must hold after every change: layering, lint, format, types, builds, then the tests of every package, and
+// last that nothing of ours is left on the machine.
+// The closing line counts all of it: "N passed, N failed[, N skipped]".
+// What takes long (`*.long.test.ts`, packing every package) is run by `npm run verify`, which is this script with
 // INQUORATE_SUITE=verify.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"

@@ -1,5 +1,6 @@
 /**
- * A group as a bare program sees it, for the baselines: the processes of its members, one question who is who, one write.
+ * A group as a bare program sees it, for the baselines: the processes of its members, one question that tells who is
+ * who, and one write.
  */
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as fs from "node:fs"
@@ -91,7 +92,7 @@ const openEtcd = (lab: LabRecord): BareGroup => {
     value: Buffer.from("x").toString("base64")
   })
   return {
-    // To whichever member answers: each write goes to all, and the first acknowledgement counts.
+    // Each write goes to every member, and the first acknowledgement counts.
     send: () => Promise.any(lab.members.map(({ address }) => ask(address, "/v3/kv/put", write))),
     look: () =>
       Promise.all([

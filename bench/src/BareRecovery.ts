@@ -1,7 +1,8 @@
 /**
  * The baseline of recovery: a program that knows nothing but signals and one write. It stops the same members as the
- * plan, all of their processes, waits for the same time with one write in flight, sends SIGCONT, sends one write at that
- * moment, and takes the time until that write is acknowledged; a write that is not answered in a second is sent again.
+ * plan, with all of their processes, and waits for the same time with one write in flight. Then it sends SIGCONT and,
+ * at that moment, one write, and takes the time until that write is acknowledged. A write that is not answered within a
+ * second is sent again.
  */
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as BareGroup from "./BareGroup.ts"

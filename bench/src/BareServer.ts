@@ -1,7 +1,7 @@
 /**
- * The baseline of the HTTP figures: node:http over node:sqlite with nothing between, WAL and synchronous FULL as the
- * worker has them. A start is one insert in a commit of its own; a progress is one select, decoded and encoded with the
- * same schemas. Started as a process of its own: `node BareServer.ts PATH`; prints its port.
+ * The baseline of the HTTP figures: node:http over node:sqlite with nothing between, with WAL and synchronous FULL as
+ * the worker has them. A start is one insert in a commit of its own. A progress is one select, decoded and encoded with
+ * the same schemas. It is started as a process of its own, `node BareServer.ts PATH`, and prints its port.
  */
 import { Operation } from "@inquorate/core/Operation"
 import { make } from "@inquorate/core/Operation"

@@ -1,5 +1,6 @@
 /**
- * Processes that a benchmark starts: each announces its address on standard output, and each is ended by its pid.
+ * Processes that a benchmark starts. Each announces its address on standard output, and the benchmark ends each by its
+ * pid.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as path from "node:path"

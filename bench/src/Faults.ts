@@ -1,7 +1,7 @@
 /**
  * The figures of the fault itself, on a real system through the bundled worker: how long until the loss is proven, how
- * exactly it is held, what the operation costs beside hold and recovery, how fast a cancel lifts, and how fast writes
- * come back against a bare program that sends SIGSTOP and SIGCONT and writes.
+ * exactly it is held, what the operation costs beside hold and recovery, and how fast a cancel lifts. One more figure
+ * tells how fast writes come back, against a bare program that sends SIGSTOP and SIGCONT and writes.
  */
 import type { Evidence } from "@inquorate/core/Evidence"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
@@ -65,10 +65,11 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   const recoveries: Array<number> = []
   const floors: Array<number> = []
   const nothing: Array<number> = []
-  // One more than is counted: the first warms connections and caches on both sides.
+  // One round more than is counted: the first warms connections and caches on both sides.
   for (let round = 0; round <= trial.rounds; round++) {
     const detail = await completed(worker, group, trial.hold)
-    // Who leads may have changed by now, and a cut that takes the leader heals faster: the baseline cuts what a plan cuts now.
+    // Another member may lead by now, and a cut that takes the leader heals faster. So the baseline cuts what a plan
+    // cuts now.
     const cut = await plannedCut(worker, group, trial.hold)
     const least = await floor(lab, cut)
     const other = await bareRecovery(lab, cut, trial.hold)
@@ -194,7 +195,10 @@ const settled = async (worker: Child, id: string): Promise<OperationDetail> => {
   }
 }
 
-/** An operation that completed. On a busy machine one may not, and is told and done again: a few at most. */
+/**
+ * An operation that completed. On a busy machine one may not complete. It is then reported and done again, a few times
+ * at most.
+ */
 const completed = async (worker: Child, group: Group, hold: number, tries = 3): Promise<OperationDetail> => {
   const detail = await settled(worker, await begin(worker, group, hold))
   if (detail.state === "Completed") return detail
@@ -232,8 +236,8 @@ const holds = ({ operation }: OperationDetail): boolean => {
 }
 
 /**
- * When the judge would have called the loss proven had nobody known how many voters stand still: the samples of a real
- * hold, each as it stood at that moment, put to the engine's own judge every 10 ms as the engine does.
+ * When the judge would have called the loss proven, had nobody known how many voters stand still. The samples of a real
+ * hold, each as it stood at that moment, go to the engine's own judge every 10 ms, as in the engine.
  */
 const provenBySilence = ({ evidence }: OperationDetail): number => {
   const armedAt = phase(evidence, "Verifying")

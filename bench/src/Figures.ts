@@ -1,6 +1,6 @@
 /**
- * Figures: what was measured, how it spreads, and how it stands to its goal. A figure is told beside its goal, met or
- * not; nothing here fails a run, since a machine's noise is no defect.
+ * Figures: what was measured, how it spreads, and how it compares with its goal. A figure is told beside its goal, met
+ * or not. No figure fails a run, since a machine's noise is no defect.
  */
 
 /** The spread of samples, in the unit of the samples. */
@@ -12,7 +12,7 @@ export interface Spread {
   readonly max: number
 }
 
-/** The spread of samples; there must be one at least. */
+/** The spread of samples, of which there must be at least one. */
 export const spread = (samples: ReadonlyArray<number>): Spread => {
   if (samples.length === 0) throw new Error("nothing was measured")
   const sorted = [...samples].sort((a, b) => a - b)

@@ -1,13 +1,13 @@
 /**
- * The floor under "accepted to loss proven": what it takes at the very least, in one process that does nothing else and has
- * its connections open already. It asks the group who is who, sends SIGSTOP to every process of the cut, reads of every
- * thread that it stands still, and waits until an open write was silent for 50 ms.
+ * The floor under "accepted to loss proven": the least time that it can take, in one process that does nothing else and
+ * has its connections open already. The process asks the group who is who, sends SIGSTOP to every process of the cut,
+ * reads of every thread that it stands still, and waits until an open write has been silent for 50 ms.
  */
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as fs from "node:fs"
 import * as BareGroup from "./BareGroup.ts"
 
-/** Milliseconds from the first question to the end of the silence; everything runs again when it returns. */
+/** Milliseconds from the first question to the end of the silence. Everything runs again when it returns. */
 export const floor = async (lab: LabRecord, cut: ReadonlyArray<string>): Promise<number> => {
   const group = await BareGroup.open(lab)
   await group.send()
@@ -60,7 +60,7 @@ const answeredWithin = async (write: Promise<void>, millis: number): Promise<boo
   return answered
 }
 
-/** Writes until one is acknowledged, so that what follows finds the group as it was. */
+/** Writes until a write is acknowledged, so that the next measurement finds the group as it was. */
 const settled = async (group: BareGroup.BareGroup): Promise<void> => {
   for (let tries = 0; tries < 30; tries++) if (await answeredWithin(group.send(), 1000)) return
   throw new Error("the group took no write for 30 s after it was let go")

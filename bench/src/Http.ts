@@ -17,7 +17,7 @@ const post = (id: string, port: number): string =>
 const get = (id: string, port: number): string =>
   `GET ${service}/GetQuorumLossProgress?api-version=6.0&OperationId=${id}&timeout=60 HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`
 
-/** The two HTTP figures. `folder` is a scratch folder, `rounds` how often each side has its turn. */
+/** The two HTTP figures. `folder` is a scratch folder, and `rounds` says how often each side has its turn. */
 export const measure = async (folder: string, rounds: number): Promise<ReadonlyArray<Figure>> => {
   const starts: Array<number> = []
   const reads: Array<number> = []
@@ -93,13 +93,13 @@ const silentServer = (): Promise<{ readonly port: number; readonly close: () => 
     )
   })
 
-// What is measured is a worker that runs, not one that has just begun: the first seconds compile.
+// The figure is of a worker in full run. The first seconds compile, so they are not counted.
 const startsOf = async ({ port }: Child): Promise<number> => {
   await starts(port, warming)
   return starts(port, measuring)
 }
 
-// What a group commit can share is what waits at once; the same many for both sides.
+// A group commit can share only what waits at once, so both sides have the same number of connections.
 const connections = 128
 
 const warming = 4000

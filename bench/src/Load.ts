@@ -1,6 +1,6 @@
 /**
- * A closed-loop load on one HTTP server: `connections` sockets, each sending its next request when the last was answered.
- * Raw sockets and requests written out beforehand, so that what is measured is the server.
+ * A closed-loop load on one HTTP server: each of `connections` sockets sends its next request when the last was
+ * answered. The sockets are raw and the requests are written out beforehand, so that the server is what is measured.
  */
 import * as net from "node:net"
 

@@ -41,7 +41,7 @@ export const measure = (folder: string, count: number): Promise<ReadonlyArray<Fi
 /** How many operations begin at once. */
 const atOnce = 100
 
-/** The same store, with how long each heartbeat waits for its answer written down. */
+/** The same store, which also writes down how long each heartbeat waits for its answer. */
 const timed =
   (beats: Array<number>) =>
   (store: OperationStore["Service"]): OperationStore["Service"] =>
@@ -68,7 +68,7 @@ const isHeld = (operations: Operations["Service"], id: string) =>
     }
   })
 
-// After a collection: what is in use. What V8 has taken from the system for the rush of the beginning it gives back late.
+// The memory in use after a collection. V8 gives back late what it took from the system for the rush of the beginning.
 const memory = (): NodeJS.MemoryUsage => {
   global.gc?.()
   return process.memoryUsage()
@@ -88,8 +88,8 @@ const measureWith = (
     const began = performance.now()
     let again = 0
     const ids = topologies.map(() => randomUUID() as string)
-    // A few at a time, each until it holds: begun all at once they would wait for the processor for longer than a loss
-    // may take to show, and what is measured is holding.
+    // A few operations begin at a time, and the next ones begin when each of them holds. If all began at once, they
+    // would wait for the processor for longer than a loss may take to show, and the figure is of holding.
     for (let first = 0; first < count; first += atOnce) {
       const some = topologies.slice(first, first + atOnce).map(([topology], index) => ({
         id: ids[first + index]!,
@@ -107,7 +107,7 @@ const measureWith = (
         { concurrency: "unbounded", discard: true }
       )
       for (const [index, { request }] of some.entries()) {
-        // On a machine that is too busy a loss may show too late, and then it must be begun again.
+        // On a machine that is too busy a loss may show too late. The operation is then begun again.
         while (!(yield* isHeld(operations, ids[first + index]!))) {
           if (++again > count / 10)
             return yield* Effect.die(
@@ -122,8 +122,8 @@ const measureWith = (
     const collecting = performance.now()
     const after = memory()
     const collected = performance.now() - collecting
-    // Where the collection kept the worker from watching for a second, each hold stores that; and what was begun last asks
-    // its survivors closely at first. What is measured is a hold in its middle, so both are waited for.
+    // If the collection kept the worker from watching for a second, each hold stores that. What was begun last also
+    // asks its survivors often at first. The figure is of a hold in its middle, so this waits until both are over.
     yield* Effect.sleep("15 seconds")
     beats.length = 0
     const each = (of: (used: NodeJS.MemoryUsage) => number): string =>

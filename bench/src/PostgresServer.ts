@@ -1,5 +1,5 @@
 /**
- * One PostgreSQL to keep things in: the primary of a lab, alone, since its standbys would be work that nobody asked for.
+ * One PostgreSQL to keep things in: the primary of a lab, alone. Its standbys would be work that nobody asked for.
  */
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import * as fs from "node:fs"
@@ -22,7 +22,7 @@ export const withClient = async <A>(url: string, use: (client: Client) => Promis
   }
 }
 
-/** Ends the standbys of a lab and has its primary wait for none; gives back where it is. */
+/** Ends the standbys of a lab, lets its primary wait for none, and gives back where the primary is. */
 export const alone = async (lab: LabRecord): Promise<string> => {
   const url = urlOf(lab)
   await withClient(url, async (client) => {

@@ -58,7 +58,7 @@ const measureOn = async (
   const cost: Array<Cost> = []
   let failed = 0
   try {
-    // One more than is counted: the first compiles and connects on both sides.
+    // One round more than is counted: the first compiles and connects on both sides.
     for (let round = 0; round <= rounds; round++) {
       const beside = await dbos.round()
       const before = await writtenBy(lab)

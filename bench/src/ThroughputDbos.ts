@@ -1,7 +1,7 @@
 /**
  * The baseline of throughput: DBOS workflows of four steps that do nothing, a hundred at a time, on the server whose
- * address is the first argument. Announces itself like the other side, measures once for each line that it reads, and
- * writes one line of JSON for each.
+ * address is the first argument. It announces itself as the other side does. For each line that it reads, it measures
+ * once and writes one line of JSON.
  */
 import { DBOS } from "@dbos-inc/dbos-sdk"
 import { randomUUID } from "node:crypto"

@@ -1,7 +1,7 @@
 /**
- * Our side of throughput: losses of the quorum with a hold of 0 on simulated clusters, each from its start to its end, by
- * one engine on the shared store whose address is the first argument. Measures once for each line that it reads, and writes
- * one line of JSON for each.
+ * Our side of throughput: losses of the quorum with a hold of 0 on simulated clusters, each from its start to its end.
+ * One engine runs them on the shared store whose address is the first argument. For each line that it reads, it
+ * measures once and writes one line of JSON.
  */
 import { Clusters } from "@inquorate/core/Cluster"
 import { Operations } from "@inquorate/core/Operations"
@@ -19,7 +19,7 @@ const count = Number(countText)
 let commits = 0
 
 const program = Effect.gen(function* () {
-  // A group that serves again at once: what an election takes is the system's time, and no work of ours.
+  // The group serves again at once: the time of an election is the system's, and no work of ours.
   const simulated = yield* Effect.forEach(Array.from({ length: count }), (_, index) =>
     SimulatedCluster.make({ name: `c${index}`, election: 1 })
   )

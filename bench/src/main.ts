@@ -61,7 +61,7 @@ try {
     const figures = await measure()
     print(title, figures)
     tables.push(markdown(title, figures))
-    // After each, so that a run which fails later has told what it measured.
+    // Written after each benchmark, so that a run which fails later has told what it measured.
     if (markdownFile !== undefined) fs.writeFileSync(markdownFile, tables.join(""))
   }
 } finally {
