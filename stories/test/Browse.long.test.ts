@@ -1,6 +1,6 @@
 /**
- * Goal: the browse calls answer at once while members are stopped, say InQuorumLoss of the held partition and Ready of it
- * again afterwards. Method: every browse call by hand, again and again, on each system.
+ * Goal: the browse calls answer at once while members are stopped. They say InQuorumLoss of the held partition, and
+ * Ready of it again afterwards. Method: every browse call by hand, again and again, on each system.
  */
 import { randomUUID } from "node:crypto"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"

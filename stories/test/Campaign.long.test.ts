@@ -1,6 +1,6 @@
 /**
- * Goal: the killing campaign itself stays able to run and to see. Method: its short form, a few blows of each grade on
- * one system; `npm run campaign -- --runs 200` is the long one, and docs/campaign.md tells what it found.
+ * Goal: the killing campaign itself can still run and still see. Method: its short form, a few blows of each grade on
+ * one system. `npm run campaign -- --runs 200` is the long one, and docs/campaign.md tells what it found.
  */
 import { assert, describe, it } from "vitest"
 import * as Lane from "../campaign/Lane.ts"

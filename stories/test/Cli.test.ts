@@ -1,6 +1,6 @@
 /**
- * Goal: every way a person can use `inq` wrongly or stop it halfway is answered with what was wrong and what to do, the
- * right exit code, and no fault left behind. Method: the bundled command as a process without a terminal.
+ * Goal: whichever way a person uses `inq` wrongly or stops it halfway, the answer says what was wrong and what to do,
+ * the exit code is right, and no fault is left behind. Method: the bundled command as a process without a terminal.
  */
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"

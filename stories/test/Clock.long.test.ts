@@ -1,6 +1,7 @@
 /**
- * Goal: a wall clock that is stepped during a hold changes neither its length nor what the evidence says, and a clock that
- * is wrong keeps new holds from beginning. Method: the worker alone lives under a clock that is stepped by a signal.
+ * Goal: a wall clock that is stepped during a hold changes neither the hold's length nor what the evidence says, and a
+ * clock that is wrong keeps new holds from beginning. Method: only the worker lives under this clock, which a signal
+ * steps.
  */
 import { randomUUID } from "node:crypto"
 import * as path from "node:path"

@@ -1,7 +1,8 @@
 /**
- * Goal: the quorum of an etcd whose members are pods of a StatefulSet is taken, held and given back through a keeper pod, with
- * its worker killed in the hold, and the kernel alone gives it back when the pod is. Method: the bundled worker and a `kubectl`
- * that runs pods as real containers by runc; the observer trusts /proc and its own PUTs.
+ * Goal: the quorum of an etcd whose members are pods of a StatefulSet is taken, held and given back through a keeper
+ * pod, also with its worker killed in the hold. When the keeper pod is killed, the kernel alone gives the quorum back.
+ * Method: the bundled worker and a `kubectl` that runs pods as real containers by runc; the observer trusts /proc and
+ * its own PUTs.
  */
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"

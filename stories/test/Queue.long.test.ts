@@ -1,5 +1,5 @@
 /**
- * Goal: five hundred operations at once are taken in, each comes to its end, none is lost, and whoever asks is answered
+ * Goal: five hundred operations at once are taken in, each comes to its end, none is lost, and callers are answered
  * meanwhile. Method: real etcd, one worker that runs a hundred at once and one that runs one at a time.
  */
 import { randomUUID } from "node:crypto"

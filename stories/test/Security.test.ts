@@ -1,7 +1,8 @@
 /**
- * Goal: a worker that is reached over TLS knows its callers: an Admin may start, a User may only look, everybody else is sent
- * away, each in words, and no secret is told. Method: the bundled worker and `inq` on a real PostgreSQL group, with
- * certificates and tokens that are made for the run; Microsoft's Python client with the same certificates.
+ * Goal: a worker that is reached over TLS knows its callers. An Admin may start, a User may only look, everybody else
+ * is sent away. Each is told so in words, and no secret is told. Method: the bundled worker and `inq` on a real
+ * PostgreSQL group, with certificates and tokens that are made for the run; Microsoft's Python client with the same
+ * certificates.
  */
 import * as Certificates from "@inquorate/testkit/Certificates"
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process"

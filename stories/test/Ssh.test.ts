@@ -1,8 +1,8 @@
 /**
- * Goal: members on a host that is reached over ssh are broken and given back as on this machine, and a host that is away
- * is said to be away. Method: an etcd lab, the bundled worker, and an sshd of the story's own in between. Where root runs
- * it, one enters as on a cloud's host: a user of no rights of its own but sudo, in a pty, behind a login shell that is none
- * of POSIX's where there is one.
+ * Goal: members on a host that is reached over ssh are broken and given back as on this machine, and a host that is
+ * away is said to be away. Method: an etcd lab, the bundled worker, and an sshd of the story's own in between. Where
+ * root runs the story, it once enters as on a cloud's host: as a user with no right but sudo, in a pty, behind a login
+ * shell that is not one of POSIX's where there is one.
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"

@@ -1,6 +1,7 @@
 /**
- * Goal: whoever follows a page of the tutorial word by word ends with a proven loss. Method: every command of it, in its order,
- * by a shell of a user without rights, in an empty folder; only ports, and how long the loss is held, are other ones.
+ * Goal: whoever follows a page of the tutorial word by word ends with a proven loss. Method: a shell of a user without
+ * rights runs every command of the page, in its order, in an empty folder. Only the ports and the length of the hold
+ * differ.
  */
 import { findBinary } from "@inquorate/lab/Etcd"
 import * as PostgresBinaries from "@inquorate/lab/PostgresBinaries"

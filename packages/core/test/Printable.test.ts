@@ -1,4 +1,4 @@
-/** Nothing that others say acts on a terminal, and JSON means the same before and after. */
+/** Nothing that others say can act on a terminal, and JSON means the same before and after. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { printable, printableJson, printableLines } from "../src/Printable.ts"

@@ -1,4 +1,4 @@
-/** Whose patience bounds a hold, and what nobody may set aside. */
+/** Whose patience bounds a hold, and which bounds nobody may set aside. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { describeRefusal, overrideOf, Refusal } from "@inquorate/core/Plan"

@@ -1,4 +1,7 @@
-/** The simulated cluster keeps the contracts that the real targets and injectors keep, or what is tried on it proves nothing. */
+/**
+ * The simulated cluster keeps the contracts that the real targets and injectors keep. Otherwise, what is tried on it
+ * would prove nothing.
+ */
 import { injectorContract } from "@inquorate/testkit/InjectorContract"
 import { targetContract } from "@inquorate/testkit/TargetContract"
 import type { FenceId } from "@inquorate/core/Injector"

@@ -1,6 +1,6 @@
 /**
- * Goal: the cluster as a whole. Method: TestClock, so that a fence's deadline and every reconfiguration are exact; the
- * same seed twice; nodes stopped by the fences of one operation and started by their end.
+ * Goal: the cluster works as a whole. Method: TestClock, so that a fence's deadline and every reconfiguration are
+ * exact; the same seed twice; nodes stopped by the fences of one operation and started by their end.
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Cluster } from "@inquorate/core/Cluster"

@@ -1,6 +1,7 @@
 /**
- * Goal: a test without Effect has a Service Fabric cluster for the length of a scope. Method: what Microsoft's generated
- * clients send, byte for byte in target and query, and the promise client of `/v1`, over HTTP against one of its own.
+ * Goal: a test without Effect has a Service Fabric cluster for the length of a scope. Method: one such cluster is
+ * called over HTTP, by what Microsoft's generated clients send, byte for byte in target and query, and by the promise
+ * client of `/v1`.
  */
 import { connect } from "@inquorate/transport/Promise"
 import { assert, describe, it } from "vitest"

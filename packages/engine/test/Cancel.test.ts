@@ -1,4 +1,4 @@
-/** A cancel is accepted in every phase and lifts at once; force stops waiting and leaks nothing. */
+/** A cancel is accepted in every phase and lifts at once. A forced one stops waiting and leaks nothing. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import {

@@ -1,4 +1,6 @@
-/** The driver of chaos, over operations that a test moves by hand and over the engine itself. Time is the test's. */
+/**
+ * The driver of chaos, over operations that a test moves by hand, and over the engine itself. The test sets the time.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

@@ -1,6 +1,7 @@
 /**
- * Goal: no worker's clock is waited for, and none of its moments is stored: every one comes from the store's clock. Method:
- * engines whose own wall clocks are ahead of the store's or behind it, and operations that were stored by such.
+ * Goal: nothing waits for a worker's clock, and none of its moments is stored: every stored moment comes from the
+ * store's clock. Method: engines whose own wall clocks are ahead of the store's or behind it, and operations that such
+ * engines stored.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Stories about a data loss: what is destroyed is destroyed once, only where it may be, and nobody takes it for done
- * without the system's own count.
+ * Stories about a data loss. Data is destroyed once, and only where it may be. Nobody takes the loss for done without
+ * the system's own count.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Stories about the stop and the start of a node: all of it goes, on whatever clusters; it stays away for as long as was
- * asked and comes back by itself; a start brings it back sooner, whoever stopped it.
+ * Stories about the stop and the start of a node. All of the node goes, on whatever clusters it is. It stays away for
+ * as long as was asked, and comes back by itself. A start brings it back sooner, whoever stopped it.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

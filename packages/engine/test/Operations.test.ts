@@ -1,4 +1,7 @@
-/** What a front is answered: codes, sentences, lists, plans, live changes, and clusters that do not answer. */
+/**
+ * The answers that a front gets: codes, sentences, lists, plans, live changes, and those about clusters that do not
+ * answer.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

@@ -1,6 +1,6 @@
 /**
- * Stories about restarting the replicas of a partition, and what each kind of service can suffer: every member that is
- * ended is started again, whoever dies, whatever is cancelled.
+ * Stories about restarting the replicas of a partition, and about what each kind of service can suffer. Every member
+ * that is ended is started again, whoever dies and whatever is cancelled.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

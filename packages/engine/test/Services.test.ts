@@ -1,5 +1,5 @@
 /**
- * Stories about what a front sees of services: one service of several partitions, names that say nothing of their cluster,
+ * Stories about what a front sees of services: one service of several partitions, names that do not tell their cluster,
  * nodes and applications, and the recover calls.
  */
 import { assert, describe, it } from "@effect/vitest"

@@ -1,6 +1,6 @@
 /**
- * Crash, restart, takeover, freeze. The next worker learns everything from the store and the hosts' own records: it
- * begins with a look, never arms what another ordered, and never makes a hold longer.
+ * Crash, restart, takeover, freeze. The next worker learns everything from the store and from the hosts' own records.
+ * It begins with a look, never arms what another worker ordered, and never makes a hold longer.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"

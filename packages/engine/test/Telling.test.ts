@@ -1,6 +1,6 @@
 /**
- * Goal: what the evidence, the verdicts and the figures say of an end is what happened, also where the worker stalled, a
- * fence never stood, or a member was only slow. Method: a simulated cluster and an engine, with time the test's.
+ * Goal: the evidence, the verdicts and the figures say of an end what happened, also where the worker stalled, a fence
+ * never stood, or a member was only slow. Method: a simulated cluster and an engine; the test sets the time.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** What those who depend on a cluster suffered is in the evidence, through a takeover and beyond the end. */
+/** The evidence says what those who depend on a cluster suffered, through a takeover and beyond the end. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { evidenceOf, makeWorld, pass, passUntilEnded, passUntilIn, start, where } from "./World.ts"

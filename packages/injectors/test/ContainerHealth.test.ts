@@ -1,4 +1,4 @@
-/** Who acts on a container's health check, from what its engine says, and how soon at the earliest. */
+/** Who acts on a container's health check, and how soon at the earliest, from what the engine of the container says. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ContainerHealth from "../src/ContainerHealth.ts"
 

@@ -1,6 +1,6 @@
 /**
- * Goal: a slow way to a host makes neither clocks differ nor a deadline late. Method: this machine's own shell behind a
- * way that takes its time, told the truth about what it did by the records of the fence.
+ * Goal: over a slow way to a host, clocks do not seem to differ and no deadline comes late. Method: this machine's own
+ * shell behind a way that takes its time; the records of the fence tell what the host really did.
  */
 import * as fs from "node:fs"
 import type { Host } from "@inquorate/core/Host"

@@ -1,6 +1,7 @@
 /**
- * Goal: what the kernel grade claims. Method: real processes held by ptrace, and everything of ours killed or frozen at
- * random moments; the target must run on at once, with every signal it was sent. INQUORATE_RUNS says how many such moments.
+ * Goal: what the kernel grade claims is true. Method: real processes are held by ptrace, and everything of ours is
+ * killed or frozen at random moments. The target must run on at once, with every signal that it was sent.
+ * INQUORATE_RUNS says how many such moments there are.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"

@@ -1,7 +1,7 @@
 /**
- * Goal: what stands in the state directory is believed only where nobody else can have put it there, and a name or a line
- * in it that is not whole reads as none. Method: the shipped functions of records and keepers on folders made for them, in
- * each shell that a host may have.
+ * Goal: what stands in the state directory is believed only where nobody else can have put it there. A name or a line
+ * in it that is not whole counts as none. Method: the shipped functions of records and keepers, on folders made for
+ * them, in each shell that a host may have.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"

@@ -1,6 +1,7 @@
 /**
- * A machine at its limits, and programs that say too much: no child that cannot be started ends us, what is cut off stops
- * writing, and memory does not follow what others send. And the folder of a connection's socket, which is ours all the way.
+ * A machine at its limits, and programs that say too much. A child that cannot be started does not end us, a program
+ * that is cut off stops writing, and memory does not grow with what others send. Also the folder of a connection's
+ * socket, which is ours all the way.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as HostContract from "@inquorate/testkit/HostContract"

@@ -1,7 +1,7 @@
 /**
- * Goal: nobody is taken for a server by what he says of himself, and nothing is believed of a record that somebody else
- * could have written. Method: real processes of the users nobody (a server's own) and games (anybody), each with one
- * thing of a server's that he can have, are offered to the program on the host.
+ * Goal: nobody is taken for a server by what he says of himself, and no record is believed that somebody else could
+ * have written. Method: real processes of the users nobody (a server's own) and games (anybody) are offered to the
+ * program on the host. Each has one thing of a server's that it can have.
  */
 import { factor, within } from "@inquorate/testkit/Pace"
 import { spawnSync } from "node:child_process"

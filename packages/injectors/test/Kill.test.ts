@@ -1,6 +1,6 @@
 /**
- * The kill on real processes: its contract, that a server comes back just as it was, and that there are never two of it,
- * whoever is killed or frozen meanwhile.
+ * The kill on real processes: its contract, and that a server comes back just as it was and never twice, whoever is
+ * killed or frozen meanwhile.
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"

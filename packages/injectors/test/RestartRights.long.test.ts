@@ -1,7 +1,7 @@
 /**
- * Goal: nobody gains a right by a restart, and nothing that confined a server is lost by it in silence. Method: real
- * servers of the users nobody and games that lie as a compromised server can: rewritten environment, odd words, swapped
- * files, descriptors of others' files, and confinement of every kind that the kernel shows.
+ * Goal: nobody gains a right by a restart, and no restart silently loses what confined a server. Method: real servers
+ * of the users nobody and games that lie as a compromised server can: rewritten environment, odd words, swapped files,
+ * descriptors of others' files, and confinement of every kind that the kernel shows.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"

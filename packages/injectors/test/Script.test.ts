@@ -1,7 +1,6 @@
 /**
- * Goal: a program reaches a host whatever shell somebody logs in with, and never stands in arguments. Method: each login
- * shell that there is here is given what sshd would give it (`shell -c command`), with words that any of them could trip
- * over.
+ * Goal: a program reaches a host whatever the login shell is, and never stands in arguments. Method: each login shell
+ * of this machine is given what sshd would give it (`shell -c command`), with words over which any of them could trip.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"

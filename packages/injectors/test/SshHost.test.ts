@@ -1,6 +1,6 @@
 /**
- * Hosts over ssh against a real sshd on this machine: the same answers as at home, the contract of the pause through it,
- * keepers that live on when the connection is cut, and never a guess about what was cut off.
+ * Hosts over ssh, against a real sshd on this machine. They give the same answers as the machine itself, and the pause
+ * keeps its contract through them. Keepers live on when the connection is cut, and nobody guesses what was cut off.
  */
 import { factor } from "@inquorate/testkit/Pace"
 import * as fs from "node:fs"

@@ -1,7 +1,8 @@
 /**
- * Goal: programs run as root where the user of a host is another, and reach it whatever shell that user logs in with.
- * Method: a real sshd and a real sudo, with users and a sudoers of their own that nobody else on this machine sees. Fences are
- * armed, lifted and left to end through them, in a pty too, and each way in which sudo refuses is a sentence of its own.
+ * Goal: where the user of a host is not root, programs run as root, whatever the login shell of that user is. Method: a
+ * real sshd and a real sudo, with users and a sudoers file of their own that nobody else on this machine sees. Fences
+ * are armed, lifted and left to end through them, in a pty too. Each way in which sudo refuses is a sentence of its
+ * own.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"

@@ -1,4 +1,6 @@
-/** What is told of a process's supervisor: what systemd says in its own words, and nothing where nobody can be asked. */
+/**
+ * What is told of a process's supervisor: what systemd says, in its own words, and nothing where nobody can be asked.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as LocalHost from "../src/hosts/LocalHost.ts"

@@ -1,4 +1,4 @@
-/** Both stores of chaos, by one contract; what only one of them does, beside it. */
+/** Both stores of chaos, by one contract, and what only one of them does. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,6 @@
-/** A server in the store's place that never stops answering: the store says so, and memory does not follow. */
+/**
+ * A server in the store's place never stops answering. The store says so, and memory does not grow with what is sent.
+ */
 import * as EndlessPostgres from "@inquorate/testkit/EndlessPostgres"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

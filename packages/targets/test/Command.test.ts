@@ -1,5 +1,5 @@
 /**
- * Goal: any system can be a target by two commands of the user's, and what they say wrongly is told. Method: commands that
+ * Goal: any system can be a target by two commands of the user, and their mistakes are told. Method: commands that
  * print what a test wants; then the recipes of the documentation, taken from their pages, on real servers.
  */
 import * as LocalHost from "@inquorate/injectors/LocalHost"

@@ -1,4 +1,4 @@
-/** A server of ours that answers as etcd would, for what a real one does not do when it is asked to. */
+/** A server of ours that answers as etcd would, for what a real one does not do on request. */
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"

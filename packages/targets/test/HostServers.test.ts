@@ -1,6 +1,6 @@
 /**
- * Goal: what a host tells of its servers is read as it was meant, and a person reads addresses. Method: a process of ours that
- * goes by the name of a server and listens, seen by the program that hosts run.
+ * Goal: we read what a host tells of its servers as it was meant, and a person reads addresses. Method: a process of
+ * ours that goes by the name of a server and listens, seen by the program that hosts run.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as LocalHost from "@inquorate/injectors/LocalHost"

@@ -1,4 +1,4 @@
-/** How long an answer is waited for follows those before it. */
+/** How long we wait for an answer follows from the answers before it. */
 import { assert, describe, it } from "@effect/vitest"
 import { type Host, HostError } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"

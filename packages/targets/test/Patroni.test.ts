@@ -1,5 +1,5 @@
 /**
- * What Patroni says of itself, on answers recorded from 3.0.2 and 4.0.7, and what follows for the longest honest hold.
+ * What Patroni says of itself, in answers recorded from 3.0.2 and 4.0.7, and the longest honest hold that follows.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as http from "node:http"

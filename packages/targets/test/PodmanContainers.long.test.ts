@@ -1,7 +1,7 @@
 /**
- * Goal: a member in a podman container is found, proved, paused, killed and started like one of Docker. Method: etcd in a
- * container without a network, of a store and a configuration in a folder of the test's own; runc without the limits that
- * podman asks for by default, which a root without CAP_SYS_RESOURCE may not have.
+ * Goal: a member in a podman container is found, proved, paused, killed and started like one of Docker. Method: etcd in
+ * a container without a network, with a store and a configuration in a folder of the test's own. runc runs it without
+ * the limits that podman asks for by default, which a root without CAP_SYS_RESOURCE may not have.
  */
 import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import * as Kill from "@inquorate/injectors/Kill"

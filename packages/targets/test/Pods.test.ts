@@ -1,6 +1,6 @@
 /**
- * Members that are pods: which of them are meant, how they are reached and found, what follows when one comes back elsewhere
- * or its API is silent, and who would act on their silence.
+ * Members that are pods: which of them are meant, how they are reached and found, and who would act on their silence.
+ * Also what follows when one comes back elsewhere, or when its API is silent.
  */
 import { type Host, HostError } from "@inquorate/core/Host"
 import type { Pod } from "@inquorate/core/Pod"

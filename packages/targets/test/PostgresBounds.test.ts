@@ -1,4 +1,7 @@
-/** A server that never stops answering: the connection ends, what is told is short, and memory does not follow. */
+/**
+ * A server that never stops answering: the connection ends, the message is short, and memory does not grow with what is
+ * sent.
+ */
 import * as EndlessPostgres from "@inquorate/testkit/EndlessPostgres"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,6 @@
-/** What is made of members' answers, without a server: who is up and why not, the advice, the warnings, the obstacles. */
+/**
+ * What we make of members' answers, without a server: who is up and why not, the advice, the warnings, the obstacles.
+ */
 import { describeRefusal, chooseCut } from "@inquorate/core/Plan"
 import { health, type Topology } from "@inquorate/core/Topology"
 import { assert, describe, it } from "@effect/vitest"

@@ -1,7 +1,7 @@
 /**
  * Goal: a server is found however its distribution starts it, and nobody else is taken for it whatever he does. Method:
- * real servers of the user nobody, started by each of the usual ways, are looked for; so are processes of the user games
- * that have one thing of theirs each. Needs root, for the two users.
+ * we look for real servers of the user nobody, started in each of the usual ways, and for processes of the user games
+ * that each have one thing of a server's. Needs root, for the two users.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"

@@ -1,4 +1,4 @@
-/** What each kind of witness takes for an answer, and that none is asked twice at once. */
+/** What each kind of witness takes for an answer. No witness is asked twice at once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"

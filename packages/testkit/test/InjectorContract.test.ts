@@ -1,5 +1,5 @@
 /**
- * The simulated injector keeps the same laws as the real ones, or what is proven on it would prove nothing.
+ * The simulated injector keeps the same laws as the real ones. Otherwise, what is proven on it would prove nothing.
  */
 import { injectorContract } from "../src/InjectorContract.ts"
 import * as SimulatedCluster from "../src/SimulatedCluster.ts"

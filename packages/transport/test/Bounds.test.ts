@@ -1,6 +1,6 @@
 /**
- * Callers that are slow, huge, malformed, too many or silent: each is let go within its bound, by whatever socket it comes,
- * and the server answers the next one. An unhandled rejection fails the whole file.
+ * Callers that are slow, huge, malformed, too many or silent. Each is let go within its bound, by whatever socket it
+ * comes, and the server answers the next one. An unhandled rejection fails the whole file.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Certificates from "@inquorate/testkit/Certificates"

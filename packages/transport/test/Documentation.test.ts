@@ -1,4 +1,7 @@
-/** The documentation of `/v1`: what it offers first, what it says of everything, and that none of it is loaded from elsewhere. */
+/**
+ * The documentation of `/v1`: what it offers first, what it says of everything, and that it loads nothing from
+ * elsewhere.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { FaultRequest } from "@inquorate/core/Request"
 import * as Schema from "effect/Schema"

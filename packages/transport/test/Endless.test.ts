@@ -1,6 +1,6 @@
 /**
- * A worker, or whoever answers in its place, that never stops sending: body, head, information, a line of an event. Each
- * call ends within its bounds, over Node's client and a browser's, and memory does not follow what is sent.
+ * A worker, or whoever answers in its place, that never stops sending: body, head, information, a line of an event.
+ * Each call ends within its bounds, over Node's client and a browser's, and memory does not grow with what is sent.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,7 @@
 /**
- * Goal: what an explorer's pages ask is answered over simulated and real clusters alike, by short and by long paths, with
- * times that stand still. Method: a request target goes through the parser, and the answer is judged by hand-written values.
+ * Goal: the questions of an explorer's pages are answered over simulated and real clusters alike, by short and by long
+ * paths, with times that stand still. Method: a request target goes through the parser, and the answer is judged by
+ * hand-written values.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { advance, make } from "@inquorate/core/Operation"

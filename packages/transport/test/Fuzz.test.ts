@@ -1,7 +1,8 @@
 /**
- * Goal: no request, whatever is in it, is answered with a 5xx that the contract does not name, ends the worker, or leaves
- * a rejected promise behind. Method: connections from a seed (`INQUORATE_FUZZ_SEED`), as many as `INQUORATE_FUZZ` says,
- * over real sockets. `pnpm fuzz` makes a long run; what fails prints the seed and the number that bring it back.
+ * Goal: whatever a request holds, it is not answered with a 5xx that the contract does not name, does not end the
+ * worker, and leaves no rejected promise behind. Method: connections from a seed (`INQUORATE_FUZZ_SEED`), as many as
+ * `INQUORATE_FUZZ` says, over real sockets. `pnpm fuzz` makes a long run. What fails prints the seed and the number
+ * that bring it back.
  */
 import { assert, it } from "@effect/vitest"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"

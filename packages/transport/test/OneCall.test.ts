@@ -1,7 +1,7 @@
 /**
- * Goal: each button of an explorer begins one ordinary operation behind every guard, and what may not be is refused in the
- * contract's words. Method: the calls with their bodies, over a world put together by hand and a port that writes down what
- * it is asked for.
+ * Goal: each button of an explorer begins one ordinary operation behind every guard, and what is not allowed is refused
+ * in the contract's words. Method: the calls with their bodies, over a world put together by hand and a port that
+ * writes down what it is asked for.
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Operations, RequestRefused } from "@inquorate/core/Operations"

@@ -1,6 +1,6 @@
 /**
- * Goal: a folder of pages is served as it is, and nothing else of the disk ever is. Method: a folder with what builds have and
- * what attackers leave beside it, asked for through the pages and through a server.
+ * Goal: a folder of pages is served as it is, and nothing else of the disk is ever served. Method: a folder with what
+ * builds contain, and beside it what attackers leave, is asked for through the pages and through a server.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Who is let in, as what, and with which words others are sent away: over real TLS, with certificates and tokens that are made
- * for each run and each wrong in one way.
+ * Who is let in and as what, and with which words others are sent away. Over real TLS, with certificates and tokens
+ * that are made for each run, each of them wrong in one way.
  */
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Guid from "@inquorate/core/Guid"

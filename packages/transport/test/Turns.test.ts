@@ -1,6 +1,6 @@
 /**
- * The requests of one connection in their turn: what stands behind a refused one is not carried out, whatever it was refused
- * for; and connections that say nothing, which leave the process the files that it needs.
+ * The requests of one connection in their turn: what stands behind a refused request is not carried out, whatever the
+ * reason of the refusal. Also connections that say nothing: they leave the process the files that it needs.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Operations } from "@inquorate/core/Operations"

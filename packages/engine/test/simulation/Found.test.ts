@@ -1,6 +1,6 @@
 /**
  * Goal: what the simulation once found stays found, told as stories. Method: lives in which nothing happens but the one
- * thing that mattered, each with a few seeds, because it takes a certain order of steps.
+ * thing that mattered. Each runs with a few seeds, because it takes a certain order of steps.
  */
 import { assert, describe, it } from "vitest"
 import { standingOrder } from "@inquorate/core/Operation"
