@@ -1,4 +1,5 @@
-// A worker's answers by script, written by hand from the contract of Service Fabric's fault surface and of /v1.
+// The answers of a worker that follows a script. They are written by hand from the contract of Service Fabric's fault
+// surface and of /v1.
 
 /** The operation and the partition that everything here is about. */
 export const id = "9c3aa30c-6b8e-4f5e-9c2f-0d8ad5f4c001"

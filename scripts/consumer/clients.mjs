@@ -1,4 +1,4 @@
-// Both clients over fetch, against the answers of `answers.mjs`. Bundled for a browser before it runs.
+// Calls both clients over fetch, against the answers of `answers.mjs`. It is bundled for a browser before it runs.
 import * as Client from "@inquorate/transport/Client"
 import * as FabricClient from "@inquorate/transport/FabricClient"
 import * as Effect from "effect/Effect"

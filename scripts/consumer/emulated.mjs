@@ -1,5 +1,5 @@
-// A test of a stranger's without Effect: a simulated cluster in this process, spoken to as Microsoft's clients do and by the
-// promise client. It ends by itself only where stopping the cluster leaves nothing behind.
+// A stranger's test without Effect: a simulated cluster in this process is called as Microsoft's clients call one, and
+// by the promise client. The program ends by itself only where the stop of the cluster leaves nothing behind.
 import * as assert from "node:assert/strict"
 import { EmulatorError, startEmulator } from "@inquorate/emulator/Promise"
 import { connect, InquorateError } from "@inquorate/transport/Promise"

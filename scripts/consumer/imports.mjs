@@ -1,4 +1,4 @@
-// Imports every module that is named on the command line, and tells as JSON which of them cannot be.
+// Imports every module that is named on the command line, and tells as JSON which of them cannot be imported.
 const failures = {}
 for (const specifier of process.argv.slice(2)) {
   try {

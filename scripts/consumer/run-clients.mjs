@@ -1,4 +1,5 @@
-// Runs the bundle of `clients.mjs` against the endpoint on the command line, and holds what it says against what was sent.
+// Runs the bundle of `clients.mjs` against the endpoint on the command line, and compares what it says with what was
+// sent.
 import * as assert from "node:assert/strict"
 import { ask } from "./clients.bundle.mjs"
 import { listed, operations, progress } from "./answers.mjs"

@@ -1,4 +1,5 @@
-// Compiled against the published types of transport's clients, never run: what is promised to a program that uses them.
+// Compiled against the published types of transport's clients, and never run: it shows what is promised to a program
+// that uses them.
 import type { PartitionQuorumLossProgress } from "@inquorate/core/Wire"
 import * as Client from "@inquorate/transport/Client"
 import * as FabricClient from "@inquorate/transport/FabricClient"

@@ -1,4 +1,4 @@
-// Compiled against the published types of core, never run: what is promised to a program that uses them.
+// Compiled against the published types of core, and never run: it shows what is promised to a program that uses them.
 import { advance, type Event, type EventRefused, make, type Operation } from "@inquorate/core/Operation"
 import { chooseCut, type Refusal } from "@inquorate/core/Plan"
 import type { Member, Topology } from "@inquorate/core/Topology"

@@ -1,5 +1,5 @@
-// What an editor tells of values of the published types: names, and no page of fields. publish-check has their declarations
-// written and looks for the names.
+// An editor tells values of the published types by name, not as a page of fields. publish-check has the declarations of
+// these values written and looks for the names.
 import type { Cluster } from "@inquorate/core/Cluster"
 import * as Effect from "effect/Effect"
 import * as Client from "@inquorate/transport/Client"

@@ -210,7 +210,7 @@ const guard = (fences: ReadonlyArray<FenceId>): (() => void) => {
     // Without a guardian the kernel still ends the loss, at its deadline.
   })
   guardian.stdin?.on("error", () => {})
-  // The guardian keeps no test runner from ending that waits for nothing else.
+  // The guardian does not keep a test runner alive that waits for nothing else.
   guardian.unref()
   if (guardian.stdin instanceof Socket) guardian.stdin.unref()
   return () => void guardian.kill("SIGKILL")
