@@ -25,7 +25,11 @@ const settings = {
 
 // What breaks real processes comes last, three files at once: they mostly wait, for holds and elections to end.
 const waiting = { ...settings, maxWorkers: 3, sequence: { groupOrder: 1 } }
+// The long tests of the mechanisms start processes by the dozen at once, so they have the machine to themselves.
+const alone = { ...settings, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 2 } }
 const breaking = new Set(["packages/injectors", "packages/lab", "packages/targets", "packages/testing", "stories"])
+const settingsOf = (folder: string) =>
+  suite !== "test" && folder === "packages/injectors" ? alone : breaking.has(folder) ? waiting : settings
 
 const root = import.meta.dirname
 const manifestOf = (folder: string): string => join(root, folder, "package.json")
@@ -40,7 +44,7 @@ export default defineConfig({
   test: {
     projects: [...folders, "stories"].map((folder) => ({
       root: join(root, folder),
-      test: { name: nameOf(folder), ...(breaking.has(folder) ? waiting : settings) }
+      test: { name: nameOf(folder), ...settingsOf(folder) }
     })),
     maxWorkers: 2,
     passWithNoTests: false
