@@ -45,14 +45,18 @@ export interface Wanted {
   readonly environment?: Readonly<Record<string, string>>
 }
 
-/** A free port of this host. */
-export const freePort = (host = "127.0.0.1"): Effect.Effect<number> =>
-  Effect.callback((resume) => {
-    const server = net.createServer().listen(0, host.replace(/[[\]]/g, ""), () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resume(Effect.succeed(port)))
-    })
-  })
+/**
+ * A free port of this host: an even one, so that the odd one after it is free for metrics, below those that the kernel
+ * gives to connections, which another test's connection would take before the server has.
+ */
+export const freePort = (host = "127.0.0.1"): Effect.Effect<number> => {
+  const port = 20_000 + 2 * Math.floor(Math.random() * 6000)
+  return Effect.callback<boolean>((resume) => {
+    const server = net.createServer()
+    server.once("error", () => resume(Effect.succeed(false)))
+    server.listen(port, host.replace(/[[\]]/g, ""), () => server.close(() => resume(Effect.succeed(true))))
+  }).pipe(Effect.flatMap((isFree) => (isFree ? Effect.succeed(port) : freePort(host))))
+}
 
 /** A folder that goes with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
