@@ -13,10 +13,13 @@ import {
   type FoundMember,
   type FoundSetting,
   mayBeTold,
+  type Place,
   rightsRemark,
   serverAt,
   toldOnce,
-  type Wishes
+  unasked,
+  type Wishes,
+  wishesFor
 } from "./Finding.ts"
 import type { HostServer } from "./HostServers.ts"
 
@@ -26,11 +29,10 @@ export const find = Effect.fnUntraced(function* (
   servers: ReadonlyArray<HostServer>,
   wishes: Wishes
 ): Effect.fn.Return<Found> {
-  const here = servers.filter(({ isApart }) => !isApart)
   const places =
     named.length > 0
       ? named.map((address): Place => ({ address, isNamed: true, server: serverAt(servers, address, wishes) }))
-      : placesOf(here)
+      : placesOf(servers.filter(({ isApart }) => !isApart))
   const asked = yield* Effect.forEach(places, (place) => ask(place, wishes), { concurrency: 8 })
   const told = asked.flatMap((one) => (one._tag === "Told" ? [one] : []))
   const clusters = [...new Set(told.map(({ clusterId }) => clusterId))].map((id) =>
@@ -46,27 +48,16 @@ export const find = Effect.fnUntraced(function* (
       ? [one]
       : []
   )
-  const mayTell = barred.every(({ place }) => mayBeAsked(place, wishes))
-  const guessed =
-    barred.length === 0 ? [] : [guess(onePerServer(barred), mayTell ? wishes : { ...wishes, password: undefined })]
+  const barredPlaces = barred.map(({ place }) => place)
+  const guessed = barred.length === 0 ? [] : [guess(onePerServer(barred), wishesFor(barredPlaces, wishes))]
   const silent = asked.flatMap((one) =>
     one._tag === "Other" && one.place.isNamed ? [`${one.place.address}: ${one.detail}`] : []
   )
-  const apart = named.length > 0 ? [] : servers.filter(({ isApart }) => isApart)
   return {
     clusters: [...clusters, ...guessed],
     notes: [
       ...silent,
-      ...apart.map(
-        ({ isContained, pid }) =>
-          `process ${pid} is an etcd in ${isContained ? "a container" : "a network namespace of its own"}: name where its clients reach it (inq init HOST:PORT)${isContained ? ", and write container: NAME into its member" : ""}`
-      ),
-      ...here
-        .filter(({ addresses }) => addresses.length === 0 && named.length === 0)
-        .map(
-          ({ pid }) =>
-            `process ${pid} is an etcd of which our user may not see where it listens: run inq init as root, or name its address`
-        )
+      ...(named.length > 0 ? [] : unasked("an etcd", servers, ({ addresses }) => addresses.length === 0))
     ]
   }
 })
@@ -75,12 +66,6 @@ export const find = Effect.fnUntraced(function* (
 
 /** How long one member may take to answer, in milliseconds. */
 const patience = 3000
-
-interface Place {
-  readonly address: string
-  readonly isNamed: boolean
-  readonly server: HostServer | undefined
-}
 
 type Asked =
   | {
@@ -106,9 +91,6 @@ const placesOf = (servers: ReadonlyArray<HostServer>): ReadonlyArray<Place> => {
   return [...places.values()]
 }
 
-const mayBeAsked = ({ isNamed, server }: Place, wishes: Wishes): boolean =>
-  isNamed || (server !== undefined && mayBeTold(server, wishes))
-
 const isSame = (one: Place, other: Place): boolean => one.server !== undefined && one.server === other.server
 
 const ask = (place: Place, wishes: Wishes): Effect.Effect<Asked> =>
@@ -121,7 +103,7 @@ const ask = (place: Place, wishes: Wishes): Effect.Effect<Asked> =>
 const askBy = (place: Place, wishes: Wishes, isSecure: boolean): Effect.Effect<Asked> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const mayTell = mayBeAsked(place, wishes)
+      const mayTell = mayBeTold(place, wishes)
       const client = yield* EtcdClient.make(place.address, {
         tls: isSecure ? (wishes.tls ?? {}) : null,
         user: mayTell && wishes.password !== undefined ? (wishes.user ?? null) : null,

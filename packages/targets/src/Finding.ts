@@ -57,12 +57,51 @@ export interface Found {
   readonly notes: ReadonlyArray<string>
 }
 
+/** Where a look asks. */
+export interface Place {
+  readonly address: string
+  /** True where a person named the address. */
+  readonly isNamed: boolean
+  /** The server of this host that serves it, if there is one. */
+  readonly server: HostServer | undefined
+}
+
 /**
- * True where a password may be sent to a server that nobody named: where one of the system's own accounts runs it, or
- * we do. Anybody else may start a program of that name and listen.
+ * True where a password may be sent to a place: where a person named it, or where one of the system's own accounts runs
+ * its server, or we do. Anybody else may start a program of that name and listen.
  */
-export const mayBeTold = ({ user }: HostServer, { ownUser }: Wishes): boolean =>
-  user !== null && (user < firstPerson || user === ownUser)
+export const mayBeTold = ({ isNamed, server }: Place, { ownUser }: Wishes): boolean =>
+  isNamed || (server !== undefined && server.user !== null && (server.user < firstPerson || server.user === ownUser))
+
+/**
+ * The wishes that go into the configuration of a cluster at these places. The worker, too, must not send the password
+ * to a server that nobody vouches for.
+ */
+export const wishesFor = (places: ReadonlyArray<Place>, wishes: Wishes): Wishes =>
+  places.every((place) => mayBeTold(place, wishes)) ? wishes : { ...wishes, password: undefined }
+
+/**
+ * Why servers of this host were not asked, in words for a person: those that are apart, and those of which our user may
+ * not see where they listen. `kind` is what they are, such as `an etcd`.
+ */
+export const unasked = (
+  kind: string,
+  servers: ReadonlyArray<HostServer>,
+  isHidden: (server: HostServer) => boolean
+): ReadonlyArray<string> => [
+  ...servers
+    .filter(({ isApart }) => isApart)
+    .map(
+      ({ isContained, pid }) =>
+        `process ${pid} is ${kind} in ${isContained ? "a container" : "a network namespace of its own"}: name where its clients reach it (inq init HOST:PORT)${isContained ? ", and write container: NAME into its member" : ""}`
+    ),
+  ...servers
+    .filter((server) => !server.isApart && isHidden(server))
+    .map(
+      ({ pid }) =>
+        `process ${pid} is ${kind} of which our user may not see where it listens: run inq init as root, or name its address`
+    )
+]
 
 /** The server of this host that serves an address, if there is one. */
 export const serverAt = (

@@ -13,10 +13,13 @@ import {
   type FoundMember,
   type FoundSetting,
   mayBeTold,
+  type Place,
   rightsRemark,
   serverAt,
   toldOnce,
-  type Wishes
+  unasked,
+  type Wishes,
+  wishesFor
 } from "./Finding.ts"
 import type { HostServer } from "./HostServers.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
@@ -45,7 +48,6 @@ export const find = Effect.fnUntraced(function* (
     (one, index) => !asked.slice(0, index).some((before) => before.startedAt !== null && isOne(before, one))
   )
   const keys = [...new Set(members.map(({ identifier }) => identifier))]
-  const apart = named.length > 0 ? [] : servers.filter(({ isApart }) => isApart)
   return {
     clusters: keys.map((key) =>
       clusterOf(
@@ -53,16 +55,7 @@ export const find = Effect.fnUntraced(function* (
         wishes
       )
     ),
-    notes: [
-      ...apart.map(
-        ({ isContained, pid }) =>
-          `process ${pid} is a PostgreSQL in ${isContained ? "a container" : "a network namespace of its own"}: name where its clients reach it (inq init HOST:PORT)${isContained ? ", and write container: NAME into its member" : ""}`
-      ),
-      ...(named.length > 0 ? [] : here.filter((server) => addressOf(server, here) === undefined)).map(
-        ({ pid }) =>
-          `process ${pid} is a PostgreSQL of which our user may not see where it listens: run inq init as root, or name its address`
-      )
-    ]
+    notes: named.length > 0 ? [] : unasked("a PostgreSQL", servers, (server) => addressOf(server, here) === undefined)
   }
 })
 
@@ -70,12 +63,6 @@ export const find = Effect.fnUntraced(function* (
 
 /** How long one server may take, in milliseconds. */
 const patience = 4000
-
-interface Place {
-  readonly address: string
-  readonly isNamed: boolean
-  readonly server: HostServer | undefined
-}
 
 interface Asked {
   readonly place: Place
@@ -108,9 +95,6 @@ const addressOf = (server: HostServer, servers: ReadonlyArray<HostServer>): stri
   const likes = servers.filter(({ isOpen, user }) => !isOpen && user === server.user)
   return server.addresses.filter((one) => !one.startsWith("["))[likes.indexOf(server)]
 }
-
-const mayBeAsked = ({ isNamed, server }: Place, wishes: Wishes): boolean =>
-  isNamed || (server !== undefined && mayBeTold(server, wishes))
 
 const More = Schema.Struct({
   clusterName: Schema.String,
@@ -156,7 +140,7 @@ const exchange = Effect.fnUntraced(function* (
   place: Place,
   wishes: Wishes
 ): Effect.fn.Return<{ readonly answer: Answer; readonly more: typeof More.Type }, string> {
-  const mayTell = mayBeAsked(place, wishes)
+  const mayTell = mayBeTold(place, wishes)
   const logins = yield* PostgresLogin.make("init", {
     user: userOf(wishes),
     database: databaseOf(wishes),
@@ -239,8 +223,10 @@ const clusterOf = (asked: ReadonlyArray<Asked>, wishes: Wishes): FoundCluster =>
     settings: settingsOf(
       asked,
       barred.length > 0,
-      // The worker, too, must not send the password to a server that nobody vouches for.
-      asked.every(({ place }) => mayBeAsked(place, wishes)) ? wishes : { ...wishes, password: undefined }
+      wishesFor(
+        asked.map(({ place }) => place),
+        wishes
+      )
     ),
     members,
     missing: [...barred, ...missingOf(primary, word, members)]
