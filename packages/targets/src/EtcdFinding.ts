@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as EtcdClient from "./EtcdClient.ts"
 import { EtcdError } from "./EtcdError.ts"
 import {
@@ -22,6 +23,7 @@ import {
   wishesFor
 } from "./Finding.ts"
 import type { HostServer } from "./HostServers.ts"
+import * as MemberAddress from "./MemberAddress.ts"
 
 /** Finds the clusters of the named addresses, or, where there are none, of the servers of this host. */
 export const find = Effect.fnUntraced(function* (
@@ -250,13 +252,16 @@ const loginOf = ({ password, user }: Wishes): ReadonlyArray<FoundSetting> => [
   }
 ]
 
-const isName = (name: string): boolean => name !== "" && Buffer.byteLength(name) <= 100 && !/[\p{Cc}\p{Cs}]/u.test(name)
+// What is found goes into a configuration, which takes these names and addresses and no others.
+const memberFields = MemberAddress.fields("127.0.0.1:2379")
+const isName = Schema.is(memberFields.name)
+const isAddress = Schema.is(memberFields.address)
 
 const addressOfUrl = (url: string): ReadonlyArray<string> => {
   if (!URL.canParse(url)) return []
   const { hostname, port } = new URL(url)
   const host = hostname === "0.0.0.0" || hostname === "[::]" ? "127.0.0.1" : hostname
-  return /^([^:\s[\]]+|\[[0-9A-Fa-f:.]+\])$/.test(host) && port !== "" ? [`${host}:${port}`] : []
+  return [`${host}:${port}`].filter(isAddress)
 }
 
 const nameOf = (server: HostServer | undefined): string | undefined => {
