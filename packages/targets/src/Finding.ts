@@ -3,6 +3,7 @@
  * settings and members. Each has remarks that say why, and what is still missing.
  */
 import type { HostServer } from "./HostServers.ts"
+import * as MemberAddress from "./MemberAddress.ts"
 import type { Secret } from "./Secret.ts"
 
 /** A secret by reference. */
@@ -109,13 +110,11 @@ export const serverAt = (
   address: string,
   { ownAddresses }: Wishes
 ): HostServer | undefined => {
-  const colon = address.lastIndexOf(":")
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1")
+  const { host, port } = MemberAddress.split(address)
   const isHere = /^(127(\.\d+){3}|::1|localhost)$/i.test(host) || ownAddresses.includes(host)
-  const port = address.slice(colon)
   return servers.find(
     ({ addresses, isApart }) =>
-      addresses.includes(address) || (isHere && !isApart && addresses.some((one) => one.endsWith(port)))
+      addresses.includes(address) || (isHere && !isApart && addresses.some((one) => one.endsWith(`:${port}`)))
   )
 }
 

@@ -207,7 +207,7 @@ const clusterOf = (asked: ReadonlyArray<Asked>, wishes: Wishes): FoundCluster =>
       const host = from.startsWith("a ") ? "127.0.0.1" : from.replace(/:\d+$/, "")
       return {
         name,
-        address: `${host.includes(":") ? `[${host}]` : host}:${PostgresAddress.defaultPort}`,
+        address: PostgresAddress.print({ host, port: PostgresAddress.defaultPort }),
         isLocal: false,
         remarks: [
           `it streams from ${from}; that its clients reach it on port ${PostgresAddress.defaultPort} is a guess`,

@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import * as MemberAddress from "./MemberAddress.ts"
 import type * as Patroni from "./Patroni.ts"
 import * as Patience from "./Patience.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
 import { type Session, session } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import type { Looked } from "./PostgresPatroni.ts"
@@ -113,7 +114,7 @@ const placed = (
   if (host === undefined || port === undefined) return []
   const places = patroni !== undefined && typeof patroni === "object" && "api" in patroni ? patroni.hosts : undefined
   const label = typeof places === "string" ? places : places?.[name]
-  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`
+  const address = PostgresAddress.print({ host, port })
   const member = Schema.decodeUnknownResult(PostgresMember)({
     name,
     address,
