@@ -3,7 +3,7 @@
  * are the cluster's members that are no learners. All members and their hosts are asked at once. Where answers are
  * quick, none is waited for longer than 800 ms, so that discovery ends within a second while members are stopped.
  */
-import { describeHostError, type Host } from "@inquorate/core/Host"
+import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
 import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
@@ -24,6 +24,7 @@ import * as EtcdProbe from "./EtcdProbe.ts"
 import * as EtcdProcess from "./EtcdProcess.ts"
 import * as EtcdTopology from "./EtcdTopology.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
+import { type Located, type Unseen, unseen } from "./Located.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import * as Patience from "./Patience.ts"
@@ -198,7 +199,7 @@ interface OpenMember {
   readonly askQuorum: OpenQuestion.Ask<void, EtcdError>
   readonly askBegan: OpenQuestion.Ask<number, EtcdError>
   /** Looks into its container; null where it runs in none. */
-  readonly askContainer: OpenQuestion.Ask<Seen, ListeningProcess.Unseen> | null
+  readonly askContainer: OpenQuestion.Ask<Seen, Unseen> | null
   /** How long its answers are waited for. */
   readonly patience: Patience.Patience
   readonly askFacts: (process: ProcessRef, patience: Millis) => Effect.Effect<EtcdFacts.Facts | null>
@@ -350,11 +351,11 @@ interface Look {
   readonly endsAt: number
   /** How long the slowest of its answers is waited for. */
   readonly patience: Millis
-  readonly on: (host: Host) => Effect.Effect<Result.Result<ListeningProcess.Listening, ListeningProcess.Unseen>>
+  readonly on: (host: Host) => Effect.Effect<Result.Result<ListeningProcess.Listening, Unseen>>
 }
 
 const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>, looks: Looks): Effect.fn.Return<Look> {
-  const hosts = new Map<Host, Effect.Effect<Result.Result<ListeningProcess.Listening, ListeningProcess.Unseen>>>()
+  const hosts = new Map<Host, Effect.Effect<Result.Result<ListeningProcess.Listening, Unseen>>>()
   const began = yield* monotonicMillis
   let within = 0
   for (const { host } of members) {
@@ -368,7 +369,7 @@ const lookAt = Effect.fnUntraced(function* (members: ReadonlyArray<OpenMember>, 
     const patience = looks(host)
     within = Math.max(within, patience.within())
     const look = ListeningProcess.find(host, sought, patience.within()).pipe(
-      Effect.mapError((error) => ({ problem: describeHostError(error), isLate: error.reason === "LostAnswer" })),
+      Effect.mapError((error) => unseen(error)),
       Effect.result,
       Effect.tap(() => Effect.map(monotonicMillis, (now) => patience.took(now - began, now)))
     )
@@ -429,7 +430,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-const problem = (text: string, isLate = false): EtcdProcess.Located => ({ process: null, problem: text, isLate })
+const problem = (text: string, isLate = false): Located => ({ process: null, problem: text, isLate })
 
 // A process is proven once. It is the same process for as long as its number and start time are the same, also while the
 // member is silent and while its host cannot be asked.
@@ -437,7 +438,7 @@ const locate = Effect.fnUntraced(function* (
   open: OpenMember,
   look: Look,
   told: Effect.Effect<Result.Result<EtcdClient.Status, EtcdError>>
-): Effect.fn.Return<EtcdProcess.Located> {
+): Effect.fn.Return<Located> {
   const { believed, host, member } = open
   if (host === null) return problem("no host is configured for this member")
   // While the process that was believed lives, so does its container, whose engine need not be asked again.
@@ -468,11 +469,7 @@ const locate = Effect.fnUntraced(function* (
   return { process: found.process, problem: "" }
 })
 
-const seenOf = (
-  { askContainer }: OpenMember,
-  host: Host,
-  look: Look
-): Effect.Effect<Result.Result<Seen, ListeningProcess.Unseen>> =>
+const seenOf = ({ askContainer }: OpenMember, host: Host, look: Look): Effect.Effect<Result.Result<Seen, Unseen>> =>
   askContainer === null
     ? Effect.map(look.on(host), (seen) => Result.map(seen, (listening) => ({ listening })))
     : Effect.result(askContainer(look.patience))
@@ -484,7 +481,7 @@ const doubtOf = Effect.fnUntraced(function* (
   found: EtcdProcess.Candidate,
   look: Look,
   told: Result.Result<EtcdClient.Status, EtcdError>
-): Effect.fn.Return<ListeningProcess.Unseen | null> {
+): Effect.fn.Return<Unseen | null> {
   const { address } = open.member
   const { host, pid } = found.process
   if (Result.isFailure(told)) {

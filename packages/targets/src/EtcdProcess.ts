@@ -12,11 +12,6 @@ import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
 /** The file that every etcd keeps open for writing below its data directory. */
 export const database = "member/snap/db"
 
-/** The process, or, in words for a person, why it was not found or not believed. */
-export type Located =
-  | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
-
 /** A process that is the member's, unless the member says that it began at another time. */
 export interface Candidate {
   readonly process: ProcessRef

@@ -9,6 +9,7 @@ import { type Host, HostError } from "@inquorate/core/Host"
 import type { ContainerRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Container from "./Container.ts"
+import { type Unseen, unseen } from "./Located.ts"
 import * as Programs from "./Programs.ts"
 
 /** A file of the wanted name that a process has open for writing, and that the host has under this very name. */
@@ -53,12 +54,6 @@ export interface Listening {
   readonly resolved: (folder: string) => string
 }
 
-/** Why nothing was seen, in words for a person. `isLate` is true where the host did not tell in time. */
-export interface Unseen {
-  readonly problem: string
-  readonly isLate: boolean
-}
-
 /** What to look for on a host. */
 export interface Sought {
   /** `host:port` each. */
@@ -91,10 +86,7 @@ export const findInside = (
   timeout: number
 ): Effect.Effect<{ readonly container: ContainerRef; readonly listening: Listening }, Unseen> =>
   look(host, "inside", [openFile], timeout, place).pipe(
-    Effect.mapError(({ detail, reason }) => ({
-      problem: `host ${host.label}, ${place.called}: ${detail}`,
-      isLate: reason === "LostAnswer"
-    })),
+    Effect.mapError((error) => unseen(error, `host ${host.label}, ${place.called}: ${error.detail}`)),
     Effect.flatMap((facts) => {
       const container = Container.found(place, facts)
       if (typeof container === "string") return Effect.fail({ problem: container, isLate: false })

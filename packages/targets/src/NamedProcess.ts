@@ -2,9 +2,9 @@
  * The process on a host that a number, or a file with a number, names, and what makes it that process and no other.
  * Before the process is touched, the host proves again that it serves the data directory.
  */
-import { describeHostError, type Host } from "@inquorate/core/Host"
-import type { ProcessRef } from "@inquorate/core/Topology"
+import type { Host } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
+import { type Located, unseen } from "./Located.ts"
 import * as Programs from "./Programs.ts"
 
 /** What names the process. */
@@ -16,11 +16,6 @@ export interface Named {
   readonly pidFile: string | undefined
 }
 
-/** The process, or, in words for a person, why it was not found. */
-export type Located =
-  | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
-
 /** Looks on the host; bounded by `timeout` ms. */
 export const locate = (host: Host, named: Named, timeout: number): Effect.Effect<Located> => {
   const { dataDirectory, pid, pidFile } = named
@@ -29,9 +24,7 @@ export const locate = (host: Host, named: Named, timeout: number): Effect.Effect
   }
   return host.run(Programs.namedProcess, [dataDirectory, pidFile ?? "", String(pid ?? "")], { timeout }).pipe(
     Effect.map(({ stdout }) => judge(host.label, named, stdout)),
-    Effect.catch((error) =>
-      Effect.succeed({ ...problem(describeHostError(error)), isLate: error.reason === "LostAnswer" })
-    )
+    Effect.catch((error) => Effect.succeed({ process: null, ...unseen(error) }))
   )
 }
 

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
+import type { Located } from "./Located.ts"
 import * as Patience from "./Patience.ts"
 import { ConnectionError } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
@@ -178,7 +179,7 @@ const locate = Effect.fnUntraced(function* (
   answer: Result.Result<Answer, ConnectionError>,
   backend: number,
   timeout: number
-): Effect.fn.Return<PostgresProcess.Located> {
+): Effect.fn.Return<Located> {
   if (open.host === null) return { process: null, problem: "no host is configured for this member" }
   if (Result.isFailure(answer)) {
     return open.located === null

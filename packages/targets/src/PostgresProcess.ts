@@ -4,11 +4,11 @@
  * and is postgres. It works in that directory. It holds the socket that answers on the member's address. It is the
  * parent of the very process that answers us, so no server of another machine is taken for it.
  */
-import { describeHostError, type Host, type HostError } from "@inquorate/core/Host"
-import type { ProcessRef } from "@inquorate/core/Topology"
+import type { Host } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
 import * as Container from "./Container.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
+import { type Located, unseen } from "./Located.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 
 /** What is known of a member before its process is looked for. */
@@ -27,11 +27,6 @@ export interface Sought {
   readonly place?: Container.Place | null
 }
 
-/** The process, or, in words for a person, why it was not found or not believed. */
-export type Located =
-  | { readonly process: ProcessRef; readonly problem: "" }
-  | { readonly process: null; readonly problem: string; readonly isLate?: boolean }
-
 /** Looks for the process on the host; bounded by `timeout` ms. */
 export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> => {
   const directory = sought.dataDirectory === "" ? sought.configured : sought.dataDirectory
@@ -43,9 +38,7 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
   const words = [directory, sought.configured, String(sought.backend), sought.client ?? "", ports.join("|"), ...sockets]
   return ListeningProcess.look(host, "postmaster", words, timeout, sought.place ?? null).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
-    Effect.catch((error: HostError) =>
-      Effect.succeed({ ...problem(describeHostError(error)), isLate: error.reason === "LostAnswer" })
-    )
+    Effect.catch((error) => Effect.succeed({ process: null, ...unseen(error) }))
   )
 }
 

@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import { Client } from "pg"
 import * as EtcdProcess from "../src/EtcdProcess.ts"
 import * as ListeningProcess from "../src/ListeningProcess.ts"
+import type { Located } from "../src/Located.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
 
 const host = LocalHost.make("here")
@@ -334,7 +335,7 @@ describe.skipIf(!root || bin === undefined)(`PostgreSQL${without(bin, "postgresq
   const clients: Array<Client> = []
   const leave = () => Promise.all(clients.splice(0).map((client) => client.end()))
 
-  const locate = async (changes: Partial<PostgresProcess.Sought> = {}): Promise<PostgresProcess.Located> => {
+  const locate = async (changes: Partial<PostgresProcess.Sought> = {}): Promise<Located> => {
     const answer = await eventually(asked, (one) => one !== undefined)
     assert.isDefined(answer, "PostgreSQL did not come up")
     const sought = {
