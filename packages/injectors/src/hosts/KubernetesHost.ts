@@ -164,8 +164,8 @@ const nodeOf = (target: KubernetesTarget, label: string, node: string, scope: Sc
   const standing = (name: string) => Effect.map(read([name]), KeeperPod.standingOf)
 
   const start = Effect.gen(function* () {
-    const [old] = yield* Effect.all([Effect.option(read([`--selector=${KeeperPod.selectorOf(node)}`]))])
-    const ended = old._tag === "Some" ? KeeperPod.endedOf(old.value) : []
+    const old = read([`--selector=${KeeperPod.selectorOf(node)}`])
+    const ended = yield* Effect.orElseSucceed(Effect.map(old, KeeperPod.endedOf), () => [])
     if (ended.length > 0) yield* Effect.ignore(remove(ended))
     const name = `inquorate-keeper-${createHash("sha256").update(node).digest("hex").slice(0, 8)}-${randomBytes(4).toString("hex")}`
     const madeAt = yield* monotonic
@@ -346,8 +346,8 @@ const talk = (
           : `the way to its keeper pod ended: ${Kubectl.lastWords(conversation.complaint())}`
       )
     }
-    const end = said.lastIndexOf(`\n${mark} `)
-    const answer = Script.answerOf(said.slice(0, said.indexOf("\n", end + 1) + 1), mark)
+    const end = said.indexOf("\n", said.lastIndexOf(`\n${mark} `) + 1) + 1
+    const answer = Script.answerOf(said.slice(0, end), mark)
     if (answer === undefined) return yield* lost(label, "the answer of its keeper pod is not whole")
-    return { ...answer, stderr: said.slice(said.indexOf("\n", end + 1) + 1).replace(/\n$/, "") }
+    return { ...answer, stderr: said.slice(end).replace(/\n$/, "") }
   })
