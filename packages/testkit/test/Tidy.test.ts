@@ -4,21 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
-
-const root = path.resolve(import.meta.dirname, "../../..")
-
-const under = (directory: string): ReadonlyArray<string> =>
-  fs.existsSync(directory)
-    ? fs
-        .readdirSync(directory, { withFileTypes: true })
-        .flatMap((entry) =>
-          entry.name === "node_modules" || entry.name === "dist" || entry.name.startsWith(".turbo")
-            ? []
-            : entry.isDirectory()
-              ? under(path.join(directory, entry.name))
-              : [path.join(directory, entry.name)]
-        )
-    : []
+import { root, under } from "./SourceFiles.ts"
 
 const code = ["packages", "apps", "bench", "scripts", "stories"]
   .flatMap((folder) => under(path.join(root, folder)))

@@ -6,8 +6,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { root, under } from "./SourceFiles.ts"
 
-const root = path.resolve(import.meta.dirname, "../../..")
 const longest = 70
 
 /** How long each may be at most. Whoever shortens one writes the new length here, or takes it off. */
@@ -50,17 +50,6 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/transport/src/promise/Connection.ts connect": 97,
   "packages/transport/src/server/NodeServer.ts serve": 73
 }
-
-const under = (directory: string): ReadonlyArray<string> =>
-  fs
-    .readdirSync(directory, { withFileTypes: true })
-    .flatMap((entry) =>
-      entry.name === "node_modules" || entry.name === "dist"
-        ? []
-        : entry.isDirectory()
-          ? under(path.join(directory, entry.name))
-          : [path.join(directory, entry.name)]
-    )
 
 const indentOf = (line: string): number => line.length - line.trimStart().length
 
