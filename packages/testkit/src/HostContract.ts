@@ -11,13 +11,8 @@ import { within } from "./Pace.ts"
 
 /** Registers the suite. `make` is run once for each test. */
 export const hostContract = <E>(name: string, make: Effect.Effect<Host, E, Scope.Scope>): void => {
-  const law = (
-    sentence: string,
-    body: (host: Host) => Effect.Effect<void, HostError | HostOutput, Scope.Scope>
-  ): void => it.live(sentence, () => Effect.scoped(Effect.flatMap(make, body)))
-
   describe(name, () => {
-    for (const [sentence, body] of laws) law(sentence, body)
+    for (const [sentence, body] of laws) it.live(sentence, () => Effect.scoped(Effect.flatMap(make, body)))
   })
 }
 
