@@ -21,8 +21,6 @@ export interface Driven {
   readonly nudged: Latch.Latch
   /** The newest version of the operation that the drive was nudged for. */
   version: number
-  /** True once the operation has ended, though something of it may still be swept. */
-  ended: boolean
 }
 
 /** Tells whether the drive of an operation by an epoch has ended since the store was asked. */
@@ -53,17 +51,15 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
     const fibers = yield* FiberMap.make<Guid>()
     const driven = new Map<Guid, Driven>()
     const asking = new Set<Set<string>>()
+    // Those that have not ended. Of one that has, something may still be swept.
     const running = new Set<Driven>()
     return {
       run: (claimed) => {
         const { epoch, operation, version } = claimed
         const { id } = operation
-        const entry: Driven = { epoch, version, nudged: Latch.makeUnsafe(false), ended: isTerminal(operation) }
+        const entry: Driven = { epoch, version, nudged: Latch.makeUnsafe(false) }
         const ended = Effect.andThen(
-          Effect.sync(() => {
-            entry.ended = true
-            running.delete(entry)
-          }),
+          Effect.sync(() => void running.delete(entry)),
           Effect.asVoid(onEnd)
         )
         const whole = drive(ground, claimed, entry.nudged, ended).pipe(
@@ -81,7 +77,7 @@ export const make = (ground: Ground, onEnd: Effect.Effect<unknown>): Effect.Effe
         const before = driven.get(id)
         if (before !== undefined) running.delete(before)
         driven.set(id, entry)
-        if (!entry.ended) running.add(entry)
+        if (!isTerminal(operation)) running.add(entry)
         return Effect.asVoid(FiberMap.run(fibers, id, whole))
       },
       drop: (id) =>
