@@ -2,9 +2,9 @@
  * How many operations a worker begins at once: no more than it can watch. A loss has to show within a time, so a worker
  * that is behind with its own timers would fail what it begins, and what it holds already.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Millis } from "@inquorate/core/Time"
+import { monotonicNow } from "./Monotonic.ts"
 
 /** The most operations taken by one claim. */
 const most = 32
@@ -21,17 +21,15 @@ const whileBehind = 4
 export const atOnce = (running: number): Effect.Effect<number> =>
   running < alwaysWatched
     ? Effect.succeed(most)
-    : Effect.flatMap(monotonic, (began) => keepingUp(running, began, false))
+    : Effect.flatMap(monotonicNow, (began) => keepingUp(running, began, false))
 
 // --- internal ---
 
-const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos): Millis => Number(nanos / 1_000_000n))
-
 const keepingUp = (running: number, began: Millis, isTold: boolean): Effect.Effect<number> =>
   Effect.gen(function* () {
-    const before = yield* monotonic
+    const before = yield* monotonicNow
     yield* Effect.sleep(lookFor)
-    const now = yield* monotonic
+    const now = yield* monotonicNow
     const late = now - before - lookFor
     if (late <= lateMost) return most
     if (!isTold) {

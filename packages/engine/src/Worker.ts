@@ -1,7 +1,6 @@
 /**
  * One worker: it takes its lease and renews it, claims operations and has them driven, and lets go what another worker owns.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Metric from "effect/Metric"
@@ -13,7 +12,7 @@ import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import * as Drives from "./drive/Drives.ts"
 import type { Ground } from "./drive/Session.ts"
-import { monotonicMillis } from "./drive/Timeline.ts"
+import { monotonicNow } from "./Monotonic.ts"
 import * as Pace from "./Pace.ts"
 import * as Figures from "./watch/Figures.ts"
 
@@ -105,8 +104,6 @@ const persist = (asked: Effect.Effect<void, StoreError>, onFailure: OnFailure): 
     )
   )
 
-const monotonic = Clock.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
-
 const heartbeat = (
   { clock, lease, store, worker }: Ground,
   drives: Drives.Drives,
@@ -115,10 +112,10 @@ const heartbeat = (
   drives.noticeEnds((hasEnded) =>
     Effect.gen(function* () {
       // Our clock is read before the store is asked: our own reckoning ends sooner than the store's, never later.
-      const sentAt = yield* monotonic
+      const sentAt = yield* monotonicNow
       const before = drives.all()
       const { lease: renewed, owned } = yield* store.heartbeat(worker, leaseMs)
-      clock.heard(renewed.expires - leaseMs, sentAt, yield* monotonic)
+      clock.heard(renewed.expires - leaseMs, sentAt, yield* monotonicNow)
       const mine = new Map(owned.map((one) => [one.id, one]))
       for (const [id, entry] of before) {
         // A claim may have begun another drive of it meanwhile, of which this answer does not know.

@@ -32,6 +32,7 @@ import { StoreError } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
+import { monotonicMillis } from "../Monotonic.ts"
 import * as Timeline from "../drive/Timeline.ts"
 
 /** How a driver of chaos is set up. */
@@ -180,9 +181,9 @@ const look = (ground: Ground): Effect.Effect<void> =>
     if (!isDue(seen, timeline.now())) return
     const clock = yield* Clock.Clock
     // Our clock is read before the store is asked: our own reckoning ends sooner than the store's, never later.
-    const until = Timeline.monotonicMillis(clock) + ground.lease
+    const until = monotonicMillis(clock) + ground.lease
     let stored = yield* ground.store.drive(ground.driver, ground.lease)
-    const permitted = (): boolean => Timeline.monotonicMillis(clock) < until
+    const permitted = (): boolean => monotonicMillis(clock) < until
     for (let steps = 0; stored !== null && steps < stepsMax && permitted(); steps++) {
       stored = yield* step(ground, stored, timeline.now(), permitted)
     }

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type { Millis } from "@inquorate/core/Time"
-import { monotonicMillis } from "./Timeline.ts"
+import { monotonicMillis } from "../Monotonic.ts"
 
 /** What this process may assume of its own lease. */
 export interface LocalLease {

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Millis } from "@inquorate/core/Time"
-import { monotonicMillis } from "./Timeline.ts"
+import { monotonicMillis } from "../Monotonic.ts"
 
 /** How far apart two signs of life may be, in milliseconds. Nobody watched in a longer gap. */
 const frozenFrom: Millis = 1000

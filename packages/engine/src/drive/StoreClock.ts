@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import { monotonicMillis } from "../Monotonic.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** The store's time. */
@@ -27,7 +28,7 @@ export const make = (store: OperationStore["Service"]): Effect.Effect<StoreClock
     }
     return Effect.succeed({
       now: Effect.suspend(() => {
-        const at = Timeline.monotonicMillis(clock)
+        const at = monotonicMillis(clock)
         if (anchored !== null && at - anchored.at < trustedFor) return Effect.succeed(anchored.timeline.now())
         return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at).now())
       }),

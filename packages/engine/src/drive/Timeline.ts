@@ -6,6 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import { monotonicMillis } from "../Monotonic.ts"
 
 /** One drive's time. */
 export interface Timeline {
@@ -47,9 +48,6 @@ export const between = (clock: Clock.Clock, least: Millis, most: Millis): Timeli
   const own = Math.floor(clock.currentTimeMillisUnsafe()) - monotonicMillis(clock)
   return anchored(clock, Math.max(least, Math.min(most, own)))
 }
-
-/** Milliseconds on a clock's monotonic hand. */
-export const monotonicMillis = (clock: Clock.Clock): Millis => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
 // --- internal ---
 

@@ -1,7 +1,6 @@
 /**
  * The cancel of an operation: one compare-and-set against whatever the worker is doing.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { EvidenceEntry, Fact } from "@inquorate/core/Evidence"
@@ -13,7 +12,7 @@ import type { Instant } from "@inquorate/core/Time"
 import { stateOf } from "@inquorate/core/Wire"
 import { phaseFacts } from "../drive/Journal.ts"
 import type { Ground } from "../drive/Session.ts"
-import * as Timeline from "../drive/Timeline.ts"
+import { monotonicNow } from "../Monotonic.ts"
 import { find, notFound, storeRefused } from "./Refusing.ts"
 
 /** How a worker cancels operations. `now` is the store's time. */
@@ -69,9 +68,6 @@ const entriesOf = (
   now: Instant,
   facts: ReadonlyArray<{ readonly at: Instant; readonly fact: Fact }>
 ): Effect.Effect<ReadonlyArray<EvidenceEntry>> =>
-  Clock.clockWith((clock) =>
-    Effect.sync(() => {
-      const monotonic = Timeline.monotonicMillis(clock)
-      return facts.map(({ at, fact }) => ({ at, monotonic: Math.max(0, monotonic - (now - at)), worker, fact }))
-    })
+  Effect.map(monotonicNow, (monotonic) =>
+    facts.map(({ at, fact }) => ({ at, monotonic: Math.max(0, monotonic - (now - at)), worker, fact }))
   )

@@ -3,7 +3,6 @@
  * that a front is answered within a second even while members of a cluster are stopped. A cluster that was never seen
  * says so: its empty list of groups means nothing.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -12,6 +11,7 @@ import type { Cluster } from "@inquorate/core/Cluster"
 import type { ClusterView } from "@inquorate/core/Operations"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import type { NodeFacts, Topology } from "@inquorate/core/Topology"
+import { monotonicNow } from "../Monotonic.ts"
 import { discover, discoverNodes } from "../plan/Discovery.ts"
 
 /** What the clusters look like. */
@@ -66,7 +66,7 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
       const seen = yield* Effect.result(
         Effect.all([discover(cluster.target), discoverNodes(cluster.target)], { concurrency: "unbounded" })
       )
-      const at = yield* monotonic
+      const at = yield* monotonicNow
       sight = Result.isSuccess(seen)
         ? { groups: seen.success[0], nodes: seen.success[1], seenAt: at, failure: null }
         : { ...sight, failure: { detail: seen.failure.detail, at } }
@@ -81,7 +81,7 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
 
   const begin = Effect.gen(function* () {
     if (running !== undefined) return running
-    const begun = (running = { done: Deferred.makeUnsafe<void>(), since: yield* monotonic })
+    const begun = (running = { done: Deferred.makeUnsafe<void>(), since: yield* monotonicNow })
     yield* Effect.forkIn(look(begun.done), scope)
     return begun
   })
@@ -89,7 +89,7 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
   const view: Effect.Effect<ClusterView> = Effect.gen(function* () {
     const current = yield* begin
     // A caller who comes late to a look that gets no answer need not wait as long as the first.
-    const patience = Math.max(answerAtLeast, answerWithin - ((yield* monotonic) - current.since))
+    const patience = Math.max(answerAtLeast, answerWithin - ((yield* monotonicNow) - current.since))
     const answered = yield* Effect.timeoutOption(Deferred.await(current.done), patience)
     return {
       name: cluster.name,
@@ -100,14 +100,12 @@ const makeView = (cluster: Cluster, scope: Scope.Scope) => {
       groups: sight.groups,
       ...(cluster.target.application === undefined ? {} : { application: cluster.target.application }),
       ...(cluster.target.nodes === undefined ? {} : { nodes: sight.nodes }),
-      ...freshness(sight, answered._tag === "Some", yield* monotonic)
+      ...freshness(sight, answered._tag === "Some", yield* monotonicNow)
     }
   })
 
   return { view, looked: Effect.flatMap(begin, ({ done }) => Deferred.await(done)) }
 }
-
-const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos): Millis => Number(nanos / 1_000_000n))
 
 const freshness = (
   { failure, seenAt }: Sight,
