@@ -55,12 +55,13 @@ export const make = (
 ): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.gen(function* () {
     let current = claimed
-    // Moves that were made and are not stored yet, in their order, and the operation as they make it.
+    // Moves that were made and are not stored yet, in their order, and the operation as they make it. All of them are
+    // moves of `current`: whatever changes that keeps those of them that its rules still take.
     let ahead: ReadonlyArray<Step> = []
     let made = claimed.operation
     const keepAhead = (steps: ReadonlyArray<Step>): void => {
       const { operation, taken } = play(current.operation, steps)
-      ahead = taken
+      ahead = taken.map(({ step }) => step)
       made = operation
     }
     let gathered: Array<EvidenceEntry> = []
@@ -120,22 +121,22 @@ export const make = (
       Effect.gen(function* () {
         while (true) {
           const before = current
-          keepAhead(ahead)
-          const { began, operation, taken } = play(before.operation, step === null ? ahead : [...ahead, step])
-          if (step !== null && !taken.includes(step)) return "Refused"
-          if (taken.length === 0) return "Moved"
+          const { operation, taken } = play(before.operation, step === null ? ahead : [...ahead, step])
+          const steps = taken.map((one) => one.step)
+          if (step !== null && !steps.includes(step)) return "Refused"
+          if (steps.length === 0) return "Moved"
           const told = drain()
           const entries = [
             ...told,
-            ...taken.flatMap(({ orders }) => orders),
-            ...began.map(({ at, fact }) => entry(fact, at))
+            ...steps.flatMap(({ orders }) => orders),
+            ...taken.flatMap(({ began }) => began.map(({ at, fact }) => entry(fact, at)))
           ]
           const saved = yield* Effect.result(store.save(before, operation, entries, as))
           if (Result.isSuccess(saved)) {
             current = saved.success
             // What was made ahead while this was on its way.
-            keepAhead(ahead.filter((one) => !taken.includes(one)))
-            yield* observe(before.operation, taken)
+            keepAhead(ahead.filter((one) => !steps.includes(one)))
+            yield* observe(taken)
             return "Moved"
           }
           giveBack(told)
@@ -153,20 +154,15 @@ export const make = (
         }
       })
 
-    const observe = (before: Operation, steps: ReadonlyArray<Step>): Effect.Effect<void> =>
+    const observe = (taken: ReadonlyArray<Taken>): Effect.Effect<void> =>
       Effect.gen(function* () {
-        let operation = before
-        for (const { event, facts } of steps) {
-          const next = Result.getOrThrow(advance(operation, event))
-          const undone = operation.stage._tag === "Undoing"
-          yield* Effect.forEach(facts, (fact) => Figures.observe(fact, operation.request.kind, undone), {
-            discard: true
-          })
-          if (phaseFacts(operation, next, event.at).length > 0) {
-            if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(operation), Math.max(0, event.at - phaseBegan))
-            phaseBegan = event.at
-          }
-          operation = next
+        for (const { before, began, step } of taken) {
+          const { event, facts } = step
+          const undone = before.stage._tag === "Undoing"
+          yield* Effect.forEach(facts, (fact) => Figures.observe(fact, before.request.kind, undone), { discard: true })
+          if (began.length === 0) continue
+          if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before), Math.max(0, event.at - phaseBegan))
+          phaseBegan = event.at
         }
       })
 
@@ -174,7 +170,7 @@ export const make = (
       Effect.suspend(() => storeSteps(stepOf(event, facts))).pipe(halting, writing.withPermits(1))
 
     const moveAhead = (event: Event, facts: ReadonlyArray<Fact>): Moved => {
-      const next = advance(ahead.length === 0 ? current.operation : made, event)
+      const next = advance(made, event)
       const step = stepOf(event, facts)
       if (Result.isFailure(next)) return "Refused"
       ahead = [...ahead, step]
@@ -258,19 +254,24 @@ interface Step {
   readonly orders: ReadonlyArray<EvidenceEntry>
 }
 
-/** An operation after these steps, those of them that its rules took, and the phases that they began. */
+/** A step that the rules took: the operation before it, and the phases that it began. */
+interface Taken {
+  readonly step: Step
+  readonly before: Operation
+  readonly began: ReturnType<typeof phaseFacts>
+}
+
+/** An operation after these steps, and those of them that its rules took. */
 const play = (from: Operation, steps: ReadonlyArray<Step>) => {
   let operation = from
-  const taken: Array<Step> = []
-  const began: Array<{ readonly at: Instant; readonly fact: Fact }> = []
+  const taken: Array<Taken> = []
   for (const step of steps) {
     const next = advance(operation, step.event)
     if (Result.isFailure(next)) continue
-    began.push(...phaseFacts(operation, next.success, step.event.at))
+    taken.push({ step, before: operation, began: phaseFacts(operation, next.success, step.event.at) })
     operation = next.success
-    taken.push(step)
   }
-  return { operation, taken, began }
+  return { operation, taken }
 }
 
 const flushEvery = 500
