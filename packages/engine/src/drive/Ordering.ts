@@ -108,7 +108,7 @@ const chooseFences = (
     const planned = yield* prepareFor(settled, operation, before, found, look).pipe(
       Effect.catchTag("GuardRefused", (refused) => Effect.andThen(sayBusy(ground, operation), Effect.fail(refused)))
     )
-    const fences = planned.standing === undefined ? planned.fences : []
+    const fences = FaultPlan.fencesToOrder(planned)
     const now = yield* Others.read(ground, request, fences)
     yield* pass(request, null, [
       Others.notBusy(now, operation, { ...notQueued, fences }),

@@ -61,7 +61,7 @@ export const look = (
     const found = yield* FaultPlan.find(ground, request)
     const receivedAt = yield* ground.clock.now
     const planned = yield* FaultPlan.plan(ground, others, found, { id, request, receivedAt }, all)
-    const fences = planned.standing === undefined ? planned.fences : []
+    const fences = FaultPlan.fencesToOrder(planned)
     yield* pass(request, null, [Others.notBusy(others, { id, request }, { ...all, fences })])
     return { found, planned }
   })

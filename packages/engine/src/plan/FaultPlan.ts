@@ -88,11 +88,14 @@ export const plan = (
 ): Effect.Effect<Planned, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
     const { facts, guards, ...draft } = yield* draftOf(ground, found)
-    const { fences, standing } = draft
-    const crowd = roomFor(ground.guards, others, found, asked, standing === undefined ? fences : [], counting)
+    const crowd = roomFor(ground.guards, others, found, asked, fencesToOrder(draft), counting)
     const aside = yield* pass(asked.request, topologiesOf(found)[0] ?? null, [...guards, crowd])
     return { ...draft, facts: facts(aside) }
   })
+
+/** The fences that are to be ordered; none where those of another operation stand already. */
+export const fencesToOrder = ({ fences, standing }: Pick<Planned, "fences" | "standing">): Planned["fences"] =>
+  standing === undefined ? fences : []
 
 /** There is room for what was found beside all others. */
 export const roomFor = (
