@@ -8,6 +8,7 @@ import { ChaosState, initialState } from "@inquorate/core/ChaosRun"
 import type { StoredChaos } from "@inquorate/core/ChaosStore"
 import { StoreError } from "@inquorate/core/OperationStore"
 import { formatInstant, type Instant } from "@inquorate/core/Time"
+import { unreadableRow } from "./OperationRows.ts"
 
 /** The row of the state, as both databases give it. */
 export interface ChaosRow {
@@ -37,7 +38,7 @@ export const initialJson: string = writeState(initialState)
 export const readState = (where: string, row: ChaosRow): Result.Result<StoredChaos, StoreError> =>
   Result.mapBoth(decodeState(row.state), {
     onSuccess: (state): StoredChaos => ({ state, version: row.version, driver: row.driver, epoch: row.epoch }),
-    onFailure: ({ message }) => unreadable(where, "the state of chaos", message)
+    onFailure: ({ message }) => unreadableRow(where, "the state of chaos", message)
   })
 
 /** Reads the row of an event. A row that cannot be read is told in its place, so that it hides none of the others. */
@@ -49,7 +50,7 @@ export const readEvent = (where: string, { at, event, sequence }: ChaosEventRow)
       event: {
         Kind: "Waiting",
         TimeStampUtc: formatInstant(at),
-        Reason: unreadable(where, `the chaos event ${sequence}`, message).detail
+        Reason: unreadableRow(where, `the chaos event ${sequence}`, message).detail
       }
     })
   })
@@ -66,9 +67,3 @@ export const chaosConflict = (): StoreError =>
 
 const decodeState = Schema.decodeUnknownResult(Schema.fromJsonString(ChaosState))
 const decodeEvent = Schema.decodeUnknownResult(Schema.fromJsonString(ChaosEvent))
-
-const unreadable = (where: string, what: string, problem: string): StoreError =>
-  new StoreError({
-    reason: "Unavailable",
-    detail: `The store ${where} holds ${what} in a form that cannot be read: ${problem}. Nothing was dropped or changed.`
-  })
