@@ -25,7 +25,9 @@ import {
   OperationStore,
   StoreError,
   type Stored,
-  type Tally
+  type Tally,
+  urgencyOf,
+  waitingUrgency
 } from "./OperationStore.ts"
 import { subjectOf } from "./Request.ts"
 import type { Instant, Millis } from "./Time.ts"
@@ -185,10 +187,6 @@ const snapshot = (row: Row | undefined): Stored | null =>
 const no = (reason: StoreError["reason"], detail: string): Result.Result<never, StoreError> =>
   Result.fail(new StoreError({ reason, detail }))
 
-/** Undoing and sweeping first, then what was begun, then what waits. */
-const urgencyOf = ({ stage }: Operation): number =>
-  stage._tag !== "Advancing" ? 0 : stage.step._tag !== "IntentSaved" ? 1 : 2
-
 const makeDatabase = ({
   defects = {},
   now,
@@ -267,7 +265,7 @@ const makeDatabase = ({
       for (const { operation } of rows.values()) {
         if (!holdsPartition(operation)) continue
         const state = stateOf(operation.stage)
-        const waiting = urgencyOf(operation) === 2
+        const waiting = urgencyOf(operation) === waitingUrgency
         const key = `${state} ${waiting}`
         tallies.set(key, { state, waiting, count: (tallies.get(key)?.count ?? 0) + 1 })
       }

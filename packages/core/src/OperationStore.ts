@@ -89,6 +89,13 @@ export const isRival = (operation: Operation, subject: Guid, elsewhere: Elsewher
   (elsewhere === "Exclusive" && standsAlone(operation)) ||
   (elsewhere === "Standing" && standingOrder(operation) !== null)
 
+/** The urgency of what no worker has begun. */
+export const waitingUrgency = 2
+
+/** In which order a claim takes operations: undoing and sweeping first, then what was begun, then what waits. */
+export const urgencyOf = ({ stage }: Operation): number =>
+  stage._tag !== "Advancing" ? 0 : stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
+
 /** An operation that changed, and the worker that wrote it as its owner, where that is known. */
 export interface Change {
   readonly id: Guid

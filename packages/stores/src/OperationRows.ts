@@ -26,13 +26,6 @@ export const writeEntry = Schema.encodeSync(EntryJson)
 /** How many rows that cannot be read are told of at most. */
 export const brokenMost = 1000
 
-/** The urgency of what no worker has begun. */
-export const waitingUrgency = 2
-
-/** Undoing and sweeping first, then what was begun, then what waits. */
-export const urgencyOf = (operation: Operation): number =>
-  operation.stage._tag !== "Advancing" ? 0 : operation.stage.step._tag !== "IntentSaved" ? 1 : waitingUrgency
-
 /** From when it may be claimed. A fresh operation is due at once, whatever a clock said when it was received. */
 export const dueOf = ({ notBefore, receivedAt }: Operation): Instant => (notBefore <= receivedAt ? 0 : notBefore)
 

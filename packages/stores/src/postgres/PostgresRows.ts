@@ -17,20 +17,13 @@ import {
   type Stored,
   type Tally,
   unreadableEntry,
-  type UnreadableRow
+  type UnreadableRow,
+  urgencyOf,
+  waitingUrgency
 } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import { OperationState, stateOf } from "@inquorate/core/Wire"
-import {
-  brokenMost,
-  dueOf,
-  readEntry,
-  readOperation,
-  unreadableRow,
-  urgencyOf,
-  waitingUrgency,
-  writeOperation
-} from "../OperationRows.ts"
+import { brokenMost, dueOf, readEntry, readOperation, unreadableRow, writeOperation } from "../OperationRows.ts"
 import type { Connection, PostgresFailure, Site } from "./StoreConnection.ts"
 
 /** A row of an operation as it is read. */

@@ -25,7 +25,9 @@ import {
   type Stored,
   type Tally,
   unreadableEntry,
-  type UnreadableRow
+  type UnreadableRow,
+  urgencyOf,
+  waitingUrgency
 } from "@inquorate/core/OperationStore"
 import { subjectOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
@@ -36,8 +38,6 @@ import {
   readEntry,
   readOperation,
   unreadableRow,
-  urgencyOf,
-  waitingUrgency,
   writeEntry,
   writeOperation
 } from "../OperationRows.ts"
