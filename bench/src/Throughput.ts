@@ -109,17 +109,9 @@ const writtenBy = (lab: LabRecord): Promise<number> =>
   })
 
 const side = async (file: string, arguments_: ReadonlyArray<string>) => {
-  const child = spawn(
-    process.execPath,
-    [
-      ...(process.env.PROF && file.includes("Ours") ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof"] : []),
-      path.join(import.meta.dirname, file),
-      ...arguments_
-    ],
-    {
-      stdio: ["pipe", "pipe", "inherit"]
-    }
-  )
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, file), ...arguments_], {
+    stdio: ["pipe", "pipe", "inherit"]
+  })
   const gone = new Promise<void>((resolve) => child.on("exit", () => resolve()))
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async (): Promise<string> => {
