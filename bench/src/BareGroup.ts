@@ -35,6 +35,20 @@ export const signal = (pids: ReadonlyArray<number>, name: "SIGSTOP" | "SIGCONT")
   }
 }
 
+/** Whether a write is acknowledged within this many milliseconds; one that fails is not. */
+export const answeredWithin = async (write: Promise<void>, millis: number): Promise<boolean> => {
+  let timer: NodeJS.Timeout | undefined
+  const answered = await Promise.race([
+    write.then(
+      () => true,
+      () => false
+    ),
+    new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), millis)))
+  ])
+  clearTimeout(timer)
+  return answered
+}
+
 // --- internal ---
 
 const childrenOf = (parent: number): ReadonlyArray<number> =>

@@ -18,16 +18,7 @@ export const bareRecovery = async (lab: LabRecord, cut: ReadonlyArray<string>, h
     await new Promise((resolve) => setTimeout(resolve, hold))
     const began = performance.now()
     BareGroup.signal(pids, "SIGCONT")
-    for (;;) {
-      const answered = await Promise.race([
-        group.send().then(
-          () => true,
-          () => false
-        ),
-        new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 1000).unref())
-      ])
-      if (answered) break
-    }
+    for (let answered = false; !answered;) answered = await BareGroup.answeredWithin(group.send(), 1000)
     const took = performance.now() - began
     await Promise.race([hung, new Promise((resolve) => setTimeout(resolve, 1000).unref())])
     return took

@@ -18,7 +18,7 @@ export const floor = async (lab: LabRecord, cut: ReadonlyArray<string>): Promise
     stopped = BareGroup.processesOf(lab, cut)
     BareGroup.signal(stopped, "SIGSTOP")
     while (!stopped.every(standsStill)) await new Promise((resolve) => setImmediate(resolve))
-    while (await answeredWithin(group.send(), silence)) {
+    while (await BareGroup.answeredWithin(group.send(), silence)) {
       // A write that was under way when the last thread stopped may still be acknowledged.
     }
     return performance.now() - began
@@ -47,21 +47,8 @@ const standsStill = (pid: number): boolean => {
   }
 }
 
-const answeredWithin = async (write: Promise<void>, millis: number): Promise<boolean> => {
-  let timer: NodeJS.Timeout | undefined
-  const answered = await Promise.race([
-    write.then(
-      () => true,
-      () => false
-    ),
-    new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), millis)))
-  ])
-  clearTimeout(timer)
-  return answered
-}
-
 /** Writes until a write is acknowledged, so that the next measurement finds the group as it was. */
 const settled = async (group: BareGroup.BareGroup): Promise<void> => {
-  for (let tries = 0; tries < 30; tries++) if (await answeredWithin(group.send(), 1000)) return
+  for (let tries = 0; tries < 30; tries++) if (await BareGroup.answeredWithin(group.send(), 1000)) return
   throw new Error("the group took no write for 30 s after it was let go")
 }
