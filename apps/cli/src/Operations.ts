@@ -1,9 +1,8 @@
 /**
  * The commands about operations: watch, logs, show, list, cancel.
  */
-import { describe, describeCode, phaseOf } from "@inquorate/core/Describe"
+import { describe, describeBriefly } from "@inquorate/core/Describe"
 import { faultOf } from "@inquorate/core/Fault"
-import { isTerminal } from "@inquorate/core/Operation"
 import { type FaultRequest, isNodeRequest, placeOf } from "@inquorate/core/Request"
 import { type Instant, parseMillis } from "@inquorate/core/Time"
 import { OperationState } from "@inquorate/core/Wire"
@@ -289,11 +288,7 @@ const operationCells = ({ operation, state }: OperationView, now: Instant): Read
   state,
   faultOf(operation.request).words.short,
   placeOf(operation.request).replace(/^fabric:\//, ""),
-  operation.stage._tag === "Failed"
-    ? describeCode(operation.stage.error)
-    : isTerminal(operation)
-      ? ""
-      : phaseOf(operation, now, { moment: (at) => localTime(at, now) })
+  describeBriefly(operation, now, { moment: (at) => localTime(at, now) })
 ]
 
 /** Everything that lives as a table, painted anew each second on a terminal until it is interrupted. */

@@ -117,7 +117,7 @@ describe("against a worker", () => {
       assert.strictEqual(kinds[1]?.kind === "NodeTransition" && "duration" in kinds[1] && kinds[1].duration, 360_000)
       const list = yield* inq(url, "list")
       assert.match(list.out, /^OPERATION +AGE +STATE +FAULT +PLACE +RESULT\n/)
-      assert.match(list.out, /Completed +stop 6 min 0 s +node lab-m1\n/)
+      assert.match(list.out, /Completed +stop 6 min 0 s +node lab-m1 +stopped until [\d :-]+\n/)
       const shown = yield* inq(url, "show", O)
       assert.match(shown.out, /type +PartitionRestart\n +asked +OnlyActiveSecondaries/)
       assert.strictEqual((yield* inq(url, "recover", "partition", "lab")).code, 0)

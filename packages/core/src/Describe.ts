@@ -83,6 +83,20 @@ export const phaseOf = (operation: Operation, now: Instant, words: Words = {}): 
   }
 }
 
+/** An operation in a few words: what it does at this moment, or how it ended. */
+export const describeBriefly = (operation: Operation, now: Instant, words: Words = {}): string => {
+  const { stage } = operation
+  if (stage._tag === "Completed") return briefly(operation, stage.standing ?? null, words.moment ?? formatInstant)
+  if (stage._tag !== "Failed") return phaseOf(operation, now, words)
+  const why =
+    stage.reason === "force"
+      ? "cancelled by force"
+      : stage.reason === "cancel"
+        ? "cancelled"
+        : describeCode(stage.error)
+  return stage.residue._tag === "Unknown" ? `${why}; may still stand` : why
+}
+
 /** What became of the probe's writes: how many were answered promptly, held back until after the lift, or never answered. */
 export const describeWrites = (evidence: Evidence): string => {
   const { samples } = evidence
@@ -117,6 +131,20 @@ const meanings: Partial<Record<FabricErrorCode, string>> = {
   FABRIC_E_NODE_NOT_FOUND: "there is no such node"
 }
 
+const briefly = ({ request }: Operation, standing: Order | null, moment: (instant: Instant) => string): string => {
+  switch (request.kind) {
+    case "PartitionQuorumLoss":
+      return "lost, and given back"
+    case "PartitionDataLoss":
+      return "data gone, works again"
+    case "PartitionRestart":
+      return "restarted"
+    case "NodeTransition":
+      if (request.transition !== "Stop") return request.transition === "Start" ? "started" : "restarted"
+      return standing === null ? "stopped" : `stopped until ${moment(standing.deadline)}`
+  }
+}
+
 const completed = (
   operation: Operation,
   standing: Order | null,
@@ -145,7 +173,9 @@ const lossCompleted = ({ hold }: RequestOf<"PartitionQuorumLoss">, evidence: Evi
   const unobserved =
     evidence === null || evidence.unobserved === 0
       ? ""
-      : `, of which nobody watched for ${formatMillis(evidence.unobserved)}`
+      : evidence.unobserved < held
+        ? `, of which nobody watched for ${formatMillis(evidence.unobserved)}`
+        : `, though nobody watched its end (${formatMillis(evidence.unobserved)})`
   return back === ""
     ? sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}, and then writes went through again`)
     : sentence(`No write was acknowledged for ${formatMillis(held)}${unobserved}; ${back}`)

@@ -1,6 +1,6 @@
 import { assert, describe as suite, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { describe, describeWrites, phaseOf } from "@inquorate/core/Describe"
+import { describe, describeBriefly, describeWrites, phaseOf } from "@inquorate/core/Describe"
 import { collect, type EvidenceEntry, type Fact } from "@inquorate/core/Evidence"
 import { advance, type Event, make, type Operation } from "@inquorate/core/Operation"
 import type { PlannedFence } from "@inquorate/core/Plan"
@@ -93,6 +93,10 @@ suite("an end in one sentence", () => {
     assert.strictEqual(
       describe(play(make(id, loss, at), ...recovered), evidence({ _tag: "Unobserved", span: 1500 }, ...facts)),
       "No write was acknowledged for 5.2 s, of which nobody watched for 1.5 s; 23 ms after the lift writes went through again."
+    )
+    assert.strictEqual(
+      describe(play(make(id, loss, at), ...recovered), evidence({ _tag: "Unobserved", span: 6000 }, ...facts)),
+      "No write was acknowledged for 5.2 s, though nobody watched its end (6.0 s); 23 ms after the lift writes went through again."
     )
     assert.strictEqual(
       describe(play(make(id, loss, at), ...recovered), null),
@@ -248,4 +252,62 @@ it("the probe's writes are prompt, held back, refused or lost", () => {
     told(sample(1, 0, 3, "Refused"), sample(2, 10, null, null)),
     "2 writes: 0 prompt, 1 refused, 1 without an answer"
   )
+})
+
+suite("an operation in a few words", () => {
+  const moment = (instant: number): string => `moment ${instant - at}`
+  const briefly = (request: FaultRequest, ...events: ReadonlyArray<Event>): string =>
+    describeBriefly(play(make(id, request, at), ...events), at + 1000, { moment })
+  const cancel: Event = { _tag: "CancelRequested", at, force: false }
+  const lift: ReadonlyArray<Event> = [
+    { _tag: "FencesLifted", at },
+    { _tag: "UndoEnded", at, clean: true }
+  ]
+
+  it("says what it does while it lives", () => {
+    assert.strictEqual(briefly(loss, ...held), "quorum lost, 4.0 s left, until moment 5000")
+  })
+
+  it("says of each kind what came of it", () => {
+    assert.strictEqual(briefly(loss, ...recovered), "lost, and given back")
+    assert.strictEqual(
+      briefly(
+        { kind: "PartitionRestart", ...partition, mode: "AllReplicasOrInstances" },
+        ...ordered,
+        {
+          _tag: "FencesArmed",
+          at
+        },
+        { _tag: "FencesLifted", at },
+        { _tag: "RecoveryProven", at }
+      ),
+      "restarted"
+    )
+    assert.strictEqual(
+      briefly(
+        { kind: "PartitionDataLoss", ...partition, mode: "FullDataLoss" },
+        { _tag: "Taken", at },
+        {
+          _tag: "FencesOrdered",
+          at,
+          fences: []
+        },
+        { _tag: "DataDestroyed", at },
+        { _tag: "RecoveryProven", at }
+      ),
+      "data gone, works again"
+    )
+  })
+
+  it("tells a person's cancel from a fault that could not be proven", () => {
+    assert.strictEqual(briefly(loss, ...held, cancel, ...lift), "cancelled")
+    assert.strictEqual(
+      briefly(loss, ...held, cancel, { _tag: "CancelRequested", at, force: true }),
+      "cancelled by force; may still stand"
+    )
+    assert.strictEqual(
+      briefly(loss, ...ordered, { _tag: "StepFailed", at, error: "E_ABORT", retryable: false }, ...lift),
+      "the fault could not be proven"
+    )
+  })
 })
