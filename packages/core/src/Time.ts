@@ -27,12 +27,14 @@ export type Millis = number
 /** The moment as ISO 8601 in UTC with milliseconds, the form the Service Fabric wire uses. */
 export const formatInstant = (instant: Instant): string => new Date(instant).toISOString()
 
-/** The length in the unit a person would choose: `340 ms`, `5.0 s`, `2 min 3 s`. */
+/** The length in the unit a person would choose: `340 ms`, `5.0 s`, `2 min 3 s`, `2 h 5 min 0 s`. */
 export const formatMillis = (millis: number): string => {
   if (Math.abs(millis) < 1000) return `${Math.round(millis)} ms`
   if (Math.abs(millis) < 120_000) return `${(millis / 1000).toFixed(1)} s`
-  const seconds = Math.round(millis / 1000)
-  return `${Math.trunc(seconds / 60)} min ${Math.abs(seconds % 60)} s`
+  const seconds = Math.round(Math.abs(millis) / 1000)
+  const hours = seconds < 7200 ? 0 : Math.trunc(seconds / 3600)
+  const minutes = Math.trunc(seconds / 60) - hours * 60
+  return `${millis < 0 ? "-" : ""}${hours === 0 ? "" : `${hours} h `}${minutes} min ${seconds % 60} s`
 }
 
 /**

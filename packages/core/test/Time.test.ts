@@ -12,13 +12,20 @@ describe("a length of time", () => {
     }
   })
 
+  it("is read as it is written", () => {
+    const lengths = [0, 340, 5000, 65_500, 123_000, 5_400_000, 72_005_000]
+    assert.deepStrictEqual(lengths.map(formatMillis).map(parseMillis), lengths)
+  })
+
   it("is written in the unit a person would choose", () => {
-    assert.deepStrictEqual([0, 340, 5000, 65_500, 123_000].map(formatMillis), [
+    assert.deepStrictEqual([0, 340, 5000, 65_500, 123_000, 5_400_000, 72_005_000].map(formatMillis), [
       "0 ms",
       "340 ms",
       "5.0 s",
       "65.5 s",
-      "2 min 3 s"
+      "2 min 3 s",
+      "90 min 0 s",
+      "20 h 0 min 5 s"
     ])
   })
 })
