@@ -2,6 +2,7 @@
 // scripts/<command>.mjs. Everything is fetched through npm, and nothing is installed outside its caches and
 // node_modules. This file is plain JavaScript for Node 20, since it runs before anything is installed.
 import { spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -75,20 +76,30 @@ const run = (program, arguments_, options, waitingFor) =>
 
 const remembered = join(root, "node_modules", ".inquorate-toolchain.json")
 
+/** What an earlier run left; empty where there was none. */
+const recall = () => {
+  try {
+    return JSON.parse(readFileSync(remembered, "utf8"))
+  } catch {
+    return {}
+  }
+}
+
 /**
  * The folders with the pinned node and pnpm that an earlier run found; undefined where they are gone or not the pinned
  * ones.
  */
 const known = () => {
-  try {
-    const { folders, node, pnpm } = JSON.parse(readFileSync(remembered, "utf8"))
-    const same = node === pinned.node && pnpm === pinned.pnpm
-    const there = (name) => folders.some((folder) => existsSync(join(folder, name)))
-    return same && there("node") && there("pnpm") ? folders : undefined
-  } catch {
-    return undefined
-  }
+  const { folders, node, pnpm } = recall()
+  const same = node === pinned.node && pnpm === pinned.pnpm && Array.isArray(folders)
+  const there = (name) => folders.some((folder) => existsSync(join(folder, name)))
+  return same && there("node") && there("pnpm") ? folders : undefined
 }
+
+/** Names the packages that the workspace needs. */
+const lock = createHash("sha256")
+  .update(readFileSync(join(root, "pnpm-lock.yaml")))
+  .digest("hex")
 
 /** The folders that hold the pinned node and pnpm, fetched by npm if they are not in its cache yet. */
 const fetched = async () => {
@@ -109,10 +120,10 @@ const fetched = async () => {
   return own.length > 0 ? own : all
 }
 
-/** Keeps the next run from asking npm. */
+/** Keeps the next run from asking npm, and from installing what is there. */
 const remember = (folders) => {
   mkdirSync(dirname(remembered), { recursive: true })
-  writeFileSync(remembered, JSON.stringify({ ...pinned, folders }))
+  writeFileSync(remembered, JSON.stringify({ ...pinned, folders, lock }))
 }
 
 const isCurrent = current()
@@ -121,16 +132,19 @@ const path = [...folders, process.env.PATH].join(delimiter)
 const env = { ...withoutScripts(), PATH: path, npm_config_update_notifier: "false" }
 const here = { cwd: root, env, stdio: "inherit" }
 
-const { code: installed } = await run(
-  "pnpm",
-  ["install", "--frozen-lockfile", "--silent"],
-  here,
-  "Fetching the workspace's packages, a PostgreSQL among them (pnpm install)."
-)
-if (installed !== 0) {
-  if (interrupted === undefined) process.stderr.write("pnpm install failed; see above.\n")
-  process.exit(installed)
+// A removed node_modules took with it what was remembered.
+if (recall().lock !== lock) {
+  const { code: installed } = await run(
+    "pnpm",
+    ["install", "--frozen-lockfile", "--silent"],
+    here,
+    "Fetching the workspace's packages, a PostgreSQL among them (pnpm install)."
+  )
+  if (installed !== 0) {
+    if (interrupted === undefined) process.stderr.write("pnpm install failed; see above.\n")
+    process.exit(installed)
+  }
+  remember(folders)
 }
-if (!isCurrent) remember(folders)
 const { code } = await run("node", ["--disable-warning=ExperimentalWarning", script, ...rest], here)
 process.exit(code)
