@@ -108,6 +108,10 @@ describe("a configuration", () => {
     const standby = (name: string) => `clusters:\n  orders:${postgres.replace("s1", name)}`
     assert.deepStrictEqual(mistakes(standby("s".repeat(64))), ["8 clusters.orders.members.1.name"])
     assert.deepStrictEqual(mistakes(standby("s".repeat(63))), [])
+    // PostgreSQL keeps no other characters of a name, and a star stands for every standby.
+    assert.deepStrictEqual(mistakes(standby("stand-ü")), ["8 clusters.orders.members.1.name"])
+    assert.deepStrictEqual(mistakes(standby('"*"')), ["8 clusters.orders.members.1.name"])
+    assert.deepStrictEqual(mistakes(standby('"s 1*"')), [])
   })
 
   it("tells every mistake with its line and key, all at once", () => {

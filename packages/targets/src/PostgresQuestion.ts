@@ -35,7 +35,10 @@ select pg_is_in_recovery() as "inRecovery",
     'flushed', (flush_lsn - '0/0')::float8,
     'repliedAt', (extract(epoch from reply_time) * 1000)::float8
   ) order by client_port, pid), '[]') from pg_stat_replication) as "standbys",
-  (select json_build_object('status', status, 'from', concat(sender_host, ':', sender_port)) from pg_stat_wal_receiver) as "receiver",
+  (select json_build_object('status', status, 'from', concat(sender_host, ':', sender_port), 'as', coalesce(
+    substring(conninfo from '(?:^| )application_name=(.*?) fallback_application_name='),
+    substring(conninfo from '(?:^| )fallback_application_name=(.*?)(?: [a-z_]+=|$)')
+  )) from pg_stat_wal_receiver) as "receiver",
   case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end as "replayPaused",
   (extract(epoch from current_setting('recovery_min_apply_delay')::interval) * 1000)::float8 as "applyDelay",
   json_build_object(
@@ -120,8 +123,17 @@ export const Answer = Schema.Struct({
   statusInterval: Schema.Finite,
   flushed: Schema.NullOr(Schema.Finite),
   standbys: Schema.Array(StandbySeen),
-  /** What a standby streams from; null where it streams from nobody, or our user may not know. */
-  receiver: Schema.NullOr(Schema.Struct({ status: Schema.NullOr(Schema.String), from: Schema.String })),
+  /**
+   * What a standby streams from, and under which `application_name`; null where it streams from nobody, or our user may
+   * not know.
+   */
+  receiver: Schema.NullOr(
+    Schema.Struct({
+      status: Schema.NullOr(Schema.String),
+      from: Schema.String,
+      as: Schema.optionalKey(Schema.NullOr(Schema.String))
+    })
+  ),
   replayPaused: Schema.Boolean,
   applyDelay: Schema.Finite,
   /**

@@ -30,8 +30,8 @@ export const read = (members: ReadonlyArray<string>, primary: string, answer: An
     const words = "synchronous_standby_names is empty, so commits wait for no quorum"
     return Result.fail(["Misconfigured", `${words}: ${advice}`])
   }
-  // Where a commit waits for all of a list, FIRST means the same as ANY.
-  if (rule._tag === "First" && rule.needed !== rule.standbys.length) {
+  // Where a commit waits for all of a list, or for more, FIRST means the same as ANY.
+  if (rule._tag === "First" && rule.needed < rule.standbys.length) {
     const words = `'${standbyNames}' waits for the first standbys of a list, which is no quorum`
     return Result.fail(["Unsupported", `${words}: ${advice}`])
   }
@@ -77,9 +77,15 @@ export const patroniUnread =
   "Patroni manages this server: without synchronous_mode_strict it takes standbys that are silent for its ttl (30 s by default) " +
   "out of synchronous_standby_names, and commits go on without them"
 
-/** What is in the way of a proof, by the primary's own answer. */
-export const obstacles = (primary: string, answer: Answer, { standbys }: Rule): ReadonlyArray<string> => [
-  ...standbys.flatMap((standby) => doubled(standby, answer)),
+/** What is in the way of a proof, by the primary's own answer. `members` are the names of all configured members. */
+export const obstacles = (
+  members: ReadonlyArray<string>,
+  primary: string,
+  answer: Answer,
+  rule: Rule
+): ReadonlyArray<string> => [
+  ...unmet(members, primary, answer, rule),
+  ...rule.standbys.flatMap((standby) => doubled(standby, answer)),
   ...crowded(primary, answer.connections)
 ]
 
@@ -136,6 +142,22 @@ const whose = ({ database, role }: Answer["commits"][number]): string => {
   if (role === null && database === null) return "Sessions commit by default"
   if (role === null) return `Sessions in database ${database} commit by default`
   return `Sessions of role ${role}${database === null ? "" : ` in database ${database}`} commit by default`
+}
+
+// The server takes such a rule without a word, and then no commit ends, whoever is up.
+const unmet = (
+  members: ReadonlyArray<string>,
+  primary: string,
+  answer: Answer,
+  { needed, rule, standbys }: Rule
+): ReadonlyArray<string> => {
+  const able = members.filter((name) => standbys.some((each) => SynchronousStandbyNames.sameName(each, name)))
+  if (able.length >= needed) return []
+  const words = able.length === 0 ? "none of those that it lists can" : `only ${able.join(" and ")} of its list can`
+  const why = "a primary never acknowledges to itself, and a name counts once"
+  return [
+    `'${rule}' waits for ${needed === 1 ? "1 standby" : `${needed} standbys`}, and ${words} acknowledge (${why}), so no commit ever ends: ${adviceFor(members, primary, answer)}`
+  ]
 }
 
 // PostgreSQL counts each connection that streams under a listed name, whichever server it belongs to.

@@ -15,6 +15,12 @@ import { Secret } from "./Secret.ts"
  */
 const nameMost = 63
 
+/**
+ * True for a name that PostgreSQL keeps as it is in an `application_name`: it replaces all but printable ASCII. In
+ * `synchronous_standby_names` a `*` stands for every standby, in quotes too.
+ */
+const isStreamable = (name: string): boolean => /^[ -~]*$/.test(name) && name !== "*"
+
 /** A password, or where it is: as any secret, or in a password file of libpq's form (`.pgpass`). */
 export const Password = Schema.Union([...Secret.members, Schema.Struct({ passfile: Schema.String })]).annotate({
   expected: "a secret, { env: name }, { file: path } or { passfile: path }"
@@ -77,6 +83,15 @@ export const PostgresSettings = Schema.Struct({
         (members: ReadonlyArray<PostgresMember>) =>
           MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
       ),
+      Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => {
+        const index = members.findIndex(({ name }) => !isStreamable(name))
+        return (
+          index < 0 || {
+            path: [index, "name"],
+            issue: "Expected a name that a standby can stream under: printable ASCII alone, and not *"
+          }
+        )
+      }),
       Schema.makeFilter(
         (members: ReadonlyArray<PostgresMember>) =>
           MemberAddress.shared(members, "address", ({ address }) =>

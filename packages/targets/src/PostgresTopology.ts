@@ -89,16 +89,27 @@ export const interpret = (
         primary: name,
         connections: PostgresRule.connectionsInWords(primary.connections),
         warnings: PostgresRule.warnings(primary),
-        obstacles: PostgresRule.obstacles(name, primary, rule)
+        obstacles: [
+          ...PostgresRule.obstacles(names, name, primary, rule),
+          ...asked.flatMap((member) => streamsAsAnother(member, { name, answer: primary }) ?? [])
+        ]
       })
     })
   }
   if (before !== null) return Result.succeed(before)
   const silent = asked.filter(({ answer }) => Result.isFailure(answer))
   const causes = silent.map(({ answer, name }) => (Result.isFailure(answer) ? `${name}: ${answer.failure.detail}` : ""))
+  const upstreams = answered.flatMap(({ name, receiver }) =>
+    receiver?.status === "streaming" ? [`${name} streams from ${receiver.from}`] : []
+  )
+  const where = upstreams.length === 0 ? "" : `: ${upstreams.join(", ")}`
   return silent.length === 0
-    ? fail(asked[0]!.address, "Misconfigured", "every member is a standby; configure the primary too")
-    : fail(silent.map(({ address }) => address).join(", "), "Unreachable", `no primary answered (${causes.join("; ")})`)
+    ? fail(asked[0]!.address, "Misconfigured", `every member is a standby; configure the primary too${where}`)
+    : fail(
+        silent.map(({ address }) => address).join(", "),
+        "Unreachable",
+        `no primary answered (${causes.join("; ")})${where}`
+      )
 }
 
 /** The topology from what is known and what was answered now. */
@@ -123,6 +134,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
       const { address, name, node, otherAddresses, process, processLate, processProblem } = member
       const [role, counts, cuttable] = partOf(name, known)
       const downBecause = reasonDown(member, seen)
+      const other = streamsAsAnother(member, seen)
       return {
         name,
         node,
@@ -133,15 +145,31 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
         up: downBecause === null,
         ...(downBecause === null ? {} : { downBecause }),
         cuttable,
-        process,
-        processProblem: downBecause === null ? processProblemOf(member, seen) : processProblem,
-        ...(processLate === true ? { processLate } : {})
+        process: other === null ? process : null,
+        processProblem: other ?? (downBecause === null ? processProblemOf(member, seen) : processProblem),
+        ...(processLate === true && other === null ? { processLate } : {})
       }
     })
   }
 }
 
 // --- internal ---
+
+// Two addresses were mixed up: the primary hears from a standby of this name, and the server at the member's address
+// streams under another one. PostgreSQL cuts a longer name, and keeps no other characters, so such a name says nothing.
+const streamsAsAnother = ({ address, answer, name }: Asked, primary: Primary): string | null => {
+  if (Result.isFailure(answer) || primary.answer === null || name === primary.name) return null
+  const { receiver } = answer.success
+  const called = receiver?.status === "streaming" ? (receiver.as ?? "") : ""
+  if (!/^[ -~]{1,63}$/.test(called) || SynchronousStandbyNames.sameName(called, name)) return null
+  const stream = primary.answer.standbys.find(
+    (seen) => seen.state === "streaming" && seen.name !== null && SynchronousStandbyNames.sameName(seen.name, name)
+  )
+  return stream === undefined
+    ? null
+    : `the server at ${address} streams as ${called} and not as ${name}, which ${primary.name} streams to at ${stream.from}: ` +
+        `compare the addresses of ${name} and ${called}, or wait until a stream that is left over has ended (wal_sender_timeout)`
+}
 
 // Such a member is up by its primary's word alone. What is wrong is our way to it.
 const processProblemOf = (member: Asked, primary: Primary): string => {
@@ -231,7 +259,9 @@ const notStreaming = (member: Asked, primary: string, state: string | null): str
   if (Result.isFailure(answer)) return `${words}, and ${silenceOf(member, answer.failure)}`
   const { receiver } = answer.success
   if (receiver?.status === "streaming") {
-    return `${words} under its name: it streams from ${receiver.from}; compare its application_name, or its upstream`
+    const as =
+      receiver.as == null || SynchronousStandbyNames.sameName(receiver.as, member.name) ? "" : ` as ${receiver.as}`
+    return `${words} under its name: it streams from ${receiver.from}${as}; compare its application_name, or its upstream`
   }
   return receiver === null || receiver.status === null
     ? `${words}: its receiver does not run`

@@ -247,7 +247,7 @@ describe("a list of the first kind", () => {
   })
 
   it("of which the first are waited for is none", () => {
-    for (const text of ["s1, s2", "FIRST 1 (s1, s2)", "1 (s1, s2)", "2 (s1)", "*", "FIRST 1 (*)"]) {
+    for (const text of ["s1, s2", "FIRST 1 (s1, s2)", "1 (s1, s2)", "*", "FIRST 1 (*)"]) {
       assert.isTrue(Result.isFailure(rule(text)), text)
     }
   })
@@ -298,6 +298,73 @@ describe("a group whose loss could not be told truly", () => {
       assert.match(said ?? "", /(96 of 97|1 of 2|10 of 10) connections/)
     })
   }
+})
+
+describe("a rule that no commit can meet", () => {
+  const unfit = (standbyNames: string): string =>
+    look([asked("p", primary(both, { standbyNames })), asked("s1", answer()), asked("s2", answer())]).unfit?.join() ??
+    ""
+
+  for (const [rule, words] of [
+    ["ANY 3 (s1, s2)", "'ANY 3 (s1, s2)' waits for 3 standbys, and only s1 and s2 of its list can acknowledge"],
+    ["FIRST 3 (s1, s2)", "waits for 3 standbys"],
+    ["ANY 2 (p, s1)", "waits for 2 standbys, and only s1 of its list can acknowledge"],
+    ["ANY 2 (s1, S1)", "waits for 2 standbys, and only s1 of its list can acknowledge"],
+    ["ANY 1 (p)", "waits for 1 standby, and none of those that it lists can acknowledge"]
+  ] as const) {
+    it(`(${rule}) says so, with a rule that can be met`, () => {
+      assert.include(unfit(rule), words)
+      assert.include(unfit(rule), "set synchronous_standby_names to ANY 1 (s1, s2)")
+    })
+  }
+
+  it("is none where all that are listed are waited for", () => assert.strictEqual(unfit("ANY 2 (s1, s2)"), ""))
+})
+
+describe("a standby that streams under another member's name", () => {
+  const as = (called: string | null, status = "streaming") =>
+    answer({ receiver: { status, from: "10.0.0.1:5432", as: called } })
+  const process = { host: "h", pid: 4711, startTime: "1", executable: "/postgres", dataDirectory: "/d" }
+  const swapped = (one: Answer, other: Answer) =>
+    look([
+      asked("p", primary(both, { standbyNames: "ANY 1 (s1)" })),
+      asked("s1", one, { process }),
+      asked("s2", other, { process })
+    ])
+
+  it("is not the server of its own, and no loss is planned until the addresses are mended", () => {
+    const found = swapped(as("s2"), as("s1"))
+    const words = "the server at 10.0.0.2:5432 streams as s2 and not as s1, which p streams to at 10.0.0.9:40000"
+    assert.include(found.unfit?.join(), words)
+    const s1 = found.members.find(({ name }) => name === "s1")!
+    assert.isNull(s1.process)
+    assert.include(s1.processProblem, words)
+  })
+
+  it("is itself where it streams under its own, or does not say under which", () => {
+    for (const called of [
+      "s1",
+      "S1",
+      null,
+      "a name of more than sixty-three bytes, which a server never keeps whole",
+      "é"
+    ]) {
+      const found = swapped(as(called), as("s2"))
+      assert.isUndefined(found.unfit, String(called))
+      assert.deepStrictEqual(found.members[1]!.process, process)
+    }
+    assert.isUndefined(swapped(as("s2", "waiting"), as("s2")).unfit)
+  })
+})
+
+describe("a cluster whose primary is not seen", () => {
+  const streaming = answer({ receiver: { status: "streaming", from: "10.0.0.7:5432" } })
+
+  it("says where its standbys stream from", () => {
+    const refusing = failing("Unreachable", "ECONNREFUSED", "connect ECONNREFUSED 10.0.0.1:5432")
+    assert.include(problemOf([asked("p", refusing), asked("s1", streaming)]), ": s1 streams from 10.0.0.7:5432")
+    assert.include(problemOf([asked("s1", streaming)]), "configure the primary too: s1 streams from 10.0.0.7:5432")
+  })
 })
 
 describe("commits that wait for nobody", () => {
