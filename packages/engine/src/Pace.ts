@@ -8,8 +8,8 @@ import { monotonicNow } from "./Monotonic.ts"
 
 /** The most operations taken by one claim. */
 const most = 32
-/** So many are watched well on any machine; above that a worker looks whether it keeps up before it begins more. */
-const alwaysWatched = 100
+/** So many are watched well on any machine. From there on a worker looks whether it keeps up before it begins more. */
+const alwaysWatched = 8
 const lookFor: Millis = 20
 /** How late a timer may be. A loss has 2 s to show at least, in which its drive has its turn about ten times. */
 const lateMost: Millis = 200

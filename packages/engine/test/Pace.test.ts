@@ -46,9 +46,17 @@ describe("a worker", () => {
     })
   )
 
+  it.effect("that is behind with the first ones that it began begins few more, long before its limit", () =>
+    Effect.gen(function* () {
+      const { most, said } = yield* begins(32, 300)
+      assert.strictEqual(most, 4)
+      assert.strictEqual(said.length, 1)
+    })
+  )
+
   it.effect("that drives few is not asked how late it is", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* begins(99, 3000), { most: 32, said: [] })
+      assert.deepStrictEqual(yield* begins(7, 3000), { most: 32, said: [] })
     })
   )
 })
