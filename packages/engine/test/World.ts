@@ -4,6 +4,7 @@
  */
 import { assert } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -36,6 +37,10 @@ export interface RunningEngine {
   /** SIGSTOP: no timer of the engine fires and nothing it says reaches the store. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
+  /** A machine with other work: from now on every timer of the engine fires so much late. */
+  readonly late: (by: number) => void
+  /** A store with other work: from now on it takes so much longer to store what a drive moved. */
+  readonly slowSaves: (by: number) => void
 }
 
 export interface World {
@@ -140,7 +145,9 @@ export const makeWorld = (
               yield* settle
             }),
             freeze: Effect.asVoid(gate.thawed.close),
-            thaw: Effect.andThen(gate.thawed.open, settle)
+            thaw: Effect.andThen(gate.thawed.open, settle),
+            late: (by) => void (gate.late = by),
+            slowSaves: (by) => void (gate.slow = by)
           }
         })
     }
@@ -218,10 +225,12 @@ export const armings = (sim: SimulatedCluster.SimulatedCluster): number =>
 
 interface Gate {
   dead: boolean
+  late: number
+  slow: number
   readonly thawed: Latch.Latch
 }
 
-const makeGate = (): Gate => ({ dead: false, thawed: Latch.makeUnsafe(true) })
+const makeGate = (): Gate => ({ dead: false, late: 0, slow: 0, thawed: Latch.makeUnsafe(true) })
 
 const freezable = (base: Clock.Clock, gate: Gate, ahead: number): Clock.Clock => ({
   currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe() + ahead,
@@ -230,7 +239,11 @@ const freezable = (base: Clock.Clock, gate: Gate, ahead: number): Clock.Clock =>
   currentTimeNanos: base.currentTimeNanos,
   monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
   monotonicTimeNanos: base.monotonicTimeNanos,
-  sleep: (duration) => Effect.andThen(base.sleep(duration), gate.thawed.await)
+  sleep: (duration) =>
+    Effect.andThen(
+      Effect.suspend(() => base.sleep(Duration.sum(duration, Duration.millis(gate.late)))),
+      gate.thawed.await
+    )
 })
 
 const gated = (store: Service, gate: Gate): Service => {
@@ -251,7 +264,14 @@ const gated = (store: Service, gate: Gate): Service => {
     unreadable: through(store.unreadable),
     census: through(store.census),
     evidence: (id, from) => through(store.evidence(id, from)),
-    save: (before, operation, entries, as) => through(store.save(before, operation, entries, as)),
+    save: (before, operation, entries, as) =>
+      through(
+        Effect.suspend(() =>
+          gate.slow === 0
+            ? store.save(before, operation, entries, as)
+            : Effect.andThen(Effect.sleep(gate.slow), store.save(before, operation, entries, as))
+        )
+      ),
     append: (id, entries, as) => through(store.append(id, entries, as)),
     heartbeat: (worker, lease) => through(store.heartbeat(worker, lease)),
     claim: (worker, limit, reaches) => through(store.claim(worker, limit, reaches)),

@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import type { Fact } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
 import { type FenceState, InjectorError } from "@inquorate/core/Injector"
-import type { Operation, Order } from "@inquorate/core/Operation"
+import { type Operation, type Order, verifyBudgetOn } from "@inquorate/core/Operation"
 import { type PlannedFence, Refusal } from "@inquorate/core/Plan"
 import { formatMillis, type Millis } from "@inquorate/core/Time"
 import { busy, cameFirst } from "../plan/Others.ts"
@@ -29,6 +29,15 @@ export const arm = (session: Session, operation: Operation, order: Order, ordere
     }
     if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
     const sending: Sending = { operation, order, ordered, startBy: yield* session.ground.lease.permit }
+    const stored = session.timeline.monotonic()
+    const since = ordered.waitingSince ?? stored
+    if (isSpent(session, sending)) {
+      const spent = formatMillis(session.timeline.now() - order.armedAt)
+      const text = `The order was stored ${spent} after it was made, so too little was left of its time. It was not sent`
+      return stored - since < waitAtMost
+        ? orderAgain(session, sending, since, `${text}, and is made anew`)
+        : unsent(session, failed(session, "E_ABORT", true, text), everybody)
+    }
     const answers = yield* armAll(session, sending)
     const facts: Array<Fact> = []
     const problems: Array<readonly [PlannedFence, InjectorError]> = []
@@ -38,13 +47,11 @@ export const arm = (session: Session, operation: Operation, order: Order, ordere
       else facts.push(armedFact(fence.member, answer.success))
     })
     if (problems.length === 0) return armed(session, facts)
-    const now = session.timeline.monotonic()
-    const since = ordered.waitingSince ?? now
-    if (!lateEverywhere(problems, order) || now - since >= waitAtMost) {
+    if (!lateEverywhere(problems, order) || session.timeline.monotonic() - since >= waitAtMost) {
       return yield* notFenced(session, problems, facts)
     }
     yield* Effect.sleep(waitEvery)
-    return orderAgain(session, sending, since, problems)
+    return orderAgain(session, sending, since, lateText(problems))
   })
 
 /**
@@ -250,24 +257,29 @@ const armOne = (
   return Effect.result(Effect.flatMap(Effect.result(armed), (answer) => recalled(session, order, fence, answer)))
 }
 
-/** For how long in all an order is given again that comes late everywhere. No such try is counted as an attempt. */
+/** For how long in all an order is made anew that could not begin in its time. No such try is counted as an attempt. */
 const waitAtMost: Millis = 30_000
 const waitEvery: Millis = 100
+
+// The time of an order runs from when it was made. A store that takes long to store it, and a worker that waits for its
+// turn, use that time up. Then the fences would end before a loss could be judged, so the order is not sent.
+const isSpent = ({ timeline }: Session, { operation, order, ordered }: Sending): boolean =>
+  timeline.now() >= (faultOf(operation.request).losesQuorum ? order.armedAt + ordered.verifyWithin / 2 : order.deadline)
 
 const lateEverywhere = (problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>, order: Order): boolean =>
   problems.length === order.fences.length && problems.every(([, { reason }]) => reason === "Late")
 
-// Nothing was touched anywhere, so this was no attempt. The order is stored anew, with its deadline reckoned from now,
-// and is then given with another start-by.
-const orderAgain = (
-  session: Session,
-  { operation, order, ordered }: Sending,
-  since: Millis,
-  problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>
-): Outcome => {
+const lateText = (problems: ReadonlyArray<readonly [PlannedFence, InjectorError]>): string => {
   const late = problems.map(([{ member, process }, { detail }]) => `${member} on host ${process.host}: ${detail}`)
-  const text = `Waits for hosts that are slow to begin, ${formatMillis(waitAtMost)} at most: ${late.join("; ")}`
-  session.learn({ fences: { ...ordered, waitingSince: since } })
-  const outcome = ordering(session, operation, order.fences, ordered.verifyWithin)
+  return `Waits for hosts that are slow to begin, ${formatMillis(waitAtMost)} at most: ${late.join("; ")}`
+}
+
+// Nothing was touched anywhere, so this was no attempt. The order is stored anew, with its deadline reckoned from now,
+// and is then given with another start-by. It has as much more time as the one before was seen to need.
+const orderAgain = (session: Session, { operation, order, ordered }: Sending, since: Millis, text: string): Outcome => {
+  const spent = session.timeline.now() - order.armedAt
+  const verifyWithin = Math.max(ordered.verifyWithin, verifyBudgetOn(spent))
+  session.learn({ fences: { ...ordered, verifyWithin, waitingSince: since } })
+  const outcome = ordering(session, operation, order.fences, verifyWithin)
   return { ...outcome, facts: [{ _tag: "Noted", text }, ...outcome.facts] }
 }

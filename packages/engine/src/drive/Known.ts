@@ -32,9 +32,9 @@ export type Fences =
 /** This drive ordered the fences and has sent nothing yet. */
 export interface Ordered {
   readonly _tag: "Ordered"
-  /** How long the loss may take to show, by what the hosts were last seen to need. */
+  /** How long the loss may take to show, by what hosts, store and writes were last seen to need. */
   readonly verifyWithin: Millis
-  /** Since when, on the monotonic clock, the order has come late everywhere; null where it has not. */
+  /** Since when, on the monotonic clock, the order has been made anew because it was late; null where it has not. */
   readonly waitingSince: Millis | null
 }
 

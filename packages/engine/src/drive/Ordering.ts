@@ -5,11 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Fact } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
-import { type Operation, verifyBudgetOn } from "@inquorate/core/Operation"
+import { type Operation, verifyBudget, verifyBudgetOn } from "@inquorate/core/Operation"
 import type { StoreError } from "@inquorate/core/OperationStore"
 import { isNodeRequest } from "@inquorate/core/Request"
-import type { Instant, Millis } from "@inquorate/core/Time"
+import { formatMillis, type Instant, type Millis } from "@inquorate/core/Time"
 import { findCluster, type Unreachable } from "../plan/Discovery.ts"
 import * as FaultPlan from "../plan/FaultPlan.ts"
 import { type GuardRefused, pass } from "../plan/Guards.ts"
@@ -23,7 +24,7 @@ import { type Outcome, type Session, settleOn } from "./Session.ts"
 /** Looks up what the stored operation asks for, and orders the fences. */
 export const order = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
   Effect.gen(function* () {
-    const look: Look = { beside: new Set(), place: session.known.place, facts: [] }
+    const look: Look = { beside: new Set(), place: session.known.place, facts: [], took: 0 }
     return yield* Effect.catchTag(
       chooseOnceBack(session, operation, look, session.timeline.now()),
       "GuardRefused",
@@ -57,6 +58,8 @@ interface Look {
   place: Known.Place | null
   /** What the last try found. */
   facts: Array<Fact>
+  /** How long the slowest answer took: of a host, of the store, or to a write. A loss is judged by more of the same. */
+  took: Millis
 }
 
 /**
@@ -73,6 +76,7 @@ const chooseOnceBack = (
   Effect.gen(function* () {
     const { journal, timeline } = session
     look.facts = []
+    look.took = 0
     const chosen = yield* Effect.result(chooseFences(session, operation, look))
     if (Result.isFailure(chosen) && chosen.failure._tag === "GuardRefused" && operation.attempt > 1) {
       const budget = look.place?.cluster.target.recoveryBudget ?? slowAtMost
@@ -96,7 +100,7 @@ const chooseFences = (
   Effect.gen(function* () {
     const { ground } = session
     const { request } = operation
-    const before = yield* Others.read(ground, request, [])
+    const before = yield* timed(session, look, Others.read(ground, request, []))
     for (const other of Others.beside(before, operation)) look.beside.add(other.id)
     const free = pass(request, null, [Others.notBusy(before, operation, notQueued)])
     if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) yield* free
@@ -109,13 +113,23 @@ const chooseFences = (
       Effect.catchTag("GuardRefused", (refused) => Effect.andThen(sayBusy(ground, operation), Effect.fail(refused)))
     )
     const fences = FaultPlan.fencesToOrder(planned)
-    const now = yield* Others.read(ground, request, fences)
+    const now = yield* timed(session, look, Others.read(ground, request, fences))
     yield* pass(request, null, [
       Others.notBusy(now, operation, { ...notQueued, fences }),
       FaultPlan.roomFor(ground.guards, now, found, operation, fences, notQueued)
     ])
-    return yield* orderOf(settled, operation, planned)
+    return yield* orderOf(settled, operation, planned, look)
   })
+
+const timed = <A, E>({ timeline }: Session, look: Look, asked: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const began = timeline.monotonic()
+    return Effect.tap(asked, () => Effect.sync(() => takes(look, timeline.monotonic() - began)))
+  })
+
+const takes = (look: Look, took: Millis): void => {
+  look.took = Math.max(look.took, took)
+}
 
 // The hosts make ready while the group shows that it takes writes.
 const prepareFor = (
@@ -129,10 +143,11 @@ const prepareFor = (
     const { place } = session.known
     const planned = yield* FaultPlan.plan(session.ground, others, found, operation, notQueued)
     look.facts.push(...planned.facts)
+    takes(look, planned.took ?? 0)
     // A later attempt looks again and again until its group is back, so it makes nothing ready before.
     if (planned.standing === undefined && operation.attempt === 1) yield* prepare(session, operation, planned)
     if (found._tag === "Group" && place !== null && FaultPlan.needsSteady(operation.request, found.topology)) {
-      yield* FaultPlan.steady(place.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
+      takes(look, yield* FaultPlan.steady(place.prober, found.topology, found.cluster.target.recoveryWriteTimeout))
     }
     return planned
   })
@@ -146,10 +161,15 @@ const sayBusy = (ground: Session["ground"], operation: Operation): Effect.Effect
     pass(operation.request, null, [Others.notBusy(others, operation, notQueued)])
   )
 
-const orderOf = (session: Session, operation: Operation, planned: FaultPlan.Planned): Effect.Effect<Outcome> =>
+const orderOf = (
+  session: Session,
+  operation: Operation,
+  planned: FaultPlan.Planned,
+  look: Look
+): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { fences, standing, took } = planned
-    const verifyWithin = verifyBudgetOn(took ?? 0)
+    const { fences, standing } = planned
+    const verifyWithin = verifyBudgetOn(look.took)
     if (standing !== undefined) {
       const { epoch, ...of } = standing
       session.learn({ ...Known.ordered(verifyWithin), standingEpoch: epoch })
@@ -161,5 +181,18 @@ const orderOf = (session: Session, operation: Operation, planned: FaultPlan.Plan
     const problems = yield* session.preparing.awaitAll(operation)
     if (problems.length > 0) return yield* notFenced(session, problems, [])
     session.learn(Known.ordered(verifyWithin))
-    return ordering(session, operation, fences, verifyWithin)
+    const outcome = ordering(session, operation, fences, verifyWithin)
+    const told = faultOf(operation.request).losesQuorum ? slowness(planned, look, verifyWithin) : []
+    return { ...outcome, facts: [...told, ...outcome.facts] }
   })
+
+// A slow host is told by the plan already.
+const slowness = (planned: FaultPlan.Planned, { took }: Look, within: Millis): ReadonlyArray<Fact> =>
+  within === verifyBudgetOn(planned.took ?? 0)
+    ? []
+    : [
+        {
+          _tag: "Noted",
+          text: `The slowest answer took ${formatMillis(took)}, of the store or to a write, so the loss may take ${formatMillis(within)} to show instead of ${formatMillis(verifyBudget)}`
+        }
+      ]

@@ -118,18 +118,18 @@ export const topologiesOf = (found: Found): ReadonlyArray<Topology> =>
 export const needsSteady = (request: FaultRequest, topology: Topology): boolean =>
   faultOf(request).losesQuorum || takesWrites(topology)
 
-/** A write that is acknowledged now, or the refusal of a group that takes none. */
+/** How long a write takes that is acknowledged now, or the refusal of a group that takes none. */
 export const steady = (
   prober: SteadyProbe,
   topology: Topology,
   timeout: Millis
-): Effect.Effect<void, GuardRefused | Unreachable> =>
+): Effect.Effect<Millis, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     yield* prober.open
     let last = "no endpoint to write to"
     for (let endpoint = 0; endpoint < prober.endpoints(); endpoint++) {
-      const { outcome } = yield* prober.once(endpoint, timeout)
-      if (outcome?._tag === "Acknowledged") return
+      const { endedAt, outcome, sentAt } = yield* prober.once(endpoint, timeout)
+      if (outcome?._tag === "Acknowledged") return Math.max(0, (endedAt ?? sentAt) - sentAt)
       if (outcome !== null) last = outcome.detail
     }
     return yield* new GuardRefused({ refusal: Refusal.cases.NotSteady.make({ detail: last }), topology })
