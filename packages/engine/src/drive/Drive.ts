@@ -83,7 +83,7 @@ export const drive = (
         if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
         // First, for it makes room for another one; the words take a question more.
         yield* ended
-        yield* tellEnd(ground, operation)
+        yield* tellEnd(ground, operation, journal)
       }
       const action = nextAction(operation)
       if (action._tag === "None") return yield* witnessing.untilServed
@@ -125,8 +125,11 @@ const isPassing = ({ ground }: Session, { request, stage }: Operation, { _tag }:
   }
 }
 
-const tellEnd = (ground: Ground, operation: Operation): Effect.Effect<void> =>
-  Effect.option(ground.store.evidence(operation.id, 0)).pipe(
+const tellEnd = (ground: Ground, operation: Operation, journal: Journal): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const whole = journal.whole()
+    return whole === null ? Effect.option(ground.store.evidence(operation.id, 0)) : Effect.succeedSome(whole)
+  }).pipe(
     Effect.flatMap((entries) => {
       const evidence = entries._tag === "Some" ? collect(entries.value) : null
       return Effect.logInfo(`Operation ended as ${stateOf(operation.stage)}. ${describe(operation, evidence)}`)

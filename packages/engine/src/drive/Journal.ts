@@ -10,6 +10,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { EvidenceEntry, Fact, PhaseName, ProbeSample } from "@inquorate/core/Evidence"
+import { faultOf } from "@inquorate/core/Fault"
 import { advance, type Event, type Operation } from "@inquorate/core/Operation"
 import { type OperationStore, StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant } from "@inquorate/core/Time"
@@ -42,16 +43,22 @@ export interface Journal {
   readonly sample: (sample: ProbeSample) => void
   /** Stores what was gathered now. */
   readonly flush: Effect.Effect<void, StoreError>
+  /** All the evidence that is stored, where it is short and this drive alone has stored it; else null. */
+  readonly whole: () => ReadonlyArray<EvidenceEntry> | null
   /** Never succeeds. Fails with `Fenced` once a write has shown that another worker owns the operation. */
   readonly halted: Effect.Effect<never, StoreError>
 }
 
-/** Opens the journal of an operation that this worker owns. When the scope closes it stores what was gathered. */
+/**
+ * Opens the journal of an operation that this worker owns. `fresh` tells that nothing of its evidence is stored yet. When
+ * the scope closes it stores what was gathered.
+ */
 export const make = (
   store: OperationStore["Service"],
   claimed: Stored,
   worker: string,
-  timeline: Timeline
+  timeline: Timeline,
+  fresh: boolean
 ): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.gen(function* () {
     let current = claimed
@@ -70,8 +77,9 @@ export const make = (
     const something = Latch.makeUnsafe(false)
     const writing = yield* Semaphore.make(1)
     const halt = yield* Deferred.make<never, StoreError>()
-    let phaseBegan: number | null = null
+    const observe = makeObserve()
     const { id } = claimed.operation
+    const whole = makeWhole(fresh ? claimed.operation : null)
     const as = { worker, epoch: claimed.epoch }
     const halting = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
       Effect.tapError(effect, (error) => (error.reason === "Fenced" ? Deferred.fail(halt, error) : Effect.void))
@@ -104,6 +112,7 @@ export const make = (
       }
       if (fresh.version > current.version) {
         current = fresh
+        whole.lose()
         keepAhead(ahead)
       }
       return current
@@ -134,6 +143,7 @@ export const make = (
           const saved = yield* Effect.result(store.save(before, operation, entries, as))
           if (Result.isSuccess(saved)) {
             current = saved.success
+            whole.keep(entries)
             // What was made ahead while this was on its way.
             keepAhead(ahead.filter((one) => !steps.includes(one)))
             yield* observe(taken)
@@ -154,18 +164,6 @@ export const make = (
         }
       })
 
-    const observe = (taken: ReadonlyArray<Taken>): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        for (const { before, began, step } of taken) {
-          const { event, facts } = step
-          const undone = before.stage._tag === "Undoing"
-          yield* Effect.forEach(facts, (fact) => Figures.observe(fact, before.request.kind, undone), { discard: true })
-          if (began.length === 0) continue
-          if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before), Math.max(0, event.at - phaseBegan))
-          phaseBegan = event.at
-        }
-      })
-
     const move = (event: Event, facts: ReadonlyArray<Fact>): Effect.Effect<Moved, StoreError> =>
       Effect.suspend(() => storeSteps(stepOf(event, facts))).pipe(halting, writing.withPermits(1))
 
@@ -183,7 +181,8 @@ export const make = (
       if (ahead.length > 0) return Effect.asVoid(storeSteps(null))
       const entries = drain()
       if (entries.length === 0) return Effect.void
-      return store.append(id, entries, as).pipe(Effect.onError(() => Effect.sync(() => giveBack(entries))))
+      const kept = Effect.map(store.append(id, entries, as), () => whole.keep(entries))
+      return Effect.onError(kept, () => Effect.sync(() => giveBack(entries)))
     }).pipe(halting, writing.withPermits(1))
 
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(flush, lastFlush)))
@@ -210,6 +209,7 @@ export const make = (
         something.openUnsafe()
       },
       flush,
+      whole: whole.entries,
       halted: Deferred.await(halt)
     }
   })
@@ -261,6 +261,39 @@ interface Taken {
   readonly began: ReturnType<typeof phaseFacts>
 }
 
+/**
+ * What was stored of an operation of which nothing was stored before, while it is short. It is kept only of one that ends
+ * soon: of thousands that are held it would be much, and it is asked for once.
+ */
+const makeWhole = (fresh: Operation | null) => {
+  let entries: ReadonlyArray<EvidenceEntry> | null = fresh !== null && faultOf(fresh.request).duration === 0 ? [] : null
+  return {
+    entries: () => entries,
+    keep: (stored: ReadonlyArray<EvidenceEntry>): void => {
+      entries = entries === null || entries.length + stored.length > wholeMost ? null : [...entries, ...stored]
+    },
+    lose: (): void => {
+      entries = null
+    }
+  }
+}
+
+/** Tells the figures what a drive's moves measure, once they are stored. */
+const makeObserve = () => {
+  let phaseBegan: number | null = null
+  return (taken: ReadonlyArray<Taken>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      for (const { before, began, step } of taken) {
+        const { event, facts } = step
+        const undone = before.stage._tag === "Undoing"
+        yield* Effect.forEach(facts, (fact) => Figures.observe(fact, before.request.kind, undone), { discard: true })
+        if (began.length === 0) continue
+        if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before), Math.max(0, event.at - phaseBegan))
+        phaseBegan = event.at
+      }
+    })
+}
+
 /** An operation after these steps, and those of them that its rules took. */
 const play = (from: Operation, steps: ReadonlyArray<Step>) => {
   let operation = from
@@ -279,3 +312,5 @@ const lastFlush = 1000
 const storeRetry = 200
 /** The most entries that wait for a store which cannot be written. The oldest give way. */
 const gatheredMost = 2000
+/** The most entries that are kept once they are stored. */
+const wholeMost = 200

@@ -72,7 +72,7 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<() => Sessi
     const fresh = epoch === 1 && operation.stage._tag === "Advancing" && operation.stage.step._tag === "IntentSaved"
     const entries = fresh ? [] : yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
-    const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline)
+    const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline, fresh)
     const scope = yield* Effect.scope
     let sequence = nextSequence(entries, ground.worker)
     const probe = (target: Target, group: string): Effect.Effect<Prober.Prober> =>
