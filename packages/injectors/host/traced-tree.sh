@@ -4,7 +4,7 @@
 
 # --- a traced tree ---
 
-unset PERL5OPT PERL5LIB PERL5DB
+unset PERL5OPT PERL5LIB PERL5DB PERLLIB PERL_UNICODE PERLIO
 h1= hb=
 holder='@embed tracer.pl'
 

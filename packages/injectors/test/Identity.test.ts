@@ -94,6 +94,20 @@ describe.skipIf(!root)(`the server of a data directory${skip}`, () => {
     })
   )
 
+  const surroundings = { PERL5OPT: "-Mno_such", PERL5LIB: "/nonexistent", PERLIO: ":crlf", PERL_UNICODE: "SAD" }
+  it.live.each(Object.entries(surroundings))("is fenced by the same grade where the worker has %s", ([name, value]) =>
+    Effect.gen(function* () {
+      const { directory, file } = etcdOf(nobody)
+      const { process: server } = yield* perl(`open(A, ">>", "${file}") or die`, nobody)
+      const before = yield* judged(server, directory)
+      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env[name]))
+      process.env[name] = value
+      const now = yield* judged(server, directory)
+      isReady(now)
+      assert.strictEqual(now._tag === "Ready" && now.grade, before._tag === "Ready" && before.grade)
+    })
+  )
+
   it.live("is nobody who only reads it, names it, or reached it by another name", () =>
     Effect.gen(function* () {
       const { directory, file } = etcdOf(nobody, 0o644)

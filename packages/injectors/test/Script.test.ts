@@ -27,6 +27,24 @@ describe("a program for a host", () => {
     assert.strictEqual(ran.stderr, "inquorate\n")
   })
 
+  // Where sh is bash, it takes its options from the environment, and hands them on.
+  const bash = spawnSync("sh", ["-c", "command -v bash"], { encoding: "utf8" }).stdout.trim()
+  it.skipIf(bash === "")("has a shell's own options, whatever the environment sets", () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-script-"))
+    fs.symlinkSync(bash, path.join(folder, "sh"))
+    const env = {
+      PATH: `${folder}:${process.env["PATH"]}`,
+      SHELLOPTS: "errexit:monitor:noclobber:noglob:nounset"
+    }
+    const text = `false; : "$unset"; echo one >${folder}/file; echo two >${folder}/file; cat ${folder}/f*; echo "$-"; exit 7`
+    const { input, outer } = Script.remoteText(text, [], "nonce")
+    const ran = spawnSync("sh", ["-c", Script.commandOf(outer)], { input, encoding: "utf8", env })
+    const answer = Script.answerOf(ran.stdout, "nonce")
+    assert.strictEqual(answer?.exitCode, 7, ran.stderr)
+    assert.match(answer!.stdout, /^two\n[^aCefmuvx]*\n$/)
+    fs.rmSync(folder, { recursive: true })
+  })
+
   it("is told apart from what a login shell says by itself", () => {
     const { input, outer } = Script.remoteText("echo answer", [], "nonce")
     const ran = spawnSync("sh", ["-c", `echo Welcome; ${Script.commandOf(outer)}`], { input, encoding: "utf8" })

@@ -5,7 +5,7 @@
 PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
-unset PERL5OPT PERL5LIB PERL5DB PERL_UNICODE PERLIO
+unset PERL5OPT PERL5LIB PERL5DB PERLLIB PERL_UNICODE PERLIO
 command -v perl >/dev/null || { echo perlless; exit 0; }
 # `in ENGINE NAME PROJECT SERVICE` before the words: a container, by name or as the service of a compose project. Its engine
 # says which process is its first one, and its number.

@@ -115,13 +115,15 @@ export const make = Effect.fnUntraced(function* (
 export const secureOptions = (
   host: string,
   { ca, certificate, key, serverName }: TlsFiles
-): Pick<tls.ConnectionOptions, "ca" | "cert" | "key" | "servername" | "checkServerIdentity"> => {
+): Pick<tls.ConnectionOptions, "ca" | "cert" | "key" | "rejectUnauthorized" | "servername" | "checkServerIdentity"> => {
   const name = serverName ?? host.replace(/^\[(.*)\]$/, "$1")
   const pem = (what: string, file: string | undefined) => (file === undefined ? {} : { [what]: read(what, file) })
   return {
     ...pem("ca", ca),
     ...pem("cert", certificate),
     ...pem("key", key),
+    // Said, since NODE_TLS_REJECT_UNAUTHORIZED in the worker's environment would turn it off.
+    rejectUnauthorized: true,
     // The server name in a handshake may be a name only, never an address.
     servername: net.isIP(name) === 0 ? name : "",
     checkServerIdentity: (_, shown) => tls.checkServerIdentity(name, shown)

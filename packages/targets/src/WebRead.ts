@@ -44,7 +44,9 @@ export const get = (
       resume(Effect.fail(new NoAnswer({ reason: "Unreachable", detail: reasonOf(cause) })))
     try {
       const options = { agent: false as const, headers: { connection: "close", ...headers } }
-      const request = url.startsWith("https:") ? https.request(url, { ...options, ...tls }) : http.request(url, options)
+      // Said, since NODE_TLS_REJECT_UNAUTHORIZED in the worker's environment would turn it off.
+      const secure = { ...options, rejectUnauthorized: true, ...tls }
+      const request = url.startsWith("https:") ? https.request(url, secure) : http.request(url, options)
       request.on("error", lose)
       request.on("response", (response) => {
         const chunks: Array<Buffer> = []

@@ -7,9 +7,9 @@
 /** A word for a POSIX shell that means exactly this text. */
 export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
-/** A program with its arguments as one text for a shell's standard input. */
+/** A program with its arguments as one text for a shell's standard input. It begins with a shell's own options. */
 export const textOf = (program: string, arguments_: ReadonlyArray<string>): string =>
-  `set -- ${arguments_.map(quote).join(" ")}\n${program}\n`
+  `set ${ownOptions} -- ${arguments_.map(quote).join(" ")}\n${program}\n`
 
 /** Why no shell can be told these words; empty where one can. */
 export const problemWith = (arguments_: ReadonlyArray<string>): string =>
@@ -45,9 +45,15 @@ export const remoteText = (program: string, arguments_: ReadonlyArray<string>, n
 
 /** The same for a command that reads this text and prints the first mark itself. */
 export const between = (command: string, text: string, nonce: string): RemoteText => {
-  const outer = `cd /; ${command}; printf '\\n%s %s\\n' ${nonce} "$?"`
+  const outer = `set ${ownOptions}; cd /; ${command}; printf '\\n%s %s\\n' ${nonce} "$?"`
   return { outer, input: `${outer}${text}` }
 }
+
+/**
+ * No option that the environment sets: where sh is bash, an exported `SHELLOPTS` makes it end at the first command that
+ * fails, or give each background process a job of its own.
+ */
+const ownOptions = "+aCefmuvx"
 
 /** True where the command has ended and the first mark is missing: the program in it never began. */
 export const neverBegan = (stdout: string, nonce: string): boolean =>
