@@ -201,10 +201,14 @@ judge_home() {
   unpack "$2"
   verdict=impossible
   if [ -z "$container" ]; then
-    problem="process $1 runs in a container, which its member's configuration does not name (container)"
+    if in_container "$1"; then
+      problem="process $1 runs in a container, which its member's configuration does not name (container)"
+      is_of_pod "$1" && problem="process $1 runs in a pod of Kubernetes: name the cluster as a host (kubernetes), and the pods as the members (pods)"
+      return 1
+    fi
+    problem="process $1 has namespaces of its own, as in a container: name it (container) where docker, podman or nerdctl made it; containers of anything else, such as ctr, lxc or systemd-nspawn, are not supported"
     [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] || return 1
     [ -n "$3" ] || [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
-    in_container "$1" && return 1
     return 0
   fi
   problem="process $1 has a user namespace of its own, as in a rootless container, which is not supported"
@@ -257,6 +261,16 @@ in_container() {
   return 1
 }
 
+# True where the kernel says that the process is of a pod: a kubelet puts all of them below one group.
+is_of_pod() {
+  while IFS= read -r row; do
+    case ${row#*:*:}/ in
+      /kubepods/* | /kubepods.slice/* | */cri-containerd-*.scope/* | */crio-*.scope/*) return 0 ;;
+    esac
+  done 2>/dev/null <"/proc/$1/cgroup"
+  return 1
+}
+
 # Sets freezer where a control group keeps the process from running, as `docker pause` does: such a process looks asleep.
 frozen() {
   freezer=
@@ -284,7 +298,23 @@ frozen() {
         ;;
     esac
   done 2>/dev/null <"/proc/$1/cgroup"
-  [ -n "$freezer" ]
+  [ -n "$freezer" ] || sleeps_frozen "$1" || return 1
+}
+
+# Sets freezer where the kernel says by what a process waits for that it is frozen. This is seen where control groups are
+# not, as in a pod, which sees no other than its own. Version 1 freezes a sleeper where it sleeps and shows it as D; nobody
+# else is D in a wait that a signal could end. Version 2 keeps it in the delivery of signals, asleep and not stopped.
+sleeps_frozen() {
+  look "$1" || return 1
+  word=
+  read -r word 2>/dev/null <"/proc/$1/wchan"
+  case $state/$word in
+    D/*refrigerator* | D/*epoll* | D/ep_poll | D/*futex* | D/*nanosleep* | D/*poll_schedule* | D/do_poll* | D/do_select | D/do_wait* | D/*sigsuspend* | D/*sigtimedwait*)
+      freezer='the freezer of its control group'
+      ;;
+    S/get_signal | S/do_freezer_trap) freezer='cgroup.freeze of its control group' ;;
+    *) return 1 ;;
+  esac
 }
 
 judge_thawed() {

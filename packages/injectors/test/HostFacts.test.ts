@@ -196,6 +196,28 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     splits('frozen "$word"', ["320", "322"], ["321", "323", "999"])
   })
 
+  it("sees by what the kernel says a process waits for that it is frozen, where no control group is to be seen", () => {
+    const waits: ReadonlyArray<readonly [pid: number, state: string, wait: string]> = [
+      [324, "D", "__refrigerator"],
+      [325, "D", "do_epoll_wait"],
+      [326, "D", "futex_do_wait"],
+      [327, "S", "get_signal"],
+      [328, "S", "do_epoll_wait"],
+      [329, "D", "folio_wait_bit_common"],
+      [330, "T", "do_signal_stop"],
+      [331, "R", "0"],
+      [332, "D", "wait_for_vfork_done"]
+    ]
+    for (const [pid, state, wait] of waits) {
+      host.add({
+        [`proc/${pid}/cgroup`]: "0::/../elsewhere\n",
+        [`proc/${pid}/stat`]: statLine(pid, "server) D 1", { state }),
+        [`proc/${pid}/wchan`]: wait
+      })
+    }
+    splits('frozen "$word"', ["324", "325", "326", "327"], ["328", "329", "330", "331", "332"])
+  })
+
   it("reads the effective user, and none where the kernel says none", () => {
     host.add({
       "proc/330/status": ofUser("33"),
@@ -340,6 +362,9 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       "proc/393/ns/pid": here,
       "proc/393/ns/net": net,
       "proc/393/cgroup": `0::/docker/${id}\n`,
+      "proc/397/ns/pid": "",
+      "proc/397/ns/net": "",
+      "proc/397/cgroup": `3:pids:/kubepods/burstable/pod${id.slice(0, 8)}/${id}\n`,
       "proc/394/ns/user": user,
       "proc/394/cgroup": `0::/docker/${id}\n`,
       "proc/395/ns/user": "",
@@ -349,6 +374,10 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     })
     splits('judge_home "$word" /bin/server ""', ["390"], ["391", "392", "393"])
     splits('judge_home "$word" /bin/server anywhere', ["390", "391"], ["392", "393"])
+    const why = (pid: number): string => told(`judge_home ${pid} /bin/server ""; echo "$problem"`)
+    assert.match(why(391), /namespaces of its own, as in a container: name it .* made it; .* ctr, .* are not supported/)
+    assert.match(why(393), /in a container, which its member's configuration does not name/)
+    assert.match(why(397), /in a pod of Kubernetes: name the cluster as a host .* the pods as the members/)
     splits(`judge_home "$word" docker:${id}:/bin/server ""`, ["394"], ["390", "395", "396"])
   })
 

@@ -260,6 +260,10 @@ describe.skipIf(!root)(`the control group of a process${skip}`, () => {
         // Frozen from above, as a pod's group is.
         fs.writeFileSync(path.join(group, "..", file), on)
         isImpossible(yield* judged(tree.process), "is frozen by")
+        // As a pod sees it, which has no sight of the control group.
+        const facts = path.join(import.meta.dirname, "../host/facts.sh")
+        const seen = spawnSync("sh", ["-c", '. "$1"; sleeps_frozen "$2"', "sh", facts, String(tree.process.pid)])
+        assert.strictEqual(seen.status, 0, "is not seen by what it waits for")
         isImpossible(yield* cut.preflight(tree.process), "is frozen by")
         const error = yield* Effect.flip(pause.arm(yield* orderFor(tree, tree.process.dataDirectory)))
         assert.include(error.detail, "is frozen by")
@@ -298,7 +302,7 @@ describe.skipIf(!root)(`the control group of a process${skip}`, () => {
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still")
       yield* within(groups, [`inquorate-${randomUUID()}`, ...parts], tree.process.pid)
-      isImpossible(yield* judged(tree.process), "in a container")
+      isImpossible(yield* judged(tree.process), "runs in a ")
     })
   )
 

@@ -75,6 +75,23 @@ describe.skipIf(Kubernetes.skip !== undefined)(`a node of Kubernetes${Kubernetes
       })
   )
 
+  it.live("refuses a process that somebody froze, and says so, though it sees no control group but its own", () =>
+    Effect.gen(function* () {
+      const { double, hosts } = yield* scene
+      const pause = Pause.make(hosts)
+      const tree = yield* Kubernetes.treeIn(yield* scene)
+      const seen = Effect.map(pause.preflight(tree.process), (found) => JSON.stringify(found))
+      assert.include(yield* seen, "Ready")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* double.freeze("db", tree.member)
+          assert.include(yield* seen, "is frozen by")
+        })
+      )
+      assert.include(yield* seen, "Ready")
+    })
+  )
+
   it.live("takes no fence that only a keeper would end", () =>
     Effect.gen(function* () {
       const { hosts, node } = yield* scene

@@ -37,8 +37,8 @@ if [ -n "$engine" ]; then
   told=$(timeout 4 "$engine" inspect --type container --format '{{.State.Pid}} {{.Id}}' -- "$name" 2>&1 </dev/null) || trouble "$told"
   first=${told%% *} id=${told#* }
   case $first in '' | *[!0-9]*) trouble "$engine answered: $told" ;; esac
-  case $id in *[!0-9a-f]*) trouble "$engine answered: $told" ;; esac
-  [ ${#id} = 64 ] || trouble "$engine answered: $told"
+  case $id in *[!0-9a-f]*) digits=0 ;; *) digits=${#id} ;; esac
+  [ "$digits" = 64 ] || trouble "the container has the id $id, not one of 64 digits, by which its processes are known: a container that ctr made is not supported"
   [ "$first" != 0 ] || trouble "the container does not run"
   set -- in "$first" "$id" "$@"
 fi

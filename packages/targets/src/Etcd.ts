@@ -30,7 +30,7 @@ import * as OpenQuestion from "./OpenQuestion.ts"
 import * as Patience from "./Patience.ts"
 import * as Pods from "./Pods.ts"
 import { Secret } from "./Secret.ts"
-import { standingOf } from "./Standing.ts"
+import { standingOf, standsStill } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 const file = (description: string) =>
@@ -409,15 +409,15 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
   const isSilent = Result.isFailure(status) && status.failure.reason === "TimedOut"
   if (!isSilent) yield* Fiber.interrupt(looking)
   const left = Math.max(0, look.endsAt - (yield* monotonicMillis))
-  const stands = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
-  const isStopped = Option.contains(stands, "Stopped")
+  const seen = isSilent ? yield* Effect.timeoutOption(Fiber.join(looking), left) : Option.none()
+  const stands = Option.getOrElse(seen, () => "Unknown" as const)
   // It stood still, so the time that its answer takes once it runs on says nothing about its speed.
-  if (isStopped) open.patience.excuse(yield* monotonicMillis)
+  if (standsStill(stands)) open.patience.excuse(yield* monotonicMillis)
   return {
     name,
     node: open.node,
     address,
-    isStopped,
+    stands,
     status,
     list,
     entered,

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Entry, Status } from "./EtcdClient.ts"
 import { alarms, type EtcdError, isBarred, isDenied } from "./EtcdError.ts"
+import { type Standing, stillInWords } from "./Standing.ts"
 
 /** The name of the one group that an etcd cluster has. */
 export const group = "raft"
@@ -23,8 +24,8 @@ export interface Asked {
   readonly node: string
   readonly address: string
   readonly status: Result.Result<Status, EtcdError>
-  /** True where it does not answer and its host shows its process stopped. */
-  readonly isStopped?: boolean
+  /** How its process stands by its host's word, where it does not answer. */
+  readonly stands?: Standing
   readonly list: Result.Result<ReadonlyArray<Entry>, EtcdError>
   /** Whether it lets us in. */
   readonly entered: Result.Result<void, EtcdError>
@@ -217,9 +218,10 @@ const isVoter = ({ isLearner }: Entry): boolean => !isLearner
 
 // Empty for a member that is up.
 const whyDown = (asked: Asked, entry: Entry, established: string | null, known: Known): string => {
-  const { isStopped, process, status } = asked
+  const { process, stands = "Unknown", status } = asked
   if (Result.isFailure(status)) {
-    if (isStopped === true) return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
+    const still = stillInWords(stands, process)
+    if (still !== null) return still
     if (entry.name === "") return `was added to the cluster and never started: ${start(entry)}`
     const { detail, reason } = status.failure
     return isBarred(reason) ? `cannot be asked: ${detail}` : `does not answer: ${detail}`

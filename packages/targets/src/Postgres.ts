@@ -25,7 +25,7 @@ import * as PostgresRoster from "./PostgresRoster.ts"
 import type { OpenMember } from "./PostgresRoster.ts"
 import { PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
-import { type Standing, standingOf } from "./Standing.ts"
+import { type Standing, standingOf, standsStill } from "./Standing.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 import * as TargetModule from "./TargetModule.ts"
 
@@ -139,12 +139,12 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
   const look = isSilent
     ? Fiber.join(looking)
     : Result.isSuccess(answer)
-      ? Effect.succeed("Runs")
+      ? Effect.succeed<Standing>("Runs")
       : standing(open, within)
-  const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), () => "Unknown")
+  const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), (): Standing => "Unknown")
   if (state === "Gone") open.located = null
   // It stood still, so the time that its answer takes once it runs on says nothing about its speed.
-  if (state === "Stopped") open.patience.excuse(yield* monotonicMillis)
+  if (standsStill(state)) open.patience.excuse(yield* monotonicMillis)
   const located = yield* locate(open, answer, Result.isSuccess(reply) ? reply.success.backend : 0, yield* left)
   return {
     name,
@@ -156,7 +156,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     processProblem: located.problem,
     processLate: located.process === null && located.isLate === true,
     hasHost: open.host !== null,
-    isStopped: state === "Stopped"
+    stands: state
   }
 })
 

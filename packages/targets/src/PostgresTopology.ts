@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import type { ConnectionError } from "./PostgresConnection.ts"
 import type { Answer, StandbySeen } from "./PostgresQuestion.ts"
 import * as PostgresRule from "./PostgresRule.ts"
+import { type Standing, stillInWords } from "./Standing.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 
 /** The name of the one group that a PostgreSQL cluster has. */
@@ -28,8 +29,8 @@ export interface Asked {
   readonly processLate?: boolean
   /** True where the host that it runs on is configured. */
   readonly hasHost?: boolean
-  /** True where it did not answer and its host says that its process is stopped. */
-  readonly isStopped: boolean
+  /** How its process stands by its host's word, where it did not answer. */
+  readonly stands: Standing
 }
 
 /** What stays known while the primary does not answer. */
@@ -244,8 +245,9 @@ type Failed = Result.Failure<Answer, ConnectionError>
 const isSilent = ({ code, reason }: ConnectionError): boolean =>
   reason === "Lost" || (reason === "TimedOut" && code !== "ETIMEDOUT")
 
-const silenceOf = ({ address, isStopped, process }: Asked, { code, detail, reason }: ConnectionError): string => {
-  if (isStopped) return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
+const silenceOf = ({ address, process, stands }: Asked, { code, detail, reason }: ConnectionError): string => {
+  const still = stillInWords(stands, process)
+  if (still !== null) return still
   if (code === "ECONNREFUSED" || code === "ENOENT") return `refuses connections at ${address}`
   if (reason === "TimedOut" || reason === "Lost") return `takes no queries: ${detail}`
   if (isUnreached({ code, reason })) return `cannot be reached: ${detail}`

@@ -1,25 +1,50 @@
 /**
- * How a member's process stands on its host while the member itself says nothing. One line of the host's own process
- * table tells it, which nobody but the kernel writes.
+ * How a member's process stands on its host while the member itself says nothing. The host's own process table tells
+ * it, which nobody but the kernel writes.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 
-/** How a process stands. `Gone` means that nobody, or another process, now has its number. */
-export type Standing = "Runs" | "Stopped" | "Gone" | "Unknown"
+/**
+ * How a process stands. `Frozen`: its control group keeps it from running. `Gone`: nobody, or another process, now has
+ * its number.
+ */
+export type Standing = "Runs" | "Stopped" | "Frozen" | "Gone" | "Unknown"
+
+/** True for a process that is there and kept from running. */
+export const standsStill = (standing: Standing): boolean => standing === "Stopped" || standing === "Frozen"
+
+/** Says of a member that its process is kept from running, and by what; null where it is not. */
+export const stillInWords = (standing: Standing, process: ProcessRef | null): string | null => {
+  if (standing === "Stopped") return `is stopped: process ${process?.pid} stands still, by a signal or a debugger`
+  if (standing !== "Frozen") return null
+  return `is frozen: process ${process?.pid} stands still, by the freezer of its control group, as docker pause does: thaw it first`
+}
 
 /** Looks at the process that a member had when it last answered; bounded by `timeout` ms. */
 export const standingOf = (host: Host | null, process: ProcessRef | null, timeout: number): Effect.Effect<Standing> => {
   if (host === null || process === null) return Effect.succeed("Unknown")
-  return host.run('cat "/proc/$1/stat"', [String(process.pid)], { timeout }).pipe(
+  return host.run('cat "/proc/$1/stat" "/proc/$1/wchan"', [String(process.pid)], { timeout }).pipe(
     Effect.map(({ stdout }): Standing => {
       // The name in parentheses may hold anything. Behind it the state is the first field and the start time the
-      // twentieth.
-      const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ")
+      // twentieth. On the next line is what the process waits for, where our user may know.
+      const [line = "", wait = ""] = stdout.slice(stdout.lastIndexOf(")") + 2).split("\n")
+      const fields = line.split(" ")
       if (fields[19] !== process.startTime) return "Gone"
-      return /^[Tt]$/.test(fields[0] ?? "") ? "Stopped" : "Runs"
+      if (/^[Tt]$/.test(fields[0] ?? "")) return "Stopped"
+      return frozen.test(`${fields[0]}/${wait.trim()}`) ? "Frozen" : "Runs"
     }),
     Effect.orElseSucceed(() => "Unknown" as const)
   )
 }
+
+// --- internal ---
+
+/**
+ * A state and what the kernel waits for, in a process that is frozen. Version 1 of control groups shows a sleeper as D where
+ * a signal could end its wait, and nobody else is D there. Version 2 keeps it in the delivery of signals. The injectors'
+ * `facts.sh` judges by the same words.
+ */
+const frozen =
+  /^(D\/.*(refrigerator|epoll|ep_poll|futex|nanosleep|poll_schedule|do_poll|do_select|do_wait|sigsuspend|sigtimedwait).*|S\/(get_signal|do_freezer_trap))$/

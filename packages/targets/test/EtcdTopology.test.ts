@@ -69,10 +69,16 @@ describe("a member of an etcd cluster", () => {
     const process = { host: "local", pid: 4711, startTime: "1", executable: "/usr/bin/etcd", dataDirectory: "/data" }
     const { seen } = see([
       asked("alpha", status("a", "a")),
-      asked("beta", null, { isStopped: true, process }),
+      asked("beta", null, { stands: "Stopped", process }),
       asked("gamma", status("c", "a"))
     ])
     assert.strictEqual(seen.members[1]!.downBecause, "is stopped: process 4711 stands still, by a signal or a debugger")
+    const { seen: other } = see([
+      asked("alpha", status("a", "a")),
+      asked("beta", null, { stands: "Frozen", process }),
+      asked("gamma", status("c", "a"))
+    ])
+    assert.match(other.members[1]!.downBecause ?? "", /^is frozen: process 4711 stands still, by the freezer/)
   })
 
   it("that was never seen is one of those left in the cluster, as long as there are as many", () => {

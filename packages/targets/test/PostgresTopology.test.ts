@@ -63,7 +63,7 @@ const asked = (
       : Result.succeed({ ...what, startedAt: `${what.startedAt} ${name}` }),
   process: null,
   processProblem: "",
-  isStopped: false,
+  stands: "Runs",
   ...change
 })
 
@@ -104,10 +104,18 @@ describe("a member of a PostgreSQL cluster that is down", () => {
     [
       "is stopped",
       three(failing("TimedOut", "", "no answer within 800 ms"), both, {
-        isStopped: true,
+        stands: "Stopped",
         process: { host: "h", pid: 4711, startTime: "1", executable: "/postgres", dataDirectory: "/d" }
       }),
       "s2 is stopped: process 4711 stands still"
+    ],
+    [
+      "is frozen",
+      three(failing("TimedOut", "", "no answer within 800 ms"), both, {
+        stands: "Frozen",
+        process: { host: "h", pid: 4711, startTime: "1", executable: "/postgres", dataDirectory: "/d" }
+      }),
+      "s2 is frozen: process 4711 stands still, by the freezer of its control group"
     ],
     [
       "is silent",

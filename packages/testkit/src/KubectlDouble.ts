@@ -32,6 +32,8 @@ export interface KubectlDouble {
   readonly pidOf: (namespace: string, pod: string) => number
   /** The id by which the runtime knows a pod's container. */
   readonly idOf: (namespace: string, pod: string) => string
+  /** Freezes a pod as its runtime's `pause` does, until the end of the scope. */
+  readonly freeze: (namespace: string, pod: string) => Effect.Effect<void, never, Scope.Scope>
   /** Ends everything of a pod at once, as a node that runs out of memory might. */
   readonly kill: (namespace: string, pod: string) => void
 }
@@ -90,6 +92,11 @@ const doubleIn = (folder: string): KubectlDouble => {
       return (JSON.parse(stdout) as { readonly pid: number }).pid
     },
     idOf: (namespace, pod) => keptOf(namespace, pod).id,
+    freeze: (namespace, pod) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void runc(folder, "pause", keptOf(namespace, pod).id)),
+        () => Effect.sync(() => void runc(folder, "resume", keptOf(namespace, pod).id))
+      ),
     kill: (namespace, pod) => void runc(folder, "kill", "--all", keptOf(namespace, pod).id, "KILL")
   }
 }

@@ -146,6 +146,7 @@ const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
     mounts: [
       { destination: "/proc", type: "proc", source: "proc" },
       { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
+      { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "mode=1777"] },
       bound("/usr", "/usr", "ro"),
       ...mounts
     ],
@@ -179,6 +180,8 @@ const create = (): void => {
   for (const name of ["bin", "sbin", "lib", "lib64"]) fs.symlinkSync(`usr/${name}`, path.join(root, name))
   for (const { mountPath } of spec.containers[0]!.volumeMounts ?? []) {
     fs.mkdirSync(path.join(root, mountPath), { recursive: true })
+    // The runtime gives what it mounts there the mode of the folder, and a volume is everybody's.
+    fs.chmodSync(path.join(root, mountPath), 0o1777)
   }
   fs.writeFileSync(path.join(bundle, "config.json"), JSON.stringify(configOf(pod, root)))
   // The container would hold this program's own output open.
