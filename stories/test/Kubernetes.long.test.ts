@@ -4,7 +4,6 @@
  * Method: the bundled worker and a `kubectl` that runs pods as real containers by runc; the observer trusts /proc and
  * its own PUTs.
  */
-import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -16,47 +15,28 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
+import * as PodNetwork from "./PodNetwork.ts"
 
 const skip = KubectlDouble.skip ?? (findBinary(null) === null ? "no etcd; apt-get install etcd-server" : undefined)
 if (skip !== undefined && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(skip)
 
-const network = `inq-pods-${process.pid}`
-const link = `inqp${process.pid % 100_000}`
-const addressOf = (index: number): string => `198.19.252.1${index}`
-
-const ip = (...words: ReadonlyArray<string>): void => {
-  const { status, stderr } = spawnSync("ip", words, { encoding: "utf8" })
-  assert.strictEqual(status, 0, `ip ${words.join(" ")}: ${stderr}`)
-}
-
-/** One network of their own for all pods, where each has an address, and a way to there from here. */
-const makeNetwork = (): void => {
-  ip("netns", "add", network)
-  ip("-n", network, "link", "set", "lo", "up")
-  ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", network)
-  ip("address", "add", "198.19.252.1/24", "dev", link)
-  ip("link", "set", link, "up")
-  for (const index of [0, 1, 2]) ip("-n", network, "address", "add", `${addressOf(index)}/24`, "dev", "eth0")
-  ip("-n", network, "link", "set", "eth0", "up")
-}
-
-const podOf = (index: number, folder: string) => ({
+const podOf = (index: number, folder: string, network: PodNetwork.PodNetwork) => ({
   metadata: { name: `etcd-${index}`, namespace: "db", labels: { app: "etcd" } },
   spec: {
     nodeName: "one",
     terminationGracePeriodSeconds: 0,
-    network: { namespace: `/run/netns/${network}`, address: addressOf(index) },
+    network: network.of(index),
     owner: { apiVersion: "apps/v1", kind: "StatefulSet", name: "etcd", controller: true },
     containers: [
       {
         name: "etcd",
         command: [
           ...["etcd", "--name", `etcd-${index}`, "--data-dir", "/var/lib/etcd", "--log-level", "error"],
-          ...["--listen-client-urls", `http://${addressOf(index)}:2379`],
-          ...["--advertise-client-urls", `http://${addressOf(index)}:2379`],
-          ...["--listen-peer-urls", `http://${addressOf(index)}:2380`],
-          ...["--initial-advertise-peer-urls", `http://${addressOf(index)}:2380`],
-          ...["--initial-cluster", [0, 1, 2].map((at) => `etcd-${at}=http://${addressOf(at)}:2380`).join(",")],
+          ...["--listen-client-urls", `http://${network.of(index).address}:2379`],
+          ...["--advertise-client-urls", `http://${network.of(index).address}:2379`],
+          ...["--listen-peer-urls", `http://${network.of(index).address}:2380`],
+          ...["--initial-advertise-peer-urls", `http://${network.of(index).address}:2380`],
+          ...["--initial-cluster", [0, 1, 2].map((at) => `etcd-${at}=http://${network.of(at).address}:2380`).join(",")],
           // A busy machine holds up a leader for longer than a second.
           ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
         ],
@@ -72,6 +52,7 @@ const podOf = (index: number, folder: string) => ({
 describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (skipped: ${skip})`}`, () => {
   const scope = Scope.makeUnsafe()
   let double: KubectlDouble.KubectlDouble
+  let network: PodNetwork.PodNetwork
   let world: Harness.World
   let worker: Harness.Worker
   let partition: string
@@ -79,14 +60,14 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
   beforeAll(async () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-pods-"))
     double = await Effect.runPromise(Scope.provide(KubectlDouble.start(["one"]), scope))
-    makeNetwork()
+    network = PodNetwork.make("198.19.252")
     for (const index of [0, 1, 2]) {
-      double.kubectl(["create", "--filename=-"], JSON.stringify(podOf(index, double.folder)))
+      double.kubectl(["create", "--filename=-"], JSON.stringify(podOf(index, double.folder, network)))
     }
     const members = [0, 1, 2].map((index) => ({
       name: `etcd-${index}`,
       pid: double.pidOf("db", `etcd-${index}`),
-      address: `${addressOf(index)}:2379`
+      address: `${network.of(index).address}:2379`
     }))
     world = {
       folder,
@@ -112,8 +93,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     await worker?.ended
     const left = double?.pods("inquorate") ?? []
     await Effect.runPromise(Scope.close(scope, Exit.void)).finally(() => {
-      spawnSync("ip", ["link", "delete", link])
-      spawnSync("ip", ["netns", "delete", network])
+      network?.remove()
       fs.rmSync(world.folder, { recursive: true, force: true })
     })
     assert.isAtMost(left.length, 1, "a worker that ended left more than the pod of the one that was killed")

@@ -3,6 +3,7 @@
  * `synchronous_standby_names = 'ANY k (…)'` lists. All members are asked at once. Where answers are quick, none is
  * waited for longer than 800 ms, so that discovery ends within a second while members are stopped.
  */
+import type { Host } from "@inquorate/core/Host"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -15,6 +16,8 @@ import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
 import type { Located } from "./Located.ts"
 import * as Patience from "./Patience.ts"
+import * as Pods from "./Pods.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
 import { ConnectionError } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresProbe from "./PostgresProbe.ts"
@@ -23,7 +26,7 @@ import * as PostgresProcess from "./PostgresProcess.ts"
 import { Answer } from "./PostgresQuestion.ts"
 import * as PostgresRoster from "./PostgresRoster.ts"
 import type { OpenMember } from "./PostgresRoster.ts"
-import { PostgresSettings } from "./PostgresSettings.ts"
+import { type OpenedSettings, PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
 import { type Standing, standingOf, standsStill } from "./Standing.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
@@ -33,73 +36,80 @@ import * as TargetModule from "./TargetModule.ts"
 export const postgres = TargetModule.make({
   system: "postgres",
   config: PostgresSettings,
-  make: Effect.fn("Postgres.make")(function* (cluster, settings, hosts): Effect.fn.Return<
-    Target,
-    TargetError,
-    Scope.Scope
-  > {
-    const roster = yield* PostgresRoster.make(cluster, settings, hosts)
-    let known: PostgresTopology.Known | null = null
-
-    const look = PostgresPatroni.look(settings.patroni)
-    const askAll = Effect.forEach((open: OpenMember) => Effect.map(ask(open), (asked) => [open, asked] as const), {
-      concurrency: "unbounded"
-    })
-    const discover = Effect.gen(function* () {
-      if (roster.members().length === 0) yield* Effect.flatMap(look, roster.adopt)
-      const before = roster.members()
-      const [first, looked] = yield* Effect.all([askAll(before), look], { concurrency: 2 })
-      if (roster.follows) yield* roster.adopt(looked)
-      const now = roster.members()
-      const answers = new Map([...first, ...(yield* askAll(now.filter((open) => !before.includes(open))))])
-      const asked = now.flatMap((open) => answers.get(open) ?? [])
-      const read = PostgresTopology.interpret(cluster, asked, known)
-      if (Result.isFailure(read)) return yield* read.failure
-      known = read.success
-      return [
-        PostgresPatroni.beside(PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis), looked)
-      ]
-    })
-    const endpoints = (logins: PostgresLogin.Logins): readonly [string, ...ReadonlyArray<string>] => {
-      const primary = logins.members.find(({ name }) => name === known?.primary)
-      if (primary !== undefined) return [primary.address]
-      const [first, ...rest] = logins.members
-      return [first.address, ...rest.map(({ address }) => address)]
-    }
-    return {
-      system: "postgres",
-      cluster,
-      discover,
-      probe: Effect.fn("Postgres.probe")(function* (group) {
-        if (group !== PostgresTopology.group) {
-          const detail = `a PostgreSQL cluster has one group, ${PostgresTopology.group}, and no ${group}`
-          return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
-        }
-        // While nobody answers, the probe tries every member, since it must see the writes come back.
-        if (known === null) yield* Effect.ignore(discover)
-        const first = roster.logins()
-        if (first === null) return yield* noMember(cluster)
-        const applicationName = `inquorate-probe-${yield* probeNumber}`
-        return yield* PostgresProbe.make({
-          cluster,
-          endpoints: () => endpoints(roster.logins() ?? first),
-          settings: (address) => (roster.logins() ?? first).to(address, applicationName),
-          connections: () => known?.connections ?? ""
-        })
-      }),
-      survivorsSpeak: true,
-      // The primary sees its commits wait; a standby knows nothing of them.
-      canSpeak: ({ role }) => role === "Primary",
-      recoveryBudget: 60_000,
-      recoveryWriteTimeout: 1000,
-      ...(settings.patroni === undefined
-        ? {}
-        : { witnesses: [PostgresPatroni.witness(settings.patroni, namesOn(roster.members))] })
-    }
-  })
+  make: (cluster, settings, hosts) => {
+    const { members: _, pods, ...others } = settings
+    if (pods === undefined) return open(cluster, settings, hosts)
+    const how = { pods, port: PostgresAddress.defaultPort, system: "postgres" }
+    return Pods.follow(cluster, how, hosts, (members) => open(cluster, { ...others, members }, hosts))
+  }
 })
 
 // --- internal ---
+
+const open = Effect.fn("Postgres.make")(function* (
+  cluster: string,
+  settings: OpenedSettings,
+  hosts: ReadonlyMap<string, Host>
+): Effect.fn.Return<Target, TargetError, Scope.Scope> {
+  const roster = yield* PostgresRoster.make(cluster, settings, hosts)
+  let known: PostgresTopology.Known | null = null
+
+  const look = PostgresPatroni.look(settings.patroni)
+  const askAll = Effect.forEach((open: OpenMember) => Effect.map(ask(open), (asked) => [open, asked] as const), {
+    concurrency: "unbounded"
+  })
+  const discover = Effect.gen(function* () {
+    if (roster.members().length === 0) yield* Effect.flatMap(look, roster.adopt)
+    const before = roster.members()
+    const [first, looked] = yield* Effect.all([askAll(before), look], { concurrency: 2 })
+    if (roster.follows) yield* roster.adopt(looked)
+    const now = roster.members()
+    const answers = new Map([...first, ...(yield* askAll(now.filter((open) => !before.includes(open))))])
+    const asked = now.flatMap((open) => answers.get(open) ?? [])
+    const read = PostgresTopology.interpret(cluster, asked, known)
+    if (Result.isFailure(read)) return yield* read.failure
+    known = read.success
+    return [
+      PostgresPatroni.beside(PostgresTopology.topology(cluster, asked, known, yield* Clock.currentTimeMillis), looked)
+    ]
+  })
+  const endpoints = (logins: PostgresLogin.Logins): readonly [string, ...ReadonlyArray<string>] => {
+    const primary = logins.members.find(({ name }) => name === known?.primary)
+    if (primary !== undefined) return [primary.address]
+    const [first, ...rest] = logins.members
+    return [first.address, ...rest.map(({ address }) => address)]
+  }
+  return {
+    system: "postgres",
+    cluster,
+    discover,
+    probe: Effect.fn("Postgres.probe")(function* (group) {
+      if (group !== PostgresTopology.group) {
+        const detail = `a PostgreSQL cluster has one group, ${PostgresTopology.group}, and no ${group}`
+        return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
+      }
+      // While nobody answers, the probe tries every member, since it must see the writes come back.
+      if (known === null) yield* Effect.ignore(discover)
+      const first = roster.logins()
+      if (first === null) return yield* noMember(cluster)
+      const applicationName = `inquorate-probe-${yield* probeNumber}`
+      return yield* PostgresProbe.make({
+        cluster,
+        endpoints: () => endpoints(roster.logins() ?? first),
+        settings: (address) => (roster.logins() ?? first).to(address, applicationName),
+        connections: () => known?.connections ?? ""
+      })
+    }),
+    survivorsSpeak: true,
+    // The primary sees its commits wait; a standby knows nothing of them.
+    canSpeak: ({ role }) => role === "Primary",
+    recoveryBudget: 60_000,
+    recoveryWriteTimeout: 1000,
+    ...(settings.patroni === undefined
+      ? {}
+      : { witnesses: [PostgresPatroni.witness(settings.patroni, namesOn(roster.members))] })
+  }
+})
 
 /**
  * How long a container's engine may take to tell the server's process. It is asked once for each start of the server.

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Container from "./Container.ts"
 import * as NamedFile from "./NamedFile.ts"
-import type { PostgresMember, PostgresSettings } from "./PostgresSettings.ts"
+import type { OpenedMember, OpenedSettings, PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
 import * as PostgresService from "./PostgresService.ts"
@@ -34,14 +34,14 @@ export interface Logins {
 /** Reads the logins of a cluster. Fails where a secret or a service that the settings name does not exist. */
 export const make = Effect.fnUntraced(function* (
   cluster: string,
-  settings: PostgresSettings & { readonly members: readonly [PostgresMember, ...ReadonlyArray<PostgresMember>] }
+  settings: OpenedSettings & { readonly members: readonly [OpenedMember, ...ReadonlyArray<OpenedMember>] }
 ): Effect.fn.Return<Logins, TargetError> {
   const misconfigured = (detail: string) => new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
   const attempt = <A>(read: () => A): Effect.Effect<A, TargetError> =>
     Effect.try({ try: read, catch: (cause) => misconfigured((cause as Error).message) })
   const secret = yield* secretOf(settings.password, misconfigured)
-  const loginOf = (member: PostgresMember) => () => read(settings, member, secret)
-  const memberOf = (member: PostgresMember): Effect.Effect<Member, TargetError> =>
+  const loginOf = (member: OpenedMember) => () => read(settings, member, secret)
+  const memberOf = (member: OpenedMember): Effect.Effect<Member, TargetError> =>
     Effect.map(attempt(loginOf(member)), ({ endpoints }) => {
       const [address, ...otherAddresses] = endpoints.map(PostgresAddress.print) as [string, ...Array<string>]
       const connection = (applicationName: string) => ({ address, applicationName, login: loginOf(member) })
@@ -96,7 +96,7 @@ const readSecret = (file: string): Redacted.Redacted => {
   }
 }
 
-const read = (settings: PostgresSettings, member: PostgresMember, secret: () => Redacted.Redacted | null): Login => {
+const read = (settings: OpenedSettings, member: OpenedMember, secret: () => Redacted.Redacted | null): Login => {
   const service = new Map([...parametersOf(settings.service), ...parametersOf(member.service)])
   const user = settings.user ?? service.get("user")
   const database = settings.database ?? service.get("dbname") ?? user
@@ -123,7 +123,7 @@ const read = (settings: PostgresSettings, member: PostgresMember, secret: () => 
   }
 }
 
-const parametersOf = (service: PostgresMember["service"]): PostgresService.Parameters =>
+const parametersOf = (service: OpenedMember["service"]): PostgresService.Parameters =>
   service === undefined
     ? new Map()
     : typeof service === "string"
@@ -131,7 +131,7 @@ const parametersOf = (service: PostgresMember["service"]): PostgresService.Param
       : PostgresService.read(service.name, [service.file])
 
 // A service may name several hosts, and one port for each or one for all, in lists with commas.
-const endpointsOf = ({ address, name }: PostgresMember, service: PostgresService.Parameters): Login["endpoints"] => {
+const endpointsOf = ({ address, name }: OpenedMember, service: PostgresService.Parameters): Login["endpoints"] => {
   if (address !== undefined) {
     const [first, ...rest] = PostgresAddress.all(address)
     return [PostgresAddress.endpoint(first), ...rest.map(PostgresAddress.endpoint)]

@@ -1,5 +1,5 @@
 /**
- * Which members a PostgreSQL cluster has, and how to reach each: those of the configuration, or, where it names none,
+ * Which members a PostgreSQL cluster has, and how to reach each: those that it is opened with, or, where there are none,
  * those that Patroni names. A member that Patroni once named stays, since a member that is held falls silent and
  * Patroni then strikes it off its own list. Once Patroni names another address for a member, we reach it there.
  */
@@ -19,7 +19,7 @@ import { type Session, session } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import type { Looked } from "./PostgresPatroni.ts"
 import { question } from "./PostgresQuestion.ts"
-import { PostgresMember, type PostgresSettings } from "./PostgresSettings.ts"
+import { type OpenedMember, type OpenedSettings, PostgresMember } from "./PostgresSettings.ts"
 
 /** A member with what is kept between two discoveries. */
 export interface OpenMember {
@@ -47,7 +47,7 @@ export interface Roster {
 /** Makes the roster of these settings. Fails where a secret, a service or a host that they name does not exist. */
 export const make = (
   cluster: string,
-  settings: PostgresSettings,
+  settings: OpenedSettings,
   hosts: ReadonlyMap<string, Host>
 ): Effect.Effect<Roster, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -58,7 +58,7 @@ export const make = (
     let members: ReadonlyArray<OpenMember> = []
 
     // A member that has the same place as before keeps its session.
-    const open = Effect.fnUntraced(function* (wanted: readonly [PostgresMember, ...ReadonlyArray<PostgresMember>]) {
+    const open = Effect.fnUntraced(function* (wanted: readonly [OpenedMember, ...ReadonlyArray<OpenedMember>]) {
       const next = yield* PostgresLogin.make(cluster, { ...settings, members: wanted })
       const before = members
       members = yield* Effect.forEach(
@@ -109,7 +109,7 @@ const unknown = (cluster: string, detail: string): TargetError =>
 // A member that Patroni names is taken only where a person might have written it so.
 const placed = (
   { host, name, port }: Patroni.PatroniMember,
-  patroni: PostgresSettings["patroni"]
+  patroni: OpenedSettings["patroni"]
 ): ReadonlyArray<PostgresMember & { readonly address: string }> => {
   if (host === undefined || port === undefined) return []
   const places = patroni !== undefined && typeof patroni === "object" && "api" in patroni ? patroni.hosts : undefined

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Container from "./Container.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as Patroni from "./Patroni.ts"
+import * as Pods from "./Pods.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import * as PostgresTls from "./PostgresTls.ts"
 import { Secret } from "./Secret.ts"
@@ -61,6 +62,13 @@ export const PostgresMember = Schema.Struct({
   .annotate({ identifier: "PostgresMember" })
 export type PostgresMember = typeof PostgresMember.Type
 
+/** What names the members. */
+interface Sources {
+  readonly members?: unknown
+  readonly pods?: unknown
+  readonly patroni?: unknown
+}
+
 /** What a PostgreSQL cluster holds in a configuration file. The user needs pg_monitor, no more. */
 export const PostgresSettings = Schema.Struct({
   /** The user; that of `service` unless given. */
@@ -76,7 +84,7 @@ export const PostgresSettings = Schema.Struct({
    * there.
    */
   patroni: Schema.optionalKey(Patroni.PatroniSettings),
-  /** All members, the primary included, in any order; those that Patroni names unless given. */
+  /** All members, the primary included, in any order; the pods, or those that Patroni names, unless given. */
   members: Schema.optionalKey(
     Schema.NonEmptyArray(PostgresMember).check(
       Schema.makeFilter(
@@ -99,16 +107,20 @@ export const PostgresSettings = Schema.Struct({
           ) ?? true
       )
     )
-  )
+  ),
+  /** In place of members: the pods that are the members, each named as its pod. */
+  pods: Schema.optionalKey(Pods.PodsSettings)
 })
   .check(
-    Schema.makeFilter(
-      ({ members, patroni }: { readonly members?: unknown; readonly patroni?: unknown }) =>
-        members !== undefined ||
-        patroni !== undefined || {
-          path: ["members"],
-          issue: "Expected members, or the address of the Patroni that names them"
-        }
+    Schema.makeFilter(({ members, patroni, pods }: Sources) =>
+      members !== undefined && pods !== undefined
+        ? { path: ["members"], issue: "Expected members or pods, not both" }
+        : members !== undefined ||
+          pods !== undefined ||
+          patroni !== undefined || {
+            path: ["members"],
+            issue: "Expected members, or pods, or the address of the Patroni that names them"
+          }
     )
   )
   .check(
@@ -127,3 +139,11 @@ export const PostgresSettings = Schema.Struct({
   )
   .annotate({ identifier: "PostgresSettings" })
 export type PostgresSettings = typeof PostgresSettings.Type
+
+/** A member as it is opened: one that the configuration or Patroni names, or a pod. */
+export type OpenedMember = PostgresMember & Pick<Container.Fields, "pod">
+
+/** The settings of a cluster whose members are these, or those that Patroni names. */
+export type OpenedSettings = Omit<PostgresSettings, "members" | "pods"> & {
+  readonly members?: readonly [OpenedMember, ...ReadonlyArray<OpenedMember>]
+}
