@@ -4,8 +4,8 @@
  */
 import type { Millis } from "./Time.ts"
 
-/** A probe by which a kubelet decides to restart a container. */
-export interface LivenessProbe {
+/** A probe by which a kubelet decides to restart a container, or to call its pod unready. */
+export interface PodProbe {
   /** How it asks: `exec`, `httpGet`, `tcpSocket` or `grpc`. */
   readonly by: string
   readonly failures: number
@@ -17,7 +17,8 @@ export interface PodContainer {
   readonly name: string
   /** The 64 hexadecimal digits by which the node's runtime knows it; null while it does not run. */
   readonly id: string | null
-  readonly liveness: LivenessProbe | null
+  readonly liveness: PodProbe | null
+  readonly readiness: PodProbe | null
 }
 
 /** One pod. */

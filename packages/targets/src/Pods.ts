@@ -6,7 +6,7 @@
  * another address.
  */
 import type { Host } from "@inquorate/core/Host"
-import type { Pod, PodContainer } from "@inquorate/core/Pod"
+import type { Pod, PodContainer, PodProbe } from "@inquorate/core/Pod"
 import type { Supervisor } from "@inquorate/core/Supervision"
 import { type Target, TargetError } from "@inquorate/core/Target"
 import type { Millis } from "@inquorate/core/Time"
@@ -16,6 +16,7 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Container from "./Container.ts"
+import * as Operators from "./Operators.ts"
 
 // --- models ---
 
@@ -158,7 +159,7 @@ export const beside = (
   pods: ReadonlyArray<Pod>,
   settings: Pick<PodsSettings, "container">
 ): Topology => {
-  const supervisors = pods.flatMap((pod) => supervisorsOf(pod, settings))
+  const supervisors = [...pods.flatMap((pod) => kubeletOf(pod, settings)), ...operatorsOf(pods, settings)]
   const warnings = [...new Set(pods.flatMap((pod) => warningsOf(pod, system)))]
   return {
     ...topology,
@@ -274,54 +275,71 @@ const memberOf = (settings: PodsSettings, port: number, pod: Pod, now: () => Rea
  * restarts the container. That holds for the members that are left alone too, whose probes fail with the quorum. A
  * probe that only connects (`tcpSocket`) notices nothing.
  */
-const supervisorsOf = (pod: Pod, settings: Pick<PodsSettings, "container">): ReadonlyArray<Supervisor> => {
+const kubeletOf = (pod: Pod, settings: Pick<PodsSettings, "container">): ReadonlyArray<Supervisor> => {
   const liveness = serverOf(pod, settings)?.liveness ?? null
-  const { failures = 0, period = 0 } = liveness ?? {}
-  const operator = operatorOf(pod)
+  if (liveness === null || liveness.by === "tcpSocket") return []
+  const { by, failures, period } = liveness
   return [
-    ...(liveness === null || liveness.by === "tcpSocket"
-      ? []
-      : [
-          {
-            watches: pod.name,
-            source: `the kubelet's liveness probe of pod ${pod.namespace}/${pod.name} (${liveness.by}, ${failures} failures, every ${period / 1000} s)`,
-            // The first failure may come at once with the loss.
-            patience: (failures - 1) * period,
-            reaction: "RestartsMember" as const
-          }
-        ]),
-    ...(operator !== null && destroyers.has(operator.group)
-      ? [
-          {
-            watches: operator.called,
-            source: `the operator of ${operator.called}, which rebuilds a cluster from one survivor,`,
-            patience: 0,
-            reaction: "DestroysData" as const
-          }
-        ]
-      : [])
+    {
+      watches: pod.name,
+      source: `the kubelet's liveness probe of pod ${pod.namespace}/${pod.name} (${by}, ${failures} failures, every ${period / 1000} s)`,
+      patience: failingWithin(liveness),
+      reaction: "RestartsMember"
+    }
   ]
 }
 
-/** Operators that are known to make a new cluster from what is left of a cluster without its quorum. */
-const destroyers: ReadonlySet<string> = new Set(["etcd.database.coreos.com"])
+// The first failure may come at once with the loss.
+const failingWithin = ({ failures, period }: PodProbe): Millis => (failures - 1) * period
 
-const operatorOf = ({ owner }: Pod): { readonly group: string; readonly called: string } | null => {
-  const [group, kind, name] = owner?.split("/") ?? []
-  return group === undefined || kind === undefined || name === undefined ? null : { group, called: `${kind} ${name}` }
+/** What the operators do that made these pods. Each is told once, by the first of its pods that it may act on. */
+const operatorsOf = (
+  pods: ReadonlyArray<Pod>,
+  settings: Pick<PodsSettings, "container">
+): ReadonlyArray<Supervisor> => {
+  const told = new Map<string, Supervisor>()
+  for (const pod of pods) {
+    const known = Operators.of(pod)
+    const patience = known === null ? null : patienceOf(known.operator, serverOf(pod, settings))
+    if (known?.operator.deed == null || patience === null) continue
+    const { cluster, operator } = known
+    const { does, name, source } = operator
+    const supervisor: Supervisor = {
+      watches: cluster,
+      source: `${name}, which ${does} (${source}),`,
+      patience,
+      reaction: known.operator.deed.reaction
+    }
+    const key = `${name}/${cluster}`
+    if (patience < (told.get(key)?.patience ?? Number.POSITIVE_INFINITY)) told.set(key, supervisor)
+  }
+  return [...told.values()]
 }
 
-const warningsOf = (pod: Pod, system: string): ReadonlyArray<string> => {
-  const operator = operatorOf(pod)
+const patienceOf = ({ deed }: Operators.Operator, server: PodContainer | undefined): Millis | null => {
+  if (deed === null) return null
+  if (deed.after !== "Unready") return deed.after
+  const readiness = server?.readiness ?? null
+  return readiness === null || readiness.by === "tcpSocket" ? null : failingWithin(readiness)
+}
+
+const warningsOf = (pod: Pod, system: string): ReadonlyArray<string> => [
+  ...operatorWarnings(pod),
+  ...(system === "etcd" && isStoreOfApi(pod) ? [storeOfApi] : [])
+]
+
+const operatorWarnings = (pod: Pod): ReadonlyArray<string> => {
+  const known = Operators.of(pod)
+  if (known !== null) {
+    const { does, name, source } = known.operator
+    return [`its pods are those of ${name}, which ${does} (${source})`]
+  }
+  const [group, kind, name] = pod.owner?.split("/") ?? []
+  if (name !== undefined) return [`its pods belong to ${kind} ${name} (${group}), whose operator may act on the loss`]
   const managed = pod.labels["app.kubernetes.io/managed-by"]
-  return [
-    ...(operator === null
-      ? managed === undefined || managed === "Helm"
-        ? []
-        : [`its pods are managed by ${managed}, which may act on the loss`]
-      : [`its pods belong to ${operator.called} (${operator.group}), whose operator may act on the loss`]),
-    ...(system === "etcd" && isStoreOfApi(pod) ? [storeOfApi] : [])
-  ]
+  return managed === undefined || managed === "Helm"
+    ? []
+    : [`its pods are managed by ${managed}, which may act on the loss`]
 }
 
 /** True for a pod of the etcd that a Kubernetes API keeps everything in, by the labels that its installers use. */

@@ -12,6 +12,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { etcd } from "../src/Etcd.ts"
 import * as Pods from "../src/Pods.ts"
+import { postgres } from "../src/Postgres.ts"
 
 const settings: Pods.PodsSettings = { host: "prod", namespace: "db", statefulSet: "etcd" }
 
@@ -20,7 +21,7 @@ const podOf = (index: number, changes: Partial<Pod> = {}): Pod => ({
   namespace: "db",
   host: `prod/node-${index}`,
   address: `10.0.0.${index}`,
-  containers: [{ name: "etcd", id: String(index).repeat(64), liveness: null }],
+  containers: [{ name: "etcd", id: String(index).repeat(64), liveness: null, readiness: null }],
   owner: "StatefulSet/etcd",
   labels: {},
   ...changes
@@ -110,7 +111,11 @@ describe("members that are pods", () => {
         assert.deepStrictEqual(entered.sort(), ["prod/node-0", "prod/node-1", "prod/node-2"])
         assert.deepStrictEqual([target.survivorsSpeakAfter, target.recoveryBudget], [4321, 1234])
         // A container that was started again is the same member in another one.
-        pods = [podOf(0), podOf(1, { containers: [{ name: "etcd", id: "e".repeat(64), liveness: null }] }), podOf(2)]
+        pods = [
+          podOf(0),
+          podOf(1, { containers: [{ name: "etcd", id: "e".repeat(64), liveness: null, readiness: null }] }),
+          podOf(2)
+        ]
         yield* target.discover
         assert.lengthOf(opened, 1)
         assert.strictEqual(members[1]!.pod().words[2], "e".repeat(64))
@@ -166,7 +171,9 @@ describe("members that are pods", () => {
 
   it("are watched by kubelets, the ones that are left alone too, unless the probe only connects", () => {
     const probed = (index: number, by: string) =>
-      podOf(index, { containers: [{ name: "etcd", id: null, liveness: { by, failures: 3, period: 10_000 } }] })
+      podOf(index, {
+        containers: [{ name: "etcd", id: null, liveness: { by, failures: 3, period: 10_000 }, readiness: null }]
+      })
     const { supervisors = [] } = Pods.beside(
       bare,
       "etcd",
@@ -183,14 +190,107 @@ describe("members that are pods", () => {
     assert.match(supervisors[0]!.source, /liveness probe of pod db\/etcd-0 \(httpGet, 3 failures, every 10 s\)/)
   })
 
-  it("name their operator, which is refused where it rebuilds a cluster from one survivor", () => {
-    const owned = (owner: string) => Pods.beside(bare, "etcd", [podOf(0, { owner })], settings)
-    assert.match(owned("postgresql.cnpg.io/Cluster/db").warnings![0]!, /belong to Cluster db .* may act on the loss/)
-    const { supervisors = [] } = owned("etcd.database.coreos.com/EtcdCluster/orders")
-    assert.deepStrictEqual(
-      supervisors.map(({ patience, reaction }) => [patience, reaction]),
-      [[0, "DestroysData"]]
+  const told = (changes: Partial<Pod>, system = "postgres") => {
+    const { supervisors = [], warnings = [] } = Pods.beside(
+      bare,
+      system,
+      [0, 1, 2].map((index) => podOf(index, changes)),
+      {}
     )
+    return { supervisors, warnings }
+  }
+
+  // The labels that each operator's own source puts on its pods.
+  const rows: ReadonlyArray<readonly [string, Partial<Pod>, Array<Array<number | string>>, RegExp]> = [
+    [
+      "the etcd-operator of CoreOS, by its resource",
+      { owner: "etcd.database.coreos.com/EtcdCluster/orders" },
+      [[0, "DestroysData", "EtcdCluster orders"]],
+      /etcd-operator of CoreOS, which removes what is left .*github\.com\/coreos\/etcd-operator/
+    ],
+    [
+      "the etcd-operator of CoreOS, by its labels",
+      { owner: null, labels: { app: "etcd", etcd_cluster: "orders", etcd_node: "orders-0000" } },
+      [[0, "DestroysData", "orders"]],
+      /etcd-operator of CoreOS/
+    ],
+    [
+      "the etcd-operator of etcd-io, by its resource",
+      { owner: "operator.etcd.io/EtcdCluster/orders", labels: { app: "orders", controller: "orders" } },
+      [[60_000, "DestroysData", "EtcdCluster orders"]],
+      /rebuilds a cluster from one survivor by --force-new-cluster/
+    ],
+    [
+      "the etcd-operator of etcd-io, by its labels on the pods of a StatefulSet",
+      { labels: { app: "orders", controller: "orders" } },
+      [[60_000, "DestroysData", "orders"]],
+      /rebuilds a cluster from one survivor/
+    ],
+    [
+      "etcd-druid, by who manages the pods",
+      { labels: { "app.kubernetes.io/managed-by": "etcd-druid", "app.kubernetes.io/part-of": "main" } },
+      [],
+      /etcd-druid, which leaves a lost quorum to a person/
+    ],
+    [
+      "the postgres-operator of Zalando, by its labels",
+      { labels: { application: "spilo", "cluster-name": "orders", "spilo-role": "replica" } },
+      [],
+      /postgres-operator of Zalando, which leaves a lost quorum to the Patroni in its pods/
+    ],
+    [
+      "PGO of Crunchy Data, by its labels",
+      { labels: { "postgres-operator.crunchydata.com/cluster": "orders" } },
+      [],
+      /PGO of Crunchy Data, which leaves a lost quorum to the Patroni in its pods/
+    ],
+    [
+      "CloudNativePG without a readiness probe",
+      { owner: "postgresql.cnpg.io/Cluster/orders", labels: { "cnpg.io/cluster": "orders" } },
+      [],
+      /CloudNativePG, which takes standbys that are not ready out of synchronous_standby_names/
+    ]
+  ]
+  for (const [who, changes, supervisors, warning] of rows) {
+    it(`are known to be those of ${who}, and the plan says what it does and where that is written`, () => {
+      const seen = told(changes)
+      assert.deepStrictEqual(
+        seen.supervisors.map(({ patience, reaction, watches }) => [patience, reaction, watches]),
+        supervisors
+      )
+      for (const { source } of seen.supervisors) assert.match(source, /\(https:\/\/\S+\),$/)
+      assert.lengthOf(seen.warnings, 1)
+      assert.match(seen.warnings[0]!, warning)
+      assert.match(seen.warnings[0]!, /\(https:\/\/\S+\)$/)
+    })
+  }
+
+  it("are left behind by CloudNativePG once the kubelet calls a member unready, whichever is the first", () => {
+    const readiness = (failures: number, by = "httpGet") =>
+      podOf(failures, {
+        owner: "postgresql.cnpg.io/Cluster/orders",
+        containers: [{ name: "postgres", id: null, liveness: null, readiness: { by, failures, period: 10_000 } }]
+      })
+    const { supervisors = [] } = Pods.beside(
+      bare,
+      "postgres",
+      [readiness(4), readiness(3), readiness(1, "tcpSocket")],
+      {}
+    )
+    assert.deepStrictEqual(
+      supervisors.map(({ patience, reaction, watches }) => [patience, reaction, watches]),
+      [[20_000, "EmptiesQuorum", "Cluster orders"]]
+    )
+  })
+
+  it("name an operator that nobody knows, by what owns them or by who is said to manage them", () => {
+    const owned = told({ owner: "etcd.aenix.io/EtcdCluster/orders" })
+    assert.match(owned.warnings[0]!, /belong to EtcdCluster orders \(etcd\.aenix\.io\), .* may act on the loss/)
+    const managed = told({ labels: { "app.kubernetes.io/managed-by": "some-operator" } })
+    assert.match(managed.warnings[0]!, /managed by some-operator, which may act on the loss/)
+    assert.isEmpty(told({ labels: { "app.kubernetes.io/managed-by": "Helm", app: "etcd" } }).warnings)
+    assert.isEmpty(told({ labels: { app: "etcd", controller: "helm" } }).warnings)
+    assert.isEmpty(told({ labels: { controller: "etcd" } }).warnings)
   })
 
   it("that are the API's own store can only be lifted by the deadline for sure, and the plan says so", () => {
@@ -200,20 +300,25 @@ describe("members that are pods", () => {
     assert.isUndefined(Pods.beside(bare, "etcd", [podOf(0)], settings).warnings)
   })
 
-  it("are configured in place of members, by a StatefulSet or a selector", () => {
-    const decode = (value: unknown) => Schema.decodeUnknownResult(etcd.config, { onExcessProperty: "error" })(value)
-    const pods = { host: "prod", namespace: "db", statefulSet: "etcd" }
-    assert.isTrue(Result.isSuccess(decode({ pods })))
-    const wrong: ReadonlyArray<readonly [unknown, RegExp]> = [
-      [{}, /Missing key/],
-      [{ pods, members: [{ name: "m0", address: "127.0.0.1:2379" }] }, /Expected members or pods, not both/],
-      [{ pods: { host: "prod", namespace: "db" } }, /Expected statefulSet or selector, one of the two/],
-      [{ pods: { ...pods, selector: "app=etcd" } }, /Expected statefulSet or selector, one of the two/],
-      [{ pods: { ...pods, namespace: "--all" } }, /a namespace's name/]
-    ]
-    for (const [value, words] of wrong) {
-      const decoded = decode(value)
-      assert.match(Result.isFailure(decoded) ? decoded.failure.message : "", words)
+  it.each([etcd, postgres])(
+    "are configured in place of members of $system, by a StatefulSet or a selector",
+    (module) => {
+      const login = module === postgres ? { user: "inquorate", database: "orders" } : {}
+      const decode = (value: object) =>
+        Schema.decodeUnknownResult(module.config, { onExcessProperty: "error" })({ ...login, ...value })
+      const pods = { host: "prod", namespace: "db", statefulSet: "etcd" }
+      assert.isTrue(Result.isSuccess(decode({ pods })))
+      const wrong: ReadonlyArray<readonly [object, RegExp]> = [
+        [{}, module === postgres ? /Expected members, or pods, or the address of the Patroni/ : /Missing key/],
+        [{ pods, members: [{ name: "m0", address: "127.0.0.1:2379" }] }, /Expected members or pods, not both/],
+        [{ pods: { host: "prod", namespace: "db" } }, /Expected statefulSet or selector, one of the two/],
+        [{ pods: { ...pods, selector: "app=etcd" } }, /Expected statefulSet or selector, one of the two/],
+        [{ pods: { ...pods, namespace: "--all" } }, /a namespace's name/]
+      ]
+      for (const [value, words] of wrong) {
+        const decoded = decode(value)
+        assert.match(Result.isFailure(decoded) ? decoded.failure.message : "", words)
+      }
     }
-  })
+  )
 })

@@ -2,7 +2,7 @@
  * The pods of a Kubernetes cluster, read from the API's own list. What a pod does not have (no node yet, no address, no
  * container that runs) is null.
  */
-import type { LivenessProbe, Pod } from "@inquorate/core/Pod"
+import type { Pod, PodProbe } from "@inquorate/core/Pod"
 import * as Schema from "effect/Schema"
 
 /**
@@ -17,14 +17,15 @@ export const read = (answer: unknown, hostOf: (node: string) => string): Readonl
       namespace: metadata.namespace,
       host: spec.nodeName === undefined ? null : hostOf(spec.nodeName),
       address: status?.podIP ?? null,
-      containers: spec.containers.map(({ livenessProbe, name }) => {
+      containers: spec.containers.map(({ livenessProbe, name, readinessProbe }) => {
         const standing = status?.containerStatuses?.find((one) => one.name === name)
         // The prefix `containerd://`, `cri-o://` or `docker://`, and the runtime's own id.
         const id = /^[a-z0-9-]+:\/\/([0-9a-f]{64})$/.exec(standing?.containerID ?? "")?.[1]
         return {
           name,
           id: standing?.state?.running === undefined ? null : (id ?? null),
-          liveness: livenessProbe === undefined ? null : livenessOf(livenessProbe)
+          liveness: probeOf(livenessProbe),
+          readiness: probeOf(readinessProbe)
         }
       }),
       owner: owner === undefined ? null : ownerOf(owner),
@@ -37,11 +38,14 @@ export const read = (answer: unknown, hostOf: (node: string) => string): Readonl
 const kinds = ["exec", "grpc", "httpGet", "tcpSocket"] as const
 
 // The API fills in what was not given: 3 failures, 10 s.
-const livenessOf = (probe: typeof Probe.Type): LivenessProbe => ({
-  by: kinds.find((kind) => probe[kind] !== undefined) ?? "an unknown way",
-  failures: probe.failureThreshold ?? 3,
-  period: (probe.periodSeconds ?? 10) * 1000
-})
+const probeOf = (probe: typeof Probe.Type | undefined): PodProbe | null =>
+  probe === undefined
+    ? null
+    : {
+        by: kinds.find((kind) => probe[kind] !== undefined) ?? "an unknown way",
+        failures: probe.failureThreshold ?? 3,
+        period: (probe.periodSeconds ?? 10) * 1000
+      }
 
 const ownKinds: ReadonlySet<string> = new Set(["v1", "apps/v1", "batch/v1"])
 
@@ -74,7 +78,13 @@ const PodList = Schema.Struct({
       }),
       spec: Schema.Struct({
         nodeName: Schema.optionalKey(Schema.String),
-        containers: Schema.Array(Schema.Struct({ name: Schema.String, livenessProbe: Schema.optionalKey(Probe) }))
+        containers: Schema.Array(
+          Schema.Struct({
+            name: Schema.String,
+            livenessProbe: Schema.optionalKey(Probe),
+            readinessProbe: Schema.optionalKey(Probe)
+          })
+        )
       }),
       status: Schema.optionalKey(
         Schema.Struct({
