@@ -5,6 +5,7 @@
 import type { Millis } from "@inquorate/core/Time"
 import { gentlest } from "@inquorate/core/Witness"
 import * as Injectors from "@inquorate/injectors/Registry"
+import * as MemberAddress from "@inquorate/targets/MemberAddress"
 import { modules } from "@inquorate/targets/Registry"
 import type { WitnessSettings } from "@inquorate/targets/Witness"
 import * as Redacted from "effect/Redacted"
@@ -114,6 +115,7 @@ export const parse = (
     ...overrideMistakes(overrides),
     ...hostMistakes(rawHosts, locate),
     ...placeMistakes(rawHosts, named.clusters ?? {}, locate),
+    ...nodeMistakes(named.clusters ?? {}, locate),
     ...securityMistakes(value, overrides, locate)
   ]
   if (Result.isFailure(file) || mistakes.length > 0)
@@ -345,6 +347,37 @@ const placeMistakes = (
       return [{ line: locate(path), key: path.join("."), problem }]
     })
   })
+
+/** The nodes that two members would stand on under one name by chance: a stop of the one would stop the other. */
+const nodeMistakes = (
+  clusters: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  locate: Locate
+): ReadonlyArray<Mistake> => {
+  const stands = Object.entries(clusters).flatMap(([cluster, { members }]) => {
+    const placed = Schema.is(Placeable)(members) ? members : []
+    const all = placed.map((member) => ({ ...member, address: [member.address ?? []].flat()[0] ?? ":" }))
+    return all.map((member, index) => {
+      const path = ["clusters", cluster, "members", index, "name"]
+      return { ...MemberAddress.nodeOf(cluster, all, member), cluster, name: member.name, path }
+    })
+  })
+  return stands.flatMap(({ cluster, isOwn, name, node, path }, index) => {
+    const other = stands.slice(0, index).find((before) => before.node === node && (isOwn || before.isOwn))
+    if (other === undefined || other.cluster === cluster) return []
+    const problem =
+      `${name} of ${cluster} and ${other.name} of ${other.cluster} would both stand on a node called ${node}, ` +
+      "and a stop of it would stop both: call a member, a cluster or a host otherwise"
+    return [{ line: locate(path), key: path.join("."), problem }]
+  })
+}
+
+const Placeable = Schema.Array(
+  Schema.Struct({
+    name: Schema.String,
+    address: Schema.optionalKey(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+    host: Schema.optionalKey(Schema.String)
+  })
+)
 
 const overrideMistakes = (overrides: Overrides): ReadonlyArray<Mistake> => [
   ...(overrides.listen === undefined || parseListen(overrides.listen) !== undefined

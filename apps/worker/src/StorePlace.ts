@@ -52,10 +52,13 @@ export const missingFolder = (file: string): string | undefined => {
   const folder = path.dirname(path.resolve(file))
   const own = path.resolve(stateDirectory())
   if (fs.existsSync(folder) || folder === own || folder.startsWith(`${own}${path.sep}`)) return undefined
-  return `the store's folder ${folder} is not there: mend the path of the store, or make the folder (mkdir -p ${folder})`
+  return `the store's folder ${folder} is not there: mend the path of the store, or make the folder (mkdir -p ${quoted(folder)})`
 }
 
 // --- internal ---
+
+// As a shell takes it.
+const quoted = (name: string): string => (/^[\w./+-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`)
 
 const holderOf = (file: string, topology: Topology): string | null => {
   const own = real(file)

@@ -104,6 +104,33 @@ describe("a configuration", () => {
       ),
       []
     )
+    // A line that was copied for another member, and still names its place.
+    const placed = (name: string, port: number, more: string) =>
+      `{ name: ${name}, address: "127.0.0.1:${port}", host: local, ${more} }`
+    const two = (first: string, second: string) =>
+      mistakes(members(placed("m0", 2379, first), placed("m1", 2380, second)))
+    assert.deepStrictEqual(two("dataDirectory: /d/etcd", "dataDirectory: /d/etcd/"), at("dataDirectory"))
+    assert.deepStrictEqual(two("dataDirectory: /d/0", "dataDirectory: /d/1"), [])
+    assert.deepStrictEqual(two("container: etcd", "container: etcd"), at("container"))
+    assert.deepStrictEqual(two("container: etcd", "container: etcd, engine: podman"), [])
+    const service = "compose: { project: p, service: s }"
+    assert.deepStrictEqual(two(service, service), at("compose"))
+    // Within containers, directories may well have one name.
+    assert.deepStrictEqual(two("container: a, dataDirectory: /d", "container: b, dataDirectory: /d"), [])
+    // Two nodes of one name: of members that share a host, and of a host.
+    const cluster = (name: string, ...lines: ReadonlyArray<string>) =>
+      `  ${name}:\n    system: etcd\n    members:\n${lines.map((line) => `      - ${line}\n`).join("")}`
+    const eu = cluster("locks", placed("eu-1", 2379, ""), placed("eu-2", 2380, ""))
+    const other = cluster("locks-eu", placed('"1"', 2381, ""), placed('"3"', 2382, ""))
+    assert.deepStrictEqual(mistakes(`clusters:\n${eu}${other}`), ["10 clusters.locks-eu.members.0.name"])
+    assert.deepStrictEqual(mistakes(`clusters:\n${eu}${other.replace('"1"', '"4"')}`), [])
+    const far = "hosts: { locks-m0: { ssh: far } }\n"
+    const alone = cluster("more", '{ name: a, address: "127.0.0.2:1", host: locks-m0 }')
+    const local = cluster("locks", placed("m0", 2379, ""), placed("m1", 2380, ""))
+    assert.deepStrictEqual(mistakes(`${far}clusters:\n${local}${alone}`), ["11 clusters.more.members.0.name"])
+    // A host may have members of many clusters, which is what its label is for.
+    const beside = cluster("beside", '{ name: b, address: "127.0.0.2:2", host: locks-m0 }')
+    assert.deepStrictEqual(mistakes(`${far}clusters:\n${alone}${beside}`), [])
     // An application_name ends after 63 bytes, so this standby would never be found again.
     const standby = (name: string) => `clusters:\n  orders:${postgres.replace("s1", name)}`
     assert.deepStrictEqual(mistakes(standby("s".repeat(64))), ["8 clusters.orders.members.1.name"])

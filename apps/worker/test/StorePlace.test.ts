@@ -54,8 +54,9 @@ describe("a store in a file", () => {
     try {
       assert.match(
         StorePlace.missingFolder("/no/such/folder/worker.db") ?? "",
-        /\/no\/such\/folder is not there: .*mkdir -p/
+        /\/no\/such\/folder is not there: .*\(mkdir -p \/no\/such\/folder\)$/
       )
+      assert.include(StorePlace.missingFolder("/no/it's a/worker.db"), String.raw`(mkdir -p '/no/it'\''s a')`)
       for (const file of [path.join(os.tmpdir(), "worker.db"), path.join(state, "worker.db"), "worker.db"]) {
         assert.isUndefined(StorePlace.missingFolder(file), file)
       }

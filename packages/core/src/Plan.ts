@@ -204,7 +204,7 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   AlreadyLost: ({ needed, up, why }) =>
     `The quorum is lost already: ${up} up, ${needed} needed${reasons(why)}. There is nothing left to take; repair the group first.`,
   NoPrimary: ({ needed, up, why }) =>
-    `The group has no primary now: ${up} up, ${needed} needed${reasons(why)}. It takes no writes until it has elected one or somebody promotes one; start again then.`,
+    `No primary of the group is seen up now: ${up} up, ${needed} needed${reasons(why)}. Start again when it has elected one, somebody has promoted one, or the way to it is mended.`,
   NotSteady: ({ detail }) =>
     `Writes do not commit before the fault (${detail}), so its effect could not be told. Repair the group first.`,
   Unfit: ({ why }) => `A loss of this quorum could not be proven: ${why.join("; ")}.`,

@@ -91,7 +91,11 @@ export const EtcdSettings = Schema.Struct({
   user: Schema.optionalKey(Schema.String.check(Schema.isMinLength(1, { expected: "a user's name" }))),
   password: Schema.optionalKey(Secret),
   /** All members, in any order. */
-  members: Schema.NonEmptyArray(EtcdMember).check(areDistinct("name"), areDistinct("address"))
+  members: Schema.NonEmptyArray(EtcdMember).check(
+    areDistinct("name"),
+    areDistinct("address"),
+    Schema.makeFilter((members: ReadonlyArray<EtcdMember>) => MemberAddress.sharedPlace(members) ?? true)
+  )
 })
   .check(areTogether)
   .annotate({ identifier: "EtcdSettings" })

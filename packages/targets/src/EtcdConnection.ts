@@ -250,7 +250,12 @@ const failureOf = (
             "Distrusted",
             `${address} speaks TLS: configure tls, with ca, and certificate and key where it asks for a client's`
           )
-        : failed("Lost", `${address}: ${words}`)
+        : failed(
+            "Lost",
+            isEtcd
+              ? `${address}: ${words}`
+              : `${address} took the connection and ended it without a word: is this etcd's client address? (${words})`
+          )
     )
   }
   const isOther =

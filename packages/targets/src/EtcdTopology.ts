@@ -224,7 +224,10 @@ const whyDown = (asked: Asked, entry: Entry, established: string | null, known: 
     if (still !== null) return still
     if (entry.name === "") return `was added to the cluster and never started: ${start(entry)}`
     const { detail, reason } = status.failure
-    return isBarred(reason) ? `cannot be asked: ${detail}` : `does not answer: ${detail}`
+    if (isBarred(reason)) return `cannot be asked: ${detail}`
+    // For as long as followers have not noticed that their leader is gone this is the same.
+    const followed = reason === "Unreachable" && entry.id === established
+    return `does not answer: ${detail}${followed ? ", though the others follow it as their leader: compare its address" : ""}`
   }
   const { leader } = status.success
   if (established === null || leader === established) return ""

@@ -57,6 +57,45 @@ export const shared = <Member extends { readonly name: string }>(
   return undefined
 }
 
+/**
+ * Says that two members have the same data directory on one host, or the same container, and where the second one
+ * stands; undefined where each has its own. A line that was copied for another member often still names them.
+ */
+export const sharedPlace = (
+  members: ReadonlyArray<Settled>
+): { readonly path: ReadonlyArray<PropertyKey>; readonly issue: string } | undefined => {
+  const seen = new Map<string, string>()
+  for (const [index, member] of members.entries()) {
+    const { compose, container, dataDirectory, engine = "docker", host, name } = member
+    if (host === undefined) continue
+    const [key, what, called] =
+      compose !== undefined
+        ? (["compose", "container", `${compose.project}/${compose.service}`] as const)
+        : container !== undefined
+          ? (["container", "container", container] as const)
+          : (["dataDirectory", "data directory", dataDirectory?.replace(/(?<=.)\/+$/, "")] as const)
+    if (called === undefined) continue
+    const place = JSON.stringify([host, key, key === "dataDirectory" ? "" : engine, called])
+    const other = seen.get(place)
+    if (other !== undefined) {
+      const issue = `${other} and ${name} have the same ${what} ${called} on host ${host}: each has one of its own`
+      return { path: [index, key], issue }
+    }
+    seen.set(place, name)
+  }
+  return undefined
+}
+
+/** What tells where a member's server stands on its host. */
+export interface Settled {
+  readonly name: string
+  readonly host?: string
+  readonly dataDirectory?: string
+  readonly container?: string
+  readonly compose?: { readonly project: string; readonly service: string }
+  readonly engine?: string
+}
+
 /** The part of a configured member that tells its place. */
 export interface Placed {
   readonly name: string
@@ -65,10 +104,24 @@ export interface Placed {
 }
 
 /**
- * The host of a member, and the node that it stands on. The node is the host's label. A member without a host, or one
- * that shares its host or its address with another member, has a node of its own. Fails for a host that is not
- * configured.
+ * The node that a member stands on: the host's label, or a node of its own, `<cluster>-<member>`, for a member without
+ * a host and for one that shares its host or its address with another member.
  */
+export const nodeOf = (
+  cluster: string,
+  members: ReadonlyArray<Placed>,
+  member: Placed
+): { readonly node: string; readonly isOwn: boolean } => {
+  const own = split(member.address).host
+  const shares = members.some(
+    (other) => other !== member && (other.host === member.host || split(other.address).host === own)
+  )
+  return member.host === undefined || shares
+    ? { node: `${cluster}-${member.name}`, isOwn: true }
+    : { node: member.host.replaceAll("/", "."), isOwn: false }
+}
+
+/** The host of a member, and the node that it stands on. Fails for a host that is not configured. */
 export const place = (
   cluster: string,
   members: ReadonlyArray<Placed>,
@@ -80,14 +133,8 @@ export const place = (
     const detail = `${member.name} runs on host "${member.host}", which is not configured`
     return Effect.fail(new TargetError({ cluster, endpoint: member.address, reason: "Misconfigured", detail }))
   }
-  const own = split(member.address).host
-  const shares = members.some(
-    (other) => other !== member && (other.host === member.host || split(other.address).host === own)
-  )
-  return Effect.succeed({
-    host,
-    node: host === null || shares ? `${cluster}-${member.name}` : host.label.replaceAll("/", ".")
-  })
+  const { isOwn, node } = nodeOf(cluster, members, member)
+  return Effect.succeed({ host, node: isOwn || host === null ? node : host.label.replaceAll("/", ".") })
 }
 
 /** The two parts of an address, the host without brackets. */

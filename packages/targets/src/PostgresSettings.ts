@@ -91,6 +91,7 @@ export const PostgresSettings = Schema.Struct({
         (members: ReadonlyArray<PostgresMember>) =>
           MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
       ),
+      Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => MemberAddress.sharedPlace(members) ?? true),
       Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => {
         const index = members.findIndex(({ name }) => !isStreamable(name))
         return (

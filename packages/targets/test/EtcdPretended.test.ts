@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as http from "node:http"
 import * as http2 from "node:http2"
-import type * as net from "node:net"
+import * as net from "node:net"
 import { Auth, Cluster, KV, Maintenance } from "../src/EtcdMessages.ts"
 import { only, open } from "./EtcdCluster.ts"
 
@@ -77,6 +77,19 @@ describe("what answers as etcd", () => {
       const stranger = yield* Effect.flip((yield* openOn(port)).discover)
       assert.deepInclude(stranger, { reason: "Unsupported" })
       assert.match(stranger.detail, /does not speak gRPC as etcd does/)
+    })
+  )
+
+  it.live("and ends each connection without a word, as PostgreSQL does, is asked about in words for a person", () =>
+    Effect.gen(function* () {
+      const other = net.createServer((socket) => socket.once("data", () => socket.destroy()))
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void other.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => other.close())
+      )
+      const { port } = other.address() as net.AddressInfo
+      const error = yield* Effect.flip((yield* openOn(port)).discover)
+      assert.include(error.detail, `127.0.0.1:${port} took the connection and ended it without a word`)
     })
   )
 

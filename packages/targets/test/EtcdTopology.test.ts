@@ -206,6 +206,15 @@ describe("a member of an etcd cluster", () => {
     )
   })
 
+  it("that leads and that we cannot reach is told so, and not that nobody leads", () => {
+    const reason = "getaddrinfo ENOTFOUND m0.invalid"
+    const status0 = Result.fail(new EtcdError({ reason: "Unreachable", detail: reason }))
+    const all = [asked("ma", null, { status: status0 }), asked("mb", status("b", "a")), asked("mc", status("c", "a"))]
+    const said = refusal(all)
+    assert.include(said, "No primary of the group is seen up now: 2 up, 2 needed")
+    assert.include(said, `ma does not answer: ${reason}, though the others follow it as their leader`)
+  })
+
   it("that does not trust us, or the other way round, is what all of them are refused for", () => {
     const distrust = Result.fail(
       new EtcdError({ reason: "Distrusted", detail: "127.0.0.1:2379 speaks TLS: configure tls" })
