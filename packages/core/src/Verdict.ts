@@ -139,12 +139,28 @@ export const describeLeft = (left: ReadonlyArray<string> | null): ReadonlyArray<
       ? ["nothing of ours is left on any host"]
       : left
 
+/** What is stored for a write that nobody waits for any longer. It says nothing of the system. */
+export const abandoned = "abandoned"
+
+/** That no write came back, with what the last one that was sent after the lift was answered. */
+export const noneAcknowledged = (samples: ReadonlyArray<ProbeSample>, liftedAt: Instant, within: string): string => {
+  const told = samples.flatMap(({ outcome, sentAt }) =>
+    sentAt < liftedAt || outcome === null || outcome._tag === "Acknowledged" || outcome.detail === abandoned
+      ? []
+      : [outcome.detail]
+  )
+  const why = told.length === 0 ? "" : ` (the last one: ${told.at(-1)})`
+  return `no write sent after the lift was acknowledged${within}${why}`
+}
+
 /**
- * Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged. `left` names what
- * of ours may stand on a host by the host's own word, and is null where no host was asked.
+ * Judges the recovery. `acknowledged` is the first write sent after the lift that was acknowledged, and `samples` are
+ * the writes of a group that has none. `left` names what of ours may stand on a host by the host's own word, and is
+ * null where no host was asked.
  */
 export const judgeRecovery = (input: {
   readonly acknowledged: ProbeSample | null
+  readonly samples?: ReadonlyArray<ProbeSample>
   readonly liftedAt: Instant
   readonly healthy: boolean
   readonly health: string
@@ -152,7 +168,7 @@ export const judgeRecovery = (input: {
 }): Verdict => {
   const facts = [
     input.acknowledged?.endedAt == null
-      ? "no write sent after the lift was acknowledged"
+      ? noneAcknowledged(input.samples ?? [], input.liftedAt, "")
       : `a write sent after the lift was acknowledged ${formatMillis(input.acknowledged.endedAt - input.liftedAt)} after it`,
     input.health,
     ...describeLeft(input.left)

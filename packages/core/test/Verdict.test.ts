@@ -162,6 +162,28 @@ describe("a recovery", () => {
     )
   })
 
+  it("that did not come tells what the last write after the lift was answered", () => {
+    const answered = (sentAt: number, detail: string): ProbeSample => ({
+      ...acknowledged(sentAt, sentAt + 10),
+      outcome: { _tag: "Unknown", detail }
+    })
+    const samples = [
+      answered(6000, "before the lift"),
+      answered(6100, "53300: too many connections"),
+      answered(6200, "28000: role is not permitted to log in"),
+      answered(6300, "abandoned"),
+      { ...acknowledged(6400, 6410), endedAt: null, outcome: null }
+    ]
+    assert.include(
+      judgeRecovery({ ...recovered, acknowledged: null, samples }).facts,
+      "no write sent after the lift was acknowledged (the last one: 28000: role is not permitted to log in)"
+    )
+    assert.include(
+      judgeRecovery({ ...recovered, acknowledged: null, samples: samples.slice(0, 1) }).facts,
+      "no write sent after the lift was acknowledged"
+    )
+  })
+
   it("tells of the hosts what they said, and that nobody asked them where nobody did", () => {
     const of = (left: ReadonlyArray<string> | null) => judgeRecovery({ ...recovered, healthy: false, left }).facts
     assert.include(of([]), "nothing of ours is left on any host")

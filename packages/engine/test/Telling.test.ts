@@ -240,6 +240,10 @@ describe("what is left on the hosts", () => {
       assert.strictEqual(endOf(yield* passUntilEnded(world)), "Faulted FABRIC_E_TIMEOUT")
       const recovery = (yield* evidenceOf(engine)).verdicts.find(({ about }) => about === "Recovery")
       assert.include(recovery!.facts, "nothing of ours is left on any host")
+      assert.match(
+        recovery!.facts[0]!,
+        /^no write sent after the lift was acknowledged \(the last one: no answer within/
+      )
     })
   )
 

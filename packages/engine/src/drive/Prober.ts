@@ -12,6 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { ProbeOutcome, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
 import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import { abandoned } from "@inquorate/core/Verdict"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
 
@@ -99,7 +100,7 @@ export const make = (
           Effect.onInterrupt(() =>
             Effect.sync(() => {
               if (samples.some(({ endedAt, sequence: of }) => of === sample.sequence && endedAt === null)) {
-                finish(sample, { _tag: "Unknown", detail: "abandoned" })
+                finish(sample, { _tag: "Unknown", detail: abandoned })
               }
             })
           )

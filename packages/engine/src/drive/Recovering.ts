@@ -4,6 +4,7 @@
  * on it.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { Fact, ProbeSample, Verdict } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
@@ -80,14 +81,19 @@ export const recover = (
 
 /**
  * Sees whether writes come back after an undo, and the members where they were ended, until `within` is over. Gives the
- * last of the first acknowledged writes. `back` is false where something stayed away.
+ * last of the first acknowledged writes, and the writes of a group that has none. `back` is false where something
+ * stayed away.
  */
 export const seeReturn = (
   session: Session,
   order: Order,
   liftedAt: Instant,
   within: Millis
-): Effect.Effect<{ readonly back: boolean; readonly acknowledged: ProbeSample | null }> =>
+): Effect.Effect<{
+  readonly back: boolean
+  readonly acknowledged: ProbeSample | null
+  readonly samples: ReadonlyArray<ProbeSample>
+}> =>
   Effect.gen(function* () {
     const { request } = session.journal.stored().operation
     let places: ReadonlyArray<Returning> = []
@@ -104,7 +110,12 @@ export const seeReturn = (
       }
     })
     const ended = yield* Effect.timeoutOption(whole, within)
-    return { back: ended._tag === "Some", acknowledged: lastOf(places) }
+    const away = places.find(({ acknowledged, writable }) => writable && acknowledged === null)
+    return {
+      back: ended._tag === "Some",
+      acknowledged: lastOf(places),
+      samples: away?.prober.samples() ?? []
+    }
   })
 
 // --- internal ---
@@ -120,7 +131,7 @@ const returning = (cluster: Cluster, prober: Prober, topology: Topology | null, 
   writable,
   acknowledged: null,
   healthy: false,
-  words: "the group was not seen"
+  words: "its members were not looked at before a write came back"
 })
 
 const placesOf = (session: Session, order: Order): Effect.Effect<ReadonlyArray<Returning>> =>
@@ -188,10 +199,13 @@ const lookAtHealth = (session: Session, one: Returning): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { operation } = session.journal.stored()
     const partitionId = one.topology?.partitionId ?? subjectOf(operation.request)
-    const seen = yield* Effect.option(discover(one.cluster.target))
-    const topology = seen._tag === "Some" ? seen.value.find((group) => group.partitionId === partitionId) : undefined
+    const seen = yield* Effect.result(discover(one.cluster.target))
+    const topology = Result.isSuccess(seen)
+      ? seen.success.find((group) => group.partitionId === partitionId)
+      : undefined
     if (topology === undefined) {
-      Object.assign(one, { healthy: false, words: "the group could not be seen" })
+      const why = Result.isFailure(seen) ? ` (${seen.failure.detail})` : ""
+      Object.assign(one, { healthy: false, words: `the group could not be seen${why}` })
       return
     }
     const leaders = topology.members.filter(({ role, up }) => role === "Primary" && up).length
@@ -285,8 +299,10 @@ const judge = (
   const healthy = places?.every((one) => one.healthy) ?? false
   const words = [...new Set((places ?? []).map((one) => one.words))].join("; ") || "no group has members there"
   if (written.length > 0 || places === null) {
-    const acknowledged = written.some((one) => one.acknowledged === null) ? null : lastOf(written)
-    return judgeRecovery({ acknowledged, liftedAt, healthy, health: words, left })
+    const away = written.find((one) => one.acknowledged === null)
+    const acknowledged = away === undefined ? lastOf(written) : null
+    const samples = away?.prober.samples() ?? []
+    return judgeRecovery({ acknowledged, samples, liftedAt, healthy, health: words, left })
   }
   const outcome = healthy && left?.length === 0 ? "Confirmed" : "Inconclusive"
   return { about: "Recovery", outcome, facts: [words, ...describeLeft(left)] }

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Fact, ProbeSample } from "@inquorate/core/Evidence"
 import type { Order } from "@inquorate/core/Operation"
 import { formatMillis } from "@inquorate/core/Time"
+import { noneAcknowledged } from "@inquorate/core/Verdict"
 import { holdFacts, liftAll, liftFacts } from "./Lifting.ts"
 import { seeReturn } from "./Recovering.ts"
 import type { Outcome, Session } from "./Session.ts"
@@ -29,8 +30,13 @@ export const undoProbe = (session: Session, order: Order): Effect.Effect<Outcome
   Effect.gen(function* () {
     const { timeline } = session
     const liftedAt = session.known.liftedAt ?? session.began
-    const { acknowledged, back } = yield* seeReturn(session, order, liftedAt, probeAtMost)
-    const facts = !back ? [stayedAway(acknowledged)] : acknowledged === null ? [] : cameBack(acknowledged, liftedAt)
+    const { acknowledged, back, samples } = yield* seeReturn(session, order, liftedAt, probeAtMost)
+    const within = ` within ${formatMillis(probeAtMost)}`
+    const words =
+      acknowledged === null
+        ? noneAcknowledged(samples, liftedAt, within)
+        : `writes came back, but not every member${within} of the lift`
+    const facts = !back ? [stayedAway(words)] : acknowledged === null ? [] : cameBack(acknowledged, liftedAt)
     return { event: { _tag: "UndoEnded", at: timeline.now(), clean: true }, facts }
   })
 
@@ -54,15 +60,7 @@ const cameBack = ({ endedAt }: ProbeSample, liftedAt: number): ReadonlyArray<Fac
   ]
 }
 
-const stayedAway = (acknowledged: ProbeSample | null): Fact => ({
+const stayedAway = (words: string): Fact => ({
   _tag: "Judged",
-  verdict: {
-    about: "Recovery",
-    outcome: "Inconclusive",
-    facts: [
-      acknowledged === null
-        ? `no write sent after the lift was acknowledged within ${formatMillis(probeAtMost)}`
-        : `writes came back, but not every member within ${formatMillis(probeAtMost)} of the lift`
-    ]
-  }
+  verdict: { about: "Recovery", outcome: "Inconclusive", facts: [words] }
 })
