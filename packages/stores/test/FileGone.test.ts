@@ -53,6 +53,7 @@ const mishaps: ReadonlyArray<readonly [string, string, (file: string) => void]> 
   ],
   ["loses its log", "its log (-wal) was removed", (file) => fs.rmSync(`${file}-wal`)],
   ["has its log cut", "its log (-wal) was cut", (file) => fs.truncateSync(`${file}-wal`)],
+  ["loses the index of its log", "the index of its log (-shm) was removed", (file) => fs.rmSync(`${file}-shm`)],
   ["loses its lock", "its lock (.lock) was removed", (file) => fs.rmSync(`${file}.lock`)],
   [
     "loses its folder",

@@ -3,7 +3,8 @@
  * it, by a lock of the kernel. The lock is an exclusive transaction that a second connection keeps open on
  * `<path>.lock`: it dies with the process, and no pid file can go stale. The file tells which lock its worker has, by
  * device and inode, so that a lock that was removed or another name of the file lets nobody in. At every commit the
- * file, its log and its lock are compared with those that were opened: a file that is gone accepts nothing. A stopped
+ * file, its log with its index, and its lock are compared with those that were opened: a file that is gone accepts
+ * nothing. A stopped
  * process keeps the file. Once its lease has long run out another process may take the file over; from then on every
  * write of the stopped one is refused. A file that a newer version wrote, that is corrupt, or that is not ours is
  * refused before anything in it is changed.
@@ -81,7 +82,7 @@ export interface Held {
   readonly database: DatabaseSync
   /**
    * Why what is written reaches nobody any more, or null. Another process has taken the file over while this one stood
-   * still; or the file, its log or its lock was removed, replaced or cut while it was in use.
+   * still; or the file, its log, the log's index or the lock was removed, replaced or cut while it was in use.
    */
   readonly lost: () => string | null
 }
@@ -213,8 +214,9 @@ interface Seen {
 }
 
 /**
- * Looks whether the file, its log and its lock are those that were opened, by device and inode, and no shorter than
- * they were. Neither the file nor its log ever shrinks while it is open.
+ * Looks whether the file, its log, the index of its log and its lock are those that were opened, by device and inode,
+ * and no shorter than they were. None of them ever shrinks while it is open. By the index connections know of one
+ * another: whoever opens the file beside an index that is gone makes one of its own, and writes over what we write.
  */
 const watchFiles = (path: string): (() => string | null) => {
   const seen = new Map<string, Seen>()
@@ -236,7 +238,10 @@ const watchFiles = (path: string): (() => string | null) => {
     return what === null ? null : `${called} ${what}`
   }
   const changed = (): string | null =>
-    look(path, "its file") ?? look(`${path}-wal`, "its log (-wal)") ?? look(`${path}.lock`, "its lock (.lock)")
+    look(path, "its file") ??
+    look(`${path}-wal`, "its log (-wal)") ??
+    look(`${path}-shm`, "the index of its log (-shm)") ??
+    look(`${path}.lock`, "its lock (.lock)")
   const all = (): string | null => {
     try {
       const what = changed()
