@@ -107,6 +107,7 @@ export const open = (site: Site, listener: Listener = {}): Effect.Effect<Connect
       types: { getTypeParser: parserOf } as never
     })
     bound(client)
+    checkCertificates(client)
     let isOpen = true
     const ended = (): void => {
       if (!isOpen) return
@@ -280,6 +281,14 @@ const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
     ),
     Effect.mapError(({ code, detail, reason }) => new PostgresFailure({ reason, code, detail, committing: true }))
   )
+
+// The address says whether the server's certificate is checked. NODE_TLS_REJECT_UNAUTHORIZED in the worker's environment
+// would turn that off. The key in these options cannot be copied, so they are changed where they stand.
+const checkCertificates = (client: Client): void => {
+  const wire = client.connection as unknown as { ssl: boolean | { rejectUnauthorized?: boolean } }
+  if (wire.ssl === true) wire.ssl = { rejectUnauthorized: true }
+  else if (typeof wire.ssl === "object") wire.ssl.rejectUnauthorized ??= true
+}
 
 const refuse = (code: string, detail: string): Effect.Effect<never, PostgresFailure> =>
   Effect.fail(new PostgresFailure({ reason: "Unreachable", code, detail, committing: false }))
