@@ -174,12 +174,19 @@ export const statusSince = (world: World, { partitionId, service }: Topology): I
   return loss?.until === null ? loss.since : null
 }
 
-/** How long the present loss of a partition's quorum has lasted so far, or how long the last one was. */
+/**
+ * How long the present loss of a partition's quorum has lasted so far, or how long the last one was. A loss that is not
+ * ours counts from the moment at which this worker first saw it.
+ */
 export const lossOf = (world: World, topology: Topology): Millis => {
   const { partitionId, service } = topology
   if (service !== undefined) return service.lastQuorumLoss
+  const lost = statusOf(world, topology) === "InQuorumLoss"
+  const stands = { state: lost ? "Error" : "Ok", words: "", known: null } as const
+  const { since } = world.history.note(`lost/${partitionId}`, stands, world.now)
   const loss = world.losses.get(partitionId)
   if (loss !== undefined) return Math.max(0, (loss.until ?? world.now) - loss.since)
+  if (lost) return Math.max(0, world.now - since)
   return world.lastLosses.get(partitionId) ?? 0
 }
 
