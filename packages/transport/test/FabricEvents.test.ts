@@ -108,9 +108,12 @@ describe("the events of a quorum loss", () => {
       "5250 StatefulReplicaNewHealthReport Ok"
     ])
     assert.deepStrictEqual(of(0), [])
+    // The member is the only one on its node, which is down without it.
     assert.deepStrictEqual(told(events, { _tag: "Nodes", nodeName: "lab-m1" }), [
       "200 NodeNewHealthReport Warning",
-      "5250 NodeNewHealthReport Ok"
+      "200 NodeDown",
+      "5250 NodeNewHealthReport Ok",
+      "5250 NodeUp"
     ])
     assert.deepStrictEqual(told(events, { _tag: "Nodes", nodeName: "lab-m2" }), [])
   })
@@ -124,6 +127,32 @@ describe("the events of a quorum loss", () => {
       Events.takes(event, { _tag: "Cluster" }, { from: began + 1, to: began + 5999, kinds: ["ClusterNewHealthReport"] })
     )
     assert.lengthOf(some, 2)
+  })
+})
+
+describe("the events of one replica's removal", () => {
+  it("are no Error, and speak of the replica and not of data", () => {
+    const operation = played(
+      {
+        kind: "PartitionDataLoss",
+        serviceName: "fabric:/App/Orders",
+        partitionId: Simulated.lost.partitionId,
+        mode: "PartialDataLoss",
+        member: "r1"
+      },
+      [{ _tag: "Taken", at: began + 10 }]
+    )
+    const evidence = collect(entries([[began + 100, { _tag: "PhaseBegan", phase: "Destroying", attempt: 1 }]]))
+    const events = Events.ofOperation(world, { operation, evidence }, [])
+    const of = { _tag: "Partitions", partitionId: Simulated.lost.partitionId } as const
+    assert.deepStrictEqual(told(events, of), ["0 FaultOperationStarted", "100 PartitionNewHealthReport Warning"])
+    const words = events
+      .filter((event) => Events.takes(event, of, { from: 0, to: Simulated.at, kinds: [] }))
+      .map(({ body }) => body["Description"])
+    assert.deepStrictEqual(words, [
+      `Operation ${id}: PartitionDataLoss of fabric:/App/Orders was asked for (r1 alone).`,
+      `Partition ${Simulated.lost.partitionId} of fabric:/App/Orders loses r1.`
+    ])
   })
 })
 
@@ -178,6 +207,11 @@ describe("the events of a node", () => {
     const events = both.flatMap((one) => Events.ofOperation(world, one, both))
     const ups = told(events, { _tag: "Nodes", nodeName: "_Node_1" }).filter((line) => line.endsWith("NodeUp"))
     assert.deepStrictEqual(ups, ["1300 NodeUp"])
+    // It tells since when the node was down, and "never" where nothing says it: explorers draw what is between.
+    const downAt = (events: ReadonlyArray<Events.Event>) =>
+      events.find(({ body }) => body["Kind"] === "NodeUp")?.body["LastNodeDownAt"]
+    assert.strictEqual(downAt(events), new Date(began + 200).toISOString())
+    assert.strictEqual(downAt(Events.ofOperation(world, both[1]!, [both[1]!])), "1601-01-01T00:00:00Z")
   })
 })
 

@@ -9,8 +9,9 @@ import { toFileTime } from "@inquorate/core/Chaos"
 import type { Evidence, FenceRecord } from "@inquorate/core/Evidence"
 import { type Guid, v5 } from "@inquorate/core/Guid"
 import { hresult } from "@inquorate/core/FabricError"
+import { faultOf } from "@inquorate/core/Fault"
 import { isTerminal, type Operation } from "@inquorate/core/Operation"
-import { isNodeRequest, type NodeRequest, placeOf } from "@inquorate/core/Request"
+import { isNodeRequest, type NodeRequest, type PartitionRequest, placeOf } from "@inquorate/core/Request"
 import type { Instant } from "@inquorate/core/Time"
 import { type Member, nodeInstanceId, serviceNameOf, type Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
@@ -191,7 +192,9 @@ const namesOf = (world: World.World, subject: Subject): Readonly<Record<string, 
 const began = ({ operation }: Told): Readonly<Record<string, unknown>> => ({
   OperationId: operation.id,
   OperationType: operation.request.kind,
-  Description: `Operation ${operation.id}: ${operation.request.kind} of ${placeOf(operation.request)} was asked for.`
+  Description:
+    `Operation ${operation.id}: ${operation.request.kind} of ${placeOf(operation.request)} was asked for ` +
+    `(${faultOf(operation.request).words.asked}).`
 })
 
 const ended = ({ operation }: Told): Readonly<Record<string, unknown>> => {
@@ -269,7 +272,9 @@ const instanceOf = (world: World.World, name: string): string =>
 
 const ofPartition = (world: World.World, make: Maker, told: Told): ReadonlyArray<Event> => {
   const { evidence, operation } = told
-  const { partitionId, serviceName } = operation.request as { readonly partitionId: Guid; readonly serviceName: string }
+  const request = operation.request as PartitionRequest
+  const { partitionId, serviceName } = request
+  const member = "member" in request ? request.member : undefined
   const topology = World.findPartition(world, partitionId) ?? evidence.topology
   const application = topology === null ? serviceName.split("/").slice(0, 2).join("/") : `fabric:/${topology.cluster}`
   const above: ReadonlyArray<Subject> = [
@@ -283,17 +288,19 @@ const ofPartition = (world: World.World, make: Maker, told: Told): ReadonlyArray
   const held = evidence.phases.find(({ phase }) => phase === "Holding")
   const destroyed = evidence.phases.find(({ phase }) => phase === "Destroying")
   const after = recoveredAt(told)
+  const partition = `Partition ${partitionId} of ${serviceName}`
+  const again =
+    held === undefined && member !== undefined ? `has another one in the place of ${member}` : "takes writes again"
   return [
     ...lifecycle(make, told, above),
-    ...(held === undefined
-      ? []
-      : told_(held.began, "Error", `Partition ${partitionId} of ${serviceName} is in quorum loss.`)),
+    ...(held === undefined ? [] : told_(held.began, "Error", `${partition} is in quorum loss.`)),
+    // One replica alone takes nothing from anybody, and an instance has no data to lose.
     ...(destroyed === undefined
       ? []
-      : told_(destroyed.began, "Error", `Replicas of partition ${partitionId} of ${serviceName} lose their data.`)),
-    ...(after === null || (held ?? destroyed) === undefined
-      ? []
-      : told_(after, "Ok", `Partition ${partitionId} of ${serviceName} takes writes again.`)),
+      : member === undefined
+        ? told_(destroyed.began, "Error", `${partition} loses replicas with their data.`)
+        : told_(destroyed.began, "Warning", `${partition} loses ${member}.`)),
+    ...(after === null || (held ?? destroyed) === undefined ? [] : told_(after, "Ok", `${partition} ${again}.`)),
     ...evidence.fences.flatMap((fence) => ofFence(world, make, operation, topology ?? evidence.topology, fence))
   ]
 }
@@ -322,13 +329,41 @@ const ofFence = (
   const subjects = placesOf(topology, member)
   const by = `by operation ${operation.id}`
   const words = `${fence.member} of ${serviceNameOf(topology)} on ${member.node}`
-  return subjects.flatMap((subject) => [
-    report(world, make, armedAt, subject, "Warning", `${words} was taken out ${by}.`),
-    ...(offAt === null
-      ? []
-      : [report(world, make, Math.max(armedAt, offAt), subject, "Ok", `${words} was given back (${liftedBy}) ${by}.`)])
-  ])
+  const back = offAt === null ? null : Math.max(armedAt, offAt)
+  return [
+    ...subjects.flatMap((subject) => [
+      report(world, make, armedAt, subject, "Warning", `${words} was taken out ${by}.`),
+      ...(back === null
+        ? []
+        : [report(world, make, back, subject, "Ok", `${words} was given back (${liftedBy}) ${by}.`)])
+    ]),
+    ...(isAlone(world, member.node)
+      ? [
+          turned(world, make, armedAt, member.node, false),
+          ...(back === null ? [] : [turned(world, make, back, member.node, true, armedAt)])
+        ]
+      : [])
+  ]
 }
+
+// If a node is told by its members alone and has one, the node goes down and comes up with that member.
+const isAlone = (world: World.World, name: string): boolean => {
+  const node = world.nodes.find((one) => one.name === name)
+  return node !== undefined && node.facts === null && node.members.length === 1
+}
+
+const turned = (
+  world: World.World,
+  make: Maker,
+  at: Instant,
+  name: string,
+  isUp: boolean,
+  down: Instant | null = null
+): Event =>
+  make(at, { _tag: "Node", name }, isUp ? "NodeUp" : "NodeDown", "StateTransition", {
+    NodeInstance: instanceOf(world, name),
+    ...(isUp ? { LastNodeDownAt: timeOf(down) } : { LastNodeUpAt: timeOf(null) })
+  })
 
 const placesOf = ({ partitionId }: Topology, member: Member): ReadonlyArray<Subject> => [
   { _tag: "Node", name: member.node },
@@ -342,7 +377,7 @@ const ofNode = (
   all: ReadonlyArray<Told>
 ): ReadonlyArray<Event> => {
   const { evidence, operation } = told
-  const { instanceId, nodeName } = operation.request as NodeRequest
+  const { nodeName } = operation.request as NodeRequest
   const node: Subject = { _tag: "Node", name: nodeName }
   const members = world.nodes.find(({ name }) => name === nodeName)?.members ?? []
   const groups = world.applications.flatMap(({ view }) =>
@@ -368,10 +403,7 @@ const ofNode = (
   const [down, up] = timesOf(world, told, all)
   const armed = evidence.fences.flatMap(({ armedAt }) => armedAt ?? [])
   const change = (at: Instant, isUp: boolean): ReadonlyArray<Event> => [
-    make(at, node, isUp ? "NodeUp" : "NodeDown", "StateTransition", {
-      NodeInstance: instanceId,
-      ...(isUp ? { LastNodeDownAt: formatTime(down) } : { LastNodeUpAt: formatTime(null) })
-    }),
+    turned(world, make, at, nodeName, isUp, down ?? lastStop(world, told, all)),
     ...[...touched, ...replicas].map((subject) =>
       report(
         world,
@@ -388,6 +420,22 @@ const ofNode = (
     ...(down === null ? [] : change(armed.length === 0 ? down : Math.min(...armed), false)),
     ...(up === null ? [] : change(up, true))
   ]
+}
+
+/** The event store's "never". An explorer would draw any other early moment as the begin of a node's absence. */
+const never = "1601-01-01T00:00:00Z"
+
+const timeOf = (at: Instant | null): string => (at === null ? never : formatTime(at))
+
+// When the latest stop before a start took the node down.
+const lastStop = (world: World.World, { operation }: Told, all: ReadonlyArray<Told>): Instant | null => {
+  const { nodeName } = operation.request as NodeRequest
+  const downs = all.flatMap((other) => {
+    const { id, receivedAt, request } = other.operation
+    if (id === operation.id || !isNodeRequest(request) || request.nodeName !== nodeName) return []
+    return receivedAt <= operation.receivedAt ? (timesOf(world, other, all)[0] ?? []) : []
+  })
+  return downs.length === 0 ? null : Math.max(...downs)
 }
 
 const unique = (names: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(names)]
