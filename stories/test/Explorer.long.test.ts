@@ -109,6 +109,8 @@ for (const system of ["emulator", "postgres", "etcd"] as const) {
       }
       const nodes = await kindsOf(worker, "Nodes")
       assert.includeMembers([...nodes], ["NodeNewHealthReport Warning", "NodeNewHealthReport Ok"])
+      // Each member of the real clusters is the only one on its node. The simulated nodes stay up.
+      for (const kind of ["NodeDown", "NodeUp"]) assert.strictEqual(nodes.has(kind), system !== "emulator", kind)
       const down = voting.find((replica) => replica["ReplicaStatus"] !== "Ready")!
       const ofReplica = await kindsOf(worker, `Partitions/${names["partition"]}/$/Replicas/${down["ReplicaId"]}/$`)
       assert.includeMembers(
@@ -207,7 +209,9 @@ const namesOf = async ({ application, service, worker }: Subject): Promise<Names
     partition,
     replica: Items[0]!["ReplicaId"]!,
     node: Items[0]!["NodeName"]!,
+    other: Items.at(-1)!["NodeName"]!,
     type: app["TypeName"]!,
+    package: `${app["TypeName"]}Pkg`,
     version: app["TypeVersion"]!
   }
 }

@@ -169,6 +169,7 @@ describe("what every page asks", () => {
     const deployed = "/Nodes/lab-m1/$/GetApplications/lab/$"
     const [pack] = value(`${deployed}/GetServicePackages`) as ReadonlyArray<{ readonly Name: string }>
     assert.strictEqual(pack!.Name, "etcdPkg")
+    assert.strictEqual(at(pack, "HealthState"), "Ok")
     const replicas = value(`${deployed}/GetReplicas?ServiceManifestName=${pack!.Name}`) as ReadonlyArray<object>
     assert.lengthOf(replicas, 1)
     assert.strictEqual(at(replicas, 0, "ReplicaRole"), "ActiveSecondary")
@@ -236,6 +237,37 @@ describe("the system's services", () => {
     )
     const none = at(value("/$/GetClusterHealth?ApplicationsHealthStateFilter=1"), "ApplicationHealthStates")
     assert.deepStrictEqual(none, [])
+  })
+})
+
+describe("the insights page", () => {
+  it("counts the system's replicas on every node, and finds none where none is", () => {
+    const count = (node: string) =>
+      (value(`/Nodes/${node}/$/GetApplications/System/$/GetReplicas`) as ReadonlyArray<unknown>).length
+    const nodes = (at(value("/Nodes"), "Items") as ReadonlyArray<{ readonly Name: string }>).map(({ Name }) =>
+      count(Name)
+    )
+    assert.sameMembers(nodes, [4, ...nodes.slice(1).map(() => 0)])
+    assert.strictEqual(code("/Nodes/lab-m0/$/GetApplications/App/$/GetReplicas"), "FABRIC_E_APPLICATION_NOT_FOUND")
+    assert.strictEqual(code("/Nodes/nope/$/GetApplications/System/$/GetReplicas"), "FABRIC_E_NODE_NOT_FOUND")
+  })
+})
+
+describe("a loss that is not ours", () => {
+  it("lasts since it was first seen, and a later one does not begin with it", () => {
+    const history = History.make()
+    const down = { ...etcd, members: etcd.members.map((one, index) => ({ ...one, up: index === 0 })) }
+    const seen = (group: typeof etcd, now: number) =>
+      at(
+        value(`/Partitions/${etcd.partitionId}`, { now, history, clusters: [clusterOf(group)] }),
+        "LastQuorumLossDurationInSeconds"
+      )
+    assert.strictEqual(seen(etcd, Simulated.at), "0")
+    assert.strictEqual(seen(down, Simulated.at + 1000), "0")
+    assert.strictEqual(seen(down, Simulated.at + 6000), "5")
+    seen(etcd, Simulated.at + 7000)
+    assert.strictEqual(seen(down, Simulated.at + 60_000), "0")
+    assert.strictEqual(seen(down, Simulated.at + 62_000), "2")
   })
 })
 
@@ -377,7 +409,9 @@ describe("the health chunk", () => {
     assert.strictEqual(at(service, "ServiceName"), "fabric:/App/Orders")
     const partition = at(service, "PartitionHealthStateChunks", "Items", 0)
     assert.deepStrictEqual(names(at(partition, "ReplicaHealthStateChunks"), "ReplicaOrInstanceId"), ["10"])
-    assert.strictEqual(at(partition, "ReplicaHealthStateChunks", "TotalCount"), 4)
+    // The count is of what the filter takes: of four replicas one.
+    assert.strictEqual(at(partition, "ReplicaHealthStateChunks", "TotalCount"), 1)
+    assert.strictEqual(at(deep, "NodeHealthStateChunks", "TotalCount"), 0)
     const deployed = at(app, "DeployedApplicationHealthStateChunks", "Items", 0)
     assert.deepStrictEqual(names(at(deployed, "DeployedServicePackageHealthStateChunks"), "ServiceManifestName"), [
       "AppTypePkg"

@@ -124,7 +124,7 @@ const chunks = <A, F extends { readonly HealthStateFilter?: number | null }>(
     else if (typed !== "") byType.set(typed, filter)
     else usual = filter
   }
-  const Items = all.flatMap((one) => {
+  const items = all.flatMap((one) => {
     const own = byName.get(name(one))
     const filter = own ?? byType.get(type(one)) ?? usual
     if (filter === undefined) return []
@@ -134,7 +134,8 @@ const chunks = <A, F extends { readonly HealthStateFilter?: number | null }>(
     const taken = bits === 0 ? own !== undefined : Health.takes(bits, HealthState)
     return taken ? [{ HealthState, ...info(one, filter) }] : []
   })
-  return { TotalCount: all.length, Items }
+  // The count is of what the filters take, as the reference counts.
+  return { TotalCount: items.length, Items: items }
 }
 
 const services = (

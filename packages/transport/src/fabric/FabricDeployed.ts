@@ -55,12 +55,13 @@ export const applicationInfo = (world: World.World, { application, node }: Deplo
   HealthState: Health.ofDeployed(world, application, node).state
 })
 
-/** The one package of an application on a node. */
-export const packageInfo = ({ application }: Deployed) => ({
+/** The one package of an application on a node. It is as healthy as the application there. */
+export const packageInfo = (world: World.World, { application, node }: Deployed) => ({
   Name: Health.packageOf(application),
   Version: Services.applicationVersion(application),
   Status: "Active",
-  ServicePackageActivationId: ""
+  ServicePackageActivationId: "",
+  HealthState: Health.ofDeployed(world, application, node).state
 })
 
 /** The types of the services that have a replica on the node. */

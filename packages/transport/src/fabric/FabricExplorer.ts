@@ -185,8 +185,11 @@ const onNode = (
       : page(all, call.paging, ({ application }) => application.name, info, nameToken)
   }
   const deployed = Deployed.find(world, node, call.applicationName)
-  if (deployed === undefined) return notDeployed(call._tag)
-  return ofDeployed(world, deployed, call)
+  if (deployed !== undefined) return ofDeployed(world, deployed, call)
+  // The insights page counts the system's replicas on every node, and takes "not there" for an error.
+  return call._tag === "GetDeployedReplicaList" && call.applicationName === world.system.name
+    ? found([])
+    : notDeployed(call._tag)
 }
 
 const notDeployed = (tag: ExplorerCall["_tag"]): QueryAnswer =>
@@ -203,7 +206,7 @@ const ofDeployed = (world: World.World, deployed: Deployed.Deployed, call: Deplo
     case "GetDeployedApplication":
       return found(Deployed.applicationInfo(world, deployed))
     case "GetDeployedServicePackageList":
-      return found(named(call.packageName) ? [Deployed.packageInfo(deployed)] : [])
+      return found(named(call.packageName) ? [Deployed.packageInfo(world, deployed)] : [])
     case "GetDeployedServiceTypeList":
       return found(named(call.packageName) ? Deployed.serviceTypes(deployed) : [])
     case "GetDeployedCodePackageList": {
