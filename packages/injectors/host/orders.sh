@@ -359,6 +359,7 @@ describe() {
   [ -e "$fence/broken" ] && broken=1
   if [ -e "$fence/lifted" ]; then
     text_of back
+    [ -n "$text" ] || text_of broken
     read -r off when by <"$fence/lifted"
     since_off
     standing="lifted $by $when $broken $ago $text"

@@ -35,7 +35,16 @@ take_out() {
   count_stopped
 }
 
+# Another process that serves the data directory while the fence stands breaks it, and the record names that process.
+note_successor() {
+  [ -e "$fence/broken" ] || [ -e "$fence/lifted" ] || ! is_armed && return 0
+  replaced "$pid" "$start" "$exe" "$directory" || return 0
+  note broken "process $successor serves its data directory now: whoever watches over it started it again behind the fence"
+}
+
 free() {
+  # It may be that nobody of ours has looked since.
+  note_successor
   if holding; then free_traced "$1"; else free_stopped "$1"; fi
 }
 
@@ -58,9 +67,10 @@ watch() {
   for token in $list; do
     astray "$token" && strayed=1
   done
-  [ -n "$strayed" ] || replaced "$pid" "$start" "$exe" "$directory" || return 0
   # A lift says so before it lets anything go.
-  [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] || true >"$fence/broken"
+  [ -e "$fence/dismissed" ] || [ -e "$fence/released" ] || [ -e "$fence/lifted" ] && return 0
+  note_successor
+  [ -z "$strayed" ] || [ -e "$fence/broken" ] || true >"$fence/broken"
 }
 
 escaped() {

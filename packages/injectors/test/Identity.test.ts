@@ -332,6 +332,24 @@ describe.skipIf(!root)(`a member that its supervisor ended and started again beh
       assert.isTrue((yield* pause.lift("here", order.fence, 1)).broken)
     })
   )
+
+  it.live("is told by the lift, though no keeper has looked since", () =>
+    Effect.gen(function* () {
+      const { directory, file } = etcdOf(nobody)
+      const text = `open(A, ">>", "${file}") or die`
+      const server = yield* perl(text, nobody)
+      const order = yield* orderFor(server, directory)
+      yield* pause.arm(order)
+      const [keepers] = fs.globSync(path.join(folder, "state/fences", order.fence.operationId, "*/keepers"))
+      const [first, , second] = fs.readFileSync(keepers!, "utf8").split(" ")
+      for (const pid of [first, second]) process.kill(Number(pid), "SIGSTOP")
+      process.kill(server.process.pid, "SIGKILL")
+      const successor = yield* perl(text, nobody)
+      const lifted = yield* pause.lift("here", order.fence, 1)
+      assert.isTrue(lifted.broken)
+      assert.include(lifted.detail, `process ${successor.process.pid} serves its data directory now`)
+    })
+  )
 })
 
 describe.skipIf(!root)(`the state directory${skip}`, () => {

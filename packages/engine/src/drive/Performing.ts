@@ -293,9 +293,9 @@ const tightenOne = (session: Session, operation: Operation, order: Order, fence:
 
 const stoodShort = ({ broken, offAt }: Off, askedEnd: Instant): boolean => broken || offAt < askedEnd - holdTolerance
 
-const shortReason = ({ broken, by }: Off): string =>
+const shortReason = ({ broken, by, detail }: Off): string =>
   broken
-    ? "its processes were seen running while it stood"
+    ? detail || "its processes were seen running while it stood"
     : `it was ended by the ${by.toLowerCase()} before the asked time was over`
 
 const brokenHold = (session: Session, member: string, reason: string, facts: ReadonlyArray<Fact>): Outcome => {
