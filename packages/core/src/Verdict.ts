@@ -19,6 +19,8 @@ export const survivorsWordFrom: Millis = 2000
 /** The samples are all there is to know so far; the verdict is open. */
 export interface Pending {
   readonly _tag: "Pending"
+  /** The first moment at which it can be another one, whatever is acknowledged until then. */
+  readonly until: Instant
 }
 
 /** The loss is proven: `lossBegan` is when the first write never acknowledged was sent. */
@@ -55,16 +57,19 @@ export const judgeLoss = (input: {
   const lossBegan = firstUnacknowledged(samples, input.armedAt)
   const lastAcknowledged = lastAcknowledgement(samples)
   const over = input.now >= input.deadline
+  const enough = input.independentFact === null ? proofSilence : hintSilence
+  const silentSince = Math.max(lossBegan ?? input.now, lastAcknowledged)
   if (lossBegan !== null && !over) {
-    const silence = input.now - Math.max(lossBegan, lastAcknowledged)
-    const enough = input.independentFact === null ? proofSilence : hintSilence
+    const silence = input.now - silentSince
     if (silence >= enough) {
       const facts = [`no write acknowledged for ${formatMillis(silence)}`]
       if (input.independentFact !== null) facts.push(input.independentFact)
       return { _tag: "LossConfirmed", lossBegan, verdict: { about: "Loss", outcome: "Confirmed", facts } }
     }
   }
-  if (input.now < input.budgetEnds) return { _tag: "Pending" }
+  if (input.now < input.budgetEnds) {
+    return { _tag: "Pending", until: Math.min(input.budgetEnds, silentSince + enough) }
+  }
   const acknowledged = samples.filter(
     (sample) => sample.sentAt > input.armedAt && sample.outcome?._tag === "Acknowledged"
   ).length

@@ -46,6 +46,18 @@ describe("a loss", () => {
     assert.deepInclude(judgeLoss({ ...base, samples, now: 1495 }), { _tag: "LossConfirmed", lossBegan: 995 })
   })
 
+  it("that is open says from when on it may not be, so that nobody has to ask before", () => {
+    const open = (samples: ReadonlyArray<ProbeSample>, now: number, independentFact: string | null = null) =>
+      judgeLoss({ ...base, samples, now, independentFact })
+    assert.deepStrictEqual(open([], 1100), { _tag: "Pending", until: 1600 })
+    assert.deepStrictEqual(open([pending(1005)], 1100), { _tag: "Pending", until: 1505 })
+    assert.deepStrictEqual(open([pending(1005)], 1020, "2 of 2 stopped"), { _tag: "Pending", until: 1055 })
+    assert.deepStrictEqual(open([acknowledged(1010, 1030), pending(1012)], 1040), { _tag: "Pending", until: 1530 })
+    assert.deepStrictEqual(open([pending(2700)], 2800), { _tag: "Pending", until: 3000 })
+    assert.strictEqual(open([pending(1005)], 1504)._tag, "Pending")
+    assert.strictEqual(open([pending(1005)], 1505)._tag, "LossConfirmed")
+  })
+
   it("does not begin with a write whose successor was acknowledged", () => {
     const samples = [unknown(1001, 1010), acknowledged(1020, 1030), pending(1040)]
     assert.deepInclude(judgeLoss({ ...base, samples, now: 1600 }), { _tag: "LossConfirmed", lossBegan: 1040 })

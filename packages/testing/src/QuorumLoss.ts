@@ -374,7 +374,7 @@ const lost = async (
     })
     if (judged._tag === "LossConfirmed") return judged.lossBegan
     if (judged._tag === "LossDenied") throw new LossError("NotLost", judged.verdict.facts.join("; "))
-    await Effect.runPromise(Effect.sleep(5))
+    await Effect.runPromise(Effect.sleep(Math.max(0, judged.until - now())))
   }
 }
 

@@ -56,7 +56,7 @@ export const verify = (session: Session, operation: Operation, order: Order, pla
           `The loss was not proven: ${verdict.facts.join("; ")}`
         )
       }
-      yield* Effect.sleep(judgeEvery)
+      yield* timeline.sleepUntil(judgement.until)
     }
   })
 
@@ -131,7 +131,6 @@ interface Holding {
   readonly survivors: Array<SurvivorsWord>
 }
 
-const judgeEvery = 10
 const survivorsEvery = 500
 const lookEvery = 500
 /**
