@@ -117,26 +117,40 @@ const heartbeat = (
       const { lease: renewed, owned } = yield* store.heartbeat(worker, leaseMs)
       clock.heard(renewed.expires - leaseMs, sentAt, yield* monotonicNow)
       const mine = new Map(owned.map((one) => [one.id, one]))
+      const unlisted: Array<readonly [Guid, Drives.Driven]> = []
       for (const [id, entry] of before) {
         // A claim may have begun another drive of it meanwhile, of which this answer does not know.
         if (drives.get(id) !== entry) continue
         const one = mine.get(id)
-        if (one === undefined ? !(yield* holdsNothing(store, id)) : one.epoch !== entry.epoch) yield* drives.drop(id)
-        else if (one !== undefined && one.version > entry.version) {
+        if (one === undefined) unlisted.push([id, entry])
+        else if (one.epoch !== entry.epoch) yield* drives.drop(id)
+        else if (one.version > entry.version) {
           entry.version = one.version
           entry.nudged.openUnsafe()
         }
       }
+      // The store is asked of all at once. A worker that thaws may have lost thousands, and would miss its next beat, and
+      // lose the rest as well, if it asked of one after the other.
+      yield* together(unlisted, ([id, entry]) =>
+        Effect.flatMap(holdsNothing(store, id), (nothing) =>
+          nothing || drives.get(id) !== entry ? Effect.void : drives.drop(id)
+        )
+      )
       lease.renew(sentAt + leaseMs)
-      for (const { epoch, id } of owned) {
-        const isDriven = (): boolean => drives.get(id) !== undefined || hasEnded(id, epoch)
-        if (isDriven()) continue
-        const stored = yield* store.get(id)
-        if (stored === null || stored.owner !== worker || stored.epoch !== epoch) continue
-        if (!isDriven()) yield* drives.run(stored)
-      }
+      const isDriven = ({ epoch, id }: (typeof owned)[number]): boolean =>
+        drives.get(id) !== undefined || hasEnded(id, epoch)
+      yield* together(
+        owned.filter((one) => !isDriven(one)),
+        (one) =>
+          Effect.flatMap(store.get(one.id), (stored) =>
+            stored?.owner !== worker || stored.epoch !== one.epoch || isDriven(one) ? Effect.void : drives.run(stored)
+          )
+      )
     })
   )
+
+const together = <A>(all: ReadonlyArray<A>, ask: (one: A) => Effect.Effect<void, StoreError>) =>
+  Effect.forEach(all, ask, { concurrency: "unbounded", discard: true })
 
 const claimAll = (
   { lease, store, worker }: Ground,

@@ -307,6 +307,35 @@ describe("a worker that is frozen past its lease", () => {
     )
   }
 
+  it.effect("and thaws when others have all its many operations renews its lease at once, and lets them go", () =>
+    Effect.gen(function* () {
+      const count = 15
+      const extra = Array.from({ length: count - 1 }, (_, index) => ({ name: `c${index}` }))
+      const world = yield* makeWorld({}, extra)
+      const first = yield* world.engine("w1")
+      const numbers = [world.sim, ...world.others].map((sim, index) => [sim, index + 1] as const)
+      yield* Effect.forEach(numbers, ([sim, n]) => start(first, sim, n, 60_000), { discard: true })
+      yield* Effect.forEach(numbers, ([, n]) => passUntilIn(world, "Holding", n, 20), { discard: true })
+      // Nothing is left to store, so no write tells a drive that it has lost its operation.
+      yield* pass(2000)
+      yield* first.freeze
+      yield* world.engine("w2")
+      const owners = Effect.map(world.store().holding, (all) => [...new Set(all.map(({ owner }) => owner))].join(" "))
+      yield* passUntil(
+        "w2 owns all of them",
+        Effect.map(owners, (of) => of === "w2")
+      )
+      // Each question takes 200 ms. To ask of one after the other would take 3 s, longer than a lease.
+      first.slowGets(200)
+      yield* first.thaw
+      yield* pass(400)
+      assert.deepStrictEqual(yield* first.operations.unready, [])
+      yield* pass(10_000)
+      assert.strictEqual(yield* owners, "w2")
+      assert.strictEqual(armings(world.sim), 2)
+    })
+  )
+
   it.effect("between two tries of a lift sends no other once it thaws", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()

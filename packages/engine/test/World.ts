@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -41,6 +42,8 @@ export interface RunningEngine {
   readonly late: (by: number) => void
   /** A store with other work: from now on it takes so much longer to store what a drive moved. */
   readonly slowSaves: (by: number) => void
+  /** The same for the questions how one operation stands. No hint of a change is heard any more. */
+  readonly slowGets: (by: number) => void
 }
 
 export interface World {
@@ -147,7 +150,8 @@ export const makeWorld = (
             freeze: Effect.asVoid(gate.thawed.close),
             thaw: Effect.andThen(gate.thawed.open, settle),
             late: (by) => void (gate.late = by),
-            slowSaves: (by) => void (gate.slow = by)
+            slowSaves: (by) => void (gate.slowSave = by),
+            slowGets: (by) => void (gate.slowGet = by)
           }
         })
     }
@@ -226,11 +230,12 @@ export const armings = (sim: SimulatedCluster.SimulatedCluster): number =>
 interface Gate {
   dead: boolean
   late: number
-  slow: number
+  slowSave: number
+  slowGet: number
   readonly thawed: Latch.Latch
 }
 
-const makeGate = (): Gate => ({ dead: false, late: 0, slow: 0, thawed: Latch.makeUnsafe(true) })
+const makeGate = (): Gate => ({ dead: false, late: 0, slowSave: 0, slowGet: 0, thawed: Latch.makeUnsafe(true) })
 
 const freezable = (base: Clock.Clock, gate: Gate, ahead: number): Clock.Clock => ({
   currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe() + ahead,
@@ -254,10 +259,12 @@ const gated = (store: Service, gate: Gate): Service => {
         gate.dead ? Effect.fail(new StoreError({ reason: "Unavailable", detail: "the power is cut" })) : effect
       )
     )
+  const after = <A>(slow: number, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    slow === 0 ? effect : Effect.andThen(Effect.sleep(slow), effect)
   return OperationStore.of({
     now: through(store.now),
     create: (operation) => through(store.create(operation)),
-    get: (id) => through(store.get(id)),
+    get: (id) => through(Effect.suspend(() => after(gate.slowGet, store.get(id)))),
     list: (query) => through(store.list(query)),
     holding: through(store.holding),
     rivals: (subject, elsewhere) => through(store.rivals(subject, elsewhere)),
@@ -265,18 +272,12 @@ const gated = (store: Service, gate: Gate): Service => {
     census: through(store.census),
     evidence: (id, from) => through(store.evidence(id, from)),
     save: (before, operation, entries, as) =>
-      through(
-        Effect.suspend(() =>
-          gate.slow === 0
-            ? store.save(before, operation, entries, as)
-            : Effect.andThen(Effect.sleep(gate.slow), store.save(before, operation, entries, as))
-        )
-      ),
+      through(Effect.suspend(() => after(gate.slowSave, store.save(before, operation, entries, as)))),
     append: (id, entries, as) => through(store.append(id, entries, as)),
     heartbeat: (worker, lease) => through(store.heartbeat(worker, lease)),
     claim: (worker, limit, reaches) => through(store.claim(worker, limit, reaches)),
     release: (worker) => through(store.release(worker)),
     prune: (keepAtMost, endedBefore) => through(store.prune(keepAtMost, endedBefore)),
-    changes: store.changes
+    changes: Stream.filter(store.changes, () => gate.slowGet === 0)
   })
 }

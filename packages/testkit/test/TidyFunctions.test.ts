@@ -29,7 +29,6 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/stores/src/postgres/PostgresChaos.ts make": 95,
   "packages/stores/src/postgres/PostgresLeases.ts make": 154,
   "packages/stores/src/postgres/PostgresRows.ts make": 131,
-  "packages/stores/src/postgres/PostgresStore.ts makeBoth": 72,
   "packages/stores/src/sqlite/GroupCommit.ts make": 74,
   "packages/stores/src/sqlite/SqliteStore.ts makeRows": 240,
   "packages/targets/src/EtcdClient.ts make": 91,

@@ -13,9 +13,10 @@ export type AskAll<Question, Answer> = (
   questions: ReadonlyArray<Question>
 ) => Effect.Effect<ReadonlyArray<Result.Result<Answer, StoreError>>, StoreError>
 
-/** Makes a way to ask one. When the scope closes, every question that waits is interrupted. */
+/** Makes a way to ask one, of which so many go in one message. When the scope closes, what waits is interrupted. */
 export const make = <Question, Answer>(
-  askAll: AskAll<Question, Answer>
+  askAll: AskAll<Question, Answer>,
+  atOnce = 256
 ): Effect.Effect<(question: Question) => Effect.Effect<Answer, StoreError>, never, Scope.Scope> =>
   Effect.gen(function* () {
     interface Pending {
@@ -54,7 +55,3 @@ export const make = <Question, Answer>(
         return Effect.andThen(Effect.forkIn(askOn, scope), Deferred.await(answer))
       })
   })
-
-// --- internal ---
-
-const atOnce = 256

@@ -65,6 +65,12 @@ export interface RivalsQuestion {
   readonly elsewhere: Elsewhere
 }
 
+/** A question for `OperationStore.evidence`. */
+export interface EvidenceQuestion {
+  readonly id: Guid
+  readonly from: number
+}
+
 /** Reads of rows over a connection, and how a row becomes an operation. */
 export interface Rows {
   readonly decode: (row: Row) => Result.Result<Stored, StoreError>
@@ -89,11 +95,11 @@ export interface Rows {
   readonly allReadable: () => boolean
   readonly unreadable: (connection: Connection) => Effect.Effect<ReadonlyArray<UnreadableRow>, PostgresFailure>
   readonly census: (connection: Connection) => Effect.Effect<ReadonlyArray<Tally>, PostgresFailure>
+  /** The entries that each of these questions asks for, in their order. */
   readonly evidence: (
     connection: Connection,
-    id: Guid,
-    from: number
-  ) => Effect.Effect<ReadonlyArray<EvidenceEntry>, StoreError | PostgresFailure>
+    questions: ReadonlyArray<EvidenceQuestion>
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<EvidenceEntry>>, PostgresFailure>
   /** What a hint may have been missed about: all that holds a partition, and what ended within the last minute. */
   readonly lively: (
     connection: Connection
@@ -210,23 +216,7 @@ export const make = (site: Site): Rows => {
         ),
         ({ rows }) => rows
       ),
-    evidence: (connection, id, from) =>
-      connection
-        .query<{ readonly seq: number; readonly entry: string }>(
-          `SELECT seq, entry FROM "${site.schema}".evidence WHERE operation_id = $1 AND seq > $2 ORDER BY seq`,
-          [id, from]
-        )
-        .pipe(
-          Effect.map(({ rows }) => {
-            const entries: Array<EvidenceEntry> = []
-            for (const { entry, seq } of rows) {
-              entries.push(
-                Result.getOrElse(readEntry(entry), ({ message }) => unreadableEntry(seq, message, entries.at(-1)))
-              )
-            }
-            return entries
-          })
-        ),
+    evidence: (connection, questions) => evidenceOf(site, connection, questions),
     lively: (connection) =>
       Effect.map(
         connection.query<{ readonly id: Guid; readonly version: number }>(
@@ -240,6 +230,29 @@ export const make = (site: Site): Rows => {
 }
 
 // --- internal ---
+
+const evidenceOf = (
+  site: Site,
+  connection: Connection,
+  questions: ReadonlyArray<EvidenceQuestion>
+): Effect.Effect<ReadonlyArray<ReadonlyArray<EvidenceEntry>>, PostgresFailure> =>
+  Effect.map(
+    connection.query<{ readonly question: number; readonly seq: number; readonly entry: string }>(
+      `SELECT q.question, e.seq, e.entry
+       FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS q(id, after, question)
+         JOIN "${site.schema}".evidence e ON e.operation_id = q.id AND e.seq > q.after
+       ORDER BY q.question, e.seq`,
+      [questions.map(({ id }) => id), questions.map(({ from }) => from)]
+    ),
+    ({ rows }) => {
+      const answers = questions.map((): Array<EvidenceEntry> => [])
+      for (const { entry, question, seq } of rows) {
+        const entries = answers[question - 1]!
+        entries.push(Result.getOrElse(readEntry(entry), ({ message }) => unreadableEntry(seq, message, entries.at(-1))))
+      }
+      return answers
+    }
+  )
 
 /** How many operations are remembered as they were read. */
 const rememberedMost = 20_000

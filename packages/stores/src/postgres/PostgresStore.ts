@@ -69,20 +69,8 @@ export const makeBoth = (
     const heard = (id: Guid, by: string | null = null): void => void PubSub.publishUnsafe(hints, { id, by })
     const readers = yield* Effect.all([Line.make(site), Line.make(site)])
     let turn = 0
-    const read = <A>(work: Line.Work<A>): Effect.Effect<A, StoreError> =>
-      Effect.suspend(() => readers[turn++ % readers.length]!.repeatable(within, work))
-    const get = yield* Gather.make((ids: ReadonlyArray<Guid>) =>
-      Effect.map(
-        read((connection) => rows.getAll(connection, ids)),
-        (found) => ids.map((id): Result.Result<Stored | null, StoreError> => found.get(id) ?? Result.succeed(null))
-      )
-    )
-    const rivals = yield* Gather.make((questions: ReadonlyArray<Rows.RivalsQuestion>) =>
-      Effect.map(
-        read((connection) => rows.rivals(connection, questions)),
-        (found) => found.map((stored) => Result.succeed(stored))
-      )
-    )
+    const read: Read = (work) => Effect.suspend(() => readers[turn++ % readers.length]!.repeatable(within, work))
+    const { evidence, get, rivals } = yield* gathered(rows, read)
     const changes = yield* Changes.make(site, heard, read(rows.lively))
     const batch = yield* Batch.make(site, yield* Line.make(site), {
       queueBound: options.queueBound ?? queueBoundDefault,
@@ -118,7 +106,7 @@ export const makeBoth = (
       rivals: (subject, elsewhere) => rivals({ subject, elsewhere }),
       unreadable: Effect.suspend(() => (rows.allReadable() ? Effect.succeed([]) : read(rows.unreadable))),
       census: read(rows.census),
-      evidence: (id, from) => read((connection) => rows.evidence(connection, id, from)),
+      evidence: (id, from) => evidence({ id, from }),
       save: (stored, operation, entries, as) =>
         Effect.tap(batch.save(stored, operation, entries, as), changed(operation.id, as?.worker)),
       append: (id, entries, as) => Effect.tap(batch.append(id, entries, as), changed(id, as.worker)),
@@ -140,15 +128,44 @@ const withinDefault: Millis = 5000
 const statementDefault: Millis = 2000
 const batchMostDefault = 256
 const hintsKept = 4096
+/** How many operations' evidence is read with one message. It may be long, and many are taken over at once. */
+const evidenceAtOnce = 16
 /** Rows removed in one commit, so that a large clean-up never keeps others waiting for long. */
 const pruneBatch = 500
 /** How long the lease row of a worker that never came back is kept. */
 const leaseKept: Millis = 7 * 24 * 60 * 60 * 1000
 
+type Read = <A>(work: Line.Work<A>) => Effect.Effect<A, StoreError>
+
+/** The questions that share messages. */
+const gathered = (rows: Rows.Rows, read: Read) =>
+  Effect.all({
+    get: Gather.make((ids: ReadonlyArray<Guid>) =>
+      Effect.map(
+        read((connection) => rows.getAll(connection, ids)),
+        (found) => ids.map((id): Result.Result<Stored | null, StoreError> => found.get(id) ?? Result.succeed(null))
+      )
+    ),
+    rivals: Gather.make((questions: ReadonlyArray<Rows.RivalsQuestion>) =>
+      Effect.map(
+        read((connection) => rows.rivals(connection, questions)),
+        (found) => found.map((stored) => Result.succeed(stored))
+      )
+    ),
+    evidence: Gather.make(
+      (questions: ReadonlyArray<Rows.EvidenceQuestion>) =>
+        Effect.map(
+          read((connection) => rows.evidence(connection, questions)),
+          (found) => found.map((entries) => Result.succeed(entries))
+        ),
+      evidenceAtOnce
+    )
+  })
+
 // The boundary is found by walking what is kept, not by counting all. It only ever rises, so that two workers that
 // prune at once remove no more than one would.
 const prune = (
-  run: <A>(work: Line.Work<A>) => Effect.Effect<A, StoreError>,
+  run: Read,
   schema: string,
   keepAtMost: number,
   endedBefore: Instant
