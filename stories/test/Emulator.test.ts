@@ -252,11 +252,22 @@ describe("a worker that serves a simulated cluster", () => {
       real,
       "clusters: { kv: { system: etcd, members: [{ name: m0, address: 127.0.0.1:1, dataDirectory: /nowhere }] } }\n"
     )
+    const layout = path.join(temporary, "layout.yaml")
+    writeFileSync(
+      layout,
+      "applications:\n  A:\n    services:\n      S: { replica: 9 }\n      T: { kind: persistent }\n"
+    )
+    const large = path.join(temporary, "large.yaml")
+    writeFileSync(large, "applications: { A: { services: { S: { replicas: 9 } } } }\n")
     for (const [arguments_, words] of [
       [["--emulator", "--any-host", "--config", real], /--any-host is for a simulated cluster alone.*: kv\./],
       [["--seed", "3"], /--seed, --speed, --layout and --any-host are for --emulator alone/],
       [["--any-host"], /are for --emulator alone/],
-      [["--emulator", "--layout", "nowhere.yaml"], /--layout: The layout nowhere\.yaml cannot be read/],
+      [["--emulator", "--layout", "nowhere.yaml"], /--layout: the layout nowhere\.yaml cannot be read/],
+      // Each mistake on a line of its own, with its line in the file and what was meant.
+      [["--emulator", "--layout", layout], /is wrong\n.*layout\.yaml:4: .*S\.replica: .* did you mean replicas\?\n/],
+      [["--emulator", "--layout", layout], /\n.*layout\.yaml:5: .*T\.kind: Expected/],
+      [["--emulator", "--layout", large], /is wrong\n.*large\.yaml: A\/S: 9 replicas do not fit on 5 nodes/],
       [["--emulator", "--explorer", "nowhere"], /--explorer: nowhere/],
       [["--emulator", "--seed", "x"], /--seed: expected a whole number/],
       [["--emulator", "--speed", "0"], /--speed: expected a number from 0\.01/]
@@ -265,7 +276,10 @@ describe("a worker that serves a simulated cluster", () => {
       assert.strictEqual(status, 2)
       assert.match(stderr, words)
     }
-    rmSync(real)
+    const { status, stderr } = ask("--emulator", "--listen", "0.0.0.0:0")
+    assert.strictEqual(status, 4)
+    assert.match(stderr, /add --any-host/)
+    for (const file of [real, layout, large]) rmSync(file)
   })
 })
 

@@ -6,14 +6,14 @@ import { nearest } from "@inquorate/core/Nearest"
 import { ConfigError } from "./ConfigText.ts"
 import { workerSchema } from "./ConfigSchema.ts"
 
-/** The same error in words for a person. */
-export const advise = ({ mistakes, source }: ConfigError): ConfigError => {
+/** The same error in words for a person. `schema` is the one that the text was read by. */
+export const advise = ({ mistakes, source }: ConfigError, schema: unknown = workerSchema()): ConfigError => {
   const tab = mistakes.find(({ problem }) => problem === tabbed)
   if (tab !== undefined) {
     const problem = "YAML is indented by blanks, and this line begins with a tab"
     return new ConfigError({ source, mistakes: [{ ...tab, problem }] })
   }
-  const known = keysOf(workerSchema())
+  const known = keysOf(schema)
   const unknown = new Set<string>()
   const told = mistakes.map((mistake) => {
     const key = mistake.key.split(".").at(-1) ?? ""

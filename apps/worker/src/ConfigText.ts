@@ -84,12 +84,17 @@ export const decode = <A>(
       // The value given for the store may hold a password, or be one.
       const isSecret = path[0] === "store" || path.includes("password")
       const problem = isSecret ? issue.message.replace(/(,? got | with value )[\s\S]*$/, "") : issue.message
-      return { line: locate(path), key: path.map(String).join("."), problem }
+      return { line: locate(path), key: path.map(String).join("."), problem: bounded(problem) }
     })
   )
 }
 
 // --- internal ---
+
+/** The most of a mistake that is shown. What was given instead may be a whole file of another kind. */
+const longest = 300
+
+const bounded = (text: string): string => (text.length > longest ? `${text.slice(0, longest)}…` : text)
 
 const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -13,14 +13,20 @@ import type * as Scope from "effect/Scope"
 import * as FileSystem from "node:fs"
 import * as OS from "node:os"
 import * as Path from "node:path"
+import { advise } from "./Advice.ts"
 import type { WorkerConfig } from "./Config.ts"
+import { layoutSchema } from "./ConfigSchema.ts"
 import { readYaml } from "./ConfigText.ts"
 import type { Emulated } from "./Options.ts"
 
 // --- errors ---
 
 /** The file of a layout cannot be used. */
-export class LayoutRefused extends Schema.TaggedError<LayoutRefused>()("LayoutRefused", { detail: Schema.String }) {}
+export class LayoutRefused extends Schema.TaggedError<LayoutRefused>()("LayoutRefused", {
+  detail: Schema.String,
+  /** Every mistake in it, in lines of their own. */
+  more: Schema.Array(Schema.String)
+}) {}
 
 // --- make ---
 
@@ -51,7 +57,10 @@ export const clusters = (asked: Emulated): Effect.Effect<ReadonlyArray<Cluster>,
     Effect.catchTag(
       "LayoutError",
       (error) =>
-        new LayoutRefused({ detail: `the layout ${asked.layout ?? "of the package"} is wrong\n${error.message}` })
+        new LayoutRefused({
+          detail: "the layout is wrong",
+          more: [`${asked.layout ?? "the package"}: ${error.message}`]
+        })
     ),
     Effect.tap(({ clusters, nodes }) =>
       Effect.flatMap(nodes, ({ length }) =>
@@ -74,12 +83,14 @@ const layoutOf = (file: string | undefined): Effect.Effect<Layout, LayoutRefused
           try: () => FileSystem.readFileSync(file, "utf8"),
           catch: (error) =>
             new LayoutRefused({
-              detail: `The layout ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+              detail: `the layout ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+              more: []
             })
         })
         const read = readYaml(LayoutFile, text, file)
         if (Result.isFailure(read)) {
-          return yield* new LayoutRefused({ detail: `the layout is wrong\n${read.failure.message}` })
+          const { message } = advise(read.failure, layoutSchema())
+          return yield* new LayoutRefused({ detail: "the layout is wrong", more: message.split("\n") })
         }
         return toLayout(read.success)
       })

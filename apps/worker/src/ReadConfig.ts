@@ -35,5 +35,5 @@ export const read = (config: string | undefined, overrides: Overrides): Effect.E
           })
     const source = config ?? "configuration"
     const defaults = { store: `sqlite:${Path.join(stateDirectory(), "worker.db")}`, workerId: OS.hostname() }
-    return { text, source, parsed: Result.mapError(parse(text, source, overrides, defaults), advise) }
+    return { text, source, parsed: Result.mapError(parse(text, source, overrides, defaults), (error) => advise(error)) }
   })

@@ -183,10 +183,10 @@ export const mistakesOf = (settings: SecuritySettings, host: string): ReadonlyAr
 }
 
 /** Why a worker may not listen on a host: beyond loopback it would have to take everybody's word. */
-export const openTo = (host: string, settings: SecuritySettings): string | undefined =>
+export const openTo = (host: string, settings: SecuritySettings, simulated = false): string | undefined =>
   isLoopback(host) || isAuthenticated(settings) || settings.allowAnonymous === true
     ? undefined
-    : `${host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1, or give security.tls with security.certificates or security.tokens (docs/security.md).`
+    : `${host} is not a loopback address, and without authentication the worker listens on loopback only. Use 127.0.0.1, ${simulated ? "add --any-host, by which everyone who reaches it may use the simulated cluster, " : ""}or give security.tls with security.certificates or security.tokens (docs/security.md).`
 
 /** What the server needs, with every file read and checked, and what an operator should know about them. */
 export const load = (

@@ -151,7 +151,7 @@ const run = Effect.fnUntraced(function* (
       ? []
       : yield* Effect.mapError(
           Emulation.clusters(emulator),
-          ({ detail }) => new CannotRun({ exit: exitCodes.usage, detail: `--layout: ${detail}` })
+          ({ detail, more }) => new CannotRun({ exit: exitCodes.usage, detail: `--layout: ${detail}`, more })
         )
   const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
   yield* warn(config, emulator !== undefined)
@@ -293,7 +293,8 @@ function secure(
       })
     }
     const beyond = !anyHost && !Security.isLoopback(listen.host)
-    const open = beyond ? Security.openTo(listen.host, security) : undefined
+    const simulatedAlone = emulator !== undefined && config.clusters.length === 0
+    const open = beyond ? Security.openTo(listen.host, security, simulatedAlone) : undefined
     if (open !== undefined) return yield* new CannotRun({ exit: exitCodes.listen, detail: open })
     const { options, warnings } = yield* Effect.mapError(
       Security.load(security),

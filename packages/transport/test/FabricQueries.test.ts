@@ -77,7 +77,9 @@ describe("a cluster that was not seen", () => {
     { ...clusterOf(etcd, { seen, problem: "not looked at yet" }), groups: [] }
   ]
   const say = (seen: "Never" | "NotLookedAt", target: string): string => {
-    const { call, version } = Result.getOrThrow(parse("GET", `${target}?api-version=6.0`))
+    const { call, version } = Result.getOrThrow(
+      parse("GET", `${target}${target.includes("?") ? "&" : "?"}api-version=6.0`)
+    )
     const world = World.make(unseen(seen), [], nothing, { now: Simulated.at, version })
     const answered = Queries.answer(world, call as Queries.QueryCall)
     return answered._tag === "Refused" ? answered.code : answered._tag
@@ -99,7 +101,9 @@ describe("a cluster that was not seen", () => {
     `${ofIt}/$/GetHealth`,
     `${ofIt}/$/GetReplicas/1/$/GetHealth`,
     `/Nodes/${etcd.members[0]!.node}`,
-    `/Nodes/${etcd.members[0]!.node}/$/GetHealth`
+    `/Nodes/${etcd.members[0]!.node}/$/GetHealth`,
+    "/ApplicationTypes/etcd/$/GetServiceTypes?ApplicationTypeVersion=1.0",
+    "/ApplicationTypes/etcd/$/GetServiceManifest?ApplicationTypeVersion=1.0&ServiceManifestName=etcdPkg"
   ]
 
   it("is not ready to be asked, whatever is asked of it: never an empty list, and never not there", () => {
@@ -123,7 +127,8 @@ describe("a cluster that was not seen", () => {
       app,
       `/Applications/${postgres.cluster}/$/GetServices`,
       known,
-      `${known}/$/GetReplicas`
+      `${known}/$/GetReplicas`,
+      "/ApplicationTypes/postgres/$/GetServiceTypes?ApplicationTypeVersion=1.0"
     ]
     for (const target of others) assert.strictEqual(say("NotLookedAt", target), "Found", target)
     assert.strictEqual(

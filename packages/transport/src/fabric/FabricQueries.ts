@@ -77,6 +77,10 @@ const isUnlooked = (world: World.World, call: QueryCall): boolean => {
       return World.findApplication(world, call.applicationName)?.view.seen === "NotLookedAt"
     case "GetServiceList":
       return World.unknown(world).some(({ name }) => name === call.applicationName)
+    case "GetServiceTypeList":
+    case "GetServiceManifest":
+      // The services of a type follow from the applications that have it.
+      return World.unknown(world).some((application) => Services.applicationType(application) === call.typeName)
     default:
       return false
   }
