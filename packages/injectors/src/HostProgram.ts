@@ -104,6 +104,11 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
             const { say, handshake } = yield* openSession(host, member, operationId)
             const until = whole((yield* monotonicMillis) + standBy + handshake.earliestOffset)
             const words: Array<string> = []
+            let went = false
+            // Whatever is prepared and not wanted any more is let go, also where another member could not be prepared.
+            const letGo = (word: string) =>
+              say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
+            yield* Effect.addFinalizer(() => (went ? Effect.void : Effect.ignore(Effect.forEach(words, letGo))))
             for (const { epoch, fence, member: named, process } of preparations) {
               const word = memberWord(fence.member)
               if (word === undefined) return yield* unspeakable(host, fence.member)
@@ -116,7 +121,9 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
                 fence.member,
                 standBy
               )
-              if (lines.at(-1) !== "preparing") return yield* answeredNo(host, fence.member, lines.at(-1) ?? "")
+              if (lines.at(-1) === "preparing") continue
+              words.pop()
+              return yield* answeredNo(host, fence.member, lines.at(-1) ?? "")
             }
             const stand = yield* say(
               ["ready", operationId, String(attempt), String(first.epoch), ...words],
@@ -127,16 +134,6 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
               const answer = answerFor(stand, words[index]!)
               if (answer !== "prepared") return yield* answeredNo(host, fence.member, answer)
             }
-            let went = false
-            yield* Effect.addFinalizer(() =>
-              went
-                ? Effect.void
-                : Effect.ignore(
-                    Effect.forEach(words, (word) =>
-                      say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
-                    )
-                  )
-            )
             const go: Prepared["go"] = ({ deadline, epoch, startByMonotonic }) =>
               Effect.gen(function* () {
                 went = true
