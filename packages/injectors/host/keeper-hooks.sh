@@ -8,3 +8,5 @@ stand_down() { :; }
 keep_settings() { :; }
 last_word() { :; }
 settle_orphan() { :; }
+joins() { false; }
+stand_alone() { :; }

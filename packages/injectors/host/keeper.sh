@@ -113,6 +113,10 @@ retire_all() {
 take_off() {
   me=
   facts_of_order
+  if sharing; then
+    take_off_shared "$1"
+    return
+  fi
   if ! [ -e "$fence/lifted" ] && claim; then
     # A keeper that is still applying would go on stopping processes. The other keeper stays until the processes run.
     keepers && ! is_armed && { retire "$k1" "$b1" || return 1; }
@@ -189,13 +193,13 @@ await_go() {
 apply() {
   [ -e "$fence/dismissed" ] && decline "it was lifted before it was applied"
   deadlines || decline "the order has no deadline"
-  [ "$grade" = Kernel ] || begin
+  begin
   take_out
   clock
   true >"$fence/armed.$now.$((now + ahead)).$count" || undo "the state directory cannot be written"
 }
 
-# The last look before the first touch, by what the shell has built in. The holder looks for itself.
+# The last look before the first touch, by what the shell has built in.
 begin() {
   alive "$pid" "$start" || decline "process $pid has ended"
   case $state in T | t) decline "process $pid is stopped already" ;; esac
@@ -262,6 +266,7 @@ wind_down() {
 }
 
 keep() {
+  case ${fence##*/} in shared.*) keep_shared "$1" ;; esac
   role=$1 grade=Keeper ending= start_by=
   facts_of_order
   standing_by || exit 0
@@ -310,8 +315,12 @@ is_over() {
   [ -d "$fence" ] || return 0
   void && return 0
   [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] || lapsed || return 1
-  keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return 1
-  holding && alive "$h1" "$hb" && return 1
+  if sharing; then
+    is_loosed || return 1
+  else
+    keepers && { alive "$k1" "$b1" || alive "$k2" "$b2"; } && return 1
+    holding && alive "$h1" "$hb" && return 1
+  fi
   lifters
   for file in $rivals; do
     alive "${file%.*}" "${file#*.}" && return 1
@@ -383,10 +392,18 @@ judge_member() {
 
 open_session() { :; }
 
-# Two keepers stand before anything is touched.
+# Two keepers stand before anything is touched. Those that may be shared are started once all fences are known.
 make_ready() {
   reserve
   keep_settings "$@" || refuse "$problem"
+  if joins; then
+    printf '%s\n' "$called" >"$fence/called" || refuse "the state directory cannot be written"
+  else
+    raise_pair
+  fi
+}
+
+raise_pair() {
   write_program && mkfifo "$fence/wake" || refuse "the state directory cannot be written"
   launch keep 1 "$directory"
   k1=$!
@@ -400,6 +417,7 @@ make_ready() {
 await_ready() {
   until [ -e "$fence/prepared" ]; do
     if [ -e "$fence/refused" ]; then answer_refused; fi
+    if [ -e "$fence/apart" ] && sharing; then stand_alone; fi
     [ -e "$fence/lifted" ] && answer undone "it was lifted before it was applied"
     alive "$k1" "$b1" || alive "$k2" "$b2" || [ -e "$fence/prepared" ] || [ -e "$fence/refused" ] || refuse "its keepers ended"
     clock
@@ -424,6 +442,10 @@ if_forsaken() {
 }
 
 stood_down() {
+  if sharing; then
+    free_shared
+    return
+  fi
   keepers && retire "$k1" "$b1" && retire "$k2" "$b2"
 }
 

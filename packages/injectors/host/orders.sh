@@ -29,6 +29,9 @@
 #   make_ready             makes an order's fence ready, up to the mark `prepared`; ends with refuse where it cannot
 #   await_ready            waits for that mark
 #   stands_by              true where a go may come to the fence that is open
+#   stand_up MEMBERS       starts what several fences share, once all of them were prepared
+#   sharing                true where a fence shares its keepers, which stand in the folder shared then
+#   sound MEMBERS          lets those hear it who apply these fences
 #   bites, bite            variable: set where the program that hears the go applies it by itself, and how
 #   if_forsaken            ends with an answer where nobody is left who applies the fence
 #   stood_down             ends whatever stands by, and is true once it is gone
@@ -102,7 +105,22 @@ write_program() {
 
 # Wakes whoever sleeps until something becomes of a fence. It does so by a pipe, which only they have open.
 wake() {
-  ! [ -p "$fence/wake" ] || echo 1<>"$fence/wake"
+  at=$fence
+  ! sharing || at=$shared
+  ! [ -p "$at/wake" ] || echo 1<>"$at/wake"
+}
+
+# --- what a mechanism may define again ---
+
+sharing() { false; }
+stand_up() { :; }
+
+# Takes members of an attempt.
+sound() {
+  for member; do
+    fence=$operation/$attempt.$member
+    wake
+  done
 }
 
 # --- looking ---
@@ -171,8 +189,11 @@ reopen_fence() {
 
 # Takes operation, attempt, epoch and members: says of each that it is prepared, or why not.
 ready() {
-  of="$1 $2" epoch_=$3
+  of="$1 $2" operation=$state_root/$records/$1 attempt=$2 epoch_=$3
+  is_name "$1" && is_number "$2" || answer refused "the order is malformed"
   shift 3
+  for member; do is_name "$member" || answer refused "the order is malformed"; done
+  stand_up "$@"
   for member; do
     (
       answering="$member "
@@ -212,13 +233,13 @@ give_go() {
   set +C
   # A worker that raised the epoch before this look is seen here. One that raises it later looks at the fence after that.
   outranked && refuse "epoch $seen was seen, the order is of epoch $epoch"
-  wake
+  true
 }
 
 # Takes operation, attempt, epoch, until when it may begin, the deadline by uptime and by UTC, the boot, and members. All
 # members get their go first, then all are applied at once, and only then is any waited for.
 go() {
-  of="$1 $2" epoch_=$3 times="$4 $5 $6" boot_=$7 given= biters=
+  of="$1 $2" operation=$state_root/$records/$1 attempt=$2 epoch_=$3 times="$4 $5 $6" boot_=$7 given= biters=
   shift 7
   for member; do
     (
@@ -231,6 +252,7 @@ go() {
     )
     [ $? = 7 ] && given="$given $member"
   done
+  [ -z "$given" ] || sound $given
   [ -z "$bites" ] || for member in $given; do
     (
       reopen_fence $of "$member" "$epoch_"
@@ -284,10 +306,11 @@ arm() {
   start_by=$9 deadline_=${10} deadline_utc_=${11}
   clock
   [ "$now" -lt "$deadline_" ] || answer refused "the deadline had passed"
-  first="$1 $2 $3 $4" pid=$5 start=$6 exe=$7 directory=$8
+  first="$1 $2 $3 $4" attempt=$2 member=$3 pid=$5 start=$6 exe=$7 directory=$8
   shift 11
   # What is left are the boot, the name and the mechanism's words.
   get_ready $first "$pid" "$start" "$exe" "$directory" $((start_by + 5000)) "$@"
+  stand_up "$member"
   await_ready
   clock
   if [ "$now" -gt "$start_by" ]; then
@@ -298,6 +321,7 @@ arm() {
     answer_refused
   fi
   give_go "$start_by" "$deadline_" "$deadline_utc_"
+  sound "$member"
   bite
   await_armed
   describe

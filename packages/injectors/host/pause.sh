@@ -21,17 +21,13 @@ keep_settings() {
   esac
 }
 
+# A pair of keepers for one fence alone, which stops and continues by signals.
 stand_ready() {
-  [ -e "$fence/untraced" ] || raise_holder
-  ! [ -e "$fence/kernel-only" ] || [ "$grade" = Kernel ] || decline "$only_kernel"
-}
-
-stand_down() {
-  [ -z "$h1" ] && ! holding || retire "$h1" "$hb"
+  ! [ -e "$fence/kernel-only" ] || decline "$only_kernel"
 }
 
 take_out() {
-  if [ "$grade" = Kernel ]; then hold_tree; else halt_tree; fi
+  halt_tree
   count_stopped
 }
 
@@ -42,6 +38,7 @@ note_successor() {
   note broken "process $successor serves its data directory now: whoever watches over it started it again behind the fence"
 }
 
+# A fence with a holder that it does not share is one of an earlier version.
 free() {
   # It may be that nobody of ours has looked since.
   note_successor

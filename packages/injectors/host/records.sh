@@ -164,7 +164,8 @@ take_order() {
   [ "$late" -gt 0 ] && ! [ -e "$fence/lifted" ] && ! is_armed && is_over || answer refused "this order was given before"
   mkdir "$fence/again.$late" 2>/dev/null || answer refused "this order was given before"
   rm -f "$fence"/deadline.* "$fence"/standby.* "$fence/order" "$fence/keepers" "$fence/ready" "$fence/prepared" \
-    "$fence/go" "$fence/wake" "$fence/traces" "$fence/holder" "$fence/failed" "$fence/processes" "$fence/refused"
+    "$fence/go" "$fence/wake" "$fence/traces" "$fence/holder" "$fence/failed" "$fence/processes" "$fence/called" \
+    "$fence/shared" "$fence/apart" "$fence/released" "$fence/loosed" "$fence/refused"
 }
 
 # Sets late to how often this order was refused for no other reason than that it came late.

@@ -1,13 +1,15 @@
-# The holder: a short Perl program that stops a tree of processes with ptrace. What it traces is let go by the kernel
-# when the holder ends, however it ends; that is the kernel grade of a pause.
+# The holder: a short Perl program that stops trees of processes with ptrace, one tree for each fence that its operation has on
+# this host. What it traces is let go by the kernel when the holder ends, however it ends; that is the kernel grade of a pause.
 #
 # - It never waits for a living tracee: the kernel keeps the signal a stopped thread was about to take only while
-#   nobody has collected the stop, so whoever kills the holder at any moment loses no signal. It never detaches.
+#   nobody has collected the stop, so whoever kills the holder at any moment loses no signal. Where it lets go of one tree and
+#   holds the others, it detaches from each thread with the very signal that the thread was about to take.
 # - PTRACE_O_EXITKILL is not set, and no signal is sent to what is traced: a group stop of somebody else stays as it is.
 # - A process is stopped whole before its children are listed, so it needs no events of fork or clone, and a parent in
 #   vfork gets its turn. The list is whole when all were seen stopped before it was made, twice.
+# - All trees that get their go together are seized before any is waited for. What fails in one leaves the others held.
 # - Nothing is touched before the holder is on record in the fence, by the keeper that started it and still lives.
-# - It ends by itself shortly after the deadline, for the case that the keepers died and it did not.
+# - It lets go by itself shortly after a fence's deadline, for the case that the keepers died and it did not.
 # - Requests and states: ptrace(2); PTRACE_SEIZE and PTRACE_INTERRUPT are in Linux since 3.4.
 #
 # Perl without any module but `strict`. The text stands between single quotes of a shell and so holds none.
@@ -16,20 +18,29 @@
 use strict;
 
 my %wait = (NOHANG => 1, ALL => 0x40000000);
-my %request = (SEIZE => 0x4206, INTERRUPT => 0x4207);
-my $ptrace = call_number();
+my %request = (DETACH => 17, SIGINFO => 0x4202, SEIZE => 0x4206, INTERRUPT => 0x4207);
+my ($ptrace, $clock) = call_numbers();
 
 # By the machine this very perl was built for, since a wrong number would be another call.
-sub call_number {
+sub call_numbers {
   open(my $self, "<", "/proc/self/exe") or return;
   read($self, my $head, 20) == 20 or return;
   my ($class, $machine) = unpack("x4 C x13 v", $head);
-  return $class == 2 ? { 62 => 101, 183 => 117 }->{$machine} : undef;
+  return $class == 2 ? @{{ 62 => [101, 228], 183 => [117, 113] }->{$machine} || []} : ();
 }
 
+# The kernel writes into what stands in the words of whoever calls this.
 sub ptrace {
   my ($name, $task) = @_;
-  return syscall($ptrace, $request{$name}, $task + 0, 0, 0) == 0;
+  return syscall($ptrace, $request{$name}, $task + 0, 0, @_ > 2 ? $_[2] : 0) == 0;
+}
+
+# Microseconds of the monotonic clock.
+sub instant {
+  my $time = "\0" x 16;
+  syscall($clock, 1, $time);
+  my ($seconds, $nanos) = unpack("qq", $time);
+  return int($seconds * 1000000 + $nanos / 1000);
 }
 
 sub nap { select(undef, undef, undef, $_[0]) }
@@ -114,7 +125,7 @@ sub practise {
   return $held;
 }
 
-# What may be said of the whole tree.
+# What may be said of a whole tree.
 sub examine_all {
   my @queue = @_;
   my %seen;
@@ -125,65 +136,66 @@ sub examine_all {
     return $word if $word;
     push @queue, children($process);
   }
-  return $ptrace && practise() ? "Kernel" : "Keeper";
+  return able() ? "Kernel" : "Keeper";
 }
 
-# --- hold ---
+my $able;
 
-my ($fence, %born, %traced);
+sub able {
+  $able = $ptrace && practise() ? 1 : 0 unless defined $able;
+  return $able;
+}
+
+# --- the fences ---
+
+# The folder of those who share, the keeper that started this holder, and the fences, each `ready`, `biting`, `held`, `loosing` or
+# `off`.
+my ($shared, $keeper, @fences);
 
 sub leave_word {
-  my ($name, $line) = @_;
-  open(my $file, ">", "$fence/$name.$$") or exit 1;
+  my ($fence, $name, $line) = @_;
+  open(my $file, ">", "$fence->{at}/$name.$$") or exit 1;
   print $file "$line\n";
-  close($file) and rename("$fence/$name.$$", "$fence/$name") or exit 1;
+  close($file) and rename("$fence->{at}/$name.$$", "$fence->{at}/$name") or exit 1;
 }
 
-sub fail {
-  leave_word("failed", "0 $_[0]");
-  exit 1;
+# Ends the way of one fence.
+sub fail { die "$_[0]\n" }
+
+sub is_called_off {
+  my ($fence) = @_;
+  return grep { -e "$fence->{at}/$_" } qw(dismissed released refused lifted);
 }
+
+sub is_orphan { return getppid != $keeper }
 
 sub await_record {
-  my ($keeper) = @_;
+  my ($fence) = @_;
   my $me = (facts("/proc/$$/stat"))[19];
   my $limit = uptime() + 10000;
-  until (text("$fence/holder") eq "$$ $me .\n") {
-    exit 1 if getppid != $keeper || uptime() > $limit;
+  until (text("$fence->{at}/holder") eq "$$ $me .\n") {
+    return let_go($fence) if is_called_off($fence);
+    exit 1 if is_orphan() || uptime() > $limit;
     nap(0.0005);
   }
 }
 
-# Everything is known and nothing is touched: a seized thread would stop at each of its signals. Looks for the go a
-# thousand times a second, and ends when it can come no more.
-sub await_go {
-  my ($keeper, $standby) = @_;
-  while (1) {
-    if (text("$fence/go") =~ /^([0-9]+) [.]$/) {
-      my $start_by = $1;
-      exit 1 if getppid != $keeper || -e "$fence/dismissed" || -e "$fence/refused";
-      fail("the order came late") if uptime() > $start_by;
-      return;
-    }
-    exit 0 if getppid != $keeper || uptime() > $standby + 1000;
-    exit 0 if -e "$fence/refused" || -e "$fence/dismissed" || -e "$fence/lifted";
-    nap(0.001);
-  }
-}
+# --- hold ---
 
 # What is stopped is on record before it is touched.
 sub adopt {
-  my ($process, $start) = @_;
-  open(my $file, ">>", "$fence/processes") or fail("the state directory cannot be written");
+  my ($fence, $process, $start) = @_;
+  open(my $file, ">>", "$fence->{at}/processes") or fail("the state directory cannot be written");
   syswrite($file, "$process $start\n") or fail("the state directory cannot be written");
-  $born{$process} = $start;
+  $fence->{born}{$process} = $start;
 }
 
 sub seize {
-  my ($process) = @_;
+  my ($fence, $process) = @_;
+  my ($born, $traced) = @$fence{qw(born traced)};
   my $fresh = 0;
   for my $task (tasks($process)) {
-    next if exists $traced{$task};
+    next if exists $traced->{$task};
     next if ended(facts("/proc/$process/task/$task/stat"));
     if (!ptrace("SEIZE", $task)) {
       my $why = "$!";
@@ -193,9 +205,9 @@ sub seize {
       next if ending(@facts);
       fail("process $process cannot be traced ($why)");
     }
+    $traced->{$task} = $process;
     my @facts = facts("/proc/$process/stat");
-    fail("pid $process belongs to another process now") if @facts && $facts[19] ne $born{$process};
-    $traced{$task} = $process;
+    fail("pid $process belongs to another process now") if @facts && $facts[19] ne $born->{$process};
     ptrace("INTERRUPT", $task);
     $fresh = 1;
   }
@@ -204,12 +216,14 @@ sub seize {
 
 # Says which processes have a thread that is not stopped yet, and asks those threads again.
 sub restless {
+  my ($fence) = @_;
+  my $traced = $fence->{traced};
   my %restless;
-  for my $task (keys %traced) {
-    my $process = $traced{$task};
+  for my $task (keys %$traced) {
+    my $process = $traced->{$task};
     my @facts = facts("/proc/$process/task/$task/stat");
     if (!@facts) {
-      delete $traced{$task};
+      delete $traced->{$task};
     } elsif ($facts[0] !~ /[tZXx]/) {
       $restless{$process} = 1;
       ptrace("INTERRUPT", $task);
@@ -218,84 +232,229 @@ sub restless {
   return %restless;
 }
 
-sub stop_all {
-  my $limit = uptime() + 1000;
-  my $quiet = 0;
-  while ($quiet < 2) {
-    # Looked at before the threads and the children are listed: what is stopped makes no more of them.
-    my %restless = restless();
-    my $calm = !%restless;
-    for my $process (keys %born) {
-      if (seize($process)) {
+# Looks at a tree once, and stops what runs of it. True where all of it was seen stopped.
+sub stop_more {
+  my ($fence) = @_;
+  # Looked at before the threads and the children are listed: what is stopped makes no more of them.
+  my %restless = restless($fence);
+  my $calm = !%restless;
+  for my $process (keys %{$fence->{born}}) {
+    if (seize($fence, $process)) {
+      $calm = 0;
+    } elsif (!$restless{$process}) {
+      for my $child (children($process)) {
+        my @facts = exists $fence->{born}{$child} ? () : facts("/proc/$child/stat");
+        next if ended(@facts);
+        adopt($fence, $child, $facts[19]);
         $calm = 0;
-      } elsif (!$restless{$process}) {
-        for my $child (children($process)) {
-          my @facts = exists $born{$child} ? () : facts("/proc/$child/stat");
-          next if ended(@facts);
-          adopt($child, $facts[19]);
-          $calm = 0;
-        }
       }
     }
-    $quiet = $calm ? $quiet + 1 : 0;
-    fail("not every thread stopped within 1 s") if uptime() > $limit;
+  }
+  return $calm;
+}
+
+# Stops all these trees, one turn of each after the other.
+sub bite {
+  my @biting = @_;
+  my $heard = instant();
+  my $limit = uptime() + 1000;
+  for my $fence (@biting) {
+    @$fence{qw(state quiet)} = ("biting", 0);
+    on_its_own($fence, sub { adopt($fence, $fence->{pid}, $fence->{start}) });
+  }
+  while (@biting = grep { $_->{state} eq "biting" } @biting) {
+    my $calm = 1;
+    for my $fence (@biting) {
+      on_its_own($fence, sub {
+        $fence->{first} = instant() unless defined $fence->{first};
+        my $stopped = stop_more($fence);
+        $calm = 0 unless $stopped;
+        $fence->{quiet} = $stopped ? $fence->{quiet} + 1 : 0;
+        $fence->{last} = instant() if $fence->{quiet} == 1;
+        if ($fence->{quiet} == 2) {
+          leave_word($fence, "bitten", "$heard $fence->{first} $fence->{last}");
+          leave_word($fence, "held", "");
+          $fence->{state} = "held";
+        }
+        fail("not every thread stopped within 1 s") if uptime() > $limit;
+      });
+    }
     nap(0.0003) unless $calm;
   }
 }
 
+# What fails for one fence is said in it, and let go.
+sub on_its_own {
+  my ($fence, $act) = @_;
+  return if eval { $act->(); 1 };
+  chomp(my $why = $@);
+  leave_word($fence, "failed", "0 $why");
+  let_go($fence);
+}
+
+# --- let go ---
+
+# A stop that INTERRUPT or a group stop made carries no signal; any other is that of a signal on its way.
+sub detach {
+  my ($task) = @_;
+  my ($facts, $signal) = ("\0" x 128, 0);
+  if (ptrace("SIGINFO", $task, $facts)) {
+    my ($number, undef, $code) = unpack("l3", $facts);
+    $signal = $number unless $code >> 8 == 128;
+  }
+  return ptrace("DETACH", $task, $signal + 0);
+}
+
+sub let_go {
+  my ($fence) = @_;
+  @$fence{qw(state since)} = ("loosing", uptime());
+  loose($fence);
+}
+
+# A thread that runs at this moment cannot be let go of, and is asked to stop once more.
+sub loose {
+  my ($fence) = @_;
+  my $traced = $fence->{traced};
+  my $left = 0;
+  collect_dead($fence);
+  for my $task (keys %$traced) {
+    my @facts = facts("/proc/$traced->{$task}/task/$task/stat");
+    if (!@facts || ($facts[0] eq "t" && detach($task))) {
+      delete $traced->{$task};
+    } elsif ($facts[0] !~ /[ZXx]/) {
+      ptrace("INTERRUPT", $task);
+      $left = 1;
+    }
+  }
+  # The kernel lets go of everything, which is more than was asked for, and sure.
+  exit 0 if $left && uptime() > $fence->{since} + 1000;
+  return if $left;
+  $fence->{state} = "off";
+  leave_word($fence, "loosed", "");
+  settle($fence, $fence->{offset}) if defined $fence->{offset};
+}
+
 # A tracee that died is shown to its parent only after its tracer has collected it.
 sub collect_dead {
-  for my $task (keys %traced) {
-    my @facts = facts("/proc/$traced{$task}/task/$task/stat");
+  my ($fence) = @_;
+  my $traced = $fence->{traced};
+  for my $task (keys %$traced) {
+    my @facts = facts("/proc/$traced->{$task}/task/$task/stat");
     waitpid($task, $wait{NOHANG} | $wait{ALL}) if @facts && $facts[0] eq "Z";
-    delete $traced{$task} if !@facts;
+    delete $traced->{$task} if !@facts;
   }
 }
 
 # The earliest deadline on record, as uptime and UTC.
 sub deadline {
+  my ($fence) = @_;
   my ($deadline, $utc);
-  for (names($fence)) {
+  for (names($fence->{at})) {
     next unless /^deadline[.]([0-9]+)[.]([0-9]+)$/;
     ($deadline, $utc) = ($1, $2) if !defined $deadline || $1 < $deadline;
   }
   return ($deadline, $utc);
 }
 
+# Records the end like a keeper does.
+sub settle {
+  my ($fence, $offset) = @_;
+  my $now = uptime();
+  open(my $file, ">", "$fence->{at}/lifted.$$") or return;
+  print $file "$now " . ($now + $offset) . " Keeper\n";
+  close($file) and link("$fence->{at}/lifted.$$", "$fence->{at}/lifted");
+}
+
+# --- stand ---
+
 # The keepers come first; this is for the case that there is none.
 my $patience = 150;
 
-sub stand {
-  ($fence, my $keeper, my $pid, my $start, my $standby) = @_;
-  my $word = examine_all($pid);
-  leave_word("traces", $word);
-  exit 0 if $word ne "Kernel";
-  await_record($keeper);
-  await_go($keeper, $standby);
-  adopt($pid, $start);
-  stop_all();
-  open(my $held, ">", "$fence/held") or fail("the state directory cannot be written");
-  close($held);
-  until (-e "$fence/lifted") {
-    my ($deadline, $utc) = deadline();
-    my $left = defined $deadline ? $deadline + $patience - uptime() : 0;
-    if ($left <= 0) {
-      settle($utc - $deadline) if defined $deadline;
-      last;
+my $heard = 0;
+
+# The fences that were told to go, and may. Everything is known of them and nothing is touched: a seized thread would stop at
+# each of its signals.
+sub hear {
+  my ($members) = text("$shared/go." . ($heard + 1)) =~ /^([0-9a-f ]+) [.]\n\z/ or return;
+  $heard++;
+  my %told = map { $_ => 1 } split(/ /, $members);
+  my @going;
+  for my $fence (grep { $told{$_->{member}} && $_->{state} eq "ready" } @fences) {
+    my ($start_by) = text("$fence->{at}/go") =~ /^([0-9]+) [.]$/;
+    next if !defined $start_by || is_called_off($fence) || is_orphan();
+    if (uptime() > $start_by) {
+      on_its_own($fence, sub { fail("the order came late") });
+    } else {
+      push @going, $fence;
     }
-    collect_dead();
-    nap($left < 100 ? $left / 1000 : 0.1);
   }
+  return @going;
 }
 
-# Records the end like a keeper does. What follows is the exit, and with it the end itself.
-sub settle {
-  my ($offset) = @_;
-  open(my $mark, ">", "$fence/released");
-  my $now = uptime();
-  open(my $file, ">", "$fence/lifted.$$") or return;
-  print $file "$now " . ($now + $offset) . " Keeper\n";
-  close($file) and link("$fence/lifted.$$", "$fence/lifted");
+# Looks whether a fence is to end, and gives how many seconds it may be left alone.
+sub look_after {
+  my ($fence) = @_;
+  if ($fence->{state} eq "ready") {
+    let_go($fence) if is_orphan() || is_called_off($fence) || uptime() > $fence->{standby} + 1000;
+  } elsif ($fence->{state} eq "held") {
+    my ($deadline, $utc) = deadline($fence);
+    my $left = defined $deadline ? $deadline + $patience - uptime() : 0;
+    if (is_called_off($fence)) {
+      let_go($fence);
+    } elsif ($left <= 0) {
+      $fence->{offset} = $utc - $deadline if defined $deadline;
+      leave_word($fence, "released", "");
+      let_go($fence);
+    } else {
+      collect_dead($fence);
+      return $left < 100 ? $left / 1000 : 0.1;
+    }
+  } elsif ($fence->{state} eq "loosing") {
+    loose($fence);
+  } else {
+    # The dead of a tree that was let go.
+    collect_dead($fence);
+    return 0.1;
+  }
+  return 0.001;
+}
+
+sub stand {
+  ($shared, $keeper) = @_;
+  # Whoever sends it wants the fences to be looked at now.
+  my $poked = 0;
+  $SIG{USR1} = sub { $poked = 1 };
+  my ($operation, $attempt) = $shared =~ m{^(.*)/shared[.]([0-9]+)[.][0-9]+$} or exit 1;
+  for (split(/\n/, text("$shared/members"))) {
+    my ($member, $pid, $start, $standby) = split / /;
+    push @fences, {
+      at => "$operation/$attempt.$member", member => $member, pid => $pid, start => $start, standby => $standby,
+      state => "ready", born => {}, traced => {},
+    };
+  }
+  for my $fence (@fences) {
+    my $word = examine_all($fence->{pid});
+    $fence->{state} = "off" if $word ne "Kernel";
+    leave_word($fence, "traces", $word);
+  }
+  await_record($_) for grep { $_->{state} eq "ready" } @fences;
+  my $turn = 0;
+  while (@fences = grep { $_->{state} ne "off" || %{$_->{traced}} } @fences) {
+    my @going = hear();
+    bite(@going) if @going;
+    my $ready = grep { $_->{state} eq "ready" } @fences;
+    my $nap = $ready ? 0.001 : 0.1;
+    # A go is looked for a thousand times a second, the rest less often.
+    if (!$ready || $poked || $turn++ % 20 == 0) {
+      $poked = 0;
+      for my $fence (@fences) {
+        my $left = look_after($fence);
+        $nap = $left if $left < $nap;
+      }
+    }
+    last unless grep { $_->{state} ne "off" } @fences;
+    nap($nap) unless $poked;
+  }
 }
 
 my $verb = shift @ARGV;

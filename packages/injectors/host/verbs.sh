@@ -4,7 +4,7 @@
 
 # --- the verb ---
 
-quietly= list= me= text= gone= inside= here= start_by= root_sum= biter=
+quietly= list= me= text= gone= inside= here= start_by= root_sum= biter= shared= attempt=
 verb=$1
 shift
 case $verb in

@@ -58,8 +58,12 @@ export const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: I
 
 /** Waits until something is so, 15 s at most. */
 export const until = Effect.fnUntraced(function* (what: string, condition: () => boolean) {
-  for (let turn = 0; turn < 1500 * factor && !condition(); turn++) yield* Effect.sleep(10)
-  assert.isTrue(condition(), `it did not come to be in time: ${what}`)
+  // What has come to be may be over in the next moment.
+  for (let turn = 0; turn < 1500 * factor; turn++) {
+    if (condition()) return
+    yield* Effect.sleep(10)
+  }
+  assert.fail(`it did not come to be in time: ${what}`)
 })
 
 /** The host's own record of a fence. */
@@ -80,10 +84,8 @@ export const killKeepers = (fence: FenceId): Effect.Effect<void> =>
     for (const pid of [...keepersOf(fence), ...held]) process.kill(pid, "SIGKILL")
   })
 
-// --- internal ---
-
 /** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
-const ours = (): ReadonlyArray<number> =>
+export const ours = (): ReadonlyArray<number> =>
   fs.readdirSync("/proc").flatMap((name) => {
     if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
     try {

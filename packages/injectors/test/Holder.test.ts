@@ -15,6 +15,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { factor, within } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Programs from "../src/Programs.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
@@ -164,12 +165,15 @@ describe("the target after it", () => {
     Effect.gen(function* () {
       const total = 6000
       const tree = yield* ProcessTree.startWith(["perl", ["-e", counting]])
+      const other = yield* ProcessTree.start("still")
       const sender = spawn("perl", ["-e", sending, String(tree.process.pid), String(total)], { stdio: "ignore" })
       for (let attempt = 1; sender.exitCode === null; attempt++) {
         const order = yield* orderFor(tree, { attempt })
-        yield* pause.arm(order)
-        if (attempt % 2 === 0) for (const pid of ours()) process.kill(pid, "SIGKILL")
-        yield* pause.lift("here", order.fence, 1)
+        if (attempt % 2 === 0) {
+          yield* pause.arm(order)
+          for (const pid of ours()) process.kill(pid, "SIGKILL")
+          yield* pause.lift("here", order.fence, 1)
+        } else yield* besideAnother(order, other, pause.lift("here", order.fence, 1))
         yield* Effect.sleep(20)
         assert.isBelow(attempt, 100)
       }
@@ -178,6 +182,22 @@ describe("the target after it", () => {
       // Its interval timer goes on, too.
       const ticks = Number(count().split(" ")[1])
       yield* until(() => Number(count().split(" ")[1]) > ticks)
+    })
+  )
+
+  it.live("takes the signal that it was about to take when it is let go of while its holder lives", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.startWith(["perl", ["-e", counting]])
+      const text = fs.readFileSync(path.join(import.meta.dirname, "../host/tracer.pl"), "utf8")
+      const holder = spawn("perl", ["-e", `${text}\n${letting}`, "none", String(tree.process.pid)], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => void holder.kill("SIGKILL")))
+      const count = (): string => fs.readFileSync(path.join(tree.process.dataDirectory, "count"), "utf8")
+      yield* until(() => fs.existsSync(path.join(tree.process.dataDirectory, "count")))
+      yield* Effect.promise(() => new Promise((detached) => holder.stdout.once("data", detached)))
+      yield* until(() => count().startsWith("1 "))
+      assert.isNull(holder.exitCode)
     })
   )
 
@@ -219,24 +239,29 @@ describe("the target after it", () => {
     })
   )
 
-  it.live("is as stopped as somebody else left it", () =>
+  it.live("is as stopped as somebody else left it, also where the holder holds another on", () =>
     Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      const [, before, during] = ProcessTree.pidsOf(tree.process.pid)
-      process.kill(before!, "SIGSTOP")
-      yield* until(() => ProcessTree.look(before!)?.state === "T")
-      const order = yield* orderFor(tree)
-      yield* pause.arm(order)
-      process.kill(during!, "SIGSTOP")
-      process.kill(tree.process.pid, "SIGCONT")
-      yield* Effect.sleep(50)
-      assert.deepStrictEqual([...new Set(threadStates(tree))], ["t"], "a SIGCONT from outside does not end it")
-      assert.isFalse((yield* pause.lift("here", order.fence, 1)).broken)
-      yield* until(() => ProcessTree.look(during!)?.state === "T")
-      assert.strictEqual(ProcessTree.look(before!)?.state, "T")
-      assert.strictEqual(ProcessTree.look(tree.process.pid)?.state, "S")
-      for (const pid of [before!, during!]) process.kill(pid, "SIGCONT")
-      yield* until(() => ProcessTree.runs(tree))
+      for (const beside of [false, true]) {
+        const tree = yield* ProcessTree.start("still")
+        const [, before, during] = ProcessTree.pidsOf(tree.process.pid)
+        process.kill(before!, "SIGSTOP")
+        yield* until(() => ProcessTree.look(before!)?.state === "T")
+        const order = yield* orderFor(tree)
+        const stopped = Effect.gen(function* () {
+          process.kill(during!, "SIGSTOP")
+          process.kill(tree.process.pid, "SIGCONT")
+          yield* Effect.sleep(50)
+          assert.deepStrictEqual([...new Set(threadStates(tree))], ["t"], "a SIGCONT from outside does not end it")
+          assert.isFalse((yield* pause.lift("here", order.fence, 1)).broken)
+        })
+        if (beside) yield* besideAnother(order, yield* ProcessTree.start("still"), stopped)
+        else yield* Effect.andThen(pause.arm(order), stopped)
+        yield* until(() => ProcessTree.look(during!)?.state === "T")
+        assert.strictEqual(ProcessTree.look(before!)?.state, "T")
+        assert.strictEqual(ProcessTree.look(tree.process.pid)?.state, "S")
+        for (const pid of [before!, during!]) process.kill(pid, "SIGCONT")
+        yield* until(() => ProcessTree.runs(tree))
+      }
     })
   )
 })
@@ -345,6 +370,16 @@ const sending = `use POSIX;
   my ($pid, $total) = @ARGV;
   for (1 .. $total) { kill SIGRTMIN + 2, $pid or die; select(undef, undef, undef, 0.0004) }`
 
+/** Holds a process at the very moment at which it takes a signal, lets go of it, and stays. */
+const letting = `my ($pid) = @ARGV;
+  ptrace("SEIZE", $pid) or die;
+  kill 36, $pid or die;
+  nap(0.001) until (facts("/proc/$pid/stat"))[0] eq "t";
+  detach($pid) or die;
+  $| = 1;
+  print "detached\\n";
+  nap(600)`
+
 const attaching = `syscall(${process.arch === "arm64" ? 117 : 101}, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die; sleep 60`
 
 const report = (what: string, millis: ReadonlyArray<number>): void => {
@@ -369,6 +404,19 @@ const orderFor = Effect.fnUntraced(function* (
   return order
 })
 
+/** Applies an order together with another member's, does something, and finds the other still held. */
+const besideAnother = <A, E>(order: FenceOrder, other: ProcessTree.ProcessTree, act: Effect.Effect<A, E>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const beside: FenceOrder = { ...order, process: other.process, fence: { ...order.fence, member: "beside" } }
+      const { go } = yield* pause.prepare!("here", [order, beside], 60_000)
+      assert.deepStrictEqual((yield* go(order)).map(Result.isSuccess), [true, true])
+      yield* act
+      assert.isFalse(ProcessTree.runs(other))
+      assert.isFalse((yield* pause.lift("here", beside.fence, 1)).broken)
+    })
+  )
+
 const operations = new Map<number, string>()
 const operationOf = (tree: ProcessTree.ProcessTree): string => {
   const known = operations.get(tree.process.pid) ?? randomUUID()
@@ -386,8 +434,12 @@ const ended = Effect.fnUntraced(function* (order: FenceOrder) {
 })
 
 const until = Effect.fnUntraced(function* (condition: () => boolean) {
-  for (let turn = 0; turn < 2000 * factor && !condition(); turn++) yield* Effect.sleep(5)
-  assert.isTrue(condition(), "it did not come to be within 10 s")
+  // What has come to be may be over in the next moment.
+  for (let turn = 0; turn < 2000 * factor; turn++) {
+    if (condition()) return
+    yield* Effect.sleep(5)
+  }
+  assert.fail("it did not come to be within 10 s")
 })
 
 if (process.env.INQUORATE_RUNS !== undefined) measured()

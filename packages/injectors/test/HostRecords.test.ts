@@ -395,3 +395,65 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     )
   })
 })
+
+describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const))("shared.sh in %s", (_, shell) => {
+  const parts = [
+    ...records,
+    "keeper-hooks.sh",
+    "stopped-tree.sh",
+    "traced-tree.sh",
+    "shared.sh",
+    "pause.sh",
+    "keeper.sh"
+  ]
+  /** Fences of one operation with these files, and those who share them; the fence `aa` is open. */
+  const on = (fences: Readonly<Record<string, Readonly<Record<string, string>>>>, script: string): string => {
+    const at = folder("operation")
+    fs.mkdirSync(path.join(at, "shared.1.1"))
+    const members = Object.keys(fences).map((name) => `${name} 71 700 600000\n`)
+    fs.writeFileSync(path.join(at, "shared.1.1/members"), members.join(""))
+    for (const [name, files] of Object.entries(fences)) {
+      fs.mkdirSync(path.join(at, `1.${name}`))
+      const all = { shared: "shared.1.1 .\n", order: `${boot}\n`, ...files }
+      for (const [file, text] of Object.entries(all)) fs.writeFileSync(path.join(at, `1.${name}`, file), text)
+    }
+    const opened = `boot=${boot} operation='${at}' fence='${at}/1.aa' attempt=1 epoch=1 shared=`
+    return host.told(shell, parts, `${opened}; ${script}`).replaceAll(at, "AT").trim()
+  }
+
+  it("believes who shares only from a line that is whole and names nothing else", () => {
+    const said = (shared: string): string => on({ aa: { shared } }, 'sharing && echo "$shared" || echo none')
+    assert.strictEqual(said("shared.1.1 .\n"), "AT/shared.1.1")
+    for (const line of ["shared.1.1\n", "shared.1.1", "../x .\n", "shared.1 .\n", "shared.1.x .\n", "x.1.1 .\n", "\n"])
+      assert.strictEqual(said(line), "none", line)
+  })
+
+  it("calls a fence over once its end is on record and the holder let go of it or is dead, whoever keeps others", () => {
+    const over = (files: Readonly<Record<string, string>>): string =>
+      on({ aa: { keepers: "71 700 72 701 .\n", holder: "71 700 .\n", ...files } }, "is_over && echo over || echo not")
+    const lifted = { lifted: "1 2 Worker\n" }
+    assert.strictEqual(over({ loosed: "" }), "not")
+    assert.strictEqual(over(lifted), "not")
+    assert.strictEqual(over({ ...lifted, loosed: "" }), "over")
+    assert.strictEqual(over({ ...lifted, holder: "71 699 .\n" }), "over")
+    assert.strictEqual(over({ ...lifted, loosed: "", "lifter.71.700": "" }), "not")
+    assert.strictEqual(over({ ...lifted, loosed: "", shared: "shared.1.1" }), "not")
+  })
+
+  it("ends the holder for one fence only where none of the others is to stand on", () => {
+    const last = (files: Readonly<Record<string, string>>): string =>
+      on({ aa: {}, bb: files }, 'sharing; is_last && echo last || echo not; echo "$fence"')
+    const standing = { "armed.1.2.3": "", "deadline.500001.1": "" }
+    assert.strictEqual(last(standing), "not\nAT/1.aa")
+    assert.strictEqual(last({}), "not\nAT/1.aa")
+    for (const ending of ["lifted", "refused", "dismissed", "released", "undone"])
+      assert.strictEqual(last({ ...standing, [ending]: "" }), "last\nAT/1.aa", ending)
+    assert.strictEqual(last({ ...standing, "deadline.500000.1": "" }), "last\nAT/1.aa")
+    assert.strictEqual(last({ ...standing, shared: "shared.1.2 .\n" }), "last\nAT/1.aa")
+  })
+
+  it("gives the go of several fences in one line, and never writes over an earlier one", () => {
+    const script = 'sound aa bb; sound cc; for turn in 1 2; do cat "$operation/shared.1.1/go.$turn"; done'
+    assert.strictEqual(on({ aa: {}, bb: {}, cc: {} }, script), "aa bb .\ncc .")
+  })
+})

@@ -314,9 +314,9 @@ describe("what stands ready and had no go yet", () => {
   it.live("leaves nobody asleep once it is let go", () =>
     Effect.gen(function* () {
       const order = yield* orderFor(yield* ProcessTree.start("still"))
-      const pipe = path.join(directoryOf(order.fence), "wake")
+      const folder = path.dirname(directoryOf(order.fence))
       const sleepers = (): ReadonlyArray<string> =>
-        fs.readdirSync("/proc").filter((pid) => /^[0-9]+$/.test(pid) && holdsOpen(pid, pipe))
+        fs.readdirSync("/proc").filter((pid) => /^[0-9]+$/.test(pid) && holdsOpen(pid, folder, "wake"))
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* pause.prepare!("here", [order], 600_000)
@@ -349,8 +349,11 @@ describe("what stands ready and had no go yet", () => {
         assert.notInclude(line, "PTRACE")
       }
       for (const { fence } of orders) {
-        const words = `inquorate-keeper ${fence.operationId} ${fence.member} `
-        assert.strictEqual(lines.filter((line) => line.includes(words)).length, 2, lines.join("\n"))
+        const own = lines.filter((line) => {
+          const [, operation, members = ""] = / inquorate-keeper (\S+) (\S+) /.exec(line) ?? []
+          return operation === fence.operationId && members.split(",").includes(fence.member)
+        })
+        assert.strictEqual(own.length, 2, lines.join("\n"))
       }
     })
   )
@@ -360,13 +363,12 @@ describe("what stands ready and had no go yet", () => {
       Effect.gen(function* () {
         const some = yield* twoReady
         const count = ours().length
-        assert.isAtLeast(count, 4)
+        // Two keepers and a holder for both, or two keepers for each.
+        assert.isAtLeast(count, grade === "Kernel" ? 3 : 4)
         for (let which = 0; which < count; which++) {
           const { go, orders, trees } = yield* twoReady
-          const marks = orders.map(({ fence }) => directoryOf(fence))
-          const own = ours().filter((pid) =>
-            marks.some((mark) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(mark))
-          )
+          const mark = path.dirname(directoryOf(orders[0]!.fence))
+          const own = ours().filter((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(mark))
           const victim = own[which % own.length]!
           process.kill(victim, signal)
           const answers = yield* Effect.timeoutOption(go, 3000)
@@ -604,16 +606,21 @@ const ended = Effect.fnUntraced(function* (order: FenceOrder, injector: Injector
 })
 
 const until = Effect.fnUntraced(function* (condition: () => boolean) {
-  for (let turn = 0; turn < 1000 * factor && !condition(); turn++) yield* Effect.sleep(10)
-  assert.isTrue(condition(), "it did not come to be within 10 s")
+  // What has come to be may be over in the next moment.
+  for (let turn = 0; turn < 1000 * factor; turn++) {
+    if (condition()) return
+    yield* Effect.sleep(10)
+  }
+  assert.fail("it did not come to be within 10 s")
 })
 
-/** True where a process has this file open, or had when it was removed. */
-const holdsOpen = (pid: string, file: string): boolean => {
+/** True where a process has a file of this name below a folder open, also where that was removed. */
+const holdsOpen = (pid: string, folder: string, name: string): boolean => {
   try {
     return fs
       .readdirSync(`/proc/${pid}/fd`)
-      .some((number) => fs.readlinkSync(`/proc/${pid}/fd/${number}`).startsWith(file))
+      .map((number) => fs.readlinkSync(`/proc/${pid}/fd/${number}`).replace(/ \(deleted\)$/, ""))
+      .some((file) => file.startsWith(`${folder}/`) && file.endsWith(`/${name}`))
   } catch {
     return false
   }

@@ -86,6 +86,10 @@ export const look = (
 /** True while a process of this pid runs or is stopped; a dead one that nobody has collected is gone. */
 export const isThere = (pid: number): boolean => !["Z", "X", undefined].includes(look(pid)?.state)
 
+/** The process that traces this one, 0 where none does. */
+export const tracerOf = (pid: number): number =>
+  Number(/^TracerPid:\s*(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))![1])
+
 // --- internal ---
 
 const programs: Readonly<Record<Kind, readonly [string, ReadonlyArray<string>]>> = {

@@ -10,6 +10,7 @@ import { type InjectorBench, injectorContract } from "@inquorate/testkit/Injecto
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
@@ -144,20 +145,28 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
     })
   )
 
-  it.live("has keepers that outlive every connection and end the fence at its deadline", () =>
-    Effect.gen(function* () {
-      const { pause, sshd } = yield* farPause
-      const tree = yield* ProcessTree.start("still")
-      const order = yield* Bench.orderFor(tree, { hold: 2500 })
-      yield* pause.arm(order)
-      Sshd.cut(sshd)
-      yield* Bench.until("every connection has ended", () => sshd.sessions().length === 0)
-      assert.isFalse(ProcessTree.runs(tree), "the end of a connection is no lift")
-      const state = yield* Bench.ended(order, pause)
-      assert.strictEqual(state.by, "Keeper")
-      assert.isTrue(ProcessTree.runs(tree))
-      const records = path.join(sshd.state, "fences", order.fence.operationId)
-      assert.isTrue(fs.existsSync(records), "the record is not on the far side")
-    })
+  it.live(
+    "has keepers, one pair for all members, that outlive every connection and end each fence at its deadline",
+    () =>
+      Effect.gen(function* () {
+        const { pause, sshd } = yield* farPause
+        const trees = [yield* ProcessTree.start("still"), yield* ProcessTree.start("threads")]
+        const first = yield* Bench.orderFor(trees[0]!, { hold: 2500 })
+        const orders = trees.map(({ process, member }) => ({ ...first, process, fence: { ...first.fence, member } }))
+        const prepared = yield* pause.prepare!("here", orders, 60_000)
+        const armed = yield* prepared.go(yield* Bench.orderFor(trees[0]!, { hold: 2500 }))
+        assert.deepStrictEqual(armed.map(Result.isSuccess), [true, true])
+        const records = path.join(sshd.state, "fences", first.fence.operationId)
+        const keepers = orders.map(({ fence }) => {
+          const folder = path.join(records, `1.${Buffer.from(fence.member).toString("hex")}`)
+          return ["keepers", "holder"].map((name) => fs.readFileSync(path.join(folder, name), "utf8")).join("")
+        })
+        assert.strictEqual(new Set(keepers).size, 1)
+        Sshd.cut(sshd)
+        yield* Bench.until("every connection has ended", () => sshd.sessions().length === 0)
+        for (const tree of trees) assert.isFalse(ProcessTree.runs(tree), "the end of a connection is no lift")
+        for (const order of orders) assert.strictEqual((yield* Bench.ended(order, pause)).by, "Keeper")
+        for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
+      })
   )
 })

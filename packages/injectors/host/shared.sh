@@ -1,0 +1,483 @@
+# One pair of keepers and one holder for all fences of kernel grade that an operation prepares on a host at once: shell text
+# for the pause. A fence's records, its epochs, its deadlines and its end stay its own; what is shared is who keeps it.
+#
+# - Whoever shares sends no signal to what is held, but to the holder alone. So a fence is over once its end is on record and
+#   the holder has let go of it for good (`loosed`) or is dead; its keepers may live on for the others.
+# - To let go of one fence is to ask the holder (`released`, then SIGUSR1). Where nothing else is held by it any more, where
+#   it is frozen, or does not do it within a second, it is killed: the kernel then lets go of all, and those fences that
+#   should have stood on count as broken.
+# - Each turn of a keeper begins with what is on record, so either goes on from where the other was killed.
+# - What the kernel does not let the holder trace gets a pair of its own (`apart`), which keeps it by SIGSTOP.
+#
+# In the operation's folder stands `shared.<attempt>.<n>`, and in it `members` (of each its fence, process and start time),
+# `program`, `keepers`, `ready` (the second keeper), `wake` (a pipe), `inquorate-holder`, and `go.<n>`: the fences that have
+# their go, in one line, so that all are bitten at once. In a fence's folder: `called`, `shared` (who keeps it), `apart`,
+# `loosed`, `bitten` (when its go was heard, its first thread seized, and its last one seen stopped, in microseconds of the
+# monotonic clock).
+# shellcheck shell=sh
+
+# --- who shares ---
+
+# Sets shared to the folder of those who keep this fence together with others.
+sharing() {
+  name_= end=
+  read -r name_ end 2>/dev/null <"$fence/shared"
+  [ "$end" = . ] || return 1
+  case $name_ in shared.*.*) number_=${name_#shared.} ;; *) return 1 ;; esac
+  is_number "${number_%%.*}" && is_number "${number_#*.}" || return 1
+  shared=${fence%/*}/$name_
+}
+
+# Opens the fence of a member among those that share.
+turn_to() {
+  fence=${shared##*/shared.}
+  fence=${shared%/*}/${fence%.*}.$1
+}
+
+# True where those of the folder shared keep the fence that is open.
+is_shared() {
+  name_= end=
+  read -r name_ end 2>/dev/null <"$fence/shared"
+  [ "$name_ $end" = "${shared##*/} ." ]
+}
+
+# True where the fence that is open may share its keepers.
+joins() {
+  ! [ -e "$fence/untraced" ] && command -v perl >/dev/null
+}
+
+# Starts one pair of keepers for those of these fences of an attempt that wait for one. Takes members.
+stand_up() {
+  waiting= names= mine=$fence
+  for member; do
+    fence=$operation/$attempt.$member
+    [ -e "$fence/called" ] && ! [ -e "$fence/keepers" ] && ! [ -e "$fence/refused" ] && ! [ -e "$fence/dismissed" ] || continue
+    read -r called <"$fence/called"
+    waiting="$waiting $member" names="$names,$called"
+  done
+  fence=$mine
+  [ -n "$waiting" ] || return 0
+  turn=1
+  until mkdir "$operation/shared.$attempt.$turn" 2>/dev/null; do
+    turn=$((turn + 1))
+    [ "$turn" -lt 1000 ] || break
+  done
+  shared=$operation/shared.$attempt.$turn
+  raise_shared || for each in $waiting; do
+    fence=$operation/$attempt.$each
+    note refused "$problem"
+  done
+  fence=$mine
+}
+
+raise_shared() {
+  problem="the state directory cannot be written"
+  set --
+  for each in $waiting; do
+    fence=$operation/$attempt.$each
+    facts_of_order
+    standing_by || return 1
+    set -- "$@" "$directory"
+    printf '%s .\n' "${shared##*/}" >"$fence/shared" &&
+      printf '%s\n' "$each $pid $start $standby" >>"$shared/members" || return 1
+  done
+  fence=$shared
+  called=$(printf '%.200s' "${names#,}")
+  write_program && mkfifo "$shared/wake" || return 1
+  launch keep 1 "$@"
+  k1=$!
+  launch keep 2 "$@"
+  k2=$!
+  problem="the keepers did not start"
+  look "$k1" && b1=$born && look "$k2" && b2=$born || return 1
+  problem="the state directory cannot be written"
+  # That of the shared folder comes last: from then on each of the fences has it.
+  for each in $waiting shared; do
+    fence=$operation/$attempt.$each
+    [ "$each" != shared ] || fence=$shared
+    printf '%s %s %s %s .\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || return 1
+  done
+}
+
+# A fence that the holder may not trace leaves those who share, and gets a pair of its own.
+stand_alone() {
+  read -r called <"$fence/called"
+  rm -f "$fence/shared" "$fence/keepers"
+  raise_pair
+}
+
+# Tells the holders which of these fences have their go, of each in one line that is made once. Then the keepers are woken.
+sound() {
+  left_=$*
+  while [ -n "$left_" ]; do
+    together= later= of_=
+    for member in $left_; do
+      fence=$operation/$attempt.$member
+      if ! sharing; then
+        wake
+      elif [ "${of_:=$shared}" = "$shared" ]; then
+        together="$together $member"
+      else
+        later="$later $member"
+      fi
+    done
+    left_=$later
+    [ -n "$together" ] || continue
+    set -C
+    turn=1
+    until printf '%s .\n' "${together# }" 2>/dev/null >"$of_/go.$turn"; do
+      [ -e "$of_/go.$turn" ] || break
+      turn=$((turn + 1))
+    done
+    set +C
+    ! [ -p "$of_/wake" ] || echo 1<>"$of_/wake"
+  done
+}
+
+# --- letting go ---
+
+# True where the holder can hold nothing of this fence, now or later.
+is_loosed() {
+  [ -e "$fence/loosed" ] || ! holding || ! alive "$h1" "$hb"
+}
+
+# True where none of the other fences of this holder is to stand on.
+is_last() {
+  mine=$fence last=1
+  while read -r other _; do
+    turn_to "$other"
+    [ "$fence" = "$mine" ] || ! is_shared || is_ending || { last=; break; }
+  done <"$shared/members"
+  fence=$mine
+  [ -n "$last" ]
+}
+
+is_ending() {
+  for file in lifted refused dismissed released undone; do
+    [ -e "$fence/$file" ] && return 0
+  done
+  deadlines && clock && [ "$now" -ge "$deadline" ]
+}
+
+# Says of every fence of the holder that it is ours who end it, and ends it.
+end_shared_holder() {
+  mine=$fence
+  while read -r other _; do
+    turn_to "$other"
+    is_shared && is_ending && true >"$fence/released"
+  done <"$shared/members"
+  fence=$mine
+  retire "$h1" "$hb"
+}
+
+# Lets go of this fence, and leaves the others held.
+free_shared() {
+  # It may be that nobody of ours has looked since.
+  note_successor
+  holding || return 0
+  if ! alive "$h1" "$hb"; then
+    # Found dead, it was killed by somebody else, unless one of us said so before.
+    [ -e "$fence/released" ] || [ -e "$fence/loosed" ] || [ -e "$fence/broken" ] || ! is_armed || true >"$fence/broken"
+    return 0
+  fi
+  true >"$fence/released"
+  if ! [ -e "$fence/loosed" ] && is_last; then
+    end_shared_holder
+    return
+  fi
+  clock
+  limit_=$((now + 1000)) spins=0
+  until is_loosed; do
+    [ $((spins % 20)) != 0 ] || kill -USR1 "$h1" 2>/dev/null
+    clock
+    look "$h1" && case $state in T | t) now=$((limit_ + 1)) ;; esac
+    if [ "$now" -gt "$limit_" ]; then
+      end_shared_holder || return 1
+      break
+    fi
+    spins=$((spins + 1))
+    [ $((spins % 20)) != 0 ] || sleep 0.002
+  done
+  recorded
+  for token in $list; do
+    same "${token%:*}" "${token#*:}" && is_traced "${token%:*}" && { end_shared_holder; return; }
+  done
+  return 0
+}
+
+# Ends a fence whose keepers may live on for others.
+take_off_shared() {
+  me=
+  if ! [ -e "$fence/lifted" ] && claim; then
+    # From here on the holder does not begin with it.
+    true >"$fence/dismissed"
+    free_shared || return 1
+    settle "$1" || return 1
+  fi
+  [ -z "$me" ] || true >"$fence/done.$me"
+  lifters
+  for file in $rivals; do
+    retire "${file%.*}" "${file#*.}" || return 1
+  done
+  is_loosed || free_shared || return 1
+  disband
+}
+
+# Once the last of the fences is over, nobody of ours stays.
+disband() {
+  mine=$fence over=1
+  while read -r other _; do
+    turn_to "$other"
+    is_shared || continue
+    [ -e "$fence/lifted" ] || [ -e "$fence/refused" ] && is_loosed || { over=; break; }
+  done <"$shared/members"
+  fence=$mine
+  [ -n "$over" ] || return 0
+  rm -f "$shared/program" "$shared/inquorate-holder" "$shared/wake" >/dev/null 2>&1 &
+  keepers && { retire "$k1" "$b1" || return 1; retire "$k2" "$b2" || return 1; }
+  ! holding || retire "$h1" "$hb"
+}
+
+# --- the keepers ---
+
+# One turn after the other goes through all fences, until the last is over.
+keep_shared() {
+  role=$1 shared=$fence operation=${fence%/*} ending= kept=
+  while read -r each _; do kept="$kept $each"; done <"$shared/members"
+  everyone=$kept
+  cd /
+  trap '' HUP INT QUIT
+  trap 'ending=1' TERM
+  trap collapse_shared EXIT
+  echo -1000 2>/dev/null >/proc/self/oom_score_adj
+  utc
+  clock
+  ahead=$((utc - now)) limit=$((now + 10000))
+  until keepers; do
+    clock
+    [ "$now" -le "$limit" ] || leave_shared
+    sleep 0.002
+  done
+  if [ "$role" = 2 ]; then true >"$shared/ready"; else stand_ready_shared; fi
+  while :; do
+    soonest=200 idle=1 left_=
+    for each in $kept; do
+      turn_to "$each"
+      if tend; then left_="$left_ $each"; fi
+    done
+    kept=$left_
+    [ -n "$kept" ] || leave_shared
+    if [ -n "$idle" ]; then timeout "$seconds" head -n 1 <&7 >/dev/null 2>&1; else nap "$soonest"; fi
+  done
+}
+
+# Of all fences the one that wants to be looked at soonest counts.
+hurry() {
+  [ "$soonest" -le "$1" ] || soonest=$1
+}
+
+stand_ready_shared() {
+  until [ -e "$shared/ready" ]; do
+    clock
+    [ "$now" -le "$limit" ] || { call_all_off "the second keeper did not start"; return; }
+    sleep 0.002
+  done
+  exec 7<>"$shared/wake" && printf '%s' "$holder" >"$shared/inquorate-holder" ||
+    { call_all_off "the state directory cannot be written"; return; }
+  setsid perl "$shared/inquorate-holder" stand "$shared" $$ </dev/null >/dev/null 2>&1 &
+  h1=$! hb=
+  look "$h1" && hb=$born
+  for each in $kept; do
+    turn_to "$each"
+    stand_by_holder
+  done
+}
+
+# Puts the holder on record in the fence where it may trace, and says that all stands ready.
+stand_by_holder() {
+  standing_by
+  until [ -e "$fence/traces" ]; do
+    alive "$h1" "$hb" || [ -e "$fence/traces" ] || break
+    clock
+    [ "$now" -le "$standby" ] || { call_off "the holder was not ready in time: it was never applied"; return; }
+    sleep 0.002
+  done
+  word=
+  read -r word 2>/dev/null <"$fence/traces"
+  case $word in
+    Kernel)
+      printf '%s %s .\n' "$h1" "$hb" >"$fence/holder" && true >"$fence/prepared" ||
+        call_off "the state directory cannot be written"
+      ;;
+    'traced '*)
+      word=${word#traced }
+      traced "${word% *}" "${word#* }"
+      call_off "$problem"
+      ;;
+    *) if [ -e "$fence/kernel-only" ]; then call_off "$only_kernel"; else true >"$fence/apart"; fi ;;
+  esac
+}
+
+# Ends an order before anything was stopped.
+call_off() {
+  note refused "$1"
+  ! holding || ! alive "$h1" "$hb" || kill -USR1 "$h1" 2>/dev/null
+}
+
+call_all_off() {
+  for each in $kept; do
+    turn_to "$each"
+    call_off "$1"
+  done
+}
+
+# Puts on record that it was applied and did not hold, once it is free.
+undo_shared() {
+  hurry 100
+  free_shared || return
+  note undone "$1"
+  settle Keeper
+  hurry 1
+}
+
+# Does for one fence what its record asks for. False once it needs nobody any more.
+tend() {
+  is_shared && ! [ -e "$fence/apart" ] || return 1
+  if [ -e "$fence/lifted" ] || [ -e "$fence/refused" ]; then
+    is_loosed && return 1
+    idle=
+    hurry 5
+    free_shared
+    return 0
+  fi
+  facts_of_order
+  list=$pid:$start
+  holding
+  standing_by
+  clock
+  if is_armed; then
+    tend_armed
+  elif [ "$role" = 2 ]; then
+    tend_second
+  elif go_given; then
+    idle=
+    hurry 1
+    take_out_shared
+  else
+    await_go_shared
+  fi
+  return 0
+}
+
+tend_armed() {
+  idle=
+  deadlines
+  left=$((deadline - now))
+  if [ "$left" -gt 0 ] && [ -z "$ending" ]; then
+    recorded
+    watch
+    hurry "$left"
+  elif free_shared && settle Keeper; then
+    hurry 1
+  else
+    hurry 100
+  fi
+}
+
+await_go_shared() {
+  problem=
+  [ "$now" -le "$standby" ] || problem="no go came in time: it was never applied"
+  [ -z "$ending" ] || problem="it was ended before it was applied"
+  ! [ -e "$fence/dismissed" ] || problem="it was lifted before it was applied"
+  if [ -n "$problem" ]; then
+    call_off "$problem"
+    idle=
+    hurry 1
+  else
+    seconds=$(((standby - now) / 1000 + 1))
+    hurry 20
+  fi
+}
+
+# The second keeper waits until the first has recorded what became of the order.
+tend_second() {
+  idle=
+  hurry 100
+  ! [ -e "$fence/go" ] || hurry 20
+  [ "$now" -gt $((standby + patience + 10000)) ] || ! alive "$k1" "$b1" || return
+  retire "$k1" "$b1"
+  is_armed || [ -e "$fence/refused" ] || [ -e "$fence/lifted" ] && return
+  if [ -e "$fence/go" ]; then
+    undo_shared "the keeper that applied it died"
+  else
+    call_off "its keeper died before the go came: it was never applied"
+  fi
+}
+
+# The holder has heard the go as well. Looks what became of it, and checks its word.
+take_out_shared() {
+  if [ -e "$fence/failed" ]; then
+    text_of failed
+    case $text in
+      'the order came late'*)
+        note_late
+        call_off "the order came late by $((now - start_by)) ms"
+        ;;
+      *) undo_shared "$text" ;;
+    esac
+  elif [ -e "$fence/held" ]; then
+    stands_still && clock && true >"$fence/armed.$now.$((now + ahead)).$count" && return
+    ! [ -e "$fence/dismissed" ] || problem="it was lifted while it was applied"
+    undo_shared "$problem"
+  elif [ -e "$fence/loosed" ] && [ -e "$fence/dismissed" ]; then
+    call_off "it was lifted before it was applied"
+  elif [ "$now" -gt $((start_by + 1000)) ] && ! [ -e "$fence/processes" ]; then
+    call_off "the go did not reach the holder in time: it was never applied"
+  elif ! holding || ! alive "$h1" "$hb"; then
+    [ -e "$fence/held" ] || [ -e "$fence/failed" ] || undo_shared "the holder ended"
+  elif [ "$now" -gt $((start_by + 7000)) ]; then
+    undo_shared "not every thread stopped within 1 s"
+  fi
+}
+
+# Sets count to how many processes stand still; sets problem where one does not.
+stands_still() {
+  recorded
+  family $list
+  count=0
+  for token in $kin; do
+    same "${token%:*}" "${token#*:}" || continue
+    problem="process ${token%:*} was not stopped"
+    halted "${token%:*}" || return 1
+    alive "${token%:*}" "${token#*:}" && count=$((count + 1))
+  done
+  problem="process $pid ended"
+  alive "$pid" "$start" || return 1
+  problem="the state directory cannot be written"
+}
+
+# A shell that cannot fork ends by itself. Then the last keeper ends the holder by what the shell has built in.
+collapse_shared() {
+  fence=$shared
+  keepers || return
+  [ "$k1" != $$ ] && alive "$k1" "$b1" && return
+  [ "$k2" != $$ ] && alive "$k2" "$b2" && return
+  for each in $everyone; do
+    turn_to "$each"
+    is_shared && holding && alive "$h1" "$hb" || continue
+    is_armed && ! [ -e "$fence/lifted" ] && true >"$fence/released"
+    kill -KILL "$h1" 2>/dev/null
+  done
+}
+
+leave_shared() {
+  trap - EXIT
+  rm -f "$shared/program" "$shared/inquorate-holder" "$shared/wake"
+  for each in $everyone; do
+    turn_to "$each"
+    is_shared && holding && retire "$h1" "$hb"
+  done
+  fence=$shared
+  keepers && { retire "$k1" "$b1"; retire "$k2" "$b2"; }
+  exit 0
+}
