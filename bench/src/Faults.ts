@@ -5,6 +5,7 @@
  */
 import type { Evidence } from "@inquorate/core/Evidence"
 import type { OperationDetail, PlanPreview } from "@inquorate/core/Operations"
+import type { PlannedFence } from "@inquorate/core/Plan"
 import { judgeLoss } from "@inquorate/core/Verdict"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
@@ -12,6 +13,7 @@ import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as path from "node:path"
+import { type Bite, bite } from "./Bites.ts"
 import { bareRecovery } from "./BareRecovery.ts"
 import { bundles, type Child, start } from "./Child.ts"
 import { type Figure, inMillis, spread, type Spread } from "./Figures.ts"
@@ -42,7 +44,7 @@ export const measure = async (folder: string, trial: Trial): Promise<ReadonlyArr
       `sqlite:${path.join(folder, `${name}.db`)}`
     ])
     try {
-      return await measureOn(worker, lab, trial)
+      return [...(await measureOn(worker, lab, trial)), ...(await bites(worker, await groupOf(worker), trial))]
     } finally {
       await worker.end()
     }
@@ -70,7 +72,7 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
     const detail = await completed(worker, group, trial.hold)
     // Another member may lead by now, and a cut that takes the leader heals faster. So the baseline cuts what a plan
     // cuts now.
-    const cut = await plannedCut(worker, group, trial.hold)
+    const cut = (await plannedFences(worker, group, trial.hold)).map(({ member }) => member)
     const least = await floor(lab, cut)
     const other = await bareRecovery(lab, cut, trial.hold)
     const start = startOfNode()
@@ -147,6 +149,32 @@ const measureOn = async (worker: Child, lab: LabRecord, trial: Trial): Promise<R
   ]
 }
 
+// Only a pause of kernel grade puts on record when it bit.
+const bites = async (worker: Child, group: Group, { hold, rounds }: Trial): Promise<ReadonlyArray<Figure>> => {
+  const seen: Array<Bite> = []
+  for (let round = 0; round <= rounds; round++) {
+    const bitten = await bite(await plannedFences(worker, group, hold))
+    if (bitten === null) return []
+    if (round > 0) seen.push(bitten)
+  }
+  const stopped = spread(seen.map(({ stopped }) => stopped))
+  const apart = spread(seen.map(({ spread }) => spread))
+  return [
+    {
+      name: "go sent to every thread of the cut stopped, by the host's own record",
+      measured: inMillis(stopped),
+      goal: "p99 ≤ 10 ms",
+      met: stopped.p99 <= 10
+    },
+    {
+      name: "from the first thread of the cut seized to the last one stopped",
+      measured: inMillis(apart),
+      goal: "p99 ≤ 5 ms",
+      met: apart.p99 <= 5
+    }
+  ]
+}
+
 const besideFloor = (measured: Spread, least: Spread): string =>
   `p50 ${(measured.p50 / least.p50).toFixed(2)} × floor, p99 ${(measured.p99 / least.p50).toFixed(2)} ×`
 
@@ -208,7 +236,7 @@ const completed = async (worker: Child, group: Group, hold: number, tries = 3): 
   return completed(worker, group, hold, tries - 1)
 }
 
-const plannedCut = async (worker: Child, group: Group, hold: number): Promise<ReadonlyArray<string>> => {
+const plannedFences = async (worker: Child, group: Group, hold: number): Promise<ReadonlyArray<PlannedFence>> => {
   // The worker's view of the group is a second old at most.
   await new Promise((resolve) => setTimeout(resolve, 1200))
   const { plan } = await json<PlanPreview>(
@@ -218,7 +246,7 @@ const plannedCut = async (worker: Child, group: Group, hold: number): Promise<Re
       body: JSON.stringify(requestOf(group, hold))
     })
   )
-  return plan!.fences.map(({ member }) => member)
+  return plan!.fences
 }
 
 const requestOf = (group: Group, hold: number) => ({
