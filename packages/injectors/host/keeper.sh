@@ -307,6 +307,7 @@ keep() {
 refuse() {
   for hold in $(held_as); do rm -f "$state_root/holds/$hold/$mark"; done
   note refused "$1"
+  wake
   answer refused "$1"
 }
 
