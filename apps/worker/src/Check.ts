@@ -2,7 +2,7 @@
  * Says everything that is wrong with a configuration, and runs nothing. It tells what the reader refuses, which of the
  * named files and variables are not there, and, with `--connect`, what each cluster and host looks like from here.
  */
-import type { Host } from "@inquorate/core/Host"
+import type { Host, HostError } from "@inquorate/core/Host"
 import type { Topology } from "@inquorate/core/Topology"
 import { health } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
@@ -179,15 +179,23 @@ const look = Effect.fnUntraced(function* (
   const far = [...hosts.values()].filter(({ label }) => label !== localHost)
   return yield* Effect.all(
     {
-      hosts: Effect.forEach(far, lookAtHost, { concurrency: "unbounded" }),
+      hosts: Effect.forEach(far, (host) => lookAtHost(host, config), { concurrency: "unbounded" }),
       clusters: Effect.forEach(config.clusters, (cluster) => lookAtCluster(cluster, hosts), { concurrency: 8 })
     },
     { concurrency: 2 }
   )
 })
 
-const lookAtHost = (host: Host): Effect.Effect<Looked> =>
-  Effect.map(Effect.result(host.run("true", [], { timeout: hostPatience })), (answer) => {
+// A Kubernetes cluster has no shell. It answers where it tells which keeper pods there are.
+const asked = (host: Host, { kubernetes }: WorkerConfig): Effect.Effect<unknown, HostError> => {
+  const cluster = kubernetes[host.label]
+  return host.pods === undefined || cluster === undefined
+    ? host.run("true", [], { timeout: hostPatience })
+    : host.pods(Hosts.keeperNamespace(cluster), "")
+}
+
+const lookAtHost = (host: Host, config: WorkerConfig): Effect.Effect<Looked> =>
+  Effect.map(Effect.result(asked(host, config)), (answer) => {
     const problem = Result.isFailure(answer) ? answer.failure.detail : ""
     return {
       sentence: `host ${host.label}: ${problem === "" ? "it answers" : "it does not answer"}`,

@@ -300,6 +300,35 @@ const hostMistakes = (hosts: typeof RawHosts.Type, locate: Locate): ReadonlyArra
       )
   })
 
+/** What can never be done to pods. `cluster` is what the file says of their Kubernetes cluster. */
+const podMistakes = (
+  name: string,
+  settings: Readonly<Record<string, unknown>>,
+  cluster: unknown,
+  locate: Locate
+): ReadonlyArray<Mistake> => {
+  const mistake = (key: string, problem: string): ReadonlyArray<Mistake> => {
+    const path = ["clusters", name, key]
+    return [{ line: locate(path), key: path.join("."), problem }]
+  }
+  const { injector = "pause", kill, pods } = settings
+  const mayCut = typeof cluster === "object" && cluster !== null && "cuts" in cluster && cluster.cuts === true
+  if (injector === "kill" || injector === "command") {
+    const why =
+      injector === "kill" ? "a kubelet starts by itself what was ended" : "only the kernel may end a fence there"
+    return mistake("injector", `Expected pause or netfilter, since the members are pods: ${why}`)
+  }
+  if (kill !== undefined) {
+    return mistake("kill", "Expected no settings of kill, since the members are pods, which a kubelet starts by itself")
+  }
+  if (injector !== "netfilter" || mayCut) return []
+  const host = (pods as { readonly host: string }).host
+  return mistake(
+    "injector",
+    `Expected cuts: true of hosts.${host}.kubernetes, for without it a keeper pod may cut no network`
+  )
+}
+
 const securityMistakes = (value: unknown, overrides: Overrides, locate: Locate): ReadonlyArray<Mistake> => {
   const security = partOf(value, "security", SecuritySettings)
   const listen = listenOf(value, overrides)
@@ -330,6 +359,7 @@ const placeMistakes = (
       const problem = `Expected a host of this configuration that is a Kubernetes cluster${known}, got ${JSON.stringify(podHost)}`
       return [{ line: locate(path), key: path.join("."), problem }]
     }
+    if (typeof podHost === "string") return podMistakes(name, settings, configured[podHost]?.["kubernetes"], locate)
     const places = (Array.isArray(members) ? (members as ReadonlyArray<unknown>) : []).map(
       (member, index): readonly [ReadonlyArray<string | number>, unknown] => [
         ["members", index, "host"],

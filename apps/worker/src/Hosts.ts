@@ -6,7 +6,7 @@ import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as SshHost from "@inquorate/injectors/SshHost"
 import * as Effect from "effect/Effect"
 import type { WorkerConfig } from "./Config.ts"
-import { localHost } from "./WorkerFile.ts"
+import { type KubernetesSettings, localHost } from "./WorkerFile.ts"
 
 /** This machine and the configured ones. We connect to a configured one when we first ask it. */
 export const open = Effect.fnUntraced(function* (config: WorkerConfig) {
@@ -14,21 +14,23 @@ export const open = Effect.fnUntraced(function* (config: WorkerConfig) {
     SshHost.make({ label, destination: ssh, options })
   )
   const longest = Math.max(config.maxHold, ...config.clusters.map(({ maxHold }) => maxHold ?? 0))
-  const clusters = yield* Effect.forEach(
-    Object.entries(config.kubernetes),
-    ([label, { context, cuts = false, image, kubeconfig, namespace = "inquorate", state = "/var/lib/inquorate" }]) =>
-      KubernetesHost.make({
-        ...{ label, image, namespace, state, cuts },
-        kubectl: {
-          ...(context === undefined ? {} : { context }),
-          ...(kubeconfig === undefined ? {} : { kubeconfig })
-        },
-        // An operation that begins at the end of one half of this life has the other half for its hold.
-        life: 2 * Math.max(longest + besideHold, shortestLife)
-      })
-  )
+  const clusters = yield* Effect.forEach(Object.entries(config.kubernetes), ([label, settings]) => {
+    const { context, cuts = false, image, kubeconfig, state = "/var/lib/inquorate" } = settings
+    return KubernetesHost.make({
+      ...{ label, image, namespace: keeperNamespace(settings), state, cuts },
+      kubectl: {
+        ...(context === undefined ? {} : { context }),
+        ...(kubeconfig === undefined ? {} : { kubeconfig })
+      },
+      // An operation that begins at the end of one half of this life has the other half for its hold.
+      life: 2 * Math.max(longest + besideHold, shortestLife)
+    })
+  })
   return KubernetesHost.hostsOf([LocalHost.make(localHost, config.local), ...far], clusters)
 })
+
+/** The namespace of the keeper pods of a Kubernetes cluster. */
+export const keeperNamespace = ({ namespace = "inquorate" }: Pick<KubernetesSettings, "namespace">): string => namespace
 
 // --- internal ---
 

@@ -101,7 +101,9 @@ export const localHost = "local"
 /** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
 export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
-const absolutePath = Schema.String.check(Schema.isPattern(/^\/[^\r\n"]*$/))
+const absolutePath = Schema.String.check(
+  Schema.isPattern(/^\/[^\r\n"]*$/, { expected: "an absolute path without quotes and line ends" })
+)
 
 /** Something that depends on a cluster. It is asked through every operation on the cluster. */
 const WitnessFile = Schema.Struct({

@@ -109,4 +109,32 @@ describe("a check", () => {
       assert.strictEqual(exit, 5)
     }).pipe(Effect.provide(TestConsole.layer))
   )
+
+  it.live(
+    "asks a Kubernetes cluster, which has no shell, by its API, and says in kubectl's words why it does not answer",
+    () =>
+      Effect.gen(function* () {
+        const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-kubectl-"))
+        const usual = process.env["PATH"]
+        process.env["PATH"] = `${folder}:${usual}`
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            process.env["PATH"] = usual
+            fs.rmSync(folder, { recursive: true })
+          })
+        )
+        const hosts = "hosts:\n  prod: { kubernetes: { image: keeper } }\n"
+        const says = (text: string) =>
+          fs.writeFileSync(path.join(folder, "kubectl"), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+        says(`case "$*" in *--namespace=inquorate*) echo '{"items":[]}' ;; *) exit 1 ;; esac`)
+        assert.deepStrictEqual(yield* check(hosts, { connect: true }), {
+          exit: 0,
+          said: "FOLDER/worker.yaml: nothing is wrong with it\nhost prod: it answers"
+        })
+        says("echo 'error: context \"nope\" does not exist' >&2; exit 1")
+        const { exit, said } = yield* check(hosts, { connect: true })
+        assert.include(said, 'host prod: it does not answer\n- kubectl: error: context "nope" does not exist')
+        assert.strictEqual(exit, 5)
+      }).pipe(Effect.scoped, Effect.provide(TestConsole.layer))
+  )
 })

@@ -280,6 +280,16 @@ describe("a configuration", () => {
     ])
   })
 
+  it("refuses what can never be done to pods", () => {
+    const text = (more: string, host = "") =>
+      `hosts:\n  prod: { kubernetes: { image: keeper${host} } }\nclusters:\n  locks:\n    system: etcd\n    pods: { host: prod, namespace: db, statefulSet: etcd }\n    ${more}\n`
+    assert.deepStrictEqual(mistakes(text("injector: kill")), ["7 clusters.locks.injector"])
+    assert.deepStrictEqual(mistakes(text("kill: {}")), ["7 clusters.locks.kill"])
+    assert.deepStrictEqual(mistakes(text("injector: netfilter")), ["7 clusters.locks.injector"])
+    assert.isTrue(Result.isSuccess(read(text("injector: netfilter", ", cuts: true"))))
+    assert.isTrue(Result.isSuccess(read(text("injector: pause"))))
+  })
+
   it("never prints a secret it was given in place", () => {
     const parsed = read(`clusters:\n  orders:${postgres}    password: hunter2\n`)
     assert.notInclude(Result.isFailure(parsed) ? parsed.failure.message : JSON.stringify(parsed), "hunter2")

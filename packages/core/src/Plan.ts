@@ -221,9 +221,10 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
     `A hold of ${formatMillis(asked)} is longer than the ${formatMillis(limit)} that is allowed. Ask for less, raise limits.maxHold (or the cluster's own maxHold) in the configuration, or start with --override tooLong.`,
   Impatient: ({ asked, supervisor }) =>
     `A hold of ${patienceInWords(asked)} is longer than its supervisors wait: ${describeSupervisor(supervisor)}. ` +
+    shorter(supervisor) +
     (canDestroy(supervisor)
-      ? `Ask for ${patienceInWords(supervisor.patience)} at most; nothing sets this aside.`
-      : `Ask for ${patienceInWords(supervisor.patience)} at most, or start with --override impatient, and the hold ends when it acts.`),
+      ? "; nothing sets this aside."
+      : ", or start with --override impatient, and the hold ends when it acts."),
   Busy: ({ operationId, problem }) => `The partition is busy with operation ${operationId}: ${stopped(problem)}`,
   StoreInside: ({ member }) =>
     `The worker's own store lies on ${member}, inside the cut. Keep the store outside what it breaks.`,
@@ -326,6 +327,9 @@ export const explain = (topology: Topology, cut: ReadonlyArray<Member>): string 
 }
 
 // --- internal ---
+
+const shorter = ({ patience }: Supervisor): string =>
+  patience === 0 ? "No hold is short enough for it" : `Ask for ${patienceInWords(patience)} at most`
 
 const codes: Partial<Record<Refusal["_tag"], FabricErrorCode>> = {
   UnknownService: "FABRIC_E_SERVICE_DOES_NOT_EXIST",

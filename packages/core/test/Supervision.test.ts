@@ -62,4 +62,14 @@ describe("a hold that is longer than its supervisors wait", () => {
     assert.isUndefined(overrideOf(refusal))
     assert.notInclude(describeRefusal(refusal), "override")
   })
+
+  it("asks for no shorter one where nobody waits at all", () => {
+    const said = (reaction: Supervisor["reaction"]): string =>
+      describeRefusal(Refusal.cases.Impatient.make({ supervisor: supervisor(0, { reaction }), asked: 1 }))
+    assert.match(said("DestroysData"), / at once\. No hold is short enough for it; nothing sets this aside\.$/)
+    assert.match(
+      said("RestartsMember"),
+      / at once\. No hold is short enough for it, or start with --override impatient/
+    )
+  })
 })

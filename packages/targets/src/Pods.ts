@@ -33,7 +33,7 @@ export const PodsSettings = Schema.Struct({
   statefulSet: described(dnsName("a StatefulSet's name"), "The StatefulSet whose pods are the members."),
   selector: described(
     Schema.String.check(
-      Schema.isPattern(/^[A-Za-z0-9_./=!,() -]+$/, { expected: "a label selector, such as app=etcd" })
+      Schema.isPattern(/^[A-Za-z0-9_!][A-Za-z0-9_./=!,() -]*$/, { expected: "a label selector, such as app=etcd" })
     ),
     "In place of a StatefulSet: the label selector of the pods that are the members."
   ),
@@ -43,7 +43,9 @@ export const PodsSettings = Schema.Struct({
   ),
   address: described(
     Schema.String.check(
-      Schema.isPattern(/^[A-Za-z0-9._{}-]+$/, { expected: "a name such as {pod}.etcd.db.svc, or {ip}" })
+      Schema.isPattern(/^(?=.*\{(pod|ip)\})([A-Za-z0-9._-]|\{pod\}|\{ip\})+$/, {
+        expected: "a name such as {pod}.etcd.db.svc, or {ip}: one of the two tells the pods apart"
+      })
     ),
     "How a pod is reached: {pod} stands for its name, {ip} for its address; {ip} unless given."
   ),
@@ -264,7 +266,9 @@ const memberOf = (settings: PodsSettings, port: number, pod: Pod, now: () => Rea
     pod: () => {
       const current = now().find(({ name }) => name === pod.name) ?? pod
       const server = serverOf(current, settings)
-      const called = `container ${server?.name ?? settings.container ?? ""} of pod ${pod.namespace}/${pod.name}`
+      const all = current.containers.map(({ name }) => name).join(", ")
+      const missing = server === undefined ? `, whose containers are called ${all}` : ""
+      const called = `container ${server?.name ?? settings.container ?? ""} of pod ${pod.namespace}/${pod.name}${missing}`
       return { engine: "cri", called, words: ["in", "cri", server?.id ?? "", "", ""] }
     }
   }
@@ -306,7 +310,7 @@ const operatorsOf = (
     const { does, name, source } = operator
     const supervisor: Supervisor = {
       watches: cluster,
-      source: `${name}, which ${does} (${source}),`,
+      source: `${name} (it ${does}: ${source})`,
       patience,
       reaction: known.operator.deed.reaction
     }

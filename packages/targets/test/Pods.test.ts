@@ -258,7 +258,7 @@ describe("members that are pods", () => {
         seen.supervisors.map(({ patience, reaction, watches }) => [patience, reaction, watches]),
         supervisors
       )
-      for (const { source } of seen.supervisors) assert.match(source, /\(https:\/\/\S+\),$/)
+      for (const { source } of seen.supervisors) assert.match(source, / \(it .*: https:\/\/\S+\)$/)
       assert.lengthOf(seen.warnings, 1)
       assert.match(seen.warnings[0]!, warning)
       assert.match(seen.warnings[0]!, /\(https:\/\/\S+\)$/)
@@ -313,7 +313,10 @@ describe("members that are pods", () => {
         [{ pods, members: [{ name: "m0", address: "127.0.0.1:2379" }] }, /Expected members or pods, not both/],
         [{ pods: { host: "prod", namespace: "db" } }, /Expected statefulSet or selector, one of the two/],
         [{ pods: { ...pods, selector: "app=etcd" } }, /Expected statefulSet or selector, one of the two/],
-        [{ pods: { ...pods, namespace: "--all" } }, /a namespace's name/]
+        [{ pods: { ...pods, namespace: "--all" } }, /a namespace's name/],
+        [{ pods: { host: "prod", namespace: "db", selector: "--all-namespaces" } }, /a label selector/],
+        [{ pods: { ...pods, address: "etcd.db.svc" } }, /one of the two tells the pods apart/],
+        [{ pods: { ...pods, address: "{pod}.{namespace}.svc" } }, /a name such as \{pod\}\.etcd/]
       ]
       for (const [value, words] of wrong) {
         const decoded = decode(value)
