@@ -80,9 +80,9 @@ $steps"
 }
 
 # True where every folder and file below these is ours or root's, no link, and written by nobody else. The pipe that wakes a
-# keeper counts as a file.
+# keeper counts as a file. What was removed while this looks has no mode, and counts as nothing: any mode is of -0.
 is_ours() {
-  strange=$(find "$@" \( -perm -0020 -o -perm -0002 -o ! \( -user "$effective" -o -user 0 \) -o \
+  strange=$(find "$@" -perm -0 \( -perm -0020 -o -perm -0002 -o ! \( -user "$effective" -o -user 0 \) -o \
     ! \( -type d -o -type f -o \( -type p -name wake \) \) \) -print 2>/dev/null | head -c 1)
   problem="what stands in $1 is a link, or belongs to another user, or others may write to it, so nothing of it is believed"
   [ -z "$strange" ] || return 1

@@ -3,6 +3,7 @@
  * in it that is not whole counts as none. Method: the shipped functions of records and keepers, on folders made for
  * them, in each shell that a host may have.
  */
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -217,6 +218,24 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     fs.rmSync(path.join(at, "lifted"))
     fs.writeFileSync(path.join(at, "armed.1.2.3"), "")
     assert.strictEqual(take(), "refused this order was given before")
+  })
+
+  it("takes nothing for strange that is removed while it looks", () => {
+    const at = folder()
+    const names = `map { "${at}/$_" } 1 .. 400`
+    const churn = spawn(
+      "perl",
+      ["-e", `umask(077); while (1) { open(my $file, ">", $_) for ${names}; unlink(${names}) }`],
+      {
+        stdio: ["ignore", "ignore", "inherit"]
+      }
+    )
+    try {
+      const look = `effective=${us}; for turn in 1 2 3 4 5 6; do for look in 1 2 3 4 5 6 7 8 9 10; do is_ours '${at}' || echo strange; done; done`
+      assert.strictEqual(told(look), "")
+    } finally {
+      churn.kill("SIGKILL")
+    }
   })
 
   it("opens no record for words that are not its words", () => {
