@@ -30,7 +30,7 @@ import * as OpenQuestion from "./OpenQuestion.ts"
 import * as Patience from "./Patience.ts"
 import * as Pods from "./Pods.ts"
 import { Secret } from "./Secret.ts"
-import { standingOf, standsStill } from "./Standing.ts"
+import { standingGrace, standingOf, standsStill } from "./Standing.ts"
 import * as TargetModule from "./TargetModule.ts"
 
 const file = (description: string) =>
@@ -93,8 +93,8 @@ export const EtcdSettings = Schema.Struct({
   /** All members, in any order. */
   members: Schema.NonEmptyArray(EtcdMember).check(
     areDistinct("name"),
-    areDistinct("address"),
-    Schema.makeFilter((members: ReadonlyArray<EtcdMember>) => MemberAddress.sharedPlace(members) ?? true)
+    Schema.makeFilter((members: ReadonlyArray<EtcdMember>) => MemberAddress.sharedPlace(members) ?? true),
+    areDistinct("address")
   )
 })
   .check(areTogether)
@@ -398,7 +398,7 @@ const makeLooks = (): Looks => {
 const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.fn.Return<EtcdTopology.Asked> {
   const { address, name } = open.member
   const told = yield* Deferred.make<Result.Result<EtcdClient.Status, EtcdError>>()
-  const standing = standingOf(open.host, open.believed, look.patience + Patience.slack)
+  const standing = standingOf(open.host, open.believed, look.patience + Patience.slack + standingGrace)
   const patience = open.patience.within()
   const looking = yield* Effect.forkChild(Effect.delay(standing, lookAfter))
   const [status, list, entered, located] = yield* Effect.all(

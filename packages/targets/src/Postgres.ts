@@ -28,7 +28,7 @@ import * as PostgresRoster from "./PostgresRoster.ts"
 import type { OpenMember } from "./PostgresRoster.ts"
 import { type OpenedSettings, PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresTopology from "./PostgresTopology.ts"
-import { type Standing, standingOf, standsStill } from "./Standing.ts"
+import { type Standing, standingGrace, standingOf, standsStill } from "./Standing.ts"
 import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 import * as TargetModule from "./TargetModule.ts"
 
@@ -97,7 +97,12 @@ const open = Effect.fn("Postgres.make")(function* (
         cluster,
         endpoints: () => endpoints(roster.logins() ?? first),
         settings: (address) => (roster.logins() ?? first).to(address, applicationName),
-        connections: () => known?.connections ?? ""
+        connections: () => known?.connections ?? "",
+        connecting: (address) =>
+          roster
+            .members()
+            .find(({ member }) => member.address === address)
+            ?.session.connecting() ?? 0
       })
     }),
     survivorsSpeak: true,
@@ -140,7 +145,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
   // The look is short where all answers are quick. A slow host is given as long as its looks have taken.
   const within =
     open.patience.within() + Math.max(0, open.lookPatience.within() - Patience.answers.floor) + Patience.slack
-  const looking = yield* Effect.forkChild(Effect.delay(standing(open, within), lookAfter))
+  const looking = yield* Effect.forkChild(Effect.delay(standing(open, within + standingGrace), lookAfter))
   const reply = yield* Effect.result(open.session.ask)
   const answer = Result.flatMap(reply, ({ rows }) => decode(address, rows))
   const left = Effect.map(monotonicMillis, (now) => within - (now - began))
@@ -151,7 +156,8 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     : Result.isSuccess(answer)
       ? Effect.succeed<Standing>("Runs")
       : standing(open, within)
-  const state = Option.getOrElse(yield* Effect.timeoutOption(look, yield* left), (): Standing => "Unknown")
+  const wait = Math.max(0, yield* left) + (isSilent ? standingGrace : 0)
+  const state = Option.getOrElse(yield* Effect.timeoutOption(look, wait), (): Standing => "Unknown")
   if (state === "Gone") open.located = null
   // It stood still, so the time that its answer takes once it runs on says nothing about its speed.
   if (standsStill(state)) open.patience.excuse(yield* monotonicMillis)

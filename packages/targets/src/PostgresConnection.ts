@@ -4,12 +4,14 @@
  * it is still open waits for the same answer. What a connection needs (password, certificates, service) is read anew
  * for each connection, so that a rotated secret is used without a restart.
  */
+import type { Millis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Client, type ClientConfig, DatabaseError } from "pg"
+import { monotonicMillis } from "./Monotonic.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import type * as Patience from "./Patience.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
@@ -103,6 +105,8 @@ export interface Session {
   readonly ask: Effect.Effect<Reply & { readonly backend: number }, ConnectionError>
   /** The session's connection, where it is open. */
   readonly connection: () => Connection | undefined
+  /** How long its last connection took to be made, in milliseconds; 0 before the first. */
+  readonly connecting: () => Millis
 }
 
 /**
@@ -116,6 +120,7 @@ export const session = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Session, never, Scope.Scope> {
   let connection: Connection | undefined
   let reached = false
+  let connecting = 0
   yield* Effect.addFinalizer(() => Effect.sync(() => connection?.destroy()))
 
   const exchange = Effect.gen(function* () {
@@ -124,11 +129,13 @@ export const session = Effect.fnUntraced(function* (
       const onReached = (): void => {
         reached = true
       }
+      const began = yield* monotonicMillis
       yield* Effect.uninterruptibleMask((restore) =>
         Effect.map(restore(open(settings, onReached)), (opened) => {
           connection = opened
         })
       )
+      connecting = (yield* monotonicMillis) - began
     }
     const current = connection!
     const reply = yield* Effect.onInterrupt(current.query(text), () => Effect.sync(current.destroy))
@@ -145,7 +152,8 @@ export const session = Effect.fnUntraced(function* (
   const ask = yield* OpenQuestion.make(exchange, { giveUp: () => giveUp, late, took: patience.took })
   return {
     ask: Effect.suspend(() => ask(patience.within())),
-    connection: () => (connection?.isOpen() === true ? connection : undefined)
+    connection: () => (connection?.isOpen() === true ? connection : undefined),
+    connecting: () => connecting
   }
 })
 

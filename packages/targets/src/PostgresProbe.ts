@@ -6,6 +6,7 @@
  */
 import { ProbeOutcome, type SurvivorsWord } from "@inquorate/core/Evidence"
 import { type Probe, TargetError } from "@inquorate/core/Target"
+import type { Millis } from "@inquorate/core/Time"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -34,6 +35,8 @@ export interface ProbeOf {
   readonly settings: (address: string) => ConnectionSettings
   /** How many connections the server has and how many are used, in words for a person; empty where nobody knows. */
   readonly connections: () => string
+  /** How long a connection to an address took to be made when one was; 0 where none was. */
+  readonly connecting: (address: string) => Millis
 }
 
 /**
@@ -42,33 +45,34 @@ export interface ProbeOf {
  */
 export const make = Effect.fn("PostgresProbe.make")(function* ({
   cluster,
+  connecting,
   connections,
   endpoints,
   settings
 }: ProbeOf): Effect.fn.Return<Probe, TargetError, Scope.Scope> {
   const first = endpoints()[0]
-  const side = yield* session(settings(first), waitersQuestion, waiting)
+  // Who lets people in by a service elsewhere may take seconds for it, and be quick with every statement after that.
+  const within = Math.min(warmMost, Math.max(warmTimeout, 3 * connecting(first)))
+  const side = yield* session(settings(first), waitersQuestion, {
+    patience: { within: () => askWithin, took: () => {} },
+    giveUp: Math.max(giveUpAfter, within)
+  })
   const writes = yield* writer(settings, first, side)
   const waiters = side.ask.pipe(
     Effect.flatMap(({ rows }) => Schema.decodeUnknownEffect(Waiting)(rows[0])),
     Effect.result
   )
-  const [opened, asked] = yield* Effect.all([Effect.timeoutOption(writes.warm(first), warmTimeout), waiters] as const, {
+  const [opened, asked] = yield* Effect.all([Effect.timeoutOption(writes.warm(first), within), waiters] as const, {
     concurrency: "unbounded"
   })
-  const unfit = (error: ConnectionError): TargetError => {
-    const words = [error.code === "" ? error.detail : `${error.detail} (${error.code})`]
-    if (isCrowded(error)) words.push(`the proof needs two connections of its own to ${first}`, connections())
-    const detail = words.filter((word) => word !== "").join("; ")
-    return new TargetError({ cluster, endpoint: first, reason: "Unfit", detail })
-  }
+  const unfit = unfitOf(cluster, first, connections)
   // A server that does not answer does not keep the probe from opening, since the probe must see the writes come back.
   if (Option.isSome(opened) && opened.value !== null && isAnswer(opened.value)) return yield* unfit(opened.value)
   if (Result.isFailure(asked) && asked.failure instanceof ConnectionError && isAnswer(asked.failure)) {
     return yield* unfit(asked.failure)
   }
   const isReady = Option.isSome(opened) && opened.value === null
-  const again = Effect.repeat(waiters, { until: Result.isSuccess, times: 5 })
+  const again = Effect.repeat(waiters, { until: Result.isSuccess, times: Math.max(5, Math.ceil(within / askWithin)) })
   const answer = isReady && Result.isFailure(asked) ? yield* again : asked
   if (isReady && Result.isFailure(answer)) {
     const detail = "it takes writes, but the question for the commits that wait is not answered"
@@ -116,9 +120,12 @@ export const make = Effect.fn("PostgresProbe.make")(function* ({
 
 // --- internal ---
 
-const waiting = { patience: { within: () => 400, took: () => {} }, giveUp: 2000 }
+const askWithin: Millis = 400
+const giveUpAfter: Millis = 2000
 
-const warmTimeout = 500
+/** How long the first connection is waited for, where nobody knows that it takes longer, and at most. */
+const warmTimeout: Millis = 500
+const warmMost: Millis = 6000
 const connectTimeout = 10_000
 const waiterAge = 100
 /** An acknowledgement this young says that the quorum is there, in milliseconds. */
@@ -141,6 +148,15 @@ type Waiter = typeof Waiter.Type
 const Waiting = Schema.Struct({ rule: Schema.String, waiters: Schema.Array(Waiter) })
 
 const isSame = (one: Waiter, other: Waiter): boolean => one.pid === other.pid && one.since === other.since
+
+const unfitOf =
+  (cluster: string, endpoint: string, connections: ProbeOf["connections"]) =>
+  (error: ConnectionError): TargetError => {
+    const words = [error.code === "" ? error.detail : `${error.detail} (${error.code})`]
+    if (isCrowded(error)) words.push(`the proof needs two connections of its own to ${endpoint}`, connections())
+    const detail = words.filter((word) => word !== "").join("; ")
+    return new TargetError({ cluster, endpoint, reason: "Unfit", detail })
+  }
 
 const silence = (error: { readonly _tag: string; readonly message: string }): SurvivorsWord => ({
   word: "Silent",

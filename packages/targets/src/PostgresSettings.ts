@@ -91,7 +91,6 @@ export const PostgresSettings = Schema.Struct({
         (members: ReadonlyArray<PostgresMember>) =>
           MemberAddress.shared(members, "name", ({ name }) => [name.toLowerCase()]) ?? true
       ),
-      Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => MemberAddress.sharedPlace(members) ?? true),
       Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => {
         const index = members.findIndex(({ name }) => !isStreamable(name))
         return (
@@ -101,6 +100,7 @@ export const PostgresSettings = Schema.Struct({
           }
         )
       }),
+      Schema.makeFilter((members: ReadonlyArray<PostgresMember>) => MemberAddress.sharedPlace(members) ?? true),
       Schema.makeFilter(
         (members: ReadonlyArray<PostgresMember>) =>
           MemberAddress.shared(members, "address", ({ address }) =>

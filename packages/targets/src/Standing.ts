@@ -3,6 +3,7 @@
  * it, which nobody but the kernel writes.
  */
 import type { Host } from "@inquorate/core/Host"
+import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 
@@ -21,6 +22,12 @@ export const stillInWords = (standing: Standing, process: ProcessRef | null): st
   if (standing !== "Frozen") return null
   return `is frozen: process ${process?.pid} stands still, by the freezer of its control group, as docker pause does: thaw it first`
 }
+
+/**
+ * How much longer than a whole look we wait for the word of a silent member's host, in milliseconds. A busy host that
+ * starts a shell late would otherwise leave it open whether the member stands still.
+ */
+export const standingGrace: Millis = 1000
 
 /** Looks at the process that a member had when it last answered; bounded by `timeout` ms. */
 export const standingOf = (host: Host | null, process: ProcessRef | null, timeout: number): Effect.Effect<Standing> => {

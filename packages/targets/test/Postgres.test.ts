@@ -312,7 +312,7 @@ const errorOf = (settings: unknown): Effect.Effect<TargetError> =>
 describe.skipIf(skip !== undefined)("a mistake in the configuration of a PostgreSQL cluster", () => {
   it.live("shows a wrong data directory at its member and believes no process for it", () =>
     Effect.gen(function* () {
-      const other = lab.members[1]!.dataDirectory
+      const other = path.dirname(lab.members[1]!.dataDirectory)
       const target = yield* openWith(changeMember("s2", { dataDirectory: other }))
       const [topology] = yield* target.discover
       const [, s1, s2] = topology!.members
@@ -464,8 +464,13 @@ describe("the settings of a PostgreSQL cluster", () => {
     ["two members of one name", { ...good, members: [p, { ...s1, name: "P" }] }, ["members", "have the same name"]],
     [
       "two members at one address",
-      { ...good, members: [p, { ...p, name: "q" }] },
+      { ...good, members: [p, { ...p, name: "q", dataDirectory: "/q" }] },
       ["members", "p and q have the same address"]
+    ],
+    [
+      "two members in one data directory",
+      { ...good, members: [p, { ...p, name: "s1", address: "[::1]:5432" }] },
+      ["members", "p and s1 have the same data directory"]
     ],
     ["a password that is a number", { ...good, password: 7 }, ["password", "secret"]]
   ]

@@ -2,7 +2,9 @@
  * PostgreSQL as people have it: roles with settings of their own, servers without a free connection, standbys under one
  * name, sockets, service files and secrets that change. Against the servers of a lab.
  */
+import type { Host } from "@inquorate/core/Host"
 import { health } from "@inquorate/core/Topology"
+import * as LocalHost from "@inquorate/injectors/LocalHost"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,6 +16,7 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
+import { postgres } from "../src/Postgres.ts"
 import { PostgresSettings } from "../src/PostgresSettings.ts"
 import {
   as,
@@ -126,6 +129,24 @@ describe.skipIf(skip)("the proof of a loss", () => {
       yield* eventually(seen(target), (now) => now?.unfit === undefined)
       const probe = yield* target.probe("quorum")
       assert.strictEqual((yield* probe.write(probe.endpoints[0]!))._tag, "Acknowledged")
+    })
+  )
+
+  it.live("is begun where each connection takes its time, and writes do not", () =>
+    Effect.gen(function* () {
+      const delay = (seconds: number) =>
+        sql([`alter system set post_auth_delay = ${seconds}`, "select pg_reload_conf()", "select pg_sleep(0.1)"])
+      yield* Effect.addFinalizer(() => delay(0))
+      yield* delay(1)
+      const target = yield* open(labSettings())
+      yield* healthy(target)
+      const probe = yield* target.probe("quorum")
+      const written = yield* Effect.timeoutOption(probe.write(probe.endpoints[0]!), 500)
+      assert.deepStrictEqual(
+        Option.map(written, ({ _tag }) => _tag),
+        Option.some("Acknowledged")
+      )
+      assert.notInclude((yield* probe.survivors).detail, "no answer")
     })
   )
 
@@ -270,6 +291,23 @@ describe.skipIf(skip)("a cluster whose standbys are not what they seem", () => {
   it.live("says of a stopped standby that it is stopped", () =>
     Effect.gen(function* () {
       const target = yield* open(labSettings())
+      const { pause, resume } = yield* pausing
+      yield* healthy(target)
+      yield* pause(["s2"])
+      const found = yield* seen(target)
+      assert.include(found!.members[2]!.downBecause, "is stopped: process")
+      yield* resume
+    })
+  )
+
+  it.live("says of a stopped standby that it is stopped, also where its host is slow to tell", () =>
+    Effect.gen(function* () {
+      const local = LocalHost.make("local")
+      // Only the look at the one process is slow, as the first shell on a busy host is.
+      const run: Host["run"] = (program, words, options) =>
+        Effect.delay(local.run(program, words, options), program.startsWith("cat ") ? 900 : 0)
+      const settings = yield* Schema.decodeUnknownEffect(PostgresSettings)(labSettings())
+      const target = yield* postgres.make("orders", settings, new Map([["local", { ...local, run }]]))
       const { pause, resume } = yield* pausing
       yield* healthy(target)
       yield* pause(["s2"])
