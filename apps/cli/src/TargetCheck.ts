@@ -2,6 +2,7 @@
  * The command that tries how a cluster is configured, without any worker: it looks at the members, finds their processes,
  * and makes a few writes. Nothing is taken out. For any system, and for `system: command` above all.
  */
+import { type Host, HostError } from "@inquorate/core/Host"
 import { health, type Topology } from "@inquorate/core/Topology"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -33,7 +34,7 @@ export const target = Command.make("target").pipe(
       },
       Effect.fnUntraced(function* ({ cluster, file }) {
         const { LocalHost, Registry, YAML } = yield* drivers
-        const { name, settings } = yield* clusterOf(file, Option.getOrUndefined(cluster), YAML.parse)
+        const { far, name, settings } = yield* clusterOf(file, Option.getOrUndefined(cluster), YAML.parse)
         const module = Registry.modules.find(({ system }) => system === settings["system"])
         if (module === undefined) {
           const known = Registry.modules.map(({ system }) => system).join(", ")
@@ -41,7 +42,9 @@ export const target = Command.make("target").pipe(
         }
         const decoded = Schema.decodeResult(module.config, { errors: "all", onExcessProperty: "ignore" })(settings)
         if (Result.isFailure(decoded)) return yield* wrong(file, decoded.failure.message.replace(/\s*\n\s*/g, "; "))
-        const hosts = new Map([["local", LocalHost.make("local")]])
+        const hosts = new Map(
+          [...far.map((label) => elsewhere(file, label)), LocalHost.make("local")].map((host) => [host.label, host])
+        )
         const checked = yield* Effect.scoped(
           Effect.gen(function* () {
             const target = yield* module.make(name, decoded.success, hosts)
@@ -93,6 +96,13 @@ const drivers = Effect.promise(async () => ({
   YAML: await import("yaml")
 }))
 
+// This command reaches its own machine. All else is looked at too, and whoever reads it is told who looks there.
+const elsewhere = (file: string, label: string): Host => {
+  const detail = `inq target check looks at this machine alone; inquorate-worker --check ${file} --connect looks there too`
+  const unreachable = Effect.fail(new HostError({ host: label, reason: "Unreachable", detail }))
+  return { label, run: () => unreachable, pods: () => unreachable }
+}
+
 const wrong = (file: string, problem: string): Failure => new Failure({ exit: "usage", detail: `${file}: ${problem}` })
 
 interface Written {
@@ -131,18 +141,25 @@ const problemsOf = (topology: Topology, writes: ReadonlyArray<Written>): Readonl
   ...(topology.members.some(({ role }) => role === "Primary") ? [] : ["no member is the leader"])
 ]
 
+/** A cluster of a file, and the other machines that the file names. */
+interface Found {
+  readonly name: string
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly far: ReadonlyArray<string>
+}
+
 const clusterOf = (
   file: string,
   wanted: string | undefined,
   parse: (text: string) => unknown
-): Effect.Effect<{ readonly name: string; readonly settings: Readonly<Record<string, unknown>> }, Failure> =>
+): Effect.Effect<Found, Failure> =>
   Effect.gen(function* () {
     const read = yield* Effect.try({
       try: () => parse(fs.readFileSync(file, "utf8")),
       catch: (cause) => wrong(file, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
     })
     if (!isRecord(read)) return yield* wrong(file, "Expected a map: a worker's configuration, or one cluster of it")
-    if ("system" in read) return { name: wanted ?? "cluster", settings: read }
+    if ("system" in read) return { name: wanted ?? "cluster", settings: read, far: [] }
     const clusters = isRecord(read["clusters"]) ? read["clusters"] : {}
     const names = Object.keys(clusters)
     const name = wanted ?? (names.length === 1 ? names[0]! : undefined)
@@ -151,7 +168,7 @@ const clusterOf = (
     const settings = clusters[name]
     if (!isRecord(settings))
       return yield* wrong(file, `has no cluster ${name}, but ${names.join(", ") || "none at all"}`)
-    return { name, settings }
+    return { name, settings, far: isRecord(read["hosts"]) ? Object.keys(read["hosts"]) : [] }
   })
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -296,6 +296,25 @@ describe("a cluster's configuration on trial", () => {
     })
   )
 
+  it.live("looks at all but what is on other machines, and says who looks there", () =>
+    Effect.gen(function* () {
+      const one = { system: "command", look: `echo '${looked(true)}'`, write: "true" }
+      const placed = { ...one, members: [{ name: "a", host: "far", dataDirectory: "/d", pidFile: "/p" }] }
+      const hosts = { far: { ssh: "far" }, prod: { kubernetes: { image: "keeper" } } }
+      const { code, out } = yield* check("far.yaml", JSON.stringify({ hosts, clusters: { one: placed } }))
+      assert.strictEqual(code, exitCodes.refused, out)
+      assert.include(out, "write: acknowledged")
+      assert.match(
+        out,
+        /a cannot be taken out: host far .*inquorate-worker --check \S+far\.yaml --connect looks there too/
+      )
+      const pods = { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } }
+      const there = yield* check("pods.yaml", JSON.stringify({ hosts, clusters: { pods } }))
+      assert.strictEqual(there.code, exitCodes.unreachable, there.out)
+      assert.match(there.error, /looks at this machine alone; inquorate-worker --check \S+pods\.yaml --connect/)
+    })
+  )
+
   it.live("says which part does not work", () =>
     Effect.gen(function* () {
       const lost = yield* check("lost.yaml", configured(false, "echo refused no leader"))

@@ -57,7 +57,7 @@ export const read = (stdout: string): Result.Result<Looked, string> => {
   })
   if (Result.isFailure(json)) return Result.fail(`it printed no JSON (${json.failure})`)
   const decoded = decode(json.success)
-  return Result.mapError(decoded, (error) => error.message.replace(/\s*\n\s*/g, " "))
+  return Result.mapError(decoded, (error) => error.message.replace(/\s*\n\s*(?=at )/g, " ").replace(/\s*\n\s*/g, "; "))
 }
 
 /** The word a write command ended with. Exit code 0 without a word is `acknowledged`; any other is `unknown`. */

@@ -64,6 +64,7 @@ describe("the look command", () => {
         ["echo hello", "Misconfigured", "it printed no JSON"],
         [printing({ id: "x", members: [member("a", "boss")] }), "Misconfigured", "role"],
         [printing({ ...three, nedeed: 2 }), "Misconfigured", "nedeed"],
+        [printing({ id: 1, needed: "2" }), "Misconfigured", '; Missing key at ["members"]'],
         [printing({ ...three, members: [member("a", "leader"), member("a", "follower")] }), "Misconfigured", "name"],
         ["/no/such/program", "Unreachable", "127"],
         ["sleep 60", "TimedOut", "did not end within 1000 ms"],
