@@ -513,7 +513,12 @@ sub prove_arguments {
   my @found = $first =~ m{/} ? ($first) : map { "$_/$first" } split(/:/, $variables{PATH} || "/usr/bin:/bin");
   return if grep { $_ ne "" && place($_) ne "" && place($_) eq place($name) } @found;
   my ($base) = $name =~ m{([^/]*)\z};
-  return if $first =~ m{(?:^|[/-])\Q$base\E\z};
+  if ($first =~ m{(?:^|[/-])\Q$base\E\z}) {
+    # An upgrade that renames the folder of the old program leads its name to the new one.
+    my ($other) = grep { m{^/} && place($_) ne "" } @found;
+    push @losses, "it was started by the name " . shown($other) . ", which leads to another file now, and the one that ran is started" if defined $other;
+    return;
+  }
   die "process $record->{pid}[0] has rewritten its arguments, so it cannot be started again by them: $advice\n";
 }
 

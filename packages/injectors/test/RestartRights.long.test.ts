@@ -590,6 +590,30 @@ describe("a server whose start is not the one it had", () => {
     })
   )
 
+  it.live("runs the file that ran, where an upgrade renamed its folder, and says so", () =>
+    Effect.gen(function* () {
+      const folder = yield* ForeignServer.openFolder
+      const install = (): void => {
+        fs.mkdirSync(path.join(folder, "bin"))
+        fs.copyFileSync(fs.realpathSync("/bin/sh"), path.join(folder, "bin/server"))
+        fs.chmodSync(path.join(folder, "bin/server"), 0o755)
+      }
+      install()
+      const tree = yield* RestartedServer.start(
+        ProcessTree.startWith([path.join(folder, "bin/server"), ["-c", "echo ready; while :; do sleep 1000; done"]])
+      )
+      fs.renameSync(path.join(folder, "bin"), path.join(folder, "bin.old"))
+      install()
+      const ref = { ...tree.process, executable: path.join(folder, "bin.old/server") }
+      const order = yield* Bench.orderFor({ ...tree, process: ref })
+      yield* kill.arm(order)
+      const lifted = yield* lift(order)
+      const now = RestartedServer.current(ref)
+      assert.strictEqual(fs.readlinkSync(`/proc/${now.pid}/exe`), ref.executable)
+      assert.include(lifted.detail ?? "", `started by the name ${folder}/bin/server, which leads to another file now`)
+    })
+  )
+
   const postgres = (words: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) =>
     Effect.gen(function* () {
       const folder = yield* ForeignServer.openFolder
