@@ -44,6 +44,12 @@ export const inside =
   (topology: Topology): Effect.Effect<string | null> =>
     place._tag === "File" ? Effect.sync(() => holderOf(place.path, topology)) : serverOf(place.servers, topology)
 
+/** What a person should know of a store that keeps nothing, and undefined of any other. */
+export const forgetful = (file: string): string | undefined =>
+  file === ":memory:"
+    ? "the store is in memory: when this worker ends, what is under way is forgotten with all else, and each fence stands until its own deadline. Give it a file, sqlite:PATH."
+    : undefined
+
 /**
  * Why a store cannot be in a file whose folder is not there. Only the state directory is made for it. Any other folder
  * that is missing was mistyped, and somebody would later miss a store that was made in it.

@@ -330,6 +330,8 @@ function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }
     if (config.clusters.length === 0) yield* Effect.logWarning("no cluster is configured: there is nothing to break")
+    const forgetful = config.store._tag === "Sqlite" ? StorePlace.forgetful(config.store.path) : undefined
+    if (forgetful !== undefined) yield* Effect.logWarning(forgetful)
   })
 }
 

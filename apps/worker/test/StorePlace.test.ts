@@ -47,6 +47,11 @@ describe("a store in a file", () => {
     fs.rmSync(folder, { recursive: true })
   })
 
+  it("that keeps nothing is told as that", () => {
+    assert.include(StorePlace.forgetful(":memory:") ?? "", "what is under way is forgotten")
+    assert.isUndefined(StorePlace.forgetful("memory"))
+  })
+
   it("is not begun in a folder that is not there, but for the state directory's own", () => {
     const before = process.env.INQUORATE_STATE
     const state = path.join(os.tmpdir(), "inquorate-no-such-state")
