@@ -28,6 +28,10 @@ export const fields = {
   })
 }
 
+/** Where a server may be that its host does not have as a process of its own, and how it is named then. */
+export const unnamed =
+  "in a container of docker, podman or nerdctl (then name it as its member's container), or in a pod (then name the pods as the members)"
+
 /** What a member says of its container. */
 export interface Fields {
   readonly container?: string

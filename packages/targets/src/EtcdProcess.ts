@@ -7,6 +7,7 @@
  * it.
  */
 import type { ContainerRef, ProcessRef } from "@inquorate/core/Topology"
+import * as Container from "./Container.ts"
 import type { HeldFile, Listener, Listening } from "./ListeningProcess.ts"
 
 /** The file that every etcd keeps open for writing below its data directory. */
@@ -36,7 +37,7 @@ export const candidate = (
       return `no process of container ${container.id.slice(0, 12)} on host ${host} listens anywhere`
     return hidden
       ? `our user on host ${host} may not see which process listens on ${address}: run as root or as etcd's own user`
-      : `nothing listens on ${address} on host ${host}: is the server in a container (then name it as its member's container), or elsewhere?`
+      : `nothing listens on ${address} on host ${host}: is the server ${Container.unnamed}, or elsewhere?`
   }
   const expected = configured === "" ? "" : listening.resolved(configured)
   const judged = listeners.map((listener) => judge(host, address, listener, expected))
@@ -78,7 +79,7 @@ const judge = (host: string, address: string, listener: Listener, expected: stri
   const [file, other] = files
   if (file === undefined) {
     return isBeyond
-      ? `process ${pid} has a ${database} open that host ${host} does not have under a name of its own: is the server in a container (then name it as its member's container)?`
+      ? `process ${pid} has a ${database} open that host ${host} does not have under a name of its own: is the server ${Container.unnamed}?`
       : `process ${pid} has no ${database} open for writing: is it an etcd proxy?`
   }
   if (other !== undefined) {

@@ -57,7 +57,7 @@ const judge = (host: string, sought: Sought, facts: ListeningProcess.Facts): Loc
   if (word === undefined) {
     return problem(
       place === null
-        ? `${sought.dataDirectory || sought.configured} is not to be seen on host ${host}: our user may not look there (then run the worker as root or as the server's own user), or the server is in a container (then name it as its member's container), or it is elsewhere`
+        ? `${sought.dataDirectory || sought.configured} is not to be seen on host ${host}: our user may not look there (then run the worker as root or as the server's own user), or the server is ${Container.unnamed}, or it is elsewhere`
         : `${sought.dataDirectory || sought.configured} is no folder in ${place.called}`
     )
   }

@@ -124,6 +124,7 @@ describe("the process of an etcd member", () => {
       "cannot be looked at": found(host(...one, process(1, { executable: "" }))),
       "no member/snap/db open": found(host(...one, process(1))),
       "under a name of its own": found(host(...one, process(1), "beyond 1")),
+      "in a pod (then name the pods as the members)": found(host(...one, process(1), "beyond 1")),
       "a user namespace of its own": found(host(...one, process(1, { ours: 0 }), file(1, "/data"))),
       "that another user made": found(
         host(...socket("00000000", 11, 1, 33), process(1, { user: 5 }), file(1, "/data"))
