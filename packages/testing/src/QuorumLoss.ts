@@ -270,14 +270,39 @@ const opened = async (options: LossOptions, scope: Scope.Closeable): Promise<Tar
     const known = modules.map((one) => one.system).join(", ")
     throw new LossError("Refused", `system is ${JSON.stringify(system)}, where one of ${known} is expected`)
   }
+  check(options)
   const here = {
     ...settings,
     members: settings.members.map((member, index) => ({ host, ...containerOf(options, member, index), ...member }))
   }
   const decoded = Schema.decodeResult(module.config, { errors: "all", onExcessProperty: "error" })(here)
-  if (Result.isFailure(decoded)) throw new LossError("Refused", decoded.failure.message)
+  if (Result.isFailure(decoded))
+    throw new LossError("Refused", decoded.failure.message.replace(/\s*\n\s*(?=at )/g, " ").replace(/\s*\n\s*/g, "; "))
   const hosts = new Map([[host, LocalHost.make(host)]])
   return run(Scope.provide(module.make("test", decoded.success, hosts), scope), "Refused")
+}
+
+// Tests in JavaScript have no compiler to tell them.
+const check = ({ compose, containers, mode = "QuorumReplicas", settings }: LossOptions): void => {
+  const refuse = (problem: string): never => {
+    throw new LossError("Refused", problem)
+  }
+  const members: unknown = settings?.members
+  if (!Array.isArray(members)) {
+    const pods = "settings.members is missing, where a list of members with name and address is expected"
+    return refuse("pods" in (settings ?? {}) ? `${pods}: a test takes members of its own machine, and no pods` : pods)
+  }
+  if (mode !== "QuorumReplicas" && mode !== "AllReplicas") {
+    refuse(`mode is ${JSON.stringify(mode)}, where QuorumReplicas or AllReplicas is expected`)
+  }
+  if (containers !== undefined && compose !== undefined) refuse("containers or compose is expected, not both")
+  for (const [name, list] of [
+    ["containers", containers],
+    ["compose.services", compose?.services]
+  ] as const) {
+    if (list === undefined || list.length === members.length) continue
+    refuse(`${name}: ${list.length} given for ${members.length} members, where one for each is expected`)
+  }
 }
 
 const steady = async (probe: Probe, until: number): Promise<void> => {

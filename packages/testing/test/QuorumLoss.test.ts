@@ -105,6 +105,18 @@ for (const system of ["postgres", "etcd"]) {
       for (const wrong of [{ atMost: "soon" }, { readyWithin: "soon" }]) {
         assert.strictEqual((await rejected(quorumLoss({ ...options, ...wrong }))).code, "Refused")
       }
+      const slips: ReadonlyArray<readonly [object, RegExp]> = [
+        [{ mode: "Some" }, /mode is "Some", where QuorumReplicas or AllReplicas/],
+        [{ containers: ["a"] }, /containers: 1 given for 3 members/],
+        [{ containers: ["a", "b", "c"], compose: { project: "p" } }, /containers or compose is expected, not both/],
+        [{ settings: { pods: {} } }, /settings\.members is missing.*no pods/],
+        [{ settings: undefined }, /settings\.members is missing/]
+      ]
+      for (const [slip, words] of slips) {
+        const { code, message } = await rejected(quorumLoss({ ...options, ...slip } as typeof options))
+        assert.strictEqual(code, "Refused", message)
+        assert.match(message, words)
+      }
       const nobody = { ...options, settings: { ...options.settings, members: [] } }
       assert.strictEqual((await rejected(quorumLoss(nobody))).code, "Refused")
       await using _loss = await quorumLoss(options)
