@@ -279,7 +279,7 @@ go() {
 # Waits for what becomes of a go.
 await_armed() {
   clock
-  limit=$((now + patience + 12000))
+  limit=$((now + patience + 12000)) looks=0
   until is_armed; do
     if [ -e "$fence/refused" ]; then answer_refused; fi
     if [ -e "$fence/undone" ]; then text_of undone; answer undone "$text"; fi
@@ -287,6 +287,9 @@ await_armed() {
     clock
     [ "$now" -le "$limit" ] || answer unknown "the host has not said what became of it"
     if_forsaken
+    # Whoever should have woken them may be dead.
+    looks=$((looks + 1))
+    [ $((looks % 20)) != 0 ] || wake
     sleep 0.002
   done
 }

@@ -106,7 +106,7 @@ stand_alone() {
   raise_pair
 }
 
-# Tells the holders which of these fences have their go, of each in one line that is made once. Then the keepers are woken.
+# Tells the holders which of these fences have their go, of each in one line that is made once. They wake the keepers.
 sound() {
   left_=$*
   while [ -n "$left_" ]; do
@@ -130,7 +130,6 @@ sound() {
       turn=$((turn + 1))
     done
     set +C
-    ! [ -p "$of_/wake" ] || echo 1<>"$of_/wake"
   done
 }
 
@@ -403,7 +402,6 @@ await_go_shared() {
 tend_second() {
   idle=
   hurry 100
-  ! [ -e "$fence/go" ] || hurry 20
   [ "$now" -gt $((standby + patience + 10000)) ] || ! alive "$k1" "$b1" || return
   retire "$k1" "$b1"
   is_armed || [ -e "$fence/refused" ] || [ -e "$fence/lifted" ] && return
@@ -440,16 +438,17 @@ take_out_shared() {
   fi
 }
 
-# Sets count to how many processes stand still; sets problem where one does not.
+# Sets count to how many processes stand still; sets problem where one does not. What stands still makes no more of them, so
+# those on record are all.
 stands_still() {
   recorded
-  family $list
   count=0
-  for token in $kin; do
+  for token in $list; do
     same "${token%:*}" "${token#*:}" || continue
+    case $state in Z | X | x) continue ;; esac
     problem="process ${token%:*} was not stopped"
     halted "${token%:*}" || return 1
-    alive "${token%:*}" "${token#*:}" && count=$((count + 1))
+    count=$((count + 1))
   done
   problem="process $pid ended"
   alive "$pid" "$start" || return 1

@@ -281,6 +281,13 @@ sub bite {
     }
     nap(0.0003) unless $calm;
   }
+  wake();
+}
+
+# The keepers slept until now, so that nobody of ours ran while the threads were stopped.
+sub wake {
+  open(my $pipe, "+<", "$shared/wake") or return;
+  syswrite($pipe, "\n");
 }
 
 # What fails for one fence is said in it, and let go.
@@ -384,6 +391,7 @@ sub hear {
     next if !defined $start_by || is_called_off($fence) || is_orphan();
     if (uptime() > $start_by) {
       on_its_own($fence, sub { fail("the order came late") });
+      wake();
     } else {
       push @going, $fence;
     }

@@ -584,9 +584,9 @@ const stateIn = (
   order: FenceOrder
 ): FenceState | undefined => reports.find(({ fence }) => fence.operationId === order.fence.operationId)?.state
 
-// What was sent into the cut is sent again later and later, by TCP itself.
+// What was sent into the cut is sent again later and later, by TCP itself: the longer the cut, the later.
 const untilEchoed = Effect.fnUntraced(function* (peer: Peers.Peer) {
-  for (let turn = 0; turn < 20; turn++) {
+  for (let turn = 0; turn < 20 * factor; turn++) {
     const echo = yield* Peers.ask(peer, 500)
     if (echo !== undefined && [...echo.fresh, ...echo.standing].every(Boolean)) return
   }
