@@ -130,16 +130,19 @@ program_key() {
   stat -Lc '%i %s %Y' -- "$1/exe" 2>/dev/null
 }
 
-# Sets neighbours and strangers: processes of the same program in the same namespace, and in others.
+# Sets neighbours and strangers: processes of the same program and user in the same network namespace, and in others. A
+# program that anybody may run, or a network namespace that anybody may make, makes nobody a fellow.
 find_fellows() {
   neighbours= strangers=
+  user_of "$pid" || return
+  member_user=$user
   [ -z "$container" ] || runs=$(readlink "/proc/$pid/exe") || runs=
   [ -z "$container" ] || wanted=$(program_key "/proc/$pid")
   for fellow in /proc/[0-9]*; do
     if ! [ "$fellow/exe" -ef "/proc/$pid/exe" ]; then
       [ -n "$container" ] && [ "$fellow/exe" -ef "$fellow/root$runs" ] && [ "$(program_key "$fellow")" = "$wanted" ] || continue
-      [ /proc/self/ns/user -ef "$fellow/ns/user" ] || continue
     fi
+    [ /proc/self/ns/user -ef "$fellow/ns/user" ] && user_of "${fellow#/proc/}" && [ "$user" = "$member_user" ] || continue
     case "$kin$elders" in *" ${fellow#/proc/}:"* | *" ${fellow#/proc/} "*) continue ;; esac
     if [ "$fellow/ns/net" -ef "/proc/$pid/ns/net" ]; then
       neighbours="$neighbours ${fellow#/proc/}"
@@ -149,12 +152,17 @@ find_fellows() {
   done
 }
 
+# Lists the descriptors of these processes, a line each. What a path holds that would not print, such as a line end, is a
+# question mark: -q says so, and a ls that does not know it (busybox) does so by itself.
 descriptors() {
-  for each in $1; do ls -ln "/proc/${each%:*}/fd" 2>/dev/null; done
+  quiet=q
+  ls -lnq /dev/null >/dev/null 2>&1 || quiet=
+  for each in $1; do ls "-ln$quiet" "/proc/${each%:*}/fd" 2>/dev/null; done
 }
 
-# Reads the sockets of the namespace and prints "listens p", "own p", "other p" and "dialled p:q": where the process
-# listens, where its fellows reach it, where it reaches them, and the connections by which it does now.
+# Reads the sockets of the namespace and prints "listens p", "own p", "other p", "dialled p:q" and "foreign p": where the
+# process listens, where its fellows reach it, where it reaches them, the connections by which it does now, and which of
+# their ports is listened on by somebody who is no fellow.
 read_sockets() {
   {
     descriptors "$kin"
@@ -174,7 +182,9 @@ read_sockets() {
     }
     $0 == "=" { part++; next }
     part < 2 {
-      if (match($0, /socket:\[[0-9]+\]/)) holds[part + 0, substr($0, RSTART + 8, RLENGTH - 9)] = 1
+      # All before the first arrow is the kernel and ls alone; a path may hold an arrow too, and begins with a slash.
+      link = substr($0, index($0, " -> ") + 4)
+      if (link ~ /^socket:\[[0-9]+\]$/) holds[part + 0, substr(link, 9, length(link) - 9)] = 1
       next
     }
     $2 !~ /:/ { next }
@@ -185,6 +195,7 @@ read_sockets() {
       if ($4 == "0A") {
         if ((0, $10) in holds) mine[from] = 1
         if ((1, $10) in holds) theirs[from] = 1
+        if (!((0, $10) in holds) && !((1, $10) in holds)) foreign[from] = 1
         next
       }
       if ((1, $10) in holds) reached[plain(there[1]), to, plain(here[1]), from] = 1
@@ -208,6 +219,7 @@ read_sockets() {
       for (p in mine) print "listens", p
       for (p in inward) print "own", p
       for (p in outward) print "other", p
+      for (p in outward) if (p in foreign) print "foreign", p
       for (i = 1; i <= rows; i++)
         if (!(sport[i] in mine) && (dport[i] in outward)) print "dialled", sport[i] ":" dport[i]
     }'
@@ -244,13 +256,14 @@ read_addresses() {
 }
 
 take_sockets() {
-  listens= seen_own= seen_others= dialled=
+  listens= seen_own= seen_others= dialled= foreign=
   while read -r kind key; do
     case $kind in
       listens) listens="$listens $key" ;;
       own) seen_own="$seen_own $key" ;;
       other) seen_others="$seen_others $key" ;;
       dialled) dialled="$dialled $key" ;;
+      foreign) foreign="$foreign $key" ;;
     esac
   done <<END
 $(read_sockets)
@@ -282,11 +295,9 @@ find_cut() {
     problem="some of the peers share the network namespace of process $pid and some do not, which is not supported"
     [ -z "$near" ] || [ -z "$far" ] || return 1
     [ -z "$near" ] || way=Ports
-    neighbours=
-  else
-    ancestry
-    find_fellows
   fi
+  ancestry
+  find_fellows
   if [ -z "$given" ] || [ -n "$way" ]; then
     take_sockets
     [ -n "$given" ] || own=$seen_own others=$seen_others
@@ -313,6 +324,11 @@ check_ports() {
     case "$own " in *" $port "*) ;; *) left_open=1 ;; esac
   done
   [ -n "$left_open" ] || return 1
+  # Who its peers are is a server's word, which anybody may have told it.
+  for port in $foreign; do
+    problem="port $port, which process $pid is said to reach a peer by, is listened on by a process of another program or user, so a cut would take its clients"
+    return 1
+  done
   for port in $own $others; do
     problem="port $port is kept open: it is ssh's, DNS's or one that the configuration keeps"
     case $keep in *" $port "*) return 1 ;; esac

@@ -171,9 +171,11 @@ place_of() {
 }
 
 # True where the kernel says that a process is of the container: the last element of its control group is the container's,
-# by one of the names that engines give, and it is in no other container. crun puts a group of its own beneath.
+# by one of the names that engines give, and it is in no other container. crun puts a group of its own beneath. Whom a
+# group was delegated to may give one below it any name; the mount namespace of this host he cannot leave for a container's.
 is_of_container() {
   found=
+  [ -e "/proc/$1/ns/mnt" ] && ! [ /proc/self/ns/mnt -ef "/proc/$1/ns/mnt" ] && ! [ /proc/1/ns/mnt -ef "/proc/$1/ns/mnt" ] || return 1
   while IFS= read -r row; do
     row=${row#*:*:}
     whole=$row last=${row##*/}

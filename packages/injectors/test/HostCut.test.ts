@@ -42,6 +42,7 @@ const host = MadeUpHost.make({
   "proc/50/stat": statLine(50, "sh", { born: 7 }),
   "proc/self/cgroup": "0::/\n",
   "proc/self/ns/net": "",
+  "proc/self/ns/user": "",
   "proc/self/net/fib_trie":
     "  |-- 127.0.0.1\n    /32 host LOCAL\n  |-- 10.0.0.9\n    /32 host LOCAL\n  |-- 10.0.0.7\n    /32 link UNICAST\n",
   "proc/sys/kernel/random/boot_id": "boot\n"
@@ -53,7 +54,8 @@ const addServers = (
   namespace: string,
   servers: Readonly<Record<number, ReadonlyArray<number>>>,
   table: string,
-  locals: ReadonlyArray<string> = ["127.0.0.1"]
+  locals: ReadonlyArray<string> = ["127.0.0.1"],
+  { user = us, space = "proc/self/ns/user" } = {}
 ): void => {
   const shared = `shared/${namespace}`
   host.add({
@@ -66,12 +68,16 @@ const addServers = (
     host.add({
       [`proc/${pid}/stat`]: statLine(Number(pid), ") S 1 (", { born: Number(pid) }),
       [`proc/${pid}/exe`]: to("bin/server"),
+      [`proc/${pid}/status`]: `Name:\tUid: 0\nUid:\t${user}\t${user}\t${user}\t${user}\n`,
       [`proc/${pid}/ns/net`]: to(`${shared}/net`),
+      [`proc/${pid}/ns/user`]: to(space),
       [`proc/${pid}/net/tcp`]: to(`${shared}/tcp`),
       [`proc/${pid}/net/fib_trie`]: to(`${shared}/fib_trie`),
       [`proc/${pid}/fd/0`]: { link: "/dev/null" },
-      // A file whose name reads like a socket.
+      // Files whose names read like a socket: one of a client of ours, one of somebody else's service.
       [`proc/${pid}/fd/1`]: { link: "/tmp/socket:[1" },
+      [`proc/${pid}/fd/2`]: { link: "/tmp/x\nlrwx------ 1 0 0 64 Jan 1 1970 9 -> socket:[99]" },
+      [`proc/${pid}/fd/3`]: { link: "/tmp/3 -> socket:[71]" },
       ...Object.fromEntries(sockets.map((socket) => [`proc/${pid}/fd/${socket}`, { link: `socket:[${socket}]` }]))
     })
   }
@@ -95,9 +101,17 @@ addServers(
     [standing, "127.0.0.1:23801", "127.0.0.1:40002", 14],
     // A client of ours, who is no member.
     [standing, "127.0.0.1:50000", "127.0.0.1:23791", 99],
-    [standing, "127.0.0.1:23791", "127.0.0.1:50000", 98]
+    [standing, "127.0.0.1:23791", "127.0.0.1:50000", 98],
+    // Somebody else's service, and who uses it.
+    [listening, "127.0.0.1:5432", "0.0.0.0:0", 71],
+    // A process of the same program that another user runs: it is a client of 201, and listens too.
+    [listening, "127.0.0.1:23809", "0.0.0.0:0", 81],
+    [standing, "127.0.0.1:50001", "127.0.0.1:23791", 82],
+    [standing, "127.0.0.1:23791", "127.0.0.1:50001", 11]
   )
 )
+addServers("near-too", { 204: [81, 82] }, "", [], { user: "4242" })
+host.add({ "proc/204/ns/net": { link: path.join(host.root, "shared/near/net") } })
 // Two members with networks of their own, and one that listens for all on one port.
 addServers(
   "far-a",
@@ -110,6 +124,11 @@ addServers(
   ["127.0.0.1", "10.1.0.1"]
 )
 addServers("far-b", { 212: [51] }, tcp([standing, "10.1.0.2:40000", "10.1.0.1:5432", 51]), ["127.0.0.1", "10.1.0.2"])
+// What anybody may make in a user namespace of his own: a network with the address of whomever he likes.
+host.add({ "shared/own-user": "" })
+addServers("far-c", { 213: [55] }, tcp([standing, "10.9.9.9:80", "10.1.0.1:40000", 55]), ["127.0.0.1", "10.9.9.9"], {
+  space: "shared/own-user"
+})
 addServers("alone", { 221: [61] }, tcp([listening, "127.0.0.1:5432", "0.0.0.0:0", 61]))
 
 describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const))("the cut in %s", (_, shell) => {
@@ -201,6 +220,21 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     assert.include(find(201, `${own} 1.1.1:2380 22`), "not all addresses or names")
     assert.include(find(201, `127.0.0.1:1234 127.0.0.1:23802 22`), "does not listen on the peer port 1234")
     assert.include(find(201, `127.0.0.1:23791,${own} 127.0.0.1:23802 22`), "would take its clients too")
+  })
+
+  it("cuts no port of somebody else's service, whoever says that a peer is there", () => {
+    const own = "127.0.0.1:23801"
+    const said = find(201, `${own} 127.0.0.1:23802,127.0.0.1:5432 22`)
+    assert.include(
+      said,
+      "port 5432, which process 201 is said to reach a peer by, is listened on by a process of another"
+    )
+    assert.include(find(201, `${own} 127.0.0.1:23809 22`), "port 23809, which process 201 is said")
+    // Nobody listens where a peer is down.
+    assert.strictEqual(
+      find(201, `${own} 127.0.0.1:23802,127.0.0.1:23899 22`),
+      "Ports| 23801 | 23802 23899 | 40001:23802 |"
+    )
   })
 
   it("never cuts a port that is kept, nor the one that this session came by", () => {
@@ -394,10 +428,16 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
         "proc/241/cmdline": named("sh", "-c", ". x", "inquorate-keeper", "operation", "member", "/data"),
         "proc/242/cmdline": named("server", "-D", "inquorate-keeper", "/data"),
         "proc/243/cmdline": named("sh", "-c", "x\ninquorate-keeper", "server", "/data"),
-        "proc/244/cmdline": ""
+        "proc/244/cmdline": "",
+        "proc/245/cmdline": named("sh", "-c", ". x", "inquorate-keeper", "operation", "member", "/data"),
+        "proc/self/status": `Name:\tsh\nUid:\t${us}\t${us}\t${us}\t${us}\n`,
+        "proc/245/status": "Name:\tsh\nUid:\t4242\t4242\t4242\t4242\n"
       })
-      const said = told("for pid in 241 242 243 244 999; do ours $pid && echo 1 || echo 0; done").trim().split("\n")
-      assert.deepStrictEqual(said, ["1", "0", "0", "0", "0"])
+      for (const pid of [241, 242, 243, 244]) {
+        host.add({ [`proc/${pid}/status`]: `Name:\tsh\nUid:\t${us}\t${us}\t${us}\t${us}\n` })
+      }
+      const said = told("for pid in 241 242 243 244 245 999; do ours $pid && echo 1 || echo 0; done").trim().split("\n")
+      assert.deepStrictEqual(said, ["1", "0", "0", "0", "0", "0"])
     })
 
     it("finds the server of a data directory among processes that only look like it", () => {

@@ -169,11 +169,24 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       315: ["0::/lxc.payload.web\n", false, true],
       316: ["", false, false]
     }
-    for (const [pid, [text]] of Object.entries(cgroups)) host.add({ [`proc/${pid}/cgroup`]: text })
+    for (const [pid, [text]] of Object.entries(cgroups)) {
+      host.add({ [`proc/${pid}/cgroup`]: text, [`proc/${pid}/ns/mnt`]: "" })
+    }
     const pids = Object.keys(cgroups)
     const by = (column: 1 | 2): ReadonlyArray<boolean> => pids.map((pid) => cgroups[pid]![column])
     assert.deepStrictEqual(truths(`is_of_container "$word" ${id}`, pids), by(1))
     assert.deepStrictEqual(truths('in_container "$word"', pids), by(2))
+    // A group below one that was delegated may have any name. Its processes see the files of this host, or nobody may
+    // know which.
+    for (const [pid, space] of [
+      ["317", "self"],
+      ["318", "1"],
+      ["319", "none"]
+    ] as const) {
+      host.add({ [`proc/${pid}/cgroup`]: `0::/user.slice/user-5.slice/docker-${id}.scope\n`, "proc/1/ns/mnt": "" })
+      if (space !== "none") host.add({ [`proc/${pid}/ns/mnt`]: { link: `${host.root}/proc/${space}/ns/mnt` } })
+    }
+    assert.deepStrictEqual(truths(`is_of_container "$word" ${id}`, ["317", "318", "319"]), [false, false, false])
   })
 
   it("takes no process for one in a container whose control group is our own", () => {
@@ -366,6 +379,9 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       "proc/397/ns/net": "",
       "proc/397/cgroup": `3:pids:/kubepods/burstable/pod${id.slice(0, 8)}/${id}\n`,
       "proc/394/ns/user": user,
+      "proc/394/ns/mnt": "",
+      "proc/395/ns/mnt": "",
+      "proc/396/ns/mnt": "",
       "proc/394/cgroup": `0::/docker/${id}\n`,
       "proc/395/ns/user": "",
       "proc/395/cgroup": `0::/docker/${id}\n`,
