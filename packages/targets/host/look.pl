@@ -2,15 +2,24 @@
 # writing. Every name that somebody else chose (paths, programs) is printed in hexadecimal and never parsed: a socket is
 # known by its number, a file by device and inode, a descriptor's mode by what the kernel says of it.
 #
+# Whatever anybody on the host may have as much of as he likes (arguments, descriptors, sockets, processes) is read up to
+# a bound, and each user has bounds of his own: a crowd makes its own user slow to look at, and hides nobody else.
+#
 # Perl without any module but `strict`. The text stands between single quotes of a shell and so holds none.
 
 use strict;
 
 sub text {
-  open(my $file, "<", $_[0]) or return "";
-  local $/;
-  my $text = <$file>;
-  return defined $text ? $text : "";
+  my ($name, $most) = @_;
+  $most ||= 67108864;
+  open(my $file, "<", $name) or return "";
+  binmode($file);
+  my $text = "";
+  while (length($text) < $most) {
+    my $left = $most - length($text);
+    last unless sysread($file, $text, $left < 65536 ? $left : 65536, length($text));
+  }
+  return $text;
 }
 
 sub names {
@@ -44,7 +53,10 @@ sub seen { return $first ? "/proc/$_[0]/root$_[1]" : $_[1] }
 
 # True where the kernel says that a process is of the container: the last element of its control group is that one.
 # crun puts a group of its own beneath.
+# Whom a group was delegated to may give one below it any name, but he has the mount namespace of this host.
 sub is_of_container {
+  my $space = inode_of("/proc/$_[0]/ns/mnt");
+  return 0 if !$space || grep { $space == inode_of("/proc/$_/ns/mnt") } "self", 1;
   my $found = 0;
   for my $row (split(/\n/, text("/proc/$_[0]/cgroup"))) {
     next unless $row =~ m{\A[0-9]+:[^:]*:(/.*)\z};
@@ -88,12 +100,24 @@ sub program_of {
   return $link;
 }
 
+# The most descriptors that are looked at of one process, and the most sockets and servers of one user.
+my ($most_descriptors, $most_sockets, $most_servers) = (262144, 128, 64);
+
+# What each user has cost us so far, in seconds of the processor, and the most that one may.
+my %cost;
+my $most_cost = 1;
+
+sub costs_too_much { return ($cost{$_[0]} || 0) > $most_cost }
+
+sub now { my ($own, $system) = times; return $own + $system }
+
 # The sockets that listen, as [address and port in hexadecimal, number, user], of the tables below this folder.
 sub listening {
   my ($net, $wanted) = @_;
   my @found;
   for my $kind ("tcp", "tcp6") {
-    for my $row (split(/\n/, text("$net/$kind"))) {
+    open(my $table, "<", "$net/$kind") or next;
+    while (my $row = <$table>) {
       my @word = split(" ", $row);
       next unless @word > 9 && $word[3] eq "0A" && $wanted->($word[1]);
       push @found, [$word[1], $word[9], $word[7]];
@@ -106,7 +130,10 @@ sub listening {
 sub sockets_of {
   my ($process) = @_;
   my %held;
-  for my $descriptor (names("/proc/$process/fd")) {
+  opendir(my $folder, "/proc/$process/fd") or return;
+  my $count = 0;
+  while (defined(my $descriptor = readdir($folder))) {
+    last if ++$count > $most_descriptors;
     my $link = readlink("/proc/$process/fd/$descriptor");
     $held{$1} = 1 if defined $link && $link =~ /\Asocket:\[([0-9]+)\]\z/;
   }
@@ -152,21 +179,43 @@ sub print_files {
   }
 }
 
-# Words: the ports in hexadecimal with bars between, the addresses to look for in other network namespaces too with blanks
-# between, the file, and folders. Another namespace is looked at only where nobody here listens on such a port, and only
+# True where a socket that listens at this address would answer for one of those that are wanted: at that very address, or
+# at all of them. Of a name, and of an address of IPv6, the port alone is compared.
+sub answers_for {
+  my ($local, $wanted) = @_;
+  my ($address, $port) = split(/:/, $local);
+  return 0 unless defined $port && $wanted->{$port};
+  $address =~ s/\A0000000000000000FFFF0000//;
+  return 1 if $address =~ /\A0+\z/;
+  return $wanted->{$port}{"*"} || $wanted->{$port}{$address} || 0;
+}
+
+# By port and address, from `ADDRESS:PORT` in hexadecimal with bars between.
+sub wanted {
+  my %wanted;
+  for (split(/[|]/, $_[0])) {
+    my ($address, $port) = split(/:/);
+    $wanted{$port}{$address} = 1;
+  }
+  return \%wanted;
+}
+
+# Words: what to look for, `ADDRESS:PORT` in hexadecimal with bars between, where a star stands for every address; which
+# of them to look for in other network namespaces too with blanks between, the file, and folders. Another namespace is looked at only where nobody here listens on such a port, and only
 # where it is of our own user namespace: in any other everybody may have whatever address he likes.
 sub listeners {
-  my ($ports, $own, $file, @folders) = @_;
+  my ($places, $own, $file, @folders) = @_;
   my ($booted) = text("/proc/stat") =~ /^btime ([0-9]+)/m;
   print "boot ", $booted || 0, "\n";
   my $number = 0;
   for my $folder (@folders) {
     print join(" ", "folder", $number++, hex_of(real_name($folder))), "\n";
   }
-  my %wanted = map { $_ => 1 } split(/[|]/, $ports);
-  my (%sockets, %users, %held, %answered);
-  for (listening("/proc/self/net", sub { $wanted{substr($_[0], -4)} })) {
+  my $wanted = wanted($places);
+  my (%sockets, %users, %held, %answered, %many);
+  for (listening("/proc/self/net", sub { answers_for($_[0], $wanted) })) {
     my ($local, $inode, $user) = @$_;
+    next if ++$many{$user} > $most_sockets;
     ($sockets{$inode}, $users{$user}) = ($user, 1);
     $answered{substr($local, -4)} = 1;
     print "listen $local $inode $user\n";
@@ -190,8 +239,11 @@ sub listeners {
   for my $others (0, 1) {
     last if $others && !grep { !$held{$_} } keys %sockets;
     for my $process (processes()) {
-      next if $others == ($users{user_of($process)} || 0);
+      my $user = user_of($process);
+      next if $others == ($users{$user} || 0) || costs_too_much($user);
+      my $before = now();
       my %has = sockets_of($process);
+      $cost{$user} += now() - $before;
       my @ours = grep { exists $sockets{$_} } sort keys %has;
       next unless @ours && describe($process);
       for (@ours) {
@@ -260,11 +312,11 @@ sub serves_client {
 }
 
 # Words: the data directory, the one that is configured or nothing, the process that serves our connection, where it says
-# that our connection comes from, the ports in hexadecimal with bars between, and the Unix sockets. postmaster.pid is opened
+# that our connection comes from, the addresses with their ports in hexadecimal with bars between, and the Unix sockets. postmaster.pid is opened
 # once, and what was opened is looked at, not the name. In a container numbers and names are its own, and the port is the
 # one that the file tells.
 sub postmaster {
-  my ($directory, $configured, $backend, $client, $ports, @places) = @_;
+  my ($directory, $configured, $backend, $client, $ends, @places) = @_;
   my $name = real_name(seen($first, $directory));
   return unless defined $name;
   my $here = seen($first, $name);
@@ -290,8 +342,8 @@ sub postmaster {
   print "client\n" if $first && serves_client($backend, $client);
   my $kind = inode_of("/proc/$process/ns/net") == inode_of("/proc/self/ns/net") ? "listen" : "apart";
   my %held = sockets_of($process);
-  my %wanted = map { $_ => 1 } $first ? (sprintf("%04X", $told)) : split(/[|]/, $ports);
-  for (listening("/proc/$process/net", sub { $wanted{substr($_[0], -4)} })) {
+  my $wanted = wanted($first ? sprintf("*:%04X", $told) : $ends);
+  for (listening("/proc/$process/net", sub { answers_for($_[0], $wanted) })) {
     my ($local, $inode, $user) = @$_;
     print "$kind $local $inode $user\n";
     print "holds $process $inode\n" if $held{$inode};
@@ -344,26 +396,45 @@ sub servers {
     $name{$process} = $called eq "etcd" ? "etcd" : "postgres";
     $parent{$process} = (fields($process))[1] || 0;
   }
-  my (%users, %told);
+  my (%many, %listening);
   for my $process (sort { $a <=> $b } keys %name) {
     my $system = $name{$process};
     next if ($name{$parent{$process}} || "") eq $system;
-    print "server $process $system\n";
-    describe($process) or next;
-    print join(" ", "words", $process, unpack("H*", substr(text("/proc/$process/cmdline"), 0, 16384)) || "-"), "\n";
-    my $net = inode_of("/proc/$process/ns/net");
-    print "apart $process\n" if $net && $net != inode_of("/proc/self/ns/net");
-    print "contained $process\n" if text("/proc/$process/cgroup") =~ m{[0-9a-f]{64}};
-    my %held = sockets_of($process);
-    my $user = user_of($process);
-    # Without a look at its descriptors those of its user stand for it.
-    for (listening("/proc/$process/net", sub { 1 })) {
-      my ($local, $inode, $owner) = @$_;
-      my $is_its = %held ? $held{$inode} : $owner eq $user && $owner != 0;
-      print "at $process $local\n" if $is_its && !$told{"$process $local"}++;
+    # Whoever has a user namespace of his own may be as many users there as he likes: all of them together count as one.
+    my $owner = is_ours($process) ? user_of($process) : "-";
+    if (++$many{$owner} > $most_servers || costs_too_much($owner)) {
+      print "crowd $owner\n" unless $many{"crowd $owner"}++;
+      next;
     }
-    print_database($process) if $system eq "postgres";
+    my $before = now();
+    print_server($process, $system, \%listening);
+    $cost{$owner} += now() - $before;
   }
+}
+
+sub print_server {
+  my ($process, $system, $listening) = @_;
+  print "server $process $system\n";
+  describe($process) or return;
+  print join(" ", "words", $process, unpack("H*", text("/proc/$process/cmdline", 4096)) || "-"), "\n";
+  my $net = inode_of("/proc/$process/ns/net");
+  print "apart $process\n" if $net && $net != inode_of("/proc/self/ns/net");
+  print "contained $process\n" if text("/proc/$process/cgroup") =~ m{[0-9a-f]{64}};
+  my %held = sockets_of($process);
+  my $user = user_of($process);
+  my $account = is_ours($process) && $user ne "-" ? getpwuid($user) : undef;
+  print join(" ", "account", $process, hex_of($account)), "\n";
+  # Each network namespace is read once; one of another user namespace holds whatever he likes, and is not read.
+  $listening->{$net} ||= [$net && is_ours($process) ? listening("/proc/$process/net", sub { 1 }) : ()];
+  # Without a look at its descriptors those of its user stand for it.
+  my %told;
+  for (@{$listening->{$net}}) {
+    my ($local, $inode, $maker) = @$_;
+    my $is_its = %held ? $held{$inode} : $maker eq $user && $maker != 0;
+    print "at $process $local\n" if $is_its && !$told{$local}++;
+    last if keys %told >= $most_sockets;
+  }
+  print_database($process) if $system eq "postgres";
 }
 
 # Somebody may put a pipe where a file was: then the look ends.

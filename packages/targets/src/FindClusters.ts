@@ -18,7 +18,7 @@ export type { Found, FoundCluster, FoundMember, FoundSetting, Reference, Wishes 
 /** Looks for clusters. `host` is this machine. */
 export const find = Effect.fnUntraced(function* (host: Host, wishes: Wishes): Effect.fn.Return<Found> {
   const looked = yield* Effect.result(HostServers.find(host, lookTimeout))
-  const servers = Result.getOrElse(looked, () => [])
+  const { crowds, servers } = Result.getOrElse(looked, () => ({ crowds: [], servers: [] }))
   const kinds = yield* Effect.forEach(wishes.addresses, systemAt, { concurrency: 8 })
   const of = (system: "etcd" | "postgres") => ({
     named: wishes.addresses.filter((_, index) => kinds[index] === system),
@@ -41,6 +41,10 @@ export const find = Effect.fnUntraced(function* (host: Host, wishes: Wishes): Ef
       ...(Result.isFailure(looked)
         ? [`this machine could not be looked at: ${describeHostError(looked.failure)}`]
         : []),
+      ...crowds.map(
+        (user) =>
+          `${user === null ? "users with a namespace of their own run" : `user ${user} runs`} more servers than are looked at: name where the others answer (inq init HOST:PORT)`
+      ),
       ...wishes.addresses
         .filter((_, index) => kinds[index] === null)
         .map((address) => `nobody takes connections at ${address}`),

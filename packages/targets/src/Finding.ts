@@ -68,11 +68,15 @@ export interface Place {
 }
 
 /**
- * True where a password may be sent to a place: where a person named it, or where one of the system's own accounts runs
- * its server, or we do. Anybody else may start a program of that name and listen.
+ * True where a password may be sent to a place: where a person named it, or where root runs its server, or we do, or
+ * the account that distributions make for this very system. Any other account, a service's too, may start a program of
+ * that name and listen.
  */
 export const mayBeTold = ({ isNamed, server }: Place, { ownUser }: Wishes): boolean =>
-  isNamed || (server !== undefined && server.user !== null && (server.user < firstPerson || server.user === ownUser))
+  isNamed ||
+  (server !== undefined &&
+    server.user !== null &&
+    (server.user === 0 || server.user === ownUser || server.account === server.system))
 
 /**
  * The wishes that go into the configuration of a cluster at these places. The worker, too, must not send the password
@@ -140,8 +144,3 @@ export const toldOnce = (
 
 /** What is said of a member that is no server of this host. */
 export const elsewhere = "not on this machine: name its machine under hosts and as its host, or it can only be watched"
-
-// --- internal ---
-
-/** The lowest user number that systems give to a person. */
-const firstPerson = 1000

@@ -13,6 +13,8 @@ export interface HostServer {
   readonly pid: number
   /** Its effective user; null where our user may not see it. */
   readonly user: number | null
+  /** The name of its user's account on the host; null where there is none, or our user may not see it. */
+  readonly account: string | null
   /** True where our user may see which program it runs, and so which sockets are its own. */
   readonly isOpen: boolean
   /** True where it is in another network namespace, so that its addresses may mean another place here. */
@@ -38,9 +40,22 @@ export interface HostServer {
   readonly socket: string | null
 }
 
+/** What a look at a host found. */
+export interface HostServers {
+  readonly servers: ReadonlyArray<HostServer>
+  /**
+   * The users of whom not every server was looked at, since they have so many, or make them slow to look at; null
+   * stands for those who have a user namespace of their own.
+   */
+  readonly crowds: ReadonlyArray<number | null>
+}
+
 /** Looks at a host; bounded by `timeout` ms. */
-export const find = (host: Host, timeout: number): Effect.Effect<ReadonlyArray<HostServer>, HostError> =>
-  Effect.map(ListeningProcess.look(host, "servers", [], timeout), read)
+export const find = (host: Host, timeout: number): Effect.Effect<HostServers, HostError> =>
+  Effect.map(ListeningProcess.look(host, "servers", [], timeout), (facts) => ({
+    servers: read(facts),
+    crowds: facts.flatMap(([word, user = ""]) => (word === "crowd" ? [/^\d+$/.test(user) ? Number(user) : null] : []))
+  }))
 
 /** Reads what the program told. */
 export const read = (facts: ListeningProcess.Facts): ReadonlyArray<HostServer> => {
@@ -77,6 +92,7 @@ export const addressOf = (local: string): string | null => {
 
 const nothing: Omit<HostServer, "system" | "pid"> = {
   user: null,
+  account: null,
   isOpen: false,
   isApart: false,
   isContained: false,
@@ -100,6 +116,8 @@ const factOf = (
       const { executable, user } = ListeningProcess.processOf(all, 0)
       return { user, isOpen: executable !== "" }
     }
+    case "account":
+      return { account: ListeningProcess.textOf(first) ?? null }
     case "words":
       return { words: wordsOf(first) }
     case "apart":

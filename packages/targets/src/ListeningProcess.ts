@@ -9,6 +9,7 @@ import { type Host, HostError } from "@inquorate/core/Host"
 import type { ContainerRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Container from "./Container.ts"
+import * as net from "node:net"
 import { type Unseen, unseen } from "./Located.ts"
 import * as Programs from "./Programs.ts"
 
@@ -67,7 +68,7 @@ export interface Sought {
 /** Looks at a host; bounded by `timeout` ms. */
 export const find = (host: Host, sought: Sought, timeout: number): Effect.Effect<Listening, HostError> => {
   const words = [
-    sought.addresses.map(portInHex).join("|"),
+    sought.addresses.map(placeInHex).join("|"),
     sought.addresses.flatMap(ownInHex).join(" "),
     sought.openFile,
     ...sought.folders
@@ -248,25 +249,28 @@ export const processOf = (
   isBeyond: false
 })
 
-/** A port as `/proc/net/tcp` has it. */
-export const portInHex = (address: string): string =>
-  Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
-
 /**
  * An address in the form of `/proc/net/tcp`, where it is an IPv4 address that means the same in every network
  * namespace.
  */
-const ownInHex = (address: string): ReadonlyArray<string> => {
-  const bytes = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):/.exec(address)?.slice(1).map(Number) ?? [127]
-  if (bytes[0] === 127 || bytes.some((byte) => byte > 255)) return []
+const ownInHex = (address: string): ReadonlyArray<string> =>
+  address.startsWith("127.") || !isNumeric(address) ? [] : [placeInHex(address)]
+
+/** An address in the form of `/proc/net/tcp`; a star for the address where it is no IPv4 address. */
+export const placeInHex = (address: string): string => {
+  const bytes = isNumeric(address) ? address.slice(0, address.lastIndexOf(":")).split(".").map(Number) : []
   const hex = bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0"))
-  return [`${hex.reverse().join("")}:${portInHex(address)}`]
+  return `${hex.length === 0 ? "*" : hex.reverse().join("")}:${portInHex(address)}`
 }
+
+const isNumeric = (address: string): boolean => net.isIPv4(address.slice(0, address.lastIndexOf(":")))
 
 // --- internal ---
 
 /** USER_HZ, the unit of `/proc/<pid>/stat`: 100 on every Linux where servers run. */
 const ticksPerSecond = 100
+
+const portInHex = (address: string): string => Number(portOf(address)).toString(16).toUpperCase().padStart(4, "0")
 
 const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1)
 

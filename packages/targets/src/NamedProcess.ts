@@ -38,6 +38,11 @@ const judge = (host: string, { dataDirectory, pid, pidFile }: Named, output: str
   const told = pid ?? (number === "" ? pidFile : number)
   if (word === "folder") return problem(`${dataDirectory} is no folder on host ${host} that our user may see`)
   if (word === "file") return problem(`${pidFile} on host ${host} holds no process number, or cannot be read`)
+  if (word === "stranger") {
+    return problem(
+      `a link of another user than the server's leads to ${dataDirectory} on host ${host}: name the folder itself as dataDirectory`
+    )
+  }
   if (word !== "process") return problem(`process ${told} is not there on host ${host}, or cannot be looked at`)
   const [, directory = "", executable = "", ...rest] = lines
   if (!executable.startsWith("/") || !directory.startsWith("/") || rest.join("") !== "") {

@@ -148,15 +148,17 @@ const exchange = Effect.fnUntraced(function* (
     ...(wishes.tls === undefined ? {} : { tls: wishes.tls }),
     members: [{ name: "server", address: place.address }]
   }).pipe(Effect.mapError(({ detail }) => detail))
-  const talk = Effect.acquireUseRelease(
-    open(logins.members[0].connection("inquorate-init")),
-    (connection) =>
-      Effect.all({ answer: one(connection, question, Answer), more: one(connection, moreQuestion, More) }),
-    (connection) => Effect.sync(connection.destroy)
+  // A server that greets us without an end is left in the middle of its greeting.
+  const talk = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(open(logins.members[0].connection("inquorate-init"))), (connection) =>
+      restore(
+        Effect.all({ answer: one(connection, question, Answer), more: one(connection, moreQuestion, More) })
+      ).pipe(Effect.ensuring(Effect.sync(connection.destroy)))
+    )
   )
   return yield* Effect.mapError(talk, ({ code, detail }) =>
     code === "28P01" && wishes.password !== undefined && !mayTell
-      ? `it wants a password, which is sent to a server of another person's account only where its address is named (inq init HOST:PORT)`
+      ? `it wants a password, which is sent to a server of another account than postgres only where its address is named (inq init HOST:PORT)`
       : detail
   )
 })

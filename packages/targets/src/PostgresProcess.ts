@@ -31,11 +31,18 @@ export interface Sought {
 export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effect<Located> => {
   const directory = sought.dataDirectory === "" ? sought.configured : sought.dataDirectory
   const ends = sought.addresses.map(PostgresAddress.endpoint)
-  const ports = ends
+  const places = ends
     .filter((end) => !PostgresAddress.isSocket(end))
-    .map((end) => ListeningProcess.portInHex(`:${end.port}`))
+    .map((end) => ListeningProcess.placeInHex(PostgresAddress.print(end)))
   const sockets = ends.filter(PostgresAddress.isSocket).map((end) => `${end.host}/.s.PGSQL.${end.port}`)
-  const words = [directory, sought.configured, String(sought.backend), sought.client ?? "", ports.join("|"), ...sockets]
+  const words = [
+    directory,
+    sought.configured,
+    String(sought.backend),
+    sought.client ?? "",
+    places.join("|"),
+    ...sockets
+  ]
   return ListeningProcess.look(host, "postmaster", words, timeout, sought.place ?? null).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
     Effect.catch((error) => Effect.succeed({ process: null, ...unseen(error) }))

@@ -31,6 +31,7 @@ describe("what a host tells of its servers", () => {
     const [server, ...others] = read([
       ["server", "7", "postgres"],
       ["process", "7", "99", "1", "26", "1", hex("/usr/bin/postgres")],
+      ["account", "7", hex("postgres")],
       ["words", "7", hex("postgres\0-D\0/data\0")],
       ["at", "7", "0100007F:1538"],
       ["at", "7", "00000000:1538"],
@@ -47,6 +48,7 @@ describe("what a host tells of its servers", () => {
       system: "postgres",
       pid: 7,
       user: 26,
+      account: "postgres",
       isOpen: true,
       addresses: ["127.0.0.1:5432"],
       dataDirectory: "/data",
@@ -75,7 +77,7 @@ it.live.skipIf(process.platform !== "linux")("a server is found by the name of i
         child.stdout.once("data", (text: Buffer) => resume(Effect.succeed(text.toString().trim())))
         child.once("exit", (code) => resume(Effect.die(new Error(`the server ended with ${code}`))))
       })
-      const servers = yield* find(LocalHost.make("local"), 30_000)
+      const { servers } = yield* find(LocalHost.make("local"), 30_000)
       const ours = servers.find(({ pid }) => pid === child.pid)
       assert.deepInclude(ours, {
         system: "etcd",

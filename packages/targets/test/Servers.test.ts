@@ -14,8 +14,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Client } from "pg"
 import * as EtcdProcess from "../src/EtcdProcess.ts"
+import * as HostServers from "../src/HostServers.ts"
 import * as ListeningProcess from "../src/ListeningProcess.ts"
 import type { Located } from "../src/Located.ts"
+import * as NamedProcess from "../src/NamedProcess.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
 
 const host = LocalHost.make("here")
@@ -455,6 +457,78 @@ describe.skipIf(!root || bin === undefined)(`PostgreSQL${without(bin, "postgresq
       assert.match((await locate({ dataDirectory: odd })).problem, /postmaster.pid cannot be read/, name)
     }
     await end()
+  })
+})
+
+// What anybody on a host may have as much of as he likes.
+describe.skipIf(!root)(`a crowd of one user${without("", "")}`, () => {
+  it("hides no server of another user, and makes no answer long", { timeout: 120_000 }, async () => {
+    const program = path.join(folderOf(games, 0o755), "etcd")
+    fs.copyFileSync("/bin/sleep", program)
+    fs.chmodSync(program, 0o755)
+    const crowd = Array.from({ length: 70 }, () => start([program, ...Array(40).fill("9".repeat(200))], { uid: games }))
+    const mine = path.join(folderOf(nobody, 0o755), "etcd")
+    fs.copyFileSync("/bin/sleep", mine)
+    const ours = start([mine, "100"], {})
+    const { crowds, servers } = await eventually(
+      () => Effect.runPromise(HostServers.find(host, 20_000)),
+      ({ servers }) => servers.some(({ pid }) => pid === ours)
+    )
+    assert.deepStrictEqual(
+      servers.filter(({ pid }) => pid === ours).map(({ account, system, user }) => ({ account, system, user })),
+      [{ account: "nobody", system: "etcd", user: nobody }]
+    )
+    const his = servers.filter(({ pid }) => crowd.includes(pid))
+    assert.strictEqual(his.length, 64)
+    assert.include(crowds, games)
+    for (const { words } of his) assert.isAtMost(words.join("").length, 4096)
+    for (const pid of [...crowd, ours]) process.kill(pid, "SIGKILL")
+  })
+
+  it("on other addresses of a server's port is not looked at", { timeout: 120_000 }, async () => {
+    const port = await freePort()
+    // Listens at so many addresses from one on, and says so by a file.
+    const listens =
+      "use Socket; my ($first, $count, $mark) = @ARGV; for (0 .. $count - 1) { socket(my $s, PF_INET, SOCK_STREAM, 0); " +
+      `bind($s, sockaddr_in(${port}, pack("N", $first + $_))) or die; listen($s, 1); push @kept, $s } open(my $f, ">", $mark); sleep 1000`
+    const marks = [nobody, games].map((uid) => path.join(folderOf(uid), "ready"))
+    const server = start(["perl", "-e", listens, String(0x7f000001), "1", marks[0]!], {})
+    const other = start(["perl", "-e", listens, String(0x7f070001), "500", marks[1]!], { uid: games })
+    await eventually(async () => marks.every((mark) => fs.existsSync(mark)), Boolean)
+    const place = ListeningProcess.placeInHex(`127.0.0.1:${port}`)
+    const facts = await Effect.runPromise(ListeningProcess.look(host, "listeners", [place, "", "none"], 20_000))
+    const told = (word: string) => facts.flatMap(([first, ...words]) => (first === word ? [words[0]] : []))
+    assert.deepStrictEqual(told("listen"), [place])
+    assert.deepStrictEqual(told("holds"), [String(server)])
+    // Where the address is a name, anybody's socket may be meant: of each user's no more than a bound.
+    const named = await Effect.runPromise(
+      ListeningProcess.look(host, "listeners", [place.replace(/^[^:]*/, "*"), "", "none"], 20_000)
+    )
+    assert.isTrue(named.some(([word, pid]) => word === "holds" && pid === String(server)))
+    assert.strictEqual(named.filter(([word, , , user]) => word === "listen" && user === String(games)).length, 128)
+    for (const pid of [server, other]) process.kill(pid, "SIGKILL")
+  })
+})
+
+describe.skipIf(!root)(`a process that a number in a file names${without("", "")}`, () => {
+  it("is not taken where another user's link leads to its data directory", async () => {
+    const [theirs, his, real] = [folderOf(games), folderOf(nobody, 0o755), folderOf(nobody)]
+    const theirPid = start(["/bin/sleep", "1000"], { uid: games, cwd: theirs })
+    const pid = start(["/bin/sleep", "1000"], { cwd: real })
+    const located = (target: string, number: number, owner: number): Promise<Located> => {
+      const link = path.join(his, "data")
+      fs.rmSync(link, { force: true })
+      fs.symlinkSync(target, link)
+      fs.lchownSync(link, owner, owner)
+      const named = { dataDirectory: `${his}/../${path.basename(his)}//data/.`, pid: number, pidFile: undefined }
+      return Effect.runPromise(NamedProcess.locate(host, named, 20_000))
+    }
+    assert.match((await located(theirs, theirPid, nobody)).problem, /a link of another user than the server's leads to/)
+    // Root's link, and the server's own, lead where they lead.
+    assert.strictEqual((await located(theirs, theirPid, 0)).process?.dataDirectory, theirs)
+    assert.strictEqual((await located(real, pid, nobody)).process?.dataDirectory, real)
+    assert.strictEqual((await located(path.relative(his, real), pid, nobody)).process?.dataDirectory, real)
+    for (const one of [theirPid, pid]) process.kill(one, "SIGKILL")
   })
 })
 
