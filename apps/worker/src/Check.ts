@@ -159,8 +159,8 @@ const placeMistakes = Effect.fnUntraced(function* (
   const open = listen === undefined ? undefined : Security.openTo(listen.host, security)
   const loaded = yield* Effect.result(Security.load(security))
   const store = overrides.store ?? partOf(value, "store", Schema.String)
-  const folder =
-    store?.startsWith("sqlite:") === true ? StorePlace.missingFolder(store.slice("sqlite:".length)) : undefined
+  const file = store?.startsWith("sqlite:") === true ? store.slice("sqlite:".length) : undefined
+  const folder = file === undefined ? undefined : (StorePlace.missingFolder(file) ?? StorePlace.openToOthers(file))
   return [
     ...(open === undefined ? [] : [tell("listen", open)]),
     ...(Result.isFailure(loaded) ? [tell("security", loaded.failure.detail)] : []),

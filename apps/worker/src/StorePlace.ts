@@ -61,10 +61,49 @@ export const missingFolder = (file: string): string | undefined => {
   return `the store's folder ${folder} is not there: mend the path of the store, or make the folder (mkdir -p ${quoted(folder)})`
 }
 
+/**
+ * Why others could write what the store says, or put another store in its place; undefined where they cannot. The worker
+ * carries out what stands in its store, with its own rights.
+ */
+export const openToOthers = (file: string): string | undefined => {
+  const name = path.resolve(file)
+  const reasons = [
+    ...[...above(name), ...above(real(name))].flatMap((folder) => whyOpen(folder, folder === path.dirname(real(name)))),
+    ...["", "-wal", "-shm", "-journal", ".lock", ".lock-journal"].flatMap((end) =>
+      whyOpen(`${real(name)}${end}`, false)
+    )
+  ]
+  return reasons.length === 0
+    ? undefined
+    : `others could write what the store ${file} says, and the worker would carry it out: ${reasons[0]}; name a place that is the worker's own`
+}
+
 // --- internal ---
 
 // As a shell takes it.
 const quoted = (name: string): string => (/^[\w./+-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`)
+
+// All folders on the way to a file, and the links that lead there.
+const above = (file: string): ReadonlyArray<string> => {
+  const folder = path.dirname(file)
+  return folder === file ? [] : [...above(folder), folder]
+}
+
+// In a folder like /tmp each may remove only what is his own, so it may be on the way, but no store may lie in it. A group
+// may be its user's alone, as many systems make one for each user; root's own is another matter.
+const whyOpen = (place: string, holds: boolean): ReadonlyArray<string> => {
+  const stat = fs.lstatSync(place, { throwIfNoEntry: false })
+  if (stat === undefined) return []
+  const us = process.geteuid?.()
+  // Who became root by sudo could write anything anyhow.
+  const [asker, group] = ["SUDO_UID", "SUDO_GID"].map((name) => (us === 0 ? Number(process.env[name] ?? 0) : us))
+  if (stat.uid !== 0 && stat.uid !== us && stat.uid !== asker) return [`${place} belongs to user ${stat.uid}`]
+  if (stat.isSymbolicLink()) return []
+  const isSticky = stat.isDirectory() && (stat.mode & 0o1000) !== 0 && !holds
+  const isOpen =
+    (stat.mode & 0o002) !== 0 || ((stat.mode & 0o020) !== 0 && us === 0 && stat.gid !== 0 && stat.gid !== group)
+  return isOpen && !isSticky ? [`others may write to ${place}`] : []
+}
 
 const holderOf = (file: string, topology: Topology): string | null => {
   const own = real(file)

@@ -352,7 +352,7 @@ function openStore(
           detail: `a store in a file needs Node 24 or newer; this is Node ${process.versions.node}. A simulated cluster without --store keeps operations in memory here.`
         })
       }
-      const problem = StorePlace.missingFolder(path)
+      const problem = StorePlace.missingFolder(path) ?? StorePlace.openToOthers(path)
       if (problem !== undefined) return yield* new CannotRun({ exit: exitCodes.store, detail: problem })
       return {
         place: StorePlace.ofFile(path),

@@ -71,6 +71,47 @@ describe("a store in a file", () => {
     }
   })
 
+  it("is not begun where others could write it, or put another in its place", () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-store-"))
+    const file = path.join(folder, "worker.db")
+    const why = (): string => StorePlace.openToOthers(file) ?? ""
+    assert.strictEqual(why(), "")
+    // Everybody's folder: each may remove only what is his own there, but may make the store's log before we do.
+    for (const mode of [0o777, 0o1777]) {
+      fs.chmodSync(folder, mode)
+      assert.include(why(), `others may write to ${folder}; name a place`)
+    }
+    assert.include(StorePlace.openToOthers(path.join(os.tmpdir(), "worker.db")) ?? "", "others may write to")
+    fs.chmodSync(folder, 0o755)
+    for (const name of ["worker.db", "worker.db-wal", "worker.db-journal", "worker.db.lock"]) {
+      const own = path.join(folder, name)
+      fs.writeFileSync(own, "")
+      assert.strictEqual(why(), "")
+      fs.chmodSync(own, 0o666)
+      assert.include(why(), `others may write to ${own}`)
+      fs.chmodSync(own, 0o600)
+      if (process.getuid?.() === 0) {
+        fs.chownSync(own, 5, 5)
+        assert.include(why(), `${own} belongs to user 5`)
+      }
+      fs.rmSync(own)
+    }
+    // By a link, what it leads to counts, and the link as well.
+    const shared = path.join(folder, "shared")
+    fs.mkdirSync(shared)
+    fs.chmodSync(shared, 0o777)
+    const link = path.join(folder, "link")
+    fs.symlinkSync(shared, link)
+    assert.include(StorePlace.openToOthers(path.join(link, "worker.db")) ?? "", `others may write to ${shared}`)
+    fs.chmodSync(shared, 0o700)
+    assert.isUndefined(StorePlace.openToOthers(path.join(link, "worker.db")))
+    if (process.getuid?.() === 0) {
+      fs.lchownSync(link, 5, 5)
+      assert.include(StorePlace.openToOthers(path.join(link, "worker.db")) ?? "", `${link} belongs to user 5`)
+    }
+    fs.rmSync(folder, { recursive: true })
+  })
+
   it("does not lie on another machine whose directory has the same name", () => {
     assert.isNull(inside("/data/s1/worker.db", member("s1", "far", "/data/s1")))
   })

@@ -105,7 +105,7 @@ my ($most_descriptors, $most_sockets, $most_servers) = (262144, 128, 64);
 
 # What each user has cost us so far, in seconds of the processor, and the most that one may.
 my %cost;
-my $most_cost = 1;
+my $most_cost = 2;
 
 sub costs_too_much { return ($cost{$_[0]} || 0) > $most_cost }
 

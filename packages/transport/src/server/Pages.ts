@@ -70,14 +70,27 @@ const read = async (folder: string): Promise<Files> => {
   for (const entry of await FileSystem.readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const at = Path.join(entry.parentPath, entry.name)
-    const content = await FileSystem.readFile(at)
-    bytes += content.length
-    if (files.size >= limits.files || bytes > limits.bytes) {
+    const content = await contentOf(at, limits.bytes - bytes)
+    bytes += content?.length ?? Number.POSITIVE_INFINITY
+    if (content === null || files.size >= limits.files || bytes > limits.bytes) {
       throw new Error(`it has more than ${limits.files} files or ${limits.bytes} bytes; name the folder of one build`)
     }
     files.set(Path.relative(folder, at).split(Path.sep).join("/"), content)
   }
   return files
+}
+
+// Null for a file with more than so many bytes, which is not read. What was a file a moment ago may be a link or a pipe now.
+const contentOf = async (at: string, most: number): Promise<Uint8Array | null> => {
+  const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = FileSystem.constants
+  const file = await FileSystem.open(at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  try {
+    const stat = await file.stat()
+    if (!stat.isFile()) throw new Error(`${at} is no file any more`)
+    return stat.size > most ? null : await file.readFile()
+  } finally {
+    await file.close()
+  }
 }
 
 const types: Readonly<Record<string, string>> = {
