@@ -10,6 +10,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
+import * as Json from "./Json.ts"
 import { BeyondBounds } from "./TransportCause.ts"
 
 // --- models ---
@@ -90,7 +91,7 @@ const boundedResponse = (
   const text = Effect.map(bytes, (all) => new TextDecoder().decode(all))
   const json = Effect.flatMap(text, (all) =>
     Effect.try({
-      try: (): unknown => (all === "" ? null : JSON.parse(all)),
+      try: (): unknown => (all === "" ? null : Json.parse(all)),
       catch: (cause) =>
         new HttpClientError.HttpClientError({
           reason: new HttpClientError.DecodeError({ request, response, cause })
