@@ -18,7 +18,10 @@ describe("JSON of others", () => {
       assert.deepStrictEqual(Json.parse(JSON.stringify(value)), value)
     }
     assert.deepStrictEqual(Json.parse(JSON.stringify("[".repeat(1000))), "[".repeat(1000))
-    assert.deepStrictEqual(Json.parse(`[${"[],".repeat(1000)}[]]`), Array.from({ length: 1001 }, () => []))
+    assert.deepStrictEqual(
+      Json.parse(`[${"[],".repeat(1000)}[]]`),
+      Array.from({ length: 1001 }, () => [])
+    )
     assert.doesNotThrow(() => Json.parse(nested(Json.deepest)))
   })
 
