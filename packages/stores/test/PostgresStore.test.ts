@@ -251,6 +251,22 @@ describe.skipIf(Lab.skip !== undefined)(
         })
       )
 
+      it.live("appends what two stores write to one operation at the same time, each entry once", () =>
+        Effect.gen(function* () {
+          const schema = Lab.freshSchema()
+          const [one, two] = yield* Effect.all([Lab.store(schema), Lab.store(schema)])
+          yield* one.create(fresh(1))
+          yield* one.heartbeat("w1", 30_000)
+          const [mine] = yield* one.claim("w1", 1)
+          const as = { worker: "w1", epoch: mine!.epoch }
+          const words = many(40).map((n) => `entry ${n}`)
+          yield* all([...words.entries()], ([index, text]) =>
+            (index % 2 === 0 ? one : two).append(guid(1), [note(text)], as)
+          )
+          assert.deepStrictEqual([...texts(yield* two.evidence(guid(1), 0))].sort(), [...words].sort())
+        })
+      )
+
       it.live("shares commits among concurrent writes, and one that fails takes nothing of the others with it", () =>
         Effect.gen(function* () {
           let commits = 0

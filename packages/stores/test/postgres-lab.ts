@@ -135,7 +135,7 @@ export const way: Effect.Effect<Way, never, Scope.Scope> = Effect.gen(function* 
     }
     near.on("data", (data) => {
       far.write(data)
-      if (self.lose > 0 && data.includes("COMMIT\0")) {
+      if (self.lose > 0 && (data.includes("COMMIT\0") || data.includes("a commit of its own"))) {
         self.lose--
         deaf = true
       }

@@ -17,7 +17,15 @@ import type { Guid } from "@inquorate/core/Guid"
 import type { Operation } from "@inquorate/core/Operation"
 import { StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Millis } from "@inquorate/core/Time"
-import { type Connection, passes, PostgresFailure, type Site, transaction, unavailable } from "./StoreConnection.ts"
+import {
+  commitAtOnce,
+  type Connection,
+  passes,
+  PostgresFailure,
+  type Site,
+  transaction,
+  unavailable
+} from "./StoreConnection.ts"
 import { type Line, noAnswer } from "./PostgresLine.ts"
 import { columnsOf, type Row } from "./PostgresRows.ts"
 import { writeEntry } from "../OperationRows.ts"
@@ -95,13 +103,11 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
       return [...taken.values()]
     }
 
-    const run = (batch: ReadonlyArray<Pending>, pause: Millis): Effect.Effect<void> =>
+    const run = (batch: ReadonlyArray<Pending>, pause: Millis, alone = false): Effect.Effect<void> =>
       Effect.gen(function* () {
         const outcome = yield* Effect.result(
           line
-            .attempt((connection) =>
-              transaction(connection, carryOut(connection, statements, batch, options.queueBound))
-            )
+            .attempt((connection) => carryOut(connection, statements, batch, { alone, queueBound: options.queueBound }))
             .pipe(
               // The writers die of a broken invariant. The queue goes on.
               Effect.catchDefect((defect) => Effect.succeed(batch.map((): Answer => Effect.die(defect))))
@@ -123,8 +129,8 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         if (failure._tag === "StoreError") return answerAll(batch, failure)
         if (failure.committing) for (const pending of batch) pending.doubtful = true
         if (refusesOne.test(failure.code)) {
-          if (batch.length === 1) return answerAll(batch, refusalOf(site, batch[0]!, failure))
-          return yield* Effect.forEach(batch, (pending) => run([pending], pause), { discard: true })
+          if (alone) return answerAll(batch, refusalOf(site, batch[0]!, failure))
+          return yield* Effect.forEach(batch, (pending) => run([pending], pause, true), { discard: true })
         }
         if (!passes(failure)) return answerAll(batch, unavailable(site, failure))
         const now = yield* Clock.currentTimeMillis
@@ -135,7 +141,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         const left = batch.filter(({ deadline }) => deadline > now + pause)
         if (left.length === 0) return
         yield* Effect.sleep(pause)
-        return yield* run(left, Math.min(2 * pause, pauseMost))
+        return yield* run(left, Math.min(2 * pause, pauseMost), alone)
       })
 
     yield* Effect.forkScoped(
@@ -209,21 +215,29 @@ const refusalOf = (site: Site, { change }: Pending, failure: PostgresFailure): S
     ? conflict("another operation's fences stand on the partition")
     : unavailable(site, failure)
 
-/** Everything a batch does between BEGIN and COMMIT. The answers are in the order of its writes. */
+/**
+ * Everything a batch does, committed. The answers are in the order of its writes. Nearly every batch is changes alone of
+ * which none is doubtful: one statement does all that. A write that was refused within one is tried `alone`, step by step.
+ */
 const carryOut = (
   connection: Connection,
   statements: Statements,
   batch: ReadonlyArray<Pending>,
-  queueBound: number
-): Effect.Effect<ReadonlyArray<Answer>, PostgresFailure> =>
-  Effect.gen(function* () {
+  { alone, queueBound }: { readonly alone: boolean; readonly queueBound: number }
+): Effect.Effect<ReadonlyArray<Answer>, PostgresFailure> => {
+  const creates = batch.filter(({ change }) => change._tag === "Create")
+  if (!alone && creates.length === 0 && !batch.some(({ doubtful }) => doubtful)) {
+    return changeAtOnce(connection, statements, batch)
+  }
+  const steps = Effect.gen(function* () {
     const answers = new Map<Pending, Answer>()
-    const creates = batch.filter(({ change }) => change._tag === "Create")
     if (creates.length > 0) yield* createAll(connection, statements, creates, queueBound, answers)
     const others = batch.filter(({ change }) => change._tag !== "Create")
     if (others.length > 0) yield* changeAll(connection, statements, others, answers)
     return batch.map((pending) => answers.get(pending)!)
   })
+  return transaction(connection, steps)
+}
 
 const createAll = Effect.fnUntraced(function* (
   connection: Connection,
@@ -314,6 +328,67 @@ const changeAll = Effect.fnUntraced(function* (
   if (entries.length > 0) yield* connection.query(statements.append, transposed(entries))
 })
 
+// The same for changes of which none is doubtful: judged, saved and appended by one statement, which is a transaction of
+// its own. Another one that changes one of the rows meanwhile may have it fail; each is then tried alone.
+const changeAtOnce = Effect.fnUntraced(function* (
+  connection: Connection,
+  statements: Statements,
+  changes: ReadonlyArray<Pending>
+) {
+  const { rows } = yield* commitAtOnce<Omit<Row, "operation" | "sequence" | "written"> & { readonly saved: number }>(
+    connection,
+    statements.change,
+    [
+      ...transposed(changes.map(givenOf)),
+      ...transposed([
+        ...changes.flatMap(({ change, id }) =>
+          change._tag === "Create"
+            ? []
+            : change.entries.map((entry, index) => ({ of: id, place: index + 1, entry: writeEntry(entry) }))
+        ),
+        // So that there are columns where nothing is appended. No operation has this id.
+        { of: "", place: 0, entry: "" }
+      ])
+    ]
+  )
+  const found = new Map(rows.map((row) => [row.id, row]))
+  let taken = 0
+  const answers = changes.map((pending): Answer => {
+    const { change, id } = pending
+    const row = found.get(id)
+    const refusal = refusalFor(pending, row)
+    if (refusal !== null) return Effect.fail(refusal)
+    if (change._tag !== "Save") return Effect.succeed(undefined)
+    taken++
+    const { epoch, owner } = row!
+    return Effect.succeed({ operation: change.operation, version: change.stored.version + 1, owner, epoch })
+  })
+  // The statement judged by the very same guard.
+  const saved = rows[0]?.saved ?? 0
+  if (saved !== taken) return yield* Effect.die(new Error(`${saved} of ${taken} saves were taken`))
+  return answers
+})
+
+/** A change as the statement is given it. The columns of the operation are null where it stays as it is. */
+const givenOf = ({ change, id, name }: Pending) => {
+  const as = change._tag === "Create" ? null : change.as
+  const saved = change._tag === "Save" ? columnsOf(change.operation) : null
+  return {
+    id,
+    written: name,
+    version: change._tag === "Save" ? change.stored.version : null,
+    owner: as?.worker ?? null,
+    epoch: as?.epoch ?? null,
+    operation: saved?.operation ?? null,
+    state: saved?.state ?? null,
+    ended_at: saved?.ended_at ?? null,
+    not_before: saved?.not_before ?? null,
+    holds: saved?.holds ?? null,
+    standing: saved?.standing ?? null,
+    urgency: saved?.urgency ?? null
+  }
+}
+
 /** The names of doubtful writes that do stand. Their rows are locked, so an earlier try has ended by now. */
 const settledOf = Effect.fnUntraced(function* (
   connection: Connection,
@@ -387,6 +462,29 @@ const statementsOf = (schema: string) => {
     // In the order of ids, so that two batches never wait for each other.
     lock: `SELECT id, version, written, owner, epoch FROM ${operation} WHERE id = ANY($1::text[])
       ORDER BY id FOR NO KEY UPDATE`,
+    change: `/* a commit of its own */
+      WITH given AS (
+        SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+          $8::bigint[], $9::bigint[], $10::boolean[], $11::boolean[], $12::smallint[])
+          AS g(id, written, version, owner, epoch, operation, state, ended_at, not_before, holds, standing, urgency)
+      ), found AS MATERIALIZED (
+        SELECT id, version, owner, epoch FROM ${operation} WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE
+      ), taken AS MATERIALIZED (
+        SELECT g.* FROM given g JOIN found f ON f.id = g.id
+        WHERE (g.version IS NULL OR g.version = f.version)
+          AND (g.owner IS NULL OR (g.owner = f.owner AND g.epoch = f.epoch))
+      ), saved AS (
+        UPDATE ${operation} o SET operation = t.operation, state = t.state, version = o.version + 1,
+          written = t.written, ended_at = t.ended_at, not_before = t.not_before, holds = t.holds,
+          standing = t.standing, urgency = t.urgency
+        FROM taken t WHERE o.id = t.id AND t.version IS NOT NULL RETURNING 1
+      ), appended AS (
+        INSERT INTO ${evidence} (operation_id, seq, written, entry)
+        SELECT t.id, coalesce(l.last, 0) + e.place, t.written, e.entry
+        FROM unnest($13::text[], $14::int[], $15::text[]) AS e(id, place, entry) JOIN taken t ON t.id = e.id
+        LEFT JOIN LATERAL (SELECT max(seq) AS last FROM ${evidence} p WHERE p.operation_id = t.id) l ON true
+      )
+      SELECT id, version, owner, epoch, (SELECT count(*) FROM saved) AS saved FROM found`,
     told: `SELECT DISTINCT written FROM ${evidence} WHERE operation_id = ANY($1::text[]) AND written = ANY($2::uuid[])`,
     save: `
       UPDATE ${operation} o SET operation = d.operation, state = d.state, version = o.version + 1, written = d.written,

@@ -164,6 +164,26 @@ export const transaction = <A, E>(
     )
   )
 
+/**
+ * Runs one statement that is a transaction of its own, so that it takes one message and one answer. A failure says that
+ * it may have been committed, unless PostgreSQL refused what the statement says.
+ */
+export const commitAtOnce = <Row = Record<string, never>>(
+  connection: Connection,
+  text: string,
+  values: ReadonlyArray<unknown>
+): Effect.Effect<Reply<Row>, PostgresFailure> =>
+  connection.query<Row>(text, values).pipe(
+    Effect.filterOrFail(
+      ({ warnings }) => warnings.length === 0,
+      ({ warnings }) => lostCommit(warnings.join("; "))
+    ),
+    Effect.mapError(
+      ({ code, detail, reason }) =>
+        new PostgresFailure({ reason, code, detail, committing: reason === "Lost" || shutdown.test(code) })
+    )
+  )
+
 /** True where the same statement may succeed a moment later: the server starts, fails over, is busy, or chose a victim. */
 export const passes = ({ code, reason }: PostgresFailure): boolean =>
   reason === "Lost" || (reason === "Unreachable" && !lasting.test(code)) || passing.test(code)
@@ -191,6 +211,9 @@ const parserOf = (oid: number, format?: "text"): unknown => (oid === int8 ? Numb
 const lasting = /^(28|3D|ENOTFOUND|EACCES|notours|nopassword)/
 /** Serialization, deadlock, locks, time-outs, shutdown and start, too many connections, a server that became a standby. */
 const passing = /^(40|55P03|57P0|57014|25P03|53300|08|25006)/
+
+/** The server ended the session, perhaps while a commit waited for its standbys. */
+const shutdown = /^57P/
 
 const unusable = (detail: string): Effect.Effect<never, StoreError> =>
   Effect.fail(new StoreError({ reason: "Unavailable", detail }))
@@ -264,20 +287,16 @@ const connectionOf = (
     )
 })
 
+const lostCommit = (detail: string): PostgresFailure =>
+  new PostgresFailure({ reason: "Lost", code: "", detail, committing: true })
+
 const commit = (connection: Connection): Effect.Effect<void, PostgresFailure> =>
   connection.query("COMMIT").pipe(
     Effect.flatMap(({ command, warnings }) =>
       // A commit that was cancelled while it waited for its standbys succeeds with a warning, and may still be lost.
       command === "COMMIT" && warnings.length === 0
         ? Effect.void
-        : Effect.fail(
-            new PostgresFailure({
-              reason: "Lost",
-              code: "",
-              detail: warnings.join("; ") || `COMMIT was answered with ${command}`,
-              committing: true
-            })
-          )
+        : Effect.fail(lostCommit(warnings.join("; ") || `COMMIT was answered with ${command}`))
     ),
     Effect.mapError(({ code, detail, reason }) => new PostgresFailure({ reason, code, detail, committing: true }))
   )
@@ -302,7 +321,8 @@ const setUp = (connection: Connection, site: Site): Effect.Effect<void, Postgres
          set_config('idle_in_transaction_session_timeout', $3, false),
          set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
            THEN 'on' ELSE current_setting('synchronous_commit') END, false),
-         set_config('client_min_messages', 'warning', false), set_config('search_path', 'pg_catalog, pg_temp', false),
+         set_config('client_min_messages', 'warning', false),
+         set_config('default_transaction_isolation', 'read committed', false), set_config('search_path', 'pg_catalog, pg_temp', false),
          set_config('standard_conforming_strings', 'on', false),
          (SELECT count(set_config(name, '0', false)) FROM pg_settings
            WHERE name IN ('idle_session_timeout', 'transaction_timeout')),
