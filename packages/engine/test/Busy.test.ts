@@ -1,6 +1,8 @@
 /** What a worker does whose machine or store has so much other work that everything takes long. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type { Guid } from "@inquorate/core/Guid"
+import type { Elsewhere } from "@inquorate/core/OperationStore"
 import {
   armings,
   assertNothingLeft,
@@ -65,6 +67,35 @@ describe("a loss on a worker whose machine is busy", () => {
       const { notes } = yield* evidenceOf(engine)
       assert.isTrue(notes.some(({ text }) => /^The slowest answer took .*, so the loss may take .* to show/.test(text)))
       assertNothingLeft(world.sim)
+    })
+  )
+})
+
+describe("a worker that holds many", () => {
+  it.effect("looks at as many operations for a start as one that holds few", () =>
+    Effect.gen(function* () {
+      const extra = Array.from({ length: 23 }, (_, index) => ({ name: `c${index}` }))
+      const world = yield* makeWorld({}, extra)
+      const sims = [world.sim, ...world.others]
+      // Every operation that a question of who is in the way is answered with, and the question itself.
+      let looked = 0
+      const counted = <A extends ReadonlyArray<unknown>, E>(asked: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+        Effect.tap(asked, ({ length }) => Effect.sync(() => void (looked += 1 + length)))
+      const store = { ...world.store() }
+      Object.assign(world.store(), {
+        rivals: (subject: Guid, elsewhere: Elsewhere) => counted(store.rivals(subject, elsewhere)),
+        holding: counted(store.holding)
+      })
+      const engine = yield* world.engine()
+      const costs: Array<number> = []
+      for (const [index, sim] of sims.entries()) {
+        looked = 0
+        yield* start(engine, sim, index + 1, 600_000)
+        yield* passUntilIn(world, "Holding", index + 1, 20)
+        costs.push(looked)
+      }
+      assert.isAbove(costs[0]!, 0)
+      assert.deepStrictEqual([...new Set(costs)], [costs[0]])
     })
   )
 })
