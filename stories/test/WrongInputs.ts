@@ -224,7 +224,7 @@ export const suite = (system: System): void => {
       { what: "a protected cluster", ...guardRow("guarded", "Protected", /guarded is marked protected.*Remove/) },
       {
         what: "a wrong data directory",
-        ...guardRow("misplaced", "NotTheServer", /data directory is .*but \/usr\/lib is configured.*Check/)
+        ...guardRow("misplaced", "NotTheServer", /data directory is .*but \/usr\/\w+ is configured.*Check/)
       },
       {
         what: "a cluster where nothing listens",
@@ -531,7 +531,7 @@ const writeClusters = async (world: Harness.World): Promise<string> => {
       [world.lab.name]: right,
       guarded: { ...right, protected: true },
       brief: { ...right, maxHold: "2s" },
-      misplaced: members(() => ({ dataDirectory: "/usr/lib" })),
+      misplaced: members((index) => ({ dataDirectory: ["/usr/lib", "/usr/bin", "/usr/sbin"][index]! })),
       nowhere: members((index) => ({ address: `127.0.0.1:${index + 1}` })),
       partial: { ...right, members: right.members.filter((member) => member !== absent) }
     }
