@@ -9,10 +9,17 @@
 
 use strict;
 
+# Opens a file for reading, or a folder. Somebody may have put a pipe in its place since it was looked at: with O_NONBLOCK
+# nobody waits for who writes into it.
+sub opened {
+  sysopen(my $file, $_[0], 04000) or return;
+  return $file;
+}
+
 sub text {
   my ($name, $most) = @_;
   $most ||= 67108864;
-  open(my $file, "<", $name) or return "";
+  my $file = opened($name) or return "";
   binmode($file);
   my $text = "";
   while (length($text) < $most) {
@@ -84,7 +91,7 @@ sub outer_of {
 
 # A folder by its real name: what the kernel calls it once it is open.
 sub real_name {
-  open(my $folder, "<", $_[0]) or return;
+  my $folder = opened($_[0]) or return;
   return unless -d $folder;
   return readlink("/proc/self/fd/" . fileno($folder));
 }
@@ -325,7 +332,7 @@ sub postmaster {
   print join(" ", "configured", hex_of(real_name(seen($first, $configured)))), "\n" if length $configured;
   my @named = lstat("$here/postmaster.pid") or return;
   return unless -f _;
-  open(my $file, "<", "$here/postmaster.pid") or return;
+  my $file = opened("$here/postmaster.pid") or return;
   my @opened = stat($file);
   return unless $opened[0] == $named[0] && $opened[1] == $named[1];
   my $text = "";
@@ -437,7 +444,7 @@ sub print_server {
   print_database($process) if $system eq "postgres";
 }
 
-# Somebody may put a pipe where a file was: then the look ends.
+# Whatever keeps us waiting all the same: then the look ends.
 alarm 10;
 my $verb = shift @ARGV;
 if ($verb eq "in") {

@@ -486,6 +486,22 @@ describe.skipIf(!root)(`a crowd of one user${without("", "")}`, () => {
     for (const pid of [...crowd, ours]) process.kill(pid, "SIGKILL")
   })
 
+  it("that swaps a pipe in for a file again and again keeps no look waiting", { timeout: 120_000 }, async () => {
+    const data = folderOf(games)
+    const program = path.join(folderOf(games, 0o755), "postgres")
+    fs.copyFileSync("/usr/bin/perl", program)
+    const swaps =
+      `open(my $file, ">", "file"); system("mkfifo", "pipe"); ` +
+      `while (1) { for ("file", "pipe") { link($_, "next"); rename("next", "postmaster.pid") } }`
+    const his = start([program, "-e", swaps], { uid: games, cwd: data })
+    await eventually(async () => fs.existsSync(path.join(data, "postmaster.pid")), Boolean)
+    for (let turn = 0; turn < 30; turn++) {
+      const { servers } = await Effect.runPromise(HostServers.find(host, 20_000))
+      assert.isTrue(servers.some(({ pid }) => pid === his))
+    }
+    process.kill(his, "SIGKILL")
+  })
+
   it("on other addresses of a server's port is not looked at", { timeout: 120_000 }, async () => {
     const port = await freePort()
     // Listens at so many addresses from one on, and says so by a file.
