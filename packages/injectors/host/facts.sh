@@ -307,6 +307,16 @@ frozen() {
 # not, as in a pod, which sees no other than its own. Version 1 freezes a sleeper where it sleeps and shows it as D; nobody
 # else is D in a wait that a signal could end. Version 2 keeps it in the delivery of signals, asleep and not stopped.
 sleeps_frozen() {
+  waits_frozen "$1" || return 1
+  # State and wait are two readings. They are of one moment where the process did not run in between.
+  turns_of "$1"
+  before=$turns
+  waits_frozen "$1" || return 1
+  turns_of "$1"
+  [ -n "$turns" ] && [ "$turns" = "$before" ]
+}
+
+waits_frozen() {
   look "$1" || return 1
   word=
   read -r word 2>/dev/null <"/proc/$1/wchan"
@@ -317,6 +327,14 @@ sleeps_frozen() {
     S/get_signal | S/do_freezer_trap) freezer='cgroup.freeze of its control group' ;;
     *) return 1 ;;
   esac
+}
+
+# Sets turns to how often a process has left its processor, of its own will and not.
+turns_of() {
+  turns=
+  while read -r row word _; do
+    case $row in voluntary_ctxt_switches: | nonvoluntary_ctxt_switches:) turns="$turns $word" ;; esac
+  done 2>/dev/null <"/proc/$1/status"
 }
 
 judge_thawed() {

@@ -225,6 +225,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       host.add({
         [`proc/${pid}/cgroup`]: "0::/../elsewhere\n",
         [`proc/${pid}/stat`]: statLine(pid, "server) D 1", { state }),
+        [`proc/${pid}/status`]: "Name:\tserver\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n",
         [`proc/${pid}/wchan`]: wait
       })
     }

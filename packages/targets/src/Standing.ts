@@ -32,21 +32,40 @@ export const standingGrace: Millis = 1000
 /** Looks at the process that a member had when it last answered; bounded by `timeout` ms. */
 export const standingOf = (host: Host | null, process: ProcessRef | null, timeout: number): Effect.Effect<Standing> => {
   if (host === null || process === null) return Effect.succeed("Unknown")
-  return host.run('cat "/proc/$1/stat" "/proc/$1/wchan"', [String(process.pid)], { timeout }).pipe(
+  return host.run(looking, [String(process.pid)], { timeout }).pipe(
     Effect.map(({ stdout }): Standing => {
+      const [before = "", ...rest] = stdout.split(line)
+      const after = rest.pop() ?? ""
       // The name in parentheses may hold anything. Behind it the state is the first field and the start time the
       // twentieth. On the next line is what the process waits for, where our user may know.
-      const [line = "", wait = ""] = stdout.slice(stdout.lastIndexOf(")") + 2).split("\n")
-      const fields = line.split(" ")
+      const seen = rest.join(line)
+      const [stat = "", wait = ""] = seen.slice(seen.lastIndexOf(")") + 2).split("\n")
+      const fields = stat.split(" ")
       if (fields[19] !== process.startTime) return "Gone"
       if (/^[Tt]$/.test(fields[0] ?? "")) return "Stopped"
-      return frozen.test(`${fields[0]}/${wait.trim()}`) ? "Frozen" : "Runs"
+      const isFrozen = frozen.test(`${fields[0]}/${wait.trim()}`)
+      // State and wait are two readings. They are of one moment where the process did not run in between.
+      return isFrozen && turnsOf(before) === turnsOf(after) ? "Frozen" : "Runs"
     }),
     Effect.orElseSucceed(() => "Unknown" as const)
   )
 }
 
 // --- internal ---
+
+// No file of the kernel's but the one with the name in it can hold such a line.
+const line = "\n---\n"
+const looking = [
+  'cat "/proc/$1/status"',
+  "echo ---",
+  'cat "/proc/$1/stat" "/proc/$1/wchan"',
+  "echo",
+  "echo ---",
+  'cat "/proc/$1/status"'
+].join("\n")
+
+/** How often the process has left its processor. */
+const turnsOf = (status: string): string => (status.match(/^(non)?voluntary_ctxt_switches:.*$/gm) ?? []).join()
 
 /**
  * A state and what the kernel waits for, in a process that is frozen. Version 1 of control groups shows a sleeper as D where
