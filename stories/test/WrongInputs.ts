@@ -460,7 +460,12 @@ export const suite = (system: System): void => {
         fs.symlinkSync(dataDirectory, link)
         const store = path.join(link, "inquorate", "worker.db")
         fs.mkdirSync(path.dirname(store))
-        const inside = await Harness.startWorker(world, "unused.db", { arguments: ["--store", `sqlite:${store}`] })
+        // A worker as root begins no store of another user, unless it was that user who became root.
+        const { gid, uid } = fs.statSync(dataDirectory)
+        const inside = await Harness.startWorker(world, "unused.db", {
+          arguments: ["--store", `sqlite:${store}`],
+          environment: { SUDO_UID: String(uid), SUDO_GID: String(gid) }
+        })
         try {
           const own = await Harness.call(inside, "PUT", `/v1/operations/${randomUUID()}`, requestFor(system.lab, 1000))
           assert.deepStrictEqual([own.status, own.code, own.refusal], [422, invalid, "StoreInside"], own.message)
