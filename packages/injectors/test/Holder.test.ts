@@ -108,7 +108,7 @@ describe("with a holder that is frozen, or lives alone", () => {
   it.live("a keeper ends a frozen holder at the deadline", () =>
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("threads")
-      const order = yield* orderFor(tree, { hold: 1200 })
+      const order = yield* orderFor(tree, { hold: 1500 })
       yield* pause.arm(order)
       process.kill(holderOf(order.fence), "SIGSTOP")
       const lifted = yield* ended(order)
@@ -133,7 +133,7 @@ describe("with a holder that is frozen, or lives alone", () => {
     Effect.gen(function* () {
       for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
         const tree = yield* ProcessTree.start("still")
-        const order = yield* orderFor(tree, { hold: 1200 })
+        const order = yield* orderFor(tree, { hold: 1500 })
         yield* pause.arm(order)
         for (const pid of keepersOf(order.fence)) process.kill(pid, signal)
         assert.isFalse(ProcessTree.runs(tree))
@@ -151,7 +151,7 @@ describe("with a holder that is frozen, or lives alone", () => {
   it.live("a fence of which all died is over past its deadline, and counts as broken", () =>
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still")
-      const order = yield* orderFor(tree, { hold: 800 })
+      const order = yield* orderFor(tree, { hold: 1500 })
       yield* pause.arm(order)
       for (const pid of ours()) process.kill(pid, "SIGKILL")
       const lifted = yield* ended(order)

@@ -440,7 +440,10 @@ const learn = Effect.fnUntraced(function* (five: LabRecord) {
   )
   const member = { name: "learner", address: client, host: "local", dataDirectory }
   const target = yield* openWith({ members: [member, ...settingsOf(five).members] })
-  const topology = yield* eventually(only(target), ({ members }) => members[0]!.up)
+  const topology = yield* eventually(
+    only(target),
+    ({ members }) => members[0]!.up && members[0]!.process !== null && members[0]!.processLate !== true
+  )
   assert.deepInclude(topology, { needed: 3, rule: "majority of 5" })
   assert.lengthOf(topology.members, 6)
   assert.deepInclude(topology.members[0], { name: "learner", role: "IdleSecondary", counts: false, cuttable: "Never" })
