@@ -11,7 +11,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
 const small = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-small-"))
-const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", small]).status === 0
+const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", small]).status === 0
 
 afterAll(() => {
   if (mounted) assert.strictEqual(spawnSync("umount", [small]).status, 0)
@@ -32,8 +32,9 @@ describe.skipIf(!mounted)("a full disk under the store, skipped where mounting i
   }, Harness.within(120_000))
 
   afterAll(async () => {
-    worker.kill("SIGKILL")
-    await worker.ended
+    // Where it did not start, the lab has to go all the same.
+    worker?.kill("SIGKILL")
+    await worker?.ended
     await Harness.close(world)
   }, Harness.within(60_000))
 
