@@ -9,6 +9,7 @@ import { factor, within } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as ProcessTree from "./ProcessTree.ts"
 
 let state = ""
 
@@ -81,7 +82,7 @@ export const killKeepers = (fence: FenceId): Effect.Effect<void> =>
   Effect.sync(() => {
     const holder = path.join(directoryOf(fence), "holder")
     const held = fs.existsSync(holder) ? [Number(fs.readFileSync(holder, "utf8").split(" ")[0])] : []
-    for (const pid of [...keepersOf(fence), ...held]) process.kill(pid, "SIGKILL")
+    ProcessTree.signalAll([...keepersOf(fence), ...held], "SIGKILL")
   })
 
 /** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */

@@ -53,7 +53,7 @@ describe("the kernel ends the fence", () => {
           yield* until(() => ours().length === 3)
           const doomed = ours().sort(() => Math.random() - 0.5)
           const held = ProcessTree.pidsOf(tree.process.pid)
-          for (const pid of doomed) process.kill(pid, "SIGKILL")
+          ProcessTree.signalAll(doomed, "SIGKILL")
           const killed = performance.now()
           while (held.some((pid) => ProcessTree.look(pid)?.state === "t") && performance.now() - killed < 10_000);
           overruns.push(performance.now() - killed)
@@ -79,7 +79,7 @@ describe("the kernel ends the fence", () => {
         if (threadStates(tree).includes("t")) held++
         // Whoever is killed first may have been starting the next, and the first of all may not have started yet.
         yield* until(() => {
-          for (const pid of ours()) kill(pid, "SIGKILL")
+          ProcessTree.signalAll(ours(), "SIGKILL")
           return arming.pollUnsafe() !== undefined && ours().length === 0
         })
         assert.isTrue(ProcessTree.runs(tree), `attempt ${attempt} left something stopped`)
@@ -97,7 +97,7 @@ describe("the kernel ends the fence", () => {
       const worker = spawn(process.execPath, [file, JSON.stringify(order)], { stdio: ["ignore", "pipe", "inherit"] })
       yield* Effect.promise(() => new Promise((armed) => worker.stdout.once("data", armed)))
       assert.isFalse(ProcessTree.runs(tree))
-      for (const pid of [worker.pid!, ...ours()]) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll([worker.pid!, ...ours()], "SIGKILL")
       yield* until(() => ours().length === 0)
       assert.isTrue(ProcessTree.runs(tree))
     })
@@ -135,7 +135,7 @@ describe("with a holder that is frozen, or lives alone", () => {
         const tree = yield* ProcessTree.start("still")
         const order = yield* orderFor(tree, { hold: 1500 })
         yield* pause.arm(order)
-        for (const pid of keepersOf(order.fence)) process.kill(pid, signal)
+        ProcessTree.signalAll(keepersOf(order.fence), signal)
         assert.isFalse(ProcessTree.runs(tree))
         const lifted = yield* ended(order)
         assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
@@ -153,7 +153,7 @@ describe("with a holder that is frozen, or lives alone", () => {
       const tree = yield* ProcessTree.start("still")
       const order = yield* orderFor(tree, { hold: 1500 })
       yield* pause.arm(order)
-      for (const pid of ours()) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(ours(), "SIGKILL")
       const lifted = yield* ended(order)
       assert.deepStrictEqual([lifted.by, lifted.broken], ["Kernel", true])
     })
@@ -171,7 +171,7 @@ describe("the target after it", () => {
         const order = yield* orderFor(tree, { attempt })
         if (attempt % 2 === 0) {
           yield* pause.arm(order)
-          for (const pid of ours()) process.kill(pid, "SIGKILL")
+          ProcessTree.signalAll(ours(), "SIGKILL")
           yield* pause.lift("here", order.fence, 1)
         } else yield* besideAnother(order, other, pause.lift("here", order.fence, 1))
         yield* Effect.sleep(20)
@@ -443,14 +443,6 @@ const until = Effect.fnUntraced(function* (condition: () => boolean) {
 })
 
 if (process.env.INQUORATE_RUNS !== undefined) measured()
-
-const kill = (pid: number, signal: NodeJS.Signals): void => {
-  try {
-    process.kill(pid, signal)
-  } catch {
-    // It ended by itself.
-  }
-}
 
 const threadStates = (tree: ProcessTree.ProcessTree): ReadonlyArray<string> =>
   ProcessTree.pidsOf(tree.process.pid).flatMap((pid) => ProcessTree.look(pid)?.state ?? [])

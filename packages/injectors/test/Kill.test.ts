@@ -210,7 +210,7 @@ describe("never two servers", () => {
       const tree = yield* RestartedServer.start()
       const order = yield* Bench.orderFor(tree, { hold: 1000 })
       yield* kill.arm(order)
-      for (const pid of Bench.keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(Bench.keepersOf(order.fence), "SIGKILL")
       yield* Effect.sleep(Math.max(0, order.deadline - Date.now()) + 200)
       assert.isFalse(RestartedServer.runs(tree.process))
       const reports = yield* kill.sweep("here", { clear: true })

@@ -50,7 +50,7 @@ injectorContract(
     killKeepers: (fence) =>
       Effect.sync(() => {
         const pids = [...keepersOf(fence), ...(grade === "Kernel" ? [holderOf(fence)] : [])]
-        for (const pid of pids) process.kill(pid, "SIGKILL")
+        ProcessTree.signalAll(pids, "SIGKILL")
       })
   }),
   { clock: "live" }
@@ -185,7 +185,7 @@ describe("who ends it", () => {
       yield* pause.arm(order)
       // A frozen holder holds on, where a dead one would let go and a live one ends it by itself.
       if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGSTOP")
-      for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(keepersOf(order.fence), "SIGKILL")
       yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
       const early = yield* sweepOf(order, true)
       assert.strictEqual(early?._tag === "Armed" && early.keepers, 0)
@@ -518,7 +518,7 @@ describe("the records", () => {
       const tree = yield* ProcessTree.start("still")
       const order = yield* orderFor(tree)
       yield* pause.arm(order)
-      for (const pid of keepersOf(order.fence)) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(keepersOf(order.fence), "SIGKILL")
       yield* until(() => keepersOf(order.fence).every((pid) => !ProcessTree.isThere(pid)))
       if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGSTOP")
       const file = path.join(directoryOf(order.fence), "order")
@@ -527,7 +527,7 @@ describe("the records", () => {
       assert.strictEqual(seen._tag, "Lifted")
       assert.isFalse(ProcessTree.runs(tree), "a pid of another boot was signalled")
       if (grade === "Kernel") process.kill(holderOf(order.fence), "SIGKILL")
-      for (const pid of ProcessTree.pidsOf(tree.process.pid)) process.kill(pid, "SIGCONT")
+      ProcessTree.signalAll(ProcessTree.pidsOf(tree.process.pid), "SIGCONT")
     })
   )
 

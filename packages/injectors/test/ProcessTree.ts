@@ -129,11 +129,16 @@ const threadStates = (pids: ReadonlyArray<number>): ReadonlyArray<string> =>
     }
   })
 
+/** Sends each of them a signal. One that has ended since it was listed needs none. */
+export const signalAll = (pids: Iterable<number>, name: NodeJS.Signals): void => {
+  for (const pid of pids) signal(pid, name)
+}
+
 const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
     process.kill(pid, name)
-  } catch {
-    // It ended by itself.
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
   }
 }
 

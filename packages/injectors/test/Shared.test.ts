@@ -109,7 +109,7 @@ describe("who dies or freezes among those who keep several", () => {
       const { go, orders, trees } = yield* ready(["still", "still"], 1500)
       yield* go
       yield* pause.tighten("here", orders[0]!.fence, 1, Date.now() + within(500))
-      for (const pid of Bench.keepersOf(orders[0]!.fence)) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(Bench.keepersOf(orders[0]!.fence), "SIGKILL")
       for (const order of orders) {
         const lifted = yield* Bench.ended(order, pause)
         assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
@@ -122,7 +122,7 @@ describe("who dies or freezes among those who keep several", () => {
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["threads", "still"])
       yield* go
-      for (const pid of Bench.ours()) process.kill(pid, "SIGKILL")
+      ProcessTree.signalAll(Bench.ours(), "SIGKILL")
       yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
       assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
       for (const order of orders) assert.isTrue((yield* lift(order)).broken)
