@@ -6,7 +6,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as childProcess from "node:child_process"
 import * as crypto from "node:crypto"
@@ -380,21 +379,18 @@ const removeFolder = (name: string, folder: string): Effect.Effect<void, LabErro
 
 // A server that was killed leaves its System V segment behind. Node cannot remove a segment, but ipcrm of util-linux
 // can. Another process may have had the creator's number before, so only a segment of this owner that nobody has
-// attached is removed. A process that has just ended is attached for as long as somebody reads of its memory in /proc.
+// attached is removed.
 const removeSharedMemory = (own: ReadonlyArray<ProcessName>, folder: string): Effect.Effect<void> =>
   Effect.sync(() => {
     const creators = new Set(own.map(({ pid }) => String(pid)))
-    if (!fs.existsSync("/proc/sysvipc/shm") || !fs.existsSync(folder)) return true
+    if (!fs.existsSync("/proc/sysvipc/shm") || !fs.existsSync(folder)) return
     const owner = String(fs.statSync(folder).uid)
-    let isFree = true
     for (const line of fs.readFileSync("/proc/sysvipc/shm", "utf8").split("\n").slice(1)) {
       const [, id, , , creator, , attached, uid] = line.trim().split(/\s+/)
-      if (id === undefined || uid !== owner || !creators.has(creator ?? "")) continue
-      if (attached === "0") childProcess.spawnSync("ipcrm", ["-m", id])
-      else isFree = false
+      if (id === undefined || attached !== "0" || uid !== owner || !creators.has(creator ?? "")) continue
+      childProcess.spawnSync("ipcrm", ["-m", id])
     }
-    return isFree
-  }).pipe(Effect.repeat({ until: (isFree) => isFree, times: 100, schedule: Schedule.spaced(20) }), Effect.asVoid)
+  })
 
 const site = (
   { bin, name, options = {} }: UpOptions,
