@@ -5,7 +5,7 @@
  */
 import type { ProbeSample } from "@inquorate/core/Evidence"
 import type { FenceId, FenceOrder, Injector } from "@inquorate/core/Injector"
-import { chooseCut, describeRefusal, explain, type QuorumLossMode, type Refusal } from "@inquorate/core/Plan"
+import { chooseCut, describeRefusal, explain, QuorumLossMode, type Refusal } from "@inquorate/core/Plan"
 import type { Probe, Target } from "@inquorate/core/Target"
 import { parseMillis } from "@inquorate/core/Time"
 import type { Member, Topology } from "@inquorate/core/Topology"
@@ -292,8 +292,8 @@ const check = ({ compose, containers, mode = "QuorumReplicas", settings }: LossO
     const pods = "settings.members is missing, where a list of members with name and address is expected"
     return refuse("pods" in (settings ?? {}) ? `${pods}: a test takes members of its own machine, and no pods` : pods)
   }
-  if (mode !== "QuorumReplicas" && mode !== "AllReplicas") {
-    refuse(`mode is ${JSON.stringify(mode)}, where QuorumReplicas or AllReplicas is expected`)
+  if (!Schema.is(QuorumLossMode)(mode)) {
+    refuse(`mode is ${JSON.stringify(mode)}, where ${QuorumLossMode.literals.join(" or ")} is expected`)
   }
   if (containers !== undefined && compose !== undefined) refuse("containers or compose is expected, not both")
   for (const [name, list] of [
