@@ -67,11 +67,12 @@ export const missingFolder = (file: string): string | undefined => {
  */
 export const openToOthers = (file: string): string | undefined => {
   const name = path.resolve(file)
+  const own = real(name)
+  // Where no link leads there, both ways are one.
+  const folders = new Set([...above(name), ...above(own)])
   const reasons = [
-    ...[...above(name), ...above(real(name))].flatMap((folder) => whyOpen(folder, folder === path.dirname(real(name)))),
-    ...["", "-wal", "-shm", "-journal", ".lock", ".lock-journal"].flatMap((end) =>
-      whyOpen(`${real(name)}${end}`, false)
-    )
+    ...[...folders].flatMap((folder) => whyOpen(folder, folder === path.dirname(own))),
+    ...["", "-wal", "-shm", "-journal", ".lock", ".lock-journal"].flatMap((end) => whyOpen(`${own}${end}`, false))
   ]
   return reasons.length === 0
     ? undefined
