@@ -312,17 +312,22 @@ describe.skipIf(!root)(`the control group of a process${skip}`, () => {
 })
 
 describe.skipIf(!root)(`a member that its supervisor ended and started again behind the fence${skip}`, () => {
+  const fenced = Effect.gen(function* () {
+    const { directory, file } = etcdOf(nobody)
+    const start = perl(`open(A, ">>", "${file}") or die`, nobody)
+    const server = yield* start
+    const order = yield* orderFor(server, directory)
+    yield* pause.arm(order)
+    return { server, order, start }
+  })
+
   it.live("breaks the fence", () =>
     Effect.gen(function* () {
-      const { directory, file } = etcdOf(nobody)
-      const text = `open(A, ">>", "${file}") or die`
-      const server = yield* perl(text, nobody)
-      const order = yield* orderFor(server, directory)
-      yield* pause.arm(order)
+      const { order, server, start } = yield* fenced
       process.kill(server.process.pid, "SIGKILL")
       const before = yield* pause.inspect("here", order.fence, 1)
       assert.isFalse(before._tag === "Armed" && before.broken, "nobody runs in its place")
-      yield* perl(text, nobody)
+      yield* start
       let seen = before
       for (let turn = 0; turn < 100 * factor && !(seen._tag === "Armed" && seen.broken); turn++) {
         yield* Effect.sleep(50)
@@ -335,16 +340,12 @@ describe.skipIf(!root)(`a member that its supervisor ended and started again beh
 
   it.live("is told by the lift, though no keeper has looked since", () =>
     Effect.gen(function* () {
-      const { directory, file } = etcdOf(nobody)
-      const text = `open(A, ">>", "${file}") or die`
-      const server = yield* perl(text, nobody)
-      const order = yield* orderFor(server, directory)
-      yield* pause.arm(order)
+      const { order, server, start } = yield* fenced
       const [keepers] = fs.globSync(path.join(folder, "state/fences", order.fence.operationId, "*/keepers"))
       const [first, , second] = fs.readFileSync(keepers!, "utf8").split(" ")
       for (const pid of [first, second]) process.kill(Number(pid), "SIGSTOP")
       process.kill(server.process.pid, "SIGKILL")
-      const successor = yield* perl(text, nobody)
+      const successor = yield* start
       const lifted = yield* pause.lift("here", order.fence, 1)
       assert.isTrue(lifted.broken)
       assert.include(lifted.detail, `process ${successor.process.pid} serves its data directory now`)
