@@ -244,6 +244,16 @@ export const operations = async (
 export const partitionOf = (worker: Worker, world: World): Promise<string> =>
   partitionAt(worker.endpoint, `${world.lab.name}~${groupOf(world)}`)
 
+/** The same, once the worker has seen the group. */
+export const partitionOnceSeen = async (worker: Worker, world: World): Promise<string> => {
+  let partition = ""
+  await until(`the partition is seen: ${worker.log()}`, 30_000, async () => {
+    partition = await partitionOf(worker, world).catch(() => "")
+    return partition !== ""
+  })
+  return partition
+}
+
 /** The first partition of a service, by its id, at an endpoint. */
 export const partitionAt = async (endpoint: string, service: string): Promise<string> => {
   const response = await fetch(`${endpoint}/Services/${service}/$/GetPartitions?api-version=6.4`)

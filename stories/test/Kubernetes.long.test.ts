@@ -82,10 +82,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     world = { ...world, config }
     await Harness.until("the etcd takes writes", 30_000, () => Harness.writeCommits(world, 1000))
     worker = await Harness.startWorker(world, "pods.db")
-    await Harness.until(`the partition is seen: ${worker.log()}`, 30_000, async () => {
-      partition = await Harness.partitionOf(worker, world).catch(() => "")
-      return partition !== ""
-    })
+    partition = await Harness.partitionOnceSeen(worker, world)
   }, Harness.within(120_000))
 
   afterAll(async () => {
