@@ -297,6 +297,7 @@ describe("where it cannot be had", () => {
   it.live("the pause falls back to keeper grade, and says so", () =>
     Effect.gen(function* () {
       const withoutPerl = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-no-perl-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(withoutPerl, { recursive: true })))
       fs.writeFileSync(path.join(withoutPerl, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 })
       const deprived: Host = {
         label: "here",
