@@ -19,40 +19,11 @@ import type { Group } from "./Preparing.ts"
 import type { Outcome, Session } from "./Session.ts"
 
 /** Sends every fence of the order to its host. Only the drive that ordered them has an `Ordered` to do it by. */
-export const arm = (session: Session, operation: Operation, order: Order, ordered: Ordered): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    yield* watchBefore(session, operation)
-    const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
-    const everybody = order.fences.map(({ member }) => member)
-    if (Result.isFailure(first)) {
-      return unsent(session, failed(session, "E_ABORT", true, first.failure.detail), everybody)
-    }
-    if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
-    const sending: Sending = { operation, order, ordered, startBy: yield* session.ground.lease.permit }
-    const stored = session.timeline.monotonic()
-    const since = ordered.waitingSince ?? stored
-    if (isSpent(session, sending)) {
-      const spent = formatMillis(session.timeline.now() - order.armedAt)
-      const text = `The order was stored ${spent} after it was made, so too little was left of its time. It was not sent`
-      return stored - since < waitAtMost
-        ? orderAgain(session, sending, since, `${text}, and is made anew`)
-        : unsent(session, failed(session, "E_ABORT", true, text), everybody)
-    }
-    const answers = yield* armAll(session, sending)
-    const facts: Array<Fact> = []
-    const problems: Array<readonly [PlannedFence, InjectorError]> = []
-    answers.forEach((answer, index) => {
-      const fence = order.fences[index]!
-      if (Result.isFailure(answer)) problems.push([fence, answer.failure])
-      else facts.push(armedFact(fence.member, answer.success))
-    })
-    if (problems.length === 0) return armed(session, facts)
-    if (!lateEverywhere(problems, order) || session.timeline.monotonic() - since >= waitAtMost) {
-      return yield* notFenced(session, problems, facts)
-    }
-    yield* Effect.sleep(waitEvery)
-    return orderAgain(session, sending, since, lateText(problems))
-  })
+export const arm = (session: Session, operation: Operation, order: Order, ordered: Ordered): Effect.Effect<Outcome> => {
+  const { place } = session.known
+  const sent = send(session, operation, order, ordered)
+  return place === null ? sent : place.prober.closely(sent)
+}
 
 /**
  * Looks how the fences of an earlier owner's order stand. It never arms: the order may have been carried out, and only
@@ -116,6 +87,41 @@ export const notFenced = (
   })
 
 // --- internal ---
+
+const send = (session: Session, operation: Operation, order: Order, ordered: Ordered): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    yield* watchBefore(session, operation)
+    const first = yield* Effect.result(cameFirst(session.ground.store, operation, order))
+    const everybody = order.fences.map(({ member }) => member)
+    if (Result.isFailure(first)) {
+      return unsent(session, failed(session, "E_ABORT", true, first.failure.detail), everybody)
+    }
+    if (first.success !== null) return unsent(session, refusedBy(session, busy(first.success)), everybody)
+    const sending: Sending = { operation, order, ordered, startBy: yield* session.ground.lease.permit }
+    const stored = session.timeline.monotonic()
+    const since = ordered.waitingSince ?? stored
+    if (isSpent(session, sending)) {
+      const spent = formatMillis(session.timeline.now() - order.armedAt)
+      const text = `The order was stored ${spent} after it was made, so too little was left of its time. It was not sent`
+      return stored - since < waitAtMost
+        ? orderAgain(session, sending, since, `${text}, and is made anew`)
+        : unsent(session, failed(session, "E_ABORT", true, text), everybody)
+    }
+    const answers = yield* armAll(session, sending)
+    const facts: Array<Fact> = []
+    const problems: Array<readonly [PlannedFence, InjectorError]> = []
+    answers.forEach((answer, index) => {
+      const fence = order.fences[index]!
+      if (Result.isFailure(answer)) problems.push([fence, answer.failure])
+      else facts.push(armedFact(fence.member, answer.success))
+    })
+    if (problems.length === 0) return armed(session, facts)
+    if (!lateEverywhere(problems, order) || session.timeline.monotonic() - since >= waitAtMost) {
+      return yield* notFenced(session, problems, facts)
+    }
+    yield* Effect.sleep(waitEvery)
+    return orderAgain(session, sending, since, lateText(problems))
+  })
 
 const armedFact = (member: string, { grade, processes }: typeof FenceState.cases.Armed.Type): Fact => ({
   _tag: "FenceArmed",

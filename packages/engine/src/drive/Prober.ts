@@ -1,6 +1,6 @@
 /**
  * The probe writes of one drive. Each endpoint has one write in flight at a time. It gets the next when that one has
- * ended, at least 50 ms after the one before. While a group recovers, writes are bounded in time. Every write is a
+ * ended, at least 50 ms after the one before, or 5 ms while the fences are applied. While a group recovers, writes are bounded in time. Every write is a
  * sample with its moments. As samples grow many, fewer of them are stored, but always the acknowledgements of a hold.
  */
 import * as Effect from "effect/Effect"
@@ -25,6 +25,11 @@ export interface Prober {
   readonly isOpen: () => boolean
   /** Begins to write to every endpoint without pause. Does nothing where that runs already. */
   readonly watch: Effect.Effect<void, TargetError>
+  /**
+   * Whoever watches meanwhile writes as closely as answers come. A silence begins with a write that was sent after the
+   * last thread stood still, so the next one must not be long in coming.
+   */
+  readonly closely: <A>(applying: Effect.Effect<A>) => Effect.Effect<A>
   /** Abandons the writes in flight. Their outcomes stay unknown. */
   readonly stop: Effect.Effect<void>
   /** Waits for the first acknowledgement of a write that was sent at `since` or later. */
@@ -53,6 +58,7 @@ export const make = (
     let probe: Probe | undefined
     let watchers: Fiber.Fiber<void> | undefined
     let watchedFrom = 0
+    let isApplying = false
     let ended = Latch.makeUnsafe(false)
     const thinned = makeThinning()
 
@@ -112,7 +118,11 @@ export const make = (
         yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
         while (true) {
           const { sentAt } = yield* send(open, endpoint, null)
-          const spacing = timeline.now() - watchedFrom < closeWatch ? spacingClose : spacingWide
+          const spacing = isApplying
+            ? spacingClosest
+            : timeline.now() - watchedFrom < closeWatch
+              ? spacingClose
+              : spacingWide
           yield* timeline.sleepUntil(sentAt + spacing)
         }
       })
@@ -133,6 +143,12 @@ export const make = (
           scope
         )
       }),
+      closely: (applying) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => void (isApplying = true)),
+          () => applying,
+          () => Effect.sync(() => void (isApplying = false))
+        ),
       stop: Effect.suspend(() => {
         const running = watchers
         watchers = undefined
@@ -159,7 +175,8 @@ export const make = (
 
 // --- internal ---
 
-/** The least time between two writes to one endpoint: short at first, then what a long hold can bear. */
+/** The least time between two writes to one endpoint: shortest while fences are applied, then what a long hold can bear. */
+const spacingClosest = 5
 const spacingClose = 50
 const spacingWide = 250
 const closeWatch = 10_000
