@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/core/src/MemoryStore.ts makeDatabase": 189,
   "packages/emulator/src/Simulation.ts build": 83,
   "packages/engine/src/drive/Journal.ts make": 156,
-  "packages/engine/src/drive/Prober.ts make": 112,
+  "packages/engine/src/drive/Prober.ts make": 88,
   "packages/injectors/src/HostProgram.ts make": 160,
   "packages/injectors/src/HostProgram.ts makeCourier": 128,
   "packages/injectors/src/hosts/Child.ts converse": 73,

@@ -56,9 +56,6 @@ export const make = (
     const opening = yield* Semaphore.make(1)
     let samples: Array<ProbeSample> = []
     let probe: Probe | undefined
-    let watchers: Fiber.Fiber<void> | undefined
-    let watchedFrom = 0
-    let isApplying = false
     let ended = Latch.makeUnsafe(false)
     const thinned = makeThinning()
 
@@ -112,48 +109,15 @@ export const make = (
           )
         )
       })
-    const watchEndpoint = (open: Probe, endpoint: string, index: number): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        // They write in turns, so that whenever the quorum goes, the next write to miss it is sent soon after.
-        yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
-        while (true) {
-          const { sentAt } = yield* send(open, endpoint, null)
-          const spacing = isApplying
-            ? spacingClosest
-            : timeline.now() - watchedFrom < closeWatch
-              ? spacingClose
-              : spacingWide
-          yield* timeline.sleepUntil(sentAt + spacing)
-        }
-      })
+    const watching = makeWatching(timeline, send)
 
     return {
       samples: () => samples,
       open: Effect.asVoid(opened),
       isOpen: () => probe !== undefined,
-      watch: Effect.gen(function* () {
-        const open = yield* opened
-        if (watchers !== undefined) return
-        watchedFrom = timeline.now()
-        watchers = yield* Effect.forkIn(
-          Effect.forEach(open.endpoints, (endpoint, index) => watchEndpoint(open, endpoint, index), {
-            concurrency: "unbounded",
-            discard: true
-          }),
-          scope
-        )
-      }),
-      closely: (applying) =>
-        Effect.acquireUseRelease(
-          Effect.sync(() => void (isApplying = true)),
-          () => applying,
-          () => Effect.sync(() => void (isApplying = false))
-        ),
-      stop: Effect.suspend(() => {
-        const running = watchers
-        watchers = undefined
-        return running === undefined ? Effect.void : Fiber.interrupt(running)
-      }),
+      watch: Effect.flatMap(opened, (open) => watching.begin(open, scope)),
+      closely: watching.closely,
+      stop: watching.stop,
       acknowledged: (since) =>
         Effect.gen(function* () {
           while (true) {
@@ -207,5 +171,54 @@ const makeThinning = (): ((sample: ProbeSample) => boolean) => {
     if (sentAt - lastAt < spacingClose * (2 ** Math.floor(stored / 100) - 1)) return false
     seen.set(kind, { stored: stored + 1, lastAt: sentAt })
     return true
+  }
+}
+
+/** Writes to every endpoint again and again, from when it is begun until it is stopped. */
+const makeWatching = (
+  timeline: Timeline,
+  send: (open: Probe, endpoint: string, timeout: null) => Effect.Effect<ProbeSample>
+) => {
+  let watchers: Fiber.Fiber<void> | undefined
+  let watchedFrom = 0
+  let isApplying = false
+  const watchEndpoint = (open: Probe, endpoint: string, index: number): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      // They write in turns, so that whenever the quorum goes, the next write to miss it is sent soon after.
+      yield* timeline.sleepUntil(watchedFrom + Math.floor((index * spacingClose) / open.endpoints.length))
+      while (true) {
+        const { sentAt } = yield* send(open, endpoint, null)
+        const spacing = isApplying
+          ? spacingClosest
+          : timeline.now() - watchedFrom < closeWatch
+            ? spacingClose
+            : spacingWide
+        yield* timeline.sleepUntil(sentAt + spacing)
+      }
+    })
+  return {
+    begin: (open: Probe, scope: Scope.Scope): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        if (watchers !== undefined) return
+        watchedFrom = timeline.now()
+        watchers = yield* Effect.forkIn(
+          Effect.forEach(open.endpoints, (endpoint, index) => watchEndpoint(open, endpoint, index), {
+            concurrency: "unbounded",
+            discard: true
+          }),
+          scope
+        )
+      }),
+    closely: <A>(applying: Effect.Effect<A>): Effect.Effect<A> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => void (isApplying = true)),
+        () => applying,
+        () => Effect.sync(() => void (isApplying = false))
+      ),
+    stop: Effect.suspend(() => {
+      const running = watchers
+      watchers = undefined
+      return running === undefined ? Effect.void : Fiber.interrupt(running)
+    })
   }
 }
