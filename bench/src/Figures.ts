@@ -32,6 +32,17 @@ export interface Figure {
 export const inMillis = ({ count, max, min, p50, p99 }: Spread): string =>
   `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, max ${max.toFixed(1)}, min ${min.toFixed(1)} ms (${count} samples)`
 
+/** A figure that is a length of time; without a goal it is told alone. */
+export const inTime = (
+  name: string,
+  samples: ReadonlyArray<number>,
+  goal = "",
+  isMet?: (spread: Spread) => boolean
+): Figure => {
+  const measured = spread(samples)
+  return { name, measured: inMillis(measured), goal, met: isMet?.(measured) ?? null }
+}
+
 /** Prints figures as lines, the goal beside each. */
 export const print = (title: string, figures: ReadonlyArray<Figure>): void => {
   process.stdout.write(`\n${title}\n`)

@@ -24,26 +24,28 @@ process.env.INQUORATE_LAB_STATE = path.join(folder, "labs")
 process.env.INQUORATE_STATE = path.join(folder, "fences")
 fs.writeFileSync(path.join(folder, "empty.yaml"), "")
 
-const suites: Readonly<Record<string, readonly [string, () => Promise<ReadonlyArray<Figure>>]>> = {
-  startup: ["The command line", () => Startup.measure(folder, quick ? 5 : 20)],
-  http: ["The wire", () => Http.measure(folder, quick ? 2 : 6)],
-  page: ["The list", () => Page.measure(folder, quick ? 100_000 : 1_000_000, 300)],
-  "shared-page": ["The list, shared", () => Page.measureShared(quick ? 100_000 : 1_000_000, 300)],
-  throughput: ["From start to done", () => Throughput.measure(500, 100, quick ? 2 : 6)],
-  many: ["Many at once", () => Many.measure(folder, quick ? 1000 : 10_000)],
-  postgres: [
-    "PostgreSQL, one primary and two standbys",
-    () => Faults.measure(folder, { system: "postgres", rounds: quick ? 5 : 25, hold: 1000 })
-  ],
-  etcd: [
-    "etcd, three members with short election times",
-    () =>
-      Faults.measure(folder, {
-        system: "etcd",
-        options: { election: "200ms" },
-        rounds: quick ? 5 : 25,
-        hold: 1000
-      })
+type Suite = readonly [title: string, measure: () => Promise<ReadonlyArray<Figure>>]
+
+const fault = (title: string, trial: Pick<Faults.Trial, "system" | "members" | "options">): Suite => [
+  title,
+  () => Faults.measure(folder, { ...trial, rounds: quick ? 5 : 50, hold: 1000 })
+]
+
+const suites: Readonly<Record<string, ReadonlyArray<Suite>>> = {
+  startup: [["The command line", () => Startup.measure(folder, quick ? 5 : 50)]],
+  http: [["The wire", () => Http.measure(folder, quick ? 2 : 6)]],
+  page: [["The list", () => Page.measure(folder, quick ? 100_000 : 1_000_000, 300)]],
+  "shared-page": [["The list, shared", () => Page.measureShared(quick ? 100_000 : 1_000_000, 300)]],
+  throughput: [["From start to done", () => Throughput.measure(500, 100, quick ? 2 : 6)]],
+  many: [["Many at once", () => Many.measure(folder, quick ? 1000 : 10_000)]],
+  postgres: [fault("PostgreSQL, one primary and two standbys", { system: "postgres" })],
+  etcd: [fault("etcd, three members with elections of 200 ms", { system: "etcd", options: { election: "200ms" } })],
+  "etcd-five": [
+    fault("etcd, five members with elections of 200 ms, of which three are cut", {
+      system: "etcd",
+      members: 5,
+      options: { election: "200ms" }
+    })
   ]
 }
 
@@ -56,8 +58,8 @@ const machine = `Node ${process.versions.node}, ${os.availableParallelism()} cor
 process.stdout.write(`${machine}\n`)
 const tables = [`${machine}.\n\n`]
 try {
-  for (const [name, [title, measure]] of Object.entries(suites)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue
+  const chosen = Object.entries(suites).filter(([name]) => wanted.length === 0 || wanted.includes(name))
+  for (const [title, measure] of chosen.flatMap(([, suites]) => suites)) {
     const figures = await measure()
     print(title, figures)
     tables.push(markdown(title, figures))
