@@ -10,18 +10,21 @@ import type { Instant } from "@inquorate/core/Time"
 
 const OperationJson = Schema.fromJsonString(Operation)
 const EntryJson = Schema.fromJsonString(EvidenceEntry)
+// Every move writes some. To write the JSON by the schema as well would start a fiber for each.
+const encodeOperation = Schema.encodeSync(Operation)
+const encodeEntry = Schema.encodeSync(EvidenceEntry)
 
 /** Reads an operation from its column. */
 export const readOperation = Schema.decodeUnknownResult(OperationJson)
 
 /** An operation as it is stored. */
-export const writeOperation = Schema.encodeSync(OperationJson)
+export const writeOperation = (operation: Operation): string => JSON.stringify(encodeOperation(operation))
 
 /** Reads an entry of evidence from its column. */
 export const readEntry = Schema.decodeUnknownResult(EntryJson)
 
 /** An entry of evidence as it is stored. */
-export const writeEntry = Schema.encodeSync(EntryJson)
+export const writeEntry = (entry: EvidenceEntry): string => JSON.stringify(encodeEntry(entry))
 
 /** How many rows that cannot be read are told of at most. */
 export const brokenMost = 1000
