@@ -66,6 +66,10 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
     const waiting = Latch.makeUnsafe(false)
     const statements = statementsOf(site.schema)
 
+    // A write whose turn has not come is taken back. After that it stands, or its outcome is unknown.
+    const takeBack = (pending: Pending): void => void (queue = queue.filter((other) => other !== pending))
+    const { answer, answerAll, enter, leave } = yield* makeWriters(site, options.within, takeBack)
+
     const write = (id: Guid, change: Change): Effect.Effect<unknown, StoreError> =>
       Effect.gen(function* () {
         if (queue.length >= waitingMost) return yield* noAnswer(site, options.within)
@@ -80,15 +84,8 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         }
         queue.push(pending)
         waiting.openUnsafe()
-        // A write whose turn has not come is taken back. After that it stands, or its outcome is unknown.
-        const takeBack = Effect.sync(() => void (queue = queue.filter((other) => other !== pending)))
-        return yield* Deferred.await(pending.answer).pipe(
-          Effect.timeoutOrElse({
-            duration: options.within,
-            orElse: () => Effect.andThen(takeBack, Effect.fail(noAnswer(site, options.within)))
-          }),
-          Effect.onInterrupt(() => takeBack)
-        )
+        enter(pending)
+        return yield* Effect.onInterrupt(Deferred.await(pending.answer), () => Effect.sync(() => leave(pending)))
       })
 
     // A batch has at most one write of an operation, so that no write has to see what another one of its batch did.
@@ -116,12 +113,12 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         if (Result.isSuccess(outcome)) {
           options.onCommit()
           batch.forEach((pending, index) => {
-            const answer = outcome.success[index]!
+            const told = outcome.success[index]!
             const { change, name } = pending
-            if (change._tag !== "Append" && Exit.isExit(answer) && Exit.isSuccess(answer)) {
+            if (change._tag !== "Append" && Exit.isExit(told) && Exit.isSuccess(told)) {
               options.onStored(change.operation, name)
             }
-            Deferred.doneUnsafe(pending.answer, answer)
+            answer(pending, told)
           })
           return
         }
@@ -194,16 +191,54 @@ interface Pending {
   readonly answer: Deferred.Deferred<unknown, StoreError>
 }
 
+/**
+ * Those who wait for an answer, `within` at most. All wait equally long, so one timer that follows the first of them serves
+ * them all. `takeBack` hears of each who waits no longer, and so has no answer.
+ */
+const makeWriters = (site: Site, within: Millis, takeBack: (pending: Pending) => void) =>
+  Clock.clockWith((clock) =>
+    Effect.gen(function* () {
+      const since = new Map<Pending, Millis>()
+      const any = Latch.makeUnsafe(false)
+      const now = (): Millis => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+      const followFirst = Effect.suspend(() => {
+        const [first] = since
+        if (first === undefined) {
+          any.closeUnsafe()
+          return any.await
+        }
+        const left = first[1] + within - now()
+        if (left > 0) return Effect.sleep(left)
+        takeBack(first[0])
+        answer(first[0], Effect.fail(noAnswer(site, within)))
+        return Effect.void
+      })
+      yield* Effect.forkScoped(Effect.forever(followFirst))
+      const enter = (pending: Pending): void => {
+        since.set(pending, now())
+        any.openUnsafe()
+      }
+      const leave = (pending: Pending): void => {
+        since.delete(pending)
+        takeBack(pending)
+      }
+      const answer = (pending: Pending, told: Answer): void => {
+        since.delete(pending)
+        Deferred.doneUnsafe(pending.answer, told)
+      }
+      const answerAll = (batch: ReadonlyArray<Pending>, error: StoreError): void => {
+        for (const pending of batch) answer(pending, refusal(pending, error))
+      }
+      return { enter, leave, answer, answerAll }
+    })
+  )
+
 type Answer = Effect.Effect<unknown, StoreError>
 
-const answerAll = (batch: ReadonlyArray<Pending>, error: StoreError): void => {
-  for (const { answer, doubtful } of batch) {
-    const told = doubtful
-      ? new StoreError({ reason: error.reason, detail: `${error.detail} Whether the write was stored is not known.` })
-      : error
-    Deferred.doneUnsafe(answer, Effect.fail(told))
-  }
-}
+const refusal = ({ doubtful }: Pending, { detail, reason }: StoreError): Answer =>
+  Effect.fail(
+    new StoreError({ reason, detail: doubtful ? `${detail} Whether the write was stored is not known.` : detail })
+  )
 
 const fenced = (id: Guid): StoreError =>
   new StoreError({ reason: "Fenced", detail: `operation ${id} belongs to another worker or epoch now` })
