@@ -69,7 +69,7 @@ export const drive = (
   ended: Effect.Effect<void>
 ): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
-    const next = yield* open(ground, claimed)
+    const next = yield* open(ground, claimed, nudged)
     const { journal, timeline } = next()
     const witnessing = yield* Witnessing.make(journal, timeline)
     let toldEnd = false
@@ -88,11 +88,10 @@ export const drive = (
       const action = nextAction(operation)
       if (action._tag === "None") return yield* witnessing.untilServed
       const due = timeline.sleepUntil(dueAt(operation, timeline.now()))
-      const outcome = yield* Effect.raceAllFirst([
+      const outcome = yield* Effect.raceFirst(
         Effect.andThen(due, retryStore(Effect.suspend(() => perform(next(), operation, action)))),
-        Effect.as(changed(journal, nudged), null),
-        journal.halted
-      ])
+        Effect.as(changed(journal, nudged), null)
+      )
       if (outcome === null) continue
       yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
       const moved = isPassing(session, operation, outcome.event)
@@ -201,11 +200,16 @@ const retryStore = <A>(looking: Effect.Effect<A, StoreError>): Effect.Effect<A, 
 
 const storeRetry = 500
 
-/** Ends when somebody has changed the operation so that it asks for another action than the one that runs. */
+/**
+ * Ends when somebody has changed the operation so that it asks for another action than the one that runs. Fails with
+ * `Fenced` when another worker owns it.
+ */
 const changed = (journal: Journal, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
     const started = journal.stored().operation
     while (true) {
+      const lost = journal.lost()
+      if (lost !== null) return yield* lost
       yield* nudged.await
       nudged.closeUnsafe()
       const fresh = yield* Effect.result(journal.refresh)

@@ -3,7 +3,6 @@
  * between is gathered, and appended at most every half second with one write in flight. A drive never writes to an
  * operation that another worker owns.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
@@ -45,20 +44,21 @@ export interface Journal {
   readonly flush: Effect.Effect<void, StoreError>
   /** All the evidence that is stored, where it is short and this drive alone has stored it; else null. */
   readonly whole: () => ReadonlyArray<EvidenceEntry> | null
-  /** Never succeeds. Fails with `Fenced` once a write has shown that another worker owns the operation. */
-  readonly halted: Effect.Effect<never, StoreError>
+  /** What a write was told that has shown that another worker owns the operation; null as long as none has. */
+  readonly lost: () => StoreError | null
 }
 
 /**
- * Opens the journal of an operation that this worker owns. `fresh` tells that nothing of its evidence is stored yet. When
- * the scope closes it stores what was gathered.
+ * Opens the journal of an operation that this worker owns. `fresh` tells that nothing of its evidence is stored yet, and
+ * `nudged` is opened when the operation is lost. When the scope closes the journal stores what was gathered.
  */
 export const make = (
   store: OperationStore["Service"],
   claimed: Stored,
   worker: string,
   timeline: Timeline,
-  fresh: boolean
+  fresh: boolean,
+  nudged: Latch.Latch
 ): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.gen(function* () {
     let current = claimed
@@ -76,13 +76,19 @@ export const make = (
     // A hold is mostly silence, and thousands may be held at once: a journal with nothing to store sets no timer.
     const something = Latch.makeUnsafe(false)
     const writing = yield* Semaphore.make(1)
-    const halt = yield* Deferred.make<never, StoreError>()
+    let lost: StoreError | null = null
     const observe = makeObserve()
     const { id } = claimed.operation
     const whole = makeWhole(fresh ? claimed.operation : null)
     const as = { worker, epoch: claimed.epoch }
     const halting = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-      Effect.tapError(effect, (error) => (error.reason === "Fenced" ? Deferred.fail(halt, error) : Effect.void))
+      Effect.tapError(effect, (error) =>
+        Effect.sync(() => {
+          if (error.reason !== "Fenced") return
+          lost = error
+          nudged.openUnsafe()
+        })
+      )
 
     const entry = (fact: Fact, at: Instant): EvidenceEntry => ({
       at,
@@ -210,7 +216,7 @@ export const make = (
       },
       flush,
       whole: whole.entries,
-      halted: Deferred.await(halt)
+      lost: () => lost
     }
   })
 

@@ -78,7 +78,7 @@ export const make = (journal: Pick<Journal, "note">, epoch: number, scope: Scope
     }),
     awaitAll: Effect.fnUntraced(function* ({ attempt }) {
       const preparation = prepared
-      if (preparation === null || preparation.attempt !== attempt) return []
+      if (preparation === null || preparation.attempt !== attempt || preparation.groups.length === 0) return []
       const { groups } = preparation
       const answers = yield* Effect.raceFirst(
         Effect.forEach(groups, ({ prepared }) => Deferred.await(prepared), { concurrency: "unbounded" }),

@@ -3,6 +3,7 @@
  * the drive.
  */
 import * as Effect from "effect/Effect"
+import type * as Latch from "effect/Latch"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import type { Cluster } from "@inquorate/core/Cluster"
@@ -63,8 +64,15 @@ export interface Outcome {
 
 // --- make ---
 
-/** Opens a drive's session on an operation that was just claimed, and gives the session of the next action each time. */
-export const open = (ground: Ground, claimed: Stored): Effect.Effect<() => Session, StoreError, Scope.Scope> =>
+/**
+ * Opens a drive's session on an operation that was just claimed, and gives the session of the next action each time.
+ * `nudged` is opened when another worker is seen to own the operation.
+ */
+export const open = (
+  ground: Ground,
+  claimed: Stored,
+  nudged: Latch.Latch
+): Effect.Effect<() => Session, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
     const { epoch, operation } = claimed
     const timeline = yield* Timeline.make(ground.clock.now)
@@ -72,7 +80,7 @@ export const open = (ground: Ground, claimed: Stored): Effect.Effect<() => Sessi
     const fresh = epoch === 1 && operation.stage._tag === "Advancing" && operation.stage.step._tag === "IntentSaved"
     const entries = fresh ? [] : yield* ground.store.evidence(operation.id, 0)
     const evidence = collect(entries)
-    const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline, fresh)
+    const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline, fresh, nudged)
     const scope = yield* Effect.scope
     let sequence = nextSequence(entries, ground.worker)
     const probe = (target: Target, group: string): Effect.Effect<Prober.Prober> =>
