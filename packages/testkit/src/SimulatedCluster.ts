@@ -400,6 +400,9 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
   return world
 }
 
+/** The time that a way takes. A way that takes none is no wait for a turn either. */
+const passing = (millis: Millis): Effect.Effect<void> => (millis <= 0 ? Effect.void : Effect.sleep(millis))
+
 const makeWitness = (world: World): Witness => ({
   name: "api",
   every: 1000,
@@ -416,13 +419,13 @@ const makeTarget = (world: World): Target => {
         const member = endpoint.split(":")[0]!
         // A cluster with one endpoint fails over: its address follows the primary.
         if (world.available() && (!settings.everyEndpoint || world.running(member))) {
-          yield* Effect.sleep(settings.latency)
+          yield* passing(settings.latency)
           if (!world.available()) continue
           world.acknowledged++
           return { _tag: "Acknowledged" }
         }
         if (world.faults.refusesWrites) {
-          yield* Effect.sleep(settings.latency)
+          yield* passing(settings.latency)
           return { _tag: "Refused", detail: "no quorum" }
         }
         yield* world.nextChange
@@ -447,15 +450,12 @@ const makeTarget = (world: World): Target => {
   return {
     system: "simulated",
     cluster: settings.name,
-    discover: Effect.sleep(settings.latency).pipe(
-      Effect.andThen(guard),
-      Effect.andThen(Effect.sync(() => [seen(world)]))
-    ),
+    discover: passing(settings.latency).pipe(Effect.andThen(guard), Effect.andThen(Effect.sync(() => [seen(world)]))),
     probe: () =>
       Effect.as(Effect.andThen(guard, room), {
         endpoints: (settings.everyEndpoint ? world.names : ["m0"]).map((member) => `${member}:1`),
         write,
-        survivors: Effect.andThen(Effect.sleep(settings.latency), survivors)
+        survivors: Effect.andThen(passing(settings.latency), survivors)
       }),
     survivorsSpeak: settings.survivorsSpeak,
     survivorsSpeakAfter: settings.survivorsSpeakAfter,
@@ -488,14 +488,14 @@ const lossFailed = (world: World): TargetError =>
 const loseData = (world: World): Effect.Effect<void, TargetError> =>
   Effect.gen(function* () {
     const fault = world.faults.loseData
-    yield* Effect.sleep(world.settings.latency)
+    yield* passing(world.settings.latency)
     if (fault === "FailsBefore") return yield* lossFailed(world)
     if (fault === "HangsBefore") return yield* Effect.never
     world.change(() => {
       world.dataLosses++
       world.elect()
     })
-    yield* Effect.sleep(world.settings.latency)
+    yield* passing(world.settings.latency)
     if (fault === "FailsAfter") return yield* lossFailed(world)
     if (fault === "HangsAfter") return yield* Effect.never
   })
@@ -581,7 +581,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
   // The way to the host takes half of the round trip. An unreachable host does not take the order at all.
   const reach = (host: string): Effect.Effect<void, InjectorError> =>
     Effect.andThen(
-      Effect.sleep(world.settings.hostLatency / 2),
+      passing(world.settings.hostLatency / 2),
       Effect.suspend(() => {
         world.refresh()
         return world.faults.hostsUnreachable
@@ -589,7 +589,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
           : Effect.void
       })
     )
-  const answer = Effect.sleep(world.settings.hostLatency / 2)
+  const answer = passing(world.settings.hostLatency / 2)
   const leastEpoch = (fence: FenceId): number => world.leastEpoch.get(fence.operationId) ?? 0
   const raise = (fence: FenceId, epoch: number): void =>
     void world.leastEpoch.set(fence.operationId, Math.max(leastEpoch(fence), epoch))
@@ -600,7 +600,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
       : (record?.state ?? { _tag: "Absent" })
   }
 
-  const arm: Injector["arm"] = Effect.fn("SimulatedInjector.arm")(function* (order) {
+  const arm: Injector["arm"] = Effect.fnUntraced(function* (order) {
     world.orders++
     const { fence } = order
     const { host } = order.process
@@ -643,7 +643,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
     return armed
   })
 
-  const tighten: Injector["tighten"] = Effect.fn("SimulatedInjector.tighten")(function* (host, fence, epoch, deadline) {
+  const tighten: Injector["tighten"] = Effect.fnUntraced(function* (host, fence, epoch, deadline) {
     world.orders++
     const remaining = deadline - Math.floor(yield* Clock.currentTimeMillis)
     const next = world.now() + remaining
@@ -664,7 +664,7 @@ const makeInjector = (world: World, mechanism: Mechanism): Injector => {
     yield* answer
   })
 
-  const lift: Injector["lift"] = Effect.fn("SimulatedInjector.lift")(function* (host, fence, epoch) {
+  const lift: Injector["lift"] = Effect.fnUntraced(function* (host, fence, epoch) {
     world.orders++
     yield* reach(host)
     if (world.faults.liftFails > 0) {

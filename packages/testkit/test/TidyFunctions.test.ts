@@ -38,7 +38,6 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/testkit/src/OperationStoreContract.ts listLaws": 132,
   "packages/testkit/src/OperationStoreContract.ts writeLaws": 120,
   "packages/testkit/src/SimulatedCluster.ts makeInjector": 157,
-  "packages/testkit/src/SimulatedCluster.ts makeTarget": 72,
   "packages/testkit/src/SimulatedCluster.ts makeWorld": 91,
   "packages/testkit/src/SimulatedGroup.ts make": 109,
   "packages/testkit/src/SimulatedHost.ts injector": 79,
