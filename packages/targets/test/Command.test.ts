@@ -3,22 +3,18 @@
  * print what a test wants; then the recipes of the documentation, taken from their pages, on real servers.
  */
 import * as LocalHost from "@inquorate/injectors/LocalHost"
-import { targetContract, type TargetLab } from "@inquorate/testkit/TargetContract"
-import { within } from "@inquorate/testkit/Pace"
+import { targetContract } from "@inquorate/testkit/TargetContract"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { command, CommandSettings } from "../src/Command.ts"
 import { outcomeWord, read } from "../src/CommandAnswer.ts"
+import * as Recipe from "./Recipe.ts"
 
 const hosts = new Map([["local", LocalHost.make("local")]])
 const decode = Schema.decodeUnknownSync(CommandSettings)
@@ -140,7 +136,7 @@ describe("the write command", () => {
       const child = Number(fs.readFileSync(`${folder}/child`, "utf8"))
       fs.rmSync(folder, { recursive: true })
       yield* Effect.repeat(
-        Effect.sync(() => isRunning(child)),
+        Effect.sync(() => Recipe.isRunning(child)),
         { until: (running) => !running, schedule: Schedule.spaced(10) }
       )
     })
@@ -156,125 +152,6 @@ describe("the write command", () => {
 
 // --- the recipes, from their pages ---
 
-const recipes = path.resolve(import.meta.dirname, "../../../docs/recipes")
-
-/** The blocks of a page that carry a file's name, written into a folder as executables. */
-const unpack = (page: string, folder: string): void => {
-  const text = fs.readFileSync(path.join(recipes, page), "utf8")
-  for (const [, name, body] of text.matchAll(/```sh file=(\w+)\n([\s\S]*?)```/g)) {
-    fs.writeFileSync(path.join(folder, name!), body!, { mode: 0o755 })
-  }
-}
-
-const isRunning = (pid: number): boolean => {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
-    return !/\) [ZX]/.test(stat)
-  } catch {
-    return false
-  }
-}
-
-const isStopped = (pid: number): boolean => /\) T/.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))
-
-const untilTrue = (what: string, holds: () => boolean): Effect.Effect<void> =>
-  Effect.repeat(Effect.sync(holds), { until: (held) => held, schedule: Schedule.spaced(20) }).pipe(
-    Effect.timeoutOrElse({
-      duration: within(30_000),
-      orElse: () => Effect.die(new Error(`waited in vain for ${what}`))
-    }),
-    Effect.asVoid
-  )
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-
-const runHere = (program: string, ...words: ReadonlyArray<string>): void => {
-  const { status, stderr } = spawnSync(program, words, { encoding: "utf8" })
-  if (status !== 0) throw new Error(`${program} ${words.join(" ")}: ${stderr}`)
-}
-
-/** A lab of three servers in folders of their own; `start` starts one and gives its pid. */
-const labOf = (
-  page: string,
-  group: string,
-  names: ReadonlyArray<string>,
-  prepare: (folder: string) => Promise<{
-    readonly environment: Readonly<Record<string, string>>
-    readonly start: (name: string) => ReadonlyArray<string>
-    readonly settings: object
-  }>
-): Effect.Effect<TargetLab, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-recipe-"))
-    yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
-    unpack(page, folder)
-    const { environment, settings, start } = yield* Effect.promise(() => prepare(folder))
-    const pids = new Map<string, number>()
-    yield* Effect.addFinalizer(() =>
-      Effect.gen(function* () {
-        for (const pid of pids.values()) {
-          if (isRunning(pid)) process.kill(pid, "SIGKILL")
-          yield* untilTrue(`process ${pid} to end`, () => !isRunning(pid))
-        }
-      })
-    )
-    for (const name of names) {
-      const [program, ...words] = start(name)
-      const child = spawn(program!, words, { cwd: path.join(folder, name), stdio: "ignore" })
-      pids.set(name, child.pid!)
-      fs.writeFileSync(path.join(folder, name, "pid"), String(child.pid))
-    }
-    const set = Object.entries({ ...environment, PATH: `${process.env["PATH"]}:/usr/sbin` })
-      .map(([key, value]) => `${key}='${value}'`)
-      .join(" ")
-    const target = yield* Effect.orDie(
-      open({
-        look: `${set} ${folder}/look`,
-        write: `${set} ${folder}/write`,
-        group,
-        members: names.map((name) => ({ name, host: "local", dataDirectory: path.join(folder, name) })),
-        ...settings
-      })
-    )
-    yield* Effect.repeat(Effect.option(target.discover), {
-      until: (found) => Option.exists(found, ([topology]) => topology!.members.every(({ up }) => up)),
-      schedule: Schedule.spaced(100)
-    })
-    const probe = yield* Effect.orDie(target.probe(group))
-    yield* Effect.repeat(
-      Effect.suspend(() => probe.write(probe.endpoints[0]!)),
-      {
-        until: ({ _tag }) => _tag === "Acknowledged",
-        schedule: Schedule.spaced(100)
-      }
-    )
-    return {
-      target,
-      group,
-      pause: (members) =>
-        Effect.gen(function* () {
-          for (const { name } of members) {
-            process.kill(pids.get(name)!, "SIGSTOP")
-            yield* untilTrue(`${name} to stand still`, () => isStopped(pids.get(name)!))
-          }
-        }),
-      resume: Effect.sync(() => {
-        for (const pid of pids.values()) process.kill(pid, "SIGCONT")
-      })
-    }
-  })
-
-const there = (...programs: ReadonlyArray<string>): boolean =>
-  programs.every((program) =>
-    `${process.env["PATH"]}:/usr/sbin`.split(":").some((folder) => fs.existsSync(path.join(folder, program)))
-  )
-
 const schema = {
   name: "Inquorate",
   version: "1.0.0",
@@ -285,14 +162,14 @@ const schema = {
 
 targetContract(
   "the recipe for OVSDB",
-  labOf("ovsdb.md", "ovsdb", ["d1", "d2", "d3"], async (folder) => {
-    const ports = await Promise.all(Array.from({ length: 6 }, freePort))
+  Recipe.labOf("ovsdb.md", "ovsdb", ["d1", "d2", "d3"], async (folder) => {
+    const ports = await Promise.all(Array.from({ length: 6 }, Recipe.freePort))
     const raft = (index: number) => `tcp:127.0.0.1:${ports[index]}`
     fs.writeFileSync(`${folder}/schema`, JSON.stringify(schema))
     for (const [index, name] of ["d1", "d2", "d3"].entries()) {
       fs.mkdirSync(`${folder}/${name}`)
-      if (index === 0) runHere("ovsdb-tool", "create-cluster", `${folder}/d1/db`, `${folder}/schema`, raft(0))
-      else runHere("ovsdb-tool", "join-cluster", `${folder}/${name}/db`, "Inquorate", raft(index), raft(0))
+      if (index === 0) Recipe.runHere("ovsdb-tool", "create-cluster", `${folder}/d1/db`, `${folder}/schema`, raft(0))
+      else Recipe.runHere("ovsdb-tool", "join-cluster", `${folder}/${name}/db`, "Inquorate", raft(index), raft(0))
     }
     const remotes = [3, 4, 5].map((index) => `tcp:127.0.0.1:${ports[index]}`)
     return {
@@ -307,13 +184,15 @@ targetContract(
       }
     }
   }),
-  { skip: there("ovsdb-server", "ovsdb-client", "ovs-appctl") ? undefined : "apt-get install openvswitch-common" }
+  {
+    skip: Recipe.there("ovsdb-server", "ovsdb-client", "ovs-appctl") ? undefined : "apt-get install openvswitch-common"
+  }
 )
 
 targetContract(
   "the recipe for Redis Sentinel",
-  labOf("redis-sentinel.md", "sentinels", ["s1", "s2", "s3"], async (folder) => {
-    const ports = await Promise.all(Array.from({ length: 4 }, freePort))
+  Recipe.labOf("redis-sentinel.md", "sentinels", ["s1", "s2", "s3"], async (folder) => {
+    const ports = await Promise.all(Array.from({ length: 4 }, Recipe.freePort))
     for (const [index, name] of ["s1", "s2", "s3"].entries()) {
       fs.mkdirSync(`${folder}/${name}`)
       fs.writeFileSync(
@@ -327,5 +206,5 @@ targetContract(
       start: (name) => ["redis-server", `${folder}/${name}/conf`, "--sentinel"]
     }
   }),
-  { skip: there("redis-server", "redis-cli") ? undefined : "apt-get install redis-server" }
+  { skip: Recipe.there("redis-server", "redis-cli") ? undefined : "apt-get install redis-server" }
 )
