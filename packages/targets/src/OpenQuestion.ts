@@ -15,7 +15,7 @@ export type Ask<A, E> = (patience: number) => Effect.Effect<A, E>
 export interface OpenQuestionOptions<E> {
   /** After how many milliseconds the next asker interrupts a question that is open. */
   readonly giveUp: () => number
-  /** The error for an asker that has waited for so many milliseconds. */
+  /** The error for an asker that has waited for so many whole milliseconds. */
   readonly late: (after: number) => E
   /** Is told how long each answer took, and when it came. */
   readonly took?: (millis: number, now: number) => void
@@ -52,12 +52,12 @@ export const make = Effect.fnUntraced(function* <A, E>(
   return (patience) =>
     Effect.gen(function* () {
       if (open !== undefined && (yield* monotonicMillis) - open.since > giveUp()) {
-        Deferred.doneUnsafe(open.abandoned, Effect.fail(late(giveUp())))
+        Deferred.doneUnsafe(open.abandoned, Effect.fail(late(Math.round(giveUp()))))
         open = undefined
       }
       const asked = open ?? (yield* Effect.uninterruptible(begin))
       return yield* Deferred.await(asked.answer).pipe(
-        Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late(patience)) })
+        Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late(Math.round(patience))) })
       )
     })
 })

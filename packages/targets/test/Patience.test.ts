@@ -2,6 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Host, HostError } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import * as OpenQuestion from "../src/OpenQuestion.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
 import * as Patience from "../src/Patience.ts"
 
@@ -65,5 +68,19 @@ describe("a process that was not found", () => {
         isLate: false
       })
     })
+  )
+})
+
+describe("a question that is open", () => {
+  it.effect("tells a patience that is no whole number in whole milliseconds", () =>
+    Effect.gen(function* () {
+      const ask = yield* OpenQuestion.make<never, string>(Effect.never, {
+        giveUp: () => 1000,
+        late: (after) => `${after} ms`
+      })
+      const asking = yield* Effect.forkChild(Effect.flip(ask(30.06)))
+      yield* TestClock.adjust(31)
+      assert.strictEqual(yield* Fiber.join(asking), "30 ms")
+    }).pipe(Effect.scoped)
   )
 })

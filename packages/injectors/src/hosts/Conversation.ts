@@ -45,7 +45,7 @@ export const channel = (
       }).pipe(
         Effect.timeoutOrElse({
           duration: timeout,
-          orElse: () => Effect.fail(lost(`no answer within ${timeout} ms`))
+          orElse: () => Effect.fail(lost(`no answer within ${Math.round(timeout)} ms`))
         }),
         Effect.flatMap((answer) =>
           answer === null

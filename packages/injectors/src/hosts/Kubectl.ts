@@ -44,7 +44,7 @@ export const ask = (
     Effect.timeoutOrElse({
       // A little after the bound kubectl itself says why it waited in vain.
       duration: timeout + 1500,
-      orElse: () => Effect.fail(fail("LostAnswer", `kubectl did not answer within ${timeout} ms`))
+      orElse: () => Effect.fail(fail("LostAnswer", `kubectl did not answer within ${Math.round(timeout)} ms`))
     })
   )
 }

@@ -28,7 +28,7 @@ export const make = (label: string, { sudo = false }: LocalOptions = {}): Host =
       ? start(label, program, arguments_, sudo).pipe(
           Effect.timeoutOrElse({
             duration: timeout,
-            orElse: () => Effect.fail(lost(label, `no answer within ${timeout} ms`))
+            orElse: () => Effect.fail(lost(label, `no answer within ${Math.round(timeout)} ms`))
           })
         )
       : Effect.fail(

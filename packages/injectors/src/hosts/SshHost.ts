@@ -109,7 +109,7 @@ export const make = (target: SshTarget): Effect.Effect<Host, never, Scope.Scope>
         ),
         Effect.timeoutOrElse({
           duration: timeout,
-          orElse: () => Effect.fail(lost(target.label, `no answer within ${timeout} ms`))
+          orElse: () => Effect.fail(lost(target.label, `no answer within ${Math.round(timeout)} ms`))
         })
       )
     }
