@@ -52,6 +52,17 @@ suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd
   }, Harness.within(60_000))
 
   it(
+    "are found by a check of the configuration without any worker",
+    async () => {
+      const { code, stdout } = await Harness.inq("target", "check", config)
+      assert.strictEqual(code, 0, stdout)
+      assert.strictEqual(stdout.match(/pid \d+ on node-1/g)?.length, 3, stdout)
+      assert.include(stdout, "Nothing is missing.")
+    },
+    Harness.within(60_000)
+  )
+
+  it(
     "lose their quorum and get it back, by keepers on that host",
     async () => {
       const id = randomUUID()

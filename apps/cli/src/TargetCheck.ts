@@ -2,8 +2,10 @@
  * The command that tries how a cluster is configured, without any worker: it looks at the members, finds their processes,
  * and makes a few writes. Nothing is taken out. For any system, and for `system: command` above all.
  */
-import { type Host, HostError } from "@inquorate/core/Host"
+import type { Host } from "@inquorate/core/Host"
+import type { Target, TargetError } from "@inquorate/core/Target"
 import { health, type Topology } from "@inquorate/core/Topology"
+import type * as HostSettings from "@inquorate/injectors/HostSettings"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
@@ -33,25 +35,26 @@ export const target = Command.make("target").pipe(
         )
       },
       Effect.fnUntraced(function* ({ cluster, file }) {
-        const { LocalHost, Registry, YAML } = yield* drivers
-        const { far, name, settings } = yield* clusterOf(file, Option.getOrUndefined(cluster), YAML.parse)
+        const { HostSettings, Registry, YAML } = yield* drivers
+        const { configured, name, settings } = yield* clusterOf(file, Option.getOrUndefined(cluster), YAML.parse)
         const module = Registry.modules.find(({ system }) => system === settings["system"])
         if (module === undefined) {
           const known = Registry.modules.map(({ system }) => system).join(", ")
           return yield* wrong(file, `system: Expected one of ${known}, got ${JSON.stringify(settings["system"])}`)
         }
         const decoded = Schema.decodeResult(module.config, { errors: "all", onExcessProperty: "ignore" })(settings)
-        if (Result.isFailure(decoded)) return yield* wrong(file, decoded.failure.message.replace(/\s*\n\s*/g, "; "))
-        const hosts = new Map(
-          [...far.map((label) => elsewhere(file, label)), LocalHost.make("local")].map((host) => [host.label, host])
-        )
+        if (Result.isFailure(decoded)) return yield* wrong(file, inOneLine(decoded.failure))
+        const machines = yield* hostsOf(file, configured, HostSettings)
         const checked = yield* Effect.scoped(
           Effect.gen(function* () {
+            // Nothing is held here, so a keeper pod lives as briefly as one can.
+            const hosts = yield* HostSettings.open(machines, 0)
+            yield* enter(hosts)
             const target = yield* module.make(name, decoded.success, hosts)
-            const [topology] = yield* target.discover
-            const probe = yield* target.probe(topology!.group)
+            const topology = yield* lookAt(target)
+            const probe = yield* target.probe(topology.group)
             const writes = yield* Effect.forEach([1, 2, 3], () => timedWrite(probe))
-            return { topology: topology!, writes, survivors: yield* probe.survivors, speaks: target.survivorsSpeak }
+            return { topology, writes, survivors: yield* probe.survivors, speaks: target.survivorsSpeak }
           })
         ).pipe(Effect.mapError((error) => new Failure({ exit: "unreachable", detail: `${name}: ${error.detail}` })))
         const problems = problemsOf(checked.topology, checked.writes)
@@ -91,17 +94,32 @@ export const target = Command.make("target").pipe(
 
 // Evaluated by this command only, so that every other one starts without it.
 const drivers = Effect.promise(async () => ({
-  LocalHost: await import("@inquorate/injectors/LocalHost"),
+  HostSettings: await import("@inquorate/injectors/HostSettings"),
   Registry: await import("@inquorate/targets/Registry"),
   YAML: await import("yaml")
 }))
 
-// This command reaches its own machine. All else is looked at too, and whoever reads it is told who looks there.
-const elsewhere = (file: string, label: string): Host => {
-  const detail = `inq target check looks at this machine alone; inquorate-worker --check ${file} --connect looks there too`
-  const unreachable = Effect.fail(new HostError({ host: label, reason: "Unreachable", detail }))
-  return { label, run: () => unreachable, pods: () => unreachable }
-}
+/** A busy machine answers late, so a look that lacks something is repeated: how often, and after how long. */
+const [looksMost, lookAgainAfter] = [3, 300]
+
+const lookAt = Effect.fnUntraced(function* ({ discover }: Target): Effect.fn.Return<Topology, TargetError> {
+  let [topology] = yield* discover
+  for (let looks = 1; looks < looksMost && lacking(topology!).length > 0; looks++) {
+    yield* Effect.sleep(lookAgainAfter)
+    topology = (yield* discover)[0]
+  }
+  return topology!
+})
+
+/** How long the way to a machine may take, in milliseconds. */
+const wayPatience = 8000
+
+// A look waits for a machine only as long as one that is reached already may take.
+const enter = (hosts: ReadonlyMap<string, Host>): Effect.Effect<void> =>
+  Effect.forEach(hosts.values(), (host) => Effect.ignore(host.run("true", [], { timeout: wayPatience })), {
+    concurrency: "unbounded",
+    discard: true
+  })
 
 const wrong = (file: string, problem: string): Failure => new Failure({ exit: "usage", detail: `${file}: ${problem}` })
 
@@ -130,6 +148,12 @@ const timedWrite = (probe: Writable): Effect.Effect<Written> =>
   })
 
 const problemsOf = (topology: Topology, writes: ReadonlyArray<Written>): ReadonlyArray<string> => [
+  ...lacking(topology),
+  ...(writes.every(({ outcome }) => outcome === "Acknowledged") ? [] : ["not every write was acknowledged"])
+]
+
+/** What a look shows to be missing. */
+const lacking = (topology: Topology): ReadonlyArray<string> => [
   ...(topology.unfit ?? []),
   ...topology.members.flatMap(({ downBecause, name, up }) =>
     up ? [] : [`${name} is not up: ${downBecause ?? "no reason is told"}`]
@@ -137,15 +161,14 @@ const problemsOf = (topology: Topology, writes: ReadonlyArray<Written>): Readonl
   ...topology.members.flatMap(({ cuttable, name, process, processProblem }) =>
     process === null && cuttable !== "Never" ? [`${name} cannot be taken out: ${processProblem}`] : []
   ),
-  ...(writes.every(({ outcome }) => outcome === "Acknowledged") ? [] : ["not every write was acknowledged"]),
   ...(topology.members.some(({ role }) => role === "Primary") ? [] : ["no member is the leader"])
 ]
 
-/** A cluster of a file, and the other machines that the file names. */
+/** A cluster of a file, and what the file says of the machines that it names. */
 interface Found {
   readonly name: string
   readonly settings: Readonly<Record<string, unknown>>
-  readonly far: ReadonlyArray<string>
+  readonly configured: unknown
 }
 
 const clusterOf = (
@@ -159,7 +182,7 @@ const clusterOf = (
       catch: (cause) => wrong(file, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
     })
     if (!isRecord(read)) return yield* wrong(file, "Expected a map: a worker's configuration, or one cluster of it")
-    if ("system" in read) return { name: wanted ?? "cluster", settings: read, far: [] }
+    if ("system" in read) return { name: wanted ?? "cluster", settings: read, configured: {} }
     const clusters = isRecord(read["clusters"]) ? read["clusters"] : {}
     const names = Object.keys(clusters)
     const name = wanted ?? (names.length === 1 ? names[0]! : undefined)
@@ -168,8 +191,25 @@ const clusterOf = (
     const settings = clusters[name]
     if (!isRecord(settings))
       return yield* wrong(file, `has no cluster ${name}, but ${names.join(", ") || "none at all"}`)
-    return { name, settings, far: isRecord(read["hosts"]) ? Object.keys(read["hosts"]) : [] }
+    return { name, settings, configured: read["hosts"] ?? {} }
   })
+
+/** The machines that a file names, or what is wrong with them. */
+const hostsOf = (
+  file: string,
+  configured: unknown,
+  { HostSettings: Settings, problemsOf }: typeof HostSettings
+): Effect.Effect<Readonly<Record<string, HostSettings.HostSettings>>, Failure> => {
+  const all = Schema.Record(Schema.String, Settings)
+  const decoded = Schema.decodeUnknownResult(all, { errors: "all", onExcessProperty: "error" })(configured)
+  if (Result.isFailure(decoded)) return Effect.fail(wrong(file, `hosts: ${inOneLine(decoded.failure)}`))
+  const [first] = Object.entries(decoded.success).flatMap(([name, host]) =>
+    problemsOf(name, host).map(({ key, problem }) => `hosts.${name}.${key}: ${problem}`)
+  )
+  return first === undefined ? Effect.succeed(decoded.success) : Effect.fail(wrong(file, first))
+}
+
+const inOneLine = ({ message }: Error): string => message.replace(/\s*\n\s*/g, "; ")
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -296,22 +296,36 @@ describe("a cluster's configuration on trial", () => {
     })
   )
 
-  it.live("looks at all but what is on other machines, and says who looks there", () =>
+  it.live("reaches other machines as a worker does, and says why where it cannot", () =>
     Effect.gen(function* () {
       const one = { system: "command", look: `echo '${looked(true)}'`, write: "true" }
       const placed = { ...one, members: [{ name: "a", host: "far", dataDirectory: "/d", pidFile: "/p" }] }
-      const hosts = { far: { ssh: "far" }, prod: { kubernetes: { image: "keeper" } } }
+      const nobody = { ssh: "127.0.0.1", port: 1, configFile: "/dev/null" }
+      const hosts = { far: nobody, prod: { kubernetes: { image: "keeper", kubeconfig: "/no/such/file" } } }
       const { code, out } = yield* check("far.yaml", JSON.stringify({ hosts, clusters: { one: placed } }))
       assert.strictEqual(code, exitCodes.refused, out)
       assert.include(out, "write: acknowledged")
-      assert.match(
-        out,
-        /a cannot be taken out: host far .*inquorate-worker --check \S+far\.yaml --connect looks there too/
-      )
+      assert.match(out, /a cannot be taken out: host far cannot be reached \(.*Connection refused/)
       const pods = { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } }
       const there = yield* check("pods.yaml", JSON.stringify({ hosts, clusters: { pods } }))
       assert.strictEqual(there.code, exitCodes.unreachable, there.out)
-      assert.match(there.error, /looks at this machine alone; inquorate-worker --check \S+pods\.yaml --connect/)
+      assert.match(there.error, /pods: .*kubectl/)
+    })
+  )
+
+  it.live("says what is wrong with the machines that the file names", () =>
+    Effect.gen(function* () {
+      const file = (hosts: unknown) =>
+        JSON.stringify({ hosts, clusters: { one: JSON.parse(configured(true, "true")) as unknown } })
+      for (const [hosts, words] of [
+        [{ far: { ssh: "far", prot: 22 } }, '["far"]["prot"]'],
+        [{ far: { sudo: true } }, "hosts.far.ssh: Missing key"],
+        [{ local: { ssh: "far" } }, "hosts.local.ssh: Expected only sudo here"]
+      ] as const) {
+        const { code, error } = yield* check("machines.yaml", file(hosts))
+        assert.strictEqual(code, exitCodes.usage)
+        assert.include(error, words)
+      }
     })
   )
 

@@ -5,6 +5,7 @@
 import type { Host, HostError } from "@inquorate/core/Host"
 import type { Topology } from "@inquorate/core/Topology"
 import { health } from "@inquorate/core/Topology"
+import * as HostSettings from "@inquorate/injectors/HostSettings"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -14,7 +15,6 @@ import { CannotRun, exitCodes } from "./CannotRun.ts"
 import { type ClusterConfig, listenOf, type Overrides, partOf, type WorkerConfig } from "./Config.ts"
 import * as ConfigSlips from "./ConfigSlips.ts"
 import { ConfigError, type ConfigText, type Mistake, openYaml } from "./ConfigText.ts"
-import * as Hosts from "./Hosts.ts"
 import * as Log from "./Log.ts"
 import type { Asked } from "./Options.ts"
 import * as ReadConfig from "./ReadConfig.ts"
@@ -22,7 +22,6 @@ import * as Security from "./Security.ts"
 import { SecuritySettings } from "./Security.ts"
 import * as Seen from "./Seen.ts"
 import * as StorePlace from "./StorePlace.ts"
-import { localHost } from "./WorkerFile.ts"
 
 // --- models ---
 
@@ -175,8 +174,8 @@ const look = Effect.fnUntraced(function* (
   never,
   Scope.Scope
 > {
-  const hosts = yield* Hosts.open(config)
-  const far = [...hosts.values()].filter(({ label }) => label !== localHost)
+  const hosts = yield* HostSettings.open(config.hosts, 0)
+  const far = [...hosts.values()].filter(({ label }) => label !== HostSettings.localHost)
   return yield* Effect.all(
     {
       hosts: Effect.forEach(far, (host) => lookAtHost(host, config), { concurrency: "unbounded" }),
@@ -187,11 +186,11 @@ const look = Effect.fnUntraced(function* (
 })
 
 // A Kubernetes cluster has no shell. It answers where it tells which keeper pods there are.
-const asked = (host: Host, { kubernetes }: WorkerConfig): Effect.Effect<unknown, HostError> => {
-  const cluster = kubernetes[host.label]
+const asked = (host: Host, { hosts }: WorkerConfig): Effect.Effect<unknown, HostError> => {
+  const cluster = hosts[host.label]?.kubernetes
   return host.pods === undefined || cluster === undefined
     ? host.run("true", [], { timeout: hostPatience })
-    : host.pods(Hosts.keeperNamespace(cluster), "")
+    : host.pods(HostSettings.keeperNamespace(cluster), "")
 }
 
 const lookAtHost = (host: Host, config: WorkerConfig): Effect.Effect<Looked> =>

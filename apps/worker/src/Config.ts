@@ -4,6 +4,7 @@
  */
 import type { Millis } from "@inquorate/core/Time"
 import { gentlest } from "@inquorate/core/Witness"
+import { type HostSettings, localHost, problemsOf } from "@inquorate/injectors/HostSettings"
 import * as Injectors from "@inquorate/injectors/Registry"
 import * as MemberAddress from "@inquorate/targets/MemberAddress"
 import { modules } from "@inquorate/targets/Registry"
@@ -18,12 +19,8 @@ import {
   ClusterCommon,
   clusterName,
   expectedStore,
-  localHost,
   parseListen,
   type PostgresStoreSettings,
-  type HostSettings,
-  type KubernetesSettings,
-  type SshHostSettings,
   StoreAddress,
   WorkerFile
 } from "./WorkerFile.ts"
@@ -70,12 +67,8 @@ export interface WorkerConfig {
   readonly logFormat: LogFormat
   /** The settings of security. The files that they name are not read yet. */
   readonly security: SecuritySettings
-  /** The machines that are reached over ssh. */
-  readonly hosts: Readonly<Record<string, SshHostSettings>>
-  /** The Kubernetes clusters. */
-  readonly kubernetes: Readonly<Record<string, KubernetesSettings>>
-  /** The worker's own machine. */
-  readonly local: Pick<HostSettings, "sudo">
+  /** The machines and Kubernetes clusters that the file names. */
+  readonly hosts: Readonly<Record<string, HostSettings>>
   readonly clusters: ReadonlyArray<ClusterConfig>
   /** What is not wrong, but unwise. */
   readonly warnings: ReadonlyArray<Mistake>
@@ -120,7 +113,7 @@ export const parse = (
   ]
   if (Result.isFailure(file) || mistakes.length > 0)
     return fail(mistakes.toSorted((one, other) => one.line - other.line))
-  const { hosts: { [localHost]: local = {}, ...hosts } = {}, limits, log, security = {}, worker } = file.success
+  const { hosts = {}, limits, log, security = {}, worker } = file.success
   const listen = parseListen(overrides.listen ?? file.success.listen ?? defaultListen)!
   const store = storeOf(overrides.store ?? file.success.store ?? defaults.store)
   // On a shared store the newest start under an id takes the id over. So two workers of one host need different ids.
@@ -138,13 +131,7 @@ export const parse = (
     concurrency: limits?.concurrency ?? 100,
     queue: limits?.queue ?? 10_000,
     security,
-    kubernetes: Object.fromEntries(
-      Object.entries(hosts).flatMap(([name, { kubernetes }]) => (kubernetes === undefined ? [] : [[name, kubernetes]]))
-    ),
-    hosts: Object.fromEntries(
-      Object.entries(hosts).flatMap(([name, { ssh, ...host }]) => (ssh === undefined ? [] : [[name, { ...host, ssh }]]))
-    ),
-    local,
+    hosts,
     clusters: clusters.flatMap((cluster) => (Result.isSuccess(cluster) ? [cluster.success] : [])),
     warnings: slips.warnings
   })
@@ -283,21 +270,7 @@ const hostMistakes = (hosts: typeof RawHosts.Type, locate: Locate): ReadonlyArra
       const problem = "Expected a name of letters, digits, dots, dashes and underscores, at most 63"
       return [mistake(["hosts", name], problem)]
     }
-    if (name !== localHost && host["kubernetes"] !== undefined) {
-      const problem = "Expected no key of ssh beside kubernetes"
-      return Object.keys(host).flatMap((key) => (key === "kubernetes" ? [] : [mistake(["hosts", name, key], problem)]))
-    }
-    if (name !== localHost) {
-      return host["ssh"] === undefined ? [mistake(["hosts", name, "ssh"], "Missing key")] : []
-    }
-    return Object.keys(host)
-      .filter((key) => key !== "sudo")
-      .map((key) =>
-        mistake(
-          ["hosts", name, key],
-          `Expected only sudo here: ${localHost} is the worker's own machine, which is not reached over ssh`
-        )
-      )
+    return problemsOf(name, host).map(({ key, problem }) => mistake(["hosts", name, key], problem))
   })
 
 /** What can never be done to pods. `cluster` is what the file says of their Kubernetes cluster. */

@@ -2,43 +2,14 @@
  * The form of a worker's configuration file, as schemas: what each key is called, what may stand there, and the words that
  * describe it. `Config.ts` reads a file by them, and `ConfigSchema.ts` publishes them.
  */
-import { parseMillis } from "@inquorate/core/Time"
+import { lengthOf } from "@inquorate/core/Time"
 import { gentlest } from "@inquorate/core/Witness"
+import { HostSettings } from "@inquorate/injectors/HostSettings"
 import * as Injectors from "@inquorate/injectors/Registry"
 import { modules } from "@inquorate/targets/Registry"
 import { isOne, Question } from "@inquorate/targets/Witness"
 import * as Schema from "effect/Schema"
-import * as SchemaTransformation from "effect/SchemaTransformation"
 import { SecuritySettings } from "./Security.ts"
-
-/** A length such as `5s`, `15m` or a bare number of seconds, as milliseconds. */
-const lengthOf = (description: string) =>
-  Schema.Union([Schema.String, Schema.Int])
-    .annotate({ description })
-    .check(
-      Schema.makeFilter(
-        (value) => {
-          const millis = parseMillis(String(value))
-          if (millis === undefined) return "Expected a length such as 30s, 15m or 1h"
-          return millis > 0 || "Expected more than 0, such as 30s"
-        },
-        {
-          toJsonSchema: () => ({
-            pattern: "^\\s*(\\d+(\\.\\d+)?\\s*|(\\d+(\\.\\d+)?\\s*(ms|s|min|m|h)\\s*)+)$",
-            minimum: 1
-          })
-        }
-      )
-    )
-    .pipe(
-      Schema.decodeTo(
-        Schema.Int,
-        SchemaTransformation.transform({
-          decode: (value) => parseMillis(String(value)) ?? 0,
-          encode: (millis) => `${millis}ms`
-        })
-      )
-    )
 
 /** What an address of a store looks like, as a mistake tells it. */
 export const expectedStore = "Expected sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"
@@ -95,15 +66,8 @@ const PostgresStoreSettings = Schema.Struct({
 })
 export type PostgresStoreSettings = typeof PostgresStoreSettings.Type
 
-/** The name of the worker's own machine among the hosts. */
-export const localHost = "local"
-
 /** The name of a cluster; it stands in `fabric:/<cluster>/<group>`. */
 export const clusterName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
-
-const absolutePath = Schema.String.check(
-  Schema.isPattern(/^\/[^\r\n"]*$/, { expected: "an absolute path without quotes and line ends" })
-)
 
 /** Something that depends on a cluster. It is asked through every operation on the cluster. */
 const WitnessFile = Schema.Struct({
@@ -166,59 +130,6 @@ export const ClusterCommon = Schema.Struct({
     "Who depends on the cluster: asked gently through every operation on it, and the evidence says what they suffered."
   )
 })
-
-/** A Kubernetes cluster. Its nodes are reached by the system's own kubectl. */
-const KubernetesSettings = Schema.Struct({
-  image: Schema.String.check(
-    Schema.isPattern(/^[a-zA-Z0-9][^\s]*$/, { expected: "an image, by digest best" })
-  ).annotateKey({
-    description:
-      "The image of keeper pods: sh, coreutils, util-linux and perl, and nft where networks are cut; by digest best."
-  }),
-  namespace: described(
-    Schema.String.check(Schema.isPattern(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { expected: "a namespace's name" })),
-    "The namespace of keeper pods; inquorate unless given."
-  ),
-  context: described(
-    Schema.String.check(Schema.isMinLength(1, { expected: "a context's name" })),
-    "The context of kubectl's configuration; its current one unless given."
-  ),
-  kubeconfig: described(absolutePath, "The file of kubectl's configuration; kubectl's own unless given."),
-  state: described(absolutePath, "The folder on nodes where fences are on record; /var/lib/inquorate unless given."),
-  cuts: described(
-    Schema.Boolean,
-    "True where networks of pods are cut (injector netfilter): keeper pods get NET_ADMIN and SYS_ADMIN too; false unless given."
-  )
-})
-export type KubernetesSettings = typeof KubernetesSettings.Type
-
-/** A machine that members run on, or a Kubernetes cluster whose nodes they run on. */
-const HostSettings = Schema.Struct({
-  ssh: described(
-    Schema.String.check(Schema.isPattern(/^[^-\s][^\s]*$/)),
-    "What ssh takes: a host, USER@HOST, or a name of its own configuration. Every machine but local has it."
-  ),
-  kubernetes: described(
-    KubernetesSettings,
-    "In place of ssh: a Kubernetes cluster, each of whose nodes is then a host."
-  ),
-  sudo: described(
-    Schema.Boolean,
-    "True where the programs on the host run as root, by sudo, which must not ask for a password; false unless given."
-  ),
-  port: described(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
-    "The port, where not ssh's own."
-  ),
-  identity: described(absolutePath, "A private key file to use instead of all others."),
-  knownHosts: described(absolutePath, "The file of host keys to trust instead of the user's own."),
-  configFile: described(absolutePath, "A configuration file of ssh instead of the user's own."),
-  connectTimeout: Schema.optionalKey(lengthOf("How long a connection may take; 5s unless given."))
-})
-export type HostSettings = typeof HostSettings.Type
-
-/** A machine reached over ssh. */
-export type SshHostSettings = Omit<HostSettings, "kubernetes"> & { readonly ssh: string }
 
 /** The configuration file of a worker. What a cluster holds beside the common keys is said by its target module. */
 export const WorkerFile = Schema.Struct({

@@ -16,6 +16,7 @@ import * as ChaosDriver from "@inquorate/engine/ChaosDriver"
 import * as Engine from "@inquorate/engine/Engine"
 import * as PostgresStore from "@inquorate/stores/PostgresStore"
 import * as SqliteStore from "@inquorate/stores/SqliteStore"
+import * as HostSettings from "@inquorate/injectors/HostSettings"
 import * as Machine from "@inquorate/injectors/Machine"
 import { sweepers } from "@inquorate/injectors/Registry"
 import { make as makeWitness } from "@inquorate/targets/Witness"
@@ -34,14 +35,12 @@ import { CannotRun, exitCodes } from "./CannotRun.ts"
 import * as Check from "./Check.ts"
 import { type ClusterConfig, type StoreConfig, type WorkerConfig } from "./Config.ts"
 import * as Emulation from "./Emulation.ts"
-import * as Hosts from "./Hosts.ts"
 import * as Log from "./Log.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as ReadConfig from "./ReadConfig.ts"
 import * as Security from "./Security.ts"
 import * as Seen from "./Seen.ts"
 import * as StorePlace from "./StorePlace.ts"
-import { localHost } from "./WorkerFile.ts"
 
 // --- make ---
 
@@ -94,7 +93,7 @@ const clusters = (
           // shell.
           reach: reach(
             labels.flatMap((label) =>
-              label === localHost && config.local.sudo !== true ? [] : (hosts.get(label) ?? [])
+              label === HostSettings.localHost && config.hosts[label]?.sudo !== true ? [] : (hosts.get(label) ?? [])
             )
           ),
           supervisors: (topology) => ContainerHealth.supervisors(hosts, topology),
@@ -121,6 +120,9 @@ const serving = (config: WorkerConfig, secured: Partial<NodeServer.Options>) =>
     })
   )
 
+const openHosts = ({ clusters, hosts, maxHold }: WorkerConfig) =>
+  HostSettings.open(hosts, Math.max(maxHold, ...clusters.map((cluster) => cluster.maxHold ?? 0)))
+
 /** Tells what earlier runs left on a host, and lifts what is past its time. */
 const sweepAtStart = (hosts: ReadonlyMap<string, Host>, host: string): Effect.Effect<void> =>
   Effect.forEach(sweepers(hosts), (injector) =>
@@ -144,7 +146,7 @@ const run = Effect.fnUntraced(function* (
   config: WorkerConfig,
   { config: named, emulator, explorer, overrides }: Extract<Asked, { readonly _tag: "Run" }>
 ) {
-  const hosts = yield* Hosts.open(config)
+  const hosts = yield* openHosts(config)
   const secured = yield* withPages(yield* secure(config, emulator), explorer)
   const simulated =
     emulator === undefined
@@ -155,11 +157,10 @@ const run = Effect.fnUntraced(function* (
         )
   const simulatedHosts = new Set(simulated.flatMap((cluster) => cluster.hosts))
   yield* warn(config, emulator !== undefined)
-  yield* sweepAtStart(hosts, localHost)
+  yield* sweepAtStart(hosts, HostSettings.localHost)
   // A far host that does not answer must not keep the worker from its work.
-  yield* Effect.forkScoped(
-    Effect.forEach(Object.keys(config.hosts), (label) => sweepAtStart(hosts, label), { concurrency: "unbounded" })
-  )
+  const far = Object.keys(config.hosts).filter((label) => config.hosts[label]?.ssh !== undefined)
+  yield* Effect.forkScoped(Effect.forEach(far, (label) => sweepAtStart(hosts, label), { concurrency: "unbounded" }))
   const lost = yield* Deferred.make<never, CannotRun>()
   const onLost = (detail: string) => void Deferred.doneUnsafe(lost, new CannotRun({ exit: exitCodes.store, detail }))
   const inMemory =

@@ -255,10 +255,8 @@ describe("a configuration", () => {
       "2 hosts.local.ssh",
       "3 hosts.far.ssh"
     ])
-    const { hosts, local } = Result.getOrThrow(
-      read("hosts:\n  local: { sudo: true }\n  far: { ssh: me@far, sudo: true }\n")
-    )
-    assert.deepStrictEqual([hosts, local], [{ far: { ssh: "me@far", sudo: true } }, { sudo: true }])
+    const { hosts } = Result.getOrThrow(read("hosts:\n  local: { sudo: true }\n  far: { ssh: me@far, sudo: true }\n"))
+    assert.deepStrictEqual(hosts, { local: { sudo: true }, far: { ssh: "me@far", sudo: true } })
   })
 
   it("takes a Kubernetes cluster as a host, whose pods are the members of a cluster", () => {
@@ -266,8 +264,8 @@ describe("a configuration", () => {
     const cluster = (pods: string) => `  locks:\n    system: etcd\n    pods: ${pods}\n`
     const pods = "{ host: prod, namespace: db, statefulSet: etcd }"
     const config = Result.getOrThrow(read(`hosts:\n${host}\nclusters:\n${cluster(pods)}`))
-    assert.deepStrictEqual(config.kubernetes, { prod: { image: "keeper", context: "eu" } })
-    assert.deepStrictEqual([config.hosts, config.clusters[0]!.hosts], [{}, []])
+    assert.deepStrictEqual(config.hosts, { prod: { kubernetes: { image: "keeper", context: "eu" } } })
+    assert.deepStrictEqual(config.clusters[0]!.hosts, [])
     assert.deepStrictEqual(
       mistakes(
         `hosts:\n  far: { ssh: far }\n  prod: { port: 22, kubernetes: { image: k } }\n  eu: { kubernetes: {} }\nclusters:\n${cluster(pods.replace("prod", "far"))}`

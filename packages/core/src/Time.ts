@@ -3,6 +3,7 @@
  * Both are whole non-negative milliseconds, so that they survive JSON and compare as numbers.
  */
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
 /** A moment as whole milliseconds since 1970-01-01T00:00:00Z. */
 export const Instant = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).annotate({
@@ -57,6 +58,35 @@ export const parseMillis = (text: string): Millis | undefined => {
   const whole = Math.round(millis)
   return Number.isSafeInteger(whole) ? whole : undefined
 }
+
+/** A length such as `5s`, `15m` or a bare number of seconds, as milliseconds, with the words that describe it. */
+export const lengthOf = (description: string) =>
+  Schema.Union([Schema.String, Schema.Int])
+    .annotate({ description })
+    .check(
+      Schema.makeFilter(
+        (value) => {
+          const millis = parseMillis(String(value))
+          if (millis === undefined) return "Expected a length such as 30s, 15m or 1h"
+          return millis > 0 || "Expected more than 0, such as 30s"
+        },
+        {
+          toJsonSchema: () => ({
+            pattern: "^\\s*(\\d+(\\.\\d+)?\\s*|(\\d+(\\.\\d+)?\\s*(ms|s|min|m|h)\\s*)+)$",
+            minimum: 1
+          })
+        }
+      )
+    )
+    .pipe(
+      Schema.decodeTo(
+        Schema.Int,
+        SchemaTransformation.transform({
+          decode: (value) => parseMillis(String(value)) ?? 0,
+          encode: (millis) => `${millis}ms`
+        })
+      )
+    )
 
 // --- internal ---
 
