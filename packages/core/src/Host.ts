@@ -57,6 +57,8 @@ export const describeHostError = ({ detail, host, reason }: HostError): string =
 export interface Channel {
   /** False once we saw the program, or the way to it, end. The program may still have heard what was said last. */
   readonly isOpen: () => boolean
+  /** True where the program was kept from before, and has said its greeting to somebody else. */
+  readonly isKept?: boolean
   /** True while an answer is awaited. Nothing else can be said before it comes. */
   readonly isBusy: () => boolean
   /**
@@ -101,4 +103,9 @@ export interface Host {
    * asked everything by separate programs.
    */
   readonly open?: (program: string, arguments_: ReadonlyArray<string>) => Effect.Effect<Channel, HostError, Scope.Scope>
+  /**
+   * True where `open` keeps a program for a while once nobody needs it, and gives it to whoever asks next. A question
+   * is then quicker by a program that stays than by one that is started for it.
+   */
+  readonly keeps?: boolean
 }

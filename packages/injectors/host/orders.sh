@@ -4,7 +4,7 @@
 #   verb      takes                                              does
 #   hello     -                                                  machine, boot, uptime, UTC, state directory
 #   session   orders on standard input, word by word             answers each, for as long as its input is open
-#   preflight process, the mechanism's words                     looks, touches nothing
+#   preflight process, the mechanism's words                     looks, touches nothing; tells who watches over it
 #   prepare   fence, epoch, process, stand-by, boot, name, words makes ready, touches nothing
 #   ready     operation, attempt, epoch, members                 waits until what was prepared stands ready
 #   go        operation, attempt, epoch, start-by, deadline      applies what stands ready, all at once
@@ -25,6 +25,7 @@
 #   mark_maker             leaves its mark on a fence that it makes
 #   judge_member           sets verdict and problem for a process in four words, which it does not touch
 #   fits                   the same for the mechanism's own words, once the process is judged; may set grade
+#   watchers               prints who watches over a process, as `supervisor.sh` does
 #   open_session           what a session knows for all its orders
 #   make_ready             makes an order's fence ready, up to the mark `prepared`; ends with refuse where it cannot
 #   await_ready            waits for that mark
@@ -66,7 +67,7 @@ session() {
       count=$((count - 1))
     done
     case $1 in
-      prepare | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
+      preflight | prepare | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
     esac
     printf '%s\n' "-- inquorate --"
   done
@@ -112,6 +113,7 @@ wake() {
 
 # --- what a mechanism may define again ---
 
+watchers() { :; }
 sharing() { false; }
 stand_up() { :; }
 
@@ -137,7 +139,9 @@ preflight() {
   pid=$1 start=$2 exe=$3 directory=$4 grade=Keeper
   shift 4
   fits "$@" || answer "$verdict" "$problem"
-  answer ready "$grade"
+  printf '%s\n' "ready $grade"
+  watchers "$pid"
+  exit 0
 }
 
 # --- prepare, then go ---

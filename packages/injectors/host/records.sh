@@ -89,8 +89,10 @@ is_ours() {
   problem=
 }
 
-# Sets state_root, with these folders in it, and effective to the user. Nothing is read of it before it was looked at.
+# Sets state_root, with these folders in it, and effective to the user. Nothing is read of it before it was looked at. What
+# was looked at once, and is ours, stays ours for as long as this program runs: nobody else may put anything in its place.
 open_root() {
+  ! is_still_ours "$@" || return 0
   while read -r key _ effective _; do [ "$key" = Uid: ] && break; done </proc/self/status
   state_root=$INQUORATE_STATE
   if [ -z "$state_root" ]; then
@@ -136,6 +138,17 @@ open_root() {
     is_mode "$2" && [ $((0x$2 & 0022)) = 0 ] || return 1
   done
   problem=
+  looked_at=$state_root
+}
+
+is_still_ours() {
+  [ -n "$looked_at" ] && is_own_folder "$looked_at" || return 1
+  for folder; do is_own_folder "$looked_at/$folder" || return 1; done
+  problem=
+}
+
+is_own_folder() {
+  [ -d "$1" ] && ! [ -L "$1" ] && [ -O "$1" ] && [ -w "$1" ]
 }
 
 open_boot() {

@@ -1,24 +1,27 @@
 # Who watches over a process and would act on its silence: the systemd unit of its control group, where there is one and
 # systemd answers. A watchdog ends a paused server during the hold; a restart rule brings a killed one back. Only told,
-# never changed; what cannot be asked is not told.
+# never changed; what cannot be asked is not told. Shell text.
 # shellcheck shell=sh
 
-pid=$1
-command -v systemctl >/dev/null 2>&1 || exit 0
-[ -d /run/systemd/system ] || exit 0
-unit=
-while IFS= read -r line; do
-  path=${line#*:*:}
-  case $path in
-    */*.service | */*.scope | */*.service/* | */*.scope/*) ;;
-    *) continue ;;
-  esac
-  found=$(printf '%s\n' "$path" | tr '/' '\n' | grep -E '\.(service|scope)$' | tail -n 1)
-  [ -n "$found" ] && unit=$found
-done <"/proc/$pid/cgroup"
-[ -n "$unit" ] || exit 0
-printf '%s\n' "$unit"
-systemctl show --property=WatchdogUSec,Restart,RestartUSec -- "$unit" 2>/dev/null
-# Of its main process the kill stops and starts the unit itself, as root.
-[ "$(id -u)" = 0 ] && [ "$(systemctl show --property=MainPID --value -- "$unit" 2>/dev/null)" = "$pid" ] && echo Followed=yes
-exit 0
+# --- who watches over a process ---
+
+# Prints the unit and its settings. Of a unit's main process the kill stops and starts the unit itself, as root.
+watchers() {
+  command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ] || return 0
+  unit=
+  while IFS= read -r row; do
+    rest=${row#*:*:}/
+    while [ -n "$rest" ]; do
+      element=${rest%%/*} rest=${rest#*/}
+      case $element in *.service | *.scope) unit=$element ;; esac
+    done
+  done 2>/dev/null <"/proc/$1/cgroup"
+  [ -n "$unit" ] || return 0
+  printf '%s\n' "$unit"
+  timeout 3 systemctl show --property=WatchdogUSec,Restart,RestartUSec,MainPID -- "$unit" 2>/dev/null | while IFS= read -r row; do
+    case $row in
+      MainPID=*) [ "${row#*=}" != "$1" ] || [ "$effective" != 0 ] || echo Followed=yes ;;
+      *) printf '%s\n' "$row" ;;
+    esac
+  done
+}

@@ -4,7 +4,7 @@
 
 # --- the verb ---
 
-quietly= list= me= text= gone= inside= here= start_by= root_sum= biter= shared= attempt=
+quietly= list= me= text= gone= inside= here= start_by= root_sum= biter= shared= attempt= looked_at=
 verb=$1
 shift
 case $verb in

@@ -24,7 +24,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Watchers } from "./Supervisor.ts"
+import { askTimeout, endMark, fail, sessionTimeout, textOf, unsent } from "./Sessions.ts"
+import * as Sessions from "./Sessions.ts"
+import * as Supervisor from "./Supervisor.ts"
 
 /** One mechanism. All programs on hosts speak one protocol; these fields are what differs between them. */
 export interface HostProgram {
@@ -41,8 +43,8 @@ export interface HostProgram {
   readonly program: string
   /** What the mechanism must know besides the process: words that follow those of `preflight` and of `arm`. */
   readonly wordsOf: (process: ProcessRef, member: string | undefined) => ReadonlyArray<string>
-  /** Who watches over the process and would act; nobody unless given. */
-  readonly watchersOf?: (host: Host, process: ProcessRef, member: string | undefined) => Effect.Effect<Watchers>
+  /** Who would act on the process, by the unit that the host names; nobody unless given. */
+  readonly watchersOf?: (unit: Supervisor.Unit | null, member: string | undefined) => Supervisor.Watchers
 }
 
 /** The injector of a mechanism on these hosts, by label. */
@@ -57,15 +59,8 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
     preflight: Effect.fn("HostProgram.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`
       const host = hosts.get(process.host)
-      // Neither question needs the other's answer, and each costs the start of a shell. So both are asked at once.
-      const [answered, { supervisors, warnings }] = yield* Effect.all(
-        [
-          Effect.result(
-            shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
-          ),
-          host === undefined || watchersOf === undefined ? Effect.succeed(nobody) : watchersOf(host, process, member)
-        ],
-        { concurrency: 2 }
+      const answered = yield* Effect.result(
+        shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
       )
       if (Result.isFailure(answered)) {
         const error = answered.failure
@@ -81,6 +76,8 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
         return Preflight.cases.Impossible.make({ problem, skew })
       }
       if (word === "ready" && isGrade(rest)) {
+        const unit = Supervisor.parse(lines.slice(2).join("\n"))
+        const { supervisors, warnings } = watchersOf?.(unit, member) ?? nobody
         return Preflight.cases.Ready.make({
           grade: rest,
           skew,
@@ -217,7 +214,7 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
 /** A program that holds its own text in the variable `program`, so that it can start itself again. */
 const launched = (program: string): string => `program=${quote(program)}\neval "$program"`
 
-const nobody: Watchers = { supervisors: [], warnings: [] }
+const nobody: Supervisor.Watchers = { supervisors: [], warnings: [] }
 
 /**
  * What one handshake tells, in milliseconds. The host's uptime is our monotonic time plus an offset, which lies between
@@ -255,18 +252,11 @@ const narrowed = (known: Handshake | undefined, next: Handshake): Handshake => {
 const skewOf = ({ leastSkew, mostSkew }: Handshake): number =>
   leastSkew > 0 ? Math.floor(leastSkew) : mostSkew < 0 ? Math.ceil(mostSkew) : 0
 
-/** A word as one line, since a session reads one word a line. */
-const lineOf = (word: string): string => word.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
-
-/** The line that ends each answer of a session. */
-const endMark = "-- inquorate --"
-/** A session that takes longer is frozen or gone. The order then goes to a new program. */
-const sessionTimeout: Millis = 2000
 /**
  * How wide the range of an offset may be before the host is asked again. A session answers at once, so it is held to
  * `nearEnough`. A program that is started first needs longer, so it is held to `slowAnswer`.
  */
-const nearEnough: Millis = 5
+const nearEnough: Millis = 15
 const slowAnswer: Millis = 250
 
 /**
@@ -274,7 +264,6 @@ const slowAnswer: Millis = 250
  * machine's clock drifts by far more.
  */
 const handshakeLife: Millis = 10_000
-const askTimeout: Millis = 10_000
 /** The program waits up to 13 s for its keepers. */
 const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
@@ -290,21 +279,14 @@ const makeCourier = (
   const handshakes = new Map<string, Handshake>()
   const channels = new Map<string, Channel>()
 
+  const { greeted, overKept, tell } = Sessions.make(program, hosts)
+
   // Asks one thing after another of a program that stays. The scope ends that program.
   const openSession = Effect.fnUntraced(function* (host: string, member: string, operationId: string) {
-    const lost = ({ detail, host, reason }: HostError, unsure: InjectorError["reason"]) =>
-      new InjectorError({ host, member, reason: reason === "LostAnswer" ? unsure : "Unreachable", detail })
-    const open = hosts.get(host)?.open
-    if (open === undefined) return yield* fail(host, member, "Unreachable", "no host of this name is configured")
     const key = `${host} ${operationId}`
-    const channel = yield* Effect.mapError(open(program, ["session"]), (error) => lost(error, "Unreachable"))
-    yield* Effect.mapError(channel.ask("", endMark, { timeout: askTimeout }), (error) => lost(error, "Unreachable"))
-    const say = (words: ReadonlyArray<string>, about: string, timeout: Millis) =>
-      Effect.mapError(
-        channel.ask(`${[String(words.length), ...words.map(lineOf)].join("\n")}\n`, endMark, { timeout }),
-        (error) => new InjectorError({ ...lost(error, "Unknown"), member: about })
-      )
-    let handshake: Handshake | undefined
+    const channel = yield* greeted(host, member)
+    const say = (words: ReadonlyArray<string>, about: string, timeout: Millis) => tell(channel, words, about, timeout)
+    let handshake = yield* lately(host)
     for (let turn = 0; turn < 3 && (handshake === undefined || spanOf(handshake) > nearEnough); turn++) {
       const next = yield* shakeBy(host, member, say(["hello"], member, askTimeout))
       handshake = narrowed(handshake, next.handshake)
@@ -324,65 +306,57 @@ const makeCourier = (
     Effect.suspend(() => {
       const channel = channels.get(`${host} ${operationId}`)
       if (channel === undefined || !channel.isOpen() || channel.isBusy()) return Effect.succeed(null)
-      const text = `${[String(words.length), ...words.map(lineOf)].join("\n")}\n`
-      return Effect.match(channel.ask(text, endMark, { timeout: sessionTimeout }), {
+      return Effect.match(channel.ask(textOf(words), endMark, { timeout: sessionTimeout }), {
         onFailure: () => null,
         onSuccess: (lines) => lines
       })
     })
 
-  const shake = Effect.fnUntraced(function* (
-    host: string,
-    subject: string,
+  type Question = (
     verb: string,
     words: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<string>, InjectorError | HostError>
+
+  const shakeOver = Effect.fnUntraced(function* (
+    host: string,
+    subject: string,
+    [verb, ...words]: readonly [string, ...ReadonlyArray<string>],
+    question: Question
   ) {
-    let { handshake, lines } = yield* shakeBy(
-      host,
-      subject,
-      run(program, hosts, host, subject, verb, words, askTimeout)
-    )
+    let { handshake, lines } = yield* shakeBy(host, subject, question(verb, words))
     const { took } = handshake
     // The later an answer comes, the less it tells of the host's clocks. So a host that answers slowly is asked again.
     for (let turn = 0; turn < 2 && spanOf(handshake) > slowAnswer; turn++) {
-      const again = yield* shakeBy(host, subject, run(program, hosts, host, subject, "hello", [], askTimeout))
+      const again = yield* shakeBy(host, subject, question("hello", []))
       handshake = { ...narrowed(handshake, again.handshake), took }
     }
     handshakes.set(host, handshake)
     return { handshake, lines }
   })
 
-  const shakeBy = Effect.fnUntraced(function* <E>(
-    host: string,
-    subject: string,
-    asked: Effect.Effect<ReadonlyArray<string>, E>
-  ) {
-    const began = yield* monotonicMillis
-    const beganAt = yield* Clock.currentTimeMillis
-    const lines = yield* asked
-    const ended = yield* monotonicMillis
-    const endedAt = yield* Clock.currentTimeMillis
-    const greeting = lines[0]?.split(" ") ?? []
-    const uptime = Number(greeting[3])
-    if (greeting[0] !== "hello" || greeting[2] === undefined || !Number.isInteger(uptime)) {
-      return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
-    }
-    const handshake = {
-      machine: greeting[1] ?? "unknown",
-      boot: greeting[2],
-      latestOffset: uptime - began,
-      earliestOffset: uptime - ended,
-      ended,
-      took: ended - began,
-      leastSkew: Number(greeting[4]) - endedAt,
-      mostSkew: Number(greeting[4]) - beganAt
-    }
-    return { handshake, lines }
-  })
+  // By a program that stays, where the host keeps them; by one for this question alone where none answers.
+  const shake = (host: string, subject: string, verb: string, words: ReadonlyArray<string>) => {
+    const all = [verb, ...words] as const
+    const started = shakeOver(host, subject, all, (asked, with_) =>
+      run(program, hosts, host, subject, asked, with_, askTimeout)
+    )
+    if (!stays || hosts.get(host)?.keeps !== true) return started
+    const kept = Effect.flatMap(greeted(host, subject), (channel) =>
+      shakeOver(host, subject, all, (asked, with_) => tell(channel, [asked, ...with_], subject, askTimeout))
+    )
+    return Effect.catch(Effect.scoped(kept), () => started)
+  }
+
+  // The last handshake, where it still counts.
+  const lately = (host: string) =>
+    Effect.map(monotonicMillis, (now) => {
+      const known = handshakes.get(host)
+      return known !== undefined && now - known.ended < handshakeLife ? known : undefined
+    })
 
   const handshakeWith = Effect.fnUntraced(function* (host: string, subject: string) {
-    const known = handshakes.get(host)
-    if (known !== undefined && (yield* monotonicMillis) - known.ended < handshakeLife) return known
+    const known = yield* lately(host)
+    if (known !== undefined) return known
     const shaken = yield* shake(host, subject, "hello", []).pipe(Effect.mapError((error) => unsent(error, subject)))
     return shaken.handshake
   })
@@ -405,6 +379,7 @@ const makeCourier = (
     const quick = stays && ((verb === "lift" && !liftsSlowly) || verb === "tighten")
     const lines =
       (quick ? yield* overSession(host, fence.operationId, [verb, ...all]) : null) ??
+      (quick ? yield* overKept(host, fence.member, [verb, ...all]) : null) ??
       (yield* ask(
         program,
         hosts,
@@ -425,16 +400,38 @@ const makeCourier = (
   return { handshakeWith, openSession, orderOn, shake, uptimeOf }
 }
 
+// What the answer to a question tells, whose first line is the host's greeting.
+const shakeBy = Effect.fnUntraced(function* <E>(
+  host: string,
+  subject: string,
+  asked: Effect.Effect<ReadonlyArray<string>, E>
+) {
+  const began = yield* monotonicMillis
+  const beganAt = yield* Clock.currentTimeMillis
+  const lines = yield* asked
+  const ended = yield* monotonicMillis
+  const endedAt = yield* Clock.currentTimeMillis
+  const greeting = lines[0]?.split(" ") ?? []
+  const uptime = Number(greeting[3])
+  if (greeting[0] !== "hello" || greeting[2] === undefined || !Number.isInteger(uptime)) {
+    return yield* fail(host, subject, "Unreachable", `the host answered ${JSON.stringify(lines.join(" "))}`)
+  }
+  const handshake = {
+    machine: greeting[1] ?? "unknown",
+    boot: greeting[2],
+    latestOffset: uptime - began,
+    earliestOffset: uptime - ended,
+    ended,
+    took: ended - began,
+    leastSkew: Number(greeting[4]) - endedAt,
+    mostSkew: Number(greeting[4]) - beganAt
+  }
+  return { handshake, lines }
+})
+
 const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000n) / 1_000)
 
 const whole = (millis: number): string => String(Math.max(0, Math.floor(millis)))
-
-const fail = (
-  host: string,
-  member: string,
-  reason: InjectorError["reason"],
-  detail: string
-): Effect.Effect<never, InjectorError> => Effect.fail(new InjectorError({ host, member, reason, detail }))
 
 /**
  * A member's name in hexadecimal, which is a safe file name. A file name has at most 255 bytes, the attempt in front
@@ -527,12 +524,6 @@ const ask = (...words: Parameters<typeof run>): Effect.Effect<ReadonlyArray<stri
         : unsent(error, words[3])
     )
   )
-
-/** The error of a question that ordered nothing. Whatever became of the question, it left nothing on the host. */
-const unsent = (error: InjectorError | HostError, member: string): InjectorError =>
-  error._tag === "InjectorError"
-    ? error
-    : new InjectorError({ host: error.host, member, reason: "Unreachable", detail: error.detail })
 
 const linesOf = (
   host: string,

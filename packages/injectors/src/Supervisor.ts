@@ -3,12 +3,8 @@
  * and systemd answers. A watchdog ends a paused server during the hold. A restart rule brings a killed server back.
  * Units are only read, never changed. Where systemd cannot be asked, nobody is named.
  */
-import type { Host } from "@inquorate/core/Host"
 import type { Supervisor } from "@inquorate/core/Supervision"
 import type { Millis } from "@inquorate/core/Time"
-import type { ProcessRef } from "@inquorate/core/Topology"
-import * as Effect from "effect/Effect"
-import * as Programs from "./Programs.ts"
 
 /**
  * A process's systemd unit: how long it may be silent (0 means for ever), and whether and how soon systemd starts it
@@ -29,15 +25,7 @@ export interface Watchers {
   readonly warnings: ReadonlyArray<string>
 }
 
-/** Who would act on a process that is paused. */
-export const ofPause = (host: Host, process: ProcessRef): Effect.Effect<Watchers> =>
-  Effect.map(ask(host, process.pid), describePause)
-
-/** Who would act on a process that is killed and kept out. */
-export const ofKill = (host: Host, process: ProcessRef): Effect.Effect<Watchers> =>
-  Effect.map(ask(host, process.pid), describeKill)
-
-/** Reads what the program printed: the unit, then `systemctl show`'s lines. */
+/** Reads what a host says after the answer to a preflight: the unit, then `systemctl show`'s lines. */
 export const parse = (text: string): Unit | null => {
   const [unit = "", ...lines] = text.split("\n")
   if (!/\.(service|scope)$/.test(unit) || lines.every((line) => line === "")) return null
@@ -93,14 +81,6 @@ const nobody: Watchers = { supervisors: [], warnings: [] }
 
 /** The `Restart=` rules by which systemd starts a unit again whose process was ended by SIGKILL. */
 const afterAKill: ReadonlySet<string> = new Set(["always", "on-failure", "on-abnormal", "on-abort"])
-
-const ask = (host: Host, pid: number): Effect.Effect<Unit | null> =>
-  host.run(Programs.supervisor, [String(pid)], { timeout: askTimeout }).pipe(
-    Effect.map(({ exitCode, stdout }) => (exitCode === 0 ? parse(stdout) : null)),
-    Effect.catchTag("HostError", () => Effect.succeed(null))
-  )
-
-const askTimeout: Millis = 3000
 
 // systemd writes lengths as 0, infinity, 500ms, 1min 30s, 1h, 1w 2d, 1month, 1y. A length that is not 0 counts as 1 ms
 // at least.

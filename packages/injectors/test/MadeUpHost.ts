@@ -1,6 +1,6 @@
 /**
- * A host that is not there: a folder in the place of `/proc` and `/sys/fs/cgroup`, and the shipped parts of the programs
- * sourced against it. The parts are the files of `host/` as they are, but for the place of these two folders.
+ * A host that is not there: a folder in the place of `/proc`, `/sys/fs/cgroup` and `/run/systemd`, and the shipped parts of
+ * the programs sourced against it. The parts are the files of `host/` as they are, but for the place of these folders.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -38,7 +38,10 @@ export const make = (entries: Readonly<Record<string, Entry>> = {}): MadeUpHost 
   afterAll(() => fs.rmSync(root, { recursive: true, force: true }))
   for (const file of fs.readdirSync(host)) {
     const text = fs.readFileSync(path.join(host, file), "utf8")
-    const placed = text.replaceAll("/proc/", `${root}/proc/`).replaceAll("/sys/fs/cgroup", `${root}/cgroup`)
+    const placed = text
+      .replaceAll("/proc/", `${root}/proc/`)
+      .replaceAll("/sys/fs/cgroup", `${root}/cgroup`)
+      .replaceAll("/run/systemd/", `${root}/systemd/`)
     fs.writeFileSync(path.join(root, file), placed)
   }
   const add: MadeUpHost["add"] = (more) => {

@@ -3,9 +3,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Machine from "../src/hosts/Machine.ts"
 import * as Supervisor from "../src/Supervisor.ts"
+import * as MadeUpHost from "./MadeUpHost.ts"
 
 const unit = (watchdog: string, restart: string, again = "100ms") =>
   Supervisor.parse(`etcd.service\nRestart=${restart}\nWatchdogUSec=${watchdog}\nRestartUSec=${again}\n`)
@@ -69,14 +72,31 @@ describe("a supervisor", () => {
     assert.deepStrictEqual(Supervisor.describeKill(followed), nobody)
   })
 
-  it.live("of a process that is in no unit, or not there, is nobody", () =>
-    Effect.gen(function* () {
-      const host = LocalHost.make("here")
-      const gone = { host: "here", pid: 999_999_999, startTime: "1", executable: "/bin/sh", dataDirectory: "/" }
-      assert.deepStrictEqual(yield* Supervisor.ofPause(host, gone), nobody)
-      assert.deepStrictEqual(yield* Supervisor.ofKill(host, gone), nobody)
+  for (const shell of MadeUpHost.shells) {
+    it(`is the unit nearest to the process, and nobody where systemd cannot be asked (${shell.join(" ")})`, () => {
+      const host = MadeUpHost.make({
+        "proc/7/cgroup": "0::/system.slice/etcd.service/a part\n",
+        "proc/8/cgroup": "0::/user.slice/user-0.slice\n"
+      })
+      fs.mkdirSync(path.join(host.root, "bin"))
+      const answer = "WatchdogUSec=30s\nRestart=always\nRestartUSec=1s\nMainPID=7\n"
+      const systemctl = `#!/bin/sh\n[ "$*" = "show --property=WatchdogUSec,Restart,RestartUSec,MainPID -- etcd.service" ] && printf '${answer}'\n`
+      fs.writeFileSync(path.join(host.root, "bin/systemctl"), systemctl, { mode: 0o755 })
+      const told = (pid: number, user: number): Supervisor.Unit | null =>
+        Supervisor.parse(
+          host.told(shell, ["facts.sh", "supervisor.sh"], `effective=${user}; watchers ${pid}`, {
+            environment: { PATH: `${host.root}/bin:${process.env["PATH"]}` }
+          })
+        )
+      assert.isNull(told(7, 0))
+      host.add({ "systemd/system/x": "" })
+      const unit = { unit: "etcd.service", watchdog: 30_000, restart: "always", restartAfter: 1000 }
+      assert.deepStrictEqual(told(7, 1000), unit)
+      // Of its main process the kill ends and starts the unit itself, where it may.
+      assert.deepStrictEqual(told(7, 0), { ...unit, followed: true })
+      assert.isNull(told(8, 0))
     })
-  )
+  }
 })
 
 describe("a machine", () => {

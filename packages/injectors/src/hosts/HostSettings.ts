@@ -107,7 +107,7 @@ export const open = Effect.fnUntraced(function* (
     if (ssh !== undefined) far.push(yield* SshHost.make({ label, destination: ssh, options }))
     if (kubernetes !== undefined) clusters.push(yield* openCluster(label, kubernetes, longestHold))
   }
-  return KubernetesHost.hostsOf([LocalHost.make(localHost, local), ...far], clusters)
+  return KubernetesHost.hostsOf([yield* LocalHost.keeping(localHost, local), ...far], clusters)
 })
 
 /** The namespace of the keeper pods of a Kubernetes cluster. */

@@ -4,10 +4,12 @@
  */
 import { type Host, HostError, type HostOutput } from "@inquorate/core/Host"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as os from "node:os"
 import * as Child from "./Child.ts"
 import * as Conversation from "./Conversation.ts"
+import * as KeptPrograms from "./KeptPrograms.ts"
 import * as Script from "./Script.ts"
 import * as Sudo from "./Sudo.ts"
 
@@ -45,6 +47,10 @@ export const make = (label: string, { sudo = false }: LocalOptions = {}): Host =
     })
   }
 })
+
+/** The same, which keeps programs that stay for a while, until the scope closes. */
+export const keeping = (label: string, options?: LocalOptions): Effect.Effect<Host, never, Scope.Scope> =>
+  KeptPrograms.around(make(label, options))
 
 // --- internal ---
 

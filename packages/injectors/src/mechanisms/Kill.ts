@@ -6,7 +6,6 @@
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Injector } from "@inquorate/core/Injector"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as HostProgram from "../HostProgram.ts"
 import * as Programs from "../Programs.ts"
@@ -49,10 +48,7 @@ export const make = (hosts: ReadonlyMap<string, Host>, { members = {} }: Setting
         const by = restartOf(members, member)
         return by === undefined ? ["itself", ""] : "unit" in by ? ["unit", by.unit] : ["command", by.command]
       },
-      watchersOf: (host, process, member) =>
-        restartOf(members, member) === undefined
-          ? Supervisor.ofKill(host, process)
-          : Effect.succeed({ supervisors: [], warnings: [] })
+      watchersOf: (unit, member) => Supervisor.describeKill(restartOf(members, member) === undefined ? unit : null)
     },
     hosts
   )

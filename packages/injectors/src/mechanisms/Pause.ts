@@ -24,7 +24,7 @@ export const make = (
       stays: true,
       program: Programs.pause,
       wordsOf: ({ host }) => [hosts.get(host)?.kernelOnly === true ? "Only" : prefer],
-      watchersOf: Supervisor.ofPause
+      watchersOf: Supervisor.describePause
     },
     hosts
   )
