@@ -34,6 +34,7 @@ export const operationStoreContract = (
   describe(`${name} keeps the laws of OperationStore`, () => {
     creationLaws(law, options)
     listLaws(law)
+    textLaws(law)
     writeLaws(law)
     leaseLaws(law, options)
     pruneLaws(law)
@@ -270,6 +271,39 @@ const listLaws = (law: Law): void => {
       const second = (yield* store.get(guid(2)))!
       yield* store.save(second, forced(second.operation, 20), [], null)
       assert.deepStrictEqual(yield* counted, ["1 ForceCancelled", "1 Running", "2 Running waiting"])
+    })
+  )
+}
+
+const textLaws = (law: Law): void => {
+  law(
+    "evidence is given as it was told, whatever a text of it is made of",
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      yield* store.create(fresh(1, 0))
+      yield* store.heartbeat("w1", lease)
+      const [claimed] = yield* store.claim("w1", 1)
+      const told = [
+        '"',
+        "\\",
+        '\\"',
+        "{a,b}",
+        "NULL",
+        "",
+        "\n\r\t",
+        "\u0000",
+        "\ud800",
+        "\u2028",
+        "\u007f",
+        "ß€😀",
+        "$1; --'"
+      ]
+      yield* store.append(
+        guid(1),
+        told.map((text) => note(text)),
+        { worker: "w1", epoch: claimed!.epoch }
+      )
+      assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 0)), told)
     })
   )
 }

@@ -464,8 +464,18 @@ interface Placed {
 }
 
 /** Rows as one array for each column, in the order of the first row's keys. */
-const transposed = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>): ReadonlyArray<ReadonlyArray<unknown>> =>
-  Object.keys(rows[0]!).map((key) => rows.map((row) => row[key]))
+const transposed = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>): ReadonlyArray<unknown> =>
+  Object.keys(rows[0]!).map((key) => {
+    const column = rows.map((row) => row[key])
+    return jsonColumns.has(key) ? arrayOfJson(column as ReadonlyArray<string | null>) : column
+  })
+
+const jsonColumns: ReadonlySet<string> = new Set(["operation", "entry"])
+
+// Most of what a worker writes are such texts, and the driver would go through each of them twice. JSON has no bare control
+// character, so to quote it once more escapes quotes and backslashes alone, as PostgreSQL wants them in an array's element.
+const arrayOfJson = (texts: ReadonlyArray<string | null>): string =>
+  `{${texts.map((text) => (text === null ? "NULL" : JSON.stringify(text))).join(",")}}`
 
 const statementsOf = (schema: string) => {
   const operation = `"${schema}".operation`

@@ -174,8 +174,12 @@ export const make = (site: Site): Rows => {
         ),
         ({ rows }) => {
           const found = readable([...rows].sort((a, b) => a.sequence - b.sequence))
+          // What stands elsewhere is the same for every question of the message.
+          const standing = (elsewhere: Elsewhere): ReadonlySet<Stored> =>
+            new Set(found.filter(({ operation }) => isRival(operation, nobody, elsewhere)))
+          const there = { None: new Set<Stored>(), Exclusive: standing("Exclusive"), Standing: standing("Standing") }
           return questions.map(({ elsewhere, subject }) =>
-            found.filter(({ operation }) => isRival(operation, subject, elsewhere))
+            found.filter((one) => isRival(one.operation, subject, "None") || there[elsewhere].has(one))
           )
         }
       )
@@ -230,6 +234,9 @@ export const make = (site: Site): Rows => {
 }
 
 // --- internal ---
+
+/** The subject of no operation. */
+const nobody: Guid = ""
 
 const evidenceOf = (
   site: Site,
