@@ -75,6 +75,30 @@ const httpsWhenUsed = {
   }
 }
 
+// Effect makes these when its files are evaluated, and few commands use them: what ICU knows of graphemes, and a stack
+// trace, for which V8 counts the lines of the whole program. Without the trace Effect takes the form that works anywhere.
+const effectWhenUsed = {
+  name: "effect-when-used",
+  transform: {
+    filter: { id: /effect\/dist\/(cli\/CliOutput|Utils)\.js$/ },
+    handler: (code, id) =>
+      id.endsWith("Utils.js")
+        ? replaced(id, code, "const limit = getStackTraceLimit();", "const limit = 0;")
+        : replaced(
+            id,
+            code,
+            /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s,
+            "let segmenter;\nconst graphemeSegmenter = { segment: (text) => (segmenter ??= $1).segment(text) };"
+          )
+  }
+}
+
+const replaced = (id, code, old, new_) => {
+  const result = code.replace(old, new_)
+  if (result === code) throw new Error(`${id} has no ${old} any more`)
+  return result
+}
+
 // Names and lines of the program stay as they are, so that a stack trace can be read.
 const readable = { compress: true, mangle: false, codegen: false }
 
@@ -84,7 +108,7 @@ const build = async (input, format, prepared, minify = true) => {
     input,
     platform: "node",
     external: [quick ? "node:module" : /^node:(?!sqlite$)/, "pg-native"],
-    plugins: quick ? [builtinsWhenUsed, httpsWhenUsed] : [newBuiltins],
+    plugins: quick ? [builtinsWhenUsed, httpsWhenUsed, effectWhenUsed] : [newBuiltins],
     transform: {
       define: {
         "import.meta.env": "undefined",
@@ -92,6 +116,7 @@ const build = async (input, format, prepared, minify = true) => {
         "process.env.INQUORATE_PREPARED": JSON.stringify(JSON.stringify(prepared))
       }
     },
+    optimization: { pifeForModuleWrappers: false },
     onwarn: (warning) => {
       throw new Error(warning.message)
     }
@@ -110,9 +135,22 @@ const write = async (prepared) => {
   chmodSync(file, 0o755)
 }
 
+/** The same program in letters that Node reads as they are, a byte each, instead of decoding two megabytes at each start. */
+const inAscii = (program) => {
+  if (/String\.raw`[^`]*[^\0-\x7f]/.test(program)) throw new Error("a raw text has letters that cannot be escaped")
+  return program.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+}
+
+/** The same program, which notes each part of it that is evaluated only when it is asked for. */
+const noted = (program) => {
+  const parts = /\.then\(\(\) => \(init_([\w$]+)\(\), /g
+  if (!parts.test(program)) throw new Error("the bundler no longer writes a part that waits as it did")
+  return program.replaceAll(parts, '.then(() => (module.parts.add("$1"), init_$1(), ')
+}
+
 /** The answers, then the code that compiles and runs the program in the file beside them. */
 const staged = async (prepared) => {
-  const program = await build("src/main.ts", "cjs", [], readable)
+  const program = inAscii(noted(await build("src/main.ts", "cjs", [], readable)))
   const path = join("dist", `${name}.program.cjs`)
   writeFileSync(path, program)
   const mark = createHash("sha256").update(program).digest("hex").slice(0, 16)
@@ -125,8 +163,9 @@ export {};
 /**
  * Runs the program in the file beside the entry. This function is written into the entry as it stands here. What V8
  * made of the program is kept for the next start, in the user's own cache folder, under a name that follows from the
- * program's content. It is taken only where nobody else could have written it. Where it cannot be kept, each start
- * compiles anew.
+ * program's content, followed by the names of the parts that were evaluated. It is taken only where nobody else could
+ * have written it, and kept anew when a start evaluates a part that it lacks. Where it cannot be kept, each start compiles
+ * anew.
  */
 const runProgram = (meta, { mark, name, version }) => {
   const fs = process.getBuiltinModule("node:fs")
@@ -134,7 +173,7 @@ const runProgram = (meta, { mark, name, version }) => {
   const vm = process.getBuiltinModule("node:vm")
   const { createRequire } = process.getBuiltinModule("node:module")
   const filename = path.join(meta.dirname, `${name}.program.cjs`)
-  const program = fs.readFileSync(filename, "utf8")
+  const program = fs.readFileSync(filename, "latin1")
 
   const { HOME, NODE_DISABLE_COMPILE_CACHE, XDG_CACHE_HOME } = process.env
   const caches = XDG_CACHE_HOME || (HOME && path.join(HOME, ".cache"))
@@ -145,22 +184,27 @@ const runProgram = (meta, { mark, name, version }) => {
   const kept = folder && path.join(folder, `${name}-${version}-${mark}-${process.version}-${process.arch}.v8`)
   const isOurs = ({ mode, uid }) => uid === process.geteuid() && (mode & 0o022) === 0
   const recall = () => {
-    if (kept === undefined) return undefined
     try {
-      return isOurs(fs.lstatSync(folder)) && isOurs(fs.lstatSync(kept)) ? fs.readFileSync(kept) : undefined
+      if (!isOurs(fs.lstatSync(folder)) || !isOurs(fs.lstatSync(kept))) return { parts: [] }
+      const file = fs.readFileSync(kept)
+      const end = file.lastIndexOf("\n")
+      return { cachedData: file.subarray(0, end), parts: file.toString("latin1", end + 1).split(" ") }
     } catch {
-      return undefined
+      return { parts: [] }
     }
   }
-  const cachedData = recall()
+  const { cachedData, parts } = kept === undefined ? { parts: [] } : recall()
   const script = new vm.Script(`(function (require, module, exports, __filename, __dirname) {${program}\n})`, {
     filename,
     cachedData,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   })
-  if (kept !== undefined && (cachedData === undefined || script.cachedDataRejected)) {
+  const module = { exports: {}, parts: new Set() }
+  if (kept !== undefined) {
     // At the end, when all that a start needs has been compiled.
     process.on("exit", () => {
+      const all = new Set(script.cachedDataRejected === false ? [...parts, ...module.parts] : module.parts)
+      if (script.cachedDataRejected === false && all.size === parts.length) return
       try {
         fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
         if (!isOurs(fs.lstatSync(folder))) return
@@ -169,14 +213,14 @@ const runProgram = (meta, { mark, name, version }) => {
         }
         const whole = `${kept}.${process.pid}`
         // V8 believes what it is given, so the file is whole on disk before it has its name.
-        fs.writeFileSync(whole, script.createCachedData(), { mode: 0o600, flag: "wx", flush: true })
+        const content = Buffer.concat([script.createCachedData(), Buffer.from(`\n${[...all].join(" ")}`)])
+        fs.writeFileSync(whole, content, { mode: 0o600, flag: "wx", flush: true })
         fs.renameSync(whole, kept)
       } catch {
         // A folder that cannot be written: the next start compiles anew.
       }
     })
   }
-  const module = { exports: {} }
   script.runInThisContext()(createRequire(filename), module, module.exports, filename, meta.dirname)
 }
 

@@ -84,6 +84,43 @@ describe("inq", () => {
     Harness.within(60_000)
   )
 
+  it(
+    "evaluates what a command asks for and no more, and keeps it beside what other commands asked for",
+    () => {
+      const caches = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-caches-"))
+      const folder = path.join(caches, "inquorate")
+      const loaded = path.join(caches, "loaded")
+      const hook = path.join(caches, "hook.cjs")
+      const write = `require("node:fs").writeFileSync(${JSON.stringify(loaded)}, process.moduleLoadList.join("\\n"))`
+      fs.writeFileSync(hook, `process.on("exit", () => ${write})\n`)
+      const partsAfter = (...arguments_: ReadonlyArray<string>) => {
+        const env = { PATH: process.env.PATH, XDG_CACHE_HOME: caches, NODE_OPTIONS: `--require=${hook}` }
+        const { stderr } = spawnSync(Harness.inqBundle, [...arguments_], { encoding: "utf8", env })
+        assert.notMatch(stderr, /should not have happened/)
+        const [file] = fs.readdirSync(folder)
+        return fs.readFileSync(path.join(folder, file!), "latin1").split("\n").at(-1)!.split(" ").sort()
+      }
+      const ask = (...arguments_: ReadonlyArray<string>) => partsAfter("--endpoint", worker.endpoint, ...arguments_)
+      try {
+        assert.deepStrictEqual(partsAfter("list", "--help"), ["Operations"])
+        for (const command of [["list"], ["show", "last"], ["cancel", "00000000-0000-4000-8000-000000000000"]]) {
+          assert.deepStrictEqual(ask(...command), ["Operations", "Worker"], command[0])
+          const modules = fs.readFileSync(loaded, "utf8").split("\n")
+          assert.include(modules, "NativeModule http")
+          for (const name of ["tls", "https", "readline", "child_process", "fs/promises", "crypto"]) {
+            assert.notInclude(modules, `NativeModule ${name}`, command[0])
+          }
+        }
+        assert.deepStrictEqual(ask("clusters"), ["Browse", "Operations", "Worker"])
+        assert.deepStrictEqual(ask("plan", "shop"), ["Browse", "Operations", "QuorumLoss", "Worker"])
+        assert.deepStrictEqual(ask("list"), ["Browse", "Operations", "QuorumLoss", "Worker"])
+      } finally {
+        fs.rmSync(caches, { recursive: true, force: true })
+      }
+    },
+    Harness.within(60_000)
+  )
+
   it("plans without touching anything, by id, by name and by cluster", async () => {
     for (const name of ["shop", "shop/quorum", "fabric:/shop/quorum", await Harness.partitionOf(worker, world)]) {
       const { code, stdout } = await inq("plan", name)

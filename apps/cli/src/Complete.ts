@@ -16,9 +16,10 @@ export type Kind = (typeof kinds)[number]
 
 const kinds = ["partitions", "operations", "nodes"] as const
 
-const namesCommand = "__names"
-
 // --- make ---
+
+/** The command that tells the names there are. */
+export const namesCommand = "__names"
 
 /** The word by which a completion script asks. */
 export const word = "__complete"

@@ -58,6 +58,9 @@ const shared = {
   )
 }
 
+/** The words of these flags, each of which has a value. */
+export const flagsOfAll: ReadonlySet<string> = new Set([...Object.keys(shared).map((name) => `--${name}`), "-o"])
+
 /** `inq` itself, whose flags its commands read. */
 export const root = Command.make("inq").pipe(
   Command.withSharedFlags(shared),

@@ -3,7 +3,6 @@
  * line on standard error and an exit code.
  */
 import "./Prepared.ts"
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
@@ -14,43 +13,28 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import { clusters, healthCommand, partitions } from "./Browse.ts"
-import { chaos } from "./Chaos.ts"
+import * as Commands from "./Commands.ts"
 import * as Complete from "./Complete.ts"
-import { doctor } from "./Doctor.ts"
 import { root } from "./Endpoint.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
-import { dataLoss } from "./DataLoss.ts"
 import { asksForJson, inOurWords } from "./Habits.ts"
 import * as Help from "./Help.ts"
-import { init } from "./Init.ts"
-import { lab } from "./Labs.ts"
-import { node } from "./Nodes.ts"
-import { cancel, list, logs, show, watch } from "./Operations.ts"
-import { plan, start } from "./QuorumLoss.ts"
-import { recover } from "./Recover.ts"
-import { restart } from "./Restart.ts"
+import * as Platform from "./Platform.ts"
 import { complain, complainJson, console } from "./Screen.ts"
-import { target } from "./TargetCheck.ts"
 import { type SignalName, Signals } from "./Signals.ts"
 
-const inq = root.pipe(
-  Command.withSubcommands([
-    { group: "Look", commands: [partitions, clusters, healthCommand, list, show, watch, logs] },
-    { group: "Break", commands: [plan, start, restart, dataLoss, node, chaos] },
-    { group: "End", commands: [cancel, recover] },
-    { group: "Set up", commands: [init, target, lab, doctor] },
-    Complete.names
-  ]),
-  Command.withExamples([
-    { command: "inq partitions", description: "What there is" },
-    { command: "inq plan orders -d 10s", description: "What would be done, and why that is enough" },
-    { command: "inq start orders -d 10s --watch", description: "Do it, and see it through" },
-    { command: "inq list --state live", description: "What runs now" },
-    { command: "inq help start", description: "All there is to say of one command" }
-  ])
-)
+const inqWith = (commands: Awaited<ReturnType<typeof Commands.load>>) =>
+  root.pipe(
+    Command.withSubcommands(commands),
+    Command.withExamples([
+      { command: "inq partitions", description: "What there is" },
+      { command: "inq plan orders -d 10s", description: "What would be done, and why that is enough" },
+      { command: "inq start orders -d 10s --watch", description: "Do it, and see it through" },
+      { command: "inq list --state live", description: "What runs now" },
+      { command: "inq help start", description: "All there is to say of one command" }
+    ])
+  )
 
 const [first, ...rest] = process.argv.slice(2)
 const asked = first === Complete.word ? Complete.asking(rest) : inOurWords(process.argv.slice(2))
@@ -74,10 +58,13 @@ const signals = Signals.of({
   )
 })
 
-const program = Command.runWith(inq, { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(typed).pipe(
+const program = Effect.promise(() => Commands.load(typed)).pipe(
+  Effect.flatMap((commands) =>
+    Command.runWith(inqWith(commands), { version: process.env.INQUORATE_VERSION ?? "0.0.0" })(typed)
+  ),
   Effect.provideService(Signals, signals),
   Effect.provideService(Console.Console, console),
-  Effect.provide(Layer.merge(Help.layer, NodeServices.layer))
+  Effect.provide(Layer.merge(Help.layer, Platform.layer))
 )
 
 const codeOf = (exit: Exit.Exit<void, unknown>): number => {

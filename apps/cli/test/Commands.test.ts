@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as path from "node:path"
+import * as Commands from "../src/Commands.ts"
 import { exitCodes } from "../src/ExitCode.ts"
 import * as FakeWorker from "./FakeWorker.ts"
 import * as Inq from "./Inq.ts"
@@ -22,6 +23,37 @@ const P = FakeWorker.topology.partitionId
 
 const inq = (endpoint: string, ...args: ReadonlyArray<string>): Effect.Effect<Inq.Ran> =>
   run([...args, "--endpoint", endpoint])
+
+describe("the table of commands", () => {
+  it("has each command by its own name", async () => {
+    for (const commands of Object.values(Commands.groups)) {
+      for (const [name, load] of Object.entries(commands)) assert.strictEqual((await load()).name, name)
+    }
+  })
+
+  it("knows a command only where no other can be meant", () => {
+    const known = (line: string) => Commands.commandIn(line.split(" "))
+    assert.strictEqual(known("list"), "list")
+    assert.strictEqual(known("list --state live"), "list")
+    assert.strictEqual(known("--endpoint http://x:1 -o json plan list"), "plan")
+    assert.strictEqual(known("--context=list show"), "show")
+    assert.strictEqual(known("__names operations"), "__names")
+    for (const line of [
+      "lsit list",
+      "--endpoint list",
+      "--endpoint --output json list",
+      "--unknown list",
+      "--help list",
+      "-- list",
+      "list --completions bash",
+      "list --completions=bash",
+      "--log-level debug list",
+      ""
+    ]) {
+      assert.isUndefined(known(line), line)
+    }
+  })
+})
 
 const gateway = Effect.gen(function* () {
   const lines: Array<string> = []

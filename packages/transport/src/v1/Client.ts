@@ -22,7 +22,10 @@ import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -30,8 +33,9 @@ import * as Stream from "effect/Stream"
 import { withToken } from "../client/BearerToken.ts"
 import * as Bounded from "../client/Bounded.ts"
 import { ApiErrorBody, apiHeader, type OperationView, type StartReceipt } from "./Answers.ts"
-import { Api, ApiError } from "./Api.ts"
+import type { Api, ApiError } from "./Api.ts"
 import { type ChaosEventPage, ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
+import * as Endpoints from "./Endpoints.ts"
 import { HealthSubject, type HealthView } from "./HealthView.ts"
 import type { NodeView } from "./NodeView.ts"
 import { RecoverRequest } from "./RecoverRequest.ts"
@@ -163,47 +167,103 @@ export const catchCode =
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | B, E | E2, R | R2> =>
     Effect.catchIf(
       self,
-      (error: E): boolean => error instanceof ApiError && error.code === code,
+      (error: E): boolean => error instanceof Endpoints.ApiError && error.code === code,
       (error) => handle(error as unknown as ApiErrorOf<Code>)
     )
 
 // --- internal ---
 
 /**
- * Makes an endpoint's codecs when the endpoint is first asked. Most programs, and every command, ask one or two
- * endpoints.
+ * Declares an endpoint, and makes its codecs, when the endpoint is first asked. Most programs, and every command, ask one
+ * or two endpoints.
  */
-const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unknown>>(make: Effect.Effect<Ask>): Ask => {
+const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unknown>>(
+  make: () => Effect.Effect<Ask>
+): Ask => {
   type Plain = (...asked: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
   let made: Plain | undefined
   const ask: Plain = (...asked) =>
     Effect.suspend(() =>
       made === undefined
-        ? Effect.flatMap(make as unknown as Effect.Effect<Plain>, (endpoint) => (made = endpoint)(...asked))
+        ? Effect.flatMap(make() as unknown as Effect.Effect<Plain>, (endpoint) => (made = endpoint)(...asked))
         : made(...asked)
     )
   return ask as unknown as Ask
 }
 
+/** Our surface as far as one endpoint needs it. */
+const only = (group: string, endpoint: HttpApiEndpoint.Constraint) =>
+  HttpApi.make("inquorate").add(
+    HttpApiGroup.make(group, { topLevel: true }).add(endpoint).middleware(Endpoints.SchemaErrors)
+  ) as unknown as typeof Api
+
 const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpClient.HttpClient }) => ({
-  plan: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "plan" })),
-  start: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "start" })),
-  list: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "list" })),
-  detail: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "detail" })),
-  cancel: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "cancel" })),
-  unreadable: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "operations", endpoint: "unreadable" })),
-  clusters: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "clusters" })),
-  nodes: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "nodes" })),
-  node: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "node" })),
-  health: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "health" })),
-  recover: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "clusters", endpoint: "recover" })),
-  chaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaos" })),
-  startChaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "startChaos" })),
-  stopChaos: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "stopChaos" })),
-  chaosEvents: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaosEvents" })),
-  chaosSchedule: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "chaosSchedule" })),
-  setChaosSchedule: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "chaos", endpoint: "setChaosSchedule" })),
-  alive: whenAsked(HttpApiClient.endpoint(Api, { ...to, group: "worker", endpoint: "alive" }))
+  plan: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.plan()), { ...to, group: "operations", endpoint: "plan" })
+  ),
+  start: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.start()), { ...to, group: "operations", endpoint: "start" })
+  ),
+  list: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.list()), { ...to, group: "operations", endpoint: "list" })
+  ),
+  detail: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.detail()), { ...to, group: "operations", endpoint: "detail" })
+  ),
+  cancel: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.cancel()), { ...to, group: "operations", endpoint: "cancel" })
+  ),
+  unreadable: whenAsked(() =>
+    HttpApiClient.endpoint(only("operations", Endpoints.unreadable()), {
+      ...to,
+      group: "operations",
+      endpoint: "unreadable"
+    })
+  ),
+  clusters: whenAsked(() =>
+    HttpApiClient.endpoint(only("clusters", Endpoints.clusters()), { ...to, group: "clusters", endpoint: "clusters" })
+  ),
+  nodes: whenAsked(() =>
+    HttpApiClient.endpoint(only("clusters", Endpoints.nodes()), { ...to, group: "clusters", endpoint: "nodes" })
+  ),
+  node: whenAsked(() =>
+    HttpApiClient.endpoint(only("clusters", Endpoints.node()), { ...to, group: "clusters", endpoint: "node" })
+  ),
+  health: whenAsked(() =>
+    HttpApiClient.endpoint(only("clusters", Endpoints.health()), { ...to, group: "clusters", endpoint: "health" })
+  ),
+  recover: whenAsked(() =>
+    HttpApiClient.endpoint(only("clusters", Endpoints.recover()), { ...to, group: "clusters", endpoint: "recover" })
+  ),
+  chaos: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaos()), { ...to, group: "chaos", endpoint: "chaos" })
+  ),
+  startChaos: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.startChaos()), { ...to, group: "chaos", endpoint: "startChaos" })
+  ),
+  stopChaos: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.stopChaos()), { ...to, group: "chaos", endpoint: "stopChaos" })
+  ),
+  chaosEvents: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosEvents()), { ...to, group: "chaos", endpoint: "chaosEvents" })
+  ),
+  chaosSchedule: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosSchedule()), {
+      ...to,
+      group: "chaos",
+      endpoint: "chaosSchedule"
+    })
+  ),
+  setChaosSchedule: whenAsked(() =>
+    HttpApiClient.endpoint(only("chaos", Endpoints.setChaosSchedule()), {
+      ...to,
+      group: "chaos",
+      endpoint: "setChaosSchedule"
+    })
+  ),
+  alive: whenAsked(() =>
+    HttpApiClient.endpoint(only("worker", Endpoints.alive()), { ...to, group: "worker", endpoint: "alive" })
+  )
 })
 
 /** How many times the client repeats a call that got no answer, if the call may be repeated. */
@@ -226,10 +286,10 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
 
 // Without this check, a wrong argument of a program without types would look like an answer that nobody understands.
 const fitting = (schema: Schema.Codec<unknown, unknown>) => {
-  const check = Schema.encodeUnknownEffect(schema)
   return (payload: unknown): Effect.Effect<void, ClientError> =>
-    Effect.asVoid(
-      Effect.mapError(check(payload), ({ message }) => new ClientError({ reason: "BadRequest", detail: message }))
+    Effect.suspend(() => Schema.encodeUnknownEffect(schema)(payload)).pipe(
+      Effect.mapError(({ message }) => new ClientError({ reason: "BadRequest", detail: message })),
+      Effect.asVoid
     )
 }
 
@@ -269,8 +329,9 @@ const answered = <A, E extends { readonly _tag: string; readonly message: string
       Effect.provideService(Heard, heard),
       Effect.mapError((error) => {
         if (error._tag === "HttpClientError" && isTransport(error)) return unreachable(error)
-        if (heard.worker === false) return notAWorker(error instanceof ApiError ? error.detail : error.message)
-        return error instanceof ApiError ? error : badAnswer(error)
+        if (heard.worker === false)
+          return notAWorker(error instanceof Endpoints.ApiError ? error.detail : error.message)
+        return error instanceof Endpoints.ApiError ? error : badAnswer(error)
       })
     )
   })
@@ -284,7 +345,7 @@ const decodeChange = Schema.decodeUnknownEffect(Schema.fromJsonString(OperationC
 const decodeError = Schema.decodeUnknownEffect(Schema.fromJsonString(ApiErrorBody))
 
 const toApiError = (body: ApiErrorBody, status: number): ApiError =>
-  new ApiError({ status, code: body.Error.Code, detail: body.Error.Message, refusal: body.Refusal ?? null })
+  new Endpoints.ApiError({ status, code: body.Error.Code, detail: body.Error.Message, refusal: body.Refusal ?? null })
 
 const failed = (text: string, status: number): Effect.Effect<never, ApiError | ClientError> =>
   Effect.matchEffect(decodeError(text), {
