@@ -7,15 +7,15 @@ import type { OperationDetail } from "@inquorate/core/Operations"
 import { judgeLoss } from "@inquorate/core/Verdict"
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
-import * as Effect from "effect/Effect"
-import { spawnSync } from "node:child_process"
 import * as path from "node:path"
 import { type Bite, bite } from "./Bites.ts"
 import { bareRecovery } from "./BareRecovery.ts"
-import { bundles, type Child, start } from "./Child.ts"
+import { type Child, startWorker } from "./Child.ts"
 import { type Figure, inMillis, inTime, spread } from "./Figures.ts"
 import { floor } from "./Floor.ts"
 import * as Front from "./Front.ts"
+import { withLab } from "./Labs.ts"
+import { startOfNode } from "./Startup.ts"
 
 /** What to measure: a system's lab, how many operations of each kind, and for how long each holds. */
 export interface Trial {
@@ -27,28 +27,17 @@ export interface Trial {
 }
 
 /** The figures of one system. Starts a lab and a worker, and ends both. */
-export const measure = async (folder: string, trial: Trial): Promise<ReadonlyArray<Figure>> => {
+export const measure = (folder: string, trial: Trial): Promise<ReadonlyArray<Figure>> => {
   const { members, options, system } = trial
   const name = `bench-${system}${members ?? ""}`
-  const lab = await Effect.runPromise(Lab.up({ system, name, members, options }))
-  try {
-    const worker = await start([
-      bundles.worker,
-      "--config",
-      Lab.configurationFile(name),
-      "--listen",
-      "127.0.0.1:0",
-      "--store",
-      `sqlite:${path.join(folder, `${name}.db`)}`
-    ])
+  return withLab({ system, name, members, options }, async (lab) => {
+    const worker = await startWorker(Lab.configurationFile(name), path.join(folder, `${name}.db`))
     try {
       return [...(await measureOn(worker, lab, trial)), ...(await bites(worker, await Front.groupOf(worker), trial))]
     } finally {
       await worker.end()
     }
-  } finally {
-    await Effect.runPromise(Lab.down(name))
-  }
+  })
 }
 
 // --- internal ---
@@ -183,12 +172,6 @@ const bites = async (worker: Child, group: Front.Group, { hold, rounds }: Trial)
       ({ p99 }) => p99 <= 5
     )
   ]
-}
-
-const startOfNode = (): number => {
-  const began = performance.now()
-  spawnSync(process.execPath, ["-e", "0"], { stdio: "ignore" })
-  return performance.now() - began
 }
 
 /**

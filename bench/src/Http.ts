@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
-import { bundles, type Child, start } from "./Child.ts"
+import { type Child, start, startWorker } from "./Child.ts"
 import { type Figure, spread } from "./Figures.ts"
 import * as Load from "./Load.ts"
 
@@ -37,15 +37,7 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
   )
   for (let round = 0; round < rounds; round++) {
     // A fresh store each round: ours refuses above its queue bound, and neither side shall grow into the other's noise.
-    const ours = await start([
-      bundles.worker,
-      "--config",
-      path.join(folder, "queued.yaml"),
-      "--listen",
-      "127.0.0.1:0",
-      "--store",
-      `sqlite:${path.join(folder, `ours-${round}.db`)}`
-    ])
+    const ours = await startWorker(path.join(folder, "queued.yaml"), path.join(folder, `ours-${round}.db`))
     const bare = await start([path.join(import.meta.dirname, "BareServer.ts"), path.join(folder, `bare-${round}.db`)])
     const order = round % 2 === 0 ? [ours, bare] : [bare, ours]
     for (const side of order) {

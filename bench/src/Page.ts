@@ -6,7 +6,6 @@ import * as Operation from "@inquorate/core/Operation"
 import type { OperationState } from "@inquorate/core/Wire"
 import { stateOf } from "@inquorate/core/Wire"
 import type { OperationStore } from "@inquorate/core/OperationStore"
-import * as Lab from "@inquorate/lab/Lab"
 import * as PostgresStore from "@inquorate/stores/PostgresStore"
 import * as SqliteStore from "@inquorate/stores/SqliteStore"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { Client } from "pg"
 import { type Figure, inMillis, spread } from "./Figures.ts"
+import { withLab } from "./Labs.ts"
 import * as PostgresServer from "./PostgresServer.ts"
 
 /** The page figures over `count` stored operations. */
@@ -29,20 +29,15 @@ export const measure = async (folder: string, count: number, rounds: number): Pr
 }
 
 /** The same over PostgreSQL. */
-export const measureShared = async (count: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
-  const name = "bench-page"
-  const lab = await Effect.runPromise(Lab.up({ system: "postgres", name }))
-  try {
+export const measureShared = (count: number, rounds: number): Promise<ReadonlyArray<Figure>> =>
+  withLab({ system: "postgres", name: "bench-page" }, async (lab) => {
     const url = await PostgresServer.alone(lab)
     await Effect.runPromise(Effect.scoped(PostgresStore.make({ url })))
     await PostgresServer.withClient(url, (client) => fillShared(client, count))
-    return await Effect.runPromise(
+    return Effect.runPromise(
       Effect.scoped(Effect.flatMap(PostgresStore.make({ url }), pages("PostgreSQL", count, rounds)))
     )
-  } finally {
-    await Effect.runPromise(Lab.down(name))
-  }
-}
+  })
 
 // --- internal ---
 

@@ -3,20 +3,12 @@
  */
 import { spawnSync } from "node:child_process"
 import * as path from "node:path"
-import { bundles, start } from "./Child.ts"
+import { bundles, startWorker } from "./Child.ts"
 import { type Figure, inMillis, spread } from "./Figures.ts"
 
 /** The two start-up figures, interleaved with the baseline. */
 export const measure = async (folder: string, rounds: number): Promise<ReadonlyArray<Figure>> => {
-  const worker = await start([
-    bundles.worker,
-    "--config",
-    path.join(folder, "empty.yaml"),
-    "--listen",
-    "127.0.0.1:0",
-    "--store",
-    `sqlite:${path.join(folder, "startup.db")}`
-  ])
+  const worker = await startWorker(path.join(folder, "empty.yaml"), path.join(folder, "startup.db"))
   const times = { nothing: [] as Array<number>, help: [] as Array<number>, list: [] as Array<number> }
   const commands = {
     nothing: ["-e", "0"],
@@ -38,6 +30,13 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
     figure("inq --help against node -e 0", times.help, base, 2),
     figure("inq list against node -e 0", times.list, base, 3)
   ]
+}
+
+/** Milliseconds that a Node which does nothing takes now. */
+export const startOfNode = (): number => {
+  const began = performance.now()
+  spawnSync(process.execPath, ["-e", "0"], { stdio: "ignore" })
+  return performance.now() - began
 }
 
 // --- internal ---

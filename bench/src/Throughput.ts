@@ -2,30 +2,25 @@
  * Operations from start to done per second on one PostgreSQL, beside DBOS workflows of four steps on the same server in the
  * same run. Each side is a process of its own, and they take turns.
  */
-import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
-import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import * as path from "node:path"
 import * as readline from "node:readline"
+import { runs } from "./Child.ts"
 import { type Figure, spread } from "./Figures.ts"
+import { withLab } from "./Labs.ts"
 import * as PostgresServer from "./PostgresServer.ts"
 
 /** The figures of `count` operations at once, of which `atOnce` run. */
-export const measure = async (count: number, atOnce: number, rounds: number): Promise<ReadonlyArray<Figure>> => {
-  const name = "bench-throughput"
-  const lab = await Effect.runPromise(Lab.up({ system: "postgres", name }))
-  try {
+export const measure = (count: number, atOnce: number, rounds: number): Promise<ReadonlyArray<Figure>> =>
+  withLab({ system: "postgres", name: "bench-throughput" }, async (lab) => {
     const url = await PostgresServer.alone(lab)
     await PostgresServer.withClient(url, async (client) => {
       await client.query("CREATE DATABASE ours")
       await client.query("CREATE DATABASE dbos")
     })
-    return await measureOn(lab, count, atOnce, rounds)
-  } finally {
-    await Effect.runPromise(Lab.down(name))
-  }
-}
+    return measureOn(lab, count, atOnce, rounds)
+  })
 
 // --- internal ---
 
@@ -112,6 +107,7 @@ const side = async (file: string, arguments_: ReadonlyArray<string>) => {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, file), ...arguments_], {
     stdio: ["pipe", "pipe", "inherit"]
   })
+  runs(child)
   const gone = new Promise<void>((resolve) => child.on("exit", () => resolve()))
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async (): Promise<string> => {

@@ -54,19 +54,31 @@ for (const word of wanted) {
     throw new Error(`There are no figures named ${word}; there are ${Object.keys(suites).join(", ")}`)
 }
 
+const cutShort = new Promise<null>((resolve) => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.on(signal, () => {
+      process.exitCode = 130
+      process.stderr.write(`${signal}: everything that was started is ended\n`)
+      resolve(null)
+    })
+})
+
 const machine = `Node ${process.versions.node}, ${os.availableParallelism()} cores, ${os.type()}, load ${os.loadavg()[0]!.toFixed(1)} at the start`
 process.stdout.write(`${machine}\n`)
 const tables = [`${machine}.\n\n`]
 try {
   const chosen = Object.entries(suites).filter(([name]) => wanted.length === 0 || wanted.includes(name))
   for (const [title, measure] of chosen.flatMap(([, suites]) => suites)) {
-    const figures = await measure()
+    const figures = await Promise.race([measure(), cutShort])
+    if (figures === null) break
     print(title, figures)
     tables.push(markdown(title, figures))
     // Written after each benchmark, so that a run which fails later has told what it measured.
     if (markdownFile !== undefined) fs.writeFileSync(markdownFile, tables.join(""))
   }
 } finally {
-  endAll()
+  await endAll()
   fs.rmSync(folder, { recursive: true, force: true })
 }
+// A suite that was cut short may wait for what will not come.
+process.exit()
