@@ -58,6 +58,20 @@ export const begin = async (worker: Child, group: Group, hold: number): Promise<
 export const detailOf = (worker: Child, id: string): Promise<OperationDetail> =>
   json(fetch(url(worker, `/v1/operations/${id}`)))
 
+/** The operation once it is so, or as it stands after two minutes; it is looked at `every` so many milliseconds. */
+export const once = async (
+  worker: Child,
+  id: string,
+  every: number,
+  isSo: (detail: OperationDetail) => boolean
+): Promise<OperationDetail> => {
+  for (const until = Date.now() + longest; ;) {
+    const detail = await detailOf(worker, id)
+    if (isSo(detail) || Date.now() > until) return detail
+    await pause(every)
+  }
+}
+
 /** The operation once it has ended, or as it stands after two minutes. */
 export const settled = (worker: Child, id: string): Promise<OperationDetail> =>
   once(worker, id, 25, ({ operation }) => operation.endedAt !== null)
@@ -136,19 +150,6 @@ const json = async <A>(request: Promise<Response>): Promise<A> => {
   const response = await request
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
   return (await response.json()) as A
-}
-
-const once = async (
-  worker: Child,
-  id: string,
-  every: number,
-  isSo: (detail: OperationDetail) => boolean
-): Promise<OperationDetail> => {
-  for (const until = Date.now() + longest; ;) {
-    const detail = await detailOf(worker, id)
-    if (isSo(detail) || Date.now() > until) return detail
-    await pause(every)
-  }
 }
 
 const requestOf = (group: Group, hold: number) => ({

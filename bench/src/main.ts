@@ -9,9 +9,12 @@ import { endAll } from "./Child.ts"
 import * as Faults from "./Faults.ts"
 import { type Figure, markdown, print } from "./Figures.ts"
 import * as Http from "./Http.ts"
+import * as Loaded from "./Loaded.ts"
 import * as Many from "./Many.ts"
 import * as Page from "./Page.ts"
+import * as Ssh from "./Ssh.ts"
 import * as Startup from "./Startup.ts"
+import * as Takeover from "./Takeover.ts"
 import * as Throughput from "./Throughput.ts"
 
 const quick = process.argv.includes("--quick")
@@ -31,6 +34,8 @@ const fault = (title: string, trial: Pick<Faults.Trial, "system" | "members" | "
   () => Faults.measure(folder, { ...trial, rounds: quick ? 5 : 50, hold: 1000 })
 ]
 
+const systems = { postgres: "PostgreSQL", etcd: "etcd with its own timing" }
+
 const suites: Readonly<Record<string, ReadonlyArray<Suite>>> = {
   startup: [["The command line", () => Startup.measure(folder, quick ? 5 : 50)]],
   http: [["The wire", () => Http.measure(folder, quick ? 2 : 6)]],
@@ -46,7 +51,20 @@ const suites: Readonly<Record<string, ReadonlyArray<Suite>>> = {
       members: 5,
       options: { election: "200ms" }
     })
-  ]
+  ],
+  loaded: [4, 8].flatMap((loops): ReadonlyArray<Suite> =>
+    Object.entries(systems).map(([system, title]) => [
+      `${title}, beside ${loops} busy loops`,
+      () => Loaded.measure(folder, { system, loops, count: quick ? 2 : 100, hold: 2000 })
+    ])
+  ),
+  ssh: [50, 150].flatMap((delay): ReadonlyArray<Suite> =>
+    Object.entries(systems).map(([system, title]) => [
+      `${title}, over ssh with ${delay} ms each way`,
+      () => Ssh.measure(folder, { system, delay, count: quick ? 2 : 20, hold: 2000 })
+    ])
+  ),
+  takeover: [["Two workers on one PostgreSQL", () => Takeover.measure(folder, quick ? 3 : 50)]]
 }
 
 for (const word of wanted) {
