@@ -7,13 +7,17 @@ import { TargetError } from "@inquorate/core/Target"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
 import type * as Container from "./Container.ts"
 import * as NamedFile from "./NamedFile.ts"
 import type { OpenedMember, OpenedSettings, PostgresSettings } from "./PostgresSettings.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
 import type { ConnectionSettings, Login } from "./PostgresConnection.ts"
 import * as PostgresService from "./PostgresService.ts"
-import type { TlsMode, TlsSettings } from "./PostgresTls.ts"
+import { TlsMode, type TlsSettings } from "./PostgresTls.ts"
 
 /** A member with its addresses, the first one apart. */
 export interface Member extends Container.Fields {
@@ -146,17 +150,27 @@ const endpointsOf = ({ address, name }: OpenedMember, service: PostgresService.P
   return [first, ...rest]
 }
 
-const modes: ReadonlyArray<string> = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-
 const tlsOf = (service: PostgresService.Parameters): TlsSettings => {
-  const mode = service.get("sslmode")
-  if (mode !== undefined && !modes.includes(mode))
-    throw new Error(`the service's sslmode "${mode}" is none of ${modes.join(", ")}`)
-  const [ca, certificate, key] = ["sslrootcert", "sslcert", "sslkey"].map((name) => service.get(name))
-  // A service without a mode has libpq's own default, even where it names authorities.
+  const [rootcert, certificate, key] = ["sslrootcert", "sslcert", "sslkey"].map((name) => service.get(name))
+  // A service without a mode has libpq's own default, even where it names authorities of its own.
+  const mode = service.get("sslmode") ?? (rootcert === "system" ? "verify-full" : "prefer")
+  if (!isMode(mode)) throw new Error(`the service's sslmode "${mode}" is none of ${TlsMode.literals.join(", ")}`)
+  if (rootcert === "system" && mode !== "verify-full")
+    throw new Error(`the service has sslmode "${mode}" beside sslrootcert "system", which goes with verify-full alone`)
+  if ((certificate === undefined) !== (key === undefined))
+    throw new Error("the service names one of sslcert and sslkey: name both or none")
+  const ca = rootcert ?? ownAuthorities(mode)
   return {
-    mode: (mode ?? "prefer") as TlsMode,
+    mode,
     ...(ca === undefined ? {} : { ca }),
     ...(certificate === undefined || key === undefined ? {} : { certificate, key })
   }
+}
+
+const isMode = Schema.is(TlsMode)
+
+// Where no authorities are named, libpq takes those in the user's home. A mode that checks cannot do without them.
+const ownAuthorities = (mode: TlsMode): string | undefined => {
+  const file = path.join(os.homedir(), ".postgresql", "root.crt")
+  return mode.startsWith("verify-") || (mode === "require" && fs.existsSync(file)) ? file : undefined
 }

@@ -166,6 +166,27 @@ describe.skipIf(skip || noOpenssl)("TLS", () => {
       }
       assert.include((yield* errorOf(tls("verify-full", { ca }))).detail, "not made out to this address")
       assert.include((yield* errorOf(tls("verify-full", { ca: at("nothing") }))).detail, "tls.ca cannot be read")
+      const home = process.env["HOME"]
+      yield* Effect.addFinalizer(() => Effect.sync(() => (process.env["HOME"] = home)))
+      process.env["HOME"] = folder
+      const served = (...lines: ReadonlyArray<string>) => {
+        const { tls: _, ...rest } = labSettings()
+        fs.writeFileSync(at("service"), ["[orders]", ...lines].join("\n"))
+        return { ...rest, service: { name: "orders", file: at("service") } } as Settings
+      }
+      // A service that wants a check and names no authorities has those of the user's home, and is not left unchecked.
+      for (const mode of ["verify-ca", "verify-full"])
+        assert.include((yield* errorOf(served(`sslmode=${mode}`))).detail, ".postgresql/root.crt")
+      fs.mkdirSync(at(".postgresql"))
+      fs.copyFileSync(at("theirs.crt"), at(".postgresql/root.crt"))
+      for (const mode of ["require", "verify-ca"])
+        assert.include((yield* errorOf(served(`sslmode=${mode}`))).detail, "comes from nobody that tls.ca names")
+      fs.copyFileSync(ca, at(".postgresql/root.crt"))
+      assert.deepStrictEqual(yield* encrypted(served("sslmode=verify-ca")), [true])
+      assert.include((yield* errorOf(served("sslmode=verify-full"))).detail, "not made out to this address")
+      assert.include((yield* errorOf(served("sslrootcert=system"))).detail, "comes from nobody that tls.ca names")
+      assert.include((yield* errorOf(served("sslmode=require", "sslrootcert=system"))).detail, "verify-full alone")
+      assert.include((yield* errorOf(served("sslcert=client.crt"))).detail, "name both or none")
       // The file of authorities is read for each connection: what was wrong is mended without another target.
       const file = at("rotating.crt")
       fs.copyFileSync(at("theirs.crt"), file)
