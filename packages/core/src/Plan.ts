@@ -104,8 +104,11 @@ export const Refusal = Schema.TaggedUnion({
   Unfit: { why: Schema.Array(Schema.String) },
   /** Too few members may be cut to lose the quorum. */
   CannotLoseQuorum: { cuttable: Schema.Int, required: Schema.Int },
-  /** The process found for a member is not the server itself, or none was found. */
-  NotTheServer: { member: Schema.String, problem: Schema.String },
+  /**
+   * The process found for a member is not the server itself, or none was found. `unknown` is true where nobody told
+   * which process it is: nothing speaks against the configuration then.
+   */
+  NotTheServer: { member: Schema.String, problem: Schema.String, unknown: Schema.optionalKey(Schema.Boolean) },
   /** The mechanism cannot act on this process. */
   NotSupported: { member: Schema.String, problem: Schema.String },
   /** The cluster is marked protected in the configuration. */
@@ -184,10 +187,6 @@ export const overrideOf = (refusal: Refusal): Override | undefined =>
 /** The wire's code for a refusal, as it stands in a Faulted result. */
 export const refusalCode = (refusal: Refusal): FabricErrorCode => codes[refusal._tag] ?? "FABRIC_E_INVALID_OPERATION"
 
-/** Matches the words for a host or a member that could not be asked. Such words say nothing of what runs there. */
-const unanswered =
-  /^(?:host \S+ (?:did not answer|cannot be reached|is no Linux|cannot tell)|it cannot be (?:asked|reached))/
-
 /** The text, with a full stop where it has no end of its own. */
 const stopped = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`)
 
@@ -210,8 +209,8 @@ export const describeRefusal: (refusal: Refusal) => string = Refusal.match({
   Unfit: ({ why }) => `A loss of this quorum could not be proven: ${why.join("; ")}.`,
   CannotLoseQuorum: ({ cuttable, required }) =>
     `${required} members must go to lose the quorum, but only ${cuttable} may be cut. Check which members the cluster's configuration names.`,
-  NotTheServer: ({ member, problem }) =>
-    unanswered.test(problem)
+  NotTheServer: ({ member, problem, unknown }) =>
+    unknown === true
       ? `Which process is the server of ${member} is not known: ${stopped(problem)}`
       : `The process found for ${member} is not its server: ${stopped(problem)} Check the member's data directory in the configuration.`,
   NotSupported: ({ member, problem }) => `${member} cannot be taken out by this mechanism: ${stopped(problem)}`,

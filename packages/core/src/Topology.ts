@@ -96,6 +96,8 @@ export class Member extends Schema.Opaque<Member>()(
     processProblem: Schema.String,
     /** True where that was not told in time, by the host or by the member: nothing speaks against its process. */
     processLate: Schema.optionalKey(Schema.Boolean),
+    /** True where nobody told which process it is, in time or at all. `processProblem` says why then. */
+    processUnknown: Schema.optionalKey(Schema.Boolean),
     /** What a simulated cluster adds. */
     replica: Schema.optionalKey(ReplicaFacts)
   }).annotate({ identifier: "Member" })

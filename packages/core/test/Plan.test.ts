@@ -221,18 +221,21 @@ describe("the page of troubleshooting", () => {
 })
 
 describe("a refusal in words", () => {
-  const notTheServer = (problem: string) => describeRefusal({ _tag: "NotTheServer", member: "m0", problem })
+  const notTheServer = (problem: string, unknown = false) =>
+    describeRefusal({ _tag: "NotTheServer", member: "m0", problem, ...(unknown ? { unknown } : {}) })
 
   it("says of a host that did not answer that nothing is known, and to try again", () => {
     const lost = new HostError({ host: "local", reason: "LostAnswer", detail: "no answer within 800 ms" })
     assert.strictEqual(
-      notTheServer(describeHostError(lost)),
+      notTheServer(describeHostError(lost), true),
       "Which process is the server of m0 is not known: host local did not answer in time (no answer within 800 ms; it may be busy): try again."
     )
     assert.strictEqual(
-      notTheServer("it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED)"),
+      notTheServer("it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED)", true),
       "Which process is the server of m0 is not known: it cannot be reached at 10.0.0.2:5432, though p streams to it (connect ECONNREFUSED)."
     )
+    // Whether it is known is a fact beside the words, whatever these are.
+    assert.match(notTheServer(describeHostError(lost)), /^The process found for m0 is not its server: /)
     assert.match(
       notTheServer("its data directory is /x"),
       /^The process found for m0 is not its server: .* is \/x\. Check /

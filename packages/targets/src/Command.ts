@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CommandAnswer from "./CommandAnswer.ts"
 import * as CommandRun from "./CommandRun.ts"
+import { untoldOf } from "./Located.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as NamedProcess from "./NamedProcess.ts"
 import * as TargetModule from "./TargetModule.ts"
@@ -203,7 +204,7 @@ const place = Effect.fnUntraced(function* (
     ...identity,
     process: found.process,
     processProblem: found.problem,
-    ...(found.process === null && found.isLate === true ? { processLate: true } : {})
+    ...untoldOf(found)
   }
 })
 

@@ -77,7 +77,7 @@ export const outcomeWord = (
 }
 
 /** A configured member with what was found of its process. */
-export interface Placed {
+export interface Placed extends Pick<Member, "processLate" | "processUnknown"> {
   readonly name: string
   readonly node: string
   readonly address: string
@@ -107,7 +107,9 @@ export const topology = (
       ...(told.up ? {} : { downBecause: told.because ?? "is down by the look command's word" }),
       cuttable: own === undefined ? "Never" : "Always",
       process: own?.process ?? null,
-      processProblem: own === undefined ? "it is not configured" : own.processProblem
+      processProblem: own === undefined ? "it is not configured" : own.processProblem,
+      ...(own?.processLate === true ? { processLate: true } : {}),
+      ...(own?.processUnknown === true ? { processUnknown: true } : {})
     }
   })
   const untold = placed.filter(({ name }) => !looked.members.some((told) => told.name === name))

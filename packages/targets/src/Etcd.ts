@@ -24,7 +24,7 @@ import * as EtcdProbe from "./EtcdProbe.ts"
 import * as EtcdProcess from "./EtcdProcess.ts"
 import * as EtcdTopology from "./EtcdTopology.ts"
 import * as ListeningProcess from "./ListeningProcess.ts"
-import { type Located, type Unseen, unseen } from "./Located.ts"
+import { type Located, type Unseen, unseen, untoldOf } from "./Located.ts"
 import * as MemberAddress from "./MemberAddress.ts"
 import * as OpenQuestion from "./OpenQuestion.ts"
 import * as Patience from "./Patience.ts"
@@ -264,7 +264,7 @@ const insideOf = (host: Host | null, member: Member): Effect.Effect<OpenMember["
     giveUp: () => factsTimeout,
     late: (after) => ({
       problem: `${place.called} was not looked at within ${after} ms on host ${host.label}`,
-      isLate: true
+      untold: "Late"
     })
   })
 }
@@ -427,14 +427,14 @@ const ask = Effect.fnUntraced(function* (open: OpenMember, look: Look): Effect.f
     entered,
     process: located.process,
     processProblem: located.problem,
-    processLate: located.process === null && located.isLate === true
+    ...untoldOf(located)
   }
 })
 
 /** A member that says nothing for this long has its process looked at, in milliseconds. */
 const lookAfter = 400
 
-const problem = (text: string, isLate = false): Located => ({ process: null, problem: text, isLate })
+const problem = (text: string): Located => ({ process: null, problem: text })
 
 // A process is proven once. It is the same process for as long as its number and start time are the same, also while the
 // member is silent and while its host cannot be asked.
@@ -453,8 +453,7 @@ const locate = Effect.fnUntraced(function* (
   }
   const seen = yield* seenOf(open, host, look)
   if (Result.isFailure(seen)) {
-    const { isLate, problem: why } = seen.failure
-    return open.believed === null ? problem(why, isLate) : { process: open.believed, problem: "" }
+    return open.believed === null ? { process: null, ...seen.failure } : { process: open.believed, problem: "" }
   }
   const { address, dataDirectory: configured = "" } = member
   const found = EtcdProcess.candidate(
@@ -467,7 +466,7 @@ const locate = Effect.fnUntraced(function* (
   const isKnown = believed?.pid === found.process.pid && believed.startTime === found.process.startTime
   if (!isKnown) {
     const doubt = yield* doubtOf(open, found, look, yield* told)
-    if (doubt !== null) return problem(doubt.problem, doubt.isLate)
+    if (doubt !== null) return { process: null, ...doubt }
   }
   open.believed = found.process
   return { process: found.process, problem: "" }
@@ -490,7 +489,7 @@ const doubtOf = Effect.fnUntraced(function* (
   const { host, pid } = found.process
   if (Result.isFailure(told)) {
     const { detail, reason } = told.failure
-    return { problem: `the member did not say who it is: ${detail}`, isLate: reason === "TimedOut" }
+    return { problem: `the member did not say who it is: ${detail}`, untold: reason === "TimedOut" ? "Late" : "Never" }
   }
   const left = Effect.map(monotonicMillis, (now) => Math.max(0, Math.min(look.patience, look.endsAt - now)))
   const [facts, began] = yield* Effect.all(
@@ -509,15 +508,14 @@ const doubtOf = Effect.fnUntraced(function* (
     const whose =
       serves === null || serves.memberId === memberId ? "" : `: it serves the data of member ${serves.memberId}`
     return {
-      problem: `process ${pid} on host ${host} is not the server that answers on ${address}${whose}`,
-      isLate: false
+      problem: `process ${pid} on host ${host} is not the server that answers on ${address}${whose}`
     }
   }
   if (serves === null && Result.isFailure(began)) {
     const why = facts === null ? `host ${host} did not answer in time` : "its log cannot be read"
     return {
       problem: `that process ${pid} on host ${host} is the server that answers on ${address} could not be checked: ${why}, and ${began.failure.detail}`,
-      isLate: facts === null || began.failure.reason === "TimedOut"
+      untold: facts === null || began.failure.reason === "TimedOut" ? "Late" : "Never"
     }
   }
   open.electionTimeout = facts?.electionTimeout ?? null

@@ -19,7 +19,7 @@ import { type Standing, stillInWords } from "./Standing.ts"
 export const group = "raft"
 
 /** A configured member, and what came of asking it. A learner tells its status, but not the list. */
-export interface Asked {
+export interface Asked extends Pick<Member, "processLate" | "processUnknown"> {
   readonly name: string
   readonly node: string
   readonly address: string
@@ -31,7 +31,6 @@ export interface Asked {
   readonly entered: Result.Result<void, EtcdError>
   readonly process: ProcessRef | null
   readonly processProblem: string
-  readonly processLate?: boolean
 }
 
 /** What a configured member said within the time it had: of itself, and whether a quorum confirmed its leader to it. */
@@ -117,7 +116,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
   const established = lead === "Established" ? leader : null
   const voters = roster.filter(isVoter).length
   const members = asked.map((one): Member => {
-    const { address, name, node, process, processLate, processProblem } = one
+    const { address, name, node, process, processLate, processProblem, processUnknown } = one
     const entry = entryOf(known, name)
     const identity = { name, node, address, ...partOf(entry, leader) }
     if (entry === undefined) {
@@ -135,7 +134,8 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
       ...(downBecause === "" ? {} : { downBecause }),
       process: process === null ? null : withPeers(process, entry, roster),
       processProblem,
-      ...(processLate === true ? { processLate } : {})
+      ...(processLate === true ? { processLate } : {}),
+      ...(processUnknown === true ? { processUnknown } : {})
     }
   })
   const strangers = roster.filter(({ id }) => !asked.some(({ name }) => known.ids.get(name) === id))

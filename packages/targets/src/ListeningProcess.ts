@@ -90,7 +90,7 @@ export const findInside = (
     Effect.mapError((error) => unseen(error, `host ${host.label}, ${place.called}: ${error.detail}`)),
     Effect.flatMap((facts) => {
       const container = Container.found(place, facts)
-      if (typeof container === "string") return Effect.fail({ problem: container, isLate: false })
+      if (typeof container === "string") return Effect.fail({ problem: container })
       return Effect.succeed({ container, listening: { ...read(facts), on: () => all(facts) } })
     })
   )

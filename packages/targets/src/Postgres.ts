@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "./Monotonic.ts"
 import * as Container from "./Container.ts"
-import type { Located } from "./Located.ts"
+import { type Located, untoldOf } from "./Located.ts"
 import * as Patience from "./Patience.ts"
 import * as Pods from "./Pods.ts"
 import * as PostgresAddress from "./PostgresAddress.ts"
@@ -170,7 +170,7 @@ const ask = Effect.fnUntraced(function* (open: OpenMember): Effect.fn.Return<Pos
     answer,
     process: located.process,
     processProblem: located.problem,
-    processLate: located.process === null && located.isLate === true,
+    ...untoldOf(located),
     hasHost: open.host !== null,
     stands: state
   }
@@ -202,7 +202,7 @@ const locate = Effect.fnUntraced(function* (
       ? {
           process: null,
           problem: `it cannot be asked which process it is (${answer.failure.detail})`,
-          isLate: answer.failure.reason === "TimedOut"
+          untold: answer.failure.reason === "TimedOut" ? "Late" : "Never"
         }
       : { process: open.located.process, problem: "" }
   }

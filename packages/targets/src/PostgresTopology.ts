@@ -18,7 +18,7 @@ import * as SynchronousStandbyNames from "./SynchronousStandbyNames.ts"
 export const group = "quorum"
 
 /** A configured member, and what came of asking it. */
-export interface Asked {
+export interface Asked extends Pick<Member, "processLate" | "processUnknown"> {
   readonly name: string
   readonly node: string
   readonly address: string
@@ -26,7 +26,6 @@ export interface Asked {
   readonly answer: Result.Result<Answer, ConnectionError>
   readonly process: ProcessRef | null
   readonly processProblem: string
-  readonly processLate?: boolean
   /** True where the host that it runs on is configured. */
   readonly hasHost?: boolean
   /** How its process stands by its host's word, where it did not answer. */
@@ -132,7 +131,7 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(known.obstacles.length === 0 ? {} : { unfit: known.obstacles }),
     members: asked.map((member): Member => {
-      const { address, name, node, otherAddresses, process, processLate, processProblem } = member
+      const { address, name, node, otherAddresses, process, processLate, processProblem, processUnknown } = member
       const [role, counts, cuttable] = partOf(name, known)
       const downBecause = reasonDown(member, seen)
       const other = streamsAsAnother(member, seen)
@@ -148,7 +147,8 @@ export const topology = (cluster: string, asked: ReadonlyArray<Asked>, known: Kn
         cuttable,
         process: other === null ? process : null,
         processProblem: other ?? (downBecause === null ? processProblemOf(member, seen) : processProblem),
-        ...(processLate === true && other === null ? { processLate } : {})
+        ...(processLate === true && other === null ? { processLate } : {}),
+        ...(processUnknown === true && other === null ? { processUnknown } : {})
       }
     })
   }

@@ -2,6 +2,7 @@
  * Goal: any system can be a target by two commands of the user, and their mistakes are told. Method: commands that
  * print what a test wants; then the recipes of the documentation, taken from their pages, on real servers.
  */
+import { HostError } from "@inquorate/core/Host"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import { targetContract } from "@inquorate/testkit/TargetContract"
 import { assert, describe, it } from "@effect/vitest"
@@ -73,6 +74,23 @@ describe("the look command", () => {
         assert.strictEqual(found.failure.reason, reason, look)
         assert.include(found.failure.detail, words, look)
       }
+    })
+  )
+})
+
+describe("the process of a member", () => {
+  it.live("is not known where its host is late, and nothing speaks against it", () =>
+    Effect.gen(function* () {
+      const lost = new HostError({ host: "far", reason: "LostAnswer", detail: "no answer within 2000 ms" })
+      const far = new Map([["far", { label: "far", run: () => Effect.fail(lost) }]])
+      const placed = { members: [{ name: "a", host: "far", dataDirectory: "/d", pidFile: "/p" }] }
+      const settings = decode(describeTarget(printing(three), "true", placed))
+      const [topology] = yield* Effect.scoped(
+        Effect.flatMap(command.make("any", settings, far), ({ discover }) => discover)
+      )
+      const { processLate, processProblem, processUnknown } = topology!.members[0]!
+      assert.deepStrictEqual([processLate, processUnknown], [true, true])
+      assert.match(processProblem, /^host far did not answer in time/)
     })
   )
 })

@@ -53,7 +53,7 @@ describe("a process that was not found", () => {
       assert.deepStrictEqual(yield* locatedBy(() => Effect.fail(lost)), {
         process: null,
         problem: `host h did not answer in time (${detail}; it may be busy): try again`,
-        isLate: true
+        untold: "Late"
       })
     })
   )
@@ -65,7 +65,7 @@ describe("a process that was not found", () => {
         process: null,
         problem:
           "host h cannot tell: the host has no perl, by which servers are found: install its package perl-base, or perl",
-        isLate: false
+        untold: "Never"
       })
     })
   )

@@ -76,14 +76,12 @@ export const planFence = (
   member: Member
 ): Effect.Effect<PreparedFence, FenceRefused | Unreachable> =>
   Effect.gen(function* () {
-    const mistaken = (problem: string) =>
-      new FenceRefused({ refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem }) })
     const { process } = member
     if (process === null && member.processLate === true) {
       const detail = `which process is the server of ${member.name} was not told in time: ${member.processProblem}`
       return yield* new Unreachable({ detail, retryable: true })
     }
-    if (process === null) return yield* mistaken(member.processProblem)
+    if (process === null) return yield* new FenceRefused({ refusal: notTheServer(member) })
     if (!isFenceName(member.name)) {
       const problem = `its name is empty or longer than ${fenceNameMost} bytes, which no host could keep a record under`
       return yield* new FenceRefused({ refusal: Refusal.cases.NotSupported.make({ member: member.name, problem }) })
@@ -95,7 +93,9 @@ export const planFence = (
       )
     switch (preflight._tag) {
       case "Mistaken":
-        return yield* mistaken(preflight.problem)
+        return yield* new FenceRefused({
+          refusal: Refusal.cases.NotTheServer.make({ member: member.name, problem: preflight.problem })
+        })
       case "Impossible":
         return yield* new FenceRefused({
           refusal: Refusal.cases.NotSupported.make({ member: member.name, problem: preflight.problem })
@@ -121,6 +121,14 @@ export const planFence = (
           supervisors: (preflight.supervisors ?? []).map((one) => ({ ...one, watches: member.name }))
         }
     }
+  })
+
+/** The refusal of a member whose process was not found, not believed, or not told. */
+export const notTheServer = ({ name, processProblem, processUnknown }: Member): Refusal =>
+  Refusal.cases.NotTheServer.make({
+    member: name,
+    problem: processProblem,
+    ...(processUnknown === true ? { unknown: true } : {})
   })
 
 /** A fence's refusal as that of its group. */

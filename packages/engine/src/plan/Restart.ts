@@ -9,7 +9,7 @@ import { Refusal } from "@inquorate/core/Plan"
 import type { FaultRequest, RestartMode, RestartRequest } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import type { Unreachable } from "./Discovery.ts"
-import { type Draft, factsOf, planFences } from "./Fences.ts"
+import { type Draft, factsOf, notTheServer, planFences } from "./Fences.ts"
 import { answering, type GuardRefused, type Guards, notProtected, pass, restartable, storeOutside } from "./Guards.ts"
 
 /** Drafts the restart of the replicas that the mode asks for, once the guards of the cluster and the group have passed. */
@@ -53,8 +53,6 @@ export const restarterFor = (
 // A primary on its own has no secondaries, and a restart of none of them is done at once; it is no ground for a refusal.
 const nobody = (topology: Topology, mode: RestartMode, wanted: ReadonlyArray<Member>): Refusal | null => {
   const [first] = wanted
-  if (first !== undefined) {
-    return Refusal.cases.NotTheServer.make({ member: first.name, problem: first.processProblem })
-  }
+  if (first !== undefined) return notTheServer(first)
   return mode === "AllReplicasOrInstances" ? Refusal.cases.AlreadyLost.make({ up: 0, needed: topology.needed }) : null
 }
