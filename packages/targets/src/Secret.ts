@@ -8,14 +8,19 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as NamedFile from "./NamedFile.ts"
 
+/** Where a secret is: in an environment variable, or in a file, whose last line break is not part of it. */
+export const Reference = Schema.Union([
+  Schema.Struct({ env: Schema.String }),
+  Schema.Struct({ file: Schema.String })
+]).annotate({ expected: "{ env: name } or { file: path }" })
+
 /**
  * A secret, or where it is: an environment variable, or a file. The last line break of a file is not part of the
  * secret.
  */
 export const Secret = Schema.Union([
   Schema.RedactedFromValue(Schema.String, { label: "secret" }),
-  Schema.Struct({ env: Schema.String }),
-  Schema.Struct({ file: Schema.String })
+  ...Reference.members
 ]).annotate({ expected: "a secret, { env: name } or { file: path }" })
 export type Secret = typeof Secret.Type
 

@@ -6,6 +6,7 @@ import type { WitnessAnswer } from "@inquorate/core/Evidence"
 import type { TargetError } from "@inquorate/core/Target"
 import type { Witness } from "@inquorate/core/Witness"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CommandRun from "./CommandRun.ts"
@@ -16,6 +17,7 @@ import * as PostgresAddress from "./PostgresAddress.ts"
 import { type Connection, ConnectionError, open } from "./PostgresConnection.ts"
 import * as PostgresLogin from "./PostgresLogin.ts"
 import * as PostgresTls from "./PostgresTls.ts"
+import * as Secret from "./Secret.ts"
 import * as WebRead from "./WebRead.ts"
 
 /** An HTTP address. The witness serves while it answers a GET with a status below 400. */
@@ -27,8 +29,23 @@ export const Web = Schema.Struct({
   ).annotateKey({ description: "The address; a GET that is answered with a status below 400 counts as served." }),
   ca: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
     description: "The file with the authorities that its certificate may come from, in PEM."
+  }),
+  certificate: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description: "The file with our own certificate, its chain after it, in PEM; with key."
+  }),
+  key: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
+    description: "The file with the private key that belongs to it, in PEM without a passphrase."
+  }),
+  token: Schema.optionalKey(Secret.Reference).annotateKey({
+    description: "The bearer token that goes with the question, by reference; a file is read each time."
   })
-})
+}).check(
+  Schema.makeFilter(
+    ({ certificate, key }: { readonly certificate?: string; readonly key?: string }) =>
+      (certificate === undefined) === (key === undefined),
+    { expected: "certificate and key, both or none" }
+  )
+)
 
 /** A statement for a PostgreSQL, in a session with the user's own settings. The witness serves while it succeeds. */
 export const Statement = Schema.Struct({
@@ -48,7 +65,7 @@ export const Statement = Schema.Struct({
 /** What a witness is asked. */
 export const Question = Schema.Struct({
   http: Schema.optionalKey(Schema.Union([Web.fields.url, Web])).annotateKey({
-    description: "An HTTP address, or { url, ca }."
+    description: "An HTTP address, or { url, ca, certificate, key, token }."
   }),
   postgres: Schema.optionalKey(Statement).annotateKey({ description: "A statement on a PostgreSQL." }),
   command: Schema.optionalKey(Schema.NonEmptyString).annotateKey({
@@ -91,19 +108,30 @@ const shorten = (text: string): string => {
   return line.length <= toldMost ? line : `${line.slice(0, toldMost)}…`
 }
 
+// Files are read for each question, so that what is renewed is used without a restart.
 const askWeb = (http: NonNullable<Question["http"]>, timeout: number): Effect.Effect<WitnessAnswer> => {
-  const { ca, url } = typeof http === "string" ? { url: http, ca: undefined } : http
+  const { ca, certificate, key, token, url } = typeof http === "string" ? { url: http } : http
+  const pem = (what: string, file: string | undefined) =>
+    file === undefined ? Effect.succeed({}) : Effect.map(fileOf(what, file), (read) => ({ [what]: read }))
   return Effect.gen(function* () {
-    const tls = ca === undefined ? {} : { ca: yield* Effect.try({ try: () => NamedFile.read(ca), catch: noFile }) }
-    const { body, status } = yield* WebRead.get(url, { timeout, most: bodyMost, isCut: true, tls })
+    const tls = { ...(yield* pem("ca", ca)), ...(yield* pem("cert", certificate)), ...(yield* pem("key", key)) }
+    const bearer = token === undefined ? null : yield* Effect.mapError(Secret.read("token", token), unreadable)
+    const headers = bearer === null ? {} : { authorization: `Bearer ${Redacted.value(bearer)}` }
+    const { body, status } = yield* WebRead.get(url, { timeout, most: bodyMost, isCut: true, tls, headers })
     return status < 400 ? serves(`HTTP ${status}`) : fails(`HTTP ${status}: ${body}`)
   }).pipe(Effect.catchTag("NoAnswer", ({ detail }) => Effect.succeed(silent(detail))))
 }
 
 const bodyMost = 64 * 1024
 
-const noFile = (cause: unknown) =>
-  new WebRead.NoAnswer({ reason: "Unreachable", detail: `its ca cannot be read: ${(cause as Error).message}` })
+const unreadable = (detail: string) => new WebRead.NoAnswer({ reason: "Unreachable", detail })
+
+const fileOf = (what: string, file: string): Effect.Effect<Buffer, WebRead.NoAnswer> =>
+  Effect.try({
+    try: () => NamedFile.read(file),
+    catch: (cause) =>
+      unreadable(`its ${what === "cert" ? "certificate" : what} cannot be read: ${(cause as Error).message}`)
+  })
 
 const askCommand = (command: string, timeout: number): Effect.Effect<WitnessAnswer> =>
   CommandRun.run(command, {}, timeout).pipe(

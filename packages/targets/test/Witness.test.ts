@@ -1,15 +1,21 @@
 /** What each kind of witness takes for an answer. No witness is asked twice at once. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Certificates from "@inquorate/testkit/Certificates"
+import * as fs from "node:fs"
 import * as http from "node:http"
+import * as https from "node:https"
+import * as os from "node:os"
+import * as path from "node:path"
 import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
 import * as WebRead from "../src/WebRead.ts"
 import * as Witness from "../src/Witness.ts"
 
-const serve = (listener: http.RequestListener) =>
+const serve = (listener: http.RequestListener) => listening(http.createServer(listener))
+
+const listening = (server: http.Server | https.Server) =>
   Effect.acquireRelease(
-    Effect.callback<http.Server>((resume) => {
-      const server = http.createServer(listener)
+    Effect.callback<http.Server | https.Server>((resume) => {
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
     (server) =>
@@ -43,6 +49,36 @@ describe("a witness by HTTP", () => {
       assert.match(nobody.detail, /ECONNREFUSED/)
       const unread = yield* ask({ http: { url, ca: "/nowhere/ca.pem" } })
       assert.match(unread.detail, /its ca cannot be read/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is asked with a certificate and a token, each read anew from its file", () =>
+    Effect.gen(function* () {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-witness-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
+      const write = (name: string, text: string): string => {
+        fs.writeFileSync(path.join(folder, name), text)
+        return path.join(folder, name)
+      }
+      const authority = Certificates.make({ name: "authority", authority: true })
+      const own = Certificates.make({ name: "server", issuer: authority, alternatives: ["127.0.0.1"] })
+      const client = Certificates.make({ name: "client", issuer: authority })
+      const options = { cert: own.certificate, key: own.key, ca: authority.certificate, requestCert: true }
+      const isLetIn = ({ headers: { authorization } }: http.IncomingMessage) => authorization === "Bearer two"
+      const server = https.createServer({ ...options, rejectUnauthorized: true }, (request, response) =>
+        response.writeHead(isLetIn(request) ? 200 : 401).end()
+      )
+      const url = (yield* listening(server)).replace("http:", "https:")
+      const ca = write("ca", authority.certificate)
+      const token = write("token", "one\n")
+      const identity = { certificate: write("certificate", client.certificate), key: write("key", client.key) }
+      assert.strictEqual((yield* ask({ http: { url, ca, token: { file: token } } }))._tag, "Silent")
+      const question = { http: { url, ca, ...identity, token: { file: token } } }
+      assert.deepStrictEqual(yield* ask(question), { _tag: "Fails", detail: "HTTP 401:" })
+      write("token", "two\n")
+      assert.deepStrictEqual(yield* ask(question), { _tag: "Serves", detail: "HTTP 200" })
+      fs.rmSync(identity.key)
+      assert.match((yield* ask(question)).detail, /its key cannot be read/)
     }).pipe(Effect.scoped)
   )
 
