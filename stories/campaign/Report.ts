@@ -47,6 +47,9 @@ export const report = (runs: ReadonlyArray<Seen>): string => {
     "longest time between two looks of the observer",
     runs.map(({ gap }) => gap)
   )
+  const failures = runs.filter(({ failure }) => failure !== null)
+  if (failures.length > 0) lines.push("", "What ended Faulted:", "")
+  for (const { blow, failure, grade, system } of failures) lines.push(`- ${system}, ${grade}, ${blow}: ${failure}`)
   const broken = runs.flatMap(({ blow, broken, grade, id, system }) =>
     broken.map((what) => `- ${system}, ${grade}, ${blow}, ${id}: ${what}`)
   )

@@ -41,6 +41,8 @@ export interface Plan {
 export interface Seen extends Plan {
   readonly id: string
   readonly state: string
+  /** Why it ended Faulted, in the words that a person reads; null where it did not. */
+  readonly failure: string | null
   /** How long after its tightest stored deadline a member was last seen stopped; 0 where never after it. */
   readonly overrun: number | null
   /** True where a member was stopped past its deadline and the grace of 2 s. */
@@ -221,7 +223,7 @@ const isHolder = (pid: number): boolean => {
 const killKeepers = (world: Harness.World): boolean => {
   // Whoever is killed may just be starting the next one, so it is looked until a look finds nobody.
   let found = false
-  for (let pids = Harness.keepers(world); pids.length > 0; pids = Harness.keepers(world)) {
+  for (let pids = Harness.hostPrograms(world); pids.length > 0; pids = Harness.hostPrograms(world)) {
     found = true
     killAll(pids)
   }
@@ -296,6 +298,7 @@ const judge = (
     ...plan,
     id: told.operation.id,
     state: told.state,
+    failure: told.state === "Faulted" ? (told.summary ?? null) : null,
     overrun,
     leaked,
     unkept: struck.unkept,

@@ -36,9 +36,9 @@ for (const [index, system] of systems.entries()) {
   const told = (one: Seen): void => {
     seen.push(one)
     if (values["runs-file"] !== undefined) fs.appendFileSync(values["runs-file"], `${JSON.stringify(one)}\n`)
-    const { after, blow, broken, grade, hold, overrun, state, takeover } = one
+    const { after, blow, broken, failure, grade, hold, overrun, state, takeover } = one
     process.stdout.write(
-      `${seen.length}/${runs} ${system} ${grade} ${blow} after ${after} of ${hold} ms: ${state}, overrun ${overrun ?? "–"}, takeover ${takeover ?? "–"}${broken.map((what) => ` BROKEN: ${what}`).join("")}\n`
+      `${seen.length}/${runs} ${system} ${grade} ${blow} after ${after} of ${hold} ms: ${state}${failure === null ? "" : ` (${failure})`}, overrun ${overrun ?? "–"}, takeover ${takeover ?? "–"}${broken.map((what) => ` BROKEN: ${what}`).join("")}\n`
     )
   }
   await Lane.run({ system, runs: share, seed: Number(values.seed) + index, told })

@@ -411,8 +411,24 @@ export const labs = (): Promise<ReadonlyArray<Lab.LabListing>> => Effect.runProm
 /** Takes the lab of a world down, which `close` may do once more. */
 export const downLab = (world: World): Promise<Lab.DownReport> => Effect.runPromise(Lab.down(world.lab.name))
 
-/** The keepers and holders that run for this world, told by the state folder in their environment. */
+/**
+ * The keepers and holders that run for this world. A shell that a worker keeps open to its host belongs to no operation,
+ * and is none of them.
+ */
 export const keepers = (world: World): ReadonlyArray<number> =>
+  hostPrograms(world).filter((pid) => {
+    try {
+      const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
+      const parent = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]!
+      return !fs.readFileSync(`/proc/${parent}/cmdline`, "utf8").includes("worker.mjs")
+    } catch {
+      // The program has ended, or its parent just did: then it is told by the next look.
+      return fs.existsSync(`/proc/${pid}`)
+    }
+  })
+
+/** Every program of ours that runs on the host of this world, told by the state folder in its environment. */
+export const hostPrograms = (world: World): ReadonlyArray<number> =>
   fs
     .readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
