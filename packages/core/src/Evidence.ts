@@ -238,18 +238,14 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
   let evidence = empty
   let open: EvidenceEntry | undefined
   let attempt = 1
-  const told = new Set<string>()
+  const isRepeated = makeIsRepeated()
   const amend = (member: string, change: Partial<FenceRecord>): void => {
     const index = fences.findLastIndex((fence) => fence.member === member)
     if (index >= 0) fences[index] = { ...fences[index]!, ...change }
   }
   for (const entry of entries) {
     const { at, fact, worker } = entry
-    if (fact._tag !== "Sampled") {
-      const words = JSON.stringify(entry)
-      if (told.has(words)) continue
-      told.add(words)
-    }
+    if (fact._tag !== "Sampled" && isRepeated(entry)) continue
     switch (fact._tag) {
       case "PhaseBegan": {
         const last = phases.at(-1)
@@ -354,6 +350,26 @@ export const collect = (entries: ReadonlyArray<EvidenceEntry>): Evidence => {
 }
 
 // --- internal ---
+
+/**
+ * Tells of each entry whether the same was given before. Nearly all differ in when they were told and of what kind they
+ * are, so few are compared word by word.
+ */
+const makeIsRepeated = (): ((entry: EvidenceEntry) => boolean) => {
+  const given = new Map<string, Array<Fact>>()
+  return ({ at, fact, monotonic, worker }) => {
+    const key = `${at} ${monotonic} ${fact._tag} ${worker}`
+    const alike = given.get(key)
+    if (alike === undefined) {
+      given.set(key, [fact])
+      return false
+    }
+    const words = JSON.stringify(fact)
+    if (alike.some((other) => JSON.stringify(other) === words)) return true
+    alike.push(fact)
+    return false
+  }
+}
 
 const witnessed = (
   before: WitnessRecord | undefined,
