@@ -59,7 +59,7 @@ export const measure = async (folder: string, rounds: number): Promise<ReadonlyA
       "durable starts per second, against a bare node:http + node:sqlite handler with a commit each",
       starts,
       rates.starts,
-      4
+      2.5
     ),
     ratio("progress reads per second, against the same handler with the same codec", reads, rates.reads, 0.8)
   ]
