@@ -117,6 +117,18 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
   }
 
   it(
+    "are found by a check of the configuration, which leaves no keeper pod behind",
+    async () => {
+      const before = double.pods("inquorate")
+      const { code, stdout } = await Harness.inq("target", "check", world.config)
+      assert.strictEqual(code, 0, stdout)
+      assert.strictEqual(stdout.match(/pid \d+ on prod\/one/g)?.length, 3, stdout)
+      await Harness.until("its pod is gone", 15_000, () => double.pods("inquorate").length <= before.length)
+    },
+    Harness.within(60_000)
+  )
+
+  it(
     "lose their quorum, are held, given back and found recovered",
     async () => {
       const id = await begin(4)
