@@ -113,6 +113,16 @@ describe("a configuration", () => {
     assert.deepStrictEqual(two("dataDirectory: /d/0", "dataDirectory: /d/1"), [])
     assert.deepStrictEqual(two("container: etcd", "container: etcd"), at("container"))
     assert.deepStrictEqual(two("container: etcd", "container: etcd, engine: podman"), [])
+    const ctr = "container: etcd, engine: containerd"
+    assert.deepStrictEqual(two(ctr, `${ctr}, namespace: default`), at("container"))
+    assert.deepStrictEqual(two(ctr, `${ctr}, namespace: prod`), [])
+    assert.deepStrictEqual(two(ctr, `${ctr}, namespace: a/b`), at("namespace"))
+    // What only containerd has, what it has not, and what is another's.
+    const own = ["6 clusters.locks.members.1"]
+    assert.deepStrictEqual(two(ctr, "container: x, namespace: prod"), own)
+    assert.deepStrictEqual(two(ctr, "container: x._y, engine: containerd"), own)
+    assert.deepStrictEqual(two(ctr, "compose: { project: p, service: s }, engine: containerd"), own)
+    for (const namespace of ["moby", "k8s.io"]) assert.deepStrictEqual(two(ctr, `${ctr}, namespace: ${namespace}`), own)
     const service = "compose: { project: p, service: s }"
     assert.deepStrictEqual(two(service, service), at("compose"))
     // Within containers, directories may well have one name.

@@ -23,13 +23,14 @@ export class PeerEndpoints extends Schema.Opaque<PeerEndpoints>()(
 ) {}
 
 /**
- * A container on a host: its engine, and the 64 hexadecimal digits by which the engine knows it. `cri` stands for
- * whatever runtime a kubelet uses; we do not start and end its containers.
+ * A container on a host: its engine, and the 64 hexadecimal digits by which the engine knows it, or, of containerd
+ * itself, its namespace there and its name. `cri` stands for whatever runtime a kubelet uses; we do not start and end its
+ * containers.
  */
 export class ContainerRef extends Schema.Opaque<ContainerRef>()(
   Schema.Struct({
-    engine: Schema.Literals(["docker", "podman", "nerdctl", "cri"]),
-    id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+    engine: Schema.Literals(["docker", "podman", "nerdctl", "containerd", "cri"]),
+    id: Schema.String.check(Schema.isPattern(/^(?:[0-9a-f]{64}|[A-Za-z0-9._-]{1,76}\/[A-Za-z0-9._-]{1,76})$/))
   }).annotate({ identifier: "ContainerRef" })
 ) {}
 

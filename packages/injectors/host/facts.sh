@@ -173,6 +173,7 @@ place_of() {
 # True where the kernel says that a process is of the container: the last element of its control group is the container's,
 # by one of the names that engines give, and it is in no other container. crun puts a group of its own beneath. Whom a
 # group was delegated to may give one below it any name; the mount namespace of this host he cannot leave for a container's.
+# containerd's names are anybody's, so there the whole path counts: below the root nobody but root makes a group.
 is_of_container() {
   found=
   [ -e "/proc/$1/ns/mnt" ] && ! [ /proc/self/ns/mnt -ef "/proc/$1/ns/mnt" ] && ! [ /proc/1/ns/mnt -ef "/proc/$1/ns/mnt" ] || return 1
@@ -181,10 +182,12 @@ is_of_container() {
     whole=$row last=${row##*/}
     [ "$last" != container ] || { row=${row%/*} && last=${row##*/}; }
     last=${last%.scope}
-    case $last in
-      "$2" | docker-"$2" | libpod-"$2" | nerdctl-"$2" | cri-containerd-"$2" | crio-"$2") found=1 ;;
-      *) of_container "$whole" && return 1 ;;
-    esac
+    case $2/$last in
+      */*/*) [ "$whole" = "/$2" ] || [ "$whole" = "/$2/container" ] ;;
+      "$2/$2" | "$2"/docker-"$2" | "$2"/libpod-"$2" | "$2"/nerdctl-"$2" | "$2"/cri-containerd-"$2" | "$2"/crio-"$2") ;;
+      *) false ;;
+    esac && found=1 && continue
+    of_container "$whole" && return 1
   done 2>/dev/null <"/proc/$1/cgroup"
   [ -n "$found" ]
 }
@@ -208,7 +211,7 @@ judge_home() {
       is_of_pod "$1" && problem="process $1 runs in a pod of Kubernetes: name the cluster as a host (kubernetes), and the pods as the members (pods)"
       return 1
     fi
-    problem="process $1 has namespaces of its own, as in a container: name it (container) where docker, podman or nerdctl made it; containers of anything else, such as ctr, lxc or systemd-nspawn, are not supported"
+    problem="process $1 has namespaces of its own, as in a container: name it (container) where docker, podman, nerdctl or ctr made it; containers of anything else, such as lxc or systemd-nspawn, are not supported"
     [ /proc/self/ns/pid -ef "/proc/$1/ns/pid" ] || return 1
     [ -n "$3" ] || [ /proc/self/ns/net -ef "/proc/$1/ns/net" ] || return 1
     return 0
@@ -224,6 +227,15 @@ judge_home() {
 is_container_id() {
   case $1 in *[!0-9a-f]*) return 1 ;; esac
   [ ${#1} = 64 ]
+}
+
+# True for NAMESPACE/NAME, by which containerd knows a container: each of letters and digits with single . _ - between.
+is_containerd_name() {
+  case $1 in
+    */*/* | *[!A-Za-z0-9._/-]* | [!A-Za-z0-9]* | *[!A-Za-z0-9] | */[!A-Za-z0-9]* | *[!A-Za-z0-9]/* | *[._-][._-]*) return 1 ;;
+    ?*/?*) [ ${#1} -le 153 ] ;;
+    *) return 1 ;;
+  esac
 }
 
 # True where a control group's path is one that a container runtime makes: /docker/ID, docker-ID.scope, /libpod-ID,
@@ -518,7 +530,11 @@ well_formed() {
 '*) return 1 ;; esac
   unpack "$3"
   case $path_ in /*) ;; *) return 1 ;; esac
-  case $engine in '' | docker | podman | nerdctl | cri) ;; *) return 1 ;; esac
-  [ -z "$engine" ] || is_container_id "$container" || return 1
+  case $engine in
+    '') ;;
+    containerd) is_containerd_name "$container" || return 1 ;;
+    docker | podman | nerdctl | cri) is_container_id "$container" || return 1 ;;
+    *) return 1 ;;
+  esac
   case $4 in /*) ;; *) return 1 ;; esac
 }

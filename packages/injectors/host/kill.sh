@@ -29,9 +29,47 @@ fits_engine() {
   [ "$1" = itself ] || return 1
   problem="the kubelet starts a pod's container again by itself, so a kill cannot keep it out: use pause or netfilter"
   [ "$engine" != cri ] || return 1
+  if [ "$engine" = containerd ]; then fits_containerd; else fits_lasting; fi || return 1
+  verdict=ready problem=
+}
+
+# What goes with its end could not be started again, and its data might go with it.
+fits_lasting() {
   problem="the host has no $engine, which starts the container again"
   command -v "$engine" >/dev/null || return 1
-  verdict=ready problem=
+  problem="its engine removes the container once it has ended (--rm), so a kill could not give it back: use pause or netfilter"
+  [ "$(timeout 4 "$engine" inspect --type container --format '{{.HostConfig.AutoRemove}}' -- "$container" 2>/dev/null </dev/null)" != true ]
+}
+
+fits_containerd() {
+  problem="the host has no ctr, by which containerd starts the container again: install the package containerd"
+  command -v ctr >/dev/null || return 1
+  told=$(ask_ctr containers info "${container#*/}" 2>&1)
+  problem="containerd did not tell of the container $container: $(printf '%s' "$told" | tr -c ' -~' ' ' | tail -c 300)"
+  case $told in '{'*'}') ;; *) return 1 ;; esac
+  problem="containerd's restart monitor starts the container $container again by itself (its label containerd.io/restart.status), so a kill cannot keep it out: use pause or netfilter"
+  # Within a string of JSON each of these quotes would have a backslash.
+  told=$(printf '%s' "$told" | tr -d ' \t\n')
+  case $told in *'"containerd.io/restart.status":"running"'*) return 1 ;; esac
+  problem="the network of the container $container was made for this run of it alone, as by ctr run --cni, and is not there after a start by containerd: use pause or netfilter"
+  case $told in *'{"type":"network"}'*) ! has_network "$pid" || return 1 ;; esac
+  problem="ctr removes the container $container once it has ended (ctr run --rm), so a kill could not give it back: use pause or netfilter"
+  ! is_removed_after "${container#*/}"
+}
+
+# True where a process has addresses beyond its loopback, or a way to any.
+has_network() {
+  { sed 1d "/proc/$1/net/route"; awk '$6 != "lo"' "/proc/$1/net/if_inet6"; } 2>/dev/null | grep -q .
+}
+
+# True where some ctr waits for the end of a container of this name, to remove it.
+is_removed_after() {
+  ctr=$(command -v ctr)
+  for task in /proc/[0-9]*; do
+    [ "$task/exe" -ef "$ctr" ] || continue
+    case "$(head -c 65536 "$task/cmdline" 2>/dev/null | tr '\000\n' '  ') " in *' run'*' --rm'*" $1 "* | *' run'*' -rm'*" $1 "*) return 0 ;; esac
+  done
+  return 1
 }
 
 keep_settings() {
@@ -54,7 +92,7 @@ take_out() {
   if [ -e "$fence/engine" ]; then
     # Ended by its engine, a container is not started again by a restart policy.
     read -r engine container <"$fence/engine"
-    timeout 6 "$engine" kill "$container" </dev/null >/dev/null 2>"$fence/restart.log" ||
+    end_container </dev/null >/dev/null 2>"$fence/restart.log" ||
       undo "$engine could not end the container: $(tail_of "$fence/restart.log")"
   fi
   slay 2000 || undo "not every process ended within 2 s of SIGKILL"
@@ -65,6 +103,13 @@ take_out() {
   fi
   find_server && undo "process $server serves the data directory again already"
   true
+}
+
+end_container() {
+  case $engine in
+    containerd) ask_ctr tasks kill --signal SIGKILL "${container#*/}" ;;
+    *) timeout 6 "$engine" kill "$container" ;;
+  esac
 }
 
 # Kills all on record and waits until they are gone, at most $1 ms.

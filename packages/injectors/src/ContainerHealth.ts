@@ -3,7 +3,7 @@
  * mark: podman itself where it was told to (`--health-on-failure`), Docker's swarm, or a container such as autoheal. A
  * check runs in the container, so it fails for a member that is held. For many systems (etcd's `/health`) it fails for
  * a member that is left alone too. Checks are only read, never changed. An engine that cannot be asked adds no
- * supervisor.
+ * supervisor, nor does containerd itself, which has no health checks.
  */
 import type { Host } from "@inquorate/core/Host"
 import type { Supervisor } from "@inquorate/core/Supervision"

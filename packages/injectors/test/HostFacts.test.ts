@@ -189,6 +189,31 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     assert.deepStrictEqual(truths(`is_of_container "$word" ${id}`, ["317", "318", "319"]), [false, false, false])
   })
 
+  it("believes of containerd's containers, whose names are anybody's, the whole path of a control group alone", () => {
+    const cgroups: Readonly<Record<string, string>> = {
+      330: "5:pids:/prod/etcd.0\n0::/prod/etcd.0\n",
+      331: "0::/prod/etcd.0/container\n",
+      332: "5:pids:/\n0::/prod/etcd.0\n",
+      // Whoever was given a group may make these below it.
+      333: "0::/user.slice/user-5.slice/prod/etcd.0\n",
+      334: "0::/x/prod/etcd.0\n",
+      335: "0::/prod/etcd.0/prod/etcd.0\n",
+      // Other names, one of them by what a pattern could take a dot for.
+      336: "0::/prod/etcd-0\n",
+      337: "0::/test/etcd.0\n",
+      338: "0::/prod/etcd.0x\n",
+      339: "0::/prod\n",
+      340: `5:pids:/docker/${id}\n0::/prod/etcd.0\n`
+    }
+    for (const [pid, text] of Object.entries(cgroups)) {
+      host.add({ [`proc/${pid}/cgroup`]: text, [`proc/${pid}/ns/mnt`]: "" })
+    }
+    const all = Object.keys(cgroups)
+    splits('is_of_container "$word" prod/etcd.0', all.slice(0, 3), all.slice(3))
+    // Such a name says nothing of the containers of other engines.
+    splits(`is_of_container "$word" ${id}`, [], all.slice(0, -1))
+  })
+
   it("takes no process for one in a container whose control group is our own", () => {
     host.add({ "proc/self/cgroup": `0::/docker/${id}\n` })
     assert.deepStrictEqual(truths('in_container "$word"', ["300", "306"]), [false, true])
@@ -392,7 +417,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     splits('judge_home "$word" /bin/server ""', ["390"], ["391", "392", "393"])
     splits('judge_home "$word" /bin/server anywhere', ["390", "391"], ["392", "393"])
     const why = (pid: number): string => told(`judge_home ${pid} /bin/server ""; echo "$problem"`)
-    assert.match(why(391), /namespaces of its own, as in a container: name it .* made it; .* ctr, .* are not supported/)
+    assert.match(why(391), /namespaces of its own, as in a container: name it .* made it; .* lxc .* are not supported/)
     assert.match(why(393), /in a container, which its member's configuration does not name/)
     assert.match(why(397), /in a pod of Kubernetes: name the cluster as a host .* the pods as the members/)
     splits(`judge_home "$word" docker:${id}:/bin/server ""`, ["394"], ["390", "395", "396"])
@@ -457,6 +482,29 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       )
     assert.strictEqual(of("5", "1", "/bin/a b", "/data"), "||/bin/a b\n")
     assert.strictEqual(of("5", "1", `podman:${id}:/bin/a:b`, "/data"), `podman|${id}|/bin/a:b\n`)
+    for (const name of ["k8s.io/a", "default/etcd-0", `default/${id}`, `${"n".repeat(76)}/${"c".repeat(76)}`]) {
+      assert.strictEqual(of("5", "1", `containerd:${name}:/bin/a:b`, "/data"), `containerd|${name}|/bin/a:b\n`)
+    }
+    const names = [
+      "",
+      "a",
+      "/a",
+      "a/",
+      "a/b/c",
+      "a/..",
+      "../a",
+      "a/b*",
+      "a/b c",
+      "a/-b",
+      "a/b.",
+      "a/b._c",
+      "a/$x",
+      "a/b\nc"
+    ]
+    for (const name of [...names, `a/${"c".repeat(152)}`, id]) {
+      assert.strictEqual(of("5", "1", `containerd:${name}:/bin/a`, "/data"), "no\n", name)
+    }
+    assert.strictEqual(of("5", "1", "docker:default/etcd-0:/bin/a", "/data"), "no\n")
     const wrong: ReadonlyArray<Parameters<typeof of>> = [
       ["1", "1", "/bin/a", "/data"],
       ["0", "1", "/bin/a", "/data"],

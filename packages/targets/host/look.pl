@@ -61,6 +61,7 @@ sub seen { return $first ? "/proc/$_[0]/root$_[1]" : $_[1] }
 # True where the kernel says that a process is of the container: the last element of its control group is that one.
 # crun puts a group of its own beneath.
 # Whom a group was delegated to may give one below it any name, but he has the mount namespace of this host.
+# containerd knows a container by NAMESPACE/NAME, which may be anything, so there it is the whole path.
 sub is_of_container {
   my $space = inode_of("/proc/$_[0]/ns/mnt");
   return 0 if !$space || grep { $space == inode_of("/proc/$_/ns/mnt") } "self", 1;
@@ -68,8 +69,9 @@ sub is_of_container {
   for my $row (split(/\n/, text("/proc/$_[0]/cgroup"))) {
     next unless $row =~ m{\A[0-9]+:[^:]*:(/.*)\z};
     my $path = $1;
+    $found = 1 if $id =~ m{/} && ($path eq "/$id" || $path eq "/$id/container");
     $path =~ s{/container\z}{};
-    $found = 1 if $path =~ m{/(?:docker-|libpod-|nerdctl-|cri-containerd-|crio-)?$id(?:[.]scope)?\z};
+    $found = 1 if $id !~ m{/} && $path =~ m{/(?:docker-|libpod-|nerdctl-|cri-containerd-|crio-)?\Q$id\E(?:[.]scope)?\z};
   }
   return $found;
 }

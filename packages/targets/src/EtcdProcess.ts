@@ -34,7 +34,7 @@ export const candidate = (
   const { hidden, listeners } = listening.on(address)
   if (listeners.length === 0) {
     if (container !== undefined)
-      return `no process of container ${container.id.slice(0, 12)} on host ${host} listens anywhere`
+      return `no process of container ${Container.shown(container)} on host ${host} listens anywhere`
     return hidden
       ? `our user on host ${host} may not see which process listens on ${address}: run as root or as etcd's own user`
       : `nothing listens on ${address} on host ${host}: is the server ${Container.unnamed}, or elsewhere?`

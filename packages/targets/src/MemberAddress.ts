@@ -66,13 +66,13 @@ export const sharedPlace = (
 ): { readonly path: ReadonlyArray<PropertyKey>; readonly issue: string } | undefined => {
   const seen = new Map<string, string>()
   for (const [index, member] of members.entries()) {
-    const { compose, container, dataDirectory, engine = "docker", host, name } = member
+    const { compose, container, dataDirectory, engine = "docker", host, name, namespace = "default" } = member
     if (host === undefined) continue
     const [key, what, called] =
       compose !== undefined
         ? (["compose", "container", `${compose.project}/${compose.service}`] as const)
         : container !== undefined
-          ? (["container", "container", container] as const)
+          ? (["container", "container", engine === "containerd" ? `${namespace}/${container}` : container] as const)
           : (["dataDirectory", "data directory", dataDirectory?.replace(/(?<=.)\/+$/, "")] as const)
     if (called === undefined) continue
     const place = JSON.stringify([host, key, key === "dataDirectory" ? "" : engine, called])
@@ -94,6 +94,7 @@ export interface Settled {
   readonly container?: string
   readonly compose?: { readonly project: string; readonly service: string }
   readonly engine?: string
+  readonly namespace?: string
 }
 
 /** The part of a configured member that tells its place. */

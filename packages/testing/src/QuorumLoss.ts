@@ -52,7 +52,9 @@ export interface LossOptions {
    */
   readonly compose?: { readonly project: string; readonly services?: ReadonlyArray<string> }
   /** The engine that runs the containers; `docker` unless given. */
-  readonly engine?: "docker" | "podman" | "nerdctl"
+  readonly engine?: "docker" | "podman" | "nerdctl" | "containerd"
+  /** Of the engine containerd: its namespace that has the containers; `default` unless given. */
+  readonly namespace?: string
   /** Whether to take as few members as lose the quorum, which is the default, or all that may be taken. */
   readonly mode?: QuorumLossMode
   /** When the kernel gives the quorum back if nobody else has, such as `30s`; a minute unless given. */
@@ -252,11 +254,11 @@ const judged = (topology: Topology, mode: QuorumLossMode) => {
 
 /** What a member's settings say of its container. */
 const containerOf = (
-  { compose, containers, engine }: LossOptions,
+  { compose, containers, engine, namespace }: LossOptions,
   member: Readonly<Record<string, unknown>>,
   index: number
 ): Readonly<Record<string, unknown>> => {
-  const own = engine === undefined ? {} : { engine }
+  const own = { ...(engine === undefined ? {} : { engine }), ...(namespace === undefined ? {} : { namespace }) }
   if (containers !== undefined) return { container: containers[index], ...own }
   if (compose === undefined) return {}
   const { project, services } = compose
