@@ -423,7 +423,7 @@ await_ready() {
     alive "$k1" "$b1" || alive "$k2" "$b2" || [ -e "$fence/prepared" ] || [ -e "$fence/refused" ] || refuse "its keepers ended"
     clock
     [ "$now" -le $((standby + 1000)) ] || answer unknown "the keepers have not answered"
-    sleep 0.003
+    sleep 0.001
   done
 }
 

@@ -6,6 +6,7 @@
 #   session   orders on standard input, word by word             answers each, for as long as its input is open
 #   preflight process, the mechanism's words                     looks, touches nothing; tells who watches over it
 #   prepare   fence, epoch, process, stand-by, boot, name, words makes ready, touches nothing
+#   prepare_all  how many words each has, and words of prepare   the same for several fences, side by side
 #   ready     operation, attempt, epoch, members                 waits until what was prepared stands ready
 #   go        operation, attempt, epoch, start-by, deadline      applies what stands ready, all at once
 #             twice, boot, members
@@ -67,7 +68,11 @@ session() {
       count=$((count - 1))
     done
     case $1 in
-      preflight | prepare | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
+      prepare | tighten | lift | inspect) look_through "$2" ;;
+      prepare_all) look_through "$3" ;;
+    esac
+    case $1 in
+      preflight | prepare | prepare_all | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
     esac
     printf '%s\n' "-- inquorate --"
   done
@@ -178,6 +183,29 @@ prepare() {
   start_by=$9
   get_ready "$@"
   answer preparing
+}
+
+# Takes how many words an order to prepare has, and such orders one after the other. All are prepared side by side, and each
+# answer begins with its member.
+prepare_all() {
+  size=$1
+  shift
+  is_number "$size" && [ "$size" -ge 11 ] || answer refused "the order is malformed"
+  while [ $# -ge "$size" ]; do
+    (
+      count=$# taken=0
+      for word; do
+        [ "$taken" -lt "$size" ] || break
+        set -- "$@" "$word"
+        taken=$((taken + 1))
+      done
+      shift "$count"
+      answering="$3 "
+      prepare "$@"
+    ) &
+    shift "$size"
+  done
+  wait
 }
 
 # Opens a fence that this very session has prepared. The session has looked at its folder then, so it starts no program to

@@ -155,6 +155,25 @@ open_boot() {
   read -r boot </proc/sys/kernel/random/boot_id
 }
 
+# True for a folder in which nothing stands, or nothing but ours.
+is_sound_folder() {
+  ! [ -e "$1" ] && ! [ -L "$1" ] || is_ours "$1"
+}
+
+# In a session: looks through the folder of the operation that an order names, once. From then on nobody but us can put
+# anything there, as in the state directory.
+look_through() {
+  is_name "$1" && [ -n "$looked_at" ] && ! is_looked_through "$1" || return
+  # A session that is kept may see many operations.
+  [ ${#looked_through} -lt 1000 ] || looked_through=
+  is_sound_folder "$looked_at/$records/$1" && looked_through="$looked_through $1"
+  problem=
+}
+
+is_looked_through() {
+  case "$looked_through " in *" $1 "*) is_still_ours "$records" ;; *) false ;; esac
+}
+
 # Takes operation, attempt, member and epoch, and makes the epoch the least that is obeyed from here on.
 open_record() {
   is_name "$1" && is_number "$2" && is_name "$3" && is_number "$4" || answer refused "the order is malformed"
@@ -163,7 +182,7 @@ open_record() {
   operation=$state_root/$records/$1
   fence=$operation/$2.$3
   epoch=$4
-  ! [ -e "$operation" ] && ! [ -L "$operation" ] || is_ours "$operation" || answer refused "$problem"
+  is_looked_through "$1" || is_sound_folder "$operation" || answer refused "$problem"
   [ -d "$operation/epoch.$epoch" ] || mkdir -p "$operation/epoch.$epoch" 2>/dev/null
   [ -d "$operation/epoch.$epoch" ] || answer refused "the state directory $state_root cannot be written"
 }

@@ -249,15 +249,17 @@ keep_shared() {
   trap 'ending=1' TERM
   trap collapse_shared EXIT
   echo -1000 2>/dev/null >/proc/self/oom_score_adj
-  utc
   clock
-  ahead=$((utc - now)) limit=$((now + 10000))
+  limit=$((now + 10000))
   until keepers; do
     clock
     [ "$now" -le "$limit" ] || leave_shared
-    sleep 0.002
+    sleep 0.001
   done
   if [ "$role" = 2 ]; then true >"$shared/ready"; else stand_ready_shared; fi
+  utc
+  clock
+  ahead=$((utc - now))
   while :; do
     soonest=200 idle=1 left_=
     for each in $kept; do
@@ -275,17 +277,18 @@ hurry() {
   [ "$soonest" -le "$1" ] || soonest=$1
 }
 
+# The holder starts, and looks what it may trace, while the second keeper starts.
 stand_ready_shared() {
-  until [ -e "$shared/ready" ]; do
-    clock
-    [ "$now" -le "$limit" ] || { call_all_off "the second keeper did not start"; return; }
-    sleep 0.002
-  done
   exec 7<>"$shared/wake" && printf '%s' "$holder" >"$shared/inquorate-holder" ||
     { call_all_off "the state directory cannot be written"; return; }
   setsid perl "$shared/inquorate-holder" stand "$shared" $$ </dev/null >/dev/null 2>&1 &
   h1=$! hb=
   look "$h1" && hb=$born
+  until [ -e "$shared/ready" ]; do
+    clock
+    [ "$now" -le "$limit" ] || { call_all_off "the second keeper did not start"; return; }
+    sleep 0.001
+  done
   for each in $kept; do
     turn_to "$each"
     stand_by_holder
@@ -299,7 +302,7 @@ stand_by_holder() {
     alive "$h1" "$hb" || [ -e "$fence/traces" ] || break
     clock
     [ "$now" -le "$standby" ] || { call_off "the holder was not ready in time: it was never applied"; return; }
-    sleep 0.002
+    sleep 0.001
   done
   word=
   read -r word 2>/dev/null <"$fence/traces"

@@ -8,6 +8,7 @@
 # - A process is stopped whole before its children are listed, so it needs no events of fork or clone, and a parent in
 #   vfork gets its turn. The list is whole when all were seen stopped before it was made, twice.
 # - All trees that get their go together are seized before any is waited for. What fails in one leaves the others held.
+# - What is there of a tree at the go is seized in one pass. Children of a parent in vfork wait until it was stopped.
 # - Nothing is touched before the holder is on record in the fence, by the keeper that started it and still lives.
 # - It lets go by itself shortly after a fence's deadline, for the case that the keepers died and it did not.
 # - Requests and states: ptrace(2); PTRACE_SEIZE and PTRACE_INTERRUPT are in Linux since 3.4.
@@ -182,12 +183,33 @@ sub await_record {
 
 # --- hold ---
 
-# What is stopped is on record before it is touched.
+# What is stopped is on record before it is touched. Takes processes with their start times.
 sub adopt {
-  my ($fence, $process, $start) = @_;
+  my ($fence, %processes) = @_;
   open(my $file, ">>", "$fence->{at}/processes") or fail("the state directory cannot be written");
-  syswrite($file, "$process $start\n") or fail("the state directory cannot be written");
-  $fence->{born}{$process} = $start;
+  my $lines = join("", map { "$_ $processes{$_}\n" } keys %processes);
+  syswrite($file, $lines) or fail("the state directory cannot be written");
+  $fence->{born} = { %{$fence->{born}}, %processes };
+}
+
+# The tree as it stands, without those whose parent may be in vfork. Such a parent does not stop before its child has called
+# exec, so the child must not stop before it. It shows as D; and a vfork after that look has a child that is not listed yet.
+sub tree {
+  my ($root, $start) = @_;
+  my %found = ($root => $start);
+  my @queue = ($root);
+  while (@queue) {
+    my $process = shift @queue;
+    my @children = children($process) or next;
+    next if grep { ((facts("/proc/$process/task/$_/stat"))[0] || "D") eq "D" } tasks($process);
+    for my $child (@children) {
+      my @facts = facts("/proc/$child/stat");
+      next if exists $found{$child} || ended(@facts);
+      $found{$child} = $facts[19];
+      push @queue, $child;
+    }
+  }
+  return %found;
 }
 
 sub seize {
@@ -260,7 +282,7 @@ sub bite {
   my $limit = uptime() + 1000;
   for my $fence (@biting) {
     @$fence{qw(state quiet)} = ("biting", 0);
-    on_its_own($fence, sub { adopt($fence, $fence->{pid}, $fence->{start}) });
+    on_its_own($fence, sub { adopt($fence, tree($fence->{pid}, $fence->{start})) });
   }
   while (@biting = grep { $_->{state} eq "biting" } @biting) {
     my $calm = 1;

@@ -37,6 +37,8 @@ export interface HostProgram {
    * True where the program stays on its host for an operation. It is then prepared first, and only told to go later.
    */
   readonly stays?: boolean
+  /** True where several fences of an operation may be prepared at the same time. */
+  readonly sideBySide?: boolean
   /** True where a lift may take seconds. Each lift is then given to a program of its own. */
   readonly liftsSlowly?: boolean
   /** Shell text that answers the verbs `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect` and `sweep` in lines. */
@@ -49,7 +51,15 @@ export interface HostProgram {
 
 /** The injector of a mechanism on these hosts, by label. */
 export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): Injector => {
-  const { name, liftsSlowly = false, restarts = false, stays = false, watchersOf, wordsOf } = mechanism
+  const {
+    name,
+    liftsSlowly = false,
+    restarts = false,
+    sideBySide = false,
+    stays = false,
+    watchersOf,
+    wordsOf
+  } = mechanism
   const program = launched(mechanism.program)
   const { handshakeWith, openSession, orderOn, shake, uptimeOf } = makeCourier(program, hosts, { stays, liftsSlowly })
   return {
@@ -106,21 +116,20 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
             const letGo = (word: string) =>
               say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
             yield* Effect.addFinalizer(() => (went ? Effect.void : Effect.ignore(Effect.forEach(words, letGo))))
+            const orders: Array<ReadonlyArray<string>> = []
             for (const { epoch, fence, member: named, process } of preparations) {
               const word = memberWord(fence.member)
               if (word === undefined) return yield* unspeakable(host, fence.member)
-              words.push(word)
-              const lines = yield* say(
-                [
-                  ...["prepare", operationId, String(attempt), word, String(epoch), ...processWords(process), until],
-                  ...[handshake.boot, called(named ?? fence.member), ...wordsOf(process, named ?? fence.member)]
-                ],
-                fence.member,
-                standBy
-              )
-              if (lines.at(-1) === "preparing") continue
-              words.pop()
-              return yield* answeredNo(host, fence.member, lines.at(-1) ?? "")
+              orders.push([
+                ...[operationId, String(attempt), word, String(epoch), ...processWords(process), until],
+                ...[handshake.boot, called(named ?? fence.member), ...wordsOf(process, named ?? fence.member)]
+              ])
+            }
+            const members = preparations.map(({ fence }) => fence.member)
+            const answers = yield* sayAll(say, orders, { members, sideBySide, standBy })
+            words.push(...orders.flatMap(([, , word = ""], index) => (answers[index] === "preparing" ? [word] : [])))
+            for (const [index, answer] of answers.entries()) {
+              if (answer !== "preparing") return yield* answeredNo(host, members[index]!, answer)
             }
             const stand = yield* say(
               ["ready", operationId, String(attempt), String(first.epoch), ...words],
@@ -269,6 +278,28 @@ const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
 /** A prepared fence that is not let go in time undoes itself. */
 const letGoWithin: Millis = 1000
+
+// Gives the orders to prepare, and the answer to each.
+const sayAll = (
+  say: (
+    words: ReadonlyArray<string>,
+    about: string,
+    timeout: Millis
+  ) => Effect.Effect<ReadonlyArray<string>, InjectorError>,
+  orders: ReadonlyArray<ReadonlyArray<string>>,
+  {
+    members,
+    sideBySide,
+    standBy
+  }: { readonly members: ReadonlyArray<string>; readonly sideBySide: boolean; readonly standBy: Millis }
+): Effect.Effect<ReadonlyArray<string>, InjectorError> =>
+  sideBySide
+    ? Effect.map(say(["prepare_all", String(orders[0]!.length), ...orders.flat()], members[0]!, standBy), (lines) =>
+        orders.map(([, , word = ""]) => answerFor(lines, word))
+      )
+    : Effect.forEach(orders, (order, index) =>
+        Effect.map(say(["prepare", ...order], members[index]!, standBy), (lines) => lines.at(-1) ?? "")
+      )
 
 /** Carries orders to hosts and knows each host's uptime. Each injector has one. */
 const makeCourier = (

@@ -22,6 +22,7 @@ export const make = (
     {
       name: "pause",
       stays: true,
+      sideBySide: true,
       program: Programs.pause,
       wordsOf: ({ host }) => [hosts.get(host)?.kernelOnly === true ? "Only" : prefer],
       watchersOf: Supervisor.describePause
