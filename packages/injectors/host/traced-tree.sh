@@ -24,13 +24,13 @@ can_trace() {
   esac
 }
 
-# Whoever of ours ends the holder records that first. A holder that is found dead without such a record was killed by
-# somebody else, and nobody can say how long the fence held.
+# Whoever of ours ends the holder records that first, and a holder that ends because it was told to let go records that. One
+# that is found dead without such a record was killed by somebody else, and nobody can say how long the fence held.
 end_holder() {
   if alive "$h1" "$hb"; then
     true >"$fence/released"
     retire "$h1" "$hb"
-  elif ! [ -e "$fence/released" ] && ! [ -e "$fence/broken" ] && is_armed; then
+  elif ! [ -e "$fence/released" ] && ! [ -e "$fence/loosed" ] && ! [ -e "$fence/broken" ] && is_armed; then
     true >"$fence/broken"
   fi
 }
