@@ -1,13 +1,13 @@
 /**
- * Three etcd in containers of a real engine, each behind a published port, which know each other by names that their network
- * alone knows, and what a test asks of them.
+ * Three etcd in containers of a real engine, and what a test asks of them. In Docker's each is behind a published port, and
+ * they know each other by names that their network alone knows.
  */
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import type { FenceOrder, Injector } from "@inquorate/core/Injector"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import type { Member, ProcessRef, Topology } from "@inquorate/core/Topology"
 import { findBinary } from "@inquorate/lab/Etcd"
-import * as ContainerEngine from "@inquorate/testkit/ContainerEngine"
+import * as Containers from "@inquorate/testkit/Containers"
 import { within } from "@inquorate/testkit/Pace"
 import { assert } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -17,71 +17,65 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
+import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
 
-/** Why none of this can run here, or undefined. */
-export const skip =
-  ContainerEngine.skip ?? (findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined)
+/** Why none of this can run here with such an engine, or undefined. */
+export const skip = (kind: Containers.Kind): string | undefined =>
+  Containers.skip(kind) ?? (findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined)
 
 /** This machine. */
 export const host = LocalHost.make("here")
 
 /** A cluster of etcd in containers. */
 export interface ContainerLab {
-  readonly engine: ContainerEngine.ContainerEngine
+  readonly engine: Containers.Containers
   readonly settings: EtcdSettings
   readonly target: Target
 }
 
 /** Starts the containers `m0` to `m2`, which end with the scope. Programs on this machine find the engine meanwhile. */
-export const start: Effect.Effect<ContainerLab, TargetError, Scope.Scope> = Effect.gen(function* () {
-  const engine = yield* ContainerEngine.start
-  yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const before = process.env.DOCKER_HOST
-      process.env.DOCKER_HOST = engine.socket
-      return before
-    }),
-    (before) =>
-      Effect.sync(() => {
-        if (before === undefined) delete process.env.DOCKER_HOST
-        else process.env.DOCKER_HOST = before
+export const start = (kind: Containers.Kind): Effect.Effect<ContainerLab, TargetError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const engine = yield* Containers.start(kind)
+    yield* engine.image([findBinary(null)!])
+    // Docker's network alone knows names.
+    const peer = (index: number): string => `http://${kind === "docker" ? `m${index}` : engine.address(index)}:2380`
+    const peers = [0, 1, 2].map((index) => `m${index}=${peer(index)}`).join(",")
+    for (const index of [0, 1, 2]) {
+      const place = path.join(engine.folder, `etcd-${index}`)
+      fs.mkdirSync(place)
+      yield* engine.run({
+        name: `m${index}`,
+        index,
+        port: 2379,
+        labels: { "com.docker.compose.project": "lab", "com.docker.compose.service": `etcd-${index}` },
+        volumes: [[place, "/var/lib/etcd"]],
+        command: [
+          ...["/usr/bin/etcd", "--name", `m${index}`, "--data-dir", "/var/lib/etcd", "--initial-cluster", peers],
+          ...["--listen-client-urls", "http://0.0.0.0:2379", "--listen-peer-urls", "http://0.0.0.0:2380"],
+          ...["--advertise-client-urls", `http://${engine.reached(index, 2379)}`],
+          ...["--initial-advertise-peer-urls", peer(index)],
+          // A busy machine holds up a leader for longer than a second.
+          ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
+        ]
       })
-  )
-  yield* ContainerEngine.image(engine, "lab/etcd:1", [findBinary(null)!])
-  yield* engine.docker("network", "create", "--subnet", "198.19.253.0/24", "lab")
-  const peers = [0, 1, 2].map((index) => `m${index}=http://m${index}:2380`).join(",")
-  for (const index of [0, 1, 2]) {
-    yield* engine.docker(
-      ...["run", "--detach", "--name", `m${index}`, "--network", "lab", "--ip", `198.19.253.1${index}`],
-      ...["--label", "com.docker.compose.project=lab", "--label", `com.docker.compose.service=etcd-${index}`],
-      ...["--volume", `m${index}:/var/lib/etcd`, "--publish", `2237${index}:2379`, "lab/etcd:1"],
-      ...["etcd", "--name", `m${index}`, "--data-dir", "/var/lib/etcd", "--initial-cluster", peers],
-      ...["--listen-client-urls", "http://0.0.0.0:2379", "--listen-peer-urls", "http://0.0.0.0:2380"],
-      ...["--advertise-client-urls", `http://${engine.address}:2237${index}`],
-      ...["--initial-advertise-peer-urls", `http://m${index}:2380`],
-      // A busy machine holds up a leader for longer than a second.
-      ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
-    )
-  }
-  const settings = yield* Effect.orDie(
-    Schema.decodeUnknownEffect(EtcdSettings)({
-      members: [
-        { name: "m0", address: `${engine.address}:22370`, host: "here", container: "m0" },
-        { name: "m1", address: `${engine.address}:22371`, host: "here", container: "m1", engine: "docker" },
-        {
-          name: "m2",
-          address: `${engine.address}:22372`,
+    }
+    const byCompose = { ...engine.fields, compose: { project: "lab", service: "etcd-2" } }
+    const settings = yield* Effect.orDie(
+      Schema.decodeUnknownEffect(EtcdSettings)({
+        members: [0, 1, 2].map((index) => ({
+          name: `m${index}`,
+          address: engine.reached(index, 2379),
           host: "here",
-          compose: { project: "lab", service: "etcd-2" }
-        }
-      ]
-    })
-  )
-  const target = yield* open(settings)
-  yield* ready(target)
-  return { engine, settings, target }
-})
+          ...(index === 2 && kind !== "containerd" ? byCompose : { ...engine.fields, container: `m${index}` })
+        }))
+      })
+    )
+    const target = yield* open(settings)
+    yield* ready(target)
+    return { engine, settings, target }
+  })
 
 /** The target of these settings on this machine. */
 export const open = (settings: EtcdSettings): Effect.Effect<Target, TargetError, Scope.Scope> =>
@@ -146,3 +140,10 @@ export const runs = ({ pid }: ProcessRef): boolean => {
     return false
   }
 }
+
+/** A process by its number and its start. */
+export const processOf = (pid: number): Effect.Effect<Pick<ProcessRef, "pid" | "startTime">> =>
+  Effect.sync(() => {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    return { pid, startTime: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "" }
+  })

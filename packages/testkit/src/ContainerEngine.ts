@@ -23,6 +23,8 @@ export interface ContainerEngine {
   readonly address: string
   /** A folder that goes with the engine. */
   readonly folder: string
+  /** Ends the engine and starts it again. Its containers run on meanwhile (`live-restore`). */
+  readonly restart: Effect.Effect<void>
 }
 
 /** Why no engine can run here, or undefined. */
@@ -61,18 +63,7 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
         attempt("ip", "netns", "delete", name)
       })
   )
-  const groups = new Set(controlGroups())
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      for (const group of controlGroups().filter((one) => !groups.has(one))) {
-        try {
-          fs.rmdirSync(group)
-        } catch {
-          // Another engine of this machine has begun to use it.
-        }
-      }
-    })
-  )
+  yield* removeGroups("docker")
   const socket = `unix://${folder}/docker.sock`
   const env = { ...process.env, DOCKER_HOST: socket }
   const docker = (...words: ReadonlyArray<string>) =>
@@ -85,42 +76,63 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
         )
       )
     })
-  fs.writeFileSync(path.join(folder, "daemon.json"), "{}")
-  const log = path.join(folder, "dockerd.log")
-  yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const output = fs.openSync(log, "a")
-      const words = [
-        `--net=/run/netns/${name}`,
-        onPath("dockerd")!,
-        ...["--data-root", `${folder}/data`, "--exec-root", `${folder}/exec`, "-H", socket],
-        ...["--pidfile", `${folder}/docker.pid`, "--config-file", `${folder}/daemon.json`],
-        ...["--bip", "198.19.254.1/24", "--default-ulimit", "nofile=1024:4096"]
-      ]
-      const child = childProcess.spawn("nsenter", words, { stdio: ["ignore", output, output] })
-      fs.closeSync(output)
-      return child
-    }),
-    (child) =>
-      Effect.andThen(
-        Effect.sync(() => removeAll(env)),
-        end(child)
-      )
-  )
-  const probe = Effect.sync(() => childProcess.spawnSync("docker", ["version"], { env, stdio: "ignore" }).status === 0)
-  yield* Effect.repeat(probe, { until: (answers) => answers, schedule: Schedule.spaced(100) }).pipe(
-    Effect.timeoutOrElse({
-      duration: within(60_000),
-      orElse: () => Effect.die(new Error(`the engine did not start: ${fs.readFileSync(log, "utf8").slice(-2000)}`))
-    })
-  )
-  return { docker, socket, address: `${net}.2`, folder }
+  fs.writeFileSync(path.join(folder, "daemon.json"), '{ "live-restore": true }')
+  const words = [
+    `--net=/run/netns/${name}`,
+    onPath("dockerd")!,
+    ...["--data-root", `${folder}/data`, "--exec-root", `${folder}/exec`, "-H", socket],
+    ...["--pidfile", `${folder}/docker.pid`, "--config-file", `${folder}/daemon.json`],
+    ...["--bip", "198.19.254.1/24", "--default-ulimit", "nofile=1024:4096"]
+  ]
+  const { restart } = yield* daemon(["nsenter", words], path.join(folder, "dockerd.log"), {
+    answers: () => childProcess.spawnSync("docker", ["version"], { env, stdio: "ignore" }).status === 0,
+    empty: () => removeAll(env)
+  })
+  return { docker, socket, address: `${net}.2`, folder, restart }
 })
 
 /**
- * Makes an image of a shell, these programs of this machine, the libraries that they are linked with, and empty
- * folders.
+ * Starts an engine's own process, which ends with the scope after `empty` has taken its containers away. Gives what ends
+ * it and starts it again.
  */
+export const daemon = Effect.fnUntraced(function* (
+  [program, words]: readonly [string, ReadonlyArray<string>],
+  log: string,
+  { answers, empty }: { readonly answers: () => boolean; readonly empty: () => void }
+): Effect.fn.Return<{ readonly restart: Effect.Effect<void> }, never, Scope.Scope> {
+  const launch = Effect.sync(() => {
+    const output = fs.openSync(log, "a")
+    const child = childProcess.spawn(program, words, { stdio: ["ignore", output, output] })
+    fs.closeSync(output)
+    return child
+  })
+  let child = yield* launch
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      Effect.sync(empty),
+      Effect.suspend(() => end(child))
+    )
+  )
+  const ready = Effect.repeat(Effect.sync(answers), { until: (is) => is, schedule: Schedule.spaced(100) }).pipe(
+    Effect.timeoutOrElse({
+      duration: within(60_000),
+      orElse: () => Effect.die(new Error(`the engine did not start: ${fs.readFileSync(log, "utf8").slice(-2000)}`))
+    }),
+    Effect.asVoid
+  )
+  yield* ready
+  const restart = Effect.gen(function* () {
+    yield* Effect.callback<void>((resume) => {
+      child.once("exit", () => resume(Effect.void))
+      child.kill("SIGTERM")
+    })
+    child = yield* launch
+    yield* ready
+  })
+  return { restart }
+})
+
+/** Makes an image of what `rootOf` makes. */
 export const image = Effect.fnUntraced(function* (
   engine: Pick<ContainerEngine, "docker" | "folder">,
   name: string,
@@ -129,6 +141,18 @@ export const image = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void> {
   const root = path.join(engine.folder, `image-${name.replaceAll(/[^a-z0-9]/g, "-")}`)
   const packed = `${root}.tar`
+  rootOf(root, programs, folders)
+  run("tar", "-C", root, "-cf", packed, ".")
+  yield* engine.docker("import", packed, name)
+  fs.rmSync(root, { recursive: true })
+  fs.rmSync(packed)
+})
+
+/**
+ * Makes the root folder of a container: a shell, these programs of this machine, the libraries that they are linked
+ * with, and empty folders.
+ */
+export const rootOf = (root: string, programs: ReadonlyArray<string>, folders: ReadonlyArray<string>): void => {
   for (const folder of ["bin", "usr/bin", "lib64", "tmp", "var/lib", "etc", "proc", "sys", "dev", "run", ...folders]) {
     fs.mkdirSync(path.join(root, folder), { recursive: true })
   }
@@ -148,11 +172,7 @@ export const image = Effect.fnUntraced(function* (
       fs.copyFileSync(fs.realpathSync(library!), path.join(root, library!))
     }
   }
-  run("tar", "-C", root, "-cf", packed, ".")
-  yield* engine.docker("import", packed, name)
-  fs.rmSync(root, { recursive: true })
-  fs.rmSync(packed)
-})
+}
 
 /** Removes a folder with whatever is mounted below it. */
 export const removeFolder = (folder: string): void => {
@@ -165,26 +185,48 @@ export const removeFolder = (folder: string): void => {
   fs.rmSync(folder, { recursive: true, force: true })
 }
 
-// --- internal ---
-
-const run = (program: string, ...words: ReadonlyArray<string>): void => {
+/** Runs a program to its end, and fails where it does. */
+export const run = (program: string, ...words: ReadonlyArray<string>): void => {
   const { error, status, stderr } = childProcess.spawnSync(program, words, { encoding: "utf8" })
   if (status !== 0) throw new Error(`${program} ${words.join(" ")}: ${error?.message ?? stderr}`)
 }
 
-const attempt = (program: string, ...words: ReadonlyArray<string>): void => {
+/** Runs a program to its end, whatever comes of it. */
+export const attempt = (program: string, ...words: ReadonlyArray<string>): void => {
   childProcess.spawnSync(program, words, { stdio: "ignore" })
 }
 
-function onPath(program: string): string | undefined {
+/** Where a program is. */
+export function onPath(program: string): string | undefined {
   const places = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"]
   return places.map((place) => path.join(place, program)).find((file) => fs.existsSync(file))
 }
 
-/** The groups under which an engine puts the groups of its containers. It leaves them behind. */
-const controlGroups = (): ReadonlyArray<string> =>
+/** Removes the groups under which an engine puts those of its containers, which it leaves behind. They go with the scope. */
+export const removeGroups = (name: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const before = new Set(controlGroups(name))
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const group of controlGroups(name).filter((one) => !before.has(one))) {
+          // podman leaves one for conmon below its own.
+          for (const one of [path.join(group, "conmon"), group]) {
+            try {
+              fs.rmdirSync(one)
+            } catch {
+              // There is none, or another engine of this machine has begun to use it.
+            }
+          }
+        }
+      })
+    )
+  })
+
+// --- internal ---
+
+const controlGroups = (name: string): ReadonlyArray<string> =>
   ["/sys/fs/cgroup", ...list("/sys/fs/cgroup").map((kind) => `/sys/fs/cgroup/${kind}`)]
-    .map((place) => `${place}/docker`)
+    .map((place) => `${place}/${name}`)
     .filter((group) => fs.existsSync(group))
 
 const list = (folder: string): ReadonlyArray<string> => {

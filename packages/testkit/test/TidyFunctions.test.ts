@@ -33,7 +33,6 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/targets/src/EtcdClient.ts make": 91,
   "packages/targets/src/PostgresConnection.ts connect": 72,
   "packages/targets/src/PostgresProbe.ts writer": 74,
-  "packages/testkit/src/ContainerEngine.ts start": 78,
   "packages/testkit/src/OperationStoreContract.ts leaseLaws": 168,
   "packages/testkit/src/OperationStoreContract.ts listLaws": 132,
   "packages/testkit/src/OperationStoreContract.ts writeLaws": 120,
