@@ -56,9 +56,10 @@ const builtinsWhenUsed = {
       const name = id.slice(1)
       const exported = Object.keys(process.getBuiltinModule(name))
       return `let module
+      const get = () => (module ??= process.getBuiltinModule(${JSON.stringify(name)}))
+      Object.defineProperty(exports, "default", { get })
       for (const name of ${JSON.stringify(exported)}) {
-        const get = () => (module ??= process.getBuiltinModule(${JSON.stringify(name)}))[name]
-        Object.defineProperty(exports, name, { enumerable: true, get })
+        Object.defineProperty(exports, name, { enumerable: true, get: () => get()[name] })
       }`
     }
   }
@@ -75,21 +76,24 @@ const httpsWhenUsed = {
   }
 }
 
-// Effect makes these when its files are evaluated, and few commands use them: what ICU knows of graphemes, and a stack
-// trace, for which V8 counts the lines of the whole program. Without the trace Effect takes the form that works anywhere.
+// Effect makes these when its files are evaluated, and few commands use them: what ICU knows of graphemes, and two stack
+// traces, for which V8 counts the lines of the whole program. By them Effect finds out how the engine writes one. To the
+// first question it has an answer that is right on any engine; the second asks what V8 does, and Node is V8.
 const effectWhenUsed = {
   name: "effect-when-used",
   transform: {
-    filter: { id: /effect\/dist\/(cli\/CliOutput|Utils)\.js$/ },
+    filter: { id: /effect\/dist\/(cli\/CliOutput|Utils|internal\/effect)\.js$/ },
     handler: (code, id) =>
       id.endsWith("Utils.js")
         ? replaced(id, code, "const limit = getStackTraceLimit();", "const limit = 0;")
-        : replaced(
-            id,
-            code,
-            /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s,
-            "let segmenter;\nconst graphemeSegmenter = { segment: (text) => (segmenter ??= $1).segment(text) };"
-          )
+        : id.endsWith("internal/effect.js")
+          ? replaced(id, code, /(const continuationMarksStack = ).*?\}\)\(\);/s, "$1true;")
+          : replaced(
+              id,
+              code,
+              /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s,
+              "let segmenter;\nconst graphemeSegmenter = { segment: (text) => (segmenter ??= $1).segment(text) };"
+            )
   }
 }
 
@@ -148,9 +152,22 @@ const noted = (program) => {
   return program.replaceAll(parts, '.then(() => (module.parts.add("$1"), init_$1(), ')
 }
 
+/**
+ * The same program, in which each of its files takes what it imports of Node from the one object of that module. The
+ * bundler would make every file a copy of its own, property by property.
+ */
+const unwrapped = (program) => {
+  const copies = /__toESM\((require__node_\w+\(\)), 1\)/g
+  if (!copies.test(program)) throw new Error("the bundler no longer imports a module of Node as it did")
+  return program.replaceAll(copies, "$1")
+}
+
+/** The program as the function that runs it: the text that is compiled is that of the file, and not a copy with more. */
+const wrapped = (program) => `(function (require, module, exports, __filename, __dirname) {${program}\n})`
+
 /** The answers, then the code that compiles and runs the program in the file beside them. */
 const staged = async (prepared) => {
-  const program = inAscii(noted(await build("src/main.ts", "cjs", [], readable)))
+  const program = wrapped(inAscii(noted(unwrapped(await build("src/main.ts", "cjs", [], readable)))))
   const path = join("dist", `${name}.program.cjs`)
   writeFileSync(path, program)
   const mark = createHash("sha256").update(program).digest("hex").slice(0, 16)
@@ -194,7 +211,7 @@ const runProgram = (meta, { mark, name, version }) => {
     }
   }
   const { cachedData, parts } = kept === undefined ? { parts: [] } : recall()
-  const script = new vm.Script(`(function (require, module, exports, __filename, __dirname) {${program}\n})`, {
+  const script = new vm.Script(program, {
     filename,
     cachedData,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER

@@ -6,6 +6,7 @@
  */
 import { assert, it } from "@effect/vitest"
 import { type FabricErrorCode, table } from "@inquorate/core/FabricError"
+import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import * as NodeServer from "../src/server/NodeServer.ts"
@@ -101,5 +102,5 @@ it.live(
       // A run that never got past the door would find nothing.
       for (const status of ["200", "202", "400", "403", "404"]) assert.isAbove(seen.get(status) ?? 0, 0, status)
     }).pipe(Effect.scoped, Effect.provide(layer)),
-  Math.max(60_000, count * 20)
+  within(Math.max(60_000, count * 20))
 )

@@ -6,6 +6,7 @@
  */
 import { assert, it } from "@effect/vitest"
 import { table } from "@inquorate/core/FabricError"
+import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
@@ -216,5 +217,5 @@ it.live(
       // Sequences that never got anywhere would show nothing.
       for (const state of Object.keys(stateBits)) assert.isAbove(ends.get(state) ?? 0, 0, state)
     }),
-  Math.max(60_000, count * 30)
+  within(Math.max(60_000, count * 30))
 )

@@ -46,13 +46,17 @@ export const layer = (options: Options): Layer.Layer<HttpClient.HttpClient, Cred
 
 // --- internal ---
 
+// The next question goes over the connection of the last one, if it comes soon. No server that keeps connections ends an
+// idle one as soon as this, so that no question is sent into a connection's end.
+const kept: http.AgentOptions = { keepAlive: true, timeout: 1000 }
+
 const agentsWith = (secure: https.AgentOptions): NodeHttpClient.HttpAgent["Service"] => {
   // TLS is slow to load, so it waits until an address asks for it.
   let made: https.Agent | undefined
   return {
-    http: new http.Agent(),
+    http: new http.Agent(kept),
     get https() {
-      return (made ??= new https.Agent(secure))
+      return (made ??= new https.Agent({ ...kept, ...secure }))
     }
   }
 }
