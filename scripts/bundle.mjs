@@ -76,24 +76,29 @@ const httpsWhenUsed = {
   }
 }
 
-// Effect makes these when its files are evaluated, and few commands use them: what ICU knows of graphemes, and two stack
+// Effect makes these when its files are evaluated, and few commands use them: what ICU knows of letters, and two stack
 // traces, for which V8 counts the lines of the whole program. By them Effect finds out how the engine writes one. To the
 // first question it has an answer that is right on any engine; the second asks what V8 does, and Node is V8.
+const whenUsed = {
+  "Utils.js": [["const limit = getStackTraceLimit();", "const limit = 0;"]],
+  "internal/effect.js": [[/(const continuationMarksStack = ).*?\}\)\(\);/s, "$1true;"]],
+  "cli/CliOutput.js": [
+    [/const graphemeSegmenter = (.*?);/s, "let segmenter;\nconst graphemeSegmenter = () => (segmenter ??= $1);"],
+    ["of graphemeSegmenter.segment(", "of graphemeSegmenter().segment("],
+    [/const (zeroWidthCodePoints|emojiPresentation) = (.*?);/g, "const $1 = () => $2;"],
+    ["replace(zeroWidthCodePoints,", "replace(zeroWidthCodePoints(),"],
+    ["emojiPresentation.test(", "emojiPresentation().test("]
+  ]
+}
+
 const effectWhenUsed = {
   name: "effect-when-used",
   transform: {
-    filter: { id: /effect\/dist\/(cli\/CliOutput|Utils|internal\/effect)\.js$/ },
-    handler: (code, id) =>
-      id.endsWith("Utils.js")
-        ? replaced(id, code, "const limit = getStackTraceLimit();", "const limit = 0;")
-        : id.endsWith("internal/effect.js")
-          ? replaced(id, code, /(const continuationMarksStack = ).*?\}\)\(\);/s, "$1true;")
-          : replaced(
-              id,
-              code,
-              /const graphemeSegmenter = .*?(new Intl\.Segmenter\(.*?\));/s,
-              "let segmenter;\nconst graphemeSegmenter = { segment: (text) => (segmenter ??= $1).segment(text) };"
-            )
+    filter: { id: /effect\/dist\/(Utils|internal\/effect|cli\/CliOutput)\.js$/ },
+    handler: (code, id) => {
+      const changes = whenUsed[/effect\/dist\/(.*)$/.exec(id)[1]]
+      return changes.reduce((changed, [old, new_]) => replaced(id, changed, old, new_), code)
+    }
   }
 }
 
@@ -188,7 +193,6 @@ const runProgram = (meta, { mark, name, version }) => {
   const fs = process.getBuiltinModule("node:fs")
   const path = process.getBuiltinModule("node:path")
   const vm = process.getBuiltinModule("node:vm")
-  const { createRequire } = process.getBuiltinModule("node:module")
   const filename = path.join(meta.dirname, `${name}.program.cjs`)
   const program = fs.readFileSync(filename, "latin1")
 
@@ -238,7 +242,8 @@ const runProgram = (meta, { mark, name, version }) => {
       }
     })
   }
-  script.runInThisContext()(createRequire(filename), module, module.exports, filename, meta.dirname)
+  const require = (id) => process.getBuiltinModule("node:module").createRequire(filename)(id)
+  script.runInThisContext()(require, module, module.exports, filename, meta.dirname)
 }
 
 /** What the bundle prints for these arguments. */
