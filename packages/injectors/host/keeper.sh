@@ -363,6 +363,16 @@ await_over() {
   done
 }
 
+# Ends the fence that is open where it only stands by, for an earlier attempt of the operation of mine. Who prepared it is
+# dead or outranked, or does not want it any more, so no go will come.
+replace_standby() {
+  case $name in "${mark%%.*}".*) ;; *) return 0 ;; esac
+  ! [ -e "$fence/go" ] && ! [ -e "$fence/lifted" ] && ! [ -e "$fence/refused" ] && ! void || return 0
+  true >"$fence/dismissed"
+  wake
+  (take_off Worker) >/dev/null 2>&1
+}
+
 # Records what this fence means to hold before it looks who else does. Of two fences at once at least one sees the other.
 reserve() {
   mine=$fence
@@ -374,6 +384,7 @@ reserve() {
       name=${other##*/}
       [ "$name" = "$mark" ] && continue
       fence=$state_root/fences/${name%%.*}/${name#*.}
+      replace_standby
       if await_over; then
         rm -f "$other"
       elif is_same_place; then

@@ -346,6 +346,23 @@ const laws: ReadonlyArray<
     })
   ],
   [
+    "gives the place of what an earlier owner made ready to the next attempt, and refuses the old go",
+    Effect.fnUntraced(function* (scene) {
+      if (scene.injector.prepare === undefined) return
+      const old = yield* scene.order()
+      const forgotten = yield* scene.injector.prepare(scene.host, [old], 60_000)
+      const order = yield* scene.order({ attempt: 2, epoch: 2 })
+      const prepared = yield* scene.injector.prepare(scene.host, [order], 60_000)
+      const [armed] = yield* prepared.go(order)
+      assert.isTrue(armed !== undefined && Result.isSuccess(armed), JSON.stringify(armed))
+      const [late] = yield* forgotten.go(old)
+      assert.isTrue(late !== undefined && Result.isFailure(late) && late.failure.reason === "OrderRefused")
+      assert.isFalse(yield* scene.runs)
+      for (const fence of [order.fence, old.fence]) yield* scene.injector.lift(scene.host, fence, 2)
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
     "undoes by itself what hears no go, is never applied then, and keeps the place from nobody",
     Effect.fnUntraced(function* (scene) {
       if (scene.injector.prepare === undefined) return
