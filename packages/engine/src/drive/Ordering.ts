@@ -103,7 +103,10 @@ const chooseFences = (
     const before = yield* timed(session, look, Others.read(ground, request, []))
     for (const other of Others.beside(before, operation)) look.beside.add(other.id)
     const free = pass(request, null, [Others.notBusy(before, operation, notQueued)])
-    if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) yield* free
+    if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) {
+      yield* free
+      yield* prepareByLastLook(session, operation)
+    }
     const found = yield* FaultPlan.find(ground, request)
     look.facts.push(...FaultPlan.topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
     const settled = found._tag === "Node" ? session : yield* settleOn(session, found.cluster, found.topology)
@@ -131,6 +134,15 @@ const takes = (look: Look, took: Millis): void => {
   look.took = Math.max(look.took, took)
 }
 
+// What a front planned a moment ago is most likely still the plan. The hosts begin to make it ready, which touches nothing,
+// while the group is looked at anew. Where that changes the plan, what stands ready for the old one is let go.
+const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<void> =>
+  Effect.flatMap(session.ground.lastLooks.take(operation.id), (fences) =>
+    fences === null || fences.length === 0 || operation.attempt !== 1
+      ? Effect.void
+      : prepare(session, operation, { fences })
+  )
+
 // The hosts make ready while the group shows that it takes writes.
 const prepareFor = (
   session: Session,
@@ -152,8 +164,11 @@ const prepareFor = (
     return planned
   })
 
-const prepare = (session: Session, operation: Operation, { fences }: FaultPlan.Planned): Effect.Effect<boolean> =>
-  session.preparing.begin(operation, fences, (fence) => injectorOf(session, fence))
+const prepare = (
+  session: Session,
+  operation: Operation,
+  { fences }: Pick<FaultPlan.Planned, "fences">
+): Effect.Effect<boolean> => session.preparing.begin(operation, fences, (fence) => injectorOf(session, fence))
 
 // A guard said no after the group was seen. If another operation has come to hold the group since, that is the reason.
 const sayBusy = (ground: Session["ground"], operation: Operation): Effect.Effect<unknown, GuardRefused | StoreError> =>

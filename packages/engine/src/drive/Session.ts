@@ -17,6 +17,7 @@ import type { Instant } from "@inquorate/core/Time"
 import type { Topology } from "@inquorate/core/Topology"
 import { findCluster } from "../plan/Discovery.ts"
 import type { PlanGround } from "../plan/Guards.ts"
+import type { LastLooks } from "../plan/LastLooks.ts"
 import * as Figures from "../watch/Figures.ts"
 import * as Attendance from "./Attendance.ts"
 import * as Journal from "./Journal.ts"
@@ -37,6 +38,7 @@ export interface Ground extends PlanGround {
   readonly worker: string
   readonly lease: LocalLease
   readonly presence: Presence
+  readonly lastLooks: LastLooks
 }
 
 /** The session of one drive. Nothing in it changes; `known` is what was known when the present action began. */

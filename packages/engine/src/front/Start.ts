@@ -87,7 +87,8 @@ const transitionRuns = ({ nodeName }: NodeRequest, id: Guid): RequestRefused =>
 
 const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
   Effect.gen(function* () {
-    const { found } = yield* look(ground, id, request)
+    const { found, planned } = yield* look(ground, id, request)
+    yield* ground.lastLooks.keep(id, FaultPlan.fencesToOrder(planned))
     if (found._tag === "Node" || !FaultPlan.needsSteady(request, found.topology)) return
     const { cluster, topology } = found
     const timeline = yield* Timeline.make(Clock.currentTimeMillis)

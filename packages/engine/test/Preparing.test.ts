@@ -1,0 +1,97 @@
+/** What hosts make ready by the plan of a start, while the operation looks at its group anew. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { FencePreparation, Prepared } from "@inquorate/core/Injector"
+import { Preflight } from "@inquorate/core/Injector"
+import type { SimulatedCluster } from "@inquorate/testkit/SimulatedCluster"
+import {
+  armings,
+  ask,
+  assertNothingLeft,
+  evidenceOf,
+  makeWorld,
+  meanwhile,
+  passUntilEnded,
+  request,
+  where
+} from "./World.ts"
+
+// Has the hosts of a cluster make ready first, and tells what was done, in its order. `beforeLook` runs before each look at
+// the group.
+const watched = (
+  { cluster }: SimulatedCluster,
+  beforeLook: (look: number) => Effect.Effect<void> = () => Effect.void
+) => {
+  const done: Array<string> = []
+  // Two hosts begin and let go at once.
+  const say = (what: string) => Effect.sync(() => void (done.at(-1) === what || done.push(what)))
+  const { injector, target } = cluster
+  const { discover } = target
+  let looks = 0
+  Object.assign(target, {
+    discover: Effect.suspend(() => beforeLook(++looks)).pipe(
+      Effect.andThen(discover),
+      Effect.tap(() => say("looked"))
+    )
+  })
+  Object.assign(injector, {
+    prepare: Effect.fnUntraced(function* (_: string, preparations: ReadonlyArray<FencePreparation>) {
+      yield* say(`begins attempt ${preparations[0]!.fence.attempt}`)
+      let went = false
+      yield* Effect.addFinalizer(() => (went ? Effect.void : say("let go")))
+      const go: Prepared["go"] = (order) => {
+        went = true
+        return Effect.forEach(preparations, (one) => Effect.result(injector.arm({ ...one, ...order })))
+      }
+      return { go }
+    })
+  })
+  return done
+}
+
+describe("the hosts of a loss", () => {
+  it.effect("make ready by the plan of its start, while the group is looked at anew", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 20 })
+      const done = watched(world.sim)
+      const engine = yield* world.engine()
+      yield* meanwhile(ask(engine, request(world.sim), 1, true))
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+      assert.deepStrictEqual(done.slice(0, 3), ["looked", "begins attempt 1", "looked"])
+      assert.notInclude(done, "let go")
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("make ready by its own look where no start has planned it", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 20 })
+      const done = watched(world.sim)
+      const engine = yield* world.engine()
+      yield* meanwhile(ask(engine, request(world.sim), 1, false))
+      assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+      assert.deepStrictEqual(done.slice(0, 2), ["looked", "begins attempt 1"])
+      assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("let go what its own look plans otherwise, and apply nothing of it", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 20 })
+      const elsewhere = Preflight.cases.Ready.make({ grade: "Kernel", skew: 0, machineId: "elsewhere" })
+      const done = watched(world.sim, (look) =>
+        look === 2 ? world.sim.set({ preflight: { m0: elsewhere, m1: elsewhere, m2: elsewhere } }) : Effect.void
+      )
+      const engine = yield* world.engine()
+      yield* meanwhile(ask(engine, request(world.sim), 1, true))
+      const ended = yield* passUntilEnded(world)
+      assert.strictEqual(where(ended), "Completed")
+      assert.strictEqual(ended.attempt, 2)
+      assert.deepStrictEqual(done.slice(0, 4), ["looked", "begins attempt 1", "looked", "let go"])
+      assert.strictEqual(armings(world.sim), 2)
+      const { plan } = yield* evidenceOf(engine)
+      assert.isTrue(plan!.fences.every(({ machineId }) => machineId === "elsewhere"))
+      assertNothingLeft(world.sim)
+    })
+  )
+})
