@@ -342,7 +342,7 @@ describe("what stands ready and had no go yet", () => {
   it.live("shows whose it is in a list of processes, and nothing of its program", () =>
     Effect.gen(function* () {
       const { orders } = yield* twoReady
-      const lines = ours().map((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " "))
+      const lines = commands().map(([, command]) => command.replaceAll("\0", " "))
       for (const line of lines) {
         assert.isBelow(line.length, 600)
         assert.notInclude(line, "take_out")
@@ -368,9 +368,9 @@ describe("what stands ready and had no go yet", () => {
         for (let which = 0; which < count; which++) {
           const { go, orders, trees } = yield* twoReady
           const mark = path.dirname(directoryOf(orders[0]!.fence))
-          const own = ours().filter((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(mark))
-          const victim = own[which % own.length]!
-          process.kill(victim, signal)
+          const own = commands().filter(([, command]) => command.includes(mark))
+          const [victim] = own[which % own.length]!
+          ProcessTree.signalAll([victim], signal)
           const answers = yield* Effect.timeoutOption(go, 3000)
           for (const [index, tree] of trees.entries()) {
             const answer = answers._tag === "Some" ? answers.value[index] : undefined
@@ -637,16 +637,19 @@ const keepersOf = (fence: FenceId): ReadonlyArray<number> => {
 const holderOf = (fence: FenceId): number =>
   Number(fs.readFileSync(path.join(directoryOf(fence), "holder"), "utf8").split(" ")[0])
 
-/** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
-const ours = (): ReadonlyArray<number> =>
+/** The processes that carry our state directory in their arguments, and these: keepers, whoever their parent is. */
+const commands = (): ReadonlyArray<readonly [pid: number, command: string]> =>
   fs.readdirSync("/proc").flatMap((name) => {
     if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
     try {
-      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(`${state}/`) ? [Number(name)] : []
+      const command = fs.readFileSync(`/proc/${name}/cmdline`, "latin1")
+      return command.includes(`${state}/`) ? [[Number(name), command] as const] : []
     } catch {
       return []
     }
   })
+
+const ours = (): ReadonlyArray<number> => commands().map(([pid]) => pid)
 
 const wrapped = (prefix: string): Host => ({
   label: "here",
