@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -68,7 +69,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
 
     // A write whose turn has not come is taken back. After that it stands, or its outcome is unknown.
     const takeBack = (pending: Pending): void => void (queue = queue.filter((other) => other !== pending))
-    const { answer, answerAll, enter, leave } = yield* makeWriters(site, options.within, takeBack)
+    const { answerAll, answerEach, enter, leave } = yield* makeWriters(site, options.within, takeBack)
 
     const write = (id: Guid, change: Change): Effect.Effect<unknown, StoreError> =>
       Effect.gen(function* () {
@@ -100,7 +101,8 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
       return [...taken.values()]
     }
 
-    const run = (batch: ReadonlyArray<Pending>, pause: Millis, alone = false): Effect.Effect<void> =>
+    // Gives the answers of a batch that was stored. Those of one that was not have been told.
+    const run = (batch: ReadonlyArray<Pending>, pause: Millis, alone = false): Effect.Effect<ReadonlyArray<Told>> =>
       Effect.gen(function* () {
         const outcome = yield* Effect.result(
           line
@@ -112,22 +114,24 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
         )
         if (Result.isSuccess(outcome)) {
           options.onCommit()
-          batch.forEach((pending, index) => {
+          return batch.map((pending, index): Told => {
             const told = outcome.success[index]!
             const { change, name } = pending
             if (change._tag !== "Append" && Exit.isExit(told) && Exit.isSuccess(told)) {
               options.onStored(change.operation, name)
             }
-            answer(pending, told)
+            return [pending, told]
           })
-          return
         }
         const { failure } = outcome
         if (failure._tag === "StoreError") return answerAll(batch, failure)
         if (failure.committing) for (const pending of batch) pending.doubtful = true
         if (refusesOne.test(failure.code)) {
           if (alone) return answerAll(batch, refusalOf(site, batch[0]!, failure))
-          return yield* Effect.forEach(batch, (pending) => run([pending], pause, true), { discard: true })
+          yield* Effect.forEach(batch, (pending) => Effect.map(run([pending], pause, true), answerEach), {
+            discard: true
+          })
+          return []
         }
         if (!passes(failure)) return answerAll(batch, unavailable(site, failure))
         const now = yield* Clock.currentTimeMillis
@@ -136,21 +140,12 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
           unavailable(site, failure)
         )
         const left = batch.filter(({ deadline }) => deadline > now + pause)
-        if (left.length === 0) return
+        if (left.length === 0) return []
         yield* Effect.sleep(pause)
         return yield* run(left, Math.min(2 * pause, pauseMost), alone)
       })
 
-    yield* Effect.forkScoped(
-      Effect.forever(
-        Effect.gen(function* () {
-          yield* waiting.await
-          const batch = take()
-          if (batch.length === 0) waiting.closeUnsafe()
-          else yield* run(batch, pauseFirst)
-        })
-      )
-    )
+    yield* Effect.forkScoped(sendOn({ waiting, take, send: (batch) => run(batch, pauseFirst), answerEach }))
     return {
       create: (operation) =>
         write(operation.id, { _tag: "Create", operation }) as Effect.Effect<"Created" | "Duplicate", StoreError>,
@@ -226,14 +221,56 @@ const makeWriters = (site: Site, within: Millis, takeBack: (pending: Pending) =>
         since.delete(pending)
         Deferred.doneUnsafe(pending.answer, told)
       }
-      const answerAll = (batch: ReadonlyArray<Pending>, error: StoreError): void => {
+      const answerAll = (batch: ReadonlyArray<Pending>, error: StoreError): ReadonlyArray<never> => {
         for (const pending of batch) answer(pending, refusal(pending, error))
+        return []
       }
-      return { enter, leave, answer, answerAll }
+      const answerEach = (told: ReadonlyArray<Told>): void => told.forEach(([pending, how]) => answer(pending, how))
+      return { enter, leave, answerEach, answerAll }
     })
   )
 
+/**
+ * Sends batch after batch. Who is answered goes on at once, mostly to its next write. Were all of a batch answered before
+ * the next one is sent, the server would wait for all of them, and then all of them for the server. So half of them are
+ * answered, and the others while the server has what those have written.
+ */
+const sendOn = ({ answerEach, send, take, waiting }: Sending): Effect.Effect<never> => {
+  let untold: ReadonlyArray<Told> = []
+  const tell = (count: number): void => {
+    const told = untold.slice(0, count)
+    untold = untold.slice(count)
+    answerEach(told)
+  }
+  return Effect.forever(
+    Effect.gen(function* () {
+      yield* waiting.await
+      let batch = take()
+      if (batch.length === 0) {
+        tell(Math.ceil(untold.length / 2))
+        batch = take()
+      }
+      if (batch.length > 0) {
+        const sent = yield* Effect.forkChild(send(batch), { startImmediately: true })
+        tell(untold.length)
+        untold = yield* Fiber.join(sent)
+      } else if (untold.length === 0) waiting.closeUnsafe()
+    })
+  )
+}
+
+interface Sending {
+  /** Open while something waits. */
+  readonly waiting: Latch.Latch
+  readonly take: () => ReadonlyArray<Pending>
+  readonly send: (batch: ReadonlyArray<Pending>) => Effect.Effect<ReadonlyArray<Told>>
+  readonly answerEach: (told: ReadonlyArray<Told>) => void
+}
+
 type Answer = Effect.Effect<unknown, StoreError>
+
+/** A writer and what it is told. */
+type Told = readonly [Pending, Answer]
 
 const refusal = ({ doubtful }: Pending, { detail, reason }: StoreError): Answer =>
   Effect.fail(
