@@ -39,6 +39,11 @@ export interface HostProgram {
   readonly stays?: boolean
   /** True where several fences of an operation may be prepared at the same time. */
   readonly sideBySide?: boolean
+  /**
+   * True where a preflight proves the right to kernel grade, and whatever prepares a fence proves it once more. What was
+   * proven a moment ago is then not proven by each look before that.
+   */
+  readonly provesTwice?: boolean
   /** True where a lift may take seconds. Each lift is then given to a program of its own. */
   readonly liftsSlowly?: boolean
   /** Shell text that answers the verbs `hello`, `preflight`, `arm`, `tighten`, `lift`, `inspect` and `sweep` in lines. */
@@ -54,13 +59,15 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
   const {
     name,
     liftsSlowly = false,
+    provesTwice = false,
     restarts = false,
     sideBySide = false,
     stays = false,
-    watchersOf,
     wordsOf
   } = mechanism
   const program = launched(mechanism.program)
+  // When a host has proven kernel grade for a process, on the monotonic clock.
+  const proven = new Map<string, Millis>()
   const { handshakeWith, openSession, orderOn, shake, uptimeOf } = makeCourier(program, hosts, { stays, liftsSlowly })
   return {
     name,
@@ -69,37 +76,20 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
     preflight: Effect.fn("HostProgram.preflight")(function* (process, member) {
       const subject = `pid ${process.pid}`
       const host = hosts.get(process.host)
-      const answered = yield* Effect.result(
-        shake(process.host, subject, "preflight", [...processWords(process), ...wordsOf(process, member)])
-      )
+      const key = JSON.stringify([process.host, ...processWords(process)])
+      const isProven = isLately(proven, key, yield* monotonicMillis)
+      const words = [...processWords(process), ...wordsOf(process, member), ...(isProven ? ["proven"] : [])]
+      const answered = yield* Effect.result(shake(process.host, subject, "preflight", words))
       if (Result.isFailure(answered)) {
         const error = answered.failure
         if (error._tag === "InjectorError" || error.reason !== "NotThisPlatform") return yield* unsent(error, subject)
         return Preflight.cases.Impossible.make({ problem: `not on this platform: ${error.detail}` })
       }
-      const { handshake, lines } = answered.success
-      const { machine, took } = handshake
-      const skew = skewOf(handshake)
-      const [word, rest] = cleave(lines[1] ?? "")
-      if (word === "ready" && rest === "Keeper" && host?.kernelOnly === true) {
-        const problem = `a fence of ${name} ends only while a keeper lives, and on ${process.host} anybody may end ours: use pause or netfilter`
-        return Preflight.cases.Impossible.make({ problem, skew })
+      const preflight = yield* preflightFrom(mechanism, { host, process, member }, answered.success)
+      if (provesTwice && !isProven && preflight._tag === "Ready" && preflight.grade === "Kernel") {
+        proven.set(key, yield* monotonicMillis)
       }
-      if (word === "ready" && isGrade(rest)) {
-        const unit = Supervisor.parse(lines.slice(2).join("\n"))
-        const { supervisors, warnings } = watchersOf?.(unit, member) ?? nobody
-        return Preflight.cases.Ready.make({
-          grade: rest,
-          skew,
-          took: Math.round(took),
-          ...(machine === "unknown" ? {} : { machineId: machine }),
-          ...(warnings.length === 0 ? {} : { warnings }),
-          ...(supervisors.length === 0 ? {} : { supervisors })
-        })
-      }
-      if (word === "impossible") return Preflight.cases.Impossible.make({ problem: rest, skew })
-      if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem: rest, skew })
-      return yield* fail(process.host, subject, "Unknown", `the host answered ${JSON.stringify(lines.join(" "))}`)
+      return preflight
     }),
 
     ...(stays && [...hosts.values()].every(({ open }) => open !== undefined)
@@ -115,7 +105,11 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
             // Whatever is prepared and not wanted any more is let go, also where another member could not be prepared.
             const letGo = (word: string) =>
               say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
-            yield* Effect.addFinalizer(() => (went ? Effect.void : Effect.ignore(Effect.forEach(words, letGo))))
+            yield* Effect.addFinalizer(() => {
+              if (went) return Effect.void
+              proven.clear()
+              return Effect.ignore(Effect.forEach(words, letGo))
+            })
             const orders: Array<ReadonlyArray<string>> = []
             for (const { epoch, fence, member: named, process } of preparations) {
               const word = memberWord(fence.member)
@@ -273,11 +267,58 @@ const slowAnswer: Millis = 250
  * machine's clock drifts by far more.
  */
 const handshakeLife: Millis = 10_000
+/** How long a proof of kernel grade counts for the looks before a fence is prepared. */
+const provenFor: Millis = 1000
+
+const isLately = (proven: Map<string, Millis>, key: string, now: Millis): boolean => {
+  for (const [other, at] of proven) if (now - at > provenFor) proven.delete(other)
+  return proven.has(key)
+}
+
 /** The program waits up to 13 s for its keepers. */
 const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
 /** A prepared fence that is not let go in time undoes itself. */
 const letGoWithin: Millis = 1000
+
+// What a host says of a process before anything is touched.
+const preflightFrom = Effect.fnUntraced(function* (
+  { name, watchersOf }: HostProgram,
+  {
+    host,
+    member,
+    process
+  }: { readonly host: Host | undefined; readonly process: ProcessRef; readonly member: string | undefined },
+  { handshake, lines }: { readonly handshake: Handshake; readonly lines: ReadonlyArray<string> }
+): Effect.fn.Return<Preflight, InjectorError> {
+  const { machine, took } = handshake
+  const skew = skewOf(handshake)
+  const [word, rest] = cleave(lines[1] ?? "")
+  if (word === "ready" && rest === "Keeper" && host?.kernelOnly === true) {
+    const problem = `a fence of ${name} ends only while a keeper lives, and on ${process.host} anybody may end ours: use pause or netfilter`
+    return Preflight.cases.Impossible.make({ problem, skew })
+  }
+  if (word === "ready" && isGrade(rest)) {
+    const unit = Supervisor.parse(lines.slice(2).join("\n"))
+    const { supervisors, warnings } = watchersOf?.(unit, member) ?? nobody
+    return Preflight.cases.Ready.make({
+      grade: rest,
+      skew,
+      took: Math.round(took),
+      ...(machine === "unknown" ? {} : { machineId: machine }),
+      ...(warnings.length === 0 ? {} : { warnings }),
+      ...(supervisors.length === 0 ? {} : { supervisors })
+    })
+  }
+  if (word === "impossible") return Preflight.cases.Impossible.make({ problem: rest, skew })
+  if (word === "mistaken") return Preflight.cases.Mistaken.make({ problem: rest, skew })
+  return yield* fail(
+    process.host,
+    `pid ${process.pid}`,
+    "Unknown",
+    `the host answered ${JSON.stringify(lines.join(" "))}`
+  )
+})
 
 // Gives the orders to prepare, and the answer to each.
 const sayAll = (

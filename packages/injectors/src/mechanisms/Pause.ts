@@ -23,6 +23,7 @@ export const make = (
       name: "pause",
       stays: true,
       sideBySide: true,
+      provesTwice: true,
       program: Programs.pause,
       wordsOf: ({ host }) => [hosts.get(host)?.kernelOnly === true ? "Only" : prefer],
       watchersOf: Supervisor.describePause
