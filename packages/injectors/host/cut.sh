@@ -228,6 +228,10 @@ read_sockets() {
 # Prints the addresses that this process is connected to and that are another fellow's own, in their one form.
 read_addresses() {
   {
+    descriptors "$kin"
+    echo =
+    descriptors "$strangers"
+    echo =
     cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6"
     echo =
     for each in $strangers; do cat "/proc/$each/net/tcp" "/proc/$each/net/tcp6"; done
@@ -238,13 +242,18 @@ read_addresses() {
     function turned(word) {
       return substr(word, 7, 2) substr(word, 5, 2) ":" substr(word, 3, 2) substr(word, 1, 2)
     }
-    $0 == "=" { part = 1; next }
-    $2 !~ /:/ || $4 != "01" { next }
+    $0 == "=" { part++; next }
+    part < 2 {
+      link = substr($0, index($0, " -> ") + 4)
+      if (link ~ /^socket:\[[0-9]+\]$/) holds[part + 0, substr(link, 9, length(link) - 9)] = 1
+      next
+    }
+    $2 !~ /:/ || $4 != "01" || !((part - 2, $10) in holds) { next }
     {
-      split(part ? $2 : $3, end, ":")
+      split(part == 3 ? $2 : $3, end, ":")
       sub(/^0000000000000000FFFF0000/, "", end[1])
       if (end[1] ~ /^......7F$/ || end[1] == "00000000000000000000000001000000") next
-      if (part) { if (end[1] in remote) peer[end[1]] = 1 } else remote[end[1]] = 1
+      if (part == 3) { if (end[1] in remote) peer[end[1]] = 1 } else remote[end[1]] = 1
     }
     END {
       for (p in peer)

@@ -512,6 +512,22 @@ describe
         })
     )
 
+    it.live("whoever connects from where the same program runs too is no peer, found by connections", () =>
+      Effect.gen(function* () {
+        const inside = yield* Peers.namespaces(2)
+        const peers = yield* Peers.start(2, { inside, named: false })
+        const [address, port] = peers[0]!.client.split(":")
+        const dial = `exec 3<>/dev/tcp/${address}/${port} && echo there && read -r _`
+        yield* Peers.beside([...inside.hub, "bash", "-c", dial])
+        yield* Peers.beside([...inside.hub, process.execPath, "-e", 'console.log("there"); setInterval(() => {}, 1e6)'])
+        const order = yield* orderFor(peers[0]!)
+        yield* netfilter.arm(order)
+        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), { fresh: [false], standing: [false] })
+        yield* liftOf(order)
+        for (const peer of peers) yield* untilEchoed(peer)
+      })
+    )
+
     it.live(
       "a table of a fence that is over is swept there too, one that no record knows is not looked at, and a namespace that is gone took its table along",
       () =>

@@ -175,6 +175,17 @@ export const run = (words: ReadonlyArray<string>): Promise<string> =>
     child.on("close", (code) => resume(code === 0 ? text : ""))
   })
 
+/** Runs a program, from when it has said a line until the end of the scope. */
+export const beside = (words: ReadonlyArray<string>): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const child = spawn(words[0]!, words.slice(1), { stdio: ["pipe", "pipe", "inherit"] })
+      await line(child.stdout)
+      return child
+    }),
+    (child) => Effect.sync(() => void child.kill("SIGKILL"))
+  )
+
 export const nft = (...words: ReadonlyArray<string>): { readonly ok: boolean; readonly said: string } => {
   const result = spawnSync("nft", words, { encoding: "utf8" })
   return { ok: result.status === 0, said: result.stdout + result.stderr }
