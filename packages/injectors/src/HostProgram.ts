@@ -17,6 +17,7 @@ import {
   type Prepared
 } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
+import { endMark, textOf } from "@inquorate/core/Session"
 import type { Millis } from "@inquorate/core/Time"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import { quote } from "./hosts/Script.ts"
@@ -24,7 +25,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { askTimeout, endMark, fail, sessionTimeout, textOf, unsent } from "./Sessions.ts"
+import { askTimeout, fail, sessionTimeout, unsent } from "./Sessions.ts"
 import * as Sessions from "./Sessions.ts"
 import * as Supervisor from "./Supervisor.ts"
 

@@ -4,20 +4,15 @@
  */
 import type { Channel, Host, HostError } from "@inquorate/core/Host"
 import { InjectorError } from "@inquorate/core/Injector"
+import { endMark, textOf } from "@inquorate/core/Session"
 import type { Millis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 
-/** The line that ends each answer of a session. */
-export const endMark = "-- inquorate --"
 /** A session that takes longer is frozen or gone. The order then goes to a new program. */
 export const sessionTimeout: Millis = 2000
 /** How long a question may take that touches nothing. */
 export const askTimeout: Millis = 10_000
-
-/** An order to a session: how many words, and each on a line of its own. One of no words is answered by the end alone. */
-export const textOf = (words: ReadonlyArray<string>): string =>
-  `${[String(words.length), ...words.map(lineOf)].join("\n")}\n`
 
 /** A failure about one member on a host. */
 export const fail = (
@@ -68,8 +63,3 @@ export const make = (program: string, hosts: ReadonlyMap<string, Host>) => {
 
   return { greeted, overKept, tell }
 }
-
-// --- internal ---
-
-/** A word as one line, since a session reads one word a line. */
-const lineOf = (word: string): string => word.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")

@@ -446,21 +446,52 @@ sub print_server {
   print_database($process) if $system eq "postgres";
 }
 
-# Whatever keeps us waiting all the same: then the look ends.
-alarm 10;
-my $verb = shift @ARGV;
-if ($verb eq "in") {
-  ($first, $id, $verb) = splice(@ARGV, 0, 3);
-  # Its first process is the one whose parent is none of them.
-  if ($first eq "0") {
-    my %own = map { $_ => 1 } contained();
-    ($first) = grep { my @fields = fields($_); @fields && !$own{$fields[1]} } sort { $a <=> $b } keys %own;
-    $first = -1 unless defined $first;
+sub answer {
+  my ($verb, @words) = @_;
+  # Whatever keeps us waiting all the same: then the look ends.
+  alarm 10;
+  if ($verb eq "in") {
+    ($first, $id, $verb) = splice(@words, 0, 3);
+    # Its first process is the one whose parent is none of them.
+    if ($first eq "0") {
+      my %own = map { $_ => 1 } contained();
+      ($first) = grep { my @fields = fields($_); @fields && !$own{$fields[1]} } sort { $a <=> $b } keys %own;
+      $first = -1 unless defined $first;
+    }
+    print "container $id ", is_of_container($first) ? 1 : 0, "\n";
   }
-  print "container $id ", is_of_container($first) ? 1 : 0, "\n";
+  if ($verb eq "listeners") { listeners(@words) }
+  if ($verb eq "inside") { inside(@words) }
+  if ($verb eq "postmaster") { postmaster(@words) }
+  if ($verb eq "servers") { servers() }
+  print "whole\n";
 }
-if ($verb eq "listeners") { listeners(@ARGV) }
-if ($verb eq "inside") { inside(@ARGV) }
-if ($verb eq "postmaster") { postmaster(@ARGV) }
-if ($verb eq "servers") { servers() }
-print "whole\n";
+
+# Answers one question after another for as long as its input is open: how many words, then each on a line of its own, in
+# which \\ stands for a backslash and \n for a line end. Each is answered by a child, so that none finds what another one left.
+sub session {
+  $| = 1;
+  my $end = "-- inquorate --\n";
+  print $end;
+  while (defined(my $count = <STDIN>)) {
+    exit unless $count =~ /\A[0-9]{1,4}\n\z/;
+    my @words;
+    for (1 .. $count) {
+      my $word = <STDIN>;
+      exit unless defined $word && $word =~ s/\n\z//;
+      $word =~ s/\\(.)/$1 eq "n" ? "\n" : $1/ge;
+      push @words, $word;
+    }
+    my $child = @words ? fork : undef;
+    if (defined $child && $child == 0) {
+      open(STDIN, "/dev/null");
+      $| = 0;
+      answer(@words);
+      exit;
+    }
+    waitpid($child, 0) if $child;
+    print $end;
+  }
+}
+
+$ARGV[0] eq "session" ? session() : answer(@ARGV);

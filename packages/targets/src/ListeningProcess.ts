@@ -6,6 +6,7 @@
  * answer is read.
  */
 import { type Host, HostError } from "@inquorate/core/Host"
+import * as Session from "@inquorate/core/Session"
 import type { ContainerRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as Container from "./Container.ts"
@@ -105,11 +106,16 @@ export const look = (
   words: ReadonlyArray<string>,
   timeout: number,
   place: Container.Place | null = null
-): Effect.Effect<Facts, HostError> =>
-  Effect.flatMap(
+): Effect.Effect<Facts, HostError> => {
+  const once = Effect.map(
     host.run(Programs.look, [...(place?.words ?? []), verb, ...words], { timeout }),
-    ({ stderr, stdout }) => {
-      const lines = stdout.split("\n").filter((line) => line !== "")
+    ({ stderr, stdout }): Said => ({ lines: stdout.split("\n").filter((line) => line !== ""), complaint: stderr })
+  )
+  // An engine is asked by the shell's part of the program, which does not stay.
+  const stays = place === null ? overKept(host, [verb, ...words], timeout) : Effect.succeed(null)
+  return stays.pipe(
+    Effect.flatMap((said): Effect.Effect<Said, HostError> => (said === null ? once : Effect.succeed(said))),
+    Effect.flatMap(({ complaint, lines }) => {
       const [last = ""] = lines.slice(-1)
       if (last.startsWith("trouble ")) {
         return Effect.fail(new HostError({ host: host.label, reason: "Unable", detail: last.slice("trouble ".length) }))
@@ -119,10 +125,11 @@ export const look = (
         const detail = "the host has no perl, by which servers are found: install its package perl-base, or perl"
         return Effect.fail(new HostError({ host: host.label, reason: "Unable", detail }))
       }
-      const detail = `the look at the host's processes was cut short: ${stderr.trim().slice(-200)}`
+      const detail = `the look at the host's processes was cut short: ${complaint.trim().slice(-200)}`
       return Effect.fail(new HostError({ host: host.label, reason: "LostAnswer", detail }))
-    }
+    })
   )
+}
 
 /** The text that a word stands for; undefined for what cannot be kept as text. */
 export const textOf = (word: string | undefined): string | undefined => {
@@ -266,6 +273,31 @@ export const placeInHex = (address: string): string => {
 const isNumeric = (address: string): boolean => net.isIPv4(address.slice(0, address.lastIndexOf(":")))
 
 // --- internal ---
+
+/** The lines that the program printed, and what it complained of. */
+interface Said {
+  readonly lines: ReadonlyArray<string>
+  readonly complaint: string
+}
+
+/** For how long a program that was kept is believed to answer. One that does not is frozen or gone. */
+const keptAnswersWithin = 500
+
+// The same program where the host keeps it: neither a shell nor Perl has to start. Null where that gave no answer.
+const overKept = ({ keeps, open }: Host, words: ReadonlyArray<string>, timeout: number): Effect.Effect<Said | null> => {
+  if (keeps !== true || open === undefined) return Effect.succeed(null)
+  return Effect.gen(function* () {
+    const channel = yield* open(Programs.look, ["session"])
+    const greeting =
+      channel.isKept === true ? ([Session.textOf([]), keptAnswersWithin] as const) : (["", timeout] as const)
+    yield* channel.ask(greeting[0], Session.endMark, { timeout: greeting[1] })
+    const lines = yield* channel.ask(Session.textOf(words), Session.endMark, { timeout })
+    return { lines, complaint: "" }
+  }).pipe(
+    Effect.scoped,
+    Effect.orElseSucceed(() => null)
+  )
+}
 
 /** USER_HZ, the unit of `/proc/<pid>/stat`: 100 on every Linux where servers run. */
 const ticksPerSecond = 100
