@@ -4,10 +4,9 @@
  */
 import type { Channel, Host, HostError } from "@inquorate/core/Host"
 import { InjectorError } from "@inquorate/core/Injector"
-import { endMark, textOf } from "@inquorate/core/Session"
+import * as Session from "@inquorate/core/Session"
 import type { Millis } from "@inquorate/core/Time"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 
 /** A session that takes longer is frozen or gone. The order then goes to a new program. */
 export const sessionTimeout: Millis = 2000
@@ -30,24 +29,16 @@ export const unsent = (error: InjectorError | HostError, member: string): Inject
 
 /** The sessions of one program on these hosts, by label. */
 export const make = (program: string, hosts: ReadonlyMap<string, Host>) => {
-  // A program that stays and has said its greeting. One that was kept may be frozen or gone: it is asked nothing, and if
-  // it does not answer, another is taken.
   const greeted = Effect.fnUntraced(function* (host: string, member: string) {
     const open = hosts.get(host)?.open
     if (open === undefined) return yield* fail(host, member, "Unreachable", "no host of this name is configured")
-    while (true) {
-      const channel = yield* Effect.mapError(open(program, ["session"]), (error) => unsent(error, member))
-      const isKept = channel.isKept === true
-      const answer = yield* Effect.result(
-        channel.ask(isKept ? textOf([]) : "", endMark, { timeout: isKept ? sessionTimeout : askTimeout })
-      )
-      if (Result.isSuccess(answer)) return channel
-      if (!isKept) return yield* unsent(answer.failure, member)
-    }
+    return yield* Effect.mapError(Session.open(open, program, { kept: sessionTimeout, fresh: askTimeout }), (error) =>
+      unsent(error, member)
+    )
   })
 
   const tell = (channel: Channel, words: ReadonlyArray<string>, about: string, timeout: Millis) =>
-    Effect.mapError(channel.ask(textOf(words), endMark, { timeout }), ({ detail, host, reason }) => {
+    Effect.mapError(channel.ask(Session.textOf(words), Session.endMark, { timeout }), ({ detail, host, reason }) => {
       const unsure = reason === "LostAnswer" ? "Unknown" : "Unreachable"
       return new InjectorError({ host, member: about, reason: unsure, detail })
     })

@@ -286,14 +286,9 @@ const keptAnswersWithin = 500
 // The same program where the host keeps it: neither a shell nor Perl has to start. Null where that gave no answer.
 const overKept = ({ keeps, open }: Host, words: ReadonlyArray<string>, timeout: number): Effect.Effect<Said | null> => {
   if (keeps !== true || open === undefined) return Effect.succeed(null)
-  return Effect.gen(function* () {
-    const channel = yield* open(Programs.look, ["session"])
-    const greeting =
-      channel.isKept === true ? ([Session.textOf([]), keptAnswersWithin] as const) : (["", timeout] as const)
-    yield* channel.ask(greeting[0], Session.endMark, { timeout: greeting[1] })
-    const lines = yield* channel.ask(Session.textOf(words), Session.endMark, { timeout })
-    return { lines, complaint: "" }
-  }).pipe(
+  return Session.open(open, Programs.look, { kept: keptAnswersWithin, fresh: timeout }).pipe(
+    Effect.flatMap((channel) => channel.ask(Session.textOf(words), Session.endMark, { timeout })),
+    Effect.map((lines): Said => ({ lines, complaint: "" })),
     Effect.scoped,
     Effect.orElseSucceed(() => null)
   )
