@@ -160,6 +160,18 @@ descriptors() {
   for each in $1; do ls "-ln$quiet" "/proc/${each%:*}/fd" 2>/dev/null; done
 }
 
+# For awk: of the first two parts of its input, which are lists of descriptors, the sockets in them by part and number. Each
+# part ends with a line of one equals sign.
+held_sockets='
+  $0 == "=" { part++; next }
+  part < 2 {
+    # All before the first arrow is the kernel and ls alone; a path may hold an arrow too, and begins with a slash.
+    link = substr($0, index($0, " -> ") + 4)
+    if (link ~ /^socket:\[[0-9]+\]$/) holds[part + 0, substr(link, 9, length(link) - 9)] = 1
+    next
+  }
+'
+
 # Reads the sockets of the namespace and prints "listens p", "own p", "other p", "dialled p:q" and "foreign p": where the
 # process listens, where its fellows reach it, where it reaches them, the connections by which it does now, and which of
 # their ports is listened on by somebody who is no fellow.
@@ -170,7 +182,7 @@ read_sockets() {
     descriptors "$neighbours"
     echo =
     cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null
-  } | awk -v given="$given" -v own="$own" -v others="$others" '
+  } | awk -v given="$given" -v own="$own" -v others="$others" "$held_sockets"'
     function number(hex, i, n) {
       n = 0
       for (i = 1; i <= length(hex); i++) n = n * 16 + index("0123456789ABCDEF", substr(hex, i, 1)) - 1
@@ -179,13 +191,6 @@ read_sockets() {
     function plain(address) {
       sub(/^0000000000000000FFFF0000/, "", address)
       return address
-    }
-    $0 == "=" { part++; next }
-    part < 2 {
-      # All before the first arrow is the kernel and ls alone; a path may hold an arrow too, and begins with a slash.
-      link = substr($0, index($0, " -> ") + 4)
-      if (link ~ /^socket:\[[0-9]+\]$/) holds[part + 0, substr(link, 9, length(link) - 9)] = 1
-      next
     }
     $2 !~ /:/ { next }
     {
@@ -235,18 +240,12 @@ read_addresses() {
     cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6"
     echo =
     for each in $strangers; do cat "/proc/$each/net/tcp" "/proc/$each/net/tcp6"; done
-  } 2>/dev/null | awk '
+  } 2>/dev/null | awk "$held_sockets"'
     function number(hex) {
       return (index("0123456789ABCDEF", substr(hex, 1, 1)) - 1) * 16 + index("0123456789ABCDEF", substr(hex, 2, 1)) - 1
     }
     function turned(word) {
       return substr(word, 7, 2) substr(word, 5, 2) ":" substr(word, 3, 2) substr(word, 1, 2)
-    }
-    $0 == "=" { part++; next }
-    part < 2 {
-      link = substr($0, index($0, " -> ") + 4)
-      if (link ~ /^socket:\[[0-9]+\]$/) holds[part + 0, substr(link, 9, length(link) - 9)] = 1
-      next
     }
     $2 !~ /:/ || $4 != "01" || !((part - 2, $10) in holds) { next }
     {

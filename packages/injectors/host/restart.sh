@@ -78,8 +78,10 @@ recollect() {
 become_server() {
   if [ -e "$fence/engine" ]; then
     read -r engine container <"$fence/engine"
-    [ "$engine" != containerd ] || start_task || exit 1
-    [ "$engine" != containerd ] || exit 0
+    if [ "$engine" = containerd ]; then
+      start_task
+      exit
+    fi
     exec "$engine" start "$container"
   fi
   if [ -e "$fence/unit" ]; then

@@ -1,7 +1,8 @@
 /**
  * The probe writes of one drive. Each endpoint has one write in flight at a time. It gets the next when that one has
- * ended, at least 50 ms after the one before, or 5 ms while the fences are applied. While a group recovers, writes are bounded in time. Every write is a
- * sample with its moments. As samples grow many, fewer of them are stored, but always the acknowledgements of a hold.
+ * ended, at least 50 ms after the one before, or 5 ms while the fences are applied. While a group recovers, writes are
+ * bounded in time. Every write is a sample with its moments. As samples grow many, fewer of them are stored, but always
+ * the acknowledgements of a hold.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
