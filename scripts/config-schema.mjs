@@ -2,7 +2,7 @@
 // Usage: node scripts/config-schema.mjs
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { layoutSchema, lookSchema, workerSchema } from "../apps/worker/src/ConfigSchema.ts"
+import { layoutSchema, lookSchema, workerSchema } from "../packages/configuration/src/ConfigSchema.ts"
 import { root } from "./process.mjs"
 
 for (const [name, schema] of Object.entries({

@@ -12,14 +12,20 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import { CannotRun, exitCodes } from "./CannotRun.ts"
-import { type ClusterConfig, listenOf, type Overrides, partOf, type WorkerConfig } from "./Config.ts"
-import * as ConfigSlips from "./ConfigSlips.ts"
-import { ConfigError, type ConfigText, type Mistake, openYaml } from "./ConfigText.ts"
+import {
+  type ClusterConfig,
+  listenOf,
+  type Overrides,
+  partOf,
+  type WorkerConfig
+} from "@inquorate/configuration/Config"
+import * as ConfigSlips from "@inquorate/configuration/ConfigSlips"
+import { ConfigError, type ConfigText, type Mistake, openYaml } from "@inquorate/configuration/ConfigText"
 import * as Log from "./Log.ts"
 import type { Asked } from "./Options.ts"
 import * as ReadConfig from "./ReadConfig.ts"
+import { openTo, SecuritySettings } from "@inquorate/configuration/SecuritySettings"
 import * as Security from "./Security.ts"
-import { SecuritySettings } from "./Security.ts"
 import * as Seen from "./Seen.ts"
 import * as StorePlace from "./StorePlace.ts"
 
@@ -155,7 +161,7 @@ const placeMistakes = Effect.fnUntraced(function* (
   const tell = (key: string, problem: string): Mistake => ({ line: locate([key]), key, problem })
   const security = partOf(value, "security", SecuritySettings) ?? {}
   const listen = listenOf(value, overrides)
-  const open = listen === undefined ? undefined : Security.openTo(listen.host, security)
+  const open = listen === undefined ? undefined : openTo(listen.host, security)
   const loaded = yield* Effect.result(Security.load(security))
   const store = overrides.store ?? partOf(value, "store", Schema.String)
   const file = store?.startsWith("sqlite:") === true ? store.slice("sqlite:".length) : undefined

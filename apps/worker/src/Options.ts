@@ -7,7 +7,7 @@ import { nearest } from "@inquorate/core/Nearest"
 import * as Result from "effect/Result"
 import { parseArgs } from "node:util"
 import { script, shells } from "./Completions.ts"
-import type { Overrides } from "./Config.ts"
+import type { Overrides } from "@inquorate/configuration/Config"
 
 /** What the worker was asked to do. */
 export type Asked =

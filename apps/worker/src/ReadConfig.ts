@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as OS from "node:os"
 import * as Path from "node:path"
-import { advise } from "./Advice.ts"
+import { advise } from "@inquorate/configuration/Advice"
 import { CannotRun, exitCodes } from "./CannotRun.ts"
-import { type Overrides, parse, type WorkerConfig } from "./Config.ts"
-import type { ConfigError } from "./ConfigText.ts"
+import { type Overrides, parse, type WorkerConfig } from "@inquorate/configuration/Config"
+import type { ConfigError } from "@inquorate/configuration/ConfigText"
 
 /** A configuration's text, where it comes from, and what it says or what is wrong with it. */
 export interface ReadConfig {

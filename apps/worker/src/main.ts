@@ -33,11 +33,12 @@ import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { CannotRun, exitCodes } from "./CannotRun.ts"
 import * as Check from "./Check.ts"
-import { type ClusterConfig, type StoreConfig, type WorkerConfig } from "./Config.ts"
+import { type ClusterConfig, type StoreConfig, type WorkerConfig } from "@inquorate/configuration/Config"
 import * as Emulation from "./Emulation.ts"
 import * as Log from "./Log.ts"
 import { type Asked, type Emulated, help, read } from "./Options.ts"
 import * as ReadConfig from "./ReadConfig.ts"
+import { isAuthenticated, isLoopback, openTo } from "@inquorate/configuration/SecuritySettings"
 import * as Security from "./Security.ts"
 import * as Seen from "./Seen.ts"
 import * as StorePlace from "./StorePlace.ts"
@@ -293,9 +294,9 @@ function secure(
         detail: `--any-host is for a simulated cluster alone, and the configuration names real ones: ${config.clusters.map(({ name }) => name).join(", ")}. Leave one of them out; security.names and security.origins say who may ask for real ones.`
       })
     }
-    const beyond = !anyHost && !Security.isLoopback(listen.host)
+    const beyond = !anyHost && !isLoopback(listen.host)
     const simulatedAlone = emulator !== undefined && config.clusters.length === 0
-    const open = beyond ? Security.openTo(listen.host, security, simulatedAlone) : undefined
+    const open = beyond ? openTo(listen.host, security, simulatedAlone) : undefined
     if (open !== undefined) return yield* new CannotRun({ exit: exitCodes.listen, detail: open })
     const { options, warnings } = yield* Effect.mapError(
       Security.load(security),
@@ -327,7 +328,7 @@ function warn(config: WorkerConfig, simulated: boolean): Effect.Effect<void> {
   return Effect.gen(function* () {
     for (const { key, line, problem } of config.warnings) yield* Effect.logWarning(`line ${line}, ${key}: ${problem}`)
     if (simulated && config.clusters.length === 0) return
-    if (process.getuid?.() === 0 && !Security.isAuthenticated(config.security)) {
+    if (process.getuid?.() === 0 && !isAuthenticated(config.security)) {
       yield* Effect.logWarning("running as root without authentication: everyone on this machine may stop its servers")
     }
     if (config.clusters.length === 0) yield* Effect.logWarning("no cluster is configured: there is nothing to break")

@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { spawnSync } from "node:child_process"
-import { advise } from "../src/Advice.ts"
-import { parse } from "../src/Config.ts"
+import { advise } from "@inquorate/configuration/Advice"
+import { parse } from "@inquorate/configuration/Config"
 import { read } from "../src/Options.ts"
 
 const none = { listen: undefined, store: undefined, workerId: undefined }

@@ -8,8 +8,8 @@ import { LayoutFile, toLayout } from "@inquorate/emulator/LayoutFile"
 import * as Result from "effect/Result"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { readYaml } from "../src/ConfigText.ts"
-import { layoutSchema } from "../src/ConfigSchema.ts"
+import { readYaml } from "@inquorate/configuration/ConfigText"
+import { layoutSchema } from "@inquorate/configuration/ConfigSchema"
 import { read } from "../src/Options.ts"
 
 const root = path.resolve(import.meta.dirname, "../../..")

@@ -59,6 +59,13 @@ export const openYaml = (text: string, source: string): Result.Result<ConfigText
   return Result.fail(new ConfigError({ source, mistakes }))
 }
 
+/** The same text as part of a larger one, in which it stands at `path`. Its lines stay as they are. */
+export const below = ({ document, locate }: ConfigText, path: ReadonlyArray<string>): ConfigText => {
+  const whole = new YAML.Document({})
+  whole.setIn(path, document.contents)
+  return { value: whole.toJS(), locate: (whole) => locate(whole.slice(path.length)), document: whole }
+}
+
 /** Reads a YAML text by a schema, or tells every mistake in it with its line. */
 export const readYaml = <A>(
   schema: Schema.ConstraintDecoder<A>,

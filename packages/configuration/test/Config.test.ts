@@ -3,7 +3,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { type Overrides, parse } from "../src/Config.ts"
 import { parseListen } from "../src/WorkerFile.ts"
-import { isLoopback } from "../src/Security.ts"
+import { isLoopback } from "../src/SecuritySettings.ts"
 
 const none: Overrides = { listen: undefined, store: undefined, workerId: undefined }
 const defaults = { store: "sqlite:/state/worker.db", workerId: "here" }

@@ -9,7 +9,7 @@ import * as Injectors from "@inquorate/injectors/Registry"
 import { modules } from "@inquorate/targets/Registry"
 import { isOne, Question } from "@inquorate/targets/Witness"
 import * as Schema from "effect/Schema"
-import { SecuritySettings } from "./Security.ts"
+import { SecuritySettings } from "./SecuritySettings.ts"
 
 /** What an address of a store looks like, as a mistake tells it. */
 export const expectedStore = "Expected sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"

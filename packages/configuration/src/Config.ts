@@ -13,8 +13,8 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as ConfigSlips from "./ConfigSlips.ts"
-import { ConfigError, decode, type Locate, type Mistake, openYaml } from "./ConfigText.ts"
-import { mistakesOf, SecuritySettings } from "./Security.ts"
+import { ConfigError, type ConfigText, decode, type Locate, type Mistake, openYaml } from "./ConfigText.ts"
+import { mistakesOf, SecuritySettings } from "./SecuritySettings.ts"
 import {
   ClusterCommon,
   clusterName,
@@ -90,10 +90,16 @@ export const parse = (
   source: string,
   overrides: Overrides,
   defaults: { readonly store: string; readonly workerId: string }
+): Result.Result<WorkerConfig, ConfigError> =>
+  Result.flatMap(openYaml(text, source), (opened) => read(opened, source, overrides, defaults))
+
+/** The same of a text that is opened already. */
+export const read = (
+  { document, locate, value }: ConfigText,
+  source: string,
+  overrides: Overrides,
+  defaults: { readonly store: string; readonly workerId: string }
 ): Result.Result<WorkerConfig, ConfigError> => {
-  const opened = openYaml(text, source)
-  if (Result.isFailure(opened)) return Result.fail(opened.failure)
-  const { document, locate, value } = opened.success
   const slips = ConfigSlips.find(document, locate)
   const fail = (mistakes: ReadonlyArray<Mistake>) => Result.fail(new ConfigError({ source, mistakes }))
   const file = decode(WorkerFile, value, [], locate)
