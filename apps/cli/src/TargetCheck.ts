@@ -1,20 +1,19 @@
 /**
  * The command that tries how a cluster is configured, without any worker: it looks at the members, finds their processes,
- * and makes a few writes. Nothing is taken out. For any system, and for `system: command` above all.
+ * makes a few writes, and asks each witness once. Nothing is taken out. For any system, and for `system: command` above
+ * all.
  */
+import type { WitnessAnswer } from "@inquorate/core/Evidence"
 import type { Host } from "@inquorate/core/Host"
 import type { Target, TargetError } from "@inquorate/core/Target"
 import { health, type Topology } from "@inquorate/core/Topology"
-import type * as HostSettings from "@inquorate/injectors/HostSettings"
+import type { Witness } from "@inquorate/core/Witness"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as fs from "node:fs"
 import { print } from "./Endpoint.ts"
 import { Failure } from "./Failure.ts"
 import { table } from "./Table.ts"
@@ -35,29 +34,27 @@ export const target = Command.make("target").pipe(
         )
       },
       Effect.fnUntraced(function* ({ cluster, file }) {
-        const { HostSettings, Registry, YAML } = yield* drivers
-        const { configured, name, settings } = yield* clusterOf(file, Option.getOrUndefined(cluster), YAML.parse)
-        const module = Registry.modules.find(({ system }) => system === settings["system"])
-        if (module === undefined) {
-          const known = Registry.modules.map(({ system }) => system).join(", ")
-          return yield* wrong(file, `system: Expected one of ${known}, got ${JSON.stringify(settings["system"])}`)
-        }
-        const decoded = Schema.decodeResult(module.config, { errors: "all", onExcessProperty: "ignore" })(settings)
-        if (Result.isFailure(decoded)) return yield* wrong(file, inOneLine(decoded.failure))
-        const machines = yield* hostsOf(file, configured, HostSettings)
+        const { ClusterFile, HostSettings, makeWitness } = yield* drivers
+        const found = yield* Effect.fromResult(ClusterFile.open(file, Option.getOrUndefined(cluster)))
+        const { module, name, settings, witnesses: named } = found.cluster
         const checked = yield* Effect.scoped(
           Effect.gen(function* () {
             // Nothing is held here, so a keeper pod lives as briefly as one can.
-            const hosts = yield* HostSettings.open(machines, 0)
+            const hosts = yield* HostSettings.open(found.hosts, 0)
             yield* enter(hosts)
-            const target = yield* module.make(name, decoded.success, hosts)
+            const target = yield* module.make(name, settings, hosts)
+            const witnesses = yield* Effect.forEach(named, (one) => makeWitness(name, one))
             const topology = yield* lookAt(target)
             const probe = yield* target.probe(topology.group)
             const writes = yield* Effect.forEach([1, 2, 3], () => timedWrite(probe))
-            return { topology, writes, survivors: yield* probe.survivors, speaks: target.survivorsSpeak }
+            const survivors = yield* probe.survivors
+            const answers = yield* Effect.forEach([...(target.witnesses ?? []), ...witnesses], asked, {
+              concurrency: "unbounded"
+            })
+            return { topology, writes, survivors, witnesses: answers, speaks: target.survivorsSpeak }
           })
         ).pipe(Effect.mapError((error) => new Failure({ exit: "unreachable", detail: `${name}: ${error.detail}` })))
-        const problems = problemsOf(checked.topology, checked.writes)
+        const problems = problemsOf(checked)
         yield* print({ cluster: name, ...checked, problems }, () => [
           `${name}: ${checked.topology.system}, group ${checked.topology.group}, ${checked.topology.rule}, ${health(checked.topology)}`,
           "",
@@ -78,6 +75,9 @@ export const target = Command.make("target").pipe(
           checked.speaks
             ? `the survivors' word now: ${checked.survivors.word}, ${checked.survivors.detail}`
             : "the survivors say nothing of the quorum: a hold is proven by silence alone",
+          ...checked.witnesses.map(
+            ({ answer, detail, name, took }) => `witness ${name}: ${inWords[answer]} after ${took} ms, ${detail}`
+          ),
           ...(problems.length === 0
             ? ["Nothing is missing."]
             : ["", "What is missing:", ...problems.map((problem) => `- ${problem}`)])
@@ -85,7 +85,9 @@ export const target = Command.make("target").pipe(
         if (problems.length > 0) return yield* new Failure({ exit: "refused", detail: "" })
       })
     ).pipe(
-      Command.withDescription("Look at a cluster's members and processes and make three writes; nothing is taken out")
+      Command.withDescription(
+        "Look at a cluster's members and processes, make three writes and ask its witnesses; nothing is taken out"
+      )
     )
   ])
 )
@@ -94,9 +96,9 @@ export const target = Command.make("target").pipe(
 
 // Evaluated by this command only, so that every other one starts without it.
 const drivers = Effect.promise(async () => ({
+  ClusterFile: await import("./ClusterFile.ts"),
   HostSettings: await import("@inquorate/injectors/HostSettings"),
-  Registry: await import("@inquorate/targets/Registry"),
-  YAML: await import("yaml")
+  makeWitness: (await import("@inquorate/targets/Witness")).make
 }))
 
 /** A busy machine answers late, so a look that lacks something is repeated: how often, and after how long. */
@@ -121,8 +123,6 @@ const enter = (hosts: ReadonlyMap<string, Host>): Effect.Effect<void> =>
     discard: true
   })
 
-const wrong = (file: string, problem: string): Failure => new Failure({ exit: "usage", detail: `${file}: ${problem}` })
-
 interface Written {
   readonly outcome: "Acknowledged" | "Refused" | "Unknown"
   readonly detail: string
@@ -138,18 +138,49 @@ interface Writable {
 
 const timedWrite = (probe: Writable): Effect.Effect<Written> =>
   Effect.gen(function* () {
-    const began = yield* Clock.monotonicTimeNanos
-    const ended = yield* Effect.timeoutOption(probe.write(probe.endpoints[0]!), 10_000)
-    const took = Number(((yield* Clock.monotonicTimeNanos) - began) / 1_000_000n)
-    return Option.match(ended, {
+    const { answer, took } = yield* timed(Effect.timeoutOption(probe.write(probe.endpoints[0]!), 10_000))
+    return Option.match(answer, {
       onNone: () => ({ outcome: "Unknown", detail: "no answer within 10 s", took }) as const,
       onSome: ({ _tag, detail = "" }) => ({ outcome: _tag, detail, took })
     })
   })
 
-const problemsOf = (topology: Topology, writes: ReadonlyArray<Written>): ReadonlyArray<string> => [
+interface Asked {
+  readonly name: string
+  readonly answer: WitnessAnswer["_tag"]
+  readonly detail: string
+  readonly took: number
+}
+
+const asked = ({ ask, name }: Witness): Effect.Effect<Asked> =>
+  Effect.map(timed(ask), ({ answer: { _tag, detail }, took }) => ({ name, answer: _tag, detail, took }))
+
+/** What came of it, and how many milliseconds it took. */
+const timed = <A>(effect: Effect.Effect<A>): Effect.Effect<{ readonly answer: A; readonly took: number }> =>
+  Effect.gen(function* () {
+    const began = yield* Clock.monotonicTimeNanos
+    const answer = yield* effect
+    return { answer, took: Number(((yield* Clock.monotonicTimeNanos) - began) / 1_000_000n) }
+  })
+
+const inWords: Readonly<Record<WitnessAnswer["_tag"], string>> = {
+  Serves: "serves",
+  Fails: "does not serve",
+  Silent: "says nothing"
+}
+
+interface Checked {
+  readonly topology: Topology
+  readonly writes: ReadonlyArray<Written>
+  readonly witnesses: ReadonlyArray<Asked>
+}
+
+const problemsOf = ({ topology, witnesses, writes }: Checked): ReadonlyArray<string> => [
   ...lacking(topology),
-  ...(writes.every(({ outcome }) => outcome === "Acknowledged") ? [] : ["not every write was acknowledged"])
+  ...(writes.every(({ outcome }) => outcome === "Acknowledged") ? [] : ["not every write was acknowledged"]),
+  ...witnesses.flatMap(({ answer, detail, name }) =>
+    answer === "Serves" ? [] : [`the witness ${name} ${inWords[answer]}: ${detail}`]
+  )
 ]
 
 /** What a look shows to be missing. */
@@ -163,53 +194,3 @@ const lacking = (topology: Topology): ReadonlyArray<string> => [
   ),
   ...(topology.members.some(({ role }) => role === "Primary") ? [] : ["no member is the leader"])
 ]
-
-/** A cluster of a file, and what the file says of the machines that it names. */
-interface Found {
-  readonly name: string
-  readonly settings: Readonly<Record<string, unknown>>
-  readonly configured: unknown
-}
-
-const clusterOf = (
-  file: string,
-  wanted: string | undefined,
-  parse: (text: string) => unknown
-): Effect.Effect<Found, Failure> =>
-  Effect.gen(function* () {
-    const read = yield* Effect.try({
-      try: () => parse(fs.readFileSync(file, "utf8")),
-      catch: (cause) => wrong(file, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
-    })
-    if (!isRecord(read)) return yield* wrong(file, "Expected a map: a worker's configuration, or one cluster of it")
-    if ("system" in read) return { name: wanted ?? "cluster", settings: read, configured: {} }
-    const clusters = isRecord(read["clusters"]) ? read["clusters"] : {}
-    const names = Object.keys(clusters)
-    const name = wanted ?? (names.length === 1 ? names[0]! : undefined)
-    if (name === undefined)
-      return yield* wrong(file, `name one of its clusters with --cluster: ${names.join(", ") || "it has none"}`)
-    const settings = clusters[name]
-    if (!isRecord(settings))
-      return yield* wrong(file, `has no cluster ${name}, but ${names.join(", ") || "none at all"}`)
-    return { name, settings, configured: read["hosts"] ?? {} }
-  })
-
-/** The machines that a file names, or what is wrong with them. */
-const hostsOf = (
-  file: string,
-  configured: unknown,
-  { HostSettings: Settings, problemsOf }: typeof HostSettings
-): Effect.Effect<Readonly<Record<string, HostSettings.HostSettings>>, Failure> => {
-  const all = Schema.Record(Schema.String, Settings)
-  const decoded = Schema.decodeUnknownResult(all, { errors: "all", onExcessProperty: "error" })(configured)
-  if (Result.isFailure(decoded)) return Effect.fail(wrong(file, `hosts: ${inOneLine(decoded.failure)}`))
-  const [first] = Object.entries(decoded.success).flatMap(([name, host]) =>
-    problemsOf(name, host).map(({ key, problem }) => `hosts.${name}.${key}: ${problem}`)
-  )
-  return first === undefined ? Effect.succeed(decoded.success) : Effect.fail(wrong(file, first))
-}
-
-const inOneLine = ({ message }: Error): string => message.replace(/\s*\n\s*/g, "; ")
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)

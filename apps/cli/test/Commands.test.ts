@@ -350,7 +350,7 @@ describe("a cluster's configuration on trial", () => {
       const file = (hosts: unknown) =>
         JSON.stringify({ hosts, clusters: { one: JSON.parse(configured(true, "true")) as unknown } })
       for (const [hosts, words] of [
-        [{ far: { ssh: "far", prot: 22 } }, '["far"]["prot"]'],
+        [{ far: { ssh: "far", prot: 22 } }, "hosts.far.prot: there is no such key; did you mean port?"],
         [{ far: { sudo: true } }, "hosts.far.ssh: Missing key"],
         [{ local: { ssh: "far" } }, "hosts.local.ssh: Expected only sudo here"]
       ] as const) {
@@ -379,6 +379,73 @@ describe("a cluster's configuration on trial", () => {
       const absent = yield* inq("http://127.0.0.1:1", "target", "check", path.join(folder, "absent.yaml"))
       assert.strictEqual(absent.code, exitCodes.usage)
       assert.include(absent.error, "no such file")
+    })
+  )
+
+  it.live(
+    "refuses a misspelt key with its line and the word that was meant, whether it stands alone or among others",
+    () =>
+      Effect.gen(function* () {
+        const alone = yield* check(
+          "alone.yaml",
+          "system: command\nlook: exit 1\nwrite: exit 1\nmembers:\n  - name: a\n    dataDirectroy: /d\nwitneses: []\n"
+        )
+        assert.strictEqual(alone.code, exitCodes.usage)
+        const file = path.join(folder, "alone.yaml")
+        assert.deepStrictEqual(alone.error.trimEnd().split("\n"), [
+          `inq: ${file}:6: members.0.dataDirectroy: there is no such key; did you mean dataDirectory?`,
+          `${file}:7: witneses: there is no such key; did you mean witnesses?`
+        ])
+        const among = yield* check(
+          "among.yaml",
+          "clusters:\n  one:\n    system: etcd\n    protectd: true\n    members: [{ name: a, address: '127.0.0.1:1' }]\n"
+        )
+        assert.strictEqual(among.code, exitCodes.usage)
+        assert.include(
+          among.error,
+          "among.yaml:4: clusters.one.protectd: there is no such key; did you mean protected?"
+        )
+      })
+  )
+
+  it.live("asks each witness once, and names those that do not serve", () =>
+    Effect.gen(function* () {
+      const asked = path.join(folder, "asked")
+      const witnesses = [
+        { name: "shop", command: `echo >>${asked}` },
+        { name: "bank", command: "echo no leader >&2; exit 7" }
+      ]
+      const one = { ...(JSON.parse(configured(true, "true")) as object), witnesses }
+      const { code, out } = yield* check("witnesses.yaml", JSON.stringify(one))
+      assert.strictEqual(code, exitCodes.refused, out)
+      assert.match(out, /^witness shop: serves after \d+ ms, exit 0$/m)
+      assert.match(out, /^witness bank: does not serve after \d+ ms, exit 7: no leader$/m)
+      assert.include(out, "- the witness bank does not serve: exit 7: no leader")
+      assert.strictEqual(fs.readFileSync(asked, "utf8"), "\n")
+    })
+  )
+
+  it.live("reads a file as editors of other systems write it, and says what it is where it is none", () =>
+    Effect.gen(function* () {
+      const plain = configured(true, "true")
+      const lines = `\uFEFFclusters:\r\n  one: ${plain}\r\n`
+      const { code, out } = yield* check("windows.yaml", lines)
+      assert.strictEqual(code, exitCodes.refused, out)
+      assert.match(out, /^one: command, .*Healthy/)
+      for (const [text, words] of [
+        ["", "it has no cluster: give a worker's configuration with clusters, or one cluster alone"],
+        ["clusters: {}\n", "it has no cluster"],
+        ["- system: etcd\n", "Expected object"],
+        ["clusters:\n\tone: {}\n", ":2: YAML is indented by blanks, and this line begins with a tab"],
+        [`clusters: { one: ${plain}, two: ${plain} }`, "name one of its clusters with --cluster: one, two"]
+      ] as const) {
+        const wrong = yield* check("wrong.yaml", text)
+        assert.strictEqual(wrong.code, exitCodes.usage, text)
+        assert.include(wrong.error, words)
+      }
+      const directory = yield* inq("http://127.0.0.1:1", "target", "check", folder)
+      assert.strictEqual(directory.code, exitCodes.usage)
+      assert.include(directory.error, `${folder}: it cannot be read: it is a folder, not a file`)
     })
   )
 })

@@ -2,7 +2,7 @@
  * A file that a person names, read as text. It is bounded, because a configuration or a credential is short, and a
  * device or a pipe may have no end.
  */
-import { closeSync, openSync, readSync } from "node:fs"
+import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 
 /** More than any configuration, certificate or schedule. */
 export const limit = 4 * 1024 * 1024
@@ -14,6 +14,7 @@ export const limit = 4 * 1024 * 1024
 export const read = (file: string | 0): string => {
   const descriptor = file === 0 ? 0 : openSync(file, "r")
   try {
+    if (fstatSync(descriptor).isDirectory()) throw new Error("it is a folder, not a file")
     const chunks: Array<Buffer> = []
     for (let length = 0; ;) {
       const chunk = Buffer.alloc(64 * 1024)
