@@ -10,6 +10,11 @@ import * as MemberAddress from "./MemberAddress.ts"
 export interface Endpoint {
   readonly host: string
   readonly port: number
+  /**
+   * What the server is called where `host` is a number that stands for it, as libpq's `hostaddr` beside `host`: its
+   * certificate and a password file are judged by this name. Empty where it has none.
+   */
+  readonly name?: string
 }
 
 /** PostgreSQL's own port. */

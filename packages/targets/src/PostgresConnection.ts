@@ -273,7 +273,7 @@ const connect = (
           }
         },
         keepAlive: true,
-        ssl: attempt === "Encrypted" ? PostgresTls.options(login.tls) : false
+        ssl: attempt === "Encrypted" ? PostgresTls.options(login.tls, endpoint) : false
       } as ClientConfig)
     } catch (cause) {
       return fail(unreadable(cause))

@@ -121,7 +121,8 @@ const read = (settings: OpenedSettings, member: OpenedMember, secret: () => Reda
     password: (endpoint) => {
       if (own !== undefined) return Redacted.make(own)
       if (passfile === undefined) return secret()
-      const found = PostgresService.password(passfile, { ...endpoint, database, user })
+      const host = endpoint.name || endpoint.host
+      const found = PostgresService.password(passfile, { host, port: endpoint.port, database, user })
       return found === null ? null : Redacted.make(found)
     }
   }
@@ -134,16 +135,27 @@ const parametersOf = (service: OpenedMember["service"]): PostgresService.Paramet
       ? PostgresService.read(service, PostgresService.usualFiles(process.env))
       : PostgresService.read(service.name, [service.file])
 
-// A service may name several hosts, and one port for each or one for all, in lists with commas.
+// A service may name several hosts, and one port for each or one for all, in lists with commas. Where it names addresses
+// beside them, those are connected to, and a host is what its server is called.
 const endpointsOf = ({ address, name }: OpenedMember, service: PostgresService.Parameters): Login["endpoints"] => {
   if (address !== undefined) {
     const [first, ...rest] = PostgresAddress.all(address)
     return [PostgresAddress.endpoint(first), ...rest.map(PostgresAddress.endpoint)]
   }
-  const hosts = (service.get("hostaddr") ?? service.get("host") ?? "").split(",")
+  const [names, numbers] = ["host", "hostaddr"].map((key) =>
+    (service.get(key) ?? "").split(",").map((part) => part.trim())
+  ) as [Array<string>, Array<string>]
+  const numbered = numbers.some((number) => number !== "")
+  if (numbered && names[0] !== "" && names.length !== numbers.length)
+    throw new Error(
+      `the service of ${name} names ${names.length} in host and ${numbers.length} in hostaddr: name as many in each`
+    )
+  const hosts = (numbered ? numbers : names).map((host, index) =>
+    host === "" ? { host: names[index]! } : numbered ? { host, name: names[index] ?? "" } : { host }
+  )
   const ports = (service.get("port") ?? String(PostgresAddress.defaultPort)).split(",")
   const [first, ...rest] = hosts.map((host, index) => ({
-    host: host.trim(),
+    ...host,
     port: Number(ports.length === 1 ? ports[0] : ports[index]) || PostgresAddress.defaultPort
   }))
   if (first === undefined || first.host === "") throw new Error(`the service of ${name} names no host`)

@@ -4,8 +4,10 @@
  * certificate is used without a restart. Over a Unix socket there is no TLS, whatever the mode.
  */
 import * as Schema from "effect/Schema"
-import type * as tls from "node:tls"
+import * as net from "node:net"
+import * as tls from "node:tls"
 import * as NamedFile from "./NamedFile.ts"
+import type { Endpoint } from "./PostgresAddress.ts"
 
 /**
  * What a connection must be. `disable`: never TLS. `allow`: TLS where the server lets nobody in without. `prefer`: TLS
@@ -67,8 +69,12 @@ export const attempts = (mode: TlsMode): readonly [Attempt, ...ReadonlyArray<Att
         : ["Encrypted"]
 
 /** What an encrypted connection needs, read from its files now. Throws where one cannot be read. */
-export const options = (settings: TlsSettings): tls.ConnectionOptions => {
+export const options = (settings: TlsSettings, { host, name }: Endpoint): tls.ConnectionOptions => {
   const mode = modeOf(settings)
+  if (mode === "verify-full" && name === "")
+    throw new Error(
+      `mode verify-full needs the server's name, and the service names only its hostaddr ${host}: name its host as well`
+    )
   const { ca, certificate, key } = settings
   // As with libpq, authorities that are given are used for the check in every mode.
   const verifies = ca !== undefined
@@ -76,6 +82,7 @@ export const options = (settings: TlsSettings): tls.ConnectionOptions => {
     minVersion: "TLSv1.2",
     rejectUnauthorized: verifies,
     ...(mode === "verify-full" ? {} : { checkServerIdentity: () => undefined }),
+    ...(name === undefined || name === "" ? {} : named(mode, name)),
     ...(ca === undefined || ca === "system" ? {} : { ca: read("ca", ca) }),
     ...(certificate === undefined || key === undefined
       ? {}
@@ -104,6 +111,12 @@ export const explain = (code: string, detail: string): string | undefined => {
 }
 
 // --- internal ---
+
+// A name that is an address goes into no greeting, and is compared with the addresses of the certificate.
+const named = (mode: TlsMode, name: string): tls.ConnectionOptions => ({
+  ...(net.isIP(name) === 0 ? { servername: name } : {}),
+  ...(mode === "verify-full" ? { checkServerIdentity: (_, presented) => tls.checkServerIdentity(name, presented) } : {})
+})
 
 const read = (what: string, file: string): Buffer => {
   try {

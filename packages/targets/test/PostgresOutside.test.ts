@@ -523,14 +523,19 @@ describe.skipIf(skip)("a server", () => {
       const passfile = path.join(folder, "pgpass")
       yield* sql(["create role served login password 'a:b\\c' in role pg_monitor"])
       const services = lab.members.map(
-        ({ address, name }) => `[${name}]\nhost = 127.0.0.1\nport=${address.split(":")[1]}\n`
+        ({ address, name }, index) =>
+          `[${name}]\nhost = ${index === 0 ? "127.0.0.1" : "standby\nhostaddr = 127.0.0.1"}\nport=${address.split(":")[1]}\n`
       )
       fs.writeFileSync(
         file,
         `# ours\n[orders]\nuser=served\ndbname=postgres\npassfile=${passfile}\nsslmode=disable\n${services.join("")}`
       )
       const put = (password: string) =>
-        fs.writeFileSync(passfile, `other:*:*:*:x\n127.0.0.1:*:*:served:${password}\n`, { mode: 0o600 })
+        fs.writeFileSync(
+          passfile,
+          `other:*:*:*:x\n127.0.0.1:*:*:served:${password}\nstandby:*:*:served:${password}\n`,
+          { mode: 0o600 }
+        )
       put("a\\:b\\\\c")
       const members = lab.members.map(({ name }) => ({ name, host: "local", service: { name, file } }))
       const [first, ...rest] = members

@@ -187,6 +187,23 @@ describe.skipIf(skip || noOpenssl)("TLS", () => {
       assert.include((yield* errorOf(served("sslrootcert=system"))).detail, "comes from nobody that tls.ca names")
       assert.include((yield* errorOf(served("sslmode=require", "sslrootcert=system"))).detail, "verify-full alone")
       assert.include((yield* errorOf(served("sslcert=client.crt"))).detail, "name both or none")
+      // The certificate is made out to the host of a service, and its hostaddr is only where to connect.
+      const services = (...parts: ReadonlyArray<string>) => {
+        const { members = [], tls: _, ...rest } = labSettings()
+        const of = members.map(({ address, name }) =>
+          [`[${name}]`, `port=${String(address).split(":")[1]}`, "hostaddr=127.0.0.1", ...parts, ""].join("\n")
+        )
+        fs.writeFileSync(at("service"), ["[orders]", "sslmode=verify-full", ...of].join("\n"))
+        const own = members.map(({ address: _, ...member }) => ({
+          ...member,
+          service: { name: member.name, file: at("service") }
+        }))
+        return { ...rest, members: own, service: { name: "orders", file: at("service") } } as unknown as Settings
+      }
+      assert.deepStrictEqual(yield* encrypted(services("host=localhost")), [true])
+      assert.include((yield* errorOf(services("host=db.example.org"))).detail, "not made out to this address")
+      assert.include((yield* errorOf(services())).detail, "only its hostaddr 127.0.0.1: name its host as well")
+      assert.include((yield* errorOf(services("host=a,b"))).detail, "2 in host and 1 in hostaddr: name as many in each")
       // The file of authorities is read for each connection: what was wrong is mended without another target.
       const file = at("rotating.crt")
       fs.copyFileSync(at("theirs.crt"), file)
@@ -203,6 +220,9 @@ describe.skipIf(skip || noOpenssl)("TLS", () => {
         Effect.result(Effect.scoped(Effect.flatMap(open(tls("verify-full", { ca })), ({ discover }) => discover))),
         Result.isSuccess
       )
+      // So may an address be, where it is what the server is called.
+      assert.deepStrictEqual(yield* encrypted(services("host=127.0.0.1")), [true])
+      assert.include((yield* errorOf(services("host=localhost"))).detail, "not made out to this address")
 
       yield* sql([
         "create role tls_wanted login password 'tls_wanted' in role pg_monitor",
