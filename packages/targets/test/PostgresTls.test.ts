@@ -194,10 +194,10 @@ describe.skipIf(skip || noOpenssl)("TLS", () => {
           [`[${name}]`, `port=${String(address).split(":")[1]}`, "hostaddr=127.0.0.1", ...parts, ""].join("\n")
         )
         fs.writeFileSync(at("service"), ["[orders]", "sslmode=verify-full", ...of].join("\n"))
-        const own = members.map(({ address: _, ...member }) => ({
-          ...member,
-          service: { name: member.name, file: at("service") }
-        }))
+        const own = members.map((member) => {
+          const { address: _, ...placed } = member
+          return { ...placed, service: { name: member.name, file: at("service") } }
+        })
         return { ...rest, members: own, service: { name: "orders", file: at("service") } } as unknown as Settings
       }
       assert.deepStrictEqual(yield* encrypted(services("host=localhost")), [true])
