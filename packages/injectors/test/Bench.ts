@@ -71,6 +71,20 @@ export const until = Effect.fnUntraced(function* (what: string, condition: () =>
 export const directoryOf = (fence: FenceId): string =>
   path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
 
+/**
+ * Fails where a fence was off before its earliest deadline, by the uptime in the host's own record of it. A host is given
+ * the least that its uptime may be, so the deadline on record may be earlier than the one that was asked for.
+ */
+export const assertOffOnlyAtItsDeadline = (directory: string): void => {
+  const deadlines = fs
+    .readdirSync(directory)
+    .filter((name) => name.startsWith("deadline."))
+    .map((name) => Number(name.split(".")[1]))
+  assert.isNotEmpty(deadlines)
+  const [off] = fs.readFileSync(path.join(directory, "lifted"), "utf8").split(" ")
+  assert.isAtLeast(Number(off), Math.min(...deadlines))
+}
+
 /** The two keepers of a fence. */
 export const keepersOf = (fence: FenceId): readonly [number, number] => {
   const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")

@@ -19,6 +19,7 @@ import * as Result from "effect/Result"
 import * as Programs from "../src/Programs.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
+import { assertOffOnlyAtItsDeadline } from "./Bench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 const here = LocalHost.make("here")
@@ -139,7 +140,7 @@ describe("with a holder that is frozen, or lives alone", () => {
         assert.isFalse(ProcessTree.runs(tree))
         const lifted = yield* ended(order)
         assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
-        assert.isAtLeast(lifted.offAt, order.deadline)
+        assertOffOnlyAtItsDeadline(directoryOf(order.fence))
         yield* until(() => !ProcessTree.isThere(holderOf(order.fence)))
         assert.isTrue(ProcessTree.runs(tree))
         yield* pause.lift("here", order.fence, 1)
