@@ -178,8 +178,8 @@ describe("against a worker", () => {
   )
 })
 
-/** Stands before a worker and writes down what it is asked. */
-const counted = Effect.fnUntraced(function* (url: string) {
+/** Stands before a worker and writes down what it is asked. It may keep a header of each answer to itself. */
+const counted = Effect.fnUntraced(function* (url: string, kept = "") {
   const lines: Array<string> = []
   const { hostname, port } = new URL(url)
   const server = yield* Effect.acquireRelease(
@@ -194,7 +194,10 @@ const counted = Effect.fnUntraced(function* (url: string) {
           path: target,
           headers: { ...headers, host: `${hostname}:${port}` }
         })
-        onward.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode!, answer.headers)))
+        onward.on("response", (answer) => {
+          delete answer.headers[kept]
+          answer.pipe(response.writeHead(answer.statusCode!, answer.headers))
+        })
         request.pipe(onward)
       }).listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
     }),
@@ -210,7 +213,7 @@ describe("what a worker is asked", () => {
       const asked = yield* counted((yield* FakeWorker.serve).url)
       for (const [words, lines] of [
         ["partitions", ["GET /v1/clusters"]],
-        ["list", ["GET /v1/operations?limit=20", "GET /v1/unreadable"]],
+        ["list", ["GET /v1/operations?limit=20"]],
         [`restart lab --id ${O}`, ["GET /v1/clusters", `PUT /v1/operations/${O}`]],
         [`show ${O}`, [`GET /v1/operations/${O}`]],
         [`watch ${O}`, [`GET /v1/operations/${O}/events`, `GET /v1/operations/${O}`]],
@@ -224,6 +227,28 @@ describe("what a worker is asked", () => {
         const known = seen.map((line) => (words.startsWith("node") ? line.replace(/[0-9a-f-]{36}$/, "ID") : line))
         assert.deepStrictEqual(known, [...lines], words)
       }
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("what cannot be read", () => {
+  const both = ["GET /v1/operations?limit=20", "GET /v1/unreadable"]
+
+  it.live("is told below the others, or that it lives where only those are asked for", () =>
+    Effect.gen(function* () {
+      const unreadable = [{ id: O, state: "Running", problem: "it has no stage" }] as const
+      const { url } = yield* FakeWorker.serveWith({ holds: false, unreadable })
+      assert.include((yield* inq(url, "list")).out, `${O} (Running) cannot be read: it has no stage`)
+      assert.include((yield* inq(url, "list", "--state", "live")).out, "cannot be read")
+      assert.notInclude((yield* inq(url, "list", "--state", "Faulted")).out, "cannot be read")
+      assert.deepStrictEqual(yield* (yield* counted(url))("list"), both)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is asked for where an older worker does not say that there is none", () =>
+    Effect.gen(function* () {
+      const asked = yield* counted((yield* FakeWorker.serve).url, "inquorate-unreadable")
+      assert.deepStrictEqual(yield* asked("list"), both)
     }).pipe(Effect.scoped)
   )
 })

@@ -7,7 +7,13 @@ import { advanceChaos, type ChaosHappening, initialState, viewOf } from "@inquor
 import { collect } from "@inquorate/core/Evidence"
 import * as Guid from "@inquorate/core/Guid"
 import { advance, type Event, isTerminal, make, type Operation } from "@inquorate/core/Operation"
-import { type OperationChange, Operations, type RecoverScope, RequestRefused } from "@inquorate/core/Operations"
+import {
+  type OperationChange,
+  Operations,
+  type RecoverScope,
+  RequestRefused,
+  type UnreadableOperation
+} from "@inquorate/core/Operations"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import { stateOf } from "@inquorate/core/Wire"
 import * as NodeServer from "@inquorate/transport/NodeServer"
@@ -67,9 +73,12 @@ export const serve = Effect.suspend(() => serveWith({ holds: false }))
 /** The same; with `holds` an operation holds until its time is over or it is cancelled, as a real one does. */
 export const serveWith = Effect.fnUntraced(function* ({
   holds,
-  talks = false
+  talks = false,
+  unreadable = []
 }: {
   readonly holds: boolean
+  /** What its store cannot read. */
+  readonly unreadable?: ReadonlyArray<UnreadableOperation>
   /** Tells something every moment while it holds. */
   readonly talks?: boolean
 }) {
@@ -102,7 +111,7 @@ export const serveWith = Effect.fnUntraced(function* ({
     get,
     detail: (id) =>
       Effect.map(get(id), (operation) => ({ operation, state: stateOf(operation.stage), evidence: collect([]) })),
-    unreadable: Effect.succeed([]),
+    unreadable: Effect.succeed(unreadable),
     list: (limit) => Effect.sync(() => [...all.values()].slice(-limit)),
     cancel: (id) =>
       Effect.flatMap(get(id), (operation) => {

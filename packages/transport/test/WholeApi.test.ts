@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { defaultParameters } from "@inquorate/core/Chaos"
 import * as Guid from "@inquorate/core/Guid"
-import type { Operations } from "@inquorate/core/Operations"
+import { Operations, RequestRefused, type UnreadableOperation } from "@inquorate/core/Operations"
 import { nodeInstanceId } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -279,6 +279,25 @@ it.live("postgres has members on its nodes", () =>
   )
 )
 
+describe("a list", () => {
+  const listed = (unreadable: Operations["Service"]["unreadable"]) =>
+    Effect.gen(function* () {
+      const operations = yield* Operations
+      const { client } = yield* Effect.provideService(serving, Operations, { ...operations, unreadable })
+      return (yield* client.listing(5)).unreadableCount
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(layer, FakeChaos.layer)))
+
+  it.live("says how many operations it leaves out, where the store knows", () =>
+    Effect.gen(function* () {
+      const one: UnreadableOperation = { id: O, state: "Running", problem: "it is of a newer worker" }
+      const away = new RequestRefused({ code: "FABRIC_E_GATEWAY_NOT_REACHABLE", detail: "", refusal: null })
+      assert.strictEqual(yield* listed(Effect.succeed([])), 0)
+      assert.strictEqual(yield* listed(Effect.succeed([one, one])), 2)
+      assert.strictEqual(yield* listed(Effect.fail(away)), undefined)
+    })
+  )
+})
+
 describe("who answered", () => {
   it.live("is told by every answer of a worker, refusals too, and by none of the other surface", () =>
     served(({ port }) =>
@@ -331,6 +350,12 @@ describe("who answered", () => {
       assert.strictEqual(yield* codeOf((yield* at(404, no, own)).nodes), "404 E_INVALIDARG")
       // Whoever stands before a worker may take the header from what is understood.
       assert.deepStrictEqual(yield* (yield* at(200, "[]")).nodes, [])
+      for (const told of [{}, { "inquorate-unreadable": "" }, { "inquorate-unreadable": "-1" }]) {
+        assert.deepStrictEqual(yield* (yield* at(200, "[]", told)).listing(), {
+          operations: [],
+          unreadableCount: undefined
+        })
+      }
     })
   )
 })

@@ -44,3 +44,9 @@ export class ApiErrorBody extends Schema.Opaque<ApiErrorBody>()(
  * tells a client that a worker gave it, and not a Service Fabric gateway or some other server.
  */
 export const apiHeader = { name: "inquorate-api", version: "1" } as const
+
+/**
+ * The header of a list of operations with how many stored operations cannot be read and are left out of it. Where there
+ * are none, nobody needs to ask for them. A worker before 0.2 leaves it out.
+ */
+export const unreadableHeader = "inquorate-unreadable"

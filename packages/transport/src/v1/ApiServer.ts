@@ -25,6 +25,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HttpEffect from "effect/http/HttpEffect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerError from "effect/http/HttpServerError"
@@ -40,6 +41,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Api, ApiError, errorBody, errorStatuses, listLimit, type OperationView, SchemaErrors } from "./Api.ts"
+import { unreadableHeader } from "./Answers.ts"
 import * as BrowseCalls from "./BrowseCalls.ts"
 import * as ChaosCalls from "./ChaosCalls.ts"
 import { Documented, viewer } from "./Documentation.ts"
@@ -174,6 +176,7 @@ const operationHandlers = (heartbeat: Duration.Input) =>
         start: ({ params, payload }) => Effect.mapError(start(operations, params.id, payload), toApiError),
         list: ({ query }) =>
           operations.list(query.limit ?? listLimit.usual).pipe(
+            Effect.tap(() => tellUnreadable(operations)),
             Effect.flatMap((list) =>
               Effect.map(Clock.currentTimeMillis, (now) => list.map((operation) => view(operation, now)))
             ),
@@ -192,6 +195,16 @@ const operationHandlers = (heartbeat: Duration.Input) =>
       })
     })
   )
+
+// Whoever lists them wants to know this too. Without an answer of the store they ask for themselves.
+const tellUnreadable = (operations: Port) =>
+  Effect.matchEffect(operations.unreadable, {
+    onFailure: () => Effect.void,
+    onSuccess: ({ length }) =>
+      HttpEffect.appendPreResponseHandler((_request, response) =>
+        Effect.succeed(HttpServerResponse.setHeader(response, unreadableHeader, String(length)))
+      )
+  })
 
 const clusterHandlers = HttpApiBuilder.group(
   Api,

@@ -20,6 +20,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpApi from "effect/http-api/HttpApi"
@@ -32,7 +33,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { withToken } from "../client/BearerToken.ts"
 import * as Bounded from "../client/Bounded.ts"
-import { ApiErrorBody, apiHeader, type OperationView, type StartReceipt } from "./Answers.ts"
+import { ApiErrorBody, apiHeader, type OperationView, type StartReceipt, unreadableHeader } from "./Answers.ts"
 import type { Api, ApiError } from "./Api.ts"
 import { type ChaosEventPage, ChaosEventsAsked, ChaosRequest, type ChaosView } from "./ChaosView.ts"
 import * as Endpoints from "./Endpoints.ts"
@@ -67,6 +68,14 @@ export interface WatchOptions {
   readonly onAway?: (away: boolean) => Effect.Effect<void>
 }
 
+/** A list of operations. */
+export interface Listing {
+  /** The newest operations, in the order in which they were received. */
+  readonly operations: ReadonlyArray<OperationView>
+  /** How many stored operations cannot be read, which the list leaves out. A worker before 0.2 does not say. */
+  readonly unreadableCount: number | undefined
+}
+
 /** The calls of `/v1`. */
 export interface Client {
   readonly clusters: Call<ReadonlyArray<ClusterView>>
@@ -75,6 +84,8 @@ export interface Client {
   readonly start: (id: Guid, request: FaultRequest) => Call<StartReceipt>
   /** The newest operations, in the order in which they were received. */
   readonly list: (limit?: number) => Call<ReadonlyArray<OperationView>>
+  /** The same with what the worker says of the list besides, so that nobody asks for `unreadable` where there is none. */
+  readonly listing: (limit?: number) => Call<Listing>
   /** The stored operations that cannot be read, which `list` leaves out. */
   readonly unreadable: Call<ReadonlyArray<UnreadableOperation>>
   readonly detail: (id: Guid) => Call<OperationDetail>
@@ -127,11 +138,17 @@ export const make = (options: {
     const endpoint = options.endpoint.replace(/\/+$/, "")
     const api = endpointsOf({ baseUrl: endpoint, httpClient: http })
     const detail = (id: Guid) => again(answered(api.detail({ params: { id } })))
+    const queryOf = (limit: number | undefined) => (limit === undefined ? {} : { limit })
     return {
       clusters: again(answered(api.clusters())),
       plan: (payload) => Effect.andThen(fits(payload), again(answered(api.plan({ payload })))),
       start: (id, payload) => Effect.andThen(fits(payload), again(answered(api.start({ params: { id }, payload })))),
-      list: (limit) => again(answered(api.list({ query: limit === undefined ? {} : { limit } }))),
+      list: (limit) => again(answered(api.list({ query: queryOf(limit) }))),
+      listing: (limit) =>
+        Effect.map(
+          again(answered(api.list({ query: queryOf(limit), responseMode: "decoded-and-response" }))),
+          ([operations, { headers }]) => ({ operations, unreadableCount: countOf(headers[unreadableHeader]) })
+        ),
       unreadable: again(answered(api.unreadable())),
       detail,
       cancel: (id, force) => answered(api.cancel({ params: { id }, query: force ? { force: "true" } : {} })),
@@ -148,7 +165,10 @@ export const make = (options: {
         setSchedule: (payload) => Effect.andThen(fitsSchedule(payload), answered(api.setChaosSchedule({ payload })))
       },
       alive: Effect.asVoid(answered(api.alive())),
-      watch: (id, options) => watch(listen(http, `${endpoint}/v1/operations/${id}/events`), detail(id), options)
+      watch: (id, options) => {
+        const changes = Stream.suspend(() => listen(http, `${endpoint}/v1/operations/${id}/events`))
+        return watch(changes, detail(id), options)
+      }
     }
   })
 
@@ -191,30 +211,51 @@ const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unkno
   return ask as unknown as Ask
 }
 
+// An error is read when one comes (`refused`). Their codecs would take longer to make than that of an answer.
+const noErrors = [] as const
+
 /** Our surface as far as one endpoint needs it. */
 const only = (group: string, endpoint: HttpApiEndpoint.Constraint) =>
-  HttpApi.make("inquorate").add(
-    HttpApiGroup.make(group, { topLevel: true }).add(endpoint).middleware(Endpoints.SchemaErrors)
-  ) as unknown as typeof Api
+  HttpApi.make("inquorate").add(HttpApiGroup.make(group, { topLevel: true }).add(endpoint)) as unknown as typeof Api
 
 const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpClient.HttpClient }) => ({
   plan: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.plan()), { ...to, group: "operations", endpoint: "plan" })
+    HttpApiClient.endpoint(only("operations", Endpoints.plan(noErrors)), {
+      ...to,
+      group: "operations",
+      endpoint: "plan"
+    })
   ),
   start: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.start()), { ...to, group: "operations", endpoint: "start" })
+    HttpApiClient.endpoint(only("operations", Endpoints.start(noErrors)), {
+      ...to,
+      group: "operations",
+      endpoint: "start"
+    })
   ),
   list: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.list()), { ...to, group: "operations", endpoint: "list" })
+    HttpApiClient.endpoint(only("operations", Endpoints.list(noErrors)), {
+      ...to,
+      group: "operations",
+      endpoint: "list"
+    })
   ),
   detail: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.detail()), { ...to, group: "operations", endpoint: "detail" })
+    HttpApiClient.endpoint(only("operations", Endpoints.detail(noErrors)), {
+      ...to,
+      group: "operations",
+      endpoint: "detail"
+    })
   ),
   cancel: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.cancel()), { ...to, group: "operations", endpoint: "cancel" })
+    HttpApiClient.endpoint(only("operations", Endpoints.cancel(noErrors)), {
+      ...to,
+      group: "operations",
+      endpoint: "cancel"
+    })
   ),
   unreadable: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.unreadable()), {
+    HttpApiClient.endpoint(only("operations", Endpoints.unreadable(noErrors)), {
       ...to,
       group: "operations",
       endpoint: "unreadable"
@@ -224,38 +265,58 @@ const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpCl
     HttpApiClient.endpoint(only("clusters", Endpoints.clusters()), { ...to, group: "clusters", endpoint: "clusters" })
   ),
   nodes: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.nodes()), { ...to, group: "clusters", endpoint: "nodes" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.nodes(noErrors)), { ...to, group: "clusters", endpoint: "nodes" })
   ),
   node: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.node()), { ...to, group: "clusters", endpoint: "node" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.node(noErrors)), { ...to, group: "clusters", endpoint: "node" })
   ),
   health: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.health()), { ...to, group: "clusters", endpoint: "health" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.health(noErrors)), {
+      ...to,
+      group: "clusters",
+      endpoint: "health"
+    })
   ),
   recover: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.recover()), { ...to, group: "clusters", endpoint: "recover" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.recover(noErrors)), {
+      ...to,
+      group: "clusters",
+      endpoint: "recover"
+    })
   ),
   chaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaos()), { ...to, group: "chaos", endpoint: "chaos" })
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaos(noErrors)), { ...to, group: "chaos", endpoint: "chaos" })
   ),
   startChaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.startChaos()), { ...to, group: "chaos", endpoint: "startChaos" })
+    HttpApiClient.endpoint(only("chaos", Endpoints.startChaos(noErrors)), {
+      ...to,
+      group: "chaos",
+      endpoint: "startChaos"
+    })
   ),
   stopChaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.stopChaos()), { ...to, group: "chaos", endpoint: "stopChaos" })
+    HttpApiClient.endpoint(only("chaos", Endpoints.stopChaos(noErrors)), {
+      ...to,
+      group: "chaos",
+      endpoint: "stopChaos"
+    })
   ),
   chaosEvents: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaosEvents()), { ...to, group: "chaos", endpoint: "chaosEvents" })
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosEvents(noErrors)), {
+      ...to,
+      group: "chaos",
+      endpoint: "chaosEvents"
+    })
   ),
   chaosSchedule: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaosSchedule()), {
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosSchedule(noErrors)), {
       ...to,
       group: "chaos",
       endpoint: "chaosSchedule"
     })
   ),
   setChaosSchedule: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.setChaosSchedule()), {
+    HttpApiClient.endpoint(only("chaos", Endpoints.setChaosSchedule(noErrors)), {
       ...to,
       group: "chaos",
       endpoint: "setChaosSchedule"
@@ -285,20 +346,21 @@ const again = <A, E extends ApiError | ClientError>(call: Effect.Effect<A, E>): 
   })
 
 // Without this check, a wrong argument of a program without types would look like an answer that nobody understands.
-const fitting = (schema: Schema.Codec<unknown, unknown>) => {
+const fitting = <S extends Schema.Codec<unknown, unknown>>(schemaOf: () => S) => {
+  let encode: ((payload: unknown) => Effect.Effect<unknown, Schema.SchemaError>) | undefined
   return (payload: unknown): Effect.Effect<void, ClientError> =>
-    Effect.suspend(() => Schema.encodeUnknownEffect(schema)(payload)).pipe(
+    Effect.suspend(() => (encode ??= Schema.encodeUnknownEffect(schemaOf()))(payload)).pipe(
       Effect.mapError(({ message }) => new ClientError({ reason: "BadRequest", detail: message })),
       Effect.asVoid
     )
 }
 
-const fits = fitting(FaultRequest)
-const fitsSubject = fitting(HealthSubject)
-const fitsRecover = fitting(RecoverRequest)
-const fitsChaos = fitting(ChaosRequest)
-const fitsEvents = fitting(ChaosEventsAsked)
-const fitsSchedule = fitting(ChaosScheduleDescription)
+const fits = fitting(() => FaultRequest)
+const fitsSubject = fitting(() => HealthSubject)
+const fitsRecover = fitting(() => RecoverRequest)
+const fitsChaos = fitting(() => ChaosRequest)
+const fitsEvents = fitting(() => ChaosEventsAsked)
+const fitsSchedule = fitting(() => ChaosScheduleDescription)
 
 /** Whether a worker gave the answer to a call. Null before there is an answer. */
 const Heard = Context.Reference<{ worker: boolean | null }>("@inquorate/transport/Client/Heard", {
@@ -315,6 +377,11 @@ const listening = (http: HttpClient.HttpClient): HttpClient.HttpClient =>
     })
   )
 
+const isSuccess = ({ status }: HttpClientResponse.HttpClientResponse): boolean => status >= 200 && status <= 299
+
+const countOf = (told: string | undefined): number | undefined =>
+  told !== undefined && /^\d+$/.test(told) ? Number(told) : undefined
+
 const unreachable = (error: { readonly message: string }) => new ClientError(TransportCause.of(error))
 
 const badAnswer = (error: { readonly message: string }) =>
@@ -327,40 +394,38 @@ const answered = <A, E extends { readonly _tag: string; readonly message: string
     const heard = { worker: null as boolean | null }
     return call.pipe(
       Effect.provideService(Heard, heard),
-      Effect.mapError((error) => {
-        if (error._tag === "HttpClientError" && isTransport(error)) return unreachable(error)
-        if (heard.worker === false)
-          return notAWorker(error instanceof Endpoints.ApiError ? error.detail : error.message)
-        return error instanceof Endpoints.ApiError ? error : badAnswer(error)
+      Effect.catch((error): Call<never> => {
+        if (HttpClientError.isHttpClientError(error)) {
+          const { reason, response } = error
+          if (reason._tag === "TransportError") return Effect.fail(unreachable(error))
+          // No endpoint is declared with its errors, so every other status comes here.
+          if (response !== undefined && !isSuccess(response)) return refused(response)
+        }
+        return Effect.fail(heard.worker === false ? notAWorker(error.message) : badAnswer(error))
       })
     )
   })
 
 const notAWorker = (detail: string) => new ClientError({ reason: "NotAWorker", detail })
 
-const isTransport = (error: unknown): boolean =>
-  (error as { readonly reason?: { readonly _tag?: string } }).reason?._tag === "TransportError"
-
-const decodeChange = Schema.decodeUnknownEffect(Schema.fromJsonString(OperationChange))
-const decodeError = Schema.decodeUnknownEffect(Schema.fromJsonString(ApiErrorBody))
-
 const toApiError = (body: ApiErrorBody, status: number): ApiError =>
   new Endpoints.ApiError({ status, code: body.Error.Code, detail: body.Error.Message, refusal: body.Refusal ?? null })
 
 const failed = (text: string, status: number): Effect.Effect<never, ApiError | ClientError> =>
-  Effect.matchEffect(decodeError(text), {
+  Effect.matchEffect(Schema.decodeUnknownEffect(Schema.fromJsonString(ApiErrorBody))(text), {
     onFailure: badAnswer,
     onSuccess: (body) => toApiError(body, status)
   })
 
-/** The error that a refused event stream stands for. */
+/** The error that an answer with another status than that of a success stands for. */
 const refused = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<never, ApiError | ClientError> =>
   isOfWorker(response)
     ? Effect.flatMap(Effect.mapError(response.text, unreachable), (text) => failed(text, response.status))
     : Effect.fail(notAWorker(`HTTP status ${response.status}`))
 
-const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<OperationChange, ApiError | ClientError> =>
-  http.execute(HttpClientRequest.accept(HttpClientRequest.get(url), "text/event-stream")).pipe(
+const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<OperationChange, ApiError | ClientError> => {
+  const decodeChange = Schema.decodeUnknownEffect(Schema.fromJsonString(OperationChange))
+  return http.execute(HttpClientRequest.accept(HttpClientRequest.get(url), "text/event-stream")).pipe(
     Effect.mapError(unreachable),
     Effect.map((response) =>
       response.status !== 200
@@ -378,6 +443,7 @@ const listen = (http: HttpClient.HttpClient, url: string): Stream.Stream<Operati
     ),
     Stream.unwrap
   )
+}
 
 // A stream that fails, or that ends while the operation goes on, was cut off. Then ask again until the operation has
 // ended.

@@ -70,8 +70,9 @@ export const errorStatuses = [400, 403, 404, 409, 413, 422, 500, 502, 503, 504] 
 const OperationParams = { id: Guid }
 
 // The middleware answers 400 as well, so every endpoint has all of them.
-let made: ReadonlyArray<ReturnType<typeof errorAt>> | undefined
-const refusals = () => (made ??= errorStatuses.map((status) => errorAt(status)))
+type Refusals = ReadonlyArray<ReturnType<typeof errorAt>>
+let made: Refusals | undefined
+const refusals = (): Refusals => (made ??= errorStatuses.map((status) => errorAt(status)))
 
 /** The configured clusters with their groups. */
 export const clusters = () =>
@@ -80,24 +81,24 @@ export const clusters = () =>
   }).annotate(OpenApi.Summary, "The configured clusters with their groups as last seen")
 
 /** The plan of a fault. */
-export const plan = () =>
+export const plan = (error = refusals()) =>
   HttpApiEndpoint.post("plan", "/v1/plan", {
     payload: FaultRequest,
     success: PlanPreview,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Plan a fault without touching anything")
 
 /** The start of a fault. */
-export const start = () =>
+export const start = (error = refusals()) =>
   HttpApiEndpoint.put("start", "/v1/operations/:id", {
     params: OperationParams,
     payload: FaultRequest,
     success: StartReceipt,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Start a fault of any kind; repeating the same start is harmless")
 
 /** The newest operations. */
-export const list = () =>
+export const list = (error = refusals()) =>
   HttpApiEndpoint.get("list", "/v1/operations", {
     query: {
       limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: listLimit.most }))).pipe(
@@ -105,34 +106,34 @@ export const list = () =>
       )
     },
     success: Schema.Array(OperationView),
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "The newest operations in the order they were received")
 
 /** The stored operations that cannot be read. */
-export const unreadable = () =>
+export const unreadable = (error = refusals()) =>
   HttpApiEndpoint.get("unreadable", "/v1/unreadable", {
     success: Schema.Array(UnreadableOperation),
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "The stored operations that cannot be read, which the list leaves out")
 
 /** An operation with its evidence. */
-export const detail = () =>
+export const detail = (error = refusals()) =>
   HttpApiEndpoint.get("detail", "/v1/operations/:id", {
     params: OperationParams,
     success: OperationDetail,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "An operation with its plan, phases, fences, samples and verdicts")
 
 /** Every change of an operation, as server-sent events. */
-export const events = () =>
+export const events = (error = refusals()) =>
   HttpApiEndpoint.get("events", "/v1/operations/:id/events", {
     params: OperationParams,
     success: HttpApiSchema.StreamSse({ data: OperationChange }),
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Every change of an operation until it has ended, as server-sent events named `change`")
 
 /** The end of an operation before its time. */
-export const cancel = () =>
+export const cancel = (error = refusals()) =>
   HttpApiEndpoint.post("cancel", "/v1/operations/:id/cancel", {
     params: OperationParams,
     query: {
@@ -143,83 +144,83 @@ export const cancel = () =>
       )
     },
     success: OperationView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Ask an operation to stop; force only after a graceful cancel")
 
 /** Every node. */
-export const nodes = () =>
+export const nodes = (error = refusals()) =>
   HttpApiEndpoint.get("nodes", "/v1/nodes", {
     success: Schema.Array(NodeView),
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Every node with its status, its health and its instance id")
 
 /** One node. */
-export const node = () =>
+export const node = (error = refusals()) =>
   HttpApiEndpoint.get("node", "/v1/nodes/:name", {
     params: { name: Schema.String.pipe(Schema.annotateKey({ description: "The name of a node" })) },
     success: NodeView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "One node")
 
 /** The health of everything, or of one thing. */
-export const health = () =>
+export const health = (error = refusals()) =>
   HttpApiEndpoint.get("health", "/v1/health", {
     query: HealthSubject.fields,
     success: HealthView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "The health of everything, or of the one thing that is named")
 
 /** The end of waiting for replicas that are lost. */
-export const recover = () =>
+export const recover = (error = refusals()) =>
   HttpApiEndpoint.post("recover", "/v1/recover", {
     payload: RecoverRequest,
     success: Schema.Array(PartitionRecovery),
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Give up what partitions in quorum loss wait for; it lifts no fault of ours")
 
 /** How chaos stands. */
-export const chaos = () =>
+export const chaos = (error = refusals()) =>
   HttpApiEndpoint.get("chaos", "/v1/chaos", {
     success: ChaosView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "How chaos stands, with its parameters")
 
 /** The start of chaos. */
-export const startChaos = () =>
+export const startChaos = (error = refusals()) =>
   HttpApiEndpoint.post("startChaos", "/v1/chaos/start", {
     payload: ChaosRequest,
     success: ChaosView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Draw faults at random until the time is over or somebody stops it")
 
 /** The end of chaos. */
-export const stopChaos = () =>
+export const stopChaos = (error = refusals()) =>
   HttpApiEndpoint.post("stopChaos", "/v1/chaos/stop", {
     success: ChaosView,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Stop chaos, cancel what it began, and put its schedule out of use")
 
 /** What chaos has done. */
-export const chaosEvents = () =>
+export const chaosEvents = (error = refusals()) =>
   HttpApiEndpoint.get("chaosEvents", "/v1/chaos/events", {
     query: ChaosEventsAsked.fields,
     success: ChaosEventPage,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "What chaos has done, the oldest first, in pages")
 
 /** When chaos runs by itself. */
-export const chaosSchedule = () =>
+export const chaosSchedule = (error = refusals()) =>
   HttpApiEndpoint.get("chaosSchedule", "/v1/chaos/schedule", {
     success: ChaosScheduleDescription,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "When chaos runs by itself")
 
 /** The change of when chaos runs by itself. */
-export const setChaosSchedule = () =>
+export const setChaosSchedule = (error = refusals()) =>
   HttpApiEndpoint.put("setChaosSchedule", "/v1/chaos/schedule", {
     payload: ChaosScheduleDescription,
     success: ChaosScheduleDescription,
-    error: refusals()
+    error
   }).annotate(OpenApi.Summary, "Replace when chaos runs by itself, where the version is still the one that was read")
 
 /** Whether the worker answers. */
