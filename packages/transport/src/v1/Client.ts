@@ -211,51 +211,30 @@ const whenAsked = <Ask extends (...asked: never) => Effect.Effect<unknown, unkno
   return ask as unknown as Ask
 }
 
-// An error is read when one comes (`refused`). Their codecs would take longer to make than that of an answer.
-const noErrors = [] as const
-
 /** Our surface as far as one endpoint needs it. */
 const only = (group: string, endpoint: HttpApiEndpoint.Constraint) =>
   HttpApi.make("inquorate").add(HttpApiGroup.make(group, { topLevel: true }).add(endpoint)) as unknown as typeof Api
 
+// Each is declared without its errors, of which one is read when it comes (`refused`): their codecs would take longer to
+// make than that of the answer.
 const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpClient.HttpClient }) => ({
   plan: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.plan(noErrors)), {
-      ...to,
-      group: "operations",
-      endpoint: "plan"
-    })
+    HttpApiClient.endpoint(only("operations", Endpoints.plan([])), { ...to, group: "operations", endpoint: "plan" })
   ),
   start: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.start(noErrors)), {
-      ...to,
-      group: "operations",
-      endpoint: "start"
-    })
+    HttpApiClient.endpoint(only("operations", Endpoints.start([])), { ...to, group: "operations", endpoint: "start" })
   ),
   list: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.list(noErrors)), {
-      ...to,
-      group: "operations",
-      endpoint: "list"
-    })
+    HttpApiClient.endpoint(only("operations", Endpoints.list([])), { ...to, group: "operations", endpoint: "list" })
   ),
   detail: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.detail(noErrors)), {
-      ...to,
-      group: "operations",
-      endpoint: "detail"
-    })
+    HttpApiClient.endpoint(only("operations", Endpoints.detail([])), { ...to, group: "operations", endpoint: "detail" })
   ),
   cancel: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.cancel(noErrors)), {
-      ...to,
-      group: "operations",
-      endpoint: "cancel"
-    })
+    HttpApiClient.endpoint(only("operations", Endpoints.cancel([])), { ...to, group: "operations", endpoint: "cancel" })
   ),
   unreadable: whenAsked(() =>
-    HttpApiClient.endpoint(only("operations", Endpoints.unreadable(noErrors)), {
+    HttpApiClient.endpoint(only("operations", Endpoints.unreadable([])), {
       ...to,
       group: "operations",
       endpoint: "unreadable"
@@ -265,58 +244,38 @@ const endpointsOf = (to: { readonly baseUrl: string; readonly httpClient: HttpCl
     HttpApiClient.endpoint(only("clusters", Endpoints.clusters()), { ...to, group: "clusters", endpoint: "clusters" })
   ),
   nodes: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.nodes(noErrors)), { ...to, group: "clusters", endpoint: "nodes" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.nodes([])), { ...to, group: "clusters", endpoint: "nodes" })
   ),
   node: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.node(noErrors)), { ...to, group: "clusters", endpoint: "node" })
+    HttpApiClient.endpoint(only("clusters", Endpoints.node([])), { ...to, group: "clusters", endpoint: "node" })
   ),
   health: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.health(noErrors)), {
-      ...to,
-      group: "clusters",
-      endpoint: "health"
-    })
+    HttpApiClient.endpoint(only("clusters", Endpoints.health([])), { ...to, group: "clusters", endpoint: "health" })
   ),
   recover: whenAsked(() =>
-    HttpApiClient.endpoint(only("clusters", Endpoints.recover(noErrors)), {
-      ...to,
-      group: "clusters",
-      endpoint: "recover"
-    })
+    HttpApiClient.endpoint(only("clusters", Endpoints.recover([])), { ...to, group: "clusters", endpoint: "recover" })
   ),
   chaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaos(noErrors)), { ...to, group: "chaos", endpoint: "chaos" })
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaos([])), { ...to, group: "chaos", endpoint: "chaos" })
   ),
   startChaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.startChaos(noErrors)), {
-      ...to,
-      group: "chaos",
-      endpoint: "startChaos"
-    })
+    HttpApiClient.endpoint(only("chaos", Endpoints.startChaos([])), { ...to, group: "chaos", endpoint: "startChaos" })
   ),
   stopChaos: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.stopChaos(noErrors)), {
-      ...to,
-      group: "chaos",
-      endpoint: "stopChaos"
-    })
+    HttpApiClient.endpoint(only("chaos", Endpoints.stopChaos([])), { ...to, group: "chaos", endpoint: "stopChaos" })
   ),
   chaosEvents: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaosEvents(noErrors)), {
-      ...to,
-      group: "chaos",
-      endpoint: "chaosEvents"
-    })
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosEvents([])), { ...to, group: "chaos", endpoint: "chaosEvents" })
   ),
   chaosSchedule: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.chaosSchedule(noErrors)), {
+    HttpApiClient.endpoint(only("chaos", Endpoints.chaosSchedule([])), {
       ...to,
       group: "chaos",
       endpoint: "chaosSchedule"
     })
   ),
   setChaosSchedule: whenAsked(() =>
-    HttpApiClient.endpoint(only("chaos", Endpoints.setChaosSchedule(noErrors)), {
+    HttpApiClient.endpoint(only("chaos", Endpoints.setChaosSchedule([])), {
       ...to,
       group: "chaos",
       endpoint: "setChaosSchedule"
