@@ -75,6 +75,9 @@ export interface Channel {
 /** Lists the pods of a namespace that match a label selector. An empty selector matches all of them. */
 type ListPods = (namespace: string, selector: string) => Effect.Effect<ReadonlyArray<Pod>, HostError>
 
+/** Reads one resource of the Kubernetes API, of a kind such as `clusters.postgresql.cnpg.io`; null where none is called so. */
+type ReadResource = (kind: string, namespace: string, name: string) => Effect.Effect<unknown, HostError>
+
 /** A machine on which processes run and fences stand. */
 export interface Host {
   /** The label by which configuration and evidence name it. */
@@ -88,6 +91,8 @@ export interface Host {
    * Lists pods of the Kubernetes cluster that this label stands for. Each node of that cluster is a host of its own.
    */
   readonly pods?: ListPods
+  /** Reads what a person asked of an operator there. */
+  readonly resource?: ReadResource
   /**
    * Runs a shell program and waits for its end. Program and arguments reach the shell by its standard input, since
    * everybody can read the arguments of a process. A non-zero exit code is an answer, not an error. If the end does not

@@ -10,7 +10,8 @@ import { formatMillis, Millis } from "./Time.ts"
  * What a supervisor does when its patience is over. `RestartsMember`: the member serves again behind the fence.
  * `EndsMember`: it does not serve again when the fence is off.
  * `EmptiesQuorum`: the group goes on without the members that are out, as when Patroni empties
- * `synchronous_standby_names`. `DemotesPrimary`: another primary, or none. `DestroysData`: data can be lost for ever, as
+ * `synchronous_standby_names`. `DemotesPrimary`: another primary, or none, once the very member that it watches is silent.
+ * `DestroysData`: data can be lost for ever, as
  * when an operator rebuilds a cluster from one survivor.
  */
 export const Reaction = Schema.Literals([
@@ -45,6 +46,13 @@ export const mostImpatient = (supervisors: ReadonlyArray<Supervisor>): Superviso
 export const longestHold = (supervisors: ReadonlyArray<Supervisor>): Millis | null =>
   mostImpatient(supervisors)?.patience ?? null
 
+/** Those who act when these members fall silent: whoever demotes a primary does so only where that one is among them. */
+export const concerned = (
+  supervisors: ReadonlyArray<Supervisor>,
+  silent: ReadonlyArray<string>
+): ReadonlyArray<Supervisor> =>
+  supervisors.filter(({ reaction, watches }) => reaction !== "DemotesPrimary" || silent.includes(watches))
+
 /** Those who would act within a hold of this length, those who can destroy data first. */
 export const actingWithin = (hold: Millis, supervisors: ReadonlyArray<Supervisor>): ReadonlyArray<Supervisor> =>
   supervisors
@@ -68,6 +76,6 @@ const verbs: Readonly<Record<Reaction, (watches: string) => string>> = {
   RestartsMember: (member) => `may start ${member} again`,
   EndsMember: (member) => `may end ${member}, which does not serve again then`,
   EmptiesQuorum: (group) => `may let ${group} go on without the members that are out`,
-  DemotesPrimary: (primary) => `may demote the primary of ${primary}`,
+  DemotesPrimary: (primary) => `may put another primary in the place of ${primary}`,
   DestroysData: (group) => `can destroy data of ${group}`
 }

@@ -2,7 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { describeRefusal, overrideOf, Refusal } from "@inquorate/core/Plan"
-import { actingWithin, canDestroy, longestHold, mostImpatient, Supervisor } from "@inquorate/core/Supervision"
+import {
+  actingWithin,
+  canDestroy,
+  concerned,
+  longestHold,
+  mostImpatient,
+  Supervisor
+} from "@inquorate/core/Supervision"
 
 const supervisor = (patience: number, change: Partial<Supervisor> = {}): Supervisor => ({
   watches: "m0",
@@ -26,6 +33,12 @@ describe("the longest honest hold", () => {
       actingWithin(1251, all).map(({ patience }) => patience),
       [1250]
     )
+  })
+
+  it("counts whoever fails over only where the member that it watches is taken out", () => {
+    const all = [supervisor(30_000), supervisor(1000, { watches: "pg-0", reaction: "DemotesPrimary" })]
+    assert.strictEqual(longestHold(concerned(all, ["pg-1", "pg-2"])), 30_000)
+    assert.strictEqual(longestHold(concerned(all, ["pg-0", "pg-1"])), 1000)
   })
 
   it("names of two that act at once the one that can destroy data", () => {

@@ -6,6 +6,8 @@ import type { Host } from "@inquorate/core/Host"
 import * as HostContract from "@inquorate/testkit/HostContract"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as KubernetesHost from "../src/hosts/KubernetesHost.ts"
 import * as Kill from "../src/mechanisms/Kill.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
@@ -148,6 +150,22 @@ describe.skipIf(Kubernetes.skip !== undefined)(`a node of Kubernetes${Kubernetes
       assert.notStrictEqual(first, second)
       assert.includeMembers([...double.pods(Kubernetes.ours)], [first, second])
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "has a cluster that reads what a person asked of an operator, and tells the API's words where it may not",
+    () =>
+      Effect.gen(function* () {
+        const { double, hosts } = yield* scene
+        const read = (name: string) => hosts.get("prod")!.resource!("clusters.postgresql.cnpg.io", "db", name)
+        assert.match((yield* Effect.flip(read("orders"))).detail, /\(Forbidden\).*clusters\.postgresql\.cnpg\.io/)
+        const cluster = (namespace: string) => ({ metadata: { name: "orders", namespace }, spec: { instances: 3 } })
+        const file = path.join(double.folder, "clusters.postgresql.cnpg.io")
+        fs.writeFileSync(file, JSON.stringify([cluster("other"), cluster("db")]))
+        assert.deepStrictEqual(yield* read("orders"), cluster("db"))
+        assert.isNull(yield* read("nobody"))
+        assert.isNull(yield* read("a,metadata.name=orders"))
+      })
   )
 
   it.live("that is not there says so in the API's words", () =>

@@ -6,6 +6,8 @@
 import type { Pod } from "@inquorate/core/Pod"
 import type { Reaction } from "@inquorate/core/Supervision"
 import type { Millis } from "@inquorate/core/Time"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 
 /** What an operator does about a loss, and how long after the loss began it does so at the earliest. */
 export interface Deed {
@@ -14,8 +16,18 @@ export interface Deed {
   readonly after: Millis | "Unready"
 }
 
+/** What an operator does about a loss of one of its clusters. */
+export interface Mode {
+  /** What it does, to follow its name in a sentence. */
+  readonly does: string
+  /** Null where it does nothing that bounds a hold. */
+  readonly deed: Deed | null
+  /** Why its setting could not be read, where it has one. */
+  readonly unread?: string
+}
+
 /** One operator. */
-export interface Operator {
+export interface Operator extends Omit<Mode, "unread"> {
   readonly name: string
   /** The group of the resources that own its pods. */
   readonly group: string
@@ -25,18 +37,17 @@ export interface Operator {
   readonly alike?: readonly [string, string]
   /** The label that names its cluster. */
   readonly called: string
-  /** What it does, to follow its name in a sentence. */
-  readonly does: string
   /** Where that is written. */
   readonly source: string
-  /** Null where it does nothing that bounds a hold. */
-  readonly deed: Deed | null
+  /** Where it depends on the resource of a cluster: which resource, and what that one says; null for another form. */
+  readonly setting?: { readonly resource: string; readonly read: (resource: unknown) => Mode | null }
 }
 
-/** An operator, and what its cluster is called. */
+/** An operator, its cluster in words, and that cluster's name. */
 export interface Known {
   readonly operator: Operator
   readonly cluster: string
+  readonly name: string
 }
 
 /** The operator that made a pod: by what owns the pod, or by its labels. Null where none of the table did. */
@@ -44,7 +55,8 @@ export const of = (pod: Pod): Known | null => {
   const [group = "", kind = "", name = ""] = pod.owner?.split("/") ?? []
   const operator = operators.find((one) => one.group === group) ?? operators.find((one) => isMarked(one, pod))
   if (operator === undefined) return null
-  return { operator, cluster: operator.group === group ? `${kind} ${name}` : (pod.labels[operator.called] ?? pod.name) }
+  const called = operator.group === group ? name : (pod.labels[operator.called] ?? pod.name)
+  return { operator, cluster: operator.group === group ? `${kind} ${name}` : called, name: called }
 }
 
 /** All that are known. */
@@ -84,7 +96,8 @@ const operators: ReadonlyArray<Operator> = [
     called: "cnpg.io/cluster",
     does: "takes standbys that are not ready out of synchronous_standby_names unless dataDurability is required, and fails over where the primary is not ready",
     source: "https://cloudnative-pg.io/docs/current/replication",
-    deed: { reaction: "EmptiesQuorum", after: "Unready" }
+    deed: { reaction: "EmptiesQuorum", after: "Unready" },
+    setting: { resource: "clusters.postgresql.cnpg.io", read: (resource) => modeOfCloudNativePG(resource) }
   },
   {
     name: "the postgres-operator of Zalando",
@@ -96,7 +109,7 @@ const operators: ReadonlyArray<Operator> = [
     deed: null
   },
   {
-    name: "PGO of Crunchy Data",
+    name: "PGO of Crunchy Data, or of Percona's operator that is made from it",
     group: "postgres-operator.crunchydata.com",
     labels: { "postgres-operator.crunchydata.com/cluster": null },
     called: "postgres-operator.crunchydata.com/cluster",
@@ -107,6 +120,48 @@ const operators: ReadonlyArray<Operator> = [
 ]
 
 // --- internal ---
+
+const ClusterOfCloudNativePG = Schema.Struct({
+  spec: Schema.Struct({
+    instances: Schema.optionalKey(Schema.Int),
+    postgresql: Schema.optionalKey(
+      Schema.Struct({
+        synchronous: Schema.optionalKey(
+          Schema.Struct({
+            dataDurability: Schema.optionalKey(Schema.Literals(["required", "preferred"])),
+            maxStandbyNamesFromCluster: Schema.optionalKey(Schema.Int)
+          })
+        )
+      })
+    )
+  })
+})
+
+/**
+ * By pkg/postgres/replication of its source. Only with `required`, which is its default, does it leave all standbys in
+ * the list; a list with an upper limit begins with those that are ready. Before 1.24 there was no `synchronous`, and
+ * `minSyncReplicas` gives way to what is ready.
+ */
+const modeOfCloudNativePG = (resource: unknown): Mode | null => {
+  const decoded = Option.getOrNull(Schema.decodeUnknownOption(ClusterOfCloudNativePG)(resource))
+  if (decoded === null) return null
+  const { instances = 1, postgresql: { synchronous } = {} } = decoded.spec
+  const { dataDurability = "required", maxStandbyNamesFromCluster: most = instances } = synchronous ?? {}
+  const failsOver = "and fails over where the primary is not ready"
+  const empties = (how: string): Mode => ({
+    does: `${how}, ${failsOver}`,
+    deed: { reaction: "EmptiesQuorum", after: "Unready" }
+  })
+  const out = "takes standbys that are not ready out of synchronous_standby_names"
+  if (synchronous === undefined) return empties(`${out} (its cluster has no postgresql.synchronous)`)
+  if (dataDurability === "preferred") return empties(`${out} (dataDurability: preferred)`)
+  if (most < instances - 1)
+    return empties(`lists ready standbys in the place of others (maxStandbyNamesFromCluster: ${most})`)
+  return {
+    does: `leaves standbys that are not ready in synchronous_standby_names (dataDurability: required), ${failsOver}`,
+    deed: { reaction: "DemotesPrimary", after: "Unready" }
+  }
+}
 
 const isMarked = ({ alike, labels }: Operator, pod: Pod): boolean => {
   const [one, other] = alike ?? []

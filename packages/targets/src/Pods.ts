@@ -16,6 +16,7 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Container from "./Container.ts"
+import * as OperatorModes from "./OperatorModes.ts"
 import * as Operators from "./Operators.ts"
 
 // --- models ---
@@ -106,12 +107,13 @@ export const follow = (
   open: Open
 ): Effect.Effect<Target, TargetError, Scope.Scope> =>
   Effect.gen(function* () {
-    const list = hosts.get(pods.host)?.pods
+    const { pods: list, resource } = hosts.get(pods.host) ?? {}
     if (list === undefined) {
       const detail = `its pods are on host "${pods.host}", which is no Kubernetes cluster of the configuration`
       return yield* new TargetError({ cluster, endpoint: "", reason: "Misconfigured", detail })
     }
     const roster = rosterOf(cluster, pods, list)
+    const modesOf = OperatorModes.make(resource)
     const current = currentOf(yield* Effect.scope, open)
     const enter = entrance(hosts)
 
@@ -127,8 +129,10 @@ export const follow = (
       discover: Effect.gen(function* () {
         const target = yield* now
         yield* enter(roster.seen())
-        const groups = yield* target.discover
-        return groups.map((topology) => beside(topology, system, roster.seen(), pods))
+        const [groups, modes] = yield* Effect.all([target.discover, modesOf(roster.seen(), nextLook)], {
+          concurrency: 2
+        })
+        return groups.map((topology) => beside(topology, system, roster.seen(), pods, modes))
       }),
       probe: Effect.fnUntraced(function* (group) {
         const target = current.target() ?? (yield* now)
@@ -159,10 +163,15 @@ export const beside = (
   topology: Topology,
   system: string,
   pods: ReadonlyArray<Pod>,
-  settings: Pick<PodsSettings, "container">
+  settings: Pick<PodsSettings, "container">,
+  modes: OperatorModes.Modes = new Map()
 ): Topology => {
-  const supervisors = [...pods.flatMap((pod) => kubeletOf(pod, settings)), ...operatorsOf(pods, settings)]
-  const warnings = [...new Set(pods.flatMap((pod) => warningsOf(pod, system)))]
+  const primary = topology.members.find(({ role }) => role === "Primary")?.name
+  const supervisors = [
+    ...pods.flatMap((pod) => kubeletOf(pod, settings)),
+    ...operatorsOf(pods, primary, settings, modes)
+  ]
+  const warnings = [...new Set(pods.flatMap((pod) => warningsOf(pod, system, modes)))]
   return {
     ...topology,
     ...(supervisors.length === 0 ? {} : { supervisors: [...(topology.supervisors ?? []), ...supervisors] }),
@@ -299,44 +308,55 @@ const failingWithin = ({ failures, period }: PodProbe): Millis => (failures - 1)
 /** What the operators do that made these pods. Each is told once, by the first of its pods that it may act on. */
 const operatorsOf = (
   pods: ReadonlyArray<Pod>,
-  settings: Pick<PodsSettings, "container">
+  primary: string | undefined,
+  settings: Pick<PodsSettings, "container">,
+  modes: OperatorModes.Modes
 ): ReadonlyArray<Supervisor> => {
   const told = new Map<string, Supervisor>()
   for (const pod of pods) {
     const known = Operators.of(pod)
-    const patience = known === null ? null : patienceOf(known.operator, serverOf(pod, settings))
-    if (known?.operator.deed == null || patience === null) continue
-    const { cluster, operator } = known
-    const { does, name, source } = operator
+    if (known === null) continue
+    const key = OperatorModes.keyOf(known)
+    const mode = modes.get(key) ?? known.operator
+    const patience = patienceOf(mode, serverOf(pod, settings))
+    if (mode.deed === null || patience === null) continue
+    // Whoever fails over waits for the silence of the primary alone.
+    const onPrimary = mode.deed.reaction === "DemotesPrimary"
+    if (onPrimary && pod.name !== primary) continue
     const supervisor: Supervisor = {
-      watches: cluster,
-      source: `${name} (it ${does}: ${source})`,
+      watches: onPrimary ? pod.name : known.cluster,
+      source: `${known.operator.name} (it ${inWords(known, mode)})`,
       patience,
-      reaction: known.operator.deed.reaction
+      reaction: mode.deed.reaction
     }
-    const key = `${name}/${cluster}`
     if (patience < (told.get(key)?.patience ?? Number.POSITIVE_INFINITY)) told.set(key, supervisor)
   }
   return [...told.values()]
 }
 
-const patienceOf = ({ deed }: Operators.Operator, server: PodContainer | undefined): Millis | null => {
+/** What an operator does, and where that is written. */
+const inWords = ({ operator }: Operators.Known, { does, unread }: Operators.Mode): string =>
+  `${does}: ${operator.source}${unread === undefined ? "" : `; ${operator.setting?.resource} was not read: ${unread}`}`
+
+const patienceOf = ({ deed }: Operators.Mode, server: PodContainer | undefined): Millis | null => {
   if (deed === null) return null
   if (deed.after !== "Unready") return deed.after
   const readiness = server?.readiness ?? null
   return readiness === null || readiness.by === "tcpSocket" ? null : failingWithin(readiness)
 }
 
-const warningsOf = (pod: Pod, system: string): ReadonlyArray<string> => [
-  ...operatorWarnings(pod),
+const warningsOf = (pod: Pod, system: string, modes: OperatorModes.Modes): ReadonlyArray<string> => [
+  ...operatorWarnings(pod, modes),
   ...(system === "etcd" && isStoreOfApi(pod) ? [storeOfApi] : [])
 ]
 
-const operatorWarnings = (pod: Pod): ReadonlyArray<string> => {
+const operatorWarnings = (pod: Pod, modes: OperatorModes.Modes): ReadonlyArray<string> => {
   const known = Operators.of(pod)
   if (known !== null) {
-    const { does, name, source } = known.operator
-    return [`its pods are those of ${name}, which ${does} (${source})`]
+    const { name, source } = known.operator
+    const { does, unread }: Operators.Mode = modes.get(OperatorModes.keyOf(known)) ?? known.operator
+    const doubt = unread === undefined ? "" : `; ${known.operator.setting?.resource} was not read: ${unread}`
+    return [`its pods are those of ${name}, which ${does}${doubt} (${source})`]
   }
   const [group, kind, name] = pod.owner?.split("/") ?? []
   if (name !== undefined) return [`its pods belong to ${kind} ${name} (${group}), whose operator may act on the loss`]

@@ -38,22 +38,35 @@ const bare: Topology = {
   members: []
 }
 
+const member = (name: string): Topology["members"][number] => ({
+  name,
+  role: "ActiveSecondary",
+  counts: true,
+  up: true,
+  address: "",
+  node: name,
+  cuttable: "Always",
+  process: null,
+  processProblem: ""
+})
+
+const emptyTarget: Omit<Target, "discover"> = {
+  system: "etcd",
+  cluster: "orders",
+  probe: () => Effect.die("nobody probes it"),
+  survivorsSpeak: true,
+  survivorsSpeakAfter: 4321,
+  recoveryBudget: 1234,
+  recoveryWriteTimeout: 1
+}
+
 /** A target that shows nothing but the topology, and says when it is closed. */
 const shown =
   (opened: Array<ReadonlyArray<Pods.PodMember>>, closed: Array<number>) => (members: ReadonlyArray<Pods.PodMember>) =>
     Effect.acquireRelease(
       Effect.sync((): Target => {
         opened.push(members)
-        return {
-          system: "etcd",
-          cluster: "orders",
-          discover: Effect.succeed([bare]),
-          probe: () => Effect.die("nobody probes it"),
-          survivorsSpeak: true,
-          survivorsSpeakAfter: 4321,
-          recoveryBudget: 1234,
-          recoveryWriteTimeout: 1
-        }
+        return { ...emptyTarget, discover: Effect.succeed([bare]) }
       }),
       () => Effect.sync(() => void closed.push(opened.indexOf(members)))
     )
@@ -242,7 +255,7 @@ describe("members that are pods", () => {
       "PGO of Crunchy Data, by its labels",
       { labels: { "postgres-operator.crunchydata.com/cluster": "orders" } },
       [],
-      /PGO of Crunchy Data, which leaves a lost quorum to the Patroni in its pods/
+      /PGO of Crunchy Data, or of Percona's .*, which leaves a lost quorum to the Patroni in its pods/
     ],
     [
       "CloudNativePG without a readiness probe",
@@ -282,6 +295,89 @@ describe("members that are pods", () => {
       [[20_000, "EmptiesQuorum", "Cluster orders"]]
     )
   })
+
+  const durability = (resource: unknown) =>
+    Effect.gen(function* () {
+      const pods = [0, 1, 2].map((index) =>
+        podOf(index, {
+          owner: "postgresql.cnpg.io/Cluster/orders",
+          containers: [
+            { name: "postgres", id: null, liveness: null, readiness: { by: "httpGet", failures: 3, period: 10_000 } }
+          ]
+        })
+      )
+      const { hosts } = world(() => pods)
+      const asked: Array<ReadonlyArray<string>> = []
+      hosts.set("prod", {
+        ...hosts.get("prod")!,
+        resource: (...words) =>
+          Effect.suspend(() => {
+            asked.push(words)
+            return resource instanceof HostError ? Effect.fail(resource) : Effect.succeed(resource)
+          })
+      })
+      const primary = { ...bare, members: [{ ...member("etcd-0"), role: "Primary" as const }, member("etcd-1")] }
+      const target = yield* Pods.follow(
+        "orders",
+        { pods: { host: "prod", namespace: "db", selector: "" }, port: 5432, system: "postgres" },
+        hosts,
+        () => Effect.succeed({ ...emptyTarget, discover: Effect.succeed([primary]) })
+      )
+      const [topology] = yield* target.discover
+      assert.deepStrictEqual(asked, [["clusters.postgresql.cnpg.io", "db", "orders"]])
+      return {
+        supervisors: (topology!.supervisors ?? []).map(({ patience, reaction, watches }) => [
+          watches,
+          reaction,
+          patience
+        ]),
+        source: topology!.supervisors?.[0]?.source,
+        warning: topology!.warnings![0]!
+      }
+    }).pipe(Effect.scoped)
+  const spec = (synchronous?: object, instances = 3) => ({
+    spec: { instances, postgresql: synchronous === undefined ? {} : { synchronous: { method: "any", ...synchronous } } }
+  })
+  const emptied = [["Cluster orders", "EmptiesQuorum", 20_000]]
+
+  it.effect.each([
+    ["by default", spec({ number: 1 })],
+    ["where it is required", spec({ number: 1, dataDurability: "required" })],
+    ["with an upper limit that leaves nobody out", spec({ dataDurability: "required", maxStandbyNamesFromCluster: 2 })]
+  ] as const)("stay in CloudNativePG's list %s, and only the primary's silence rouses it", ([, resource]) =>
+    Effect.gen(function* () {
+      const { source, supervisors, warning } = yield* durability(resource)
+      assert.deepStrictEqual(supervisors, [["etcd-0", "DemotesPrimary", 20_000]])
+      assert.match(source!, /leaves standbys .* \(dataDurability: required\), and fails over/)
+      assert.match(warning, /dataDurability: required.*https:/)
+    })
+  )
+
+  it.effect.each([
+    ["preferred", spec({ dataDurability: "preferred" }), /out of .* \(dataDurability: preferred\)/],
+    ["no synchronous", spec(), /out of .* \(its cluster has no postgresql\.synchronous\)/],
+    [
+      "a short list",
+      spec({ maxStandbyNamesFromCluster: 1 }),
+      /in the place of others \(maxStandbyNamesFromCluster: 1\)/
+    ],
+    ["an unknown word", spec({ dataDurability: "perhaps" }), /was not read: it is not of a form that is known/],
+    ["no such cluster", null, /was not read: there is no clusters\.postgresql\.cnpg\.io orders in namespace db/],
+    [
+      "no right to look",
+      new HostError({ host: "prod", reason: "Unreachable", detail: "kubectl: Forbidden" }),
+      /unless dataDurability is required, .*; clusters\.postgresql\.cnpg\.io was not read: kubectl: Forbidden/
+    ]
+  ] as const)(
+    "are left behind by CloudNativePG with %s, and the plan says by what it knows that",
+    ([, resource, words]) =>
+      Effect.gen(function* () {
+        const { source, supervisors, warning } = yield* durability(resource)
+        assert.deepStrictEqual(supervisors, emptied)
+        assert.match(source!, words)
+        assert.match(warning, words)
+      })
+  )
 
   it("name an operator that nobody knows, by what owns them or by who is said to manage them", () => {
     const owned = told({ owner: "etcd.aenix.io/EtcdCluster/orders" })

@@ -7,7 +7,7 @@ import type { Cluster } from "@inquorate/core/Cluster"
 import { verifyBudget, verifyBudgetOn } from "@inquorate/core/Operation"
 import { chooseCut, explain, type Plan, smallestCut } from "@inquorate/core/Plan"
 import type { QuorumLossRequest } from "@inquorate/core/Request"
-import { longestHold, type Supervisor } from "@inquorate/core/Supervision"
+import { concerned, longestHold, type Supervisor } from "@inquorate/core/Supervision"
 import { formatMillis } from "@inquorate/core/Time"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import type { Unreachable } from "./Discovery.ts"
@@ -46,8 +46,9 @@ export const draftCut = (
     const cut = Result.isFailure(chosen) ? smallestCut(topology, request.mode) : chosen
     if (Result.isFailure(cut)) return yield* new GuardRefused({ refusal: cut.failure, topology })
     const prepared = yield* planFences(cluster.injector, cut.success, topology)
+    const silent = cut.success.map(({ name }) => name)
     const supervisors = [
-      ...(topology.supervisors ?? []),
+      ...concerned(topology.supervisors ?? [], silent),
       ...prepared.flatMap((one) => one.supervisors),
       ...(yield* cluster.supervisors?.(topology) ?? Effect.succeed([]))
     ]

@@ -77,7 +77,20 @@ export const make = (target: KubernetesTarget): Effect.Effect<KubernetesCluster,
                 new HostError({ host: label, reason: "LostAnswer", detail: "kubectl's answer is no list of pods" })
             })
           )
-        )
+        ),
+      // A name that an operator's label gave is the value of an option, and selects one resource at most.
+      resource: (kind, namespace, name) =>
+        nodeName.test(name)
+          ? Effect.map(
+              Kubectl.askJson(
+                label,
+                target.kubectl,
+                ["get", kind, `--namespace=${namespace}`, `--field-selector=metadata.name=${name}`, "--output=json"],
+                { timeout: askTimeout }
+              ),
+              KubernetesPods.only
+            )
+          : Effect.succeed(null)
     }
     return { host, node }
   })
@@ -90,6 +103,7 @@ export const hostsOf = (
 
 // --- internal ---
 
+/** What a name of a node or of another resource looks like. */
 const nodeName = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
 
 const askTimeout: Millis = 8000

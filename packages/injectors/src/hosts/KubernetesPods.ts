@@ -33,7 +33,15 @@ export const read = (answer: unknown, hostOf: (node: string) => string): Readonl
     }
   })
 
+/** The only resource of a list as the API gives it; null for any other answer. */
+export const only = (answer: unknown): unknown => {
+  const { items } = Schema.is(List)(answer) ? answer : { items: [] }
+  return items.length === 1 ? items[0] : null
+}
+
 // --- internal ---
+
+const List = Schema.Struct({ items: Schema.Array(Schema.Unknown) })
 
 const kinds = ["exec", "grpc", "httpGet", "tcpSocket"] as const
 
