@@ -1,7 +1,8 @@
 /**
  * Who watches over a process and would act on its silence: the systemd unit of its control group, where there is one
  * and systemd answers. A watchdog ends a paused server during the hold. A restart rule brings a killed server back.
- * Units are only read, never changed. Where systemd cannot be asked, nobody is named.
+ * Units are only read, never changed. Where systemd cannot be asked, nobody is named, but for a unit of a user's own
+ * systemd: that one is known to be there, so it counts as one that may act at once.
  */
 import type { Supervisor } from "@inquorate/core/Supervision"
 import type { Millis } from "@inquorate/core/Time"
@@ -17,6 +18,10 @@ export interface Unit {
   readonly restartAfter: Millis
   /** True where the kill stops and starts the unit by itself. */
   readonly followed?: boolean
+  /** The number of the user whose own systemd has the unit; left out where it is the machine's. */
+  readonly user?: string
+  /** Why that systemd was not read. */
+  readonly unread?: string
 }
 
 /** Who would act on a process that is taken out, and what a person should know of those who would not. */
@@ -35,14 +40,18 @@ export const parse = (text: string): Unit | null => {
     watchdog: lengthOf(settings.get("WatchdogUSec") ?? ""),
     restart: settings.get("Restart") ?? "no",
     restartAfter: lengthOf(settings.get("RestartUSec") ?? ""),
-    ...(settings.get("Followed") === "yes" ? { followed: true } : {})
+    ...(settings.get("Followed") === "yes" ? { followed: true } : {}),
+    ...optional("user", settings.get("User")),
+    ...optional("unread", settings.get("Unread"))
   }
 }
 
 /** Who would act on a unit's process that is paused. */
 export const describePause = (found: Unit | null): Watchers => {
   if (found === null) return nobody
-  const { restart, unit, watchdog } = found
+  if (found.unread !== undefined) return describeUnread(found)
+  const { restart, watchdog } = found
+  const unit = nameOf(found)
   const restarts = restart !== "" && restart !== "no"
   if (watchdog > 0) {
     const again = restarts ? ` and start it again (Restart=${restart})` : ""
@@ -64,20 +73,34 @@ export const describePause = (found: Unit | null): Watchers => {
 
 /** Who would act on a unit's process that is killed and kept out. */
 export const describeKill = (found: Unit | null): Watchers => {
+  if (found?.unread !== undefined) return describeUnread(found)
   if (found === null || found.followed === true || !afterAKill.has(found.restart)) return nobody
-  const { restart, restartAfter, unit } = found
+  const { restart, restartAfter, user } = found
+  const unit = nameOf(found)
+  const advice =
+    user === undefined
+      ? "name the unit in the settings of kill"
+      : "set its Restart to no for the time of the fault, or take it out by a pause"
   const source = `systemd's Restart=${restart} of ${unit}`
   return {
     supervisors: [{ watches: unit, source, patience: restartAfter, reaction: "RestartsMember" }],
-    warnings: [
-      `systemd would start ${unit} again during the hold (Restart=${restart}), which breaks it; name the unit in the settings of kill`
-    ]
+    warnings: [`systemd would start ${unit} again during the hold (Restart=${restart}), which breaks it; ${advice}`]
   }
 }
 
 // --- internal ---
 
 const nobody: Watchers = { supervisors: [], warnings: [] }
+
+const nameOf = ({ unit, user }: Unit): string => (user === undefined ? unit : `${unit} of user ${user}'s own systemd`)
+
+const describeUnread = (found: Unit): Watchers => {
+  const source = `${nameOf(found)}, whose watchdog and Restart were not read (${found.unread}),`
+  return { supervisors: [{ watches: found.unit, source, patience: 0, reaction: "RestartsMember" }], warnings: [] }
+}
+
+const optional = <Key extends string>(key: Key, value: string | undefined): { readonly [_ in Key]?: string } =>
+  value === undefined ? {} : ({ [key]: value } as { readonly [_ in Key]?: string })
 
 /** The `Restart=` rules by which systemd starts a unit again whose process was ended by SIGKILL. */
 const afterAKill: ReadonlySet<string> = new Set(["always", "on-failure", "on-abnormal", "on-abort"])

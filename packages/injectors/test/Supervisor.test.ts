@@ -99,6 +99,96 @@ describe("a supervisor", () => {
   }
 })
 
+describe("a unit of a user's own systemd", () => {
+  const base = "/user.slice/user-1000.slice/user@1000.service"
+  // What the double of systemctl was asked, by whom and with which surroundings; only a `--user` question is answered so.
+  const made = (answer: string) => {
+    const host = MadeUpHost.make({
+      "proc/7/cgroup": `0::${base}/app.slice/etcd.service/user@0.service/sshd.service\n`,
+      "proc/8/cgroup": `1:name=systemd:${base}/app.slice/etcd.service\n4:memory:${base}\n`,
+      "proc/9/cgroup": `0::${base}/user.slice/libpod-1.scope/container\n`,
+      "proc/10/cgroup": `0::${base}/init.scope\n`,
+      "proc/11/cgroup": "0::/system.slice/etcd.service/user.slice/user-1000.slice/user@1000.service/x.service\n",
+      "systemd/system/x": "",
+      answer
+    })
+    fs.chmodSync(host.root, 0o755)
+    fs.chmodSync(path.join(host.root, "answer"), 0o644)
+    fs.mkdirSync(path.join(host.root, "bin"))
+    fs.mkdirSync(path.join(host.root, "asked"), { mode: 0o777 })
+    fs.chmodSync(path.join(host.root, "asked"), 0o777)
+    const systemctl = [
+      "#!/bin/sh",
+      `{ echo "$*"; id -u; id -g; id -G; grep -E '^(CapEff|NoNewPrivs)' /proc/self/status; env | sort; } >"${host.root}/asked/now"`,
+      `[ "$1" != --user ] || cat ${host.root}/answer`
+    ]
+    fs.writeFileSync(path.join(host.root, "bin/systemctl"), `${systemctl.join("\n")}\n`, { mode: 0o755 })
+    return {
+      asked: () => fs.readFileSync(path.join(host.root, "asked/now"), "utf8"),
+      told: (shell: ReadonlyArray<string>, pid: number, user: number, more = "") =>
+        Supervisor.parse(
+          host.told(shell, ["facts.sh", "supervisor.sh"], `${more}effective=${user}; watchers ${pid}`, {
+            environment: { PATH: `${host.root}/bin:${process.env["PATH"]}`, SECRET: "ours" }
+          })
+        )
+    }
+  }
+  const loaded = "LoadState=loaded\nWatchdogUSec=30s\nRestart=always\nRestartUSec=1s\nFollowed=yes\nUser=0\n"
+  const unit = { unit: "etcd.service", watchdog: 30_000, restart: "always", restartAfter: 1000, user: "1000" }
+
+  // The setpriv of busybox, which its shell takes before any other, changes no user.
+  it.skipIf(process.getuid?.() !== 0)("is asked of that systemd by root with its user's rights alone", () => {
+    const [host, shell] = [made(loaded), ["dash"]]
+    // What the user names deeper, and what it answers beside the settings, count for nothing.
+    assert.deepStrictEqual(host.told(shell, 7, 0), unit)
+    const [words, uid, gid, groups, capabilities, privileges, ...surroundings] = host.asked().trim().split("\n")
+    assert.strictEqual(words, "--user show --property=LoadState,WatchdogUSec,Restart,RestartUSec -- etcd.service")
+    assert.deepStrictEqual([uid, gid, groups], ["1000", "65534", "65534"])
+    assert.match(capabilities!, /^CapEff:\s+0+$/)
+    assert.match(privileges!, /^NoNewPrivs:\s+1$/)
+    assert.include(surroundings, "XDG_RUNTIME_DIR=/run/user/1000")
+    assert.notInclude(surroundings.join("\n"), "SECRET")
+    assert.deepStrictEqual(host.told(shell, 8, 0), unit)
+  })
+
+  for (const shell of MadeUpHost.shells) {
+    it(`is told as not read where it does not answer, and bounds the hold (${shell.join(" ")})`, () => {
+      const unread = (found: Supervisor.Unit | null) => {
+        assert.isNotNull(found)
+        for (const { supervisors } of [Supervisor.describePause(found), Supervisor.describeKill(found)]) {
+          assert.deepStrictEqual(
+            supervisors.map(({ patience, reaction }) => [patience, reaction]),
+            [[0, "RestartsMember"]]
+          )
+          assert.include(supervisors[0]!.source, `etcd.service of user 1000's own systemd, whose watchdog and Restart`)
+        }
+        return found.unread
+      }
+      const us = process.getuid?.() ?? 0
+      const someoneElse = us === 0 ? 1001 : us + 1
+      assert.strictEqual(unread(made(loaded).told(shell, 7, someoneElse)), "only root and that user may ask it")
+      for (const answer of ["", "LoadState=not-found\nRestart=no\n", "Restart=no\n"])
+        assert.strictEqual(unread(made(answer).told(shell, 7, 1000)), "it does not say, asked as that user")
+      const bare = 'command() { [ "$2" != setpriv ]; }\n'
+      assert.match(unread(made(loaded).told(shell, 7, 0, bare)) ?? "", /no setpriv.*install util-linux/)
+    })
+
+    it(`is no unit where it is a scope or that systemd itself, or where another unit made the names (${shell.join(" ")})`, () => {
+      const host = made(loaded)
+      for (const pid of [9, 10]) assert.isNull(host.told(shell, pid, 1000))
+      assert.isNull(host.told(shell, 11, 1000))
+      assert.match(host.asked(), /^show .* -- x\.service\n/)
+    })
+  }
+
+  it("is told with whose it is, and what to do about a start during the hold", () => {
+    const { supervisors, warnings } = Supervisor.describeKill(unit)
+    assert.include(supervisors[0]!.source, "Restart=always of etcd.service of user 1000's own systemd")
+    assert.match(warnings[0]!, /set its Restart to no for the time of the fault/)
+    assert.include(Supervisor.describePause(unit).supervisors[0]!.source, "of user 1000's own systemd (30000 ms")
+  })
+})
+
 describe("a machine", () => {
   it.live("has one id, whatever label it goes by", () =>
     Effect.gen(function* () {
