@@ -44,7 +44,8 @@ export const make = (
       : created
   }
 
-  return Effect.fn("Operations.start")(function* (id, request, options) {
+  // Without a span: nobody collects it, and the stack that it would keep costs more than the guards.
+  return Effect.fnUntraced(function* (id, request, options) {
     if (isNodeRequest(request)) yield* refuseTransition(store, request)
     if (options.maxHold === "configured" && isQuorumLoss(request)) {
       yield* pass(request, null, [notTooLong(request, limitOf(request))]).pipe(

@@ -19,6 +19,8 @@ export interface Owned {
 export interface Owners {
   /** Says that the operation's row was written, or may have been. */
   readonly touch: (id: Guid) => void
+  /** Says that a fresh operation was stored as this row, or may have been. */
+  readonly created: (sequence: number) => void
   /**
    * Reads again what was written. Inside a transaction it will be read once more afterwards, since a rollback would
    * take it back.
@@ -33,12 +35,14 @@ export interface Owners {
 /** Reads who owns what at the first look. */
 export const make = (database: DatabaseSync): Owners => {
   const columns = "id, sequence, urgency, not_before AS notBefore, owner, version, epoch"
-  const all = database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 ORDER BY sequence`)
   const one = database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 AND id = ?`)
+  const since = database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 AND sequence >= ? ORDER BY sequence`)
   const rows = new Map<Guid, OwnerRow>()
   const byOwner = new Map<string | null, Map<Guid, OwnerRow>>()
   const touched = new Set<Guid>()
-  let read = false
+  // Where the rows begin that were stored since the last look; at first these are all. They lie side by side, so that to
+  // read them all at once costs far less than to look for each of them by its id.
+  let fresh = 0
 
   const remove = (id: Guid): void => {
     const known = rows.get(id)
@@ -58,23 +62,24 @@ export const make = (database: DatabaseSync): Owners => {
 
   return {
     touch: (id) => void touched.add(id),
+    created: (sequence) => void (fresh = Math.min(fresh, sequence)),
     look: () => {
-      if (!read) {
-        rows.clear()
-        byOwner.clear()
-        for (const row of all.iterate()) put(row as unknown as OwnerRow)
-      } else {
-        for (const id of touched) {
-          const row = one.get(id)
-          if (row === undefined) remove(id)
-          else put(row as unknown as OwnerRow)
+      const { isTransaction } = database
+      if (fresh < Infinity) {
+        for (const row of since.iterate(fresh)) {
+          put(row as unknown as OwnerRow)
+          if (isTransaction) touched.add(String(row["id"]))
         }
       }
-      // A rollback may yet take back what a transaction shows. So the first look is repeated until it was made outside
-      // of one.
-      if (database.isTransaction) return
-      read = true
+      for (const id of touched) {
+        const row = one.get(id)
+        if (row === undefined) remove(id)
+        else put(row as unknown as OwnerRow)
+      }
+      // A rollback may yet take back what a transaction shows.
+      if (isTransaction) return
       touched.clear()
+      fresh = Infinity
     },
     ownedBy: (worker) =>
       [...(byOwner.get(worker)?.values() ?? [])]

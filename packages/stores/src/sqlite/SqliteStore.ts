@@ -95,8 +95,7 @@ export const makeBoth = (
     const rows = makeRows(path, statements, owners, options.queueBound ?? queueBoundDefault)
     const read = <A>(run: () => A): Effect.Effect<A, StoreError> =>
       Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
-    const publish = (id: Guid, by: string | null = null): Effect.Effect<void> =>
-      Effect.sync(() => void PubSub.publishUnsafe(changes, { id, by }))
+    const publish = publisher(changes)
 
     const chaos = yield* Chaos.make({ path, database, commit, now })
     const operations = OperationStore.of({
@@ -140,6 +139,22 @@ export const makeBoth = (
 
 // --- internal ---
 
+/** Writes that share a commit share its news as well: whoever listens is woken once for all of them. */
+const publisher = (changes: PubSub.PubSub<Change>): ((id: Guid, by?: string) => Effect.Effect<void>) => {
+  let news: Array<Change> = []
+  const tell = (): void => {
+    const told = news
+    news = []
+    Effect.runSync(PubSub.publishAll(changes, told))
+  }
+  return (id, by) =>
+    Effect.withFiber((fiber) => {
+      if (news.length === 0) fiber.currentDispatcher.scheduleTask(tell, 0)
+      news.push({ id, by: by ?? null })
+      return Effect.void
+    })
+}
+
 const queueBoundDefault = 10_000
 const changesKept = 4096
 /** Rows removed in one commit, so that a large clean-up never keeps others waiting for long. */
@@ -165,7 +180,9 @@ const prepare = (database: DatabaseSync) => ({
   known: database.prepare("SELECT 1 FROM operation WHERE id = ?"),
   live: database.prepare("SELECT count(*) AS live FROM operation WHERE ended_at IS NULL"),
   get: database.prepare(`SELECT ${columns} FROM operation WHERE id = ?`),
-  holding: database.prepare(`SELECT ${columns} FROM operation WHERE holds = 1 ORDER BY sequence`),
+  holdingSince: database.prepare(
+    `SELECT ${columns} FROM operation WHERE holds = 1 AND sequence >= ? ORDER BY sequence`
+  ),
   beside: database.prepare("SELECT state, partition_id AS subject, holds FROM operation WHERE id = ?"),
   census: database.prepare(
     `SELECT state, urgency = ${waitingUrgency} AS waiting, count(*) AS count FROM operation WHERE holds = 1
@@ -218,12 +235,13 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
   // What holds a partition, in the order it was received. No other process writes the file, so only what was written
   // here since the last look is read again. With thousands held at once, each look would else read them all.
   const holding = Holding.make()
-  let held = false
   const touched = new Set<Guid>()
   const touch = (id: Guid): void => {
     touched.add(id)
     owners.touch(id)
   }
+  // Where the rows begin that were stored since the last look: they are read all at once, and at first these are all.
+  let fresh = 0
   const reported = new Set<Guid>()
 
   const decode = (row: Row): Result.Result<Stored, StoreError> => {
@@ -292,18 +310,15 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
     id === null ? undefined : (statements.get.get(id) as unknown as Row | undefined)?.sequence
 
   const lookAtHolding = (): void => {
-    if (!held) {
-      for (const stored of decodeAll(statements.holding.all())) holding.put(stored)
-      held = true
-    } else {
-      for (const id of touched) {
-        const row = statements.get.get(id)
-        const [stored = null] = row === undefined ? [] : decodeAll([row])
-        if (stored !== null && holdsPartition(stored.operation)) holding.put(stored)
-        else holding.remove(id)
-      }
+    if (fresh < Infinity) for (const stored of decodeAll(statements.holdingSince.all(fresh))) holding.put(stored)
+    for (const id of touched) {
+      const row = statements.get.get(id)
+      const [stored = null] = row === undefined ? [] : decodeAll([row])
+      if (stored !== null && holdsPartition(stored.operation)) holding.put(stored)
+      else holding.remove(id)
     }
     touched.clear()
+    fresh = Infinity
   }
 
   // How many more may be created before the live ones must be counted again: counting them at each start would cost more
@@ -325,7 +340,7 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
       }
       const { id, request, receivedAt, endedAt } = operation
       const text = writeOperation(operation)
-      const { changes } = statements.insert.run(
+      const { changes, lastInsertRowid } = statements.insert.run(
         id,
         text,
         stateOf(operation.stage),
@@ -338,7 +353,8 @@ const makeRows = (path: string, statements: Statements, owners: SqliteOwners.Own
         urgencyOf(operation)
       )
       if (changes === 0) return "Duplicate"
-      touch(id)
+      fresh = Math.min(fresh, Number(lastInsertRowid))
+      owners.created(Number(lastInsertRowid))
       remember(id, text, operation)
       spare--
       return "Created"
