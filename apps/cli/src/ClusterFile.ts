@@ -4,7 +4,8 @@
  */
 import { advise } from "@inquorate/configuration/Advice"
 import { type ClusterConfig, read, type WorkerConfig } from "@inquorate/configuration/Config"
-import { below, ConfigError, type ConfigText, openYaml } from "@inquorate/configuration/ConfigText"
+import { below, ConfigError, openYaml } from "@inquorate/configuration/ConfigText"
+import * as NamedPlaces from "@inquorate/configuration/NamedPlaces"
 import * as TextFile from "@inquorate/transport/TextFile"
 import * as Result from "effect/Result"
 import { Failure } from "./Failure.ts"
@@ -22,7 +23,11 @@ export const open = (file: string, wanted: string | undefined): Result.Result<Cl
     const opened = yield* Result.mapError(openYaml(text, file), (error) => usage(advise(error)))
     const isAlone = isRecord(opened.value) && "system" in opened.value
     const path = isAlone ? ["clusters", wanted ?? "cluster"] : []
-    const { clusters, hosts } = yield* configured(file, isAlone ? below(opened, path) : opened, path)
+    const whole = isAlone ? below(opened, path) : opened
+    const tell = (mistakes: ConfigError["mistakes"]) => usage(toldOf(file, mistakes, path))
+    const { clusters, hosts } = yield* Result.mapError(read(whole, file, nothing, unused), (error) =>
+      tell(advise(error).mistakes)
+    )
     const names = clusters.map(({ name }) => name)
     if (names.length === 0) return yield* Result.fail(wrong(file, `it has no cluster: ${expected}`))
     const name = wanted ?? (names.length === 1 ? names[0] : undefined)
@@ -31,6 +36,10 @@ export const open = (file: string, wanted: string | undefined): Result.Result<Cl
     const cluster = clusters.find((one) => one.name === name)
     if (cluster === undefined)
       return yield* Result.fail(wrong(file, `it has no cluster ${name}, but ${names.join(", ")}`))
+    // What other clusters name may be on other machines.
+    const own = [`clusters.${name}.`, ...cluster.hosts.map((host) => `hosts.${host}.`)]
+    const unread = NamedPlaces.mistakesOf(whole).filter(({ key }) => own.some((one) => key.startsWith(one)))
+    if (unread.length > 0) return yield* Result.fail(tell(unread))
     return { cluster, hosts }
   })
 
@@ -38,18 +47,14 @@ export const open = (file: string, wanted: string | undefined): Result.Result<Cl
 
 const expected = "give a worker's configuration with clusters, or one cluster alone, which begins with its system"
 
-const configured = (
-  file: string,
-  opened: ConfigText,
-  path: ReadonlyArray<string>
-): Result.Result<WorkerConfig, Failure> =>
-  Result.mapError(read(opened, file, nothing, unused), (error) => {
-    const within = `${path.join(".")}.`
-    const mistakes = advise(error).mistakes.map((one) =>
-      path.length > 0 && `${one.key}.`.startsWith(within) ? { ...one, key: one.key.slice(within.length) } : one
-    )
-    return usage(new ConfigError({ source: file, mistakes }))
-  })
+// A cluster that stands alone has no keys above it.
+const toldOf = (file: string, mistakes: ConfigError["mistakes"], path: ReadonlyArray<string>): ConfigError => {
+  const above = `${path.join(".")}.`
+  const keyed = mistakes.map((one) =>
+    path.length > 0 && `${one.key}.`.startsWith(above) ? { ...one, key: one.key.slice(above.length) } : one
+  )
+  return new ConfigError({ source: file, mistakes: keyed })
+}
 
 const nothing = { listen: undefined, store: undefined, workerId: undefined }
 

@@ -4,6 +4,7 @@
  * already only when told to.
  */
 import type { Found, Reference, Wishes } from "@inquorate/targets/FindClusters"
+import * as TextFile from "@inquorate/transport/TextFile"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -56,7 +57,7 @@ export const init = Command.make(
   },
   Effect.fnUntraced(function* (input) {
     const toScreen = input.file === "-"
-    if (!toScreen && !input.force && fs.existsSync(input.file)) return yield* isThere(input.file)
+    if (!toScreen) yield* mayBeWritten(input.file, input.force)
     const wishes: Wishes = {
       addresses: yield* Effect.forEach(input.addresses, addressOf),
       user: Option.getOrUndefined(input.user),
@@ -103,6 +104,13 @@ const drivers = Effect.promise(async () => ({
 
 const usage = (detail: string): Failure => new Failure({ exit: "usage", detail })
 
+const mayBeWritten = (file: string, force: boolean): Effect.Effect<void, Failure> =>
+  fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+    ? Effect.fail(usage(`--file: ${file} is a folder: name the file in it.`))
+    : !force && fs.existsSync(file)
+      ? Effect.fail(isThere(file))
+      : Effect.void
+
 const isThere = (file: string): Failure =>
   new Failure({
     exit: "refused",
@@ -131,7 +139,21 @@ const referenceOf = (said: string | undefined): Effect.Effect<Reference | undefi
       usage("--password: expected env:NAME or file:PATH, where the password is, and not the password.")
     )
   }
-  return Effect.succeed(kind === "file" ? { file: absolute(place) } : { env: place })
+  return kind === "file"
+    ? Effect.map(readable("--password", place), (file) => ({ file }))
+    : Effect.succeed({ env: place })
+}
+
+// A file that a person names here is meant to be used now.
+const readable = (flag: string, named: string): Effect.Effect<string, Failure> => {
+  const file = absolute(named)
+  return Effect.try({
+    try: () => {
+      TextFile.read(file)
+      return file
+    },
+    catch: (cause) => usage(`${flag}: ${file} cannot be read: ${(cause as Error).message}`)
+  })
 }
 
 const absolute = (path: string): string => (path.startsWith("/") ? path : `${process.cwd()}/${path}`)
@@ -145,11 +167,11 @@ const tlsOf = (
     return Effect.fail(usage("--server-cert and --server-key go together: give both."))
   }
   if (ca === undefined && certificate === undefined) return Effect.succeed(undefined)
-  return Effect.succeed({
-    ...(ca === undefined ? {} : { ca: absolute(ca) }),
+  return Effect.all({
+    ...(ca === undefined ? {} : { ca: readable("--server-ca", ca) }),
     ...(certificate === undefined || key === undefined
       ? {}
-      : { certificate: absolute(certificate), key: absolute(key) })
+      : { certificate: readable("--server-cert", certificate), key: readable("--server-key", key) })
   })
 }
 

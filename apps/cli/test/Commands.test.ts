@@ -458,6 +458,10 @@ describe("a cluster's configuration on trial", () => {
       assert.strictEqual(code, exitCodes.refused, out)
       assert.match(out, /^one: command, .*Healthy/)
       for (const [text, words] of [
+        [
+          `{ ${plain.slice(1, -1)}, witnesses: [{ name: w, http: { url: "http://127.0.0.1:1", ca: /nowhere/ca.pem } }] }`,
+          "wrong.yaml:1: witnesses.0.http.ca: the file cannot be read: ENOENT"
+        ],
         ["", "it has no cluster: give a worker's configuration with clusters, or one cluster alone"],
         ["clusters: {}\n", "it has no cluster"],
         ["- system: etcd\n", "Expected object"],

@@ -51,6 +51,10 @@ describe("inq init", () => {
         const { code, error } = yield* run(["init", `127.0.0.1:${free}`, `127.0.0.1:${odd}`, "--file", file])
         assert.strictEqual(code, 6)
         assert.include(error, `- nobody takes connections at 127.0.0.1:${free}\n`)
+        const named = yield* run(["init", path.dirname(main), "nobody.invalid:2379", "--file", file])
+        assert.strictEqual(named.code, 6)
+        assert.match(named.error, /- nobody takes connections at \/.*: the folder has no socket of a PostgreSQL/)
+        assert.match(named.error, /- nobody takes connections at nobody\.invalid:2379: its name /)
         assert.match(error, new RegExp(`- 127\\.0\\.0\\.1:${odd}: .*does not speak gRPC`))
         assert.isFalse(fs.existsSync(file))
       })
@@ -75,6 +79,24 @@ describe("inq init", () => {
       assert.match(address.error, /address: expected HOST:PORT.*got "127\.0\.0\.1"/)
       assert.match(pair.error, /--server-cert and --server-key go together/)
       assert.deepStrictEqual([address.code, pair.code], [2, 2])
+    })
+  )
+})
+
+describe("a file that is named for it", () => {
+  it.live("must be one that can be read, or written", () =>
+    Effect.gen(function* () {
+      const folder = path.dirname(main)
+      const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
+        [["--server-ca", "/nowhere/ca.pem"], /--server-ca: \/nowhere\/ca\.pem cannot be read: ENOENT/],
+        [["--password", `file:${folder}`], /--password: .* cannot be read: it is a folder, not a file/],
+        [["--force", "--file", folder], /--file: .* is a folder: name the file in it/]
+      ]
+      const ran = yield* Effect.forEach(wrong, ([words]) => run(["init", "127.0.0.1:1", ...words]), { concurrency: 2 })
+      for (const [index, { code, error }] of ran.entries()) {
+        assert.strictEqual(code, 2, error)
+        assert.match(error, wrong[index]![1])
+      }
     })
   )
 })

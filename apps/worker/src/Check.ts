@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as fs from "node:fs"
 import { CannotRun, exitCodes } from "./CannotRun.ts"
 import {
   type ClusterConfig,
@@ -24,6 +23,7 @@ import { ConfigError, type ConfigText, type Mistake, openYaml } from "@inquorate
 import * as Log from "./Log.ts"
 import type { Asked } from "./Options.ts"
 import * as ReadConfig from "./ReadConfig.ts"
+import * as NamedPlaces from "@inquorate/configuration/NamedPlaces"
 import { openTo, SecuritySettings } from "@inquorate/configuration/SecuritySettings"
 import * as Security from "./Security.ts"
 import * as Seen from "./Seen.ts"
@@ -58,7 +58,7 @@ export const run = Effect.fnUntraced(function* ({
     ...(Result.isFailure(parsed) ? parsed.failure.mistakes : []),
     ...(Result.isFailure(opened)
       ? []
-      : [...namedMistakes(opened.success), ...(yield* placeMistakes(opened.success, overrides))])
+      : [...NamedPlaces.mistakesOf(opened.success), ...(yield* placeMistakes(opened.success, overrides))])
   ])
   const warnings = Result.isFailure(opened)
     ? []
@@ -117,40 +117,6 @@ const summary = (mistakes: number, warnings: number): string => {
   const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`
   const beside = warnings === 0 ? "" : `, ${counted(warnings, "warning")}`
   return `${mistakes === 0 ? "nothing is wrong with it" : counted(mistakes, "mistake")}${beside}`
-}
-
-/** The keys whose value is a file that the worker reads. */
-const fileKeys = new Set([
-  "file",
-  "passfile",
-  "ca",
-  "certificate",
-  "key",
-  "identity",
-  "knownHosts",
-  "configFile",
-  "keys"
-])
-
-const namedMistakes = ({ document, locate }: ConfigText): ReadonlyArray<Mistake> =>
-  ConfigSlips.entriesOf(document).flatMap((entry) => {
-    const problem = namedProblem(entry)
-    return problem === undefined ? [] : [{ line: locate(entry.path), key: entry.path.map(String).join("."), problem }]
-  })
-
-const namedProblem = ({ key, path, value }: ConfigSlips.Entry): string | undefined => {
-  const named = (value as { readonly value?: unknown } | null)?.value
-  if (typeof named !== "string") return undefined
-  if (key === "env" && path.at(-2) === "password") {
-    return process.env[named] === undefined ? `the environment variable ${named} is not set` : undefined
-  }
-  if (!fileKeys.has(key) || (key === "ca" && named === "system")) return undefined
-  try {
-    fs.accessSync(named, fs.constants.R_OK)
-    return fs.statSync(named).isDirectory() ? `${named} is a folder, not a file` : undefined
-  } catch (cause) {
-    return `the file cannot be read: ${(cause as Error).message}`
-  }
 }
 
 // The mistakes that the worker would find out at its start, whatever else is wrong with the text.

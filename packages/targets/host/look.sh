@@ -12,6 +12,14 @@ trouble() {
   exit 0
 }
 
+# Says of a container what its engine says instead of an answer.
+untold() {
+  case $1 in
+    *[Nn]o' such '*) trouble "$engine has no container $name: $engine ps --all tells what there is" ;;
+    *) trouble "$engine does not tell of the container $name: $(printf '%s' "$1" | tr -s '\n' ' ' | sed 's/^ *//')" ;;
+  esac
+}
+
 # Asks containerd about a namespace of its own, whose name comes first.
 ask_containerd() {
   timeout 4 ctr --connect-timeout 3s --namespace "$@" 2>&1 </dev/null
@@ -70,7 +78,7 @@ elif [ -n "$engine" ]; then
     esac
   fi
   # The id comes first, since nerdctl prints once more what stands before it, as its own source has it.
-  told=$(timeout 4 "$engine" inspect --type container --format '{{.Id}} {{.State.Pid}}' -- "$name" 2>&1 </dev/null) || trouble "$told"
+  told=$(timeout 4 "$engine" inspect --type container --format '{{.Id}} {{.State.Pid}}' -- "$name" 2>&1 </dev/null) || untold "$told"
   id=${told%% *} first=${told#* }
   case $first in '' | *[!0-9]*) trouble "$engine answered: $told" ;; esac
   case $id in *[!0-9a-f]*) digits=0 ;; *) digits=${#id} ;; esac

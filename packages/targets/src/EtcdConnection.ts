@@ -267,6 +267,9 @@ const failureOf = (
   )
 }
 
+// Node tells how Node is to be started, which is nobody's here to do.
+const withoutAdvice = (message: string): string => message.replace(/; if the root CA is installed locally.*$/s, "")
+
 // What ended a connection over TLS; null where it was lost in an ordinary way.
 const distrust = (
   address: string,
@@ -285,7 +288,7 @@ const distrust = (
     return `${address} shows a certificate that ${when}, or one of its chain`
   }
   if (/SELF_SIGNED|UNABLE_TO_|CERT_SIGNATURE_FAILURE|INVALID_CA|CERT_UNTRUSTED|INVALID_PURPOSE/.test(code)) {
-    return `${address} shows a certificate that is not from the authorities in tls.ca (${message})`
+    return `${address} shows a certificate that is not from the authorities in tls.ca (${withoutAdvice(message)})`
   }
   if (code.startsWith("ERR_SSL_") && /ALERT/.test(code)) {
     const alert = code

@@ -80,7 +80,14 @@ type Asked =
       readonly denied: EtcdError | null
     }
   /** It is etcd, or at least speaks TLS, and does not let us in. */
-  | { readonly _tag: "Barred"; readonly place: Place; readonly isSecure: boolean; readonly detail: string }
+  | {
+      readonly _tag: "Barred"
+      readonly place: Place
+      readonly isSecure: boolean
+      /** True where it is our certificates that do not let us in; nobody asked for a user then. */
+      readonly byTls: boolean
+      readonly detail: string
+    }
   | { readonly _tag: "Other"; readonly place: Place; readonly detail: string }
 
 const placesOf = (servers: ReadonlyArray<HostServer>): ReadonlyArray<Place> => {
@@ -119,7 +126,7 @@ const askBy = (place: Place, wishes: Wishes, isSecure: boolean): Effect.Effect<A
         const { detail, reason } = list.failure
         const speaksTls = reason === "Distrusted"
         return speaksTls || reason === "Unauthorized" || reason === "Forbidden"
-          ? { _tag: "Barred", place, isSecure: isSecure || speaksTls, detail }
+          ? { _tag: "Barred", place, isSecure: isSecure || speaksTls, byTls: speaksTls, detail }
           : { _tag: "Other", place, detail }
       }
       const [{ clusterId }, entries] = list.success
@@ -190,9 +197,7 @@ const guess = (barred: ReadonlyArray<Extract<Asked, { readonly _tag: "Barred" }>
     remarks: ["these members do not let us in yet, so that they are of one cluster, and all of it, is a guess"],
     settings: [
       ...(isSecure ? [tlsOf(wishes, flag(barred[0]!.place.server, "trusted-ca-file") ?? "")] : []),
-      ...(wishes.user !== undefined || barred.some((one) => !one.isSecure || wishes.tls !== undefined)
-        ? loginOf(wishes)
-        : [])
+      ...(wishes.user !== undefined || barred.some(({ byTls }) => !byTls) ? loginOf(wishes) : [])
     ],
     members: barred.map(({ place }, index) => ({
       name: new Set(names).size === names.length ? names[index]! : `m${index}`,

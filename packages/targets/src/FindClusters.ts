@@ -9,7 +9,7 @@ import * as net from "node:net"
 import * as EtcdFinding from "./EtcdFinding.ts"
 import type { Found, Wishes } from "./Finding.ts"
 import * as HostServers from "./HostServers.ts"
-import * as MemberAddress from "./MemberAddress.ts"
+import * as PostgresAddress from "./PostgresAddress.ts"
 import * as PostgresFinding from "./PostgresFinding.ts"
 
 /** What a look for servers is given, and what it finds. */
@@ -21,7 +21,7 @@ export const find = Effect.fnUntraced(function* (host: Host, wishes: Wishes): Ef
   const { crowds, servers } = Result.getOrElse(looked, () => ({ crowds: [], servers: [] }))
   const kinds = yield* Effect.forEach(wishes.addresses, systemAt, { concurrency: 8 })
   const of = (system: "etcd" | "postgres") => ({
-    named: wishes.addresses.filter((_, index) => kinds[index] === system),
+    named: wishes.addresses.filter((_, index) => kinds[index]?.system === system),
     servers: servers.filter((server) => server.system === system)
   })
   const isNamed = wishes.addresses.length > 0
@@ -45,9 +45,9 @@ export const find = Effect.fnUntraced(function* (host: Host, wishes: Wishes): Ef
         (user) =>
           `${user === null ? "users with a namespace of their own run" : `user ${user} runs`} more servers than are looked at: name where the others answer (inq init HOST:PORT)`
       ),
-      ...wishes.addresses
-        .filter((_, index) => kinds[index] === null)
-        .map((address) => `nobody takes connections at ${address}`),
+      ...wishes.addresses.flatMap((address, index) =>
+        kinds[index]?.system === null ? [`nobody takes connections at ${address}${kinds[index].problem}`] : []
+      ),
       ...found.flatMap(({ notes }) => notes)
     ]
   }
@@ -60,26 +60,43 @@ const lookTimeout = 10_000
 /** How long an address may take to show what it speaks, in milliseconds. */
 const patience = 1000
 
-// Only PostgreSQL answers its own question for TLS, with one letter. Null where nobody takes the connection.
-const systemAt = (address: string): Effect.Effect<"etcd" | "postgres" | null> =>
-  address.startsWith("/")
-    ? Effect.succeed("postgres")
-    : Effect.callback<"etcd" | "postgres" | null>((resume) => {
-        const socket = net.connect(MemberAddress.split(address))
-        const done = (system: "etcd" | "postgres" | null): void => {
-          socket.destroy()
-          resume(Effect.succeed(system))
-        }
-        let isReached = false
-        socket.once("connect", () => {
-          isReached = true
-          socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
-        })
-        socket.once("data", (data) =>
-          done(data.length === 1 && /[SN]/.test(data.toString("latin1")) ? "postgres" : "etcd")
-        )
-        socket.once("error", () => done(isReached ? "etcd" : null))
-        socket.once("close", () => done(isReached ? "etcd" : null))
-        socket.setTimeout(patience, () => done(isReached ? "etcd" : null))
-        return Effect.sync(() => socket.destroy())
-      })
+/** What an address speaks; null where nobody takes the connection, with why where that says more. */
+interface Kind {
+  readonly system: "etcd" | "postgres" | null
+  readonly problem: string
+}
+
+// Only PostgreSQL answers its own question for TLS, with one letter, and only it has a Unix socket.
+const systemAt = (address: string): Effect.Effect<Kind> =>
+  Effect.callback<Kind>((resume) => {
+    const { host, port } = PostgresAddress.endpoint(address)
+    const isSocket = host.startsWith("/")
+    const socket = net.connect(isSocket ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })
+    let isReached = false
+    const done = (system: Kind["system"], problem = ""): void => {
+      socket.destroy()
+      resume(Effect.succeed({ system, problem }))
+    }
+    const ended = (problem: string): void => done(isReached ? "etcd" : null, problem)
+    socket.once("connect", () => {
+      isReached = true
+      if (isSocket) done("postgres")
+      else socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
+    })
+    socket.once("data", (data) => done(data.length === 1 && /[SN]/.test(data.toString("latin1")) ? "postgres" : "etcd"))
+    // A socket that is there and closed to us is PostgreSQL's all the same, which says whose it is when it is asked.
+    socket.once("error", ({ code = "" }: NodeJS.ErrnoException) =>
+      isSocket && code === "EACCES" ? done("postgres") : ended(reasons[code] ?? "")
+    )
+    socket.once("close", () => ended(""))
+    socket.setTimeout(patience, () => ended(`: no answer within ${patience / 1000} s`))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOTFOUND: ": its name has no address",
+  EAI_AGAIN: ": its name could not be looked up",
+  ENOENT: ": the folder has no socket of a PostgreSQL, .s.PGSQL.PORT",
+  EHOSTUNREACH: ": no way leads there",
+  ENETUNREACH: ": no way leads there"
+}

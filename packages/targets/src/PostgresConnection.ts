@@ -411,7 +411,8 @@ const refusal = (cause: unknown, asked: "No" | "Given" | "Missing" | Error): Con
   // Authorization, an unknown database, privileges: these fail every time. Anything else may pass, such as "starting
   // up".
   const isFinal = cause instanceof DatabaseError && /^(28|3D|42)/.test(code)
-  return new ConnectionError({ reason: isFinal ? "Rejected" : "Unreachable", code, detail })
+  const advice = code === "28P01" && asked === "Given" ? ": correct the password that is configured for this user" : ""
+  return new ConnectionError({ reason: isFinal ? "Rejected" : "Unreachable", code, detail: `${detail}${advice}` })
 }
 
 const failure = (cause: unknown): ConnectionError =>

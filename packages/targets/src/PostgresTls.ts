@@ -101,7 +101,7 @@ export const explain = (code: string, detail: string): string | undefined => {
   if (code === "CERT_HAS_EXPIRED") return "the server's TLS certificate has expired"
   if (code === "CERT_NOT_YET_VALID") return "the server's TLS certificate is not valid yet: compare the clocks"
   if (/SELF_SIGNED|UNABLE_TO_|CERT_UNTRUSTED|CERT_SIGNATURE_FAILURE|INVALID_CA/.test(code)) {
-    return `the server's TLS certificate comes from nobody that tls.ca names (${code}: ${detail})`
+    return `the server's TLS certificate comes from nobody that tls.ca names (${code})`
   }
   if (/ALERT_UNKNOWN_CA|ALERT_BAD_CERTIFICATE|ALERT_CERTIFICATE/.test(code)) {
     return `the server does not take our TLS certificate, tls.certificate (${code})`

@@ -58,7 +58,7 @@ export const interpret = (
   for (const { address, answer, name } of primary === undefined ? asked : []) {
     if (Result.isSuccess(answer) || (before !== null && before.primary !== name)) continue
     const { code, detail, reason } = answer.failure
-    if (reason === "Rejected") return fail(address, "Misconfigured", detail)
+    if (reason === "Rejected") return fail(address, "Misconfigured", `${name} at ${address}: ${detail}`)
     if (reason === "Failed" && !isPassing(code)) return fail(address, "Unsupported", failedQuestion(answer.failure))
   }
   const other = answered.find(({ systemIdentifier }) => systemIdentifier !== answered[0]!.systemIdentifier)

@@ -1,16 +1,22 @@
 /**
  * Goal: whoever answers where a server is looked for ends no look by what he does, and is told no password that anybody could
- * be told. Method: a server that never ends its greeting, on a clock of the test; and places of every kind of account.
+ * be told. Method: a server that never ends its greeting, on a clock of the test; one that nobody vouches for; and places of every kind of
+ * account.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Certificates from "@inquorate/testkit/Certificates"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
+import * as fs from "node:fs"
+import * as http2 from "node:http2"
 import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
 import { find } from "../src/FindClusters.ts"
-import { mayBeTold, type Wishes } from "../src/Finding.ts"
+import { type FoundCluster, mayBeTold, type Wishes } from "../src/Finding.ts"
 import { read } from "../src/HostServers.ts"
 
 const wishes: Wishes = {
@@ -48,6 +54,34 @@ describe("a look for clusters", () => {
         yield* TestClock.adjust("5 seconds")
         const { clusters } = yield* Fiber.join(looking)
         assert.match(clusters[0]!.missing.join(), /no answer within 4 s/)
+      })
+    )
+  )
+})
+
+describe("an etcd that is not trusted", () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-found-"))
+  afterAll(() => fs.rmSync(folder, { recursive: true }))
+
+  it.live("is written down without a login that it did not ask for, and with what its certificate lacks", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const [own, other] = ["127.0.0.1", "another"].map((name) =>
+          Certificates.make({ name, alternatives: [name], authority: true })
+        )
+        const ca = path.join(folder, "ca.pem")
+        fs.writeFileSync(ca, other!.certificate)
+        const server = http2.createSecureServer({ cert: own!.certificate, key: own!.key })
+        server.on("sessionError", () => {})
+        yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+        const port = yield* Effect.callback<number>((resume) => {
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as net.AddressInfo).port)))
+        })
+        const addresses = [`127.0.0.1:${port}`]
+        const { clusters } = yield* find(LocalHost.make("local"), { ...wishes, addresses, tls: { ca } })
+        const [{ missing, settings, system }] = clusters as [FoundCluster]
+        assert.deepStrictEqual([system, settings], ["etcd", [{ key: "tls", value: { ca } }]])
+        assert.match(missing.join(), /a certificate that is not from the authorities in tls\.ca \([^;]*\)$/)
       })
     )
   )
