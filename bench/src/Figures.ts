@@ -43,6 +43,19 @@ export const inTime = (
   return { name, measured: inMillis(measured), goal, met: isMet?.(measured) ?? null }
 }
 
+/** A figure that is the median ratio of two rates, of the first side to the second, each pair of one round. */
+export const inRatio = (name: string, rates: Readonly<Record<string, ReadonlyArray<number>>>, goal: number): Figure => {
+  const [ours, other] = Object.values(rates) as [ReadonlyArray<number>, ReadonlyArray<number>]
+  const { max, min, p50 } = spread(ours.map((rate, round) => rate / other[round]!))
+  const told = Object.entries(rates).map(([side, all]) => `${side} ${all.map((rate) => rate.toFixed(0)).join(", ")}`)
+  return {
+    name,
+    measured: `${p50.toFixed(2)} × (${min.toFixed(2)} to ${max.toFixed(2)}); ${told.join("; ")}`,
+    goal: `≥ ${goal} ×`,
+    met: p50 >= goal
+  }
+}
+
 /** Prints figures as lines, the goal beside each. */
 export const print = (title: string, figures: ReadonlyArray<Figure>): void => {
   process.stdout.write(`\n${title}\n`)

@@ -1,6 +1,6 @@
 /**
  * `pnpm bench`: every figure beside its goal. `--quick` takes few rounds; a word such as `http` or `postgres` takes only
- * the figures it names; `--markdown FILE` writes the same as tables for docs/figures.md.
+ * the figures it names; `--markdown FILE` writes the same as tables for docs/figures.md; `--help` lists the words.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -13,6 +13,8 @@ import * as Loaded from "./Loaded.ts"
 import * as Many from "./Many.ts"
 import * as Page from "./Page.ts"
 import * as Ssh from "./Ssh.ts"
+import * as SlowDisk from "./SlowDisk.ts"
+import * as Starts from "./Starts.ts"
 import * as Startup from "./Startup.ts"
 import * as Takeover from "./Takeover.ts"
 import * as Throughput from "./Throughput.ts"
@@ -39,6 +41,13 @@ const systems = { postgres: "PostgreSQL", etcd: "etcd with its own timing" }
 const suites: Readonly<Record<string, ReadonlyArray<Suite>>> = {
   startup: [["The command line", () => Startup.measure(folder, quick ? 5 : 50)]],
   http: [["The wire", () => Http.measure(folder, quick ? 2 : 6)]],
+  starts: [["Durable starts", () => Starts.measure(folder, quick ? 2 : 6)]],
+  "slow-disk": [
+    [
+      `Durable starts on a disk of which each flush takes ${SlowDisk.delay} ms longer`,
+      () => SlowDisk.within((slow) => Starts.measure(slow, quick ? 2 : 6))
+    ]
+  ],
   page: [["The list", () => Page.measure(folder, quick ? 100_000 : 1_000_000, 300)]],
   "shared-page": [["The list, shared", () => Page.measureShared(quick ? 100_000 : 1_000_000, 300)]],
   throughput: [["From start to done", () => Throughput.measure(500, 100, quick ? 2 : 6)]],
@@ -67,6 +76,14 @@ const suites: Readonly<Record<string, ReadonlyArray<Suite>>> = {
   takeover: [["Two workers on one PostgreSQL", () => Takeover.measure(folder, quick ? 3 : 50)]]
 }
 
+if (process.argv.includes("--help")) {
+  const lines = Object.entries(suites).map(
+    ([name, all]) => `  ${name.padEnd(12)} ${all.map(([title]) => title).join("\n".padEnd(16))}`
+  )
+  process.stdout.write(`Usage: npm run bench -- [--quick] [--markdown FILE] [SUITE...]\n\n${lines.join("\n")}\n`)
+  fs.rmSync(folder, { recursive: true })
+  process.exit()
+}
 for (const word of wanted) {
   if (!(word in suites))
     throw new Error(`There are no figures named ${word}; there are ${Object.keys(suites).join(", ")}`)
