@@ -61,6 +61,9 @@ export const load = async (typed: ReadonlyArray<string>) => {
   ] as const
 }
 
+/** True if there is a command of this name. */
+export const isCommand = (name: string): boolean => names.has(name)
+
 /**
  * The command that these arguments name beyond doubt: before it stand flags that every command takes, each with its value.
  * Undefined for anything else, and for a completion script, which tells of all commands.
@@ -68,7 +71,7 @@ export const load = async (typed: ReadonlyArray<string>) => {
 export const commandIn = (typed: ReadonlyArray<string>): string | undefined => {
   if (typed.some((word) => word.startsWith("--completions"))) return undefined
   const [word = "", next = "", ...rest] = typed
-  if (names.has(word)) return word
+  if (isCommand(word)) return word
   const [flag = "", value] = word.split("=")
   if (!flagsOfAll.has(flag)) return undefined
   if (value !== undefined) return commandIn(typed.slice(1))

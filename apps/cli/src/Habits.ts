@@ -2,11 +2,15 @@
  * What people type out of habit, put into the words of the command line: `inq help CMD`, `inq version`, `inq -v`.
  */
 
-/** The arguments that these mean. */
-export const inOurWords = (all: ReadonlyArray<string>): ReadonlyArray<string> => {
+/** The arguments that these mean, where there is a command of each name for which `isCommand` is true. */
+export const inOurWords = (all: ReadonlyArray<string>, isCommand: (name: string) => boolean): ReadonlyArray<string> => {
   const typed = withNegatives(all)
   const [first, ...rest] = typed
-  if (first === "help") return [...rest, "--help"]
+  if (first === "help") {
+    const [about] = rest
+    // The parser gives help before it says of a word that it is no command.
+    return about === undefined || isFlag(about) || isCommand(about) ? [...rest, "--help"] : rest
+  }
   // A note of chaos had the name that contexts have now.
   if (first === "chaos") return typed.map((word, index) => noteOf(word, typed[index + 1]))
   if (typed.length === 1 && (first === "version" || first === "-v" || first === "-V")) return ["--version"]

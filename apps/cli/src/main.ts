@@ -37,7 +37,7 @@ const inqWith = (commands: Awaited<ReturnType<typeof Commands.load>>) =>
   )
 
 const [first, ...rest] = process.argv.slice(2)
-const asked = first === Complete.word ? Complete.asking(rest) : inOurWords(process.argv.slice(2))
+const asked = first === Complete.word ? Complete.asking(rest) : inOurWords(process.argv.slice(2), Commands.isCommand)
 // Nothing that we complete comes next, so nothing is printed.
 if (asked === undefined) process.exit(exitCodes.done)
 const typed = asked

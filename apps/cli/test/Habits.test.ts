@@ -6,7 +6,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { exitCodes } from "../src/ExitCode.ts"
-import { asksForJson, inOurWords } from "../src/Habits.ts"
+import { asksForJson, inOurWords as wordsFor } from "../src/Habits.ts"
 import { age } from "../src/Moment.ts"
 import * as FakeWorker from "./FakeWorker.ts"
 import { bundled } from "./Inq.ts"
@@ -23,10 +23,13 @@ const holding = Effect.map(FakeWorker.serveWith({ holds: true }), ({ all, url })
   run: (line: string) => inq.run([...line.split(" "), "--endpoint", url])
 }))
 
+const inOurWords = (typed: ReadonlyArray<string>) => wordsFor(typed, (name) => name === "node")
+
 describe("habits", () => {
   it("are put into our words", () => {
     assert.deepStrictEqual(inOurWords(["help", "node", "stop"]), ["node", "stop", "--help"])
     assert.deepStrictEqual(inOurWords(["help"]), ["--help"])
+    assert.deepStrictEqual(inOurWords(["help", "nod"]), ["nod"])
     for (const word of ["version", "-v", "-V"]) assert.deepStrictEqual(inOurWords([word]), ["--version"])
     assert.deepStrictEqual(inOurWords(["watch", "last", "-v"]), ["watch", "last", "-v"])
     assert.deepStrictEqual(inOurWords(["chaos", "start", "--context", "a=b", "--context=c=d", "--context", "lab"]), [
@@ -62,6 +65,9 @@ describe("habits", () => {
       assert.strictEqual(code, 0)
       for (const word of ["Look:", "Break:", "End:", "inq start orders -d 10s --watch"]) assert.include(out, word)
       assert.include((yield* inq.run(["help", "list"])).out, "inq list --state live")
+      const unknown = yield* inq.run(["help", "lst"])
+      assert.strictEqual(unknown.code, exitCodes.usage)
+      assert.match(unknown.error, /^inq: .*"lst".*Did you mean this\? list\n/)
       const wrong = yield* inq.run(["list", "--limt", "5"])
       assert.strictEqual(wrong.code, exitCodes.usage)
       assert.strictEqual(wrong.out, "")

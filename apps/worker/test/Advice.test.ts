@@ -23,6 +23,7 @@ describe("a mistake of a configuration", () => {
 `)
     assert.strictEqual(message, "w.yaml:4: clusters.locks.member: there is no such key; did you mean members?")
     assert.strictEqual(told("frobnicate: 1\n"), "w.yaml:1: frobnicate: there is no such key")
+    assert.strictEqual(told("members: 1\n"), "w.yaml:1: members: there is no such key here")
   })
 
   it("in clusters shows what a map by name is", () => {

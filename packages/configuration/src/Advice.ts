@@ -18,6 +18,7 @@ export const advise = ({ mistakes, source }: ConfigError, schema: unknown = work
   const told = mistakes.map((mistake) => {
     const key = mistake.key.split(".").at(-1) ?? ""
     if (mistake.problem.startsWith("Unexpected key")) {
+      if (known.has(key)) return { ...mistake, problem: "there is no such key here" }
       const meant = nearest(key, known)
       if (meant !== undefined) unknown.add([...mistake.key.split(".").slice(0, -1), meant].join("."))
       return {
