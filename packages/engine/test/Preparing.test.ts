@@ -49,6 +49,31 @@ const watched = (
   return done
 }
 
+// Tells besides when a probe is opened and when it writes, and when a process was judged.
+const tellWrites = ({ cluster }: SimulatedCluster, done: Array<string>): void => {
+  const { injector, target } = cluster
+  const { preflight } = injector
+  const { probe } = target
+  Object.assign(target, {
+    probe: (group: string) =>
+      Effect.suspend(() => {
+        done.push("opens")
+        return Effect.map(probe(group), (open) => ({
+          ...open,
+          write: (endpoint: string) =>
+            Effect.suspend(() => {
+              done.push("writes")
+              return open.write(endpoint)
+            })
+        }))
+      })
+  })
+  Object.assign(injector, {
+    preflight: (...of: Parameters<typeof preflight>) =>
+      Effect.tap(preflight(...of), () => Effect.sync(() => void done.push("judged")))
+  })
+}
+
 describe("the hosts of a loss", () => {
   it.effect("make ready by the plan of its start, while the group is looked at anew", () =>
     Effect.gen(function* () {
@@ -60,6 +85,25 @@ describe("the hosts of a loss", () => {
       assert.deepStrictEqual(done.slice(0, 3), ["looked", "begins attempt 1", "looked"])
       assert.notInclude(done, "let go")
       assertNothingLeft(world.sim)
+    })
+  )
+
+  it.effect("make ready while the probe opens, which writes while the processes are judged anew", () =>
+    Effect.gen(function* () {
+      for (const guard of [true, false]) {
+        const world = yield* makeWorld({ latency: 20 })
+        const done = watched(world.sim)
+        tellWrites(world.sim, done)
+        const engine = yield* world.engine()
+        yield* meanwhile(ask(engine, request(world.sim), 1, guard))
+        assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
+        const own = done.slice(guard ? done.indexOf("begins attempt 1") : 0)
+        const at = (what: string) => own.indexOf(what)
+        assert.strictEqual(at("opens") < at("looked"), guard)
+        assert.strictEqual(at("writes") < at("judged"), guard)
+        assert.isBelow(at("looked"), at("writes"))
+        assertNothingLeft(world.sim)
+      }
     })
   )
 

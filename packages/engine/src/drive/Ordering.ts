@@ -24,7 +24,7 @@ import { type Outcome, type Session, settleOn } from "./Session.ts"
 /** Looks up what the stored operation asks for, and orders the fences. */
 export const order = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
   Effect.gen(function* () {
-    const look: Look = { beside: new Set(), place: session.known.place, facts: [], took: 0 }
+    const look: Look = { beside: new Set(), place: session.known.place, isExpected: false, facts: [], took: 0 }
     return yield* Effect.catchTag(
       chooseOnceBack(session, operation, look, session.timeline.now()),
       "GuardRefused",
@@ -56,6 +56,8 @@ interface Look {
   /** The operations that were on the same partition or node at some time meanwhile. */
   readonly beside: Set<Guid>
   place: Known.Place | null
+  /** Whether a front of this worker planned a moment ago. */
+  isExpected: boolean
   /** What the last try found. */
   facts: Array<Fact>
   /** How long the slowest answer took: of a host, of the store, or to a write. A loss is judged by more of the same. */
@@ -105,7 +107,7 @@ const chooseFences = (
     const free = pass(request, null, [Others.notBusy(before, operation, notQueued)])
     if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) {
       yield* free
-      yield* prepareByLastLook(session, operation)
+      look.isExpected = yield* prepareByLastLook(session, operation)
     }
     const found = yield* FaultPlan.find(ground, request)
     look.facts.push(...FaultPlan.topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
@@ -135,15 +137,21 @@ const takes = (look: Look, took: Millis): void => {
 }
 
 // What a front planned a moment ago is most likely still the plan. The hosts begin to make it ready, which touches nothing,
-// while the group is looked at anew. Where that changes the plan, what stands ready for the old one is let go.
-const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<void> =>
-  Effect.flatMap(session.ground.lastLooks.take(operation.id), (fences) =>
-    fences === null || fences.length === 0 || operation.attempt !== 1
-      ? Effect.void
-      : prepare(session, operation, { fences })
-  )
+// and the probe opens its connections, while the group is looked at anew. Where that changes the plan, what stands ready for
+// the old one is let go.
+const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    const fences = yield* session.ground.lastLooks.take(operation.id)
+    if (fences === null || fences.length === 0 || operation.attempt !== 1) return false
+    yield* prepare(session, operation, { fences })
+    const { place } = session.known
+    // Whoever writes first waits until it is open, and is told what kept it from that.
+    if (place !== null) yield* Effect.forkChild(Effect.ignore(place.prober.open))
+    return true
+  })
 
-// The hosts make ready while the group shows that it takes writes.
+// The hosts make ready while the group shows that it takes writes. It shows that beside the look at the processes where a front
+// has planned and written a moment ago; otherwise nothing is written before the plan has passed its guards.
 const prepareFor = (
   session: Session,
   operation: Operation,
@@ -153,14 +161,25 @@ const prepareFor = (
 ): Effect.Effect<FaultPlan.Planned, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
     const { place } = session.known
-    const planned = yield* FaultPlan.plan(session.ground, others, found, operation, notQueued)
-    look.facts.push(...planned.facts)
-    takes(look, planned.took ?? 0)
-    // A later attempt looks again and again until its group is back, so it makes nothing ready before.
-    if (planned.standing === undefined && operation.attempt === 1) yield* prepare(session, operation, planned)
-    if (found._tag === "Group" && place !== null && FaultPlan.needsSteady(operation.request, found.topology)) {
-      takes(look, yield* FaultPlan.steady(place.prober, found.topology, found.cluster.target.recoveryWriteTimeout))
-    }
+    const planning = FaultPlan.plan(session.ground, others, found, operation, notQueued).pipe(
+      Effect.tap((planned) => {
+        look.facts.push(...planned.facts)
+        takes(look, planned.took ?? 0)
+        // A later attempt looks again and again until its group is back, so it makes nothing ready before.
+        return planned.standing === undefined && operation.attempt === 1
+          ? prepare(session, operation, planned)
+          : Effect.void
+      })
+    )
+    const writing =
+      found._tag === "Group" && place !== null && FaultPlan.needsSteady(operation.request, found.topology)
+        ? FaultPlan.steady(place.prober, found.topology, found.cluster.target.recoveryWriteTimeout)
+        : Effect.succeed(0)
+    // What the plan refuses is told before what a write was told.
+    const [planned, wrote] = yield* Effect.all([planning, Effect.result(writing)], {
+      concurrency: look.isExpected ? 2 : 1
+    })
+    takes(look, yield* Effect.fromResult(wrote))
     return planned
   })
 
