@@ -189,12 +189,12 @@ const completed = async (worker: Child, group: Front.Group, hold: number, tries 
 
 /**
  * When the judge would have called the loss proven, had nobody known how many voters stand still. The samples of a real
- * hold, each as it stood at that moment, go to the engine's own judge every 10 ms, as in the engine.
+ * hold, each as it stood at that moment, go to the engine's own judge, which says when to ask it again, as in the engine.
  */
 const provenBySilence = ({ evidence }: OperationDetail): number => {
   const armedAt = Front.began(evidence, "Verifying")
   const until = Front.began(evidence, "Lifting")
-  for (let now = armedAt; now < until; now += 10) {
+  for (let now = armedAt; now < until;) {
     const samples = evidence.samples
       .filter(({ sentAt }) => sentAt <= now)
       .map((sample) =>
@@ -202,6 +202,7 @@ const provenBySilence = ({ evidence }: OperationDetail): number => {
       )
     const judged = judgeLoss({ samples, armedAt, independentFact: null, now, budgetEnds: until, deadline: until })
     if (judged._tag === "LossConfirmed") return now
+    now = judged._tag === "Pending" ? Math.max(now + 1, judged.until) : until
   }
   throw new Error("the hold was too short to be proven by silence alone")
 }
