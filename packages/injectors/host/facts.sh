@@ -8,7 +8,7 @@ PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 # An order says in which container; our own surroundings, where this may be a variable, do not.
-engine= container=
+engine= container= ancestors=
 
 # --- answers and reading ---
 
@@ -397,15 +397,18 @@ holds_below() {
   return 1
 }
 
-# True where the user of the process owns all of these, and nobody else may write to them.
+# True where the user of the process owns all of these, and nobody else may write to them. Where the first is a folder and
+# no link, owned and owned_key are that folder, and its device and inode.
 owns() {
   user_of "$1" || return 1
   shift
-  marks=$(stat -c '%u %f' -- "$@" 2>/dev/null) || return 1
+  owned=$1
+  marks=$(stat -c '%u %f %d.%i' -- "$@" 2>/dev/null) || return 1
   set -- $marks
+  case $2 in 4???) owned_key=$3 ;; *) owned= ;; esac
   while [ $# -gt 0 ]; do
     [ "$1" = "$user" ] && is_mode "$2" && [ $((0x$2 & 0022)) = 0 ] || return 1
-    shift 2
+    shift 3
   done
 }
 
@@ -429,9 +432,8 @@ serves() {
     [ "/proc/$1/cwd" -ef "$3" ] && [ -f "$3/postmaster.pid" ] && ! [ -L "$3/postmaster.pid" ] || return 1
     owns "$1" "$3" "$3/postmaster.pid" || return 1
     named=
-    # Bounded, for the server's user may put anything in its place, now too.
     read -r named <<END
-$(timeout 2 head -c 24 -- "$3/postmaster.pid" 2>/dev/null)
+$(start_of "$3/postmaster.pid")
 END
     inner=$1
     [ -z "$container" ] || inner_of "$1" || return 1
@@ -439,6 +441,11 @@ END
   else
     owns "$1" "$3" && { [ "/proc/$1/cwd" -ef "$3" ] || holds_below "$1" "$2"; }
   fi
+}
+
+# Prints the first bytes of a file, in whose place its owner may put anything, now too. The dd of busybox knows no nonblock.
+start_of() {
+  dd if="$1" bs=24 count=1 iflag=nonblock 2>/dev/null || timeout 2 head -c 24 -- "$1" 2>/dev/null
 }
 
 # Where the data directory of an order is, by device and inode. Takes a process that sees it, and the directory.
@@ -498,6 +505,15 @@ judge_server() {
   serves "$1" "$4" || return 1
 }
 
+# Sets ancestors to this program and all who started it, each with its start time. Nobody joins them later.
+climb() {
+  ancestors=' ' elder=$$
+  while [ "$elder" -gt 1 ] && look "$elder"; do
+    ancestors="$ancestors$elder:$born "
+    elder=$parent
+  done
+}
+
 # Sets verdict and problem for: pid, start time, executable, data directory.
 judge() {
   judge_presence "$@" || return 1
@@ -510,12 +526,8 @@ judge() {
   judge_server "$@" || return 1
   judge_thawed "$1" || return 1
   problem="process $1 started this worker and cannot be stopped by it"
-  elder=$$
-  while [ "$elder" -gt 1 ]; do
-    [ "$elder" = "$1" ] && return 1
-    look "$elder" || break
-    elder=$parent
-  done
+  [ -n "$ancestors" ] || climb
+  case $ancestors in *" $1:$2 "*) return 1 ;; esac
   tracer_of "$1"
   traced "$1" "$tracer"
   [ "$tracer" = 0 ] || return 1

@@ -339,7 +339,7 @@ lapsed() {
 held_as() {
   printf '%s\n' "$pid.$start"
   place_of "$pid" "$directory"
-  stat -Lc 'on.%d.%i' "$place" 2>/dev/null
+  if [ "$place" = "$owned" ]; then printf '%s\n' "on.$owned_key"; else stat -Lc 'on.%d.%i' "$place" 2>/dev/null; fi
 }
 
 # True where the other fence holds the same thing. A removed directory's inode may belong to a new directory.
@@ -376,9 +376,14 @@ replace_standby() {
 # Records what this fence means to hold before it looks who else does. Of two fences at once at least one sees the other.
 reserve() {
   mine=$fence
-  for hold in $(held_as); do
+  holds=$(held_as)
+  set --
+  for hold in $holds; do
+    [ -d "$state_root/holds/$hold" ] || set -- "$@" "$state_root/holds/$hold"
+  done
+  [ $# = 0 ] || mkdir -p "$@" 2>/dev/null
+  for hold in $holds; do
     hold=$state_root/holds/$hold
-    [ -d "$hold" ] || mkdir -p "$hold" 2>/dev/null
     true >"$hold/$mark" || refuse "the state directory cannot be written"
     for other in "$hold"/*; do
       name=${other##*/}
@@ -425,8 +430,9 @@ raise_pair() {
   printf '%s %s %s %s .\n' "$k1" "$b1" "$k2" "$b2" >"$fence/keepers" || refuse "the state directory cannot be written"
 }
 
-# Waits until everything stands ready.
+# Waits until everything stands ready. What does not by now is looked at by its keeper.
 await_ready() {
+  [ -e "$fence/prepared" ] || wake
   until [ -e "$fence/prepared" ]; do
     if [ -e "$fence/refused" ]; then answer_refused; fi
     if [ -e "$fence/apart" ] && sharing; then stand_alone; fi

@@ -56,6 +56,7 @@
 # its own, in which \\ stands for a backslash and \n for a line end. Each answer ends with a line that nothing else says.
 session() {
   hello
+  climb
   open_session
   printf '%s\n' "-- inquorate --"
   while IFS= read -r count; do
@@ -102,7 +103,7 @@ facts_of_order() {
 # Starts a verb of this very program on the fence, in a session of its own. Its text lies in the fence's own folder: what
 # stands in the arguments is there for everybody to read, and says whose it is.
 launch() {
-  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" </dev/null >/dev/null 2>&1 &
+  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" </dev/null >/dev/null 2>&1 8>&- &
 }
 
 write_program() {
@@ -191,6 +192,8 @@ prepare_all() {
   size=$1
   shift
   is_number "$size" && [ "$size" -ge 11 ] || answer refused "the order is malformed"
+  # The folder that all of them need is made by one program. What is wrong with it each of them says by itself.
+  (open_record "$1" "$2" "$3" "$4") >/dev/null
   while [ $# -ge "$size" ]; do
     (
       count=$# taken=0
@@ -225,7 +228,7 @@ ready() {
   is_name "$1" && is_number "$2" || answer refused "the order is malformed"
   shift 3
   for member; do is_name "$member" || answer refused "the order is malformed"; done
-  stand_up "$@"
+  raise "$@"
   for member; do
     (
       answering="$member "
@@ -236,6 +239,12 @@ ready() {
       answer prepared
     )
   done
+}
+
+# Starts what these members share, and waits until all that it starts has said how it stands, or is dead: nobody has
+# descriptor 8 open then.
+raise() {
+  { stand_up "$@" 8>&1 >/dev/null; } | while read -r _; do :; done
 }
 
 # Sets start_by once the go is there, whole.
@@ -345,7 +354,8 @@ arm() {
   shift 11
   # What is left are the boot, the name and the mechanism's words.
   get_ready $first "$pid" "$start" "$exe" "$directory" $((start_by + 5000)) "$@"
-  stand_up "$member"
+  raise "$member"
+  stands_by
   await_ready
   clock
   if [ "$now" -gt "$start_by" ]; then

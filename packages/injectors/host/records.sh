@@ -259,7 +259,7 @@ is_armed() {
 settle() {
   [ -e "$fence/lifted" ] && return 0
   clock
-  utc
+  [ -n "$3" ] || utc
   self
   printf '%s %s %s\n' "${2:-$now}" "${3:-$utc}" "$1" >"$fence/lifted.$self" &&
     ln "$fence/lifted.$self" "$fence/lifted" 2>/dev/null

@@ -10,10 +10,10 @@
 # - What the kernel does not let the holder trace gets a pair of its own (`apart`), which keeps it by SIGSTOP.
 #
 # In the operation's folder stands `shared.<attempt>.<n>`, and in it `members` (of each its fence, process and start time),
-# `program`, `keepers`, `ready` (the second keeper), `wake` (a pipe), `inquorate-holder`, and `go.<n>`: the fences that have
-# their go, in one line, so that all are bitten at once. In a fence's folder: `called`, `shared` (who keeps it), `apart`,
-# `loosed`, `bitten` (when its go was heard, its first thread seized, and its last one seen stopped, in microseconds of the
-# monotonic clock).
+# `program`, `keepers`, `holder`, `first` and `ready` (made by either keeper once it stands), `wake` (a pipe),
+# `inquorate-holder`, and `go.<n>`: the fences that have their go, in one line, so that all are bitten at once. In a fence's
+# folder: `called`, `shared` (who keeps it), `apart`, `loosed`, `bitten` (when its go was heard, its first thread seized, and
+# its last one seen stopped, in microseconds of the monotonic clock).
 # shellcheck shell=sh
 
 # --- who shares ---
@@ -48,14 +48,13 @@ joins() {
 
 # Starts one pair of keepers for those of these fences of an attempt that wait for one. Takes members.
 stand_up() {
-  waiting= names= mine=$fence
+  waiting= names=
   for member; do
     fence=$operation/$attempt.$member
     [ -e "$fence/called" ] && ! [ -e "$fence/keepers" ] && ! [ -e "$fence/refused" ] && ! [ -e "$fence/dismissed" ] || continue
     read -r called <"$fence/called"
     waiting="$waiting $member" names="$names,$called"
   done
-  fence=$mine
   [ -n "$waiting" ] || return 0
   turn=1
   until mkdir "$operation/shared.$attempt.$turn" 2>/dev/null; do
@@ -67,9 +66,9 @@ stand_up() {
     fence=$operation/$attempt.$each
     note refused "$problem"
   done
-  fence=$mine
 }
 
+# The holder looks what it may trace while the keepers start.
 raise_shared() {
   problem="the state directory cannot be written"
   set --
@@ -82,6 +81,9 @@ raise_shared() {
       printf '%s\n' "$each $pid $start $standby" >>"$shared/members" || return 1
   done
   fence=$shared
+  printf '%s' "$holder" >"$shared/inquorate-holder" || return 1
+  perl "$shared/inquorate-holder" stand "$shared" </dev/null >/dev/null 2>&1 &
+  h1=$!
   called=$(printf '%.200s' "${names#,}")
   write_program && mkfifo "$shared/wake" || return 1
   launch keep 1 "$@"
@@ -89,9 +91,13 @@ raise_shared() {
   launch keep 2 "$@"
   k2=$!
   problem="the keepers did not start"
+  # A holder that has ended already is on record as one that is dead.
+  look "$h1" || born=0
+  hb=$born
   look "$k1" && b1=$born && look "$k2" && b2=$born || return 1
   problem="the state directory cannot be written"
   # That of the shared folder comes last: from then on each of the fences has it.
+  printf '%s %s .\n' "$h1" "$hb" >"$shared/holder" || return 1
   for each in $waiting shared; do
     fence=$operation/$attempt.$each
     [ "$each" != shared ] || fence=$shared
@@ -166,7 +172,17 @@ end_shared_holder() {
     is_shared && is_ending && true >"$fence/released"
   done <"$shared/members"
   fence=$mine
+  same "$h1" "$hb" && kill -KILL "$h1" 2>/dev/null
+  tell_time
   retire "$h1" "$hb"
+}
+
+# Whoever lifts a fence records next when it was off. The program that tells the time runs while the holder lets go or ends.
+tell_time() {
+  [ -n "$me" ] || return
+  utc
+  clock
+  ahead=$((utc - now))
 }
 
 # Lets go of this fence, and leaves the others held.
@@ -188,6 +204,7 @@ free_shared() {
   limit_=$((now + 1000)) spins=0
   until is_loosed; do
     [ $((spins % 20)) != 0 ] || kill -USR1 "$h1" 2>/dev/null
+    [ "$spins" != 0 ] || tell_time
     clock
     look "$h1" && case $state in T | t) now=$((limit_ + 1)) ;; esac
     if [ "$now" -gt "$limit_" ]; then
@@ -210,8 +227,10 @@ take_off_shared() {
   if ! [ -e "$fence/lifted" ] && claim; then
     # From here on the holder does not begin with it.
     true >"$fence/dismissed"
+    ahead=
     free_shared || return 1
-    settle "$1" || return 1
+    clock
+    if [ -n "$ahead" ]; then settle "$1" "$now" $((now + ahead)); else settle "$1"; fi || return 1
   fi
   [ -z "$me" ] || true >"$fence/done.$me"
   lifters
@@ -257,9 +276,6 @@ keep_shared() {
     sleep 0.001
   done
   if [ "$role" = 2 ]; then true >"$shared/ready"; else stand_ready_shared; fi
-  utc
-  clock
-  ahead=$((utc - now))
   while :; do
     soonest=200 idle=1 left_=
     for each in $kept; do
@@ -277,47 +293,42 @@ hurry() {
   [ "$soonest" -le "$1" ] || soonest=$1
 }
 
-# The holder starts, and looks what it may trace, while the second keeper starts.
 stand_ready_shared() {
-  exec 7<>"$shared/wake" && printf '%s' "$holder" >"$shared/inquorate-holder" ||
-    { call_all_off "the state directory cannot be written"; return; }
-  setsid perl "$shared/inquorate-holder" stand "$shared" $$ </dev/null >/dev/null 2>&1 &
-  h1=$! hb=
-  look "$h1" && hb=$born
-  until [ -e "$shared/ready" ]; do
-    clock
-    [ "$now" -le "$limit" ] || { call_all_off "the second keeper did not start"; return; }
-    sleep 0.001
-  done
-  for each in $kept; do
-    turn_to "$each"
-    stand_by_holder
-  done
+  exec 7<>"$shared/wake" && true >"$shared/first" || { call_all_off "the state directory cannot be written"; return; }
+  utc
+  clock
+  ahead=$((utc - now))
 }
 
-# Puts the holder on record in the fence where it may trace, and says that all stands ready.
-stand_by_holder() {
-  standing_by
-  until [ -e "$fence/traces" ]; do
-    alive "$h1" "$hb" || [ -e "$fence/traces" ] || break
-    clock
-    [ "$now" -le "$standby" ] || { call_off "the holder was not ready in time: it was never applied"; return; }
-    sleep 0.001
-  done
-  word=
+# The holder has not said that this fence stands ready: looks whether it may not trace the process or has died, and whether
+# the second keeper is missing.
+await_holder() {
+  lives= word= mine=$fence
+  fence=$shared
+  holding && alive "$h1" "$hb" && lives=1
+  fence=$mine
   read -r word 2>/dev/null <"$fence/traces"
   case $word in
-    Kernel)
-      printf '%s %s .\n' "$h1" "$hb" >"$fence/holder" && true >"$fence/prepared" ||
-        call_off "the state directory cannot be written"
-      ;;
     'traced '*)
       word=${word#traced }
       traced "${word% *}" "${word#* }"
       call_off "$problem"
       ;;
-    *) if [ -e "$fence/kernel-only" ]; then call_off "$only_kernel"; else true >"$fence/apart"; fi ;;
+    Keeper) stay_behind ;;
+    *)
+      if [ -z "$lives" ]; then
+        [ -e "$fence/prepared" ] || stay_behind
+      elif ! [ -e "$shared/ready" ] && [ "$now" -gt "$limit" ]; then
+        call_off "the second keeper did not start"
+      fi
+      ;;
   esac
+}
+
+# There is no holder for this fence.
+stay_behind() {
+  rm -f "$fence/holder"
+  if [ -e "$fence/kernel-only" ]; then call_off "$only_kernel"; else true >"$fence/apart"; fi
 }
 
 # Ends an order before anything was stopped.
@@ -395,6 +406,9 @@ await_go_shared() {
     call_off "$problem"
     idle=
     hurry 1
+  elif ! [ -e "$fence/prepared" ]; then
+    await_holder
+    seconds=1
   else
     seconds=$(((standby - now) / 1000 + 1))
     hurry 20
@@ -475,11 +489,15 @@ collapse_shared() {
 leave_shared() {
   trap - EXIT
   rm -f "$shared/program" "$shared/inquorate-holder" "$shared/wake"
+  relied=
   for each in $everyone; do
     turn_to "$each"
-    is_shared && holding && retire "$h1" "$hb"
+    holding || continue
+    if is_shared; then retire "$h1" "$hb"; else relied=1; fi
   done
   fence=$shared
+  # A holder that never said how it stands is on record nowhere else.
+  [ -n "$relied" ] || ! holding || retire "$h1" "$hb"
   keepers && { retire "$k1" "$b1"; retire "$k2" "$b2"; }
   exit 0
 }

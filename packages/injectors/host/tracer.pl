@@ -9,7 +9,7 @@
 #   vfork gets its turn. The list is whole when all were seen stopped before it was made, twice.
 # - All trees that get their go together are seized before any is waited for. What fails in one leaves the others held.
 # - What is there of a tree at the go is seized in one pass. Children of a parent in vfork wait until it was stopped.
-# - Nothing is touched before the holder is on record in the fence, by the keeper that started it and still lives.
+# - Nothing is touched before the holder is on record in the fence and both keepers stand, and none while the first is dead.
 # - It lets go by itself shortly after a fence's deadline, for the case that the keepers died and it did not.
 # - Requests and states: ptrace(2); PTRACE_SEIZE and PTRACE_INTERRUPT are in Linux since 3.4.
 #
@@ -20,14 +20,14 @@ use strict;
 
 my %wait = (NOHANG => 1, ALL => 0x40000000);
 my %request = (DETACH => 17, SIGINFO => 0x4202, SEIZE => 0x4206, INTERRUPT => 0x4207);
-my ($ptrace, $clock) = call_numbers();
+my ($ptrace, $clock, $setsid) = call_numbers();
 
 # By the machine this very perl was built for, since a wrong number would be another call.
 sub call_numbers {
   open(my $self, "<", "/proc/self/exe") or return;
   read($self, my $head, 20) == 20 or return;
   my ($class, $machine) = unpack("x4 C x13 v", $head);
-  return $class == 2 ? @{{ 62 => [101, 228], 183 => [117, 113] }->{$machine} || []} : ();
+  return $class == 2 ? @{{ 62 => [101, 228, 112], 183 => [117, 113, 157] }->{$machine} || []} : ();
 }
 
 # The kernel writes into what stands in the words of whoever calls this.
@@ -115,10 +115,10 @@ sub practise {
   }
   my $held = 0;
   if (ptrace("SEIZE", $child) && ptrace("INTERRUPT", $child)) {
-    for (1 .. 500) {
+    for (1 .. 2500) {
       $held = 1 if (facts("/proc/$child/stat"))[0] eq "t";
       last if $held;
-      nap(0.001);
+      nap(0.0002);
     }
   }
   kill "KILL", $child;
@@ -149,9 +149,9 @@ sub able {
 
 # --- the fences ---
 
-# The folder of those who share, the keeper that started this holder, and the fences, each `ready`, `biting`, `held`, `loosing` or
-# `off`.
-my ($shared, $keeper, @fences);
+# The folder of those who share, the first keeper with its start time, and the fences, each `ready`, `biting`, `held`, `loosing`
+# or `off`.
+my ($shared, $keeper, $keeper_born, @fences);
 
 sub leave_word {
   my ($fence, $name, $line) = @_;
@@ -168,15 +168,17 @@ sub is_called_off {
   return grep { -e "$fence->{at}/$_" } qw(dismissed released refused lifted);
 }
 
-sub is_orphan { return getppid != $keeper }
+sub is_orphan {
+  my @facts = facts("/proc/$keeper/stat");
+  return ended(@facts) || $facts[19] ne $keeper_born;
+}
 
-sub await_record {
-  my ($fence) = @_;
-  my $me = (facts("/proc/$$/stat"))[19];
-  my $limit = uptime() + 10000;
-  until (text("$fence->{at}/holder") eq "$$ $me .\n") {
-    return let_go($fence) if is_called_off($fence);
-    exit 1 if is_orphan() || uptime() > $limit;
+# Both keepers say so once they stand. Where the second does not, the first calls the fences off after 10 s.
+sub await_keepers {
+  my $limit = uptime() + 11000;
+  until (defined $keeper && -e "$shared/first" && -e "$shared/ready") {
+    ($keeper, $keeper_born) = text("$shared/keepers") =~ /^([0-9]+) ([0-9]+) [0-9]+ [0-9]+ [.]\n\z/ unless defined $keeper;
+    exit 1 if uptime() > $limit || (defined $keeper && is_orphan());
     nap(0.0005);
   }
 }
@@ -450,7 +452,12 @@ sub look_after {
 }
 
 sub stand {
-  ($shared, $keeper) = @_;
+  ($shared) = @_;
+  # It outlives whoever started it, as the keepers do.
+  syscall($setsid) if $setsid;
+  chdir("/");
+  $SIG{$_} = "IGNORE" for qw(HUP INT QUIT);
+  if (open(my $score, ">", "/proc/self/oom_score_adj")) { syswrite($score, "-1000\n") }
   # Whoever sends it wants the fences to be looked at now.
   my $poked = 0;
   $SIG{USR1} = sub { $poked = 1 };
@@ -467,7 +474,18 @@ sub stand {
     $fence->{state} = "off" if $word ne "Kernel";
     leave_word($fence, "traces", $word);
   }
-  await_record($_) for grep { $_->{state} eq "ready" } @fences;
+  my @ready = grep { $_->{state} eq "ready" } @fences;
+  if (@ready) {
+    await_keepers();
+    my $me = (facts("/proc/$$/stat"))[19];
+    for my $fence (@ready) {
+      leave_word($fence, "holder", "$$ $me .");
+      leave_word($fence, "prepared", "");
+    }
+  }
+  # Whoever started this holder waits until nobody has this descriptor open.
+  my $waiting;
+  close($waiting) if open($waiting, ">&=", 8);
   my $turn = 0;
   while (@fences = grep { $_->{state} ne "off" || %{$_->{traced}} } @fences) {
     my @going = hear();

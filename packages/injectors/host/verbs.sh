@@ -4,7 +4,7 @@
 
 # --- the verb ---
 
-quietly= list= me= text= gone= inside= here= start_by= root_sum= biter= shared= attempt= looked_at= looked_through=
+quietly= list= me= text= owned= gone= inside= here= start_by= root_sum= biter= shared= attempt= looked_at= looked_through=
 verb=$1
 shift
 case $verb in
