@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "../Monotonic.ts"
@@ -19,19 +20,28 @@ export interface StoreClock {
 }
 
 /** The time of one store. */
-export const make = (store: OperationStore["Service"]): Effect.Effect<StoreClock> =>
+export const make = (store: Pick<OperationStore["Service"], "now">): Effect.Effect<StoreClock> =>
   Clock.clockWith((clock) => {
     let anchored: { readonly timeline: Timeline.Timeline; readonly at: Millis } | null = null
     const keep = (timeline: Timeline.Timeline, at: Millis): Timeline.Timeline => {
       anchored = { timeline, at }
       return timeline
     }
+    const known = (): Timeline.Timeline | null =>
+      anchored !== null && monotonicMillis(clock) - anchored.at < trustedFor ? anchored.timeline : null
+    const asking = Semaphore.makeUnsafe(1)
+    const asked = Effect.suspend(() => {
+      const at = monotonicMillis(clock)
+      return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at))
+    })
+    const orKnown = <E>(otherwise: Effect.Effect<Timeline.Timeline, E>): Effect.Effect<Timeline.Timeline, E> =>
+      Effect.suspend(() => {
+        const timeline = known()
+        return timeline === null ? otherwise : Effect.succeed(timeline)
+      })
     return Effect.succeed({
-      now: Effect.suspend(() => {
-        const at = monotonicMillis(clock)
-        if (anchored !== null && at - anchored.at < trustedFor) return Effect.succeed(anchored.timeline.now())
-        return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at).now())
-      }),
+      // Hundreds may need it at one moment. One of them asks.
+      now: Effect.map(orKnown(asking.withPermits(1)(orKnown(asked))), (timeline) => timeline.now()),
       heard: (told, sentAt, answeredAt) => {
         // A slow answer says too little. What was known before, or a question of its own, says more.
         if (answeredAt - sentAt > slowAnswer) return
