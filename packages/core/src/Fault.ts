@@ -92,11 +92,19 @@ export interface FaultWords {
 // --- make ---
 
 /** The row of a request. */
-export const faultOf = (request: FaultRequest): Fault =>
+export const faultOf = (request: FaultRequest): Fault => {
+  const known = made.get(request)
+  if (known !== undefined) return known
   // The row is the one of this very request's kind, which TypeScript does not see through a union.
-  (rows[request.kind] as (request: FaultRequest) => Fault)(request)
+  const fault = (rows[request.kind] as (request: FaultRequest) => Fault)(request)
+  made.set(request, fault)
+  return fault
+}
 
 // --- internal ---
+
+// Every move of an operation asks for the row of its request some ten times.
+const made = new WeakMap<FaultRequest, Fault>()
 
 /** How long a restarted member may stay away when nobody brings it back. By then it starts by itself. */
 export const restartBudget: Millis = 10_000

@@ -14,6 +14,7 @@ import * as Drives from "./drive/Drives.ts"
 import type { Ground } from "./drive/Session.ts"
 import { monotonicNow } from "./Monotonic.ts"
 import * as Pace from "./Pace.ts"
+import { together } from "./Together.ts"
 import * as Figures from "./watch/Figures.ts"
 
 // --- models ---
@@ -148,9 +149,6 @@ const heartbeat = (
       )
     })
   )
-
-const together = <A>(all: ReadonlyArray<A>, ask: (one: A) => Effect.Effect<void, StoreError>) =>
-  Effect.forEach(all, ask, { concurrency: "unbounded", discard: true })
 
 const claimAll = (
   { lease, store, worker }: Ground,

@@ -7,6 +7,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Iterable from "effect/Iterable"
 import * as Latch from "effect/Latch"
 import type { Cluster } from "@inquorate/core/Cluster"
 import type { ProbeOutcome, SurvivorsWord } from "@inquorate/core/Evidence"
@@ -308,15 +309,22 @@ interface World {
   readonly lift: (record: FenceRecord, by: Ender, at: Instant) => void
 }
 
+const isFenceOf =
+  (member: string, by: Mechanism | undefined) =>
+  (record: FenceRecord): boolean =>
+    record.member === member && record.state._tag === "Armed" && (by === undefined || record.mechanism === by)
+
+const isDue =
+  (world: World, moment: Instant) =>
+  ({ deadline, state }: FenceRecord): boolean =>
+    state._tag === "Armed" && deadline <= moment && !world.faults.keepersDead
+
 const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
   let changed = Latch.makeUnsafe(false)
   let quorumSince: Instant | null = 0
   const now = (): Instant => Math.floor(clock.currentTimeMillisUnsafe())
   const fenced = (member: string, by?: Mechanism): boolean =>
-    [...world.records.values()].some(
-      (record) =>
-        record.member === member && record.state._tag === "Armed" && (by === undefined || record.mechanism === by)
-    )
+    Iterable.some(world.records.values(), isFenceOf(member, by))
   const hasQuorum = (): boolean => world.names.filter(world.running).length >= settings.needed
   const track = (at: Instant): void => {
     quorumSince = hasQuorum() ? (quorumSince ?? at) : null
@@ -339,11 +347,12 @@ const makeWorld = (clock: Clock.Clock, settings: Settings): World => {
     orders: 0,
     now,
     refresh: () => {
-      const due = [...world.records.values()]
-        .filter((record) => record.state._tag === "Armed" && record.deadline <= now() && !world.faults.keepersDead)
-        .sort((a, b) => a.deadline - b.deadline)
+      const moment = now()
+      // Nearly always nothing is due, and every question comes by here.
+      if (world.starting.size === 0 && !Iterable.some(world.records.values(), isDue(world, moment))) return
+      const due = [...world.records.values()].filter(isDue(world, moment)).sort((a, b) => a.deadline - b.deadline)
       for (const record of due) world.lift(record, "Keeper", record.deadline)
-      const started = [...world.starting].filter(([, at]) => at <= now()).sort((a, b) => a[1] - b[1])
+      const started = [...world.starting].filter(([, at]) => at <= moment).sort((a, b) => a[1] - b[1])
       for (const [member, at] of started) {
         world.starting.delete(member)
         track(at)

@@ -3,6 +3,7 @@
  * between is gathered, and appended at most every half second with one write in flight. A drive never writes to an
  * operation that another worker owns.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
@@ -99,9 +100,7 @@ export const make = (
     const drain = (): ReadonlyArray<EvidenceEntry> => {
       if (samples.size > 0) gathered.push(entry({ _tag: "Sampled", samples: [...samples.values()] }, timeline.now()))
       samples.clear()
-      const taken = gathered
-      gathered = []
-      return taken
+      return gathered.splice(0)
     }
     const giveBack = (entries: ReadonlyArray<EvidenceEntry>): void => {
       gathered = [...entries, ...gathered].slice(-gatheredMost)
@@ -152,7 +151,7 @@ export const make = (
             whole.keep(entries)
             // What was made ahead while this was on its way.
             keepAhead(ahead.filter((one) => !steps.includes(one)))
-            yield* observe(taken)
+            yield* Effect.withFiber(({ context }) => Effect.sync(() => observe(context, taken)))
             return "Moved"
           }
           giveBack(told)
@@ -191,7 +190,8 @@ export const make = (
       return Effect.onError(kept, () => Effect.sync(() => giveBack(entries)))
     }).pipe(halting, writing.withPermits(1))
 
-    yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(flush, lastFlush)))
+    const isTold = (): boolean => ahead.length + gathered.length + samples.size === 0
+    yield* Effect.addFinalizer(() => (isTold() ? Effect.void : Effect.ignore(Effect.timeout(flush, lastFlush))))
     yield* Effect.forkScoped(
       Effect.forever(
         something.await.pipe(
@@ -203,7 +203,7 @@ export const make = (
     )
     return {
       stored: () => (ahead.length === 0 ? current : { ...current, operation: made }),
-      refresh,
+      refresh: writing.withPermits(1)(refresh),
       move,
       moveAhead,
       note: (...facts) => {
@@ -287,17 +287,16 @@ const makeWhole = (fresh: Operation | null) => {
 /** Tells the figures what a drive's moves measure, once they are stored. */
 const makeObserve = () => {
   let phaseBegan: number | null = null
-  return (taken: ReadonlyArray<Taken>): Effect.Effect<void> =>
-    Effect.gen(function* () {
-      for (const { before, began, step } of taken) {
-        const { event, facts } = step
-        const undone = before.stage._tag === "Undoing"
-        yield* Effect.forEach(facts, (fact) => Figures.observe(fact, before.request.kind, undone), { discard: true })
-        if (began.length === 0) continue
-        if (phaseBegan !== null) yield* Figures.phaseEnded(phaseOf(before), Math.max(0, event.at - phaseBegan))
-        phaseBegan = event.at
-      }
-    })
+  return (context: Context.Context<never>, taken: ReadonlyArray<Taken>): void => {
+    for (const { before, began, step } of taken) {
+      const { event, facts } = step
+      const undone = before.stage._tag === "Undoing"
+      for (const fact of facts) Figures.observe(context, fact, before.request.kind, undone)
+      if (began.length === 0) continue
+      if (phaseBegan !== null) Figures.phaseEnded(context, phaseOf(before), Math.max(0, event.at - phaseBegan))
+      phaseBegan = event.at
+    }
+  }
 }
 
 /** An operation after these steps, and those of them that its rules took. */

@@ -13,6 +13,7 @@ import { restartBudget } from "@inquorate/core/Fault"
 import { grace, type Order } from "@inquorate/core/Operation"
 import { isFenceName, type PlannedFence } from "@inquorate/core/Plan"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import { together } from "../Together.ts"
 import type { Prober } from "./Prober.ts"
 import { bounded, epochOf, fenceId, injectorOf, inspect } from "./Hosts.ts"
 import type { Session } from "./Session.ts"
@@ -134,7 +135,7 @@ export const writeUntilAcknowledged = (
     const write = (endpoint: number) => Effect.ignore(prober.once(endpoint, timeout))
     const endpoints = Array.from({ length: prober.endpoints() }, (_, index) => index)
     const rounds = Effect.gen(function* () {
-      yield* Effect.forEach(endpoints, write, { concurrency: "unbounded" })
+      yield* together(endpoints, write)
       for (let turn = 0; ; turn++) {
         const next = timeline.now() + writeSpacing
         yield* write(turn)

@@ -14,6 +14,7 @@ import type { ProbeOutcome, ProbeSample, SurvivorsWord } from "@inquorate/core/E
 import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { abandoned } from "@inquorate/core/Verdict"
+import { together } from "../Together.ts"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
 
@@ -54,17 +55,10 @@ export const make = (
 ): Effect.Effect<Prober, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const opening = yield* Semaphore.make(1)
     let samples: Array<ProbeSample> = []
-    let probe: Probe | undefined
+    const { opened, probe } = makeOpening(target, group, scope)
     let ended = Latch.makeUnsafe(false)
     const thinned = makeThinning()
-
-    const opened = Effect.suspend(() =>
-      probe !== undefined
-        ? Effect.succeed(probe)
-        : Scope.provide(target.probe(group), scope).pipe(Effect.tap((made) => Effect.sync(() => void (probe = made))))
-    ).pipe(opening.withPermits(1))
 
     const replace = (sample: ProbeSample): void => {
       const index = samples.findLastIndex((other) => other.sequence === sample.sequence)
@@ -115,7 +109,7 @@ export const make = (
     return {
       samples: () => samples,
       open: Effect.asVoid(opened),
-      isOpen: () => probe !== undefined,
+      isOpen: () => probe() !== undefined,
       watch: Effect.flatMap(opened, (open) => watching.begin(open, scope)),
       closely: watching.closely,
       stop: watching.stop,
@@ -130,7 +124,7 @@ export const make = (
         }),
       once: (endpoint, timeout) =>
         Effect.flatMap(opened, (open) => send(open, open.endpoints[endpoint % open.endpoints.length]!, timeout)),
-      endpoints: () => probe?.endpoints.length ?? 0,
+      endpoints: () => probe()?.endpoints.length ?? 0,
       survivors: Effect.flatMap(opened, (open) => open.survivors),
       noteUnanswered: () => {
         for (const sample of samples) if (sample.endedAt === null) journal.sample(sample)
@@ -175,6 +169,17 @@ const makeThinning = (): ((sample: ProbeSample) => boolean) => {
   }
 }
 
+/** Opens one probe, for whoever asks first. Once it is open, nobody waits for anybody to be given it. */
+const makeOpening = (target: Target, group: string, scope: Scope.Scope) => {
+  let probe: Probe | undefined
+  const orKnown = (otherwise: Effect.Effect<Probe, TargetError>): Effect.Effect<Probe, TargetError> =>
+    Effect.suspend(() => (probe === undefined ? otherwise : Effect.succeed(probe)))
+  const open = Effect.suspend(() => Scope.provide(target.probe(group), scope)).pipe(
+    Effect.tap((made) => Effect.sync(() => void (probe = made)))
+  )
+  return { opened: orKnown(Semaphore.makeUnsafe(1).withPermits(1)(orKnown(open))), probe: () => probe }
+}
+
 /** Writes to every endpoint again and again, from when it is begun until it is stopped. */
 const makeWatching = (
   timeline: Timeline,
@@ -203,10 +208,7 @@ const makeWatching = (
         if (watchers !== undefined) return
         watchedFrom = timeline.now()
         watchers = yield* Effect.forkIn(
-          Effect.forEach(open.endpoints, (endpoint, index) => watchEndpoint(open, endpoint, index), {
-            concurrency: "unbounded",
-            discard: true
-          }),
+          Effect.asVoid(together(open.endpoints, (endpoint, index) => watchEndpoint(open, endpoint, index))),
           scope
         )
       }),

@@ -16,6 +16,7 @@ import { describeLeft, judgeRecovery } from "@inquorate/core/Verdict"
 import { writeUntilAcknowledged } from "./Lifting.ts"
 import { discover, discoverNodes } from "../plan/Discovery.ts"
 import { overrides } from "../plan/Guards.ts"
+import { together } from "../Together.ts"
 import { failed, notConfigured } from "./Outcomes.ts"
 import type { Prober } from "./Prober.ts"
 import { inspectAll } from "./Hosts.ts"
@@ -50,12 +51,9 @@ export const recover = (
     let left: ReadonlyArray<string> | null = null
     const returned = Effect.gen(function* () {
       places = yield* placesOf(session, order)
-      yield* Effect.forEach(places, (place) => prove(session, place, phase.liftedAt), {
-        concurrency: "unbounded",
-        discard: true
-      })
+      yield* together(places, (place) => prove(session, place, phase.liftedAt))
       while (true) {
-        yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
+        yield* together(places, (place) => lookAtHealth(session, place))
         if (places.every((one) => one.healthy)) return
         yield* Effect.sleep(healthEvery)
       }
@@ -99,12 +97,9 @@ export const seeReturn = (
     let places: ReadonlyArray<Returning> = []
     const whole = Effect.gen(function* () {
       places = yield* placesOf(session, order)
-      yield* Effect.forEach(places, (place) => prove(session, place, liftedAt), {
-        concurrency: "unbounded",
-        discard: true
-      })
+      yield* together(places, (place) => prove(session, place, liftedAt))
       while (!faultOf(request).losesQuorum) {
-        yield* Effect.forEach(places, (place) => lookAtHealth(session, place), { concurrency: "unbounded" })
+        yield* together(places, (place) => lookAtHealth(session, place))
         if (places.every(({ healthy }) => healthy)) return
         yield* Effect.sleep(healthEvery)
       }

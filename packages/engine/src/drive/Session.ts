@@ -81,7 +81,7 @@ export const open = (
     // Nobody has driven what waits under its first epoch.
     const fresh = epoch === 1 && operation.stage._tag === "Advancing" && operation.stage.step._tag === "IntentSaved"
     const entries = fresh ? [] : yield* ground.store.evidence(operation.id, 0)
-    const evidence = collect(entries)
+    const evidence = fresh ? nothingSeen : collect(entries)
     const journal = yield* Journal.make(ground.store, claimed, ground.worker, timeline, fresh, nudged)
     const scope = yield* Effect.scope
     let sequence = nextSequence(entries, ground.worker)
@@ -150,6 +150,7 @@ export const keepWatching = (prober: Prober.Prober, attendance: Attendance.Atten
 // --- internal ---
 
 const watchRetry = 500
+const nothingSeen = collect([])
 
 // Samples are told apart by worker and sequence, so a worker that comes back counts on.
 const nextSequence = (entries: ReadonlyArray<EvidenceEntry>, worker: string): number => {

@@ -3,12 +3,14 @@
  * the one that must be zero for ever. Times are in seconds, as Prometheus wants them.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { Fact } from "@inquorate/core/Evidence"
+import type { Fact, PhaseName } from "@inquorate/core/Evidence"
 import type { Operation } from "@inquorate/core/Operation"
 import { OperationStore, type Tally } from "@inquorate/core/OperationStore"
 import type { FaultKind } from "@inquorate/core/Request"
+import type { Millis } from "@inquorate/core/Time"
 import { type OperationState, stateOf } from "@inquorate/core/Wire"
 
 /** The name of the figure that must be zero for ever. */
@@ -57,26 +59,19 @@ export const begin: Effect.Effect<void> = Effect.suspend(() =>
  * Takes what a stored fact measures, of a fault of this kind. `undone` tells that the fault was cut short, by a caller
  * or because the hold was broken: such a hold was not meant to be as long as asked.
  */
-export const observe = (fact: Fact, kind: FaultKind, undone: boolean): Effect.Effect<void> => {
-  switch (fact._tag) {
-    case "HoldMeasured":
-      return undone ? Effect.void : Metric.update(holdError, (fact.measured - fact.asked) / 1000)
-    case "RecoveryMeasured":
-      return Metric.update(Metric.withAttributes(recovery, { kind }), fact.recovery / 1000)
-    case "FenceLifted":
-      return fact.overrun === null ? Effect.void : Metric.update(overrun, fact.overrun / 1000)
-    default:
-      return Effect.void
-  }
+export const observe = (context: Context.Context<never>, fact: Fact, kind: FaultKind, undone: boolean): void => {
+  if (fact._tag === "HoldMeasured" && !undone) holdError.updateUnsafe((fact.measured - fact.asked) / 1000, context)
+  if (fact._tag === "RecoveryMeasured") recovery(kind).updateUnsafe(fact.recovery / 1000, context)
+  if (fact._tag === "FenceLifted" && fact.overrun !== null) overrun.updateUnsafe(fact.overrun / 1000, context)
 }
 
 /** Takes how long a phase lasted, as the worker saw that carried it out. */
-export const phaseEnded = (phase: string, millis: number): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(phaseSeconds, { phase }), millis / 1000)
+export const phaseEnded = (context: Context.Context<never>, phase: PhaseName, millis: Millis): void =>
+  phaseSeconds(phase).updateUnsafe(millis / 1000, context)
 
 /** Counts an operation that this worker brought to its end. */
-export const ended = (operation: Operation): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(endedTotal, { kind: operation.request.kind, state: stateOf(operation.stage) }), 1)
+export const ended = ({ request, stage }: Operation): Effect.Effect<void> =>
+  Metric.update(endedTotal(request.kind, stateOf(stage)), 1)
 
 /** Takes how the live operations of the store stand, whoever owns them. */
 export const census = (tallies: ReadonlyArray<Tally>): Effect.Effect<void> => {
@@ -138,15 +133,37 @@ const residue = Metric.gauge("inquorate_operations_residue", {
   description: "Ended operations whose hosts have yet to confirm that nothing is left"
 })
 
-const endedTotal = Metric.counter("inquorate_operations_ended_total", {
-  description: "Operations that this worker brought to their end, by kind and state",
-  incremental: true
-})
+/**
+ * The metrics of one name, one for each of its labels, made when it is first asked for. Effect works out the key of a metric
+ * anew whenever its labels are another object than they were.
+ */
+const each = <Labels extends ReadonlyArray<string>, A>(make: (...labels: Labels) => A): ((...labels: Labels) => A) => {
+  const made = new Map<string, A>()
+  return (...labels) => {
+    const key = labels.join()
+    const known = made.get(key)
+    if (known !== undefined) return known
+    const fresh = make(...labels)
+    made.set(key, fresh)
+    return fresh
+  }
+}
 
-const phaseSeconds = Metric.histogram("inquorate_phase_seconds", {
-  description: "How long a phase of an operation lasted",
-  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
-})
+const endedTotal = each((kind: FaultKind, state: OperationState) =>
+  Metric.counter("inquorate_operations_ended_total", {
+    description: "Operations that this worker brought to their end, by kind and state",
+    incremental: true,
+    attributes: { kind, state }
+  })
+)
+
+const phaseSeconds = each((phase: PhaseName) =>
+  Metric.histogram("inquorate_phase_seconds", {
+    description: "How long a phase of an operation lasted",
+    boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900],
+    attributes: { phase }
+  })
+)
 
 /** How much longer than asked each hold was that came to its own end. */
 export const holdError = Metric.histogram("inquorate_hold_error_seconds", {
@@ -160,7 +177,10 @@ export const overrun = Metric.histogram("inquorate_fence_overrun_seconds", {
   boundaries: [0, 0.1, 0.25, 0.5, 1, 2, 5, 30]
 })
 
-const recovery = Metric.histogram("inquorate_recovery_seconds", {
-  description: "From the lift to the first write acknowledged that was sent after it",
-  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-})
+const recovery = each((kind: FaultKind) =>
+  Metric.histogram("inquorate_recovery_seconds", {
+    description: "From the lift to the first write acknowledged that was sent after it",
+    boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    attributes: { kind }
+  })
+)
