@@ -72,36 +72,55 @@ export const drive = (
     const next = yield* open(ground, claimed, nudged)
     const { journal, timeline } = next()
     const witnessing = yield* Witnessing.make(journal, timeline)
+    const turn: Turn = { acting: null, missed: false }
     let toldEnd = false
-    while (true) {
-      const { operation } = journal.stored()
-      const session = next()
-      const { place } = session.known
-      if (place !== null && !isTerminal(operation)) yield* witnessing.begin(place.cluster)
-      if (isTerminal(operation) && !toldEnd) {
-        toldEnd = true
-        if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
-        // First, for it makes room for another one; the words take a question more.
-        yield* ended
-        yield* tellEnd(ground, operation, journal)
+    const carry = Effect.gen(function* () {
+      while (true) {
+        const { operation } = journal.stored()
+        const session = next()
+        const { place } = session.known
+        if (place !== null && !isTerminal(operation)) yield* witnessing.begin(place.cluster)
+        if (isTerminal(operation) && !toldEnd) {
+          toldEnd = true
+          if (!isTerminal(claimed.operation)) yield* Figures.ended(operation)
+          // First, for it makes room for another one; the words take a question more.
+          yield* ended
+          yield* tellEnd(ground, operation, journal)
+        }
+        const action = nextAction(operation)
+        if (action._tag === "None") return yield* witnessing.untilServed
+        const due = timeline.sleepUntil(dueAt(operation, timeline.now()))
+        beginTurn(turn, operation, nudged)
+        const outcome = yield* Effect.andThen(due, retryStore(Effect.suspend(() => perform(next(), operation, action))))
+        turn.acting = null
+        yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
+        const moved = isPassing(session, operation, outcome.event)
+          ? journal.moveAhead(outcome.event, outcome.facts)
+          : yield* journal.move(outcome.event, outcome.facts)
+        if (moved === "Occupied") yield* giveWay(session)
       }
-      const action = nextAction(operation)
-      if (action._tag === "None") return yield* witnessing.untilServed
-      const due = timeline.sleepUntil(dueAt(operation, timeline.now()))
-      const outcome = yield* Effect.raceFirst(
-        Effect.andThen(due, retryStore(Effect.suspend(() => perform(next(), operation, action)))),
-        Effect.as(changed(journal, nudged), null)
-      )
-      if (outcome === null) continue
-      yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
-      const moved = isPassing(session, operation, outcome.event)
-        ? journal.moveAhead(outcome.event, outcome.facts)
-        : yield* journal.move(outcome.event, outcome.facts)
-      if (moved === "Occupied") yield* giveWay(session)
+    })
+    while (!(yield* Effect.raceFirst(Effect.as(carry, true), Effect.as(changed(journal, nudged, turn), false)))) {
+      // Somebody has changed the operation, and the action that ran was broken off. The operation names the next one.
     }
   }).pipe(Effect.scoped, Effect.annotateLogs(annotationsOf(ground, claimed)))
 
 // --- internal ---
+
+/** Which action a drive carries out now. Only an action may be broken off; what came of it is stored whatever happens. */
+interface Turn {
+  /** The operation whose next action runs; null while its outcome is stored. */
+  acting: Operation | null
+  /** True where a nudge came in between, when nothing ran that could be broken off. */
+  missed: boolean
+}
+
+const beginTurn = (turn: Turn, operation: Operation, nudged: Latch.Latch): void => {
+  turn.acting = operation
+  if (!turn.missed) return
+  turn.missed = false
+  nudged.openUnsafe()
+}
 
 // Some moves of a loss without a hold are stored with the next one. Nobody asked for its progress, and what comes after them
 // asks and writes, and orders nothing of a host. An owner that comes later finds the operation a step behind, reads the
@@ -204,17 +223,22 @@ const storeRetry = 500
  * Ends when somebody has changed the operation so that it asks for another action than the one that runs. Fails with
  * `Fenced` when another worker owns it.
  */
-const changed = (journal: Journal, nudged: Latch.Latch): Effect.Effect<void, StoreError> =>
+const changed = (journal: Journal, nudged: Latch.Latch, turn: Turn): Effect.Effect<void, StoreError> =>
   Effect.gen(function* () {
-    const started = journal.stored().operation
     while (true) {
       const lost = journal.lost()
       if (lost !== null) return yield* lost
       yield* nudged.await
       nudged.closeUnsafe()
+      if (turn.acting === null) {
+        turn.missed = true
+        continue
+      }
       const fresh = yield* Effect.result(journal.refresh)
       if (fresh._tag === "Failure" && fresh.failure.reason === "Fenced") return yield* fresh.failure
-      if (actionOf(journal.stored().operation) !== actionOf(started)) return
+      // An action may have ended while the store was asked. What is seen here and the end that it brings are one turn.
+      if (turn.acting === null) turn.missed = true
+      else if (actionOf(journal.stored().operation) !== actionOf(turn.acting)) return
     }
   })
 

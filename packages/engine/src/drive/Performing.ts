@@ -4,6 +4,7 @@
  * begin any of them again, and then begins by looking.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Fact, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
@@ -24,40 +25,15 @@ import { keepWatching, type Outcome, type Session } from "./Session.ts"
 /** Judges from writes whether the quorum is gone, until it is proven or the budget for it is over. */
 export const verify = (session: Session, operation: Operation, order: Order, place: Place): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
-    const { attendance, journal, known, timeline } = session
-    const { prober } = place
+    const { attendance, known, timeline } = session
     const looked = known.fences._tag === "Armed" ? null : yield* lookArmed(session, operation, order)
     if (looked?.event._tag === "StepFailed") return looked
     const armedAt = known.fences._tag === "Armed" ? known.fences.at : (looked?.event.at ?? timeline.now())
-    yield* Effect.forkChild(keepWatching(prober, attendance))
-    while (true) {
-      const now = timeline.now()
-      const judgement = judgeLoss({
-        samples: prober.samples(),
-        armedAt,
-        independentFact: independentFact(place.topology, order),
-        now,
-        budgetEnds: provenBy(operation, order),
-        deadline: order.deadline
-      })
-      if (judgement._tag === "LossConfirmed") {
-        prober.noteUnanswered()
-        session.learn({ lossBegan: judgement.lossBegan })
-        const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict: judgement.verdict }]
-        return { event: { _tag: "LossProven", at: now, lossBegan: judgement.lossBegan }, facts }
-      }
-      if (judgement._tag === "LossDenied") {
-        const { verdict } = judgement
-        journal.note({ _tag: "Judged", verdict })
-        return failed(
-          session,
-          "E_ABORT",
-          verdict.outcome === "Inconclusive",
-          `The loss was not proven: ${verdict.facts.join("; ")}`
-        )
-      }
-      yield* timeline.sleepUntil(judgement.until)
-    }
+    return yield* Effect.acquireUseRelease(
+      Effect.forkChild(keepWatching(place.prober, attendance), { startImmediately: true }),
+      () => judgeUntilKnown(session, operation, order, place, armedAt),
+      Fiber.interrupt
+    )
   })
 
 /** Holds until the asked time is over. Only a write that was acknowledged, or a broken fence, makes it lift early. */
@@ -147,6 +123,45 @@ const listenBeforeLift: Millis = 2000
 const timeToAsk = 1500
 /** How much shorter than asked a fence may have stood by its host's record. This is the promise for a measured hold. */
 const holdTolerance: Millis = 100
+
+const judgeUntilKnown = (
+  session: Session,
+  operation: Operation,
+  order: Order,
+  { prober, topology }: Place,
+  armedAt: Instant
+): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const { journal, timeline } = session
+    while (true) {
+      const now = timeline.now()
+      const judgement = judgeLoss({
+        samples: prober.samples(),
+        armedAt,
+        independentFact: independentFact(topology, order),
+        now,
+        budgetEnds: provenBy(operation, order),
+        deadline: order.deadline
+      })
+      if (judgement._tag === "LossConfirmed") {
+        prober.noteUnanswered()
+        session.learn({ lossBegan: judgement.lossBegan })
+        const facts: ReadonlyArray<Fact> = [{ _tag: "Judged", verdict: judgement.verdict }]
+        return { event: { _tag: "LossProven", at: now, lossBegan: judgement.lossBegan }, facts }
+      }
+      if (judgement._tag === "LossDenied") {
+        const { verdict } = judgement
+        journal.note({ _tag: "Judged", verdict })
+        return failed(
+          session,
+          "E_ABORT",
+          verdict.outcome === "Inconclusive",
+          `The loss was not proven: ${verdict.facts.join("; ")}`
+        )
+      }
+      yield* timeline.sleepUntil(judgement.until)
+    }
+  })
 
 const independentFact = (topology: Topology | null, order: Order): string | null => {
   if (topology === null) return null

@@ -70,6 +70,8 @@ describe("a store whose answers take their time", () => {
         startOne(life, n, 0)
         life.time.passUntil(() => false, 1500)
       }
+      // Nothing is over before the last of them is there.
+      life.time.passUntil(() => placeOf(life, 6) !== "nothing", 10_000)
       goOn(life, seed)
     }
   })
