@@ -249,11 +249,15 @@ const verdictWords = {
 const whatBecame = (evidence: Evidence | null): string => {
   if (evidence === null) return "nothing of it stands"
   const stopped = evidence.fences.filter(({ processes }) => processes !== null)
-  if (stopped.length === 0) return "nothing was stopped"
   const standing = stopped.filter(({ offAt }) => offAt === null)
   if (standing.length > 0) return `it is not known whether ${listed(standing.map(({ member }) => member))} runs again`
   const names = [...new Set(stopped.map(({ member }) => member))]
-  return `${listed(names)} ${names.length === 1 ? "was" : "were"} taken out and ${names.length === 1 ? "is" : "are"} back`
+  const is = (all: ReadonlyArray<string>): string => (all.length === 1 ? "is" : "are")
+  if (names.length > 0) return `${listed(names)} ${names.length === 1 ? "was" : "were"} taken out and ${is(names)} back`
+  // Its host had a record of such a fence before the lift, but no worker saw how many processes it stopped.
+  const unseen = [...new Set(evidence.fences.filter(({ overrun }) => overrun !== null).map(({ member }) => member))]
+  if (unseen.length === 0) return "nothing was stopped"
+  return `${listed(unseen)} may have been taken out, and ${is(unseen)} back`
 }
 
 const tookOf = ({ endedAt, sentAt }: ProbeSample): number => (endedAt === null ? 0 : endedAt - sentAt)

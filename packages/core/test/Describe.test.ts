@@ -137,6 +137,11 @@ suite("an end in one sentence", () => {
       describe(failed, evidence(...armed, ...off, note)),
       "Faulted: m1 was not fenced (OrderRefused): host local is short of processor time; m1 and m2 were taken out and are back."
     )
+    const owner = { _tag: "Noted", text: "The fence on m1 was ordered by an earlier owner, and it is Lifted" } as const
+    assert.strictEqual(
+      describe(failed, evidence(...armed.filter(({ _tag }) => _tag === "FenceOrdered"), ...off, owner)),
+      "Faulted: The fence on m1 was ordered by an earlier owner, and it is Lifted; m1 and m2 may have been taken out, and are back."
+    )
     const verdict = { about: "Loss", outcome: "Mismatch", facts: ["3 writes were acknowledged"] } as const
     assert.strictEqual(
       describe(failed, evidence(...armed, ...off, { _tag: "Judged", verdict })),
