@@ -8,46 +8,16 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { findBinary } from "@inquorate/lab/Etcd"
 import * as KubectlDouble from "@inquorate/testkit/KubectlDouble"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as EtcdPods from "./EtcdPods.ts"
 import * as Harness from "./Harness.ts"
 import * as PodNetwork from "./PodNetwork.ts"
 
-const skip = KubectlDouble.skip ?? (findBinary(null) === null ? "no etcd; apt-get install etcd-server" : undefined)
-if (skip !== undefined && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(skip)
-
-const podOf = (index: number, folder: string, network: PodNetwork.PodNetwork) => ({
-  metadata: { name: `etcd-${index}`, namespace: "db", labels: { app: "etcd" } },
-  spec: {
-    nodeName: "one",
-    terminationGracePeriodSeconds: 0,
-    network: network.of(index),
-    owner: { apiVersion: "apps/v1", kind: "StatefulSet", name: "etcd", controller: true },
-    containers: [
-      {
-        name: "etcd",
-        command: [
-          ...["etcd", "--name", `etcd-${index}`, "--data-dir", "/var/lib/etcd", "--log-level", "error"],
-          ...["--listen-client-urls", `http://${network.of(index).address}:2379`],
-          ...["--advertise-client-urls", `http://${network.of(index).address}:2379`],
-          ...["--listen-peer-urls", `http://${network.of(index).address}:2380`],
-          ...["--initial-advertise-peer-urls", `http://${network.of(index).address}:2380`],
-          ...["--initial-cluster", [0, 1, 2].map((at) => `etcd-${at}=http://${network.of(at).address}:2380`).join(",")],
-          // A busy machine holds up a leader for longer than a second.
-          ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
-        ],
-        // Nobody carries it out here: what counts is that it is read.
-        livenessProbe: { httpGet: { path: "/health", port: 2379 }, failureThreshold: 5, periodSeconds: 10 },
-        volumeMounts: [{ name: "data", mountPath: "/var/lib/etcd" }]
-      }
-    ],
-    volumes: [{ name: "data", hostPath: { path: path.join(folder, `etcd-${index}`) } }]
-  }
-})
+const { skip } = EtcdPods
 
 describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (skipped: ${skip})`}`, () => {
   const scope = Scope.makeUnsafe()
@@ -61,14 +31,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-pods-"))
     double = await Effect.runPromise(Scope.provide(KubectlDouble.start(["one"]), scope))
     network = PodNetwork.make("198.19.252")
-    for (const index of [0, 1, 2]) {
-      double.kubectl(["create", "--filename=-"], JSON.stringify(podOf(index, double.folder, network)))
-    }
-    const members = [0, 1, 2].map((index) => ({
-      name: `etcd-${index}`,
-      pid: double.pidOf("db", `etcd-${index}`),
-      address: `${network.of(index).address}:2379`
-    }))
+    const members = EtcdPods.start(double, network, ["one", "one", "one"])
     world = {
       folder,
       lab: { name: "orders", system: "etcd", members } as unknown as Harness.World["lab"],

@@ -1,8 +1,8 @@
 /**
  * A `kubectl` for tests. It takes the words that a Kubernetes host says and carries them out on this machine by runc.
  * Pods are real containers with namespaces, control groups and capabilities of their own; only the API and its HTTP are
- * not real. Its folder holds a file for each pod, and the file `nodes` with the names of the nodes, which are all this
- * machine.
+ * not real. Its folder holds a file for each pod, the file `nodes` with the names of the nodes, which are all this machine,
+ * and the file `silent` with those whose kubelet does not answer.
  */
 import * as childProcess from "node:child_process"
 import * as crypto from "node:crypto"
@@ -67,6 +67,12 @@ const refuse = (problem: string): never => {
   process.exit(1)
 }
 
+/** The names of nodes in this file. */
+const nodesIn = (file: "nodes" | "silent"): ReadonlyArray<string> => {
+  const at = path.join(folder, file)
+  return fs.existsSync(at) ? fs.readFileSync(at, "utf8").split("\n") : []
+}
+
 const runc = (...arguments_: ReadonlyArray<string>) => {
   // The test is over and has ended every pod itself, and runc would make the folder anew.
   if (!fs.existsSync(path.join(folder, "pods"))) process.exit(0)
@@ -88,7 +94,9 @@ const stateOf = ({ id }: Kept): string => {
 /** The pod as the API tells it. */
 const told = (pod: Kept): unknown => {
   const { manifest, id, uid } = pod
-  const runs = stateOf(pod) === "running"
+  const state = stateOf(pod)
+  const runs = state === "running" || state === "paused"
+  const isPending = state === "gone" && nodesIn("silent").includes(manifest.spec.nodeName)
   const { network, owner, ...spec } = manifest.spec
   return {
     apiVersion: "v1",
@@ -96,9 +104,9 @@ const told = (pod: Kept): unknown => {
     metadata: { ...manifest.metadata, uid, ...(owner === undefined ? {} : { ownerReferences: [owner] }) },
     spec,
     status: {
-      phase: runs ? "Running" : "Failed",
+      phase: runs ? "Running" : isPending ? "Pending" : "Failed",
       ...(network === undefined ? {} : { podIP: network.address }),
-      containerStatuses: spec.containers.map(({ name }) => ({
+      containerStatuses: (isPending ? [] : spec.containers).map(({ name }) => ({
         name,
         containerID: `containerd://${id}`,
         ready: runs,
@@ -126,8 +134,10 @@ const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
     const { hostPath } = spec.volumes!.find((volume) => volume.name === name)!
     if (hostPath === undefined)
       return { destination: mountPath, type: "tmpfs", source: "tmpfs", options: ["mode=1777"] }
-    fs.mkdirSync(hostPath.path, { recursive: true })
-    return bound(mountPath, hostPath.path)
+    // Each node has files of its own, though all are this machine.
+    const at = spec.nodeName === nodesIn("nodes")[0] ? hostPath.path : `${hostPath.path}-${spec.nodeName}`
+    fs.mkdirSync(at, { recursive: true })
+    return bound(mountPath, at)
   })
   const kinds = ["mount", "uts", "ipc", ...(spec.hostPID === true ? [] : ["pid"])]
   return {
@@ -164,15 +174,19 @@ const configOf = ({ manifest, id, uid }: Kept, root: string): unknown => {
 const create = (): void => {
   const manifest = JSON.parse(fs.readFileSync(0, "utf8")) as Manifest
   const { metadata, spec } = manifest
-  if (!fs.readFileSync(path.join(folder, "nodes"), "utf8").split("\n").includes(spec.nodeName)) {
-    refuse(`(NotFound): nodes "${spec.nodeName}" not found`)
-  }
+  if (!nodesIn("nodes").includes(spec.nodeName)) refuse(`(NotFound): nodes "${spec.nodeName}" not found`)
   const { allowPrivilegeEscalation, capabilities, privileged } = spec.containers[0]!.securityContext ?? {}
   if (allowPrivilegeEscalation === false && capabilities?.add?.includes("SYS_ADMIN") === true) {
     refuse("(Invalid): cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
   }
   if (privileged === true) refuse("(Forbidden): violates PodSecurity: privileged")
   const pod: Kept = { manifest, uid: crypto.randomUUID(), id: crypto.randomBytes(32).toString("hex") }
+  const written = (): void => {
+    fs.writeFileSync(fileOf(metadata.namespace, metadata.name), JSON.stringify(pod))
+    process.stdout.write(`pod/${metadata.name} created\n`)
+  }
+  // The API takes a pod for such a node, and no kubelet starts it.
+  if (nodesIn("silent").includes(spec.nodeName)) return written()
   const bundle = path.join(folder, "bundles", pod.id)
   const root = path.join(bundle, "rootfs")
   fs.mkdirSync(root, { recursive: true })
@@ -192,8 +206,7 @@ const create = (): void => {
     { stdio: ["ignore", log, log] }
   )
   if (started.status !== 0) refuse(`(Invalid): ${fs.readFileSync(path.join(bundle, "log"), "utf8")}`)
-  fs.writeFileSync(fileOf(metadata.namespace, metadata.name), JSON.stringify(pod))
-  process.stdout.write(`pod/${metadata.name} created\n`)
+  written()
 }
 
 /** Ends a pod as a kubelet does: SIGTERM, its grace, SIGKILL to all of it. */
