@@ -89,9 +89,9 @@ export const drive = (
         }
         const action = nextAction(operation)
         if (action._tag === "None") return yield* witnessing.untilServed
-        const due = timeline.sleepUntil(dueAt(operation, timeline.now()))
         beginTurn(turn, operation, nudged)
-        const outcome = yield* Effect.andThen(due, retryStore(Effect.suspend(() => perform(next(), operation, action))))
+        yield* timeline.sleepUntil(dueAt(operation, timeline.now()))
+        const outcome = yield* retryStore(Effect.suspend(() => perform(next(), operation, action)))
         turn.acting = null
         yield* Effect.logDebug(`${outcome.event._tag} in ${operation.stage._tag}`)
         const moved = isPassing(session, operation, outcome.event)

@@ -72,21 +72,20 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
     const { answerAll, answerEach, enter, leave } = yield* makeWriters(site, options.within, takeBack)
 
     const write = (id: Guid, change: Change): Effect.Effect<unknown, StoreError> =>
-      Effect.gen(function* () {
-        if (queue.length >= waitingMost) return yield* noAnswer(site, options.within)
-        const deadline = (yield* Clock.currentTimeMillis) + options.within
+      Clock.clockWith((clock) => {
+        if (queue.length >= waitingMost) return Effect.fail(noAnswer(site, options.within))
         const pending: Pending = {
           id,
           change,
           name: crypto.randomUUID(),
-          deadline,
+          deadline: clock.currentTimeMillisUnsafe() + options.within,
           doubtful: false,
           answer: Deferred.makeUnsafe()
         }
         queue.push(pending)
         waiting.openUnsafe()
         enter(pending)
-        return yield* Effect.onInterrupt(Deferred.await(pending.answer), () => Effect.sync(() => leave(pending)))
+        return Effect.onInterrupt(Deferred.await(pending.answer), () => Effect.sync(() => leave(pending)))
       })
 
     // A batch has at most one write of an operation, so that no write has to see what another one of its batch did.
