@@ -5,7 +5,7 @@
  * container, could be anyone's. The program tells names in hexadecimal, so that what a name says never changes how an
  * answer is read.
  */
-import { type Host, HostError } from "@inquorate/core/Host"
+import { describeHostError, type Host, HostError } from "@inquorate/core/Host"
 import * as Session from "@inquorate/core/Session"
 import type { ContainerRef } from "@inquorate/core/Topology"
 import * as Effect from "effect/Effect"
@@ -88,13 +88,17 @@ export const findInside = (
   timeout: number
 ): Effect.Effect<{ readonly container: ContainerRef; readonly listening: Listening }, Unseen> =>
   look(host, "inside", [openFile], timeout, place).pipe(
-    Effect.mapError((error) => unseen(error, `host ${host.label}, ${place.called}: ${error.detail}`)),
+    Effect.mapError((error) => unseenIn(place, error)),
     Effect.flatMap((facts) => {
       const container = Container.found(place, facts)
       if (typeof container === "string") return Effect.fail({ problem: container })
       return Effect.succeed({ container, listening: { ...read(facts), on: () => all(facts) } })
     })
   )
+
+/** What an error of a host makes of a look into a container. */
+export const unseenIn = (place: Container.Place, error: HostError): Unseen =>
+  unseen(error, `${place.called}: ${describeHostError(error)}`)
 
 /** What the program on the host says, as the words of each of its lines. */
 export type Facts = ReadonlyArray<ReadonlyArray<string>>

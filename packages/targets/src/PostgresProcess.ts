@@ -43,9 +43,15 @@ export const locate = (host: Host, sought: Sought, timeout: number): Effect.Effe
     places.join("|"),
     ...sockets
   ]
-  return ListeningProcess.look(host, "postmaster", words, timeout, sought.place ?? null).pipe(
+  const { place = null } = sought
+  return ListeningProcess.look(host, "postmaster", words, timeout, place).pipe(
     Effect.map((facts) => judge(host.label, sought, facts)),
-    Effect.catch((error) => Effect.succeed({ process: null, ...unseen(error) }))
+    Effect.catch((error) =>
+      Effect.succeed({
+        process: null,
+        ...(place === null ? unseen(error) : ListeningProcess.unseenIn(place, error))
+      })
+    )
   )
 }
 

@@ -1,96 +1,57 @@
 /**
- * Three etcd in containers of a real engine, and what a test asks of them. In Docker's each is behind a published port, and
- * they know each other by names that their network alone knows.
+ * A group of three members in containers of a real engine, whatever its system, and what a test asks of it. The containers
+ * are called as the members are: `m0`, which leads at first, `m1` and `m2`.
  */
-import * as LocalHost from "@inquorate/injectors/LocalHost"
 import type { FenceOrder, Injector } from "@inquorate/core/Injector"
 import type { Target, TargetError } from "@inquorate/core/Target"
-import type { Member, ProcessRef, Topology } from "@inquorate/core/Topology"
-import { findBinary } from "@inquorate/lab/Etcd"
-import * as Containers from "@inquorate/testkit/Containers"
+import { health, type Member, type ProcessRef, type Topology } from "@inquorate/core/Topology"
+import * as ContainedServers from "@inquorate/testkit/ContainedServers"
+import type * as Containers from "@inquorate/testkit/Containers"
 import { within } from "@inquorate/testkit/Pace"
 import { assert } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as path from "node:path"
-import { etcd, EtcdSettings } from "../src/Etcd.ts"
+import type { ContainedMember, ContainedSystem } from "./ContainedSystems.ts"
 
-/** Why none of this can run here with such an engine, or undefined. */
-export const skip = (kind: Containers.Kind): string | undefined =>
-  Containers.skip(kind) ?? (findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined)
-
-/** This machine. */
-export const host = LocalHost.make("here")
-
-/** A cluster of etcd in containers. */
+/** The containers of a system. */
 export interface ContainerLab {
+  readonly system: ContainedSystem
   readonly engine: Containers.Containers
-  readonly settings: EtcdSettings
+  readonly members: readonly [ContainedMember, ContainedMember, ContainedMember]
   readonly target: Target
 }
 
-/** Starts the containers `m0` to `m2`, which end with the scope. Programs on this machine find the engine meanwhile. */
-export const start = (kind: Containers.Kind): Effect.Effect<ContainerLab, TargetError, Scope.Scope> =>
-  Effect.gen(function* () {
-    const engine = yield* Containers.start(kind)
-    yield* engine.image([findBinary(null)!])
-    // Docker's network alone knows names.
-    const peer = (index: number): string => `http://${kind === "docker" ? `m${index}` : engine.address(index)}:2380`
-    const peers = [0, 1, 2].map((index) => `m${index}=${peer(index)}`).join(",")
-    for (const index of [0, 1, 2]) {
-      const place = path.join(engine.folder, `etcd-${index}`)
-      fs.mkdirSync(place)
-      yield* engine.run({
-        name: `m${index}`,
-        index,
-        port: 2379,
-        labels: { "com.docker.compose.project": "lab", "com.docker.compose.service": `etcd-${index}` },
-        volumes: [[place, "/var/lib/etcd"]],
-        command: [
-          ...["/usr/bin/etcd", "--name", `m${index}`, "--data-dir", "/var/lib/etcd", "--initial-cluster", peers],
-          ...["--listen-client-urls", "http://0.0.0.0:2379", "--listen-peer-urls", "http://0.0.0.0:2380"],
-          ...["--advertise-client-urls", `http://${engine.reached(index, 2379)}`],
-          ...["--initial-advertise-peer-urls", peer(index)],
-          // A busy machine holds up a leader for longer than a second.
-          ...["--heartbeat-interval", "300", "--election-timeout", "3000"]
-        ]
-      })
-    }
-    const byCompose = { ...engine.fields, compose: { project: "lab", service: "etcd-2" } }
-    const settings = yield* Effect.orDie(
-      Schema.decodeUnknownEffect(EtcdSettings)({
-        members: [0, 1, 2].map((index) => ({
-          name: `m${index}`,
-          address: engine.reached(index, 2379),
-          host: "here",
-          ...(index === 2 && kind !== "containerd" ? byCompose : { ...engine.fields, container: `m${index}` })
-        }))
-      })
-    )
-    const target = yield* open(settings)
-    yield* ready(target)
-    return { engine, settings, target }
-  })
-
-/** The target of these settings on this machine. */
-export const open = (settings: EtcdSettings): Effect.Effect<Target, TargetError, Scope.Scope> =>
-  etcd.make("orders", settings, new Map([["here", host]]))
+/** Starts a system on an engine that runs, and waits until it is whole. The last member is known as a service of compose. */
+export const start = Effect.fnUntraced(function* (
+  system: ContainedSystem,
+  engine: Containers.Containers
+): Effect.fn.Return<ContainerLab, TargetError, Scope.Scope> {
+  yield* system.servers.start(engine)
+  const member = (index: number): ContainedMember => {
+    const name = ContainedServers.names[index]!
+    const isOfCompose = index === 2 && engine.kind !== "containerd"
+    const place = isOfCompose ? { compose: { project: ContainedServers.project, service: name } } : { container: name }
+    return { name, address: engine.reached(index, system.servers.port), host: "here", ...engine.fields, ...place }
+  }
+  const members = [member(0), member(1), member(2)] as const
+  const target = yield* system.open(members)
+  yield* ready(target)
+  return { system, engine, members, target }
+})
 
 /** The one group. */
 export const only = (target: Target): Effect.Effect<Topology, TargetError> =>
   Effect.map(target.discover, ([topology]) => topology!)
 
-/** Waits until all are up, one leads, and every process was found. */
+/** Waits until the group is whole and every process was found. */
 export const ready = (target: Target): Effect.Effect<Topology> =>
   eventually(
     only(target),
-    ({ members }) =>
-      members.every(({ process, up }) => up && process !== null) && members.some(({ role }) => role === "Primary")
+    (seen) => health(seen) === "Healthy" && seen.members.every(({ process, up }) => up && process !== null)
   )
 
 /** Repeats a look at the world until it shows what is expected. */

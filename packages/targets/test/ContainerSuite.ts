@@ -1,7 +1,7 @@
 /**
- * What holds of etcd in containers of every engine: three of them lose their quorum and get it back like any other. The
- * contracts of a target and of each mechanism; holds by each that end by a lift; what breaks a fence, and what does not:
- * everything of ours killed, the container started anew, the engine started anew; what must be refused.
+ * What holds of a system in containers of every engine: three members lose their quorum and get it back like any other.
+ * The contracts of a target and of each mechanism; holds by each that end by a lift; what breaks a fence, and what does
+ * not: everything of ours killed, the container started anew, the engine started anew; what must be refused.
  */
 import type { Injector } from "@inquorate/core/Injector"
 import { chooseCut } from "@inquorate/core/Plan"
@@ -11,7 +11,8 @@ import * as Command from "@inquorate/injectors/Command"
 import * as Kill from "@inquorate/injectors/Kill"
 import * as Netfilter from "@inquorate/injectors/Netfilter"
 import * as Pause from "@inquorate/injectors/Pause"
-import type { Kind } from "@inquorate/testkit/Containers"
+import * as ProcessTree from "@inquorate/lab/ProcessTree"
+import * as Containers from "@inquorate/testkit/Containers"
 import { injectorContract } from "@inquorate/testkit/InjectorContract"
 import { targetContract } from "@inquorate/testkit/TargetContract"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -23,53 +24,61 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
+import { type ContainedSystem, hosts } from "./ContainedSystems.ts"
 import * as ContainerLab from "./ContainerLab.ts"
 
 const { armAll, eventually, memberOf, only, ready, runs } = ContainerLab
 
-/** This machine, by label. */
-export const hosts = new Map([["here", ContainerLab.host]])
 export const pause = Pause.make(hosts)
 export const kill = Kill.make(hosts)
 export const netfilter = Netfilter.make(hosts)
 
 /** Registers the suite, and what else is to be shown of the same three. */
-export const containerSuite = (kind: Kind, more: (lab: () => ContainerLab.ContainerLab) => void): void => {
-  const skip = ContainerLab.skip(kind)
+export const containerSuite = (
+  system: ContainedSystem,
+  kind: Containers.Kind,
+  more: (lab: () => ContainerLab.ContainerLab) => void = () => {}
+): void => {
+  const skip = Containers.skip(kind) ?? system.servers.skip
   describe.skipIf(skip !== undefined)(
-    `etcd in containers of ${kind}${skip === undefined ? "" : ` (skipped: ${skip})`}`,
+    `${system.servers.called} in containers of ${kind}${skip === undefined ? "" : ` (skipped: ${skip})`}`,
     () => {
       const scope = Scope.makeUnsafe()
-      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-contained-"))
       const before = process.env.INQUORATE_STATE
       let lab: ContainerLab.ContainerLab
 
       beforeAll(async () => {
-        lab = await Effect.runPromise(Scope.provide(ContainerLab.start(kind), scope))
-        process.env.INQUORATE_STATE = folder
+        const starting = Effect.flatMap(Containers.start(kind), (engine) => ContainerLab.start(system, engine))
+        lab = await Effect.runPromise(Scope.provide(starting, scope))
+        process.env.INQUORATE_STATE = stateOf(lab)
       })
 
       afterAll(async () => {
         await Effect.runPromise(Scope.close(scope, Exit.void))
-        assert.deepStrictEqual(ours(folder), [], "something of ours is left")
+        assert.deepStrictEqual(ours(stateOf(lab)), [], "something of ours is left")
         if (before === undefined) delete process.env.INQUORATE_STATE
         else process.env.INQUORATE_STATE = before
-        fs.rmSync(folder, { recursive: true, force: true })
       })
 
       contracts(() => lab)
       holds(() => lab)
-      ends(kind, () => lab, folder)
+      ends(kind, () => lab)
       refusals(() => lab)
       more(() => lab)
     }
   )
 }
 
+// --- internal ---
+
+type Lab = () => ContainerLab.ContainerLab
+
+/** The records of our fences. They go with the engine. */
+const stateOf = ({ engine }: ContainerLab.ContainerLab): string => path.join(engine.folder, "fences")
+
 /** The keepers and holders that live on a state directory. */
-export const ours = (folder: string): ReadonlyArray<number> =>
+const ours = (folder: string): ReadonlyArray<number> =>
   fs.readdirSync("/proc").flatMap((name) => {
     if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
     try {
@@ -79,35 +88,29 @@ export const ours = (folder: string): ReadonlyArray<number> =>
     }
   })
 
-// --- internal ---
-
-type Lab = () => ContainerLab.ContainerLab
+/** Kills everything of ours that lives on this state, and gives how much that was. */
+const killOurs = (lab: ContainerLab.ContainerLab): Effect.Effect<number> =>
+  Effect.sync(() => {
+    const doomed = ours(stateOf(lab))
+    for (const pid of doomed) {
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It ended when another of ours did.
+      }
+    }
+    return doomed.length
+  })
 
 const contracts = (lab: Lab): void => {
   targetContract(
     "keeps the contract of a target",
-    Effect.sync(() => {
-      const stopped = new Set<number>()
-      return {
-        target: lab().target,
-        group: "raft",
-        pause: (members) =>
-          Effect.gen(function* () {
-            for (const { process: one } of members) {
-              process.kill(one!.pid, "SIGSTOP")
-              stopped.add(one!.pid)
-            }
-            yield* eventually(
-              Effect.sync(() => [...stopped]),
-              (pids) => pids.every((pid) => !runs({ pid } as ProcessRef))
-            )
-          }),
-        resume: Effect.sync(() => {
-          for (const pid of stopped) process.kill(pid, "SIGCONT")
-          stopped.clear()
-        })
-      }
-    })
+    Effect.map(ProcessTree.pausing, ({ pause, resume }) => ({
+      target: lab().target,
+      group: lab().system.group,
+      pause: (members) => pause(members.map((member) => member.process!)),
+      resume
+    }))
   )
 
   const replica = Effect.suspend(() => Effect.map(ready(lab().target), (topology) => memberOf(topology, "m2")))
@@ -117,7 +120,8 @@ const contracts = (lab: Lab): void => {
     Effect.sync(() => ({
       injector: pause,
       start: replica,
-      runs: ({ process }) => Effect.sync(() => runs(process))
+      runs: ({ process }) => Effect.sync(() => runs(process)),
+      killKeepers: () => Effect.asVoid(killOurs(lab()))
     })),
     { clock: "live" }
   )
@@ -133,7 +137,8 @@ const contracts = (lab: Lab): void => {
         Effect.flatMap(isRunning, (is) =>
           is ? Effect.map(replica, ({ process }) => process) : Effect.succeed(given.process)
         ),
-      runs: () => isRunning
+      runs: () => isRunning,
+      killKeepers: () => Effect.asVoid(killOurs(lab()))
     })),
     { clock: "live" }
   )
@@ -143,7 +148,9 @@ const contracts = (lab: Lab): void => {
     Effect.sync(() => ({
       injector: netfilter,
       start: replica,
-      runs: ({ process }) => Effect.sync(() => reaches(process, lab().engine.address(0), 2380))
+      runs: ({ process }) =>
+        Effect.sync(() => reaches(process, lab().engine.address(0), lab().system.servers.peerPort)),
+      killKeepers: () => Effect.asVoid(killOurs(lab()))
     })),
     { clock: "live" }
   )
@@ -172,7 +179,7 @@ const holds = (lab: Lab): void => {
             assert.isFalse(isAcknowledged(writing), "a write was acknowledged without a quorum")
             for (const { fence } of orders) assert.isFalse((yield* injector.lift("here", fence, 1)).broken)
             yield* Fiber.interrupt(writing)
-            yield* writesReturn(target)
+            yield* writesReturn(lab())
           })
         )
         yield* eventually(only(target), (after) => health(after) === "Healthy")
@@ -181,7 +188,7 @@ const holds = (lab: Lab): void => {
   }
 }
 
-const ends = (kind: Kind, lab: Lab, folder: string): void => {
+const ends = (kind: Containers.Kind, lab: Lab): void => {
   for (const injector of [pause, netfilter]) {
     it.live(`has its quorum back by the kernel when everything of ours is killed, by ${injector.name}`, () =>
       Effect.gen(function* () {
@@ -189,11 +196,13 @@ const ends = (kind: Kind, lab: Lab, folder: string): void => {
         const topology = yield* ready(target)
         const cut = Result.getOrThrow(chooseCut(topology, "QuorumReplicas"))
         const orders = yield* armAll(injector, cut, injector === pause ? 60_000 : 6000)
-        const doomed = ours(folder)
-        assert.isAtLeast(doomed.length, injector === pause ? 2 * orders.length : 0)
-        for (const pid of doomed) process.kill(pid, "SIGKILL")
-        yield* writesReturn(target)
+        assert.isAtLeast(yield* killOurs(lab()), injector === pause ? 2 * orders.length : 0)
+        yield* writesReturn(lab())
         for (const { fence } of orders) {
+          // Where one member is a quorum with the primary, writes return before the last deadline.
+          if (injector === netfilter) {
+            yield* eventually(injector.inspect("here", fence, 1), ({ _tag }) => _tag === "Lifted")
+          }
           const { broken, by } = yield* injector.lift("here", fence, 1)
           assert.strictEqual(injector === pause ? broken : by, injector === pause ? true : "Kernel")
         }
@@ -262,6 +271,9 @@ const refusals = (lab: Lab): void => {
           assert.strictEqual(seen._tag, "Impossible", injector.name)
           assert.match(seen._tag === "Impossible" ? seen.problem : "", /frozen by .*docker pause/)
         }
+        yield* eventually(only(target), ({ members }) =>
+          /^is frozen: process \d+ stands still/.test(members[2]!.downBecause ?? "")
+        )
       }).pipe(Effect.ensuring(engine.thaw("m2")))
       yield* ready(target)
     })
@@ -287,37 +299,37 @@ const refusals = (lab: Lab): void => {
   it.live("believes no container by its address, nor one that is not there", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const { engine, settings, target } = lab()
-        yield* ready(target)
-        const [first, second, third] = settings.members
-        const crossed = yield* ContainerLab.open({
-          ...settings,
-          members: [{ ...first, container: "m1" }, { ...second!, container: "m0" }, third!]
-        })
-        const seen = yield* eventually(only(crossed), ({ members }) => members.every(({ up }) => up))
-        for (const name of ["m0", "m1"]) {
-          assert.match(
-            seen.members.find((member) => member.name === name)!.processProblem,
-            /is not the server that answers on/
-          )
+        const { engine, members, system, target } = lab()
+        for (const { process } of (yield* ready(target)).members) {
+          assert.strictEqual(process?.container?.engine, engine.kind)
         }
-        const { compose: _, ...bare } = third!
-        const absent = yield* ContainerLab.open({
-          ...settings,
-          members: [first, second!, { ...bare, container: "nobody" }]
-        })
-        yield* eventually(only(absent), ({ members }) => /nobody/.test(members[2]!.processProblem))
+        const [first, second, third] = members
+        const crossed = yield* system.open([
+          { ...first, container: second.container! },
+          { ...second, container: first.container! },
+          third
+        ])
+        yield* eventually(only(crossed), ({ members: [m0, m1] }) =>
+          [m0!, m1!].every(({ process, processProblem, up }) => {
+            assert.isNull(process)
+            return up && /is not the server that answers on/.test(processProblem)
+          })
+        )
+        const { compose: _, ...bare } = third
+        const absent = yield* system.open([first, second, { ...bare, container: "nobody" }])
+        yield* eventually(only(absent), (topology) => /nobody/.test(topology.members[2]!.processProblem))
         const { container: _1, engine: _2, namespace: _3, ...nowhere } = bare
-        const plain = yield* ContainerLab.open({ ...settings, members: [first, second!, nowhere] })
-        yield* eventually(only(plain), ({ members }) => /in a container|namespaces/.test(members[2]!.processProblem))
-        assert.strictEqual(engine, lab().engine)
+        const plain = yield* system.open([first, second, nowhere])
+        yield* eventually(only(plain), (topology) =>
+          /in a container|namespaces/.test(topology.members[2]!.processProblem)
+        )
       })
     )
   )
 }
 
 /** The user's own commands: the engine's pause. */
-const commandOf = (kind: Kind, { namespace = "" }: Readonly<Record<string, string>>): Injector => {
+const commandOf = (kind: Containers.Kind, { namespace = "" }: Readonly<Record<string, string>>): Injector => {
   const ctr = `ctr --namespace ${namespace} tasks`
   const { apply, lift } =
     kind === "containerd"
@@ -333,10 +345,10 @@ const commandOf = (kind: Kind, { namespace = "" }: Readonly<Record<string, strin
 const named = (target: Target, wanted: string): Effect.Effect<ReadonlyArray<Member>> =>
   Effect.map(ready(target), ({ members }) => members.filter(({ name }) => name === wanted))
 
-const writesReturn = (target: Target) =>
+const writesReturn = ({ system, target }: ContainerLab.ContainerLab) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const probe = yield* target.probe("raft")
+      const probe = yield* target.probe(system.group)
       yield* eventually(
         Effect.timeoutOption(probe.write(probe.endpoints[0]!), target.recoveryWriteTimeout),
         Option.exists(({ _tag }) => _tag === "Acknowledged")

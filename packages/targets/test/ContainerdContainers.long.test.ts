@@ -8,24 +8,22 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
+import { etcd } from "./ContainedSystems.ts"
 import * as ContainerLab from "./ContainerLab.ts"
 import { containerSuite, kill, netfilter, pause } from "./ContainerSuite.ts"
 
 const { armAll, eventually, memberOf, only, ready } = ContainerLab
 
-containerSuite("containerd", (lab) => {
+containerSuite(etcd, "containerd", (lab) => {
   it.live("says what stands in the way: another namespace, a container that does not run, no containerd", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const { engine, settings } = lab()
-        const [first, second, third] = settings.members
+        const { engine, members, system } = lab()
+        const [first, second, third] = members
         const problemOf = (member: Readonly<Record<string, string>>, expected: RegExp) =>
           Effect.gen(function* () {
-            const target = yield* ContainerLab.open({
-              ...settings,
-              members: [first, second!, { ...third!, ...member }]
-            })
-            yield* eventually(only(target), ({ members }) => expected.test(members[2]!.processProblem))
+            const target = yield* system.open([first, second, { ...third, ...member }])
+            yield* eventually(only(target), (topology) => expected.test(topology.members[2]!.processProblem))
           })
         const { namespace } = engine.fields
         yield* problemOf(
@@ -56,7 +54,8 @@ containerSuite("containerd", (lab) => {
     Effect.scoped(
       Effect.gen(function* () {
         const { process: server } = memberOf(yield* ready(lab().target), "m2")
-        const groups = [`/sys/fs/cgroup/pids/inq${process.pid}`]
+        const root = fs.existsSync("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup"
+        const groups = [`${root}/inq${process.pid}`]
         for (const part of server.container!.id.split("/")) groups.push(`${groups.at(-1)}/${part}`)
         const child = yield* Effect.acquireRelease(
           Effect.sync(() => {
@@ -82,7 +81,7 @@ containerSuite("containerd", (lab) => {
           const seen = yield* injector.preflight(pretended, "m2")
           assert.match(seen._tag === "Mistaken" ? seen.problem : JSON.stringify(seen), /its control group is another/)
         }
-        const again = yield* ready(yield* ContainerLab.open(lab().settings))
+        const again = yield* ready(yield* lab().system.open(lab().members))
         assert.deepStrictEqual(memberOf(again, "m2").process, server)
       })
     )
@@ -148,9 +147,9 @@ containerSuite("containerd", (lab) => {
               engine.ask("containers", "delete", "alone")
             )
         )
-        const [, pid = ""] = /^alone +(\d+)/m.exec(yield* engine.ask("tasks", "list")) ?? []
+        const pid = yield* engine.pid("alone")
         const container = { engine: "containerd" as const, id: `${engine.fields.namespace}/alone` }
-        const alone: ProcessRef = { ...other, ...(yield* ContainerLab.processOf(Number(pid))), container }
+        const alone: ProcessRef = { ...other, ...(yield* ContainerLab.processOf(pid)), container }
         yield* eventually(kill.preflight(alone, "alone"), ({ _tag }) => _tag === "Ready")
         for (const words of [
           "link add a0 type veth peer name b0",

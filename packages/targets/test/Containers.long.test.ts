@@ -5,12 +5,13 @@
 import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { etcd, hosts } from "./ContainedSystems.ts"
 import * as ContainerLab from "./ContainerLab.ts"
-import { containerSuite, hosts, kill } from "./ContainerSuite.ts"
+import { containerSuite, kill } from "./ContainerSuite.ts"
 
 const { armAll, eventually, memberOf, only, ready } = ContainerLab
 
-containerSuite("docker", (lab) => {
+containerSuite(etcd, "docker", (lab) => {
   const docker = (...words: ReadonlyArray<string>) => lab().engine.ask(...words)
 
   it.live("starts a container that it killed by its engine, whatever its restart policy", () =>
@@ -69,7 +70,7 @@ containerSuite("docker", (lab) => {
           (one) => docker("rm", "--force", one)
         )
         const { process } = memberOf(yield* ready(lab().target), "m2")
-        const pid = Number(yield* docker("inspect", "--format", "{{.State.Pid}}", id))
+        const pid = yield* lab().engine.pid(id)
         const going = yield* eventually(ContainerLab.processOf(pid), ({ startTime }) => startTime !== "")
         const one = {
           ...process,

@@ -5,10 +5,11 @@
 import * as ContainerHealth from "@inquorate/injectors/ContainerHealth"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { etcd, hosts } from "./ContainedSystems.ts"
 import * as ContainerLab from "./ContainerLab.ts"
-import { containerSuite, hosts } from "./ContainerSuite.ts"
+import { containerSuite } from "./ContainerSuite.ts"
 
-containerSuite("podman", (lab) => {
+containerSuite(etcd, "podman", (lab) => {
   it.live("tells that podman would start a container again whose health check fails, where it was told to", () =>
     Effect.scoped(
       Effect.gen(function* () {

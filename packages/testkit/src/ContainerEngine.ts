@@ -137,11 +137,11 @@ export const image = Effect.fnUntraced(function* (
   engine: Pick<ContainerEngine, "docker" | "folder">,
   name: string,
   programs: ReadonlyArray<string>,
-  { folders = [] }: { readonly folders?: ReadonlyArray<string> } = {}
+  copies: ReadonlyArray<string>
 ): Effect.fn.Return<void> {
   const root = path.join(engine.folder, `image-${name.replaceAll(/[^a-z0-9]/g, "-")}`)
   const packed = `${root}.tar`
-  rootOf(root, programs, folders)
+  rootOf(root, programs, copies)
   run("tar", "-C", root, "-cf", packed, ".")
   yield* engine.docker("import", packed, name)
   fs.rmSync(root, { recursive: true })
@@ -150,12 +150,19 @@ export const image = Effect.fnUntraced(function* (
 
 /**
  * Makes the root folder of a container: a shell, these programs of this machine, the libraries that they are linked
- * with, and empty folders.
+ * with, and copies of these files and folders of this machine, each at its own place.
  */
-export const rootOf = (root: string, programs: ReadonlyArray<string>, folders: ReadonlyArray<string>): void => {
-  for (const folder of ["bin", "usr/bin", "lib64", "tmp", "var/lib", "etc", "proc", "sys", "dev", "run", ...folders]) {
+export const rootOf = (root: string, programs: ReadonlyArray<string>, copies: ReadonlyArray<string>): void => {
+  for (const folder of ["bin", "usr/bin", "lib64", "var/lib", "etc", "proc", "sys", "dev", "run"]) {
     fs.mkdirSync(path.join(root, folder), { recursive: true })
   }
+  // Where any user may write. PostgreSQL keeps its own socket in the second one.
+  for (const folder of ["tmp", "var/run/postgresql"]) {
+    fs.mkdirSync(path.join(root, folder), { recursive: true })
+    fs.chmodSync(path.join(root, folder), 0o1777)
+  }
+  if (copies.length > 0)
+    run("sh", "-c", 'tar -C / -c "$@" | tar -C "$0" -x', root, ...copies.map((place) => `.${place}`))
   fs.copyFileSync(onPath("busybox")!, path.join(root, "bin/busybox"))
   for (const applet of ["sh", "sleep", "cat", "ls", "mkdir", "chown", "chmod"]) {
     fs.symlinkSync("busybox", path.join(root, "bin", applet))
@@ -163,9 +170,14 @@ export const rootOf = (root: string, programs: ReadonlyArray<string>, folders: R
   fs.writeFileSync(path.join(root, "etc/passwd"), fs.readFileSync("/etc/passwd"))
   fs.writeFileSync(path.join(root, "etc/group"), fs.readFileSync("/etc/group"))
   for (const program of programs) {
-    const copy = path.join(root, "usr/bin", path.basename(program))
-    fs.copyFileSync(fs.realpathSync(program), copy)
+    const real = fs.realpathSync(program)
+    const copy = path.join(root, real)
+    fs.mkdirSync(path.dirname(copy), { recursive: true })
+    fs.copyFileSync(real, copy)
     fs.chmodSync(copy, 0o755)
+    // PostgreSQL finds its other files from where its program really is.
+    const found = path.join(root, "usr/bin", path.basename(program))
+    if (found !== copy) fs.symlinkSync(real, found)
     const { stdout } = childProcess.spawnSync("ldd", [program], { encoding: "utf8" })
     for (const [, library] of stdout.matchAll(/(\/[^\s]+) \(0x/g)) {
       fs.mkdirSync(path.dirname(path.join(root, library!)), { recursive: true })

@@ -39,8 +39,8 @@ export interface Containers {
   readonly ask: (...words: ReadonlyArray<string>) => Effect.Effect<string>
   /** What a member's configuration says of its engine. */
   readonly fields: Readonly<Record<string, string>>
-  /** Says of what all its containers are made. */
-  readonly image: (programs: ReadonlyArray<string>, folders?: ReadonlyArray<string>) => Effect.Effect<void>
+  /** Says of what all its containers are made: programs, and files and folders of this machine. */
+  readonly image: (programs: ReadonlyArray<string>, copies?: ReadonlyArray<string>) => Effect.Effect<void>
   readonly run: (container: Container) => Effect.Effect<unknown>
   /** Where containers reach this one. */
   readonly address: (index: number) => string
@@ -48,11 +48,16 @@ export interface Containers {
   readonly reached: (index: number, port: number) => string
   readonly restart: (name: string) => Effect.Effect<unknown>
   readonly isRunning: (name: string) => Effect.Effect<boolean>
+  /** The number that this machine gives to the first process of a container. */
+  readonly pid: (name: string) => Effect.Effect<number>
   readonly freeze: (name: string) => Effect.Effect<unknown>
   readonly thaw: (name: string) => Effect.Effect<unknown>
   /** Ends the engine's own process and starts it again, its containers running on; podman has none. */
   readonly restartEngine: Effect.Effect<void> | undefined
 }
+
+/** What the image is called of which Docker's and podman's containers are made. */
+export const labImage = "localhost/lab/member:1"
 
 /** Why no such engine can run here, or undefined. */
 export const skip = (kind: Kind): string | undefined => {
@@ -68,7 +73,6 @@ export const start = (kind: Kind): Effect.Effect<Containers, never, Scope.Scope>
 
 const programs: Readonly<Record<Kind, string>> = { docker: "docker", podman: "podman", containerd: "ctr" }
 const packages: Readonly<Record<Kind, string>> = { docker: "docker.io", podman: "podman", containerd: "containerd" }
-const labImage = "localhost/lab/member:1"
 
 const docker = Effect.gen(function* () {
   const engine = yield* ContainerEngine.start
@@ -81,7 +85,7 @@ const docker = Effect.gen(function* () {
     kind: "docker",
     folder: engine.folder,
     fields: {},
-    image: (programs, folders = []) => ContainerEngine.image(engine, labImage, programs, { folders }),
+    image: (programs, copies = []) => ContainerEngine.image(engine, labImage, programs, copies),
     run: (one) =>
       ask(
         ...["run", "--detach", "--network", "lab", "--ip", address(one.index)],
@@ -103,11 +107,11 @@ const podman = Effect.gen(function* () {
   fs.writeFileSync(runtime, limitless, { mode: 0o755 })
   fs.writeFileSync(
     path.join(folder, "containers.conf"),
-    `[engine]\ncgroup_manager="cgroupfs"\nruntime="limitless"\ntmp_dir="${folder}/tmp"\nevents_logger="file"\n[engine.runtimes]\nlimitless=["${runtime}"]\n`
+    `[containers]\npids_limit=0\n[engine]\ncgroup_manager="cgroupfs"\nruntime="limitless"\ntmp_dir="${folder}/tmp"\nevents_logger="file"\n[engine.runtimes]\nlimitless=["${runtime}"]\n`
   )
   fs.writeFileSync(
     path.join(folder, "storage.conf"),
-    `[storage]\ndriver="vfs"\ngraphroot="${folder}/graph"\nrunroot="${folder}/run"\n`
+    `[storage]\ndriver="overlay"\ngraphroot="${folder}/graph"\nrunroot="${folder}/run"\n`
   )
   yield* environment({
     CONTAINERS_CONF: path.join(folder, "containers.conf"),
@@ -121,7 +125,7 @@ const podman = Effect.gen(function* () {
     kind: "podman",
     folder,
     fields: { engine: "podman" },
-    image: (programs, folders = []) => ContainerEngine.image({ folder, docker: ask }, labImage, programs, { folders }),
+    image: (programs, copies = []) => ContainerEngine.image({ folder, docker: ask }, labImage, programs, copies),
     run: (one) => ask("run", "--detach", "--network", `ns:${network.namespace(one.index)}`, ...asDocker(one)),
     address: network.address,
     reached: (index, port) => `${network.address(index)}:${port}`,
@@ -157,12 +161,14 @@ const containerd = Effect.gen(function* () {
     kind: "containerd",
     folder,
     fields: { engine: "containerd", namespace },
-    image: (programs, folders = []) => Effect.sync(() => ContainerEngine.rootOf(model, programs, folders)),
+    image: (programs, copies = []) => Effect.sync(() => ContainerEngine.rootOf(model, programs, copies)),
     run: (one) => {
       const root = path.join(folder, `root-${one.name}`)
-      ContainerEngine.run("cp", "-a", model, root)
+      ContainerEngine.run("cp", "-al", model, root)
       return ask(
-        ...["run", "--detach", "--null-io", "--with-ns", `network:${network.namespace(one.index)}`],
+        // A share of the processor is no control group's to give where version 2 has no controllers.
+        ...["run", "--detach", "--null-io", "--cpu-shares", "0"],
+        ...["--with-ns", `network:${network.namespace(one.index)}`],
         ...(one.volumes ?? []).flatMap(([from, to, mode = "rw"]) => [
           "--mount",
           `type=bind,src=${from},dst=${to},options=rbind:${mode}`
@@ -178,6 +184,8 @@ const containerd = Effect.gen(function* () {
         yield* ask("tasks", "delete", "--force", name)
         yield* ask("tasks", "start", "--detach", "--null-io", name)
       }),
+    pid: (name) =>
+      Effect.map(ask("tasks", "list"), (told) => Number(new RegExp(`^${name} +(\\d+)`, "m").exec(told)?.[1])),
     isRunning: (name) => Effect.map(ask("tasks", "list"), (told) => new RegExp(`^${name} .*RUNNING`, "m").test(told)),
     freeze: (name) => ask("tasks", "pause", name),
     thaw: (name) => ask("tasks", "resume", name),
@@ -221,6 +229,7 @@ const likeDocker = (ask: Ask) => ({
   restart: (name: string) => ask("restart", "--time", "0", name),
   isRunning: (name: string) =>
     Effect.map(ask("inspect", "--format", "{{.State.Running}}", name), (is) => is === "true"),
+  pid: (name: string) => Effect.map(ask("inspect", "--format", "{{.State.Pid}}", name), Number),
   freeze: (name: string) => ask("pause", name),
   thaw: (name: string) => ask("unpause", name)
 })
