@@ -7,13 +7,12 @@ import { findBinary } from "@inquorate/lab/Etcd"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
 import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { LossError, type LossOptions, quorumLoss } from "../src/QuorumLoss.ts"
+import { lossesWithin } from "./Losses.ts"
 
 const state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-testing-"))
 process.env["INQUORATE_LAB_STATE"] = path.join(state, "labs")
@@ -23,16 +22,6 @@ afterAll(() => fs.rmSync(state, { recursive: true, force: true }))
 const optionsOf = ({ configuration, system }: LabRecord): LossOptions => {
   const { kill: _kill, system: _system, ...settings } = configuration as { system: string } & LossOptions["settings"]
   return { system, settings, readyWithin: `${within(10)}s` }
-}
-
-const isStopped = (pid: number): boolean => /\) [tT]/.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8"))
-
-const untilTrue = async (what: string, holds: () => boolean): Promise<void> => {
-  const limit = Date.now() + within(20_000)
-  while (!holds()) {
-    if (Date.now() > limit) throw new Error(`waited in vain for ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }
 
 const rejected = async (promise: Promise<unknown>): Promise<LossError> => {
@@ -49,7 +38,6 @@ for (const system of ["postgres", "etcd"]) {
   describe.skipIf(system === "etcd" && findBinary(null) === null)(`a loss within a test, on ${system}`, () => {
     let lab: LabRecord
     let options: LossOptions
-    const pids = (): ReadonlyArray<number> => lab.members.map(({ pid }) => pid)
     beforeAll(async () => {
       lab = await Effect.runPromise(Lab.up({ system, name: `testing-${system}` }))
       options = optionsOf(lab)
@@ -58,45 +46,7 @@ for (const system of ["postgres", "etcd"]) {
       await Effect.runPromise(Lab.down(`testing-${system}`))
     })
 
-    it("is there within the scope, and gone with its proof after it", async () => {
-      let proof
-      {
-        await using loss = await quorumLoss(options)
-        assert.isAbove(loss.members.length, 0)
-        assert.strictEqual(pids().filter(isStopped).length, loss.members.length)
-        ;({ proof } = loss)
-      }
-      const { lostForMs, recoveredAfterMs, writesTried } = await proof
-      assert.isFalse(pids().some(isStopped))
-      assert.isAbove(lostForMs, 0)
-      assert.isAtLeast(recoveredAfterMs, 0)
-      assert.isAbove(writesTried, 0)
-    })
-
-    it("ends also where the test fails, and is told once however often it is asked for", async () => {
-      let failed = ""
-      try {
-        await using loss = await quorumLoss({ ...options, mode: "AllReplicas" })
-        assert.strictEqual(await loss.giveBack(), await loss.proof)
-        throw new Error("the test failed")
-      } catch (error) {
-        failed = (error as Error).message
-      }
-      assert.strictEqual(failed, "the test failed")
-      assert.isFalse(pids().some(isStopped))
-    })
-
-    it("ends with the process that took it, however that dies", async () => {
-      const script = path.join(import.meta.dirname, "take-and-wait.ts")
-      const child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: ["ignore", "pipe", "inherit"] })
-      const gone = once(child, "exit").then(() => assert.fail("it ended before it had taken the quorum"))
-      await Promise.race([once(child.stdout!, "data"), gone])
-      gone.catch(() => {})
-      const held = pids().filter(isStopped)
-      assert.isAbove(held.length, 0)
-      child.kill("SIGKILL")
-      await untilTrue("the members to run on", () => !pids().some(isStopped))
-    })
+    lossesWithin(() => ({ options, pids: async () => lab.members.map(({ pid }) => pid) }))
 
     it("is refused by what a rule says, and nothing is touched", async () => {
       const strange = await rejected(quorumLoss({ ...options, system: "oracle" }))
