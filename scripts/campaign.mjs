@@ -1,10 +1,8 @@
 // Builds the applications and kills them over and over; see stories/campaign/main.ts.
 import { join } from "node:path"
-import { buildApps, endChildren, root, start } from "./process.mjs"
+import { buildApps, endOnSignals, root, start } from "./process.mjs"
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  process.on(signal, () => void endChildren(signal).then(() => process.exit(130)))
-}
+endOnSignals()
 
 await buildApps()
 const main = join(root, "stories/campaign/main.ts")

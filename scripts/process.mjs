@@ -10,9 +10,11 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export const quiet = { TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1", CI: process.env.CI ?? "" }
 
 const children = new Set()
+let interrupted = false
 
 /** Starts a program. The promise gives its exit code, and what it wrote where that was piped. */
 export const start = (program, arguments_, options = {}) => {
+  if (interrupted) return { child: undefined, done: new Promise(() => undefined) }
   const child = spawn(program, arguments_, {
     cwd: root,
     stdio: "inherit",
@@ -29,7 +31,7 @@ export const start = (program, arguments_, options = {}) => {
     })
     child.on("close", (code, signal) => {
       children.delete(child)
-      resolve({ code: code ?? 128, signal, stdout })
+      if (!interrupted) resolve({ code: code ?? 128, signal, stdout })
     })
   })
   return { child, done }
@@ -49,6 +51,16 @@ export const endChildren = async (signal, which = () => true) => {
   const waiting = ending.map((child) => new Promise((resolve) => child.on("close", resolve)))
   for (const child of ending) child.kill(signal)
   await Promise.all(waiting)
+}
+
+/** Where we are asked to end: ends all that was started, starts nothing more, and leaves with 130. */
+export const endOnSignals = () => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.on(signal, () => {
+      interrupted = true
+      void endChildren(signal).then(() => process.exit(130))
+    })
+  }
 }
 
 /** Builds the two applications. */
