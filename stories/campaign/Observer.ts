@@ -12,10 +12,14 @@ import type { World } from "../test/Harness.ts"
 /** How to tell that a member is out, by the pid of its server. */
 export type Eye = (pid: number) => boolean | Promise<boolean>
 
-/** One time that a member was seen out, in UTC milliseconds; `until` is the first look that saw it in again. */
+/**
+ * One time that a member was seen out, in UTC milliseconds: `seen` is when the last look that saw it out began, and `until`
+ * when the first that saw it in again had its answer. It came in between the two.
+ */
 export interface Out {
   readonly member: string
   readonly from: number
+  readonly seen: number
   readonly until: number | null
 }
 
@@ -50,20 +54,24 @@ export const cutOff: Eye = async (pid) => {
 
 /** Looks at the members of a lab from now on. */
 export const watch = ({ lab }: World, eye: Eye): Observer => {
-  const outs: Array<{ member: string; from: number; until: number | null }> = []
-  const open = new Map<string, { member: string; from: number; until: number | null }>()
+  type Writable<A> = { -readonly [Key in keyof A]: A[Key] }
+  const outs: Array<Writable<Out>> = []
+  const open = new Map<string, Writable<Out>>()
   const going = { on: true }
   let last = Date.now()
   let longestGap = 0
   const look = async (): Promise<void> => {
     for (const { name, pid } of lab.members) {
+      const asked = Date.now()
       const out = await eye(pid)
       const now = Date.now()
       const known = open.get(name)
       if (out && known === undefined) {
-        const began = { member: name, from: now, until: null }
+        const began = { member: name, from: now, seen: asked, until: null }
         outs.push(began)
         open.set(name, began)
+      } else if (out && known !== undefined) {
+        known.seen = asked
       } else if (!out && known !== undefined) {
         known.until = now
         open.delete(name)

@@ -43,9 +43,11 @@ export interface Seen extends Plan {
   readonly state: string
   /** Why it ended Faulted, in the words that a person reads; null where it did not. */
   readonly failure: string | null
-  /** How long after its tightest stored deadline a member was last seen stopped; 0 where never after it. */
+  /** How long after its tightest stored deadline a member was first seen in again: the most that it can have been out. */
   readonly overrun: number | null
-  /** True where a member was stopped past its deadline and the grace of 2 s. */
+  /** How long after that deadline the last look that saw a member out began: it was out for so long at least. */
+  readonly overrunSeen: number | null
+  /** True where a member was seen stopped past its deadline and the grace of 2 s. */
   readonly leaked: boolean
   /** True where every keeper of the fence was killed while it stood, so that nothing but a sweep was left to end it. */
   readonly unkept: boolean
@@ -277,19 +279,22 @@ const judge = (
     const times = stops.filter(({ member }) => member === name).length
     if (times > attempts) broken.push(`${name} was taken out ${times} times by ${attempts} attempts`)
   }
-  const overruns = stops.flatMap(({ from, member, until }) => {
+  const overruns = stops.flatMap(({ from, member, seen, until }) => {
     const fence = evidence.fences.find((one) => one.member === member && one.deadline > from)
     if (fence === undefined) {
       broken.push(`${member} was taken out by no order on record`)
       return []
     }
-    return [Math.max(0, (until ?? Date.now()) - fence.deadline)]
+    const past = (at: number): number => Math.max(0, at - fence.deadline)
+    return [{ least: past(seen), most: past(until ?? Date.now()) }]
   })
-  const overrun = overruns.length === 0 ? null : Math.max(...overruns)
-  const leaked = overrun !== null && overrun > grace
+  const longest = (which: "least" | "most"): number | null =>
+    overruns.length === 0 ? null : Math.max(...overruns.map((one) => one[which]))
+  const overrunSeen = longest("least")
+  const leaked = overrunSeen !== null && overrunSeen > grace
   // Only where both keepers are dead and the kernel has no part in it may a fence wait for the sweep.
   const excused = plan.grade === "Keeper" && struck.unkept
-  if (leaked && !excused) broken.push(`a member was out until ${overrun} ms past its deadline`)
+  if (leaked && !excused) broken.push(`a member was seen out ${overrunSeen} ms past its deadline`)
   const freed = Math.max(0, ...stops.map(({ until }) => until ?? 0))
   const first = writer.acknowledged().find((at) => at >= freed)
   const next = evidence.owners.find(({ at, worker }) => at > struck.at && worker !== struck.owner)
@@ -299,7 +304,8 @@ const judge = (
     id: told.operation.id,
     state: told.state,
     failure: told.state === "Faulted" ? (told.summary ?? null) : null,
-    overrun,
+    overrun: longest("most"),
+    overrunSeen,
     leaked,
     unkept: struck.unkept,
     takeover: takes && next !== undefined ? next.at - struck.at : null,
