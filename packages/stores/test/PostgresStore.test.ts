@@ -288,6 +288,62 @@ describe.skipIf(Lab.skip !== undefined)(
           assert.strictEqual(told.flat().length, 20)
         })
       )
+
+      it.live(
+        "takes a start that another worker stores just now for a duplicate, and stores the rest of its batch",
+        () =>
+          Effect.gen(function* () {
+            let commits = 0
+            const schema = Lab.freshSchema()
+            const store = yield* Lab.store(schema, { withinMs: 20_000, onCommit: () => commits++ })
+            yield* store.create(fresh(2))
+            yield* Lab.sql(
+              `CREATE TABLE ${schema}.kept AS SELECT * FROM ${schema}.operation; DELETE FROM ${schema}.operation`
+            )
+            const starts = yield* Lab.whileUncommitted(
+              `INSERT INTO ${schema}.operation OVERRIDING SYSTEM VALUE SELECT * FROM ${schema}.kept`,
+              Effect.gen(function* () {
+                const starts = yield* Effect.forkScoped(all([1, 3, 2, 4], (n) => store.create(fresh(n))))
+                yield* Lab.eventually(Lab.waitingForLocks, ({ length }) => length > 0)
+                return starts
+              })
+            )
+            assert.deepStrictEqual(yield* Fiber.join(starts), ["Created", "Created", "Duplicate", "Created"])
+            // The first one may go alone.
+            assert.isAtMost(commits, 3)
+          })
+      )
+
+      it.live("stores the others of a batch of starts of which PostgreSQL refuses one", () =>
+        Effect.gen(function* () {
+          const schema = Lab.freshSchema()
+          const store = yield* Lab.store(schema)
+          yield* Lab.sql(`ALTER TABLE ${schema}.operation ADD CHECK (id <> '${guid(5)}')`)
+          const answers = yield* all(many(9), (n) => reasonOf(store.create(fresh(n))))
+          assert.deepStrictEqual(
+            answers,
+            many(9).map((n) => (n === 5 ? "Unavailable" : "Success"))
+          )
+          const listed = yield* store.list({ states: [], limit: 10, newestFirst: false, after: null })
+          assert.strictEqual(listed.length, 8)
+        })
+      )
+
+      it.live("has each worker pass the bound by no more than an eighth of what was free when it counted", () =>
+        Effect.gen(function* () {
+          const schema = Lab.freshSchema()
+          const [one, two] = yield* all(many(2), () => Lab.store(schema, { queueBound: 40 }))
+          const created = (store: OperationStore["Service"], from: number) =>
+            Effect.map(
+              Effect.forEach(many(50, from), (n) => reasonOf(store.create(fresh(n)))),
+              (answers) => answers.filter((answer) => answer === "Success").length
+            )
+          yield* one!.create(fresh(1))
+          assert.strictEqual(yield* created(two!, 2), 39)
+          assert.isAtMost(yield* created(one!, 52), 5)
+          assert.strictEqual(yield* created(two!, 102), 0)
+        })
+      )
     })
 
     describe("with a PostgreSQL that fails", () => {
@@ -348,6 +404,41 @@ describe.skipIf(Lab.skip !== undefined)(
             owned.map(({ id }) => id),
             [guid(1), guid(2)]
           )
+        })
+      )
+
+      it.live("stores a batch of starts once whose answer was lost, of which two have one id", () =>
+        Effect.gen(function* () {
+          let commits = 0
+          const schema = Lab.freshSchema()
+          const way = yield* Lab.way
+          const store = yield* Lab.store(schema, { url: Lab.url(way.address), onCommit: () => commits++ })
+          way.lose = 1
+          const answers = yield* all([...many(30), 7], (n) => store.create(fresh(n)))
+          assert.strictEqual(way.lose, 0)
+          assert.deepStrictEqual(answers, [...many(30).map(() => "Created"), "Duplicate"])
+          assert.deepStrictEqual(yield* Lab.sql(`SELECT count(*) FROM ${schema}.operation`), [{ count: "30" }])
+          assert.strictEqual(commits, 2)
+        })
+      )
+
+      it.live("stores a batch of starts whose connection ended before its commit", () =>
+        Effect.gen(function* () {
+          const schema = Lab.freshSchema()
+          const store = yield* Lab.store(schema, { withinMs: 20_000 })
+          const starts = yield* Lab.whileUncommitted(
+            `LOCK TABLE ${schema}.operation IN SHARE ROW EXCLUSIVE MODE`,
+            Effect.gen(function* () {
+              const starts = yield* Effect.forkScoped(all(many(30), (n) => store.create(fresh(n))))
+              yield* Lab.terminate(yield* Lab.eventually(Lab.waitingForLocks, ({ length }) => length > 0))
+              return starts
+            })
+          )
+          assert.deepStrictEqual(
+            yield* Fiber.join(starts),
+            many(30).map(() => "Created")
+          )
+          assert.deepStrictEqual(yield* Lab.sql(`SELECT count(*) FROM ${schema}.operation`), [{ count: "30" }])
         })
       )
 
@@ -473,6 +564,25 @@ describe.skipIf(Lab.skip !== undefined)(
           const saved = yield* Fiber.join(saving)
           assert.strictEqual(saved.version, stored.version + 1)
           assert.deepStrictEqual(texts(yield* store.evidence(guid(1), 0)), ["a"])
+        })
+      )
+
+      it.live("takes no batch of starts for stored that was cancelled while it waited for its standbys", () =>
+        Effect.gen(function* () {
+          const schema = Lab.freshSchema()
+          const store = yield* Lab.store(schema, { withinMs: 20_000 })
+          const { resume } = yield* Lab.pause("Standbys")
+          const starts = yield* Effect.forkChild(all(many(3), (n) => store.create(fresh(n))))
+          const [first] = yield* Lab.eventually(Lab.waitingForStandbys, ({ length }) => length > 0)
+          yield* Lab.sql(`SELECT pg_cancel_backend(${first})`)
+          yield* Lab.eventually(
+            Lab.sql(`SELECT count(*) FROM ${schema}.operation`),
+            (rows) => rows[0]!["count"] !== "0"
+          )
+          yield* Lab.eventually(Lab.waitingForStandbys, ({ length }) => length > 0)
+          assert.isUndefined(starts.pollUnsafe())
+          yield* resume
+          assert.deepStrictEqual(yield* Fiber.join(starts), ["Created", "Created", "Created"])
         })
       )
     })

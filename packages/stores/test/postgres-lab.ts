@@ -110,6 +110,25 @@ export const waitingForStandbys: Effect.Effect<ReadonlyArray<number>> = Effect.m
   (rows) => rows.map(({ pid }) => Number(pid))
 )
 
+/** The server processes of a store's statements that wait for another transaction. */
+export const waitingForLocks: Effect.Effect<ReadonlyArray<number>> = Effect.map(
+  sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'inquorate worker'"),
+  (rows) => rows.map(({ pid }) => Number(pid))
+)
+
+/** Does something while a transaction that has made this statement is open, and commits it. */
+export const whileUncommitted = <A, E, R>(text: string, use: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.promise(async () => {
+      const client = new Client({ connectionString: url() })
+      await client.connect()
+      await client.query(`BEGIN; ${text}`)
+      return client
+    }),
+    () => use,
+    (client) => Effect.promise(() => client.query("COMMIT").then(() => client.end()))
+  )
+
 /** Ends connections at the server. */
 export const terminate = (pids: ReadonlyArray<number>): Effect.Effect<unknown> =>
   sql(`SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${pids.join(",")}]::int[]) pid`)

@@ -137,6 +137,16 @@ const creationLaws = (law: Law, options: OperationStoreContractOptions): void =>
       assert.strictEqual(yield* store.create(fresh(3, 10)), "Created")
     }).pipe(Effect.provide(options.bounded(2)))
   )
+  it.effect("of many, one after another and at once, as many are taken as the bound says", () =>
+    Effect.gen(function* () {
+      const store = yield* OperationStore
+      const take = (n: number) => Effect.isSuccess(store.create(fresh(n, 10)))
+      const numbers = (from: number) => Array.from({ length: 30 }, (_, index) => from + index)
+      const first = yield* Effect.forEach(numbers(1), take)
+      const second = yield* Effect.forEach(numbers(31), take, { concurrency: "unbounded" })
+      assert.strictEqual([...first, ...second].filter((taken) => taken).length, 40)
+    }).pipe(Effect.provide(options.bounded(40)))
+  )
 }
 
 const listLaws = (law: Law): void => {

@@ -66,6 +66,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
     let queue: Array<Pending> = []
     const waiting = Latch.makeUnsafe(false)
     const statements = statementsOf(site.schema)
+    const room: Room = { bound: options.queueBound, spare: 0 }
 
     // A write whose turn has not come is taken back. After that it stands, or its outcome is unknown.
     const takeBack = (pending: Pending): void => void (queue = queue.filter((other) => other !== pending))
@@ -105,7 +106,7 @@ export const make = (site: Site, line: Line, options: BatchOptions): Effect.Effe
       Effect.gen(function* () {
         const outcome = yield* Effect.result(
           line
-            .attempt((connection) => carryOut(connection, statements, batch, { alone, queueBound: options.queueBound }))
+            .attempt((connection) => carryOut(connection, statements, batch, { alone, room }))
             .pipe(
               // The writers die of a broken invariant. The queue goes on.
               Effect.catchDefect((defect) => Effect.succeed(batch.map((): Answer => Effect.die(defect))))
@@ -287,22 +288,28 @@ const refusalOf = (site: Site, { change }: Pending, failure: PostgresFailure): S
     : unavailable(site, failure)
 
 /**
- * Everything a batch does, committed. The answers are in the order of its writes. Nearly every batch is changes alone of
- * which none is doubtful: one statement does all that. A write that was refused within one is tried `alone`, step by step.
+ * Everything a batch does, committed. The answers are in the order of its writes. Nearly every batch is changes alone, or
+ * creates alone, of which none is doubtful: one statement does all that. A write that was refused within one is tried
+ * `alone`, step by step.
  */
 const carryOut = (
   connection: Connection,
   statements: Statements,
   batch: ReadonlyArray<Pending>,
-  { alone, queueBound }: { readonly alone: boolean; readonly queueBound: number }
+  { alone, room }: { readonly alone: boolean; readonly room: Room }
 ): Effect.Effect<ReadonlyArray<Answer>, PostgresFailure> => {
   const creates = batch.filter(({ change }) => change._tag === "Create")
-  if (!alone && creates.length === 0 && !batch.some(({ doubtful }) => doubtful)) {
-    return changeAtOnce(connection, statements, batch)
+  const atOnce = !alone && !batch.some(({ doubtful }) => doubtful)
+  if (atOnce && creates.length === 0) return changeAtOnce(connection, statements, batch)
+  if (atOnce && creates.length === batch.length) {
+    const created = createAll(connection, statements, creates, room, commitAtOnce)
+    return Effect.map(created, (answers) => [...answers.values()])
   }
   const steps = Effect.gen(function* () {
-    const answers = new Map<Pending, Answer>()
-    if (creates.length > 0) yield* createAll(connection, statements, creates, queueBound, answers)
+    const answers =
+      creates.length === 0
+        ? new Map<Pending, Answer>()
+        : yield* createAll(connection, statements, creates, room, withinTransaction)
     const others = batch.filter(({ change }) => change._tag !== "Create")
     if (others.length > 0) yield* changeAll(connection, statements, others, answers)
     return batch.map((pending) => answers.get(pending)!)
@@ -310,21 +317,45 @@ const carryOut = (
   return transaction(connection, steps)
 }
 
+/** How many may be live. */
+interface Room {
+  readonly bound: number
+  /** How many more are created before the live ones are counted again: the more are live, the longer that takes. */
+  spare: number
+}
+
+/** Of what was free, one in so many is created before the next count. Others may have taken all of it meanwhile. */
+const countAgainAfter = 8
+
+/** Runs the statement that creates: as a transaction of its own, or within one. */
+type Place = (
+  connection: Connection,
+  text: string,
+  values: ReadonlyArray<unknown>
+) => Effect.Effect<{ readonly rows: ReadonlyArray<Placed> }, PostgresFailure>
+
+const withinTransaction: Place = (connection, text, values) => connection.query(text, values)
+
 const createAll = Effect.fnUntraced(function* (
   connection: Connection,
   statements: Statements,
   creates: ReadonlyArray<Pending>,
-  queueBound: number,
-  answers: Map<Pending, Answer>
+  room: Room,
+  place: Place
 ) {
+  const answers = new Map<Pending, Answer>()
   const rows = creates.map(({ change, name }) => ({
     ...columnsOf((change as Extract<Change, { _tag: "Create" }>).operation),
     written: name
   }))
-  const { rows: made } = yield* connection.query<Placed>(statements.create, [...transposed(rows), queueBound])
+  const counts = room.spare < creates.length
+  room.spare = counts ? 0 : room.spare - creates.length
+  const { rows: made } = yield* place(connection, statements.create, [...transposed(rows), counts ? room.bound : null])
+  if (counts) room.spare = Math.floor(Math.max(0, made[0]!.places! - creates.length) / countAgainAfter)
   const placed = new Map(made.map((one) => [one.id, one]))
-  // It was not there when the statement began, and was not made either: another one made it meanwhile.
-  const raced = creates.filter(({ id }) => placed.get(id)!.made === null && placed.get(id)!.room)
+  // It was not there when the statement began, and was not made either: another one made it meanwhile. If the write is
+  // doubtful, that may have been its own first try.
+  const raced = creates.filter(({ doubtful, id }) => doubtful && placed.get(id)!.made === null && placed.get(id)!.room)
   const known = new Map(made.map(({ id, written }) => [id, written]))
   if (raced.length > 0) {
     const { rows } = yield* connection.query<{ readonly id: Guid; readonly written: string }>(statements.written, [
@@ -337,16 +368,17 @@ const createAll = Effect.fnUntraced(function* (
   const found = creates.filter(({ doubtful, id, name }) => doubtful && known.get(id) === name).map(({ id }) => id)
   if (found.length > 0) yield* connection.query(statements.lock, [found])
   for (const pending of creates) {
-    const { made, room } = placed.get(pending.id)!
+    const { made, room: fits } = placed.get(pending.id)!
     const written = known.get(pending.id) ?? null
-    const full = written === null && made === null && !room
+    const full = written === null && made === null && !fits
     answers.set(
       pending,
       full
-        ? Effect.fail(new StoreError({ reason: "Full", detail: `no more than ${queueBound} operations may be live` }))
+        ? Effect.fail(new StoreError({ reason: "Full", detail: `no more than ${room.bound} operations may be live` }))
         : Effect.succeed(made !== null || written === pending.name ? "Created" : "Duplicate")
     )
   }
+  return answers
 })
 
 const changeAll = Effect.fnUntraced(function* (
@@ -497,6 +529,8 @@ interface Placed {
   readonly made: string | null
   /** Whether there was room for it. */
   readonly room: boolean
+  /** How many places were free before this statement, or null where they were not counted. */
+  readonly places: number | null
 }
 
 /** Rows as one array for each column, in the order of the first row's keys. */
@@ -517,7 +551,8 @@ const statementsOf = (schema: string) => {
   const operation = `"${schema}".operation`
   const evidence = `"${schema}".evidence`
   return {
-    // The bound is counted without a lock. Workers that create at the same moment may pass it by one batch each.
+    // The bound is counted without a lock, and only where one is given. Workers that create at the same moment may pass
+    // it by one batch each, and by what each creates before it counts again.
     create: `
       WITH given AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -525,10 +560,12 @@ const statementsOf = (schema: string) => {
           AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, shares,
             written, n)
       ), room AS (
-        SELECT $13::int - count(*) AS places
-        FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $13::int) live
+        SELECT CASE WHEN $13::int IS NOT NULL
+          THEN $13::int - (SELECT count(*) FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $13::int) live)
+          END AS places
       ), placed AS (
-        SELECT g.*, k.written AS known, count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room) AS room
+        SELECT g.*, k.written AS known, coalesce(
+          count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room), true) AS room
         FROM given g LEFT JOIN ${operation} k ON k.id = g.id
       ), made AS (
         INSERT INTO ${operation} (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
@@ -538,12 +575,13 @@ const statementsOf = (schema: string) => {
         FROM placed WHERE known IS NULL AND room ORDER BY n
         ON CONFLICT (id) DO NOTHING RETURNING id
       )
-      SELECT p.id, p.known AS written, m.id AS made, p.room FROM placed p LEFT JOIN made m ON m.id = p.id`,
+      SELECT p.id, p.known AS written, m.id AS made, p.room, (SELECT places FROM room) AS places
+      FROM placed p LEFT JOIN made m ON m.id = p.id`,
     written: `SELECT id, written FROM ${operation} WHERE id = ANY($1::text[])`,
     // In the order of ids, so that two batches never wait for each other.
     lock: `SELECT id, version, written, owner, epoch FROM ${operation} WHERE id = ANY($1::text[])
       ORDER BY id FOR NO KEY UPDATE`,
-    change: `/* a commit of its own */
+    change: `
       WITH given AS (
         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[],
           $8::bigint[], $9::bigint[], $10::boolean[], $11::boolean[], $12::smallint[])

@@ -15,6 +15,7 @@ import { ChaosStore } from "@inquorate/core/ChaosStore"
 import type { Guid } from "@inquorate/core/Guid"
 import { type Change, OperationStore, type StoreError, type Stored } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
+import * as News from "../News.ts"
 import * as Batch from "./PostgresBatch.ts"
 import * as Changes from "./PostgresChanges.ts"
 import * as Chaos from "./PostgresChaos.ts"
@@ -31,7 +32,10 @@ export interface PostgresStoreOptions {
   readonly url: string | Redacted.Redacted
   /** The schema of our tables, made where it is missing; `inquorate` unless given. */
   readonly schema?: string
-  /** How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. */
+  /**
+   * How many live operations are stored before a fresh one is refused with `Full`; 10 000 unless given. Each of several
+   * workers may pass it by an eighth of what was free when it last counted.
+   */
   readonly queueBound?: number
   /** How long a call may take before it is `Unavailable`, in milliseconds; 5000 unless given. */
   readonly withinMs?: Millis
@@ -66,7 +70,7 @@ export const makeBoth = (
     yield* prepare(site)
     const rows = Rows.make(site)
     const hints = yield* PubSub.sliding<Change>(hintsKept)
-    const heard = (id: Guid, by: string | null = null): void => void PubSub.publishUnsafe(hints, { id, by })
+    const heard = (id: Guid): void => void PubSub.publishUnsafe(hints, { id, by: null })
     const readers = yield* Effect.all([Line.make(site), Line.make(site)])
     let turn = 0
     const read: Read = (work) => Effect.suspend(() => readers[turn++ % readers.length]!.repeatable(within, work))
@@ -83,10 +87,11 @@ export const makeBoth = (
     const beats = yield* Line.make(site)
     const claims = yield* Line.make(site)
     const leases = Leases.make({ site, rows, beats, claims, within, announcement })
-    const changed = (id: Guid, by: string | null = null): Effect.Effect<void> =>
-      Effect.sync(() => {
-        heard(id, by)
+    const tell = News.teller(hints)
+    const changed: News.Tell = (id, by) =>
+      Effect.suspend(() => {
         changes.announce(id)
+        return tell(id, by)
       })
 
     // This uses the line of claims, which nobody waits for: a write of chaos may wait for another worker's lock.

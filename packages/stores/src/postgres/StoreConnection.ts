@@ -173,7 +173,7 @@ export const commitAtOnce = <Row = Record<string, never>>(
   text: string,
   values: ReadonlyArray<unknown>
 ): Effect.Effect<Reply<Row>, PostgresFailure> =>
-  connection.query<Row>(text, values).pipe(
+  connection.query<Row>(`/* a commit of its own */ ${text}`, values).pipe(
     Effect.filterOrFail(
       ({ warnings }) => warnings.length === 0,
       ({ warnings }) => lostCommit(warnings.join("; "))

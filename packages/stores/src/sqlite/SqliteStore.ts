@@ -41,6 +41,7 @@ import {
   writeEntry,
   writeOperation
 } from "../OperationRows.ts"
+import * as News from "../News.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Holding from "./Holding.ts"
 import * as Chaos from "./SqliteChaos.ts"
@@ -95,7 +96,7 @@ export const makeBoth = (
     const rows = makeRows(path, statements, owners, options.queueBound ?? queueBoundDefault)
     const read = <A>(run: () => A): Effect.Effect<A, StoreError> =>
       Effect.try({ try: run, catch: (thrown) => (thrown instanceof StoreError ? thrown : unavailable(path, thrown)) })
-    const publish = publisher(changes)
+    const publish = News.teller(changes)
 
     const chaos = yield* Chaos.make({ path, database, commit, now })
     const operations = OperationStore.of({
@@ -138,22 +139,6 @@ export const makeBoth = (
   })
 
 // --- internal ---
-
-/** Writes that share a commit share its news as well: whoever listens is woken once for all of them. */
-const publisher = (changes: PubSub.PubSub<Change>): ((id: Guid, by?: string) => Effect.Effect<void>) => {
-  let news: Array<Change> = []
-  const tell = (): void => {
-    const told = news
-    news = []
-    Effect.runSync(PubSub.publishAll(changes, told))
-  }
-  return (id, by) =>
-    Effect.withFiber((fiber) => {
-      if (news.length === 0) fiber.currentDispatcher.scheduleTask(tell, 0)
-      news.push({ id, by: by ?? null })
-      return Effect.void
-    })
-}
 
 const queueBoundDefault = 10_000
 const changesKept = 4096
