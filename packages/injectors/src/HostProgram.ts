@@ -101,15 +101,19 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
             const { attempt, member, operationId } = first.fence
             const { say, handshake } = yield* openSession(host, member, operationId)
             const until = whole((yield* monotonicMillis) + standBy + handshake.earliestOffset)
-            const words: Array<string> = []
             let went = false
-            // Whatever is prepared and not wanted any more is let go, also where another member could not be prepared.
-            const letGo = (word: string) =>
-              say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin)
+            // What was sent to be prepared and is not wanted any more is let go, also where another member could not be
+            // prepared, and where nobody waits for the host's answer any more: the session is closed then.
+            let sent: ReadonlyArray<readonly [FenceId, string]> = []
+            const letGo = ([fence, word]: readonly [FenceId, string]) =>
+              Effect.catch(
+                say(["lift", operationId, String(attempt), word, String(first.epoch)], member, letGoWithin),
+                () => orderOn(host, fence, "lift", [String(first.epoch)])
+              )
             yield* Effect.addFinalizer(() => {
               if (went) return Effect.void
               proven.clear()
-              return Effect.ignore(Effect.forEach(words, letGo))
+              return Effect.forEach(sent, (one) => Effect.ignore(letGo(one)), { discard: true })
             })
             const orders: Array<ReadonlyArray<string>> = []
             for (const { epoch, fence, member: named, process } of preparations) {
@@ -121,8 +125,10 @@ export const make = (mechanism: HostProgram, hosts: ReadonlyMap<string, Host>): 
               ])
             }
             const members = preparations.map(({ fence }) => fence.member)
+            const words = orders.map(([, , word = ""]) => word)
+            sent = preparations.map(({ fence }, index) => [fence, words[index]!])
             const answers = yield* sayAll(say, orders, { members, sideBySide, standBy })
-            words.push(...orders.flatMap(([, , word = ""], index) => (answers[index] === "preparing" ? [word] : [])))
+            sent = sent.filter((_, index) => answers[index] === "preparing")
             for (const [index, answer] of answers.entries()) {
               if (answer !== "preparing") return yield* answeredNo(host, members[index]!, answer)
             }

@@ -10,8 +10,10 @@ import type { ProcessRef } from "@inquorate/core/Topology"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { factor, within } from "./Pace.ts"
 
@@ -359,6 +361,30 @@ const laws: ReadonlyArray<
       assert.isTrue(late !== undefined && Result.isFailure(late) && late.failure.reason === "OrderRefused")
       assert.isFalse(yield* scene.runs)
       for (const fence of [order.fence, old.fence]) yield* scene.injector.lift(scene.host, fence, 2)
+      assert.isTrue(yield* scene.runs)
+    })
+  ],
+  [
+    "lets go what is not wanted any more at any moment of its being made ready, so that another operation has the place",
+    Effect.fnUntraced(function* (scene) {
+      const { host, injector } = scene
+      if (injector.prepare === undefined) return
+      const ofAnother = Effect.map(scene.order(), (order): FenceOrder => ({
+        ...order,
+        fence: { ...order.fence, operationId: randomUUID() }
+      }))
+      for (const after of [0, 5, 10, 20, 40]) {
+        const scope = yield* Scope.make()
+        const preparing = yield* injector
+          .prepare(host, [yield* ofAnother], 60_000)
+          .pipe(Scope.provide(scope), Effect.forkIn(scope))
+        yield* Effect.sleep(after)
+        yield* Scope.close(scope, Exit.void)
+        yield* Fiber.await(preparing)
+        const order = yield* ofAnother
+        const prepared = yield* Effect.result(Effect.scoped(injector.prepare(host, [order], 60_000)))
+        assert.isTrue(Result.isSuccess(prepared), `let go after ${after} ms: ${JSON.stringify(prepared)}`)
+      }
       assert.isTrue(yield* scene.runs)
     })
   ],
