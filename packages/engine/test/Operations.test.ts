@@ -62,6 +62,16 @@ describe("a start", () => {
     })
   )
 
+  it.effect("with guards takes a group for steady whose writes need more than a second", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 1200 })
+      const engine = yield* world.engine()
+      const asked = yield* Effect.forkChild(engine.operations.start(operationId(9), request(world.sim), guarded))
+      yield* pass(10_000)
+      assert.strictEqual((yield* Fiber.join(asked)).id, operationId(9))
+    })
+  )
+
   it.effect("with guards refuses before anything is stored", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()

@@ -67,8 +67,6 @@ export const make = (
 
 // --- internal ---
 
-const steadyWithin: Millis = 2000
-
 // A node takes one transition at a time, and says so even to a repeated id: its lock comes first.
 const refuseTransition = (store: Ground["store"], request: NodeRequest): Effect.Effect<void, RequestRefused> =>
   store.rivals(subjectOf(request), "None").pipe(
@@ -101,5 +99,5 @@ const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effec
       timeline,
       () => sequence++
     )
-    yield* FaultPlan.steady(prober, topology, Math.min(steadyWithin, cluster.target.recoveryWriteTimeout))
+    yield* FaultPlan.steady(prober, topology, cluster.target.recoveryWriteTimeout)
   }).pipe(Effect.scoped, Effect.catch(lookRefused))

@@ -118,14 +118,18 @@ export const topologiesOf = (found: Found): ReadonlyArray<Topology> =>
 export const needsSteady = (request: FaultRequest, topology: Topology): boolean =>
   faultOf(request).losesQuorum || takesWrites(topology)
 
-/** How long a write takes that is acknowledged now, or the refusal of a group that takes none. */
+/**
+ * How long a write takes that is acknowledged now, or the refusal of a group that takes none. An endpoint has at least
+ * `atLeast` for it, and longer where there are few: on a busy machine a healthy group may need seconds.
+ */
 export const steady = (
   prober: SteadyProbe,
   topology: Topology,
-  timeout: Millis
+  atLeast: Millis
 ): Effect.Effect<Millis, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     yield* prober.open
+    const timeout = Math.max(atLeast, Math.round(steadyWithin / Math.max(1, prober.endpoints())))
     let last = "no endpoint to write to"
     for (let endpoint = 0; endpoint < prober.endpoints(); endpoint++) {
       const { endedAt, outcome, sentAt } = yield* prober.once(endpoint, timeout)
@@ -144,6 +148,9 @@ export const steady = (
   )
 
 // --- internal ---
+
+/** How long the endpoints of a group may take together to acknowledge a write before its loss. */
+const steadyWithin: Millis = 4000
 
 const draftOf = (ground: PlanGround, found: Found): Effect.Effect<Draft, GuardRefused | Unreachable | StoreError> => {
   if (found._tag === "Node") return draftNode(ground, found.seen, found.request)
