@@ -301,9 +301,11 @@ describe("two workers on one PostgreSQL", () => {
       }
       assert.match(owners, /^inquorate_phase_seconds_count\{phase="Holding"\} \d+$/m)
       assert.match(owners, /^inquorate_operations_ended_total\{kind="PartitionQuorumLoss",state="Completed"\} \d+$/m)
-      const log = workers.get(name)!.log()
-      const lines = log
-        .trim()
+      // An operation has ended before its worker writes that in its log.
+      const log = () => workers.get(name)!.log()
+      await Harness.until("a line of the log about the operation", 5000, () => log().includes(`"operationId":"${id}"`))
+      const lines = log()
+        .slice(0, log().lastIndexOf("\n"))
         .split("\n")
         .map((line) => JSON.parse(line) as { annotations: Record<string, unknown> })
       assert.isTrue(lines.some(({ annotations }) => annotations["operationId"] === id))
