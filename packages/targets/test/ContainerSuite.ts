@@ -245,7 +245,9 @@ const ends = (kind: Containers.Kind, lab: Lab): void => {
     Effect.gen(function* () {
       const { engine, target } = lab()
       for (const injector of [pause, netfilter, kill]) {
-        yield* ready(target)
+        const { process } = memberOf(yield* ready(target), "m2")
+        // A standby that has just run on may lose its connection to the primary once more, and has no peers then.
+        yield* eventually(injector.preflight(process, "m2"), ({ _tag }) => _tag === "Ready")
         const [order] = yield* armAll(injector, yield* named(target, "m2"))
         yield* engine.restartEngine!
         const state = yield* injector.inspect("here", order!.fence, 1)
