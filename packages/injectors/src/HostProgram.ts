@@ -285,7 +285,7 @@ const isLately = (proven: Map<string, Millis>, key: string, now: Millis): boolea
 /** The program waits up to 13 s for its keepers. */
 const actTimeout: Millis = 25_000
 const sweepTimeout: Millis = 60_000
-/** A prepared fence that is not let go in time undoes itself. */
+/** Whoever is not let go in time over its session is let go by another program, and at last undoes itself. */
 const letGoWithin: Millis = 1000
 
 // What a host says of a process before anything is touched.

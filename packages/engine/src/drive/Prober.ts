@@ -9,11 +9,11 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import type { ProbeOutcome, ProbeSample, SurvivorsWord } from "@inquorate/core/Evidence"
 import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { abandoned } from "@inquorate/core/Verdict"
+import { oneAsks } from "../OneAsks.ts"
 import { together } from "../Together.ts"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
@@ -109,7 +109,7 @@ export const make = (
     return {
       samples: () => samples,
       open: Effect.asVoid(opened),
-      isOpen: () => probe() !== undefined,
+      isOpen: () => probe() !== null,
       watch: Effect.flatMap(opened, (open) => watching.begin(open, scope)),
       closely: watching.closely,
       stop: watching.stop,
@@ -169,15 +169,13 @@ const makeThinning = (): ((sample: ProbeSample) => boolean) => {
   }
 }
 
-/** Opens one probe, for whoever asks first. Once it is open, nobody waits for anybody to be given it. */
+/** Opens one probe, for whoever asks first. */
 const makeOpening = (target: Target, group: string, scope: Scope.Scope) => {
-  let probe: Probe | undefined
-  const orKnown = (otherwise: Effect.Effect<Probe, TargetError>): Effect.Effect<Probe, TargetError> =>
-    Effect.suspend(() => (probe === undefined ? otherwise : Effect.succeed(probe)))
+  let probe: Probe | null = null
   const open = Effect.suspend(() => Scope.provide(target.probe(group), scope)).pipe(
     Effect.tap((made) => Effect.sync(() => void (probe = made)))
   )
-  return { opened: orKnown(Semaphore.makeUnsafe(1).withPermits(1)(orKnown(open))), probe: () => probe }
+  return { opened: oneAsks(() => probe, open), probe: () => probe }
 }
 
 /** Writes to every endpoint again and again, from when it is begun until it is stopped. */

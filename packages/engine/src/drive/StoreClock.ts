@@ -5,10 +5,10 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Semaphore from "effect/Semaphore"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "../Monotonic.ts"
+import { oneAsks } from "../OneAsks.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** The store's time. */
@@ -29,19 +29,13 @@ export const make = (store: Pick<OperationStore["Service"], "now">): Effect.Effe
     }
     const known = (): Timeline.Timeline | null =>
       anchored !== null && monotonicMillis(clock) - anchored.at < trustedFor ? anchored.timeline : null
-    const asking = Semaphore.makeUnsafe(1)
     const asked = Effect.suspend(() => {
       const at = monotonicMillis(clock)
       return Effect.map(Timeline.make(store.now), (timeline) => keep(timeline, at))
     })
-    const orKnown = <E>(otherwise: Effect.Effect<Timeline.Timeline, E>): Effect.Effect<Timeline.Timeline, E> =>
-      Effect.suspend(() => {
-        const timeline = known()
-        return timeline === null ? otherwise : Effect.succeed(timeline)
-      })
     return Effect.succeed({
-      // Hundreds may need it at one moment. One of them asks.
-      now: Effect.map(orKnown(asking.withPermits(1)(orKnown(asked))), (timeline) => timeline.now()),
+      // Hundreds may need it at one moment.
+      now: Effect.map(oneAsks(known, asked), (timeline) => timeline.now()),
       heard: (told, sentAt, answeredAt) => {
         // A slow answer says too little. What was known before, or a question of its own, says more.
         if (answeredAt - sentAt > slowAnswer) return
