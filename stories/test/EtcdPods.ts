@@ -1,7 +1,10 @@
 /** Three etcd as pods of a StatefulSet of the double of kubectl, on nodes of ours to choose. */
+import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import { findBinary } from "@inquorate/lab/Etcd"
 import * as KubectlDouble from "@inquorate/testkit/KubectlDouble"
+import * as Harness from "./Harness.ts"
 import type * as PodNetwork from "./PodNetwork.ts"
 
 /** Why none of this can run here, or undefined. */
@@ -10,17 +13,32 @@ export const skip: string | undefined =
 
 if (skip !== undefined && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(skip)
 
-/** Starts the pods, each on its node. */
-export const start = (
+/** Starts the pods, each on its node, and waits until they take writes. The world's folder and configuration have this name. */
+export const start = async (
+  name: string,
   double: KubectlDouble.KubectlDouble,
   network: PodNetwork.PodNetwork,
   nodes: readonly [string, string, string]
-) =>
-  nodes.map((node, index) => {
+): Promise<Harness.World> => {
+  const members = nodes.map((node, index) => {
     double.kubectl(["create", "--filename=-"], JSON.stringify(podOf(index, node, double.folder, network)))
-    const name = `etcd-${index}`
-    return { name, pid: double.pidOf("db", name), address: `${network.of(index).address}:2379` }
+    const member = `etcd-${index}`
+    return { name: member, pid: double.pidOf("db", member), address: `${network.of(index).address}:2379` }
   })
+  const bare: Harness.World = {
+    folder: fs.mkdtempSync(path.join(os.tmpdir(), `inquorate-${name}-`)),
+    lab: { name: "orders", system: "etcd", members } as unknown as Harness.World["lab"],
+    config: "",
+    fences: double.state
+  }
+  const config = Harness.writeConfig(bare, `${name}.yaml`, {
+    hosts: { prod: { kubernetes: { image: "none", state: double.state } } },
+    clusters: { orders: { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } } }
+  })
+  const world = { ...bare, config }
+  await Harness.until("the etcd takes writes", 30_000, () => Harness.writeCommits(world, 1000))
+  return world
+}
 
 // --- internal ---
 

@@ -11,6 +11,7 @@ import type { PartitionQuorumLossProgress } from "@inquorate/core/Wire"
 import { factor, within as patience } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -330,6 +331,19 @@ export const holding = (worker: Worker, id: string): Promise<number> =>
     }
     return stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
   })
+
+/** Starts a quorum loss, waits until it is held, and gives its id. */
+export const hold = async (
+  worker: Worker,
+  world: World,
+  options: { readonly partition: string; readonly seconds: number; readonly mode?: string }
+): Promise<string> => {
+  const id = randomUUID()
+  const started = await startLoss(worker, world, { id, ...options })
+  if (started.status !== 202) throw new Error(`it did not start (${started.status}): ${started.body}`)
+  await holding(worker, id)
+  return id
+}
 
 // --- the observer ---
 

@@ -4,10 +4,7 @@
  * Method: the bundled worker and a `kubectl` that runs pods as real containers by runc; the observer trusts /proc and
  * its own PUTs.
  */
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
-import * as path from "node:path"
 import * as KubectlDouble from "@inquorate/testkit/KubectlDouble"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -28,22 +25,9 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
   let partition: string
 
   beforeAll(async () => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-pods-"))
     double = await Effect.runPromise(Scope.provide(KubectlDouble.start(["one"]), scope))
     network = PodNetwork.make("198.19.252")
-    const members = EtcdPods.start(double, network, ["one", "one", "one"])
-    world = {
-      folder,
-      lab: { name: "orders", system: "etcd", members } as unknown as Harness.World["lab"],
-      config: "",
-      fences: double.state
-    }
-    const config = Harness.writeConfig(world, "pods.yaml", {
-      hosts: { prod: { kubernetes: { image: "none", state: double.state } } },
-      clusters: { orders: { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } } }
-    })
-    world = { ...world, config }
-    await Harness.until("the etcd takes writes", 30_000, () => Harness.writeCommits(world, 1000))
+    world = await EtcdPods.start("pods", double, network, ["one", "one", "one"])
     worker = await Harness.startWorker(world, "pods.db")
     partition = await Harness.partitionOnceSeen(worker, world)
   }, Harness.within(120_000))
@@ -59,13 +43,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     assert.isAtMost(left.length, 1, "a worker that ended left more than the pod of the one that was killed")
   }, Harness.within(60_000))
 
-  const begin = async (seconds: number): Promise<string> => {
-    const id = randomUUID()
-    const started = await Harness.startLoss(worker, world, { id, partition, seconds })
-    assert.strictEqual(started.status, 202, started.body)
-    await Harness.holding(worker, id)
-    return id
-  }
+  const begin = (seconds: number): Promise<string> => Harness.hold(worker, world, { partition, seconds })
 
   const confirmed = ["Loss Confirmed", "Hold Confirmed", "Recovery Confirmed"]
 

@@ -3,9 +3,7 @@
  * the death of one keeper pod lifts what stands in it and no more, and a node that does not answer ends the plan by its
  * name. Method: the bundled worker, and a `kubectl` whose three nodes are this machine with files of their own.
  */
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import * as KubectlDouble from "@inquorate/testkit/KubectlDouble"
 import * as Effect from "effect/Effect"
@@ -27,22 +25,9 @@ describe.skipIf(skip !== undefined)(`etcd on three nodes${skip === undefined ? "
   let partition: string
 
   beforeAll(async () => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-nodes-"))
     double = await Effect.runPromise(Scope.provide(KubectlDouble.start(["one", "two", "three"]), scope))
-    network = PodNetwork.make("198.19.251")
-    const members = EtcdPods.start(double, network, ["one", "two", "three"])
-    world = {
-      folder,
-      lab: { name: "orders", system: "etcd", members } as unknown as Harness.World["lab"],
-      config: "",
-      fences: double.state
-    }
-    const config = Harness.writeConfig(world, "nodes.yaml", {
-      hosts: { prod: { kubernetes: { image: "none", state: double.state } } },
-      clusters: { orders: { system: "etcd", pods: { host: "prod", namespace: "db", statefulSet: "etcd" } } }
-    })
-    world = { ...world, config }
-    await Harness.until("the etcd takes writes", 30_000, () => Harness.writeCommits(world, 1000))
+    network = PodNetwork.make("198.19.250")
+    world = await EtcdPods.start("nodes", double, network, ["one", "two", "three"])
     worker = await Harness.startWorker(world, "nodes.db")
     partition = await Harness.partitionOnceSeen(worker, world)
   }, Harness.within(120_000))
@@ -56,13 +41,8 @@ describe.skipIf(skip !== undefined)(`etcd on three nodes${skip === undefined ? "
     })
   }, Harness.within(60_000))
 
-  const begin = async (seconds: number, mode: string): Promise<string> => {
-    const id = randomUUID()
-    const started = await Harness.startLoss(worker, world, { id, partition, seconds, mode })
-    assert.strictEqual(started.status, 202, started.body)
-    await Harness.holding(worker, id)
-    return id
-  }
+  const begin = (seconds: number, mode: string): Promise<string> =>
+    Harness.hold(worker, world, { partition, seconds, mode })
 
   /** The keeper pods that run on a node. */
   const keepersOn = (node: string): ReadonlyArray<string> => {

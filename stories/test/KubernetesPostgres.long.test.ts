@@ -6,7 +6,6 @@
  * process of its container, and the other is a child of a shell. The observer trusts /proc and its own commits.
  */
 import { spawnSync } from "node:child_process"
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -161,10 +160,7 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
   }, Harness.within(60_000))
 
   const lose = async (): Promise<void> => {
-    const id = randomUUID()
-    const started = await Harness.startLoss(worker, world, { id, partition, seconds: 3 })
-    assert.strictEqual(started.status, 202, started.body)
-    await Harness.holding(worker, id)
+    const id = await Harness.hold(worker, world, { partition, seconds: 3 })
     assert.deepStrictEqual(Harness.stoppedMembers(world), ["pg-1", "pg-2"])
     assert.isFalse(await Harness.writeCommits(world, 700), "a write was acknowledged without its quorum")
     const end = await Harness.ended(worker, id, Harness.within(60_000))

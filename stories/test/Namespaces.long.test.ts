@@ -4,7 +4,6 @@
  * lab whose members have network namespaces of their own; skipped by name where those cannot be made.
  */
 import { spawnSync } from "node:child_process"
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as Namespaces from "@inquorate/lab/Namespaces"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -40,12 +39,7 @@ describe.skipIf(lacking !== "")(`etcd in namespaces${lacking === "" ? "" : ` (sk
       return /inq_/.test(spawnSync("nsenter", inside, { encoding: "utf8" }).stdout) ? [name] : []
     })
 
-  const begin = async (seconds: number): Promise<string> => {
-    const id = randomUUID()
-    assert.strictEqual((await Harness.startLoss(worker, world, { id, partition, seconds })).status, 202)
-    await Harness.holding(worker, id)
-    return id
-  }
+  const begin = (seconds: number): Promise<string> => Harness.hold(worker, world, { partition, seconds })
 
   const allAnswer = async (): Promise<void> => {
     for (const { address } of world.lab.members) {
