@@ -13,8 +13,7 @@ import type { ProbeOutcome, ProbeSample, SurvivorsWord } from "@inquorate/core/E
 import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { abandoned } from "@inquorate/core/Verdict"
-import { oneAsks } from "../OneAsks.ts"
-import { together } from "../Together.ts"
+import { oneAsks, together } from "../Together.ts"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
 

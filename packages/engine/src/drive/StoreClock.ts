@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
 import { monotonicMillis } from "../Monotonic.ts"
-import { oneAsks } from "../OneAsks.ts"
+import { oneAsks } from "../Together.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** The store's time. */
