@@ -258,6 +258,8 @@ const close = (connection: Connection): Effect.Effect<void> =>
     Effect.andThen(
       Effect.sync(() => {
         fs.rmSync(connection.socket, { force: true })
+        // It is there still where nobody waited until the connection was made.
+        fs.rmSync(connection.log, { force: true })
         if (connection.leaves !== undefined) fs.rmSync(connection.leaves, { recursive: true, force: true })
       })
     )
