@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { FencePreparation, Prepared } from "@inquorate/core/Injector"
-import { Preflight } from "@inquorate/core/Injector"
+import type { Member } from "@inquorate/core/Topology"
 import type { SimulatedCluster } from "@inquorate/testkit/SimulatedCluster"
 import {
   armings,
@@ -16,11 +16,11 @@ import {
   where
 } from "./World.ts"
 
-// Has the hosts of a cluster make ready first, and tells what was done, in its order. `beforeLook` runs before each look at
-// the group.
+// Has the hosts of a cluster make ready first, and tells what was done, in its order. `seenAs` changes what a look sees of
+// the members.
 const watched = (
   { cluster }: SimulatedCluster,
-  beforeLook: (look: number) => Effect.Effect<void> = () => Effect.void
+  seenAs: (member: Member, look: number) => Member = (member) => member
 ) => {
   const done: Array<string> = []
   // Two hosts begin and let go at once.
@@ -29,10 +29,12 @@ const watched = (
   const { discover } = target
   let looks = 0
   Object.assign(target, {
-    discover: Effect.suspend(() => beforeLook(++looks)).pipe(
-      Effect.andThen(discover),
-      Effect.tap(() => say("looked"))
-    )
+    discover: Effect.suspend(() => {
+      const look = ++looks
+      return Effect.map(discover, (groups) =>
+        groups.map((group) => ({ ...group, members: group.members.map((member) => seenAs(member, look)) }))
+      )
+    }).pipe(Effect.tap(() => say("looked")))
   })
   Object.assign(injector, {
     prepare: Effect.fnUntraced(function* (_: string, preparations: ReadonlyArray<FencePreparation>) {
@@ -88,7 +90,7 @@ describe("the hosts of a loss", () => {
     })
   )
 
-  it.effect("make ready while the probe opens, which writes while the processes are judged anew", () =>
+  it.effect("make ready while the probe opens, and judge the processes themselves where a start has asked them", () =>
     Effect.gen(function* () {
       for (const guard of [true, false]) {
         const world = yield* makeWorld({ latency: 20 })
@@ -100,7 +102,7 @@ describe("the hosts of a loss", () => {
         const own = done.slice(guard ? done.indexOf("begins attempt 1") : 0)
         const at = (what: string) => own.indexOf(what)
         assert.strictEqual(at("opens") < at("looked"), guard)
-        assert.strictEqual(at("writes") < at("judged"), guard)
+        assert.strictEqual(own.includes("judged"), !guard)
         assert.isBelow(at("looked"), at("writes"))
         assertNothingLeft(world.sim)
       }
@@ -122,10 +124,11 @@ describe("the hosts of a loss", () => {
   it.effect("let go what its own look plans otherwise, and apply nothing of it", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ latency: 20 })
-      const elsewhere = Preflight.cases.Ready.make({ grade: "Kernel", skew: 0, machineId: "elsewhere" })
-      const done = watched(world.sim, (look) =>
-        look === 2 ? world.sim.set({ preflight: { m0: elsewhere, m1: elsewhere, m2: elsewhere } }) : Effect.void
-      )
+      // Another process serves each member from the second look on.
+      const done = watched(world.sim, ({ process, ...member }, look) => ({
+        ...member,
+        process: look === 1 || process === null ? process : { ...process, startTime: "later" }
+      }))
       const engine = yield* world.engine()
       yield* meanwhile(ask(engine, request(world.sim), 1, true))
       const ended = yield* passUntilEnded(world)
@@ -134,7 +137,7 @@ describe("the hosts of a loss", () => {
       assert.deepStrictEqual(done.slice(0, 4), ["looked", "begins attempt 1", "looked", "let go"])
       assert.strictEqual(armings(world.sim), 2)
       const { plan } = yield* evidenceOf(engine)
-      assert.isTrue(plan!.fences.every(({ machineId }) => machineId === "elsewhere"))
+      assert.isTrue(plan!.fences.every(({ process }) => process.startTime === "later"))
       assertNothingLeft(world.sim)
     })
   )

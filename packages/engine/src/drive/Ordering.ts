@@ -14,6 +14,7 @@ import { formatMillis, type Instant, type Millis } from "@inquorate/core/Time"
 import { findCluster, type Unreachable } from "../plan/Discovery.ts"
 import * as FaultPlan from "../plan/FaultPlan.ts"
 import { type GuardRefused, pass } from "../plan/Guards.ts"
+import type { LastLook } from "../plan/LastLooks.ts"
 import * as Others from "../plan/Others.ts"
 import { notFenced } from "./Arming.ts"
 import { injectorOf } from "./Hosts.ts"
@@ -24,7 +25,7 @@ import { type Outcome, type Session, settleOn } from "./Session.ts"
 /** Looks up what the stored operation asks for, and orders the fences. */
 export const order = (session: Session, operation: Operation): Effect.Effect<Outcome, StoreError> =>
   Effect.gen(function* () {
-    const look: Look = { beside: new Set(), place: session.known.place, isExpected: false, facts: [], took: 0 }
+    const look: Look = { beside: new Set(), place: session.known.place, lately: null, facts: [], took: 0 }
     return yield* Effect.catchTag(
       chooseOnceBack(session, operation, look, session.timeline.now()),
       "GuardRefused",
@@ -56,8 +57,8 @@ interface Look {
   /** The operations that were on the same partition or node at some time meanwhile. */
   readonly beside: Set<Guid>
   place: Known.Place | null
-  /** Whether a front of this worker planned a moment ago. */
-  isExpected: boolean
+  /** What a front of this worker planned a moment ago. */
+  lately: LastLook | null
   /** What the last try found. */
   facts: Array<Fact>
   /** How long the slowest answer took: of a host, of the store, or to a write. A loss is judged by more of the same. */
@@ -107,7 +108,7 @@ const chooseFences = (
     const free = pass(request, null, [Others.notBusy(before, operation, notQueued)])
     if (isNodeRequest(request) || findCluster(ground.clusters, request.serviceName) !== undefined) {
       yield* free
-      look.isExpected = yield* prepareByLastLook(session, operation)
+      look.lately = yield* prepareByLastLook(session, operation)
     }
     const found = yield* FaultPlan.find(ground, request)
     look.facts.push(...FaultPlan.topologiesOf(found).map((topology): Fact => ({ _tag: "TopologySeen", topology })))
@@ -139,15 +140,15 @@ const takes = (look: Look, took: Millis): void => {
 // What a front planned a moment ago is most likely still the plan. The hosts begin to make it ready, which touches nothing,
 // and the probe opens its connections, while the group is looked at anew. Where that changes the plan, what stands ready for
 // the old one is let go.
-const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<boolean> =>
+const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<LastLook | null> =>
   Effect.gen(function* () {
-    const fences = yield* session.ground.lastLooks.take(operation.id)
-    if (fences === null || fences.length === 0 || operation.attempt !== 1) return false
-    yield* prepare(session, operation, { fences })
+    const last = yield* session.ground.lastLooks.take(operation.id)
+    if (last === null || last.fences.length === 0 || operation.attempt !== 1) return null
+    yield* prepare(session, operation, last)
     const { place } = session.known
     // Whoever writes first waits until it is open, and is told what kept it from that.
     if (place !== null) yield* Effect.forkChild(Effect.ignore(place.prober.open))
-    return true
+    return last
   })
 
 // The hosts make ready while the group shows that it takes writes. It shows that beside the look at the processes where a front
@@ -161,7 +162,7 @@ const prepareFor = (
 ): Effect.Effect<FaultPlan.Planned, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
     const { place } = session.known
-    const planning = FaultPlan.plan(session.ground, others, found, operation, notQueued).pipe(
+    const planning = FaultPlan.plan(session.ground, others, found, operation, notQueued, look.lately?.looks).pipe(
       Effect.tap((planned) => {
         look.facts.push(...planned.facts)
         takes(look, planned.took ?? 0)
@@ -177,7 +178,7 @@ const prepareFor = (
         : Effect.succeed(0)
     // What the plan refuses is told before what a write was told.
     const [planned, wrote] = yield* Effect.all([planning, Effect.result(writing)], {
-      concurrency: look.isExpected ? 2 : 1
+      concurrency: look.lately !== null ? 2 : 1
     })
     takes(look, yield* Effect.fromResult(wrote))
     return planned

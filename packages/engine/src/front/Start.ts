@@ -87,7 +87,7 @@ const transitionRuns = ({ nodeName }: NodeRequest, id: Guid): RequestRefused =>
 const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
   Effect.gen(function* () {
     const { found, planned } = yield* look(ground, id, request)
-    yield* ground.lastLooks.keep(id, FaultPlan.fencesToOrder(planned))
+    yield* ground.lastLooks.keep(id, { fences: FaultPlan.fencesToOrder(planned), looks: planned.looks ?? [] })
     if (found._tag === "Node" || !FaultPlan.needsSteady(request, found.topology)) return
     const { cluster, topology } = found
     const timeline = yield* Timeline.make(Clock.currentTimeMillis)

@@ -26,12 +26,16 @@ import {
   storeOutside
 } from "./Guards.ts"
 
-/** Drafts the loss of a group's quorum, once the guards of the group itself have passed. */
+/**
+ * Drafts the loss of a group's quorum, once the guards of the group itself have passed; `lately` is what was said of its
+ * processes a moment ago.
+ */
 export const draftCut = (
   guards: Guards,
   cluster: Cluster,
   topology: Topology,
-  request: QuorumLossRequest
+  request: QuorumLossRequest,
+  lately: ReadonlyArray<PreparedFence> | undefined
 ): Effect.Effect<Draft, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     const chosen = chooseCut(topology, request.mode)
@@ -45,7 +49,7 @@ export const draftCut = (
     ])
     const cut = Result.isFailure(chosen) ? smallestCut(topology, request.mode) : chosen
     if (Result.isFailure(cut)) return yield* new GuardRefused({ refusal: cut.failure, topology })
-    const prepared = yield* planFences(cluster.injector, cut.success, topology)
+    const prepared = yield* planFences(cluster.injector, cut.success, topology, lately)
     const silent = cut.success.map(({ name }) => name)
     const supervisors = [
       ...concerned(topology.supervisors ?? [], silent),
@@ -55,6 +59,7 @@ export const draftCut = (
     return {
       fences: prepared.map(({ fence }) => fence),
       took: Math.max(0, ...prepared.map((one) => one.took)),
+      looks: prepared,
       guards: [patient(request, supervisors)],
       facts: (aside) => [
         {

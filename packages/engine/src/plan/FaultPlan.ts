@@ -20,7 +20,7 @@ import type { Millis } from "@inquorate/core/Time"
 import { takesWrites, type Topology } from "@inquorate/core/Topology"
 import { draftCut } from "./Cut.ts"
 import { discoverGroup, Unreachable } from "./Discovery.ts"
-import { type Draft, noted, setAside, type Standing } from "./Fences.ts"
+import { type Draft, noted, type PreparedFence, setAside, type Standing } from "./Fences.ts"
 import {
   GuardRefused,
   type Guard,
@@ -54,6 +54,8 @@ export interface Planned {
   readonly standing?: Standing
   /** How long the slowest host needed for its last look, where the loss has to show within a time. */
   readonly took?: Millis
+  /** What the hosts said of each process, where a host that makes ready judges it once more. */
+  readonly looks?: ReadonlyArray<PreparedFence>
   readonly facts: ReadonlyArray<Fact>
 }
 
@@ -77,17 +79,19 @@ export const find = (
 
 /**
  * The fences of a fault after every guard: those of the place, which the draft asks, then those of the fences and of what
- * else runs. A refusal that the request sets aside by name stands among the facts.
+ * else runs. A refusal that the request sets aside by name stands among the facts. `lately` is what the hosts said of
+ * its processes a moment ago.
  */
 export const plan = (
   ground: PlanGround,
   others: Others,
   found: Found,
   asked: Asked,
-  counting: Counting
+  counting: Counting,
+  lately?: ReadonlyArray<PreparedFence>
 ): Effect.Effect<Planned, GuardRefused | Unreachable | StoreError> =>
   Effect.gen(function* () {
-    const { facts, guards, ...draft } = yield* draftOf(ground, found)
+    const { facts, guards, ...draft } = yield* draftOf(ground, found, lately)
     const crowd = roomFor(ground.guards, others, found, asked, fencesToOrder(draft), counting)
     const aside = yield* pass(asked.request, topologiesOf(found)[0] ?? null, [...guards, crowd])
     return { ...draft, facts: facts(aside) }
@@ -152,16 +156,20 @@ export const steady = (
 /** How long the endpoints of a group may take together to acknowledge a write before its loss. */
 const steadyWithin: Millis = 4000
 
-const draftOf = (ground: PlanGround, found: Found): Effect.Effect<Draft, GuardRefused | Unreachable | StoreError> => {
+const draftOf = (
+  ground: PlanGround,
+  found: Found,
+  lately: ReadonlyArray<PreparedFence> | undefined
+): Effect.Effect<Draft, GuardRefused | Unreachable | StoreError> => {
   if (found._tag === "Node") return draftNode(ground, found.seen, found.request)
   const { cluster, request, topology } = found
   switch (request.kind) {
     case "PartitionQuorumLoss":
-      return draftCut(ground.guards, cluster, topology, request)
+      return draftCut(ground.guards, cluster, topology, request, lately)
     case "PartitionDataLoss":
       return draftDataLoss(ground.guards, cluster, topology, request)
     case "PartitionRestart":
-      return draftRestart(ground.guards, cluster, topology, request)
+      return draftRestart(ground.guards, cluster, topology, request, lately)
   }
 }
 

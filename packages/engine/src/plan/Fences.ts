@@ -36,6 +36,8 @@ export interface PreparedFence {
 export interface Draft {
   readonly fences: ReadonlyArray<PlannedFence>
   readonly took?: Millis
+  /** What the hosts said of each process, where a host that makes ready judges it once more. */
+  readonly looks?: ReadonlyArray<PreparedFence>
   readonly guards: ReadonlyArray<Guard>
   readonly facts: (aside: ReadonlyArray<SetAside>) => ReadonlyArray<Fact>
   /** Set where the fences are those of another operation and stand already. */
@@ -58,15 +60,24 @@ export class FenceRefused extends Schema.TaggedError<FenceRefused>()("FenceRefus
 
 // --- make ---
 
-/** The fences of these members by one mechanism, after a look at each process. */
+/**
+ * The fences of these members by one mechanism, after a look at each process. Where the mechanism makes ready first, what
+ * was said of the same process a moment ago counts.
+ */
 export const planFences = (
   injector: Injector,
   members: ReadonlyArray<Member>,
-  topology: Topology
+  topology: Topology,
+  lately: ReadonlyArray<PreparedFence> = []
 ): Effect.Effect<ReadonlyArray<PreparedFence>, GuardRefused | Unreachable> =>
   Effect.forEach(
     members,
-    (member) => Effect.mapError(planFence(injector, member), (problem) => fenceProblem(problem, topology)),
+    (member) => {
+      const known = injector.prepare === undefined ? undefined : lately.find(isOf(injector, member))
+      return known !== undefined
+        ? Effect.succeed(known)
+        : Effect.mapError(planFence(injector, member), (problem) => fenceProblem(problem, topology))
+    },
     { concurrency: "unbounded" }
   )
 
@@ -122,6 +133,14 @@ export const planFence = (
         }
     }
   })
+
+const isOf =
+  (injector: Injector, { name, node, process }: Member) =>
+  ({ fence }: PreparedFence): boolean =>
+    fence.injector === injector.name &&
+    fence.member === name &&
+    fence.node === node &&
+    JSON.stringify(fence.process) === JSON.stringify(process)
 
 /** The refusal of a member whose process was not found, not believed, or not told. */
 export const notTheServer = ({ name, processProblem, processUnknown }: Member): Refusal =>

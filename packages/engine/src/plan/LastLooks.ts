@@ -1,27 +1,34 @@
 /**
- * The fences that a front planned right before it stored an operation. The drive has the hosts begin by them, beside a look
- * of its own, which judges the plan anew.
+ * What a front planned right before it stored an operation. The drive has the hosts begin by it, beside a look of its own at
+ * the group. A host that begins judges each process itself, so the drive does not ask it once more what it thinks of one.
  */
 import * as Effect from "effect/Effect"
 import type { Guid } from "@inquorate/core/Guid"
 import type { PlannedFence } from "@inquorate/core/Plan"
 import type { Millis } from "@inquorate/core/Time"
 import { monotonicNow } from "../Monotonic.ts"
+import type { PreparedFence } from "./Fences.ts"
 
 // --- models ---
 
+/** What was planned for one operation: the fences to order, and what the hosts said of the processes. */
+export interface LastLook {
+  readonly fences: ReadonlyArray<PlannedFence>
+  readonly looks: ReadonlyArray<PreparedFence>
+}
+
 /** What fronts of this worker planned in the last second. */
 export interface LastLooks {
-  readonly keep: (id: Guid, fences: ReadonlyArray<PlannedFence>) => Effect.Effect<void>
-  /** Gives the fences of an operation once, or null where none were planned lately. */
-  readonly take: (id: Guid) => Effect.Effect<ReadonlyArray<PlannedFence> | null>
+  readonly keep: (id: Guid, look: LastLook) => Effect.Effect<void>
+  /** Gives what was planned for an operation once, or null where nothing was lately. */
+  readonly take: (id: Guid) => Effect.Effect<LastLook | null>
 }
 
 // --- make ---
 
 /** Nothing was planned yet. */
 export const make = (): LastLooks => {
-  const kept = new Map<Guid, { readonly at: Millis; readonly fences: ReadonlyArray<PlannedFence> }>()
+  const kept = new Map<Guid, { readonly at: Millis; readonly look: LastLook }>()
   const forget = (now: Millis): void => {
     // They stand in the order in which they were kept.
     for (const [id, { at }] of kept) {
@@ -30,18 +37,18 @@ export const make = (): LastLooks => {
     }
   }
   return {
-    keep: (id, fences) =>
+    keep: (id, look) =>
       Effect.map(monotonicNow, (at) => {
         forget(at)
         kept.delete(id)
-        kept.set(id, { at, fences })
+        kept.set(id, { at, look })
       }),
     take: (id) =>
       Effect.map(monotonicNow, (now) => {
         forget(now)
-        const fences = kept.get(id)?.fences ?? null
+        const look = kept.get(id)?.look ?? null
         kept.delete(id)
-        return fences
+        return look
       })
   }
 }

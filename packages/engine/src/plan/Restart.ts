@@ -9,7 +9,7 @@ import { Refusal } from "@inquorate/core/Plan"
 import type { FaultRequest, RestartMode, RestartRequest } from "@inquorate/core/Request"
 import type { Member, Topology } from "@inquorate/core/Topology"
 import type { Unreachable } from "./Discovery.ts"
-import { type Draft, factsOf, notTheServer, planFences } from "./Fences.ts"
+import { type Draft, factsOf, notTheServer, planFences, type PreparedFence } from "./Fences.ts"
 import { answering, type GuardRefused, type Guards, notProtected, pass, restartable, storeOutside } from "./Guards.ts"
 
 /** Drafts the restart of the replicas that the mode asks for, once the guards of the cluster and the group have passed. */
@@ -17,7 +17,8 @@ export const draftRestart = (
   guards: Guards,
   cluster: Cluster,
   topology: Topology,
-  request: RestartRequest
+  request: RestartRequest,
+  lately: ReadonlyArray<PreparedFence> | undefined
 ): Effect.Effect<Draft, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
     const { member, mode } = request
@@ -28,11 +29,11 @@ export const draftRestart = (
     )
     const chosen = wanted.filter(({ process }) => process !== null)
     yield* pass(request, topology, [answering(chosen.length > 0 ? null : nobody(topology, mode, wanted))])
-    const prepared = yield* planFences(restarter, chosen, topology)
+    const prepared = yield* planFences(restarter, chosen, topology, lately)
     const spared = wanted.filter(({ process }) => process === null)
     const warnings = spared.map(({ name, processProblem }) => `${name} is not restarted: ${processProblem}`)
     const told = prepared.map((one, index) => (index > 0 ? one : { ...one, warnings: [...one.warnings, ...warnings] }))
-    return { fences: prepared.map(({ fence }) => fence), guards: [], facts: factsOf("Restarts", told) }
+    return { fences: prepared.map(({ fence }) => fence), looks: prepared, guards: [], facts: factsOf("Restarts", told) }
   })
 
 /** The mechanism that restarts members of a cluster, unless the cluster or our own store forbids it. */
