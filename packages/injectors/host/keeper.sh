@@ -382,6 +382,7 @@ reserve() {
     [ -d "$state_root/holds/$hold" ] || set -- "$@" "$state_root/holds/$hold"
   done
   [ $# = 0 ] || mkdir -p "$@" 2>/dev/null
+  set --
   for hold in $holds; do
     hold=$state_root/holds/$hold
     true >"$hold/$mark" || refuse "the state directory cannot be written"
@@ -391,13 +392,14 @@ reserve() {
       fence=$state_root/fences/${name%%.*}/${name#*.}
       replace_standby
       if await_over; then
-        rm -f "$other"
+        set -- "$@" "$other"
       elif is_same_place; then
         fence=$mine
         refuse "process $pid is held by the fence $name"
       fi
     done
   done
+  [ $# = 0 ] || rm -f "$@"
   fence=$mine
 }
 

@@ -31,7 +31,9 @@
 #   make_ready             makes an order's fence ready, up to the mark `prepared`; ends with refuse where it cannot
 #   await_ready            waits for that mark
 #   stands_by              true where a go may come to the fence that is open
-#   stand_up MEMBERS       starts what several fences share, once all of them were prepared
+#   stand_ahead ORDERS     starts what several fences will share, while they are prepared; it touches nothing
+#   hand_over MEMBERS      gives it these fences, where all of them were prepared
+#   stand_up MEMBERS       starts what several fences share, where they have nothing yet
 #   sharing                true where a fence shares its keepers, which stand in the folder shared then
 #   sound MEMBERS          lets those hear it who apply these fences
 #   bites, bite            variable: set where the program that hears the go applies it by itself, and how
@@ -103,7 +105,8 @@ facts_of_order() {
 # Starts a verb of this very program on the fence, in a session of its own. Its text lies in the fence's own folder: what
 # stands in the arguments is there for everybody to read, and says whose it is.
 launch() {
-  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" </dev/null >/dev/null 2>&1 8>&- &
+  setsid sh -c '. "$3/program"' inquorate-keeper "${operation##*/}" "${called:-${fence##*.}}" "$fence" "$@" \
+    <"${input:-/dev/null}" >/dev/null 2>&1 5<&- 8>&- 9>&- &
 }
 
 write_program() {
@@ -122,6 +125,8 @@ wake() {
 watchers() { :; }
 sharing() { false; }
 stand_up() { :; }
+stand_ahead() { :; }
+hand_over() { :; }
 
 # Takes members of an attempt.
 sound() {
@@ -194,8 +199,14 @@ prepare_all() {
   is_number "$size" && [ "$size" -ge 11 ] || answer refused "the order is malformed"
   # The folder that all of them need is made by one program. What is wrong with it each of them says by itself.
   (open_record "$1" "$2" "$3" "$4") >/dev/null
-  while [ $# -ge "$size" ]; do
+  together prepare_each "$@"
+}
+
+prepare_each() {
+  offset=0 parts= members=
+  while [ $((offset + size)) -le $# ]; do
     (
+      shift "$offset"
       count=$# taken=0
       for word; do
         [ "$taken" -lt "$size" ] || break
@@ -205,10 +216,21 @@ prepare_all() {
       shift "$count"
       answering="$3 "
       prepare "$@"
-    ) &
-    shift "$size"
+    ) 9>&- &
+    parts="$parts $!"
+    offset=$((offset + size))
   done
-  wait
+  stand_ahead "$@" >/dev/null
+  wait $parts
+  hand_over >/dev/null
+}
+
+# Does this, and waits until all that it starts has said how it stands, or is dead: nobody has descriptor 8 open then. What
+# it starts may read from descriptor 5, which ends once this is done, or dead.
+together() {
+  {
+    { : | { exec 5<&0 9>/proc/self/fd/0 && "$@"; } 8>&1 >&6 6>&-; } | while read -r _; do :; done
+  } 6>&1
 }
 
 # Opens a fence that this very session has prepared. The session has looked at its folder then, so it starts no program to
@@ -241,10 +263,9 @@ ready() {
   done
 }
 
-# Starts what these members share, and waits until all that it starts has said how it stands, or is dead: nobody has
-# descriptor 8 open then.
+# Starts what these members share.
 raise() {
-  { stand_up "$@" 8>&1 >/dev/null; } | while read -r _; do :; done
+  together stand_up "$@" >/dev/null
 }
 
 # Sets start_by once the go is there, whole.

@@ -46,43 +46,76 @@ joins() {
   ! [ -e "$fence/untraced" ] && command -v perl >/dev/null
 }
 
-# Starts one pair of keepers for those of these fences of an attempt that wait for one. Takes members.
-stand_up() {
-  waiting= names=
+# Sets waiting to those of these fences of an attempt that wait for keepers.
+list_waiting() {
+  waiting=
   for member; do
     fence=$operation/$attempt.$member
     [ -e "$fence/called" ] && ! [ -e "$fence/keepers" ] && ! [ -e "$fence/refused" ] && ! [ -e "$fence/dismissed" ] || continue
-    read -r called <"$fence/called"
-    waiting="$waiting $member" names="$names,$called"
+    waiting="$waiting $member"
   done
+}
+
+# Starts one pair of keepers for those of these fences of an attempt that wait for one. Takes members.
+stand_up() {
+  list_waiting "$@"
   [ -n "$waiting" ] || return 0
-  turn=1
-  until mkdir "$operation/shared.$attempt.$turn" 2>/dev/null; do
-    turn=$((turn + 1))
-    [ "$turn" -lt 1000 ] || break
+  names=
+  set --
+  for each in $waiting; do
+    fence=$operation/$attempt.$each
+    read -r called <"$fence/called"
+    facts_of_order
+    names="$names,$called"
+    set -- "$@" "$directory"
   done
-  shared=$operation/shared.$attempt.$turn
-  raise_shared || for each in $waiting; do
+  found "$@" && introduce || refuse_waiting
+}
+
+# Starts the pair while its fences are made ready. They may all be refused yet, so nothing of it is on record.
+stand_ahead() {
+  operation=$state_root/$records/$1 attempt=$2 shared= waiting= names= place_=0 count=$#
+  [ "${12}" != Keeper ] && command -v perl >/dev/null && is_looked_through "$1" && is_number "$2" && [ -d "$operation" ] || return
+  for word; do
+    case $((place_ % size)) in
+      2) waiting="$waiting $word" ;;
+      7) set -- "$@" "$word" ;;
+      10) names="$names,$word" ;;
+    esac
+    place_=$((place_ + 1))
+  done
+  shift "$count"
+  found "$@" || shared=
+}
+
+# Those who stand ahead of fences that were refused leave.
+hand_over() {
+  [ -n "$shared" ] || return
+  hoped_for=$waiting
+  list_waiting $hoped_for
+  [ "$waiting" = "$hoped_for" ] || return
+  introduce || refuse_waiting
+}
+
+refuse_waiting() {
+  for each in $waiting; do
     fence=$operation/$attempt.$each
     note refused "$problem"
   done
 }
 
-# The holder looks what it may trace while the keepers start.
-raise_shared() {
+# Starts two keepers and a holder in a folder of their own. They wait until this shell has introduced them, and leave where
+# it does not. Takes the data directories and sets shared.
+found() {
   problem="the state directory cannot be written"
-  set --
-  for each in $waiting; do
-    fence=$operation/$attempt.$each
-    facts_of_order
-    standing_by || return 1
-    set -- "$@" "$directory"
-    printf '%s .\n' "${shared##*/}" >"$fence/shared" &&
-      printf '%s\n' "$each $pid $start $standby" >>"$shared/members" || return 1
+  turn=1
+  until mkdir "$operation/shared.$attempt.$turn" 2>/dev/null; do
+    turn=$((turn + 1))
+    [ "$turn" -lt 1000 ] || return 1
   done
-  fence=$shared
+  shared=$operation/shared.$attempt.$turn fence=$shared input=/proc/self/fd/5
   printf '%s' "$holder" >"$shared/inquorate-holder" || return 1
-  perl "$shared/inquorate-holder" stand "$shared" </dev/null >/dev/null 2>&1 &
+  perl "$shared/inquorate-holder" stand "$shared" <&5 >/dev/null 2>&1 5<&- 9>&- &
   h1=$!
   called=$(printf '%.200s' "${names#,}")
   write_program && mkfifo "$shared/wake" || return 1
@@ -90,12 +123,23 @@ raise_shared() {
   k1=$!
   launch keep 2 "$@"
   k2=$!
+}
+
+# Puts on record who keeps those that wait.
+introduce() {
   problem="the keepers did not start"
   # A holder that has ended already is on record as one that is dead.
   look "$h1" || born=0
   hb=$born
   look "$k1" && b1=$born && look "$k2" && b2=$born || return 1
   problem="the state directory cannot be written"
+  for each in $waiting; do
+    fence=$operation/$attempt.$each
+    facts_of_order
+    standing_by || return 1
+    printf '%s .\n' "${shared##*/}" >"$fence/shared" &&
+      printf '%s\n' "$each $pid $start $standby" >>"$shared/members" || return 1
+  done
   # That of the shared folder comes last: from then on each of the fences has it.
   printf '%s %s .\n' "$h1" "$hb" >"$shared/holder" || return 1
   for each in $waiting shared; do
@@ -260,21 +304,25 @@ disband() {
 
 # One turn after the other goes through all fences, until the last is over.
 keep_shared() {
-  role=$1 shared=$fence operation=${fence%/*} ending= kept=
-  while read -r each _; do kept="$kept $each"; done <"$shared/members"
-  everyone=$kept
+  role=$1 shared=$fence operation=${fence%/*} ending= kept= everyone=
   cd /
   trap '' HUP INT QUIT
   trap 'ending=1' TERM
   trap collapse_shared EXIT
   echo -1000 2>/dev/null >/proc/self/oom_score_adj
+  if [ "$role" = 1 ]; then
+    utc
+    clock
+    ahead=$((utc - now))
+  fi
+  # The input ends once it is on record who is kept, or is not going to be.
+  read -r _
+  exec </dev/null
+  keepers || leave_shared
+  while read -r each _; do kept="$kept $each"; done <"$shared/members"
+  everyone=$kept
   clock
   limit=$((now + 10000))
-  until keepers; do
-    clock
-    [ "$now" -le "$limit" ] || leave_shared
-    sleep 0.001
-  done
   if [ "$role" = 2 ]; then true >"$shared/ready"; else stand_ready_shared; fi
   while :; do
     soonest=200 idle=1 left_=
@@ -295,9 +343,6 @@ hurry() {
 
 stand_ready_shared() {
   exec 7<>"$shared/wake" && true >"$shared/first" || { call_all_off "the state directory cannot be written"; return; }
-  utc
-  clock
-  ahead=$((utc - now))
 }
 
 # The holder has not said that this fence stands ready: looks whether it may not trace the process or has died, and whether

@@ -176,9 +176,8 @@ sub is_orphan {
 # Both keepers say so once they stand. Where the second does not, the first calls the fences off after 10 s.
 sub await_keepers {
   my $limit = uptime() + 11000;
-  until (defined $keeper && -e "$shared/first" && -e "$shared/ready") {
-    ($keeper, $keeper_born) = text("$shared/keepers") =~ /^([0-9]+) ([0-9]+) [0-9]+ [0-9]+ [.]\n\z/ unless defined $keeper;
-    exit 1 if uptime() > $limit || (defined $keeper && is_orphan());
+  until (-e "$shared/first" && -e "$shared/ready") {
+    exit 1 if uptime() > $limit || is_orphan();
     nap(0.0005);
   }
 }
@@ -462,6 +461,11 @@ sub stand {
   my $poked = 0;
   $SIG{USR1} = sub { $poked = 1 };
   my ($operation, $attempt) = $shared =~ m{^(.*)/shared[.]([0-9]+)[.][0-9]+$} or exit 1;
+  able();
+  # The input ends once it is on record who is held and who keeps, or is not going to be.
+  1 while <STDIN>;
+  open(STDIN, "<", "/dev/null");
+  ($keeper, $keeper_born) = text("$shared/keepers") =~ /^([0-9]+) ([0-9]+) [0-9]+ [0-9]+ [.]\n\z/ or exit 1;
   for (split(/\n/, text("$shared/members"))) {
     my ($member, $pid, $start, $standby) = split / /;
     push @fences, {

@@ -12,6 +12,8 @@ import type { FenceId, FenceOrder, Injector, InjectorError } from "@inquorate/co
 import { assert, describe, it } from "@effect/vitest"
 import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Bench from "./Bench.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
@@ -136,6 +138,39 @@ describe("who dies or freezes among those who keep several", () => {
       assert.isFalse((yield* lift(orders[0]!)).broken)
       assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
       assert.isTrue((yield* lift(orders[1]!)).broken)
+    })
+  )
+})
+
+describe("those who stand ahead while the members are judged", () => {
+  it.live("leave with the program that started them, and the members get others", () =>
+    Effect.gen(function* () {
+      const { fiber, gate, trees } = yield* ahead
+      process.kill(ProcessTree.look(Bench.ours()[0]!)!.parent, "SIGKILL")
+      yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
+      gate.open()
+      // What is prepared is let go again by the end of its scope.
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
+      assert.deepStrictEqual(Bench.ours(), [])
+    })
+  )
+
+  it.live("keep nothing where one of them was killed, and leave its members to the next", () =>
+    Effect.gen(function* () {
+      for (const victim of [0, 1, 2]) {
+        const { fiber, gate, orders, trees } = yield* ahead
+        process.kill(Bench.ours()[victim]!, "SIGKILL")
+        gate.open()
+        const answer = yield* Fiber.await(fiber)
+        // Without a holder the keepers stop the members themselves.
+        if (Exit.isFailure(answer)) assert.include(JSON.stringify(answer), "OrderRefused")
+        yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
+        const next = { ...orders[0]!, fence: { ...orders[0]!.fence, attempt: 2 } }
+        yield* pause.arm(next)
+        assert.deepStrictEqual(trees.map(ProcessTree.runs), [false, true])
+        assert.isFalse((yield* lift(next)).broken)
+      }
     })
   )
 })
@@ -279,6 +314,19 @@ const ready = Effect.fnUntraced(function* (
   return { trees, orders, go }
 })
 
+/** The same, while the look at each member takes until the gate is open; two keepers and a holder stand ahead. */
+const ahead = Effect.gen(function* () {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-gate-"))
+  const closed = path.join(folder, "closed")
+  const injector = Pause.make(new Map([["here", gated(folder, closed)]]))
+  const { orders, prepare, trees } = yield* scene(["still", "still"], undefined, injector)
+  fs.writeFileSync(closed, "")
+  const fiber = yield* Effect.forkScoped(Effect.scoped(prepare))
+  yield* Bench.until("two keepers and a holder", () => Bench.ours().length === 3)
+  yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
+  return { orders, trees, fiber, gate: { open: () => fs.rmSync(closed, { force: true }) } }
+})
+
 const soon = (): number => Number(process.hrtime.bigint() / 1_000_000n) + within(10_000)
 
 const lift = (order: FenceOrder): Effect.Effect<{ readonly by: string; readonly broken: boolean }, InjectorError> =>
@@ -315,8 +363,19 @@ const blindTo = (folder: string): Host => {
   return withPerl(folder, script)
 }
 
-const withPerl = (folder: string, script: ReadonlyArray<string>): Host => {
-  fs.writeFileSync(path.join(folder, "perl"), `${script.join("\n")}\n`, { mode: 0o755 })
+/** This host, where the look at a data directory takes for as long as this file is there. */
+const gated = (folder: string, closed: string): Host =>
+  withProgram(folder, "stat", [
+    "#!/bin/sh",
+    `PATH=\${PATH#*:}`,
+    `case $2 in *%i*) while [ -e '${closed}' ]; do sleep 0.01; done ;; esac`,
+    'exec stat "$@"'
+  ])
+
+const withPerl = (folder: string, script: ReadonlyArray<string>): Host => withProgram(folder, "perl", script)
+
+const withProgram = (folder: string, name: string, script: ReadonlyArray<string>): Host => {
+  fs.writeFileSync(path.join(folder, name), `${script.join("\n")}\n`, { mode: 0o755 })
   const sees = (program: string): string => `PATH=${folder}:$PATH\n${program}`
   return {
     label: "here",
