@@ -49,7 +49,8 @@ mark_maker() {
 open_fence() {
   open_record "$@"
   mark=$1.$2.$3
-  [ -d "$fence" ] || return 0
+  # Whoever takes an order makes its folder first, and only then can say whose it is.
+  [ -e "$fence/order" ] || return 0
   maker
   [ "$made_by" = "$mechanism" ] || answer refused "this fence is one of $made_by, not of $mechanism"
 }

@@ -11,10 +11,14 @@ import type { FenceOrder, Injector } from "@inquorate/core/Injector"
 import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as Kill from "../src/mechanisms/Kill.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import * as Bench from "./Bench.ts"
+import * as GatedHost from "./GatedHost.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RestartedServer from "./RestartedServer.ts"
 
@@ -35,6 +39,29 @@ injectorContract(
   }),
   { clock: "live" }
 )
+
+describe("an order to kill that is not wanted any more", () => {
+  it.live("holds no place where it had just made its folder", () =>
+    Effect.gen(function* () {
+      const tree = yield* RestartedServer.start()
+      const gate = yield* GatedHost.make({ programs: ["mkdir"], matching: "*/fences/*/1.*", when: "after" })
+      const order = yield* Bench.orderFor(tree)
+      const scope = yield* Scope.make()
+      const preparing = yield* Kill.make(new Map([["here", gate.host]])).prepare!("here", [order], 60_000).pipe(
+        Scope.provide(scope),
+        Effect.forkIn(scope)
+      )
+      yield* Bench.until("its folder", () => gate.reached().length > 0)
+      yield* Scope.close(scope, Exit.void)
+      gate.open()
+      yield* Fiber.await(preparing)
+      const next = yield* Bench.orderFor(tree)
+      yield* kill.arm(next)
+      yield* lift(next)
+      assert.isTrue(RestartedServer.runs(tree.process))
+    })
+  )
+})
 
 describe("a killed server", () => {
   it.live("is really gone, and comes back as another process with the same arguments and surroundings", () =>

@@ -16,6 +16,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Bench from "./Bench.ts"
+import * as GatedHost from "./GatedHost.ts"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
@@ -314,17 +315,14 @@ const ready = Effect.fnUntraced(function* (
   return { trees, orders, go }
 })
 
-/** The same, while the look at each member takes until the gate is open; two keepers and a holder stand ahead. */
+/** The same, while the look at each member waits at a gate; two keepers and a holder stand ahead. */
 const ahead = Effect.gen(function* () {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-gate-"))
-  const closed = path.join(folder, "closed")
-  const injector = Pause.make(new Map([["here", gated(folder, closed)]]))
+  const gate = yield* GatedHost.make({ programs: ["stat"], matching: "*%i*", when: "before" })
+  const injector = Pause.make(new Map([["here", gate.host]]))
   const { orders, prepare, trees } = yield* scene(["still", "still"], undefined, injector)
-  fs.writeFileSync(closed, "")
   const fiber = yield* Effect.forkScoped(Effect.scoped(prepare))
   yield* Bench.until("two keepers and a holder", () => Bench.ours().length === 3)
-  yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
-  return { orders, trees, fiber, gate: { open: () => fs.rmSync(closed, { force: true }) } }
+  return { orders, trees, fiber, gate }
 })
 
 const soon = (): number => Number(process.hrtime.bigint() / 1_000_000n) + within(10_000)
@@ -363,19 +361,8 @@ const blindTo = (folder: string): Host => {
   return withPerl(folder, script)
 }
 
-/** This host, where the look at a data directory takes for as long as this file is there. */
-const gated = (folder: string, closed: string): Host =>
-  withProgram(folder, "stat", [
-    "#!/bin/sh",
-    `PATH=\${PATH#*:}`,
-    `case $2 in *%i*) while [ -e '${closed}' ]; do sleep 0.01; done ;; esac`,
-    'exec stat "$@"'
-  ])
-
-const withPerl = (folder: string, script: ReadonlyArray<string>): Host => withProgram(folder, "perl", script)
-
-const withProgram = (folder: string, name: string, script: ReadonlyArray<string>): Host => {
-  fs.writeFileSync(path.join(folder, name), `${script.join("\n")}\n`, { mode: 0o755 })
+const withPerl = (folder: string, script: ReadonlyArray<string>): Host => {
+  fs.writeFileSync(path.join(folder, "perl"), `${script.join("\n")}\n`, { mode: 0o755 })
   const sees = (program: string): string => `PATH=${folder}:$PATH\n${program}`
   return {
     label: "here",
