@@ -402,13 +402,16 @@ export const stoppedMembers = (world: World): ReadonlyArray<string> =>
 export const nothingStopped = (world: World): boolean =>
   world.lab.members.every(({ pid }) => statesOf(pid).every((state) => !/[tT]/.test(state)))
 
-/** The main process that serves a data directory now, whoever started it: the eldest with that word in its command. */
+/**
+ * The main process that serves a data directory now, whoever started it: the eldest with that word in its command. What
+ * looks at that directory for a moment, such as `stat`, is called by its name alone.
+ */
 export const serverOf = (dataDirectory: string): number | undefined => {
   const found = fs.readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return []
     try {
       const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0")
-      if (!words.includes(dataDirectory) || words[3]?.startsWith("inquorate")) return []
+      if (!path.isAbsolute(words[0]!) || !words.includes(dataDirectory)) return []
       const stat = fs.readFileSync(`/proc/${name}/stat`, "latin1")
       const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
       return state === "Z" ? [] : [{ pid: Number(name), parent: Number(parent) }]
