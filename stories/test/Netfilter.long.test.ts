@@ -64,7 +64,7 @@ describe.skipIf(!allowed)(`a cut by netfilter${allowed ? "" : " (skipped: needs 
     "is ended by the kernel when the worker is killed and stays dead",
     async () => {
       const worker = await Harness.startWorker(world, "netfilter-dead.db", { config })
-      const id = await begin(worker, 3)
+      const id = await begin(worker, 8)
       await Harness.holding(worker, id)
       worker.kill("SIGKILL")
       await worker.ended

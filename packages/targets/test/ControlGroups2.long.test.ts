@@ -7,6 +7,7 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as path from "node:path"
+import { within } from "@inquorate/testkit/Pace"
 import { assert, describe, it } from "vitest"
 
 const root = path.resolve(import.meta.dirname, "../../..")
@@ -32,18 +33,22 @@ describe.skipIf(skip !== undefined)(
       ["@inquorate/targets", "Containers", ofControlGroups],
       ["@inquorate/targets", "PodmanContainers", ofControlGroups],
       ["@inquorate/targets", "ContainerdContainers", ofControlGroups]
-    ])("%s: %s", async (project, file, name) => {
-      const vitest = path.join(root, "node_modules/vitest/vitest.mjs")
-      const words = ["run", "--root", root, "--project", project, `/${file}.`, "--testNamePattern", name]
-      const child = spawn("unshare", ["--mount", "sh", "-c", inVersion2, "sh", process.execPath, vitest, ...words], {
-        env: { ...process.env, INQUORATE_SUITE: "all", NO_COLOR: "1" },
-        stdio: ["ignore", "pipe", "pipe"]
-      })
-      let told = ""
-      for (const output of [child.stdout, child.stderr]) output.on("data", (piece) => (told += piece))
-      const [code] = await once(child, "close")
-      assert.strictEqual(code, 0, told)
-      assert.match(told, /Tests +[1-9]\d* passed/)
-    })
+    ])(
+      "%s: %s",
+      async (project, file, name) => {
+        const vitest = path.join(root, "node_modules/vitest/vitest.mjs")
+        const words = ["run", "--root", root, "--project", project, `/${file}.`, "--testNamePattern", name]
+        const child = spawn("unshare", ["--mount", "sh", "-c", inVersion2, "sh", process.execPath, vitest, ...words], {
+          env: { ...process.env, INQUORATE_SUITE: "all", NO_COLOR: "1" },
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+        let told = ""
+        for (const output of [child.stdout, child.stderr]) output.on("data", (piece) => (told += piece))
+        const [code] = await once(child, "close")
+        assert.strictEqual(code, 0, told)
+        assert.match(told, /Tests +[1-9]\d* passed/)
+      },
+      within(240_000)
+    )
   }
 )
