@@ -15,7 +15,7 @@ import type { Millis } from "@inquorate/core/Time"
 import * as Browse from "./watch/Browse.ts"
 import * as Figures from "./watch/Figures.ts"
 import { type Guards, unguarded } from "./plan/Guards.ts"
-import * as LastLooks from "./plan/LastLooks.ts"
+import * as LastLooks from "./drive/LastLooks.ts"
 import * as LocalLease from "./drive/LocalLease.ts"
 import * as Presence from "./drive/Presence.ts"
 import * as Requests from "./front/Requests.ts"
@@ -72,7 +72,7 @@ export const make = (
     const guards = { ...unguarded, ...options.guards }
     const presence = yield* Presence.make
     const clock = yield* StoreClock.make(store)
-    const lastLooks = LastLooks.make()
+    const lastLooks = yield* LastLooks.make
     const ground: Ground = { worker: options.workerId, store, clock, clusters, lease, presence, guards, lastLooks }
     // This is registered first and so runs last: no drive acts any more when the operations are handed over.
     yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(store.release(options.workerId), releaseWithin)))

@@ -11,6 +11,7 @@ import {
   evidenceOf,
   makeWorld,
   meanwhile,
+  pass,
   passUntilEnded,
   request,
   where
@@ -60,14 +61,20 @@ const tellWrites = ({ cluster }: SimulatedCluster, done: Array<string>): void =>
     probe: (group: string) =>
       Effect.suspend(() => {
         done.push("opens")
-        return Effect.map(probe(group), (open) => ({
-          ...open,
-          write: (endpoint: string) =>
-            Effect.suspend(() => {
-              done.push("writes")
-              return open.write(endpoint)
-            })
-        }))
+        return Effect.map(
+          Effect.tap(
+            probe(group),
+            Effect.addFinalizer(() => Effect.sync(() => void done.push("closes")))
+          ),
+          (open) => ({
+            ...open,
+            write: (endpoint: string) =>
+              Effect.suspend(() => {
+                done.push("writes")
+                return open.write(endpoint)
+              })
+          })
+        )
       })
   })
   Object.assign(injector, {
@@ -90,7 +97,7 @@ describe("the hosts of a loss", () => {
     })
   )
 
-  it.effect("make ready while the probe opens, and judge the processes themselves where a start has asked them", () =>
+  it.effect("are not asked what they think of a process, and no probe is opened, where a start has done so", () =>
     Effect.gen(function* () {
       for (const guard of [true, false]) {
         const world = yield* makeWorld({ latency: 20 })
@@ -101,11 +108,23 @@ describe("the hosts of a loss", () => {
         assert.strictEqual(where(yield* passUntilEnded(world)), "Completed")
         const own = done.slice(guard ? done.indexOf("begins attempt 1") : 0)
         const at = (what: string) => own.indexOf(what)
-        assert.strictEqual(at("opens") < at("looked"), guard)
-        assert.strictEqual(own.includes("judged"), !guard)
+        for (const what of ["opens", "judged"]) assert.strictEqual(own.includes(what), !guard, what)
         assert.isBelow(at("looked"), at("writes"))
         assertNothingLeft(world.sim)
       }
+    })
+  )
+
+  it.effect("are written by no probe of a start that nobody drives", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 20 })
+      const done = watched(world.sim)
+      tellWrites(world.sim, done)
+      const engine = yield* world.engine("w1", { concurrency: 0 })
+      yield* meanwhile(ask(engine, request(world.sim), 1, true))
+      assert.deepStrictEqual(done.slice(-2), ["opens", "writes"])
+      yield* pass(1000)
+      assert.deepStrictEqual(done.slice(-3), ["opens", "writes", "closes"])
     })
   )
 

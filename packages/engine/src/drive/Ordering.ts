@@ -3,7 +3,9 @@
  * the hosts ready meanwhile, and looks a last time at who else is there before the order is given to be stored.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import type { Fact } from "@inquorate/core/Evidence"
 import { faultOf } from "@inquorate/core/Fault"
 import type { Guid } from "@inquorate/core/Guid"
@@ -14,11 +16,11 @@ import { formatMillis, type Instant, type Millis } from "@inquorate/core/Time"
 import { findCluster, type Unreachable } from "../plan/Discovery.ts"
 import * as FaultPlan from "../plan/FaultPlan.ts"
 import { type GuardRefused, pass } from "../plan/Guards.ts"
-import type { LastLook } from "../plan/LastLooks.ts"
 import * as Others from "../plan/Others.ts"
 import { notFenced } from "./Arming.ts"
 import { injectorOf } from "./Hosts.ts"
 import * as Known from "./Known.ts"
+import type { LastLook } from "./LastLooks.ts"
 import { failed, ordering, refusedBy } from "./Outcomes.ts"
 import { type Outcome, type Session, settleOn } from "./Session.ts"
 
@@ -138,14 +140,17 @@ const takes = (look: Look, took: Millis): void => {
 }
 
 // What a front planned a moment ago is most likely still the plan. The hosts begin to make it ready, which touches nothing,
-// and the probe opens its connections, while the group is looked at anew. Where that changes the plan, what stands ready for
-// the old one is let go.
+// while the group is looked at anew. Where that changes the plan, what stands ready for the old one is let go. The probe
+// by which that front wrote is the drive's from now on; where there is none, another opens its connections meanwhile.
 const prepareByLastLook = (session: Session, operation: Operation): Effect.Effect<LastLook | null> =>
   Effect.gen(function* () {
     const last = yield* session.ground.lastLooks.take(operation.id)
-    if (last === null || last.fences.length === 0 || operation.attempt !== 1) return null
-    yield* prepare(session, operation, last)
+    if (last === null) return null
     const { place } = session.known
+    if (last.probe !== null)
+      yield* place === null ? Scope.close(last.probe.scope, Exit.void) : place.prober.adopt(last.probe)
+    if (last.fences.length === 0 || operation.attempt !== 1) return null
+    yield* prepare(session, operation, last)
     // Whoever writes first waits until it is open, and is told what kept it from that.
     if (place !== null) yield* Effect.forkChild(Effect.ignore(place.prober.open))
     return last

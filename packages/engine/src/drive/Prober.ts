@@ -5,6 +5,7 @@
  * the acknowledgements of a hold.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
@@ -17,13 +18,25 @@ import { oneAsks, together } from "../Together.ts"
 import type { Journal } from "./Journal.ts"
 import type { Timeline } from "./Timeline.ts"
 
+/** A probe of a group that is open, and the scope that closes it. */
+export interface OpenProbe {
+  readonly target: Target
+  readonly group: string
+  readonly probe: Probe
+  readonly scope: Scope.Closeable
+}
+
 /** What a drive may ask of its probe. */
 export interface Prober {
   /** Every sample of this drive that a judge may need, in the order they were sent. */
   readonly samples: () => ReadonlyArray<ProbeSample>
   /** Opens the probe. Once open it stays open. */
   readonly open: Effect.Effect<void, TargetError>
+  /** Writes by a probe that is open, and closes it in its own time; at once where that is another group's, or it has one. */
+  readonly adopt: (given: OpenProbe) => Effect.Effect<void>
   readonly isOpen: () => boolean
+  /** The probe, once it is open. */
+  readonly opened: () => Probe | null
   /** Begins to write to every endpoint without pause. Does nothing where that runs already. */
   readonly watch: Effect.Effect<void, TargetError>
   /**
@@ -55,7 +68,7 @@ export const make = (
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     let samples: Array<ProbeSample> = []
-    const { opened, probe } = makeOpening(target, group, scope)
+    const { adopt, opened, probe } = makeOpening(target, group, scope)
     let ended = Latch.makeUnsafe(false)
     const thinned = makeThinning()
 
@@ -108,7 +121,9 @@ export const make = (
     return {
       samples: () => samples,
       open: Effect.asVoid(opened),
+      adopt,
       isOpen: () => probe() !== null,
+      opened: probe,
       watch: Effect.flatMap(opened, (open) => watching.begin(open, scope)),
       closely: watching.closely,
       stop: watching.stop,
@@ -174,7 +189,14 @@ const makeOpening = (target: Target, group: string, scope: Scope.Scope) => {
   const open = Effect.suspend(() => Scope.provide(target.probe(group), scope)).pipe(
     Effect.tap((made) => Effect.sync(() => void (probe = made)))
   )
-  return { opened: oneAsks(() => probe, open), probe: () => probe }
+  const adopt = (given: OpenProbe): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const close = Scope.close(given.scope, Exit.void)
+      if (probe !== null || given.target !== target || given.group !== group) return close
+      probe = given.probe
+      return Scope.addFinalizer(scope, close)
+    })
+  return { opened: oneAsks(() => probe, open), adopt, probe: () => probe }
 }
 
 /** Writes to every endpoint again and again, from when it is begun until it is stopped. */

@@ -4,6 +4,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Guid } from "@inquorate/core/Guid"
 import { isTerminal, make as makeOperation, type Operation } from "@inquorate/core/Operation"
@@ -21,8 +23,9 @@ import type { Instant, Millis } from "@inquorate/core/Time"
 import * as Prober from "../drive/Prober.ts"
 import type { Ground } from "../drive/Session.ts"
 import * as Timeline from "../drive/Timeline.ts"
+import type { Unreachable } from "../plan/Discovery.ts"
 import * as FaultPlan from "../plan/FaultPlan.ts"
-import { notTooLong, pass } from "../plan/Guards.ts"
+import { type GuardRefused, notTooLong, pass } from "../plan/Guards.ts"
 import { look } from "./Preview.ts"
 import { duplicate, lookRefused, refused, storeRefused } from "./Refusing.ts"
 
@@ -84,20 +87,37 @@ const transitionRuns = ({ nodeName }: NodeRequest, id: Guid): RequestRefused =>
     refusal: null
   })
 
+// The drive goes on by what was planned here, and by the probe that wrote here.
 const guardAll = (ground: Ground, id: Guid, request: FaultRequest): Effect.Effect<void, RequestRefused> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const { found, planned } = yield* restore(look(ground, id, request))
+      const writes = found._tag === "Group" && FaultPlan.needsSteady(request, found.topology)
+      const probe = writes ? yield* restore(steady(ground, found)) : null
+      yield* ground.lastLooks.keep(id, {
+        fences: FaultPlan.fencesToOrder(planned),
+        looks: planned.looks ?? [],
+        probe
+      })
+    })
+  ).pipe(Effect.catch(lookRefused))
+
+// Writes once, and gives the probe, which is closed unless that was acknowledged.
+const steady = (
+  { lastLooks }: Ground,
+  { cluster: { target }, topology }: FaultPlan.FoundGroup
+): Effect.Effect<Prober.OpenProbe | null, GuardRefused | Unreachable> =>
   Effect.gen(function* () {
-    const { found, planned } = yield* look(ground, id, request)
-    yield* ground.lastLooks.keep(id, { fences: FaultPlan.fencesToOrder(planned), looks: planned.looks ?? [] })
-    if (found._tag === "Node" || !FaultPlan.needsSteady(request, found.topology)) return
-    const { cluster, topology } = found
+    const scope = yield* lastLooks.scope
     const timeline = yield* Timeline.make(Clock.currentTimeMillis)
     let sequence = 1
-    const prober = yield* Prober.make(
-      cluster.target,
-      topology.group,
-      { sample: () => undefined },
-      timeline,
-      () => sequence++
+    return yield* Effect.gen(function* () {
+      const prober = yield* Prober.make(target, topology.group, { sample: () => undefined }, timeline, () => sequence++)
+      yield* FaultPlan.steady(prober, topology, target.recoveryWriteTimeout)
+      const probe = prober.opened()
+      return probe === null ? null : { target, group: topology.group, probe, scope }
+    }).pipe(
+      Scope.provide(scope),
+      Effect.onError(() => Scope.close(scope, Exit.void))
     )
-    yield* FaultPlan.steady(prober, topology, cluster.target.recoveryWriteTimeout)
-  }).pipe(Effect.scoped, Effect.catch(lookRefused))
+  })

@@ -38,15 +38,16 @@ import { draftRestart } from "./Restart.ts"
 
 // --- models ---
 
+/** A group that a request names, as it stands now. */
+export interface FoundGroup {
+  readonly _tag: "Group"
+  readonly request: PartitionRequest
+  readonly cluster: Cluster
+  readonly topology: Topology
+}
+
 /** What a request names, as it stands now. */
-export type Found =
-  | {
-      readonly _tag: "Group"
-      readonly request: PartitionRequest
-      readonly cluster: Cluster
-      readonly topology: Topology
-    }
-  | { readonly _tag: "Node"; readonly request: NodeRequest; readonly seen: NodeSeen }
+export type Found = FoundGroup | { readonly _tag: "Node"; readonly request: NodeRequest; readonly seen: NodeSeen }
 
 /** What a plan came to: the fences to order, or those of another operation that stand, and the facts to store. */
 export interface Planned {
