@@ -108,6 +108,10 @@ const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolea
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
 
+/** The same once no host is late with its word on a process, which a busy one may be. */
+const told = (target: Target): Effect.Effect<Topology, TargetError> =>
+  eventually(only(target), ({ members }) => members.every(({ processLate }) => processLate !== true))
+
 const call = (address: string, question: string, body: unknown) =>
   Effect.promise(async () => {
     const reply = await fetch(`http://${address}${question}`, { method: "POST", body: JSON.stringify(body) })
@@ -119,7 +123,7 @@ const roles = ({ members }: Topology) => members.map(({ role }) => role).sort()
 describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
   it.live("is one group of equal voters with one leader, each with its own process", () =>
     Effect.gen(function* () {
-      const topology = yield* only(yield* openWith(settingsOf(lab)))
+      const topology = yield* told(yield* openWith(settingsOf(lab)))
       assert.deepInclude(topology, { system: "etcd", group: "raft", needed: 2, rule: "majority of 3" })
       assert.deepStrictEqual(roles(topology), ["ActiveSecondary", "ActiveSecondary", "Primary"])
       assert.deepStrictEqual(
@@ -238,7 +242,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
     Effect.gen(function* () {
       const [first, second, third] = settingsOf(lab).members
       const { host: _, ...hostless } = second!
-      const topology = yield* only(
+      const topology = yield* told(
         yield* openWith({ members: [{ ...first, dataDirectory: second!.dataDirectory }, hostless, third] })
       )
       const problems = topology.members.map(({ processProblem }) => processProblem)
@@ -253,7 +257,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
       // A link to the directory is as good as its name.
       const link = path.join(state, "link")
       fs.symlinkSync(first!.dataDirectory!, link)
-      const linked = yield* only(yield* openWith({ members: [{ ...first, dataDirectory: link }, second, third] }))
+      const linked = yield* told(yield* openWith({ members: [{ ...first, dataDirectory: link }, second, third] }))
       fs.rmSync(link)
       assert.strictEqual(linked.members[0]!.process?.dataDirectory, first!.dataDirectory)
     })
@@ -271,7 +275,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
         client.pipe(server)
         server.pipe(client)
       })
-      const topology = yield* only(yield* openWith({ members: [{ ...first, address: proxy }, second, third] }))
+      const topology = yield* told(yield* openWith({ members: [{ ...first, address: proxy }, second, third] }))
       assert.isTrue(topology.members[0]!.up)
       assert.isNull(topology.members[0]!.process)
       assert.match(topology.members[0]!.processProblem, /runs .*, not etcd/)
@@ -290,7 +294,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
             stdout: output.stdout.replaceAll(/^(process \d+ \d+)/gm, "$10")
           }))
       }
-      const topology = yield* only(yield* openWith(settingsOf(lab), new Map([["local", elsewhere]])))
+      const topology = yield* told(yield* openWith(settingsOf(lab), new Map([["local", elsewhere]])))
       for (const { address, process, processProblem } of topology.members) {
         assert.isNull(process)
         assert.match(processProblem, new RegExp(`^process \\d+ .* is not the server that answers on ${address}$`))
@@ -301,10 +305,10 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
   it.live("counts a member that is not configured, and will not have it cut", () =>
     Effect.gen(function* () {
       const { members } = settingsOf(lab)
-      const whole = yield* only(yield* openWith({ members }))
+      const whole = yield* told(yield* openWith({ members }))
       const without = (absent: Member) =>
         Effect.gen(function* () {
-          const topology = yield* only(yield* openWith({ members: members.filter(({ name }) => name !== absent.name) }))
+          const topology = yield* told(yield* openWith({ members: members.filter(({ name }) => name !== absent.name) }))
           assert.strictEqual(topology.needed, 2)
           assert.lengthOf(topology.members, 3)
           const { processProblem, ...stranger } = topology.members[2]!
@@ -405,7 +409,7 @@ const learn = Effect.fnUntraced(function* (five: LabRecord) {
     call(first!.address, "/v3/cluster/member/add", { peerURLs: [`http://${peer}`], isLearner: true }),
     ({ ok }) => ok
   )
-  const unstarted = yield* only(yield* openWith(settingsOf(five)))
+  const unstarted = yield* told(yield* openWith(settingsOf(five)))
   assert.deepInclude(unstarted.members[5], { role: "IdleSecondary", counts: false, cuttable: "Never", up: false })
   assert.strictEqual(health(unstarted), "Healthy")
 
