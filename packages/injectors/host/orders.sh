@@ -252,6 +252,12 @@ ready() {
   for member; do is_name "$member" || answer refused "the order is malformed"; done
   raise "$@"
   for member; do
+    fence=$operation/$attempt.$member
+    # What stood ready when it was raised needs no part of this program of its own.
+    if [ -e "$fence/prepared" ] && ! [ -e "$fence/refused" ] && ! [ -e "$fence/lifted" ]; then
+      printf '%s\n' "$member prepared"
+      continue
+    fi
     (
       answering="$member "
       reopen_fence $of "$member" "$epoch_"
@@ -263,9 +269,12 @@ ready() {
   done
 }
 
-# Starts what these members share.
+# Starts what these members share, where one of them lacks it.
 raise() {
-  together stand_up "$@" >/dev/null
+  for member; do
+    fence=$operation/$attempt.$member
+    [ -e "$fence/keepers" ] || { together stand_up "$@" >/dev/null; return; }
+  done
 }
 
 # Sets start_by once the go is there, whole.
