@@ -400,7 +400,7 @@ reserve() {
       fi
     done
   done
-  [ $# = 0 ] || rm -f "$@"
+  [ $# = 0 ] || { rm -f "$@" >/dev/null 2>&1 5<&- 6>&- 8>&- 9>&- & }
   fence=$mine
 }
 

@@ -114,11 +114,13 @@ found() {
     [ "$turn" -lt 1000 ] || return 1
   done
   shared=$operation/shared.$attempt.$turn fence=$shared input=/proc/self/fd/5
-  printf '%s' "$holder" >"$shared/inquorate-holder" || return 1
+  mkfifo "$shared/wake" >/dev/null 2>&1 8>&- 9>&- &
+  pipe=$!
+  called=${names#,}
+  [ ${#called} -le 200 ] || called=$(printf '%.200s' "$called")
+  write_program && printf '%s' "$holder" >"$shared/inquorate-holder" || return 1
   perl "$shared/inquorate-holder" stand "$shared" <&5 >/dev/null 2>&1 5<&- 9>&- &
   h1=$!
-  called=$(printf '%.200s' "${names#,}")
-  write_program && mkfifo "$shared/wake" || return 1
   launch keep 1 "$@"
   k1=$!
   launch keep 2 "$@"
@@ -127,6 +129,7 @@ found() {
 
 # Puts on record who keeps those that wait.
 introduce() {
+  wait "$pipe" || return 1
   problem="the keepers did not start"
   # A holder that has ended already is on record as one that is dead.
   look "$h1" || born=0
