@@ -32,7 +32,7 @@
 #   await_ready            waits for that mark
 #   stands_by              true where a go may come to the fence that is open
 #   stand_ahead ORDERS     starts what several fences will share, while they are prepared; it touches nothing
-#   hand_over MEMBERS      gives it these fences, where all of them were prepared
+#   hand_over              gives it their fences, where all of them were prepared
 #   stand_up MEMBERS       starts what several fences share, where they have nothing yet
 #   sharing                true where a fence shares its keepers, which stand in the folder shared then
 #   sound MEMBERS          lets those hear it who apply these fences
@@ -203,7 +203,7 @@ prepare_all() {
 }
 
 prepare_each() {
-  offset=0 parts= members=
+  offset=0 parts=
   while [ $((offset + size)) -le $# ]; do
     (
       shift "$offset"
