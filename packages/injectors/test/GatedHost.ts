@@ -44,7 +44,8 @@ export const make = ({ matching = "*", nth, programs, when }: Wanted): Effect.Ef
         nth === undefined ? "" : `[ $n = ${nth} ] || exec ${name} "$@"`,
         when === "after" ? `${name} "$@"; code=$?` : "",
         `printf '%s\\n' "${name} $*" >'${calls}'/$n/words`,
-        `until [ -e '${open}' ]; do sleep 0.01; done`,
+        // Nobody waits at a gate that is gone.
+        `while [ -d '${calls}' ] && ! [ -e '${open}' ]; do sleep 0.01; done`,
         when === "after" ? "exit $code" : `exec ${name} "$@"`
       ]
       fs.writeFileSync(path.join(bin, name), `${script.join("\n")}\n`, { mode: 0o755 })

@@ -147,7 +147,7 @@ describe("those who stand ahead while the members are judged", () => {
   it.live("leave with the program that started them, and the members get others", () =>
     Effect.gen(function* () {
       const { fiber, gate, trees } = yield* ahead
-      process.kill(ProcessTree.look(Bench.ours()[0]!)!.parent, "SIGKILL")
+      process.kill(ProcessTree.look(standingAhead()[0]!)!.parent, "SIGKILL")
       yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
       gate.open()
       // What is prepared is let go again by the end of its scope.
@@ -161,7 +161,7 @@ describe("those who stand ahead while the members are judged", () => {
     Effect.gen(function* () {
       for (const victim of [0, 1, 2]) {
         const { fiber, gate, orders, trees } = yield* ahead
-        process.kill(Bench.ours()[victim]!, "SIGKILL")
+        process.kill(standingAhead()[victim]!, "SIGKILL")
         gate.open()
         const answer = yield* Fiber.await(fiber)
         // Without a holder the keepers stop the members themselves.
@@ -321,9 +321,28 @@ const ahead = Effect.gen(function* () {
   const injector = Pause.make(new Map([["here", gate.host]]))
   const { orders, prepare, trees } = yield* scene(["still", "still"], undefined, injector)
   const fiber = yield* Effect.forkScoped(Effect.scoped(prepare))
-  yield* Bench.until("two keepers and a holder", () => Bench.ours().length === 3)
+  yield* Bench.until("two keepers and a holder", () => standingAhead().length === 3)
   return { orders, trees, fiber, gate }
 })
+
+/** The holder and the two keepers, and none of what they or their host start for a moment. */
+const standingAhead = (): ReadonlyArray<number> => {
+  const ours = Bench.ours()
+  return ["stand", "keep\0001", "keep\0002"].flatMap((words) =>
+    ours.filter((pid) => {
+      const seen = ProcessTree.look(pid)
+      return seen !== undefined && !ours.includes(seen.parent) && commandOf(pid).includes(`\0${words}\0`)
+    })
+  )
+}
+
+const commandOf = (pid: number): string => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
+  } catch {
+    return ""
+  }
+}
 
 const soon = (): number => Number(process.hrtime.bigint() / 1_000_000n) + within(10_000)
 
