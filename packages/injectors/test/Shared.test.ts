@@ -328,7 +328,7 @@ const ahead = Effect.gen(function* () {
 /** The holder and the two keepers, and none of what they or their host start for a moment. */
 const standingAhead = (): ReadonlyArray<number> => {
   const ours = Bench.ours()
-  return ["stand", "keep\0001", "keep\0002"].flatMap((words) =>
+  return ["stand", "keep\x001", "keep\x002"].flatMap((words) =>
     ours.filter((pid) => {
       const seen = ProcessTree.look(pid)
       return seen !== undefined && !ours.includes(seen.parent) && commandOf(pid).includes(`\0${words}\0`)
