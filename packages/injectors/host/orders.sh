@@ -13,6 +13,7 @@
 #   arm       the words of prepare and go                        both in one
 #   tighten   fence, epoch, deadline twice, boot                 brings the deadline forward, never back
 #   lift      fence, epoch                                       takes it off; one that was never applied never can be
+#   lift_all  operation, attempt, epoch, members                 the same for several fences, side by side
 #   inspect   fence, epoch                                       tells how it stands; raises the epoch that is obeyed
 #   sweep     look or clear                                      tells of all; ends what is past its time
 #   keep      role                                               a keeper (1 applies, 2 watches it; one beside a cut's table),
@@ -71,11 +72,11 @@ session() {
       count=$((count - 1))
     done
     case $1 in
-      prepare | tighten | lift | inspect) look_through "$2" ;;
+      prepare | tighten | lift | lift_all | inspect) look_through "$2" ;;
       prepare_all) look_through "$3" ;;
     esac
     case $1 in
-      preflight | prepare | prepare_all | ready | go | tighten | lift | inspect | hello) ("$@") </dev/null ;;
+      preflight | prepare | prepare_all | ready | go | tighten | lift | lift_all | inspect | hello) ("$@") </dev/null ;;
     esac
     printf '%s\n' "-- inquorate --"
   done
@@ -422,6 +423,27 @@ lift() {
     take_off Worker || answer unknown "$(why_it_stands)"
   fi
   describe
+}
+
+# Takes operation, attempt, epoch and members. All of them are marked first, so that none is taken for one that is to stand on
+# while the others go. Each answer begins with its member.
+lift_all() {
+  of="$1 $2" epoch=$3
+  is_name "$1" && is_number "$2" && is_number "$3" || answer refused "the order is malformed"
+  operation=$state_root/$records/$1 attempt=$2
+  shift 3
+  for member; do is_name "$member" || answer refused "the order is malformed"; done
+  [ -d "$operation/epoch.$epoch" ] && ! outranked && for member; do
+    fence=$operation/$attempt.$member
+    ! [ -e "$fence/order" ] || [ -e "$fence/lifted" ] || true >"$fence/dismissed"
+  done
+  for member; do
+    (
+      answering="$member "
+      lift $of "$member" "$epoch"
+    ) &
+  done
+  wait
 }
 
 inspect() {

@@ -25,6 +25,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { answerFor } from "./Lifts.ts"
+import * as Lifts from "./Lifts.ts"
 import { askTimeout, fail, sessionTimeout, unsent } from "./Sessions.ts"
 import * as Sessions from "./Sessions.ts"
 import * as Supervisor from "./Supervisor.ts"
@@ -391,6 +393,8 @@ const makeCourier = (
       })
     })
 
+  const liftTogether = Lifts.make(overSession)
+
   type Question = (
     verb: string,
     words: ReadonlyArray<string>
@@ -457,7 +461,11 @@ const makeCourier = (
     const all = [fence.operationId, String(fence.attempt), member, ...words]
     const quick = stays && ((verb === "lift" && !liftsSlowly) || verb === "tighten")
     const lines =
-      (quick ? yield* overSession(host, fence.operationId, [verb, ...all]) : null) ??
+      (!quick
+        ? null
+        : verb === "lift"
+          ? yield* liftTogether(host, fence, member, words[0]!)
+          : yield* overSession(host, fence.operationId, [verb, ...all])) ??
       (quick ? yield* overKept(host, fence.member, [verb, ...all]) : null) ??
       (yield* ask(
         program,
@@ -548,9 +556,6 @@ const answeredNo = (host: string, member: string, answer: string): Effect.Effect
 }
 
 /** The answer about one member, among lines that each begin with a member's word. */
-const answerFor = (lines: ReadonlyArray<string>, word: string): string =>
-  lines.findLast((line) => line.startsWith(`${word} `))?.slice(word.length + 1) ?? ""
-
 const armedFrom = (
   host: string,
   member: string,

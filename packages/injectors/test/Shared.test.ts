@@ -60,6 +60,22 @@ describe("members of one host", () => {
     })
   )
 
+  it.live("are let go together, of which none says that it was broken", () =>
+    Effect.gen(function* () {
+      for (const kinds of [
+        ["threads", "forking"],
+        ["still", "threads", "still"]
+      ] as const) {
+        const { go, orders, trees } = yield* ready(kinds)
+        yield* go
+        const lifted = yield* Effect.forEach(orders, lift, { concurrency: "unbounded" })
+        for (const { broken, by } of lifted) assert.deepStrictEqual([by, broken], ["Worker", false])
+        for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
+        assert.deepStrictEqual(Bench.ours(), [])
+      }
+    })
+  )
+
   it.live("end each at its own deadline", () =>
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["still", "still"])
