@@ -39,35 +39,29 @@ export interface LastLooks {
 export const make: Effect.Effect<LastLooks, never, Scope.Scope> = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const kept = new Map<Guid, { readonly at: Millis; readonly look: LastLook }>()
-  const forget = (now: Millis): void => {
-    // They stand in the order in which they were kept. Whoever closes a probe forgets its look.
-    for (const [id, { at, look }] of kept) {
-      if (now - at <= lately) return
-      if (look.probe === null) kept.delete(id)
-    }
-  }
   const close = ({ probe }: LastLook): Effect.Effect<void> =>
     probe === null ? Effect.void : Scope.close(probe.scope, Exit.void)
+  const take = (id: Guid): Effect.Effect<LastLook | null> =>
+    Effect.flatMap(monotonicNow, (now) => {
+      const found = kept.get(id)
+      kept.delete(id)
+      if (found === undefined) return Effect.succeed(null)
+      // On a busy machine whoever forgets it may be late.
+      return now - found.at <= lately ? Effect.succeed(found.look) : Effect.as(close(found.look), null)
+    })
   const forgetLater = (id: Guid, look: LastLook): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (kept.get(id)?.look !== look) return Effect.void
       kept.delete(id)
       return close(look)
     }).pipe(Effect.delay(lately), Effect.forkIn(scope), Effect.asVoid)
-  const take = (id: Guid): Effect.Effect<LastLook | null> =>
-    Effect.map(monotonicNow, (now) => {
-      forget(now)
-      const look = kept.get(id)?.look ?? null
-      kept.delete(id)
-      return look
-    })
   return {
     scope: Scope.fork(scope),
     keep: Effect.fnUntraced(function* (id, look) {
       const before = yield* take(id)
       if (before !== null) yield* close(before)
       kept.set(id, { at: yield* monotonicNow, look })
-      if (look.probe !== null) yield* forgetLater(id, look)
+      yield* forgetLater(id, look)
     }),
     take
   }

@@ -34,7 +34,6 @@ export interface Prober {
   readonly open: Effect.Effect<void, TargetError>
   /** Writes by a probe that is open, and closes it in its own time; at once where that is another group's, or it has one. */
   readonly adopt: (given: OpenProbe) => Effect.Effect<void>
-  readonly isOpen: () => boolean
   /** The probe, once it is open. */
   readonly opened: () => Probe | null
   /** Begins to write to every endpoint without pause. Does nothing where that runs already. */
@@ -122,7 +121,6 @@ export const make = (
       samples: () => samples,
       open: Effect.asVoid(opened),
       adopt,
-      isOpen: () => probe() !== null,
       opened: probe,
       watch: Effect.flatMap(opened, (open) => watching.begin(open, scope)),
       closely: watching.closely,
