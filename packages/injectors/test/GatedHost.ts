@@ -22,6 +22,17 @@ export interface GatedHost {
   readonly open: () => void
 }
 
+/** This machine, where a program is looked for in a folder first. */
+export const finding = (folder: string): Host => {
+  const here = LocalHost.make("here")
+  const sees = (program: string): string => `PATH=${folder}:$PATH\n${program}`
+  return {
+    label: "here",
+    run: (program, words, options) => here.run(sees(program), words, options),
+    open: (program, words) => here.open!(sees(program), words)
+  }
+}
+
 export const make = ({ matching = "*", nth, programs, when }: Wanted): Effect.Effect<GatedHost, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
@@ -50,14 +61,8 @@ export const make = ({ matching = "*", nth, programs, when }: Wanted): Effect.Ef
       ]
       fs.writeFileSync(path.join(bin, name), `${script.join("\n")}\n`, { mode: 0o755 })
     }
-    const sees = (program: string): string => `PATH=${bin}:$PATH\n${program}`
-    const here = LocalHost.make("here")
     return {
-      host: {
-        label: "here",
-        run: (program, words, options) => here.run(sees(program), words, options),
-        open: (program, words) => here.open!(sees(program), words)
-      },
+      host: finding(bin),
       reached: () =>
         fs.readdirSync(calls).flatMap((call) => {
           const words = path.join(calls, call, "words")

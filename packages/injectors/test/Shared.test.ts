@@ -398,10 +398,5 @@ const blindTo = (folder: string): Host => {
 
 const withPerl = (folder: string, script: ReadonlyArray<string>): Host => {
   fs.writeFileSync(path.join(folder, "perl"), `${script.join("\n")}\n`, { mode: 0o755 })
-  const sees = (program: string): string => `PATH=${folder}:$PATH\n${program}`
-  return {
-    label: "here",
-    run: (program, words, options) => here.run(sees(program), words, options),
-    open: (program, words) => here.open!(sees(program), words)
-  }
+  return GatedHost.finding(folder)
 }

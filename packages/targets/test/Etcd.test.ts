@@ -25,6 +25,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
 import { unansweredMax } from "../src/EtcdProbe.ts"
+import { only } from "./EtcdCluster.ts"
 
 const skip = findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined
 const reason = skip === undefined ? "" : ` (skipped: ${skip})`
@@ -88,12 +89,6 @@ targetContract(
   openLab(() => lab),
   { skip }
 )
-
-const only = (target: Target): Effect.Effect<Topology, TargetError> =>
-  Effect.map(target.discover, ([topology, ...others]) => {
-    assert.lengthOf(others, 0)
-    return topology!
-  })
 
 const within = <A, E, R>(bound: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.timeoutOrElse(effect, {
