@@ -82,20 +82,6 @@ const killing = (world: Harness.World): string => {
   return file
 }
 
-/** The main processes of the lab's members, wherever they come from: the eldest in each data directory's name. */
-const serversOf = (world: Harness.World): ReadonlyArray<number> => {
-  const found = fs.readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return []
-    try {
-      const stat = fs.readFileSync(`/proc/${name}/stat`, "latin1")
-      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-      const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0")
-      const isServer = world.lab.members.some(({ dataDirectory }) => words.includes(dataDirectory))
-      const isOurs = words[3]?.startsWith("inquorate") ?? false
-      return isServer && !isOurs && state !== "Z" ? [{ pid: Number(name), parent: Number(parent) }] : []
-    } catch {
-      return []
-    }
-  })
-  return found.filter(({ parent }) => !found.some(({ pid }) => pid === parent)).map(({ pid }) => pid)
-}
+/** The main processes of the lab's members, wherever they come from. */
+const serversOf = (world: Harness.World): ReadonlyArray<number> =>
+  world.lab.members.flatMap(({ dataDirectory }) => Harness.serverOf(dataDirectory) ?? [])

@@ -221,16 +221,16 @@ describe("two workers on one PostgreSQL", () => {
       const [one] = await both()
       const ready = async () => (await fetch(`${one.endpoint}/readyz`)).status
       assert.strictEqual(await ready(), 200)
-      const standbys = storeLab.members
-      for (const { pid } of standbys) process.kill(pid, "SIGSTOP")
+      const signalStore = (signal: NodeJS.Signals) => {
+        for (const { pid } of storeLab.members) Harness.signalMember(pid, signal)
+      }
+      signalStore("SIGSTOP")
       try {
-        for (const child of children(storeLab)) process.kill(child, "SIGSTOP")
         await Harness.until("not ready", 10_000, async () => (await ready()) === 503)
         assert.strictEqual((await fetch(`${one.endpoint}/healthz`)).status, 200)
         assert.isTrue(Harness.nothingStopped(world))
       } finally {
-        for (const { pid } of standbys) process.kill(pid, "SIGCONT")
-        for (const child of children(storeLab)) process.kill(child, "SIGCONT")
+        signalStore("SIGCONT")
       }
       await Harness.until("ready again", 20_000, async () => (await ready()) === 200)
       const { id, other } = await hold(1)
@@ -347,18 +347,3 @@ describe("a takeover", () => {
     30_000 + runs * 30_000
   )
 })
-
-/** The processes whose parent is a member of a lab. */
-const children = (lab: LabRecord): ReadonlyArray<number> =>
-  fs
-    .readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8")
-        return lab.members.some(({ pid }) => String(pid) === stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1])
-      } catch {
-        return false
-      }
-    })
-    .map(Number)

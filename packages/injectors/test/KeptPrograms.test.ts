@@ -97,5 +97,13 @@ const programs = (): ReadonlyArray<number> =>
   fs
     .readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
     .split(" ")
-    .filter((pid) => pid !== "" && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("$(dd "))
+    .filter((pid) => pid !== "" && commandOf(pid).includes("$(dd "))
     .map(Number)
+
+const commandOf = (pid: string): string => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
+  } catch {
+    return ""
+  }
+}

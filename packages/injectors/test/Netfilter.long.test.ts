@@ -696,7 +696,11 @@ const keeperOf = (fence: FenceOrder["fence"]): number => {
 const sessions = (): ReadonlyArray<number> =>
   fs.readdirSync("/proc").flatMap((name) => {
     if (!/^[0-9]+$/.test(name) || ProcessTree.look(Number(name))?.parent !== process.pid) return []
-    return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").endsWith("\0inquorate\0") ? [Number(name)] : []
+    try {
+      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").endsWith("\0inquorate\0") ? [Number(name)] : []
+    } catch {
+      return []
+    }
   })
 
 interface StandingSet {
