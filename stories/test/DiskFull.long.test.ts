@@ -15,7 +15,7 @@ const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m,mode=700", "tm
 
 afterAll(() => {
   if (mounted) assert.strictEqual(spawnSync("umount", [small]).status, 0)
-  fs.rmSync(small, { recursive: true, force: true })
+  fs.rmSync(small, { recursive: true, force: true, maxRetries: 10 })
 })
 
 describe.skipIf(!mounted)("a full disk under the store, skipped where mounting is not permitted", () => {

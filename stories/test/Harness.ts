@@ -79,7 +79,7 @@ export const close = async (world: World): Promise<void> => {
   for (const { pid } of world.lab.members) signalMember(pid, "SIGCONT")
   await Effect.runPromise(Lab.down(world.lab.name))
   await until("no keeper", 20_000, () => keepers(world).length === 0)
-  fs.rmSync(world.folder, { recursive: true, force: true })
+  fs.rmSync(world.folder, { recursive: true, force: true, maxRetries: 10 })
 }
 
 /** Starts a worker as a process and waits until it listens; its store is a file of that name, or the configuration's. */

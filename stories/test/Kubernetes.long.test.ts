@@ -38,7 +38,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     const left = double?.pods("inquorate") ?? []
     await Effect.runPromise(Scope.close(scope, Exit.void)).finally(() => {
       network?.remove()
-      fs.rmSync(world.folder, { recursive: true, force: true })
+      fs.rmSync(world.folder, { recursive: true, force: true, maxRetries: 10 })
     })
     assert.isAtMost(left.length, 1, "a worker that ended left more than the pod of the one that was killed")
   }, Harness.within(60_000))

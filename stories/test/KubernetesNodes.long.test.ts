@@ -37,7 +37,7 @@ describe.skipIf(skip !== undefined)(`etcd on three nodes${skip === undefined ? "
     await worker?.ended
     await Effect.runPromise(Scope.close(scope, Exit.void)).finally(() => {
       network?.remove()
-      fs.rmSync(world.folder, { recursive: true, force: true })
+      fs.rmSync(world.folder, { recursive: true, force: true, maxRetries: 10 })
     })
   }, Harness.within(60_000))
 

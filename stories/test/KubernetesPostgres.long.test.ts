@@ -155,7 +155,7 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
     } finally {
       await Effect.runPromise(Scope.close(scope, Exit.void))
       network?.remove()
-      fs.rmSync(folder, { recursive: true, force: true })
+      fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
     }
   }, Harness.within(60_000))
 

@@ -69,7 +69,7 @@ describe.each(names)("the store of %s", (name) => {
       worker.kill("SIGTERM")
       await gone
     }
-    fs.rmSync(folder, { recursive: true, force: true })
+    fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   })
 
   it("holds operations of every kind, and some that lived", () => {

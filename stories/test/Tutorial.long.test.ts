@@ -41,7 +41,7 @@ beforeAll(() => {
 // The shell leads a process group, which all that it started belongs to.
 afterAll(() => {
   if (shell?.pid !== undefined && shell.exitCode === null) process.kill(-shell.pid, "SIGKILL")
-  fs.rmSync(folder, { recursive: true, force: true })
+  fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 const isFree = (port: number): Promise<boolean> =>

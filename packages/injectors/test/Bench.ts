@@ -23,7 +23,7 @@ export const useState = (): void => {
     for (let turn = 0; turn < 200 * factor && ours().length > 0; turn++)
       await new Promise((resume) => setTimeout(resume, 50))
     assert.deepStrictEqual(ours(), [], "a keeper is left")
-    fs.rmSync(state, { recursive: true, force: true })
+    fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
   })
 }
 

@@ -164,7 +164,7 @@ export const openFolder = Effect.acquireRelease(
     fs.chmodSync(folder, 0o777)
     return folder
   }),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 /** Overwrites a byte of a process, at a place that a field of its stat tells (counted from 1 as proc(5) does). */

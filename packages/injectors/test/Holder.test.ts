@@ -36,7 +36,7 @@ afterAll(async () => {
   for (let turn = 0; turn < 100 * factor && ours().length > 0; turn++)
     await new Promise((resume) => setTimeout(resume, 50))
   assert.deepStrictEqual(ours(), [], "something of ours is left")
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 })
 
 describe("the kernel ends the fence", () => {

@@ -442,7 +442,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
 
     it("finds the server of a data directory among processes that only look like it", () => {
       const folder = path.join(host.root, "data")
-      fs.rmSync(folder, { recursive: true, force: true })
+      fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
       fs.mkdirSync(folder, { mode: 0o700 })
       const fence = fs.mkdtempSync(path.join(host.root, "fence"))
       fs.writeFileSync(path.join(fence, "owner"), `${us}\n`)

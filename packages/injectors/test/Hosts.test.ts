@@ -20,7 +20,7 @@ const sshd = Sshd.missing === "" ? it.live : it.live.skip
 
 const scratch = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-hosts-"))),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 const isThere = (pid: number): boolean => fs.existsSync(`/proc/${pid}/stat`)

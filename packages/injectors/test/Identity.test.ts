@@ -34,7 +34,7 @@ beforeAll(() => {
   process.env.INQUORATE_STATE = path.join(folder, "state")
 })
 
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
 
 /** A folder of this user. */
 const folderOf = (uid: number, mode = 0o700): string => {

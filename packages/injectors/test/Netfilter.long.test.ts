@@ -34,7 +34,7 @@ beforeAll(() => {
 afterAll(() => {
   // A test that failed may have left one.
   for (const pid of frozenPids) if (ProcessTree.look(pid)?.state === "T") process.kill(pid, "SIGKILL")
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
   if (Peers.missing !== "") return
   const tables = Peers.nft("list", "tables").said.split("\n")
   assert.deepStrictEqual(

@@ -36,7 +36,7 @@ beforeAll(() => {
 })
 
 afterAll(() => {
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
   if (missing === "") assert.deepStrictEqual(Peers.namespacesLeft(), [], "a namespace is left")
 })
 

@@ -45,7 +45,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Effect.runPromise(Lab.down("target"))
   assert.deepStrictEqual(fs.readdirSync(state), [])
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 }, 60_000)
 
 type Settings = typeof EtcdSettings.Encoded

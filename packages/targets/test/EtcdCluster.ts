@@ -61,7 +61,7 @@ export const freePort = (host = "127.0.0.1"): Effect.Effect<number> => {
 /** A folder that goes with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-etcd-"))),
-  (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+  (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 /** Runs etcdctl to its end and gives what it printed. */

@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Effect.runPromise(Lab.down("secured"))
   assert.deepStrictEqual(fs.readdirSync(state), [])
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 })
 
 type Settings = typeof EtcdSettings.Encoded & { readonly tls: { ca: string; certificate: string; key: string } }

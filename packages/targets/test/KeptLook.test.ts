@@ -17,7 +17,7 @@ it.live(
     Effect.gen(function* () {
       const folder = yield* Effect.acquireRelease(
         Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-look-"))),
-        (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+        (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }))
       )
       const named = path.join(folder, "back\\slash \\n and\nline end")
       fs.symlinkSync(folder, named)

@@ -111,7 +111,7 @@ for (const { absent, open, system } of systems) {
   })
 }
 
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
 
 // --- internal ---
 

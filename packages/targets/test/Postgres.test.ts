@@ -37,7 +37,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Effect.runPromise(Lab.down("target"))
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 }, 60_000)
 
 type Settings = typeof PostgresSettings.Encoded

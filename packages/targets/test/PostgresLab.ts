@@ -125,5 +125,5 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Effect.runPromise(Lab.down("outside"))
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 }, 60_000)

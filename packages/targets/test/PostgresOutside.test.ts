@@ -488,7 +488,9 @@ describe.skipIf(skip)("a server", () => {
   it.live("is reached by its Unix socket, with and without a port, and at the second of its addresses", () =>
     Effect.gen(function* () {
       const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-socket-"))
-      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+      )
       const { port } = (yield* relay(0, lab.members[0]!.address)).address as net.AddressInfo
       yield* relay(path.join(folder, ".s.PGSQL.5432"), `127.0.0.1:${port}`)
       for (const address of [folder, `${folder}/`, `${folder}:5432`]) {
@@ -518,7 +520,9 @@ describe.skipIf(skip)("a server", () => {
   it.live("takes what a service file and a password file say, and a password that has changed since", () =>
     Effect.gen(function* () {
       const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-service-"))
-      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+      )
       const file = path.join(folder, "pg_service.conf")
       const passfile = path.join(folder, "pgpass")
       yield* sql(["create role served login password 'a:b\\c' in role pg_monitor"])

@@ -51,7 +51,7 @@ afterAll(() => {
       // It ended by itself.
     }
   }
-  fs.rmSync(folder, { recursive: true, force: true })
+  fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 const folderOf = (uid: number, mode = 0o700): string => {

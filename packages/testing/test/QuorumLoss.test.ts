@@ -17,7 +17,7 @@ import { lossesWithin } from "./Losses.ts"
 const state = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-testing-"))
 process.env["INQUORATE_LAB_STATE"] = path.join(state, "labs")
 process.env["INQUORATE_STATE"] = path.join(state, "fences")
-afterAll(() => fs.rmSync(state, { recursive: true, force: true }))
+afterAll(() => fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 }))
 
 const optionsOf = ({ configuration, system }: LabRecord): LossOptions => {
   const { kill: _kill, system: _system, ...settings } = configuration as { system: string } & LossOptions["settings"]

@@ -194,7 +194,7 @@ export const removeFolder = (folder: string): void => {
     .map((line) => line.split(" ")[1] ?? "")
     .filter((place) => place.startsWith(`${folder}/`))
   for (const place of mounts.reverse()) attempt("umount", "--lazy", place)
-  fs.rmSync(folder, { recursive: true, force: true })
+  fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 }
 
 /** Runs a program to its end, and fails where it does. */

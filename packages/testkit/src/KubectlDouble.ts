@@ -60,7 +60,7 @@ export const start = (nodes: ReadonlyArray<string>): Effect.Effect<KubectlDouble
         process.env["PATH"] = usual
         for (const file of fs.readdirSync(path.join(double.folder, "pods"))) endPod(double.folder, file)
         for (const at of fs.globSync("/sys/fs/cgroup{,/*}/inquorate-pods")) removeGroup(at)
-        fs.rmSync(double.folder, { recursive: true, force: true })
+        fs.rmSync(double.folder, { recursive: true, force: true, maxRetries: 10 })
       })
   ).pipe(Effect.map(({ double }) => double))
 

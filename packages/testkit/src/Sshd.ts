@@ -112,7 +112,7 @@ export const startWith = (accounts?: Accounts.Accounts): Effect.Effect<Sshd, nev
       Effect.promise(async () => {
         for (const one of [...pidsOf(pid)].reverse()) kill(one)
         while (isThere(pid)) await new Promise((resume) => setTimeout(resume, 10))
-        fs.rmSync(folder, { recursive: true, force: true })
+        fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
       })
   )
 
