@@ -3,6 +3,7 @@
  * holds until it is told to lift.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { factor, within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -23,7 +24,7 @@ const terminal = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-tmux-"))),
-      (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+      (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }))
     )
     const socket = path.join(folder, "socket")
     const code = path.join(folder, "code")
@@ -54,7 +55,7 @@ const terminal = (args: ReadonlyArray<string>) =>
       }
     }
     const until = Effect.fnUntraced(function* (what: string, holds: () => boolean) {
-      for (let turn = 0; turn < 400 && !holds(); turn++) yield* Effect.sleep(50)
+      for (let turn = 0; turn < 400 * factor && !holds(); turn++) yield* Effect.sleep(50)
       assert.isTrue(holds(), `${what}; the screen shows\n${shown()}`)
     })
     return {
@@ -225,6 +226,6 @@ describe("an output that is gone", () => {
       })
       assert.strictEqual(status, 130)
       assert.isNotNull([...all.values()][0]!.endedAt)
-    }).pipe(Effect.scoped, Effect.timeout("30 seconds"))
+    }).pipe(Effect.scoped, Effect.timeout(within(30_000)))
   )
 })
