@@ -52,7 +52,7 @@ read_elements() {
   elements=$(printf '%s\n' "$listing" | elements_of)
 }
 
-# Prints the elements that still stand in the kernel, as "set key".
+# Prints the elements that still cut in the kernel, as "set key".
 standing_elements() {
   nft_here -n list table inet "$table" 2>/dev/null | elements_of
 }
@@ -67,10 +67,17 @@ elements_of() {
       for (i = 1; i <= count; i++) {
         sub(/ timeout .*/, "", element[i])
         gsub(/^[ \t]+|[ \t]+$/, "", element[i])
-        if (element[i] != "") print set, element[i]
+        if (element[i] != "" && set != "standby") print set, element[i]
       }
       if (last) open = 0
     }'
+}
+
+# True while anything stands in the table, be it what cuts or the sign that it waits for its go, and where that cannot be seen.
+is_in_use() {
+  listing=$(nft_here -n list table inet "$table" 2>/dev/null) || return 0
+  case $listing in *'elements = {'*) return 0 ;; esac
+  return 1
 }
 
 # Deletes the table and looks whether it is gone. Only ever a table of the name of this fence.
@@ -376,7 +383,12 @@ timed() {
 
 # The table with its sets and chains, and nothing in them. create answers "File exists" where the table was made before.
 print_sets() {
-  printf 'create table inet %s\n' "$table"
+  # Nothing in it cuts. The sign tells those who cannot read our records that it waits for its go, and until when.
+  cat <<END
+create table inet $table
+add set inet $table standby { type mark; flags timeout; }
+add element inet $table standby { 1 timeout ${left}ms }
+END
   if [ "$way" = Ports ]; then
     cat <<END
 add set inet $table own { type inet_service; flags timeout; }
@@ -419,6 +431,7 @@ END
 
 # What cuts, in one transaction: all of it stands or nothing. Where the table is gone it comes to nothing.
 print_cut() {
+  printf 'flush set inet %s standby\n' "$table"
   print_limits
   if [ "$way" = Ports ]; then
     timed own "$own"

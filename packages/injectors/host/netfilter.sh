@@ -2,7 +2,7 @@
 # of ours is needed.
 #
 #              prepare                                 go                                   deadline, or lift
-#   order  -> a table in which nothing stands       -> rules and elements, each with     -> lifted: the table is gone
+#   order  -> a table in which nothing cuts         -> rules and elements, each with     -> lifted: the table is gone
 #             and one process beside it                a time; the process is gone
 #                |
 #                '-> refused: late (may come again), outranked, mistaken, or no go in time: the table is taken away
@@ -154,8 +154,8 @@ open_session() {
   here=$(stat -Lc %i /proc/self/ns/net)
 }
 
-# Finds what is to be cut, and has the kernel take a table for it in which nothing stands, so that it drops nothing yet. One
-# process waits beside it, which takes it away again where no go comes.
+# Finds what is to be cut, and has the kernel take a table for it in which nothing cuts yet. One process waits beside it,
+# which takes it away again where no go comes.
 make_ready() {
   find_cut "$1" "$2" "$3" || refuse "$problem"
   namespace=$(stat -Lc %i "/proc/$pid/ns/net")
@@ -447,7 +447,7 @@ sweep_tables() {
     attempt=${rest%_*} member=${rest#*_}
     [ ${#hex} = 32 ] && is_number "$attempt" && is_name "$member" || continue
     if [ "$sum" != "$root_sum" ]; then
-      [ "$clear" = clear ] && [ -z "$(standing_elements)" ] && remove_table
+      [ "$clear" = clear ] && ! is_in_use && remove_table
       continue
     fi
     operation_id=$(printf '%s' "$hex" | sed 's/^\(.\{8\}\)\(.\{4\}\)\(.\{4\}\)\(.\{4\}\)/\1-\2-\3-\4-/')

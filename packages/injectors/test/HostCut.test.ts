@@ -271,7 +271,10 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
       ]
     )
     for (const rule of rules.filter((each) => each.startsWith("add rule"))) assert.include(rule, "meta time < 1700 ")
-    for (const rule of rules) assert.match(rule, /^(create|add) (table|set|chain|rule|element) inet inq_x\b/)
+    assert.include(rules, "add element inet inq_x standby { 1 timeout 900ms }")
+    for (const rule of rules) {
+      assert.match(rule, /^((create|add) (table|set|chain|rule|element)|flush set) inet inq_x\b/)
+    }
   })
 
   it("has rules and a set for IPv6 only where there are such peers, when it tightens too", () => {
@@ -372,7 +375,7 @@ describe.each(MadeUpHost.shells.map((shell) => [shell.join(" "), shell] as const
     ]
     const removed = (clear: string, elements: string): ReadonlyArray<string> =>
       told(
-        `state_root='${state}' root_sum=77 clear=${clear} boot=boot; tables_here() { printf 'inq_%s\\n' ${tables.join(" ")}; }; standing_elements() { printf '%s' '${elements}'; }; remove_table() { echo "gone $table"; }; sweep_tables`
+        `state_root='${state}' root_sum=77 clear=${clear} boot=boot; tables_here() { printf 'inq_%s\\n' ${tables.join(" ")}; }; is_in_use() { [ -n '${elements}' ]; }; remove_table() { echo "gone $table"; }; sweep_tables`
       )
         .trim()
         .split("\n")

@@ -157,10 +157,30 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
       })
     )
 
+    const makeStranger = () => {
+      const other = fs.mkdtempSync(path.join(state, "other-"))
+      const own = `env INQUORATE_STATE='${other}'`
+      const open: Host["open"] = (program, words) => here.open!(wrap(own), [program, ...words])
+      const host = { ...wrapped(own), open }
+      return { other, stranger: Netfilter.make(new Map([["here", host]])) }
+    }
+
+    it.live("leaves what another state directory has made ready alone, so that its go still cuts", () =>
+      Effect.gen(function* () {
+        const { stranger } = makeStranger()
+        const [first] = yield* Peers.start(2)
+        const order = yield* orderFor(first!)
+        const prepared = yield* stranger.prepare!("here", [order], 60_000)
+        yield* netfilter.sweep("here", { clear: true })
+        const [answer] = yield* prepared.go(order)
+        assert.strictEqual(answer?._tag, "Success", JSON.stringify(answer))
+        assert.strictEqual((yield* stranger.lift("here", order.fence, 1))._tag, "Lifted")
+      }).pipe(Effect.scoped)
+    )
+
     it.live("leaves a cut of another state directory alone until nothing stands in it", () =>
       Effect.gen(function* () {
-        const other = fs.mkdtempSync(path.join(state, "other-"))
-        const stranger = Netfilter.make(new Map([["here", wrapped(`env INQUORATE_STATE='${other}'`)]]))
+        const { other, stranger } = makeStranger()
         const [first] = yield* Peers.start(2)
         const order = yield* orderFor(first!, { hold: 2000 })
         yield* stranger.arm(order)
@@ -655,9 +675,10 @@ const freezing = (before: "sets" | "cut"): { readonly injector: Injector; readon
 
 const wrapped = (prefix: string): Host => ({
   label: "here",
-  run: (program, words, options) =>
-    here.run(`p=$1; shift; exec ${prefix} sh -c "$p" inquorate "$@"`, [program, ...words], options)
+  run: (program, words, options) => here.run(wrap(prefix), [program, ...words], options)
 })
+
+const wrap = (prefix: string): string => `p=$1; shift; exec ${prefix} sh -c "$p" inquorate "$@"`
 
 const asNobody = (directory: string, capabilities: string): Host =>
   wrapped(
@@ -722,9 +743,9 @@ const parseElements = (text: string): ReadonlyArray<readonly [set: string, key: 
     elem.map(({ elem: { val } }) => [name, typeof val === "number" ? String(val) : val.concat.join(" . ")] as const)
   )
 
-/** The elements of the fence that stand in the kernel. */
+/** The elements of the fence that cut in the kernel. */
 const elementsOf = (order: FenceOrder): ReadonlyArray<readonly [set: string, key: string]> =>
-  parseElements(listing(order))
+  parseElements(listing(order)).filter(([set]) => set !== "standby")
 
 /** How long each element has still to live, in milliseconds rounded down to seconds. */
 const expiriesOf = (order: FenceOrder): ReadonlyArray<number> =>
