@@ -91,11 +91,13 @@ export const seen = (target: Target): Effect.Effect<Topology | null> =>
 export const healthy = (target: Target) =>
   eventually(seen(target), (found) => found !== null && health(found) === "Healthy")
 
+/** Why a target sees nothing. A busy machine may keep a server from saying so in time: then we look again. */
 export const errorOf = (settings: Settings): Effect.Effect<TargetError> =>
   Effect.scoped(Effect.flatMap(open(settings), (target) => target.discover)).pipe(
     Effect.flip,
     Effect.mapError((topologies) => new Error(`discovered ${JSON.stringify(topologies)}`)),
-    Effect.orDie
+    Effect.orDie,
+    (error) => eventually(error, ({ detail }) => !/within \d+ ms/.test(detail))
   )
 
 /** Stops members until the scope ends or `resume` is run. */
@@ -121,9 +123,9 @@ export const skip = noBinaries || !isRoot
 
 beforeAll(async () => {
   if (!skip) lab = await Effect.runPromise(Lab.up({ system: "postgres", name: "outside" }))
-}, 60_000)
+})
 
 afterAll(async () => {
   await Effect.runPromise(Lab.down("outside"))
   fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
-}, 60_000)
+})
