@@ -54,7 +54,7 @@ const get = async ({ endpoint }: Emulator, target: string): Promise<unknown> => 
 
 const ids = (emulator: Emulator) => get(emulator, "/Services/Shop~Ledger/$/GetPartitions?api-version=6.4")
 
-afterAll(() => rmSync(temporary, { recursive: true, force: true }))
+afterAll(() => rmSync(temporary, { recursive: true, force: true, maxRetries: 10 }))
 
 describe("a worker that serves a simulated cluster", () => {
   let emulator: Emulator
@@ -130,16 +130,15 @@ describe("a worker that serves a simulated cluster", () => {
           }
         ).State
       const phase = async () => JSON.stringify(await get(first, `/v1/operations/${id}`))
-      for (let turn = 0; turn < 200 && !(await phase()).includes('"_tag":"Holding"'); turn++) await pause(50)
-      assert.include(await phase(), '"_tag":"Holding"')
+      await Harness.until("the hold", 40_000, async () => (await phase()).includes('"_tag":"Holding"'))
       assert.strictEqual(await state(first), "Running")
       first.child.kill("SIGKILL")
       await first.ended
       // The cluster starts afresh: of the fence there is no trace, and the operation ends as one whose hold was broken.
       const second = await start(["--store", store])
       try {
-        for (let turn = 0; turn < 200 && ["Running", "RollingBack"].includes(await state(second)); turn++)
-          await pause(50)
+        const lives = async () => ["Running", "RollingBack"].includes(await state(second))
+        await Harness.until("its end", 40_000, async () => !(await lives()))
         assert.strictEqual(await state(second), "Faulted")
       } finally {
         second.child.kill("SIGTERM")
@@ -224,7 +223,7 @@ describe("a worker that serves a simulated cluster", () => {
       try {
         const restarted = await fetch(`${old.endpoint}/Nodes/_Node_1/$/Restart?api-version=6.0`, { method: "POST" })
         assert.strictEqual(restarted.status, 200)
-        await Harness.until("it has ended", Harness.within(30_000), async () =>
+        await Harness.until("it has ended", 30_000, async () =>
           /^\[\{"OperationId":"[^"]+","State":"Completed","Type":"NodeTransition"\}\]$/.test(
             JSON.stringify(await get(old, "/Faults/?api-version=6.0"))
           )
@@ -282,5 +281,3 @@ describe("a worker that serves a simulated cluster", () => {
     for (const file of [real, layout, large]) rmSync(file)
   })
 })
-
-const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))

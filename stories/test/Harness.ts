@@ -140,7 +140,8 @@ const launch = (
       const kill = (signal: NodeJS.Signals) => void child.kill(signal)
       resolve({ endpoint: match[1]!, pid: child.pid!, log: () => log, kill, ended })
     })
-    void ended.then((code) => reject(new Error(`the worker ended with ${code} before it listened:\n${log}`)))
+    // Closed, not only ended: by then everything that it said was read.
+    child.on("close", (code) => reject(new Error(`the worker ended with ${code} before it listened:\n${log}`)))
   })
 }
 
@@ -174,24 +175,24 @@ export const inq = (...arguments_: ReadonlyArray<string>): Promise<Ran> => start
 /** A bound of time on this machine, from what it is on a quick quiet one. */
 export const within = patience
 
-/**
- * True where the worker lifted every fence by its deadline. On a slow machine a keeper may come before it, and its overrun
- * may be as many times half a second as the machine is slower.
- */
+/** How long past its deadline a fence may be off: on a slow machine as many times half a second as it is slower. */
+export const overrunMost = factor === 1 ? 0 : within(500)
+
+/** True where the worker lifted every fence by its deadline. On a slow machine a keeper may come before it. */
 export const liftedInTime = ({ fences }: Pick<Evidence, "fences">): boolean =>
-  fences.every(({ liftedBy, overrun }) =>
-    factor === 1
-      ? liftedBy === "Worker" && overrun === 0
-      : liftedBy !== null && overrun !== null && overrun <= within(500)
+  fences.every(
+    ({ liftedBy, overrun }) =>
+      (factor === 1 ? liftedBy === "Worker" : liftedBy !== null) && overrun !== null && overrun <= overrunMost
   )
 
-/** Waits until something holds, and fails with its name when it does not in time. */
+/** Waits until something holds, and fails with its name when a look that began after the bound does not see it. */
 export const until = async (what: string, quick: number, holds: () => boolean | Promise<boolean>): Promise<number> => {
   const began = Date.now()
   const within = patience(quick)
   for (;;) {
+    const isLast = Date.now() - began > within
     if (await holds()) return Date.now() - began
-    if (Date.now() - began > within) throw new Error(`waited ${within} ms in vain for: ${what}`)
+    if (isLast) throw new Error(`waited ${within} ms in vain for: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
@@ -241,18 +242,31 @@ export const operations = async (
 ): Promise<ReadonlyArray<{ readonly OperationId: string; readonly State: string; readonly Type: string }>> =>
   (await (await fetch(`${worker.endpoint}/Faults/?api-version=6.0${filter}`)).json()) as never
 
-/** The partition of the lab's group, as a worker names it. */
-export const partitionOf = (worker: Worker, world: World): Promise<string> =>
-  partitionAt(worker.endpoint, `${world.lab.name}~${groupOf(world)}`)
-
-/** The same, once the worker has seen the group. */
-export const partitionOnceSeen = async (worker: Worker, world: World): Promise<string> => {
+/** The partition of the lab's group, as a worker names it once it has seen the group. */
+export const partitionOf = async (worker: Worker, world: World): Promise<string> => {
   let partition = ""
-  await until(`the partition is seen: ${worker.log()}`, 30_000, async () => {
-    partition = await partitionOf(worker, world).catch(() => "")
+  await until("the partition is seen", 30_000, async () => {
+    partition = await partitionAt(worker.endpoint, `${world.lab.name}~${groupOf(world)}`).catch(() => "")
     return partition !== ""
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}\n${worker.log()}`)
   })
   return partition
+}
+
+/** Waits until a worker sees every member of a lab's group up: what is started before is refused as degraded. */
+export const whole = (worker: Worker, { lab }: World): Promise<number> =>
+  until("every member is seen up", 30_000, async () => {
+    const { body } = await call(worker, "GET", "/v1/clusters")
+    const { groups, seen } = (body as ReadonlyArray<Seen>).find(({ name }) => name === lab.name)!
+    return seen === "Now" && groups.every(({ members }) => members.every(({ up }) => up))
+  })
+
+/** A cluster as `/v1/clusters` shows it. */
+interface Seen {
+  readonly name: string
+  readonly seen: string
+  readonly groups: ReadonlyArray<{ readonly members: ReadonlyArray<{ readonly up: boolean }> }>
 }
 
 /** The first partition of a service, by its id, at an endpoint. */
@@ -324,13 +338,22 @@ export const ended = async (worker: Worker, id: string, within = 30_000): Promis
 
 /** Waits until the operation holds the loss, proven. */
 export const holding = (worker: Worker, id: string): Promise<number> =>
-  until("the hold", 15_000, async () => {
+  until("the hold", 40_000, async () => {
     const { stage } = (await detail(worker, id)).operation
     if (stage._tag !== "Advancing") {
       throw new Error(`it does not hold: ${JSON.stringify((await detail(worker, id)).evidence.notes)}`)
     }
     return stage.step._tag === "PerformingActions" && stage.step.phase._tag === "Holding"
   })
+
+/** Waits until so many members are really stopped, and tells what the operation says of itself where they are not. */
+export const taken = (worker: Worker, world: World, id: string, count: number): Promise<number> =>
+  until(`${count} members stopped`, 40_000, () => stoppedMembers(world).length === count).catch(
+    async (error: Error) => {
+      const { evidence, state } = await detail(worker, id)
+      throw new Error(`${error.message}; ${state}: ${JSON.stringify(evidence.notes)}`)
+    }
+  )
 
 /** Starts a quorum loss, waits until it is held, and gives its id. */
 export const hold = async (
@@ -356,27 +379,43 @@ export const wake = (main: number): void => {
 
 /** Sends a signal to a member's main process and its children, as somebody does who knows nothing of us. */
 export const signalMember = (main: number, signal: NodeJS.Signals): void => {
+  // The main process first: once it stands still, it starts no child that we would pass by.
+  kill(main, signal)
   for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
     try {
       const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8")
-      if (Number(name) === main || Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === main) {
-        process.kill(Number(name), signal)
-      }
+      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === main) process.kill(Number(name), signal)
     } catch {
       // It ended while we looked.
     }
   }
 }
 
-/** The member that leads the lab's group now, by its own word. */
+/** Sends a signal to a process, and says whether it was there. */
+export const kill = (pid: number, signal: NodeJS.Signals): boolean => {
+  try {
+    return process.kill(pid, signal)
+  } catch {
+    return false
+  }
+}
+
+/** The member that leads the lab's group, by its own word, once one does. */
 export const leaderOf = async ({ lab }: World): Promise<string> => {
   if (lab.system === "postgres") return lab.members[0]!.name
-  for (const { address, name } of lab.members) {
-    const response = await fetch(`http://${address}/v3/maintenance/status`, { method: "POST", body: "{}" })
-    const { header, leader } = (await response.json()) as { header: { member_id: string }; leader: string }
-    if (header.member_id === leader) return name
-  }
-  throw new Error("no member leads")
+  let leads: string | undefined
+  await until("a member leads", 20_000, async () => {
+    for (const { address, name } of lab.members) {
+      const asked = fetch(`http://${address}/v3/maintenance/status`, { method: "POST", body: "{}" })
+      const { header, leader } = (await asked.then((response) => response.json()).catch(() => ({}))) as {
+        readonly header?: { readonly member_id: string }
+        readonly leader?: string
+      }
+      if (leader !== undefined && header?.member_id === leader) leads = name
+    }
+    return leads !== undefined
+  })
+  return leads!
 }
 
 /** The states (`S`, `T` …) of a member's main process and its children, by /proc. */

@@ -29,7 +29,7 @@ describe.skipIf(skip !== undefined)(`etcd in pods${skip === undefined ? "" : ` (
     network = PodNetwork.make("198.19.252")
     world = await EtcdPods.start("pods", double, network, ["one", "one", "one"])
     worker = await Harness.startWorker(world, "pods.db")
-    partition = await Harness.partitionOnceSeen(worker, world)
+    partition = await Harness.partitionOf(worker, world)
   }, Harness.within(120_000))
 
   afterAll(async () => {

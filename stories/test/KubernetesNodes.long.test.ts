@@ -29,7 +29,7 @@ describe.skipIf(skip !== undefined)(`etcd on three nodes${skip === undefined ? "
     network = PodNetwork.make("198.19.250")
     world = await EtcdPods.start("nodes", double, network, ["one", "two", "three"])
     worker = await Harness.startWorker(world, "nodes.db")
-    partition = await Harness.partitionOnceSeen(worker, world)
+    partition = await Harness.partitionOf(worker, world)
   }, Harness.within(120_000))
 
   afterAll(async () => {

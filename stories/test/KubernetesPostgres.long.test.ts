@@ -143,7 +143,7 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
     world = { ...world, config }
     await Harness.until("the primary takes writes", 30_000, () => Harness.writeCommits(world, 1000))
     worker = await Harness.startWorker(world, "pods.db")
-    partition = await Harness.partitionOnceSeen(worker, world)
+    partition = await Harness.partitionOf(worker, world)
   }, Harness.within(120_000))
 
   afterAll(async () => {

@@ -68,7 +68,7 @@ suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd
       const id = randomUUID()
       const partition = await Harness.partitionOf(worker, world)
       await Harness.startLoss(worker, world, { id, partition, seconds: 4 })
-      await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
+      await Harness.taken(worker, world, id, 2)
       const end = await Harness.ended(worker, id)
       const { evidence } = await Harness.detail(worker, id)
       assert.strictEqual(end.State, "Completed", JSON.stringify(evidence.notes))
@@ -85,7 +85,7 @@ suite(`members on a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd
       const id = randomUUID()
       const partition = await Harness.partitionOf(worker, world)
       await Harness.startLoss(worker, world, { id, partition, seconds: 3 })
-      await Harness.until("two members stopped", 15_000, () => Harness.stoppedMembers(world).length === 2)
+      await Harness.taken(worker, world, id, 2)
       Sshd.cut(sshd)
       worker.kill("SIGKILL")
       await worker.ended

@@ -89,6 +89,7 @@ describe.skipIf(missing)("inq on a terminal, skipped where there is no Python to
       assert.isTrue(Harness.nothingStopped(world), "the lift was awaited")
       assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
       await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+      await Harness.whole(worker, world)
     },
     Harness.within(60_000)
   )
@@ -104,6 +105,7 @@ describe.skipIf(missing)("inq on a terminal, skipped where there is no Python to
       assert.deepStrictEqual(await Harness.progress(worker, person.id), { State: "Cancelled" })
       assert.isTrue(Harness.nothingStopped(world))
       await Harness.until("PUTs are acknowledged", 20_000, () => Harness.writeCommits(world, 1000))
+      await Harness.whole(worker, world)
     },
     Harness.within(60_000)
   )

@@ -271,6 +271,8 @@ export const suite = (system: System): void => {
   })
 
   describe(`on ${system.system}, while an operation holds the partition`, () => {
+    afterEach(() => Harness.whole(worker, world), Harness.within(60_000))
+
     const first = randomUUID()
     const cancel = (id: string, force: boolean) =>
       Harness.call(worker, "POST", `/Faults/$/Cancel?api-version=6.0&OperationId=${id}&Force=${force}`)
@@ -355,6 +357,8 @@ export const suite = (system: System): void => {
   })
 
   describe(`on ${system.system}, a group that is not whole`, () => {
+    afterEach(() => Harness.whole(worker, world), Harness.within(60_000))
+
     const without = async (count: number, row: Omit<Row, "what" | "ask">): Promise<void> => {
       const followers = await followersOf(worker, system.lab)
       const down = world.lab.members.filter(({ name }) => followers.slice(0, count).includes(name))
