@@ -128,6 +128,8 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
     network = PodNetwork.make("198.19.251")
     user = { uid: Number(run("id", ["-u", "postgres"])), gid: Number(run("id", ["-g", "postgres"])) }
     await makeMembers()
+    // Its shell may not have started it yet.
+    await Harness.until("the server of the last one", 10_000, () => members().every(({ pid }) => pid > 0))
     const login = { user: "postgres", database: "postgres", password: { file: path.join(folder, "password") } }
     world = {
       folder,
@@ -191,9 +193,10 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
       double.kubectl(["delete", "pod", "--namespace=db", nameOf(1)])
       create(1)
       world = { ...world, lab: { ...world.lab, members: members() } as never }
-      await Harness.until("the standby is found in its new container", 30_000, async () => {
+      await Harness.until("the standby is found in its new container, and streams", 30_000, async () => {
         const { body } = await plan()
-        return JSON.stringify(body).includes(`"pid":${world.lab.members[1]!.pid},`)
+        const found = JSON.stringify(body).includes(`"pid":${world.lab.members[1]!.pid},`)
+        return found && (body as { readonly refusal: unknown }).refusal === null
       })
       await lose()
     },
@@ -205,7 +208,7 @@ describe.skipIf(skip !== undefined)(`PostgreSQL in pods${skip === undefined ? ""
     async () => {
       const still = /pg-1 is frozen: process \d+ stands still, by the freezer of its control group/
       const refused = Effect.promise(() =>
-        Harness.until("the plan says why", 10_000, async () => still.test(JSON.stringify((await plan()).body)))
+        Harness.until("the plan says why", 30_000, async () => still.test(JSON.stringify((await plan()).body)))
       )
       await Effect.runPromise(Effect.scoped(Effect.andThen(double.freeze("db", nameOf(1)), refused)))
     },

@@ -105,10 +105,13 @@ const runc = (folder: string, ...words: ReadonlyArray<string>) =>
   childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...words], { encoding: "utf8" })
 
 const endPod = (folder: string, file: string): void => {
-  // A pod that is being deleted may go meanwhile.
-  const kept = path.join(folder, "pods", file)
-  const text = fs.existsSync(kept) ? fs.readFileSync(kept, "utf8") : ""
-  if (text === "") return
+  let text: string
+  try {
+    text = fs.readFileSync(path.join(folder, "pods", file), "utf8")
+  } catch {
+    // It was being deleted, and has gone meanwhile.
+    return
+  }
   const { id, uid } = JSON.parse(text) as { readonly id: string; readonly uid: string }
   runc(folder, "kill", "--all", id, "KILL")
   runc(folder, "delete", "--force", id)

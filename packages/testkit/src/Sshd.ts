@@ -4,6 +4,7 @@
  * one by one.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { randomInt } from "node:crypto"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
@@ -161,12 +162,15 @@ const kill = (pid: number): void => {
   }
 }
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.on("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
+// Below the ports that labs take, and those that the kernel gives to outgoing connections: one of these could have it before
+// the sshd listens.
+const freePort = async (): Promise<number> => {
+  for (;;) {
+    const port = randomInt(15_000, 20_000)
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = net.createServer().once("error", () => resolve(false))
+      server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)))
     })
-  })
+    if (isFree) return port
+  }
+}

@@ -80,11 +80,17 @@ const runc = (...arguments_: ReadonlyArray<string>) => {
 }
 
 const fileOf = (namespace: string, name: string): string => path.join(folder, "pods", `${namespace}.${name}.json`)
-const keptAt = (file: string): Kept => JSON.parse(fs.readFileSync(file, "utf8")) as Kept
-const kept = (name: string): Kept => {
-  const file = fileOf(options.get("namespace") ?? "default", name)
-  return fs.existsSync(file) ? keptAt(file) : refuse(`(NotFound): pods "${name}" not found`)
+/** The pod that a file holds; undefined where another call has just deleted it. */
+const keptAt = (file: string): Kept | undefined => {
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8")) as Kept
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    throw error
+  }
 }
+const kept = (name: string): Kept =>
+  keptAt(fileOf(options.get("namespace") ?? "default", name)) ?? refuse(`(NotFound): pods "${name}" not found`)
 
 const stateOf = ({ id }: Kept): string => {
   const { status, stdout } = runc("state", id)
@@ -182,7 +188,10 @@ const create = (): void => {
   if (privileged === true) refuse("(Forbidden): violates PodSecurity: privileged")
   const pod: Kept = { manifest, uid: crypto.randomUUID(), id: crypto.randomBytes(32).toString("hex") }
   const written = (): void => {
-    fs.writeFileSync(fileOf(metadata.namespace, metadata.name), JSON.stringify(pod))
+    // At once, so that nobody reads half of it.
+    const whole = path.join(folder, "bundles", `${pod.id}.json`)
+    fs.writeFileSync(whole, JSON.stringify(pod))
+    fs.renameSync(whole, fileOf(metadata.namespace, metadata.name))
     process.stdout.write(`pod/${metadata.name} created\n`)
   }
   // The API takes a pod for such a node, and no kubelet starts it.
@@ -212,6 +221,7 @@ const create = (): void => {
 /** Ends a pod as a kubelet does: SIGTERM, its grace, SIGKILL to all of it. */
 const end = (file: string): void => {
   const pod = keptAt(file)
+  if (pod === undefined) return
   runc("kill", pod.id, "TERM")
   const turns = (pod.manifest.spec.terminationGracePeriodSeconds ?? 30) * 20
   for (let turn = 0; turn < turns && stateOf(pod) === "running"; turn++) {
@@ -242,7 +252,7 @@ if (verb === "get" && plain[1] !== "pods") {
   const all = fs
     .readdirSync(path.join(folder, "pods"))
     .filter((file) => file.startsWith(`${namespace}.`))
-    .map((file) => keptAt(path.join(folder, "pods", file)))
+    .flatMap((file) => keptAt(path.join(folder, "pods", file)) ?? [])
   const meant = ({ manifest }: Kept) =>
     selector.split(",").every((term) => {
       const [key = "", value] = term.split("=")
@@ -254,7 +264,6 @@ if (verb === "get" && plain[1] !== "pods") {
 else if (verb === "delete") {
   for (const name of plain.slice(2)) {
     const file = fileOf(options.get("namespace") ?? "default", name)
-    if (!fs.existsSync(file)) continue
     if (options.get("wait") !== "false") end(file)
     else {
       childProcess
