@@ -45,7 +45,7 @@ describe("a wall clock that is stepped", () => {
       const { evidence, operation } = await Harness.detail(worker, id)
       assert.strictEqual(end.State, "Completed", JSON.stringify(evidence.notes))
       assert.isAtLeast(evidence.hold!.measured, 5000)
-      assert.isBelow(evidence.hold!.measured, 7000)
+      assert.isBelow(evidence.hold!.measured, Harness.within(7000))
       assert.isTrue(evidence.verdicts.every(({ outcome }) => outcome === "Confirmed"))
       assert.strictEqual(evidence.unobserved, 0)
       assert.isTrue(Harness.liftedInTime(evidence), JSON.stringify(evidence.fences))

@@ -103,6 +103,7 @@ describe.skipIf(!mounted)("a full disk under the store, skipped where mounting i
       const end = await Harness.ended(worker, during, 30_000)
       assert.include(["Completed", "Faulted"], end.State, JSON.stringify(end))
       for (const id of accepted) await Harness.ended(worker, id)
+      await Harness.whole(worker, world)
       const after = randomUUID()
       assert.strictEqual((await start(after, 1)).status, 202)
       const last = await Harness.ended(worker, after)

@@ -77,10 +77,13 @@ for (const system of ["emulator", "postgres", "etcd"] as const) {
       const { HealthEvents } = await health()
       assert.deepStrictEqual((await health()).HealthEvents, HealthEvents)
       // What the card of a quorum loss counts: the replicas that vote, as long as nobody is reconfigured.
-      const { Items } = (await got(worker, `${long}/$/GetReplicas?api-version=3.0`)) as {
-        readonly Items: ReadonlyArray<Record<string, string>>
+      const replicas = async () => {
+        const page = (await got(worker, `${long}/$/GetReplicas?api-version=3.0`)) as {
+          readonly Items: ReadonlyArray<Record<string, string>>
+        }
+        return page.Items
       }
-      const voting = Items.filter(
+      const voting = (await replicas()).filter(
         (replica) =>
           replica["PreviousReplicaRole"] === "None" && ["Primary", "ActiveSecondary"].includes(replica["ReplicaRole"]!)
       )
@@ -92,7 +95,8 @@ for (const system of ["emulator", "postgres", "etcd"] as const) {
       await Harness.ended(worker, id)
       await Harness.until("Ready", 30_000, async () => {
         const now = (await got(worker, `${long}?api-version=3.0`)) as Record<string, unknown>
-        return now["PartitionStatus"] === "Ready"
+        const isReady = (replica: Record<string, string>) => replica["ReplicaStatus"] === "Ready"
+        return now["PartitionStatus"] === "Ready" && (await replicas()).every(isReady)
       })
       const whose = [
         ["Cluster", "ClusterNewHealthReport"],

@@ -78,7 +78,7 @@ describe.skipIf(lacking !== "")(`etcd in namespaces${lacking === "" ? "" : ` (sk
   it(
     "are joined again by the kernel when the worker is killed and stays dead",
     async () => {
-      const id = await begin(3)
+      const id = await begin(6)
       worker.kill("SIGKILL")
       await worker.ended
       assert.isFalse(await Harness.writeCommits(world, 500), "a dead worker must not end the hold")

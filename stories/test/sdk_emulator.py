@@ -200,7 +200,7 @@ def status(identity):
 
 def quorum_loss(service, identity):
     operation = str(uuid.uuid4())
-    call("start quorum loss", lambda: client.start_quorum_loss(service, identity, operation, "QuorumReplicas", 2), lambda came: came is None)
+    call("start quorum loss", lambda: client.start_quorum_loss(service, identity, operation, "QuorumReplicas", 4), lambda came: came is None)
     until("in quorum loss", lambda: status(identity), lambda came: came == "InQuorumLoss")
     call("health in loss", lambda: client.get_partition_health(identity), lambda came: came.aggregated_health_state == "Error"
         and {one.health_evaluation.kind for one in came.unhealthy_evaluations} == {"Event", "Replicas"})
@@ -208,7 +208,7 @@ def quorum_loss(service, identity):
     call("replicas in loss", lambda: client.get_replica_info_list(identity), lambda came: "Down" in [one.replica_status for one in came.items])
     ended("quorum loss", lambda: client.get_quorum_loss_progress(service, identity, operation))
     call("after the loss", lambda: client.get_partition_info(identity), lambda came: came.partition_status == "Ready"
-        and came.last_quorum_loss_duration.total_seconds() >= 2 and came.primary_epoch.data_loss_version == "1")
+        and came.last_quorum_loss_duration.total_seconds() >= 4 and came.primary_epoch.data_loss_version == "1")
 
 
 def kinds_refused(carts, web):

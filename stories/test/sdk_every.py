@@ -209,6 +209,8 @@ def chaos():
     whole()
 
 
+# What ran before may have ended before the last member was seen up.
+until("all well at first", lambda: client.get_cluster_health().aggregated_health_state, lambda came: came == "Ok")
 health()
 restarts()
 data_loss()
