@@ -5,6 +5,7 @@
 import { targetContract } from "@inquorate/testkit/TargetContract"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
+import { freePorts } from "./EtcdCluster.ts"
 import * as Recipe from "./Recipe.ts"
 
 const mons = ["m0", "m1", "m2"]
@@ -13,7 +14,7 @@ targetContract(
   "the recipe for Ceph's monitors",
   Recipe.labOf("ceph-mon.md", "mons", mons, async (folder) => {
     const fsid = randomUUID()
-    const addresses = (await Promise.all(mons.map(Recipe.freePort))).map((port) => `v2:127.0.0.1:${port}`)
+    const addresses = (await freePorts(mons.length)).map((port) => `v2:127.0.0.1:${port}`)
     const conf = `${folder}/conf`
     const settings = [
       `fsid = ${fsid}`,

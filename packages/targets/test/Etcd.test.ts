@@ -5,7 +5,8 @@ import type { Lab as LabRecord, ProcessName } from "@inquorate/lab/LabModule"
 import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import { chooseCut, smallestCut } from "@inquorate/core/Plan"
 import type { Host } from "@inquorate/core/Host"
-import type { Target, TargetError } from "@inquorate/core/Target"
+import type { SurvivorsWord } from "@inquorate/core/Evidence"
+import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import { health, type Member, type Topology } from "@inquorate/core/Topology"
 import { targetContract } from "@inquorate/testkit/TargetContract"
 import * as Pace from "@inquorate/testkit/Pace"
@@ -25,7 +26,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
 import { unansweredMax } from "../src/EtcdProbe.ts"
-import { only } from "./EtcdCluster.ts"
+import { eventually, freePort, isLate, only, written } from "./EtcdCluster.ts"
 
 const skip = findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined
 const reason = skip === undefined ? "" : ` (skipped: ${skip})`
@@ -40,13 +41,13 @@ const up = (name: string, members?: number) => Lab.up({ system: "etcd", name, me
 
 beforeAll(async () => {
   if (skip === undefined) lab = await Effect.runPromise(up("target"))
-}, 60_000)
+})
 
 afterAll(async () => {
   await Effect.runPromise(Lab.down("target"))
   assert.deepStrictEqual(fs.readdirSync(state), [])
   fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
-}, 60_000)
+})
 
 type Settings = typeof EtcdSettings.Encoded
 
@@ -92,20 +93,25 @@ targetContract(
 
 const within = <A, E, R>(bound: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.timeoutOrElse(effect, {
-    duration: bound,
-    orElse: () => Effect.die(new Error(`took more than ${bound} ms`))
+    duration: Pace.within(bound),
+    orElse: () => Effect.die(new Error(`took more than ${Pace.within(bound)} ms`))
   })
 
-/** Repeats a look at the world, not a sleep, until it shows what is expected. */
-const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolean): Effect.Effect<A, E> =>
-  Effect.timeoutOrElse(Effect.repeat(look, { until, schedule: Schedule.spaced(50) }), {
-    duration: Pace.within(20_000),
-    orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
-  })
-
-/** The same once no host is late with its word on a process, which a busy one may be. */
+/**
+ * The topology once somebody leads, and no member and no host is late with its word, which a busy one may be. With elections
+ * as short as these, a leader that a busy machine held up is followed by another one.
+ */
 const told = (target: Target): Effect.Effect<Topology, TargetError> =>
-  eventually(only(target), ({ members }) => members.every(({ processLate }) => processLate !== true))
+  eventually(
+    only(target),
+    ({ members }) =>
+      members.some(({ role }) => role === "Primary") &&
+      members.every((member) => member.processLate !== true && !isLate(member))
+  )
+
+/** Waits until a quorum confirms its leader. */
+const isHeld = ({ survivors }: Probe): Effect.Effect<SurvivorsWord> =>
+  eventually(survivors, ({ word }) => word === "QuorumHeld")
 
 const call = (address: string, question: string, body: unknown) =>
   Effect.promise(async () => {
@@ -146,19 +152,19 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
   it.live("acknowledges no write while a majority with the leader is stopped, whatever the endpoint", () =>
     Effect.gen(function* () {
       const { pause, resume, target } = yield* openLab(() => lab)
-      const before = yield* only(target)
+      const before = yield* told(target)
       const leader = before.members.find(({ role }) => role === "Primary")!
       const [survivor, follower] = before.members.filter(({ role }) => role !== "Primary")
       const probe = yield* target.probe("raft")
       assert.strictEqual(probe.endpoints[0], leader.address)
-      assert.strictEqual((yield* probe.survivors).word, "QuorumHeld")
+      yield* isHeld(probe)
       yield* pause([leader, follower!])
       const writes = yield* Effect.forkChild(
         Effect.forEach(probe.endpoints, (endpoint) => probe.write(endpoint), { concurrency: "unbounded" })
       )
       const word = yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
       assert.strictEqual(word.detail, `${survivor!.name}: no leader`)
-      const held = yield* within(2000, only(target))
+      const held = yield* within(5000, only(target))
       assert.strictEqual(health(held), "Lost")
       assert.notInclude(roles(held), "Primary")
       assert.strictEqual(held.partitionId, before.partitionId)
@@ -176,14 +182,14 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
         Option.exists(({ _tag }) => _tag === "Acknowledged")
       )
       yield* eventually(only(target), (topology) => health(topology) === "Healthy")
-      assert.strictEqual((yield* probe.survivors).word, "QuorumHeld")
+      yield* isHeld(probe)
     })
   )
 
   it.live("goes on with one member stopped, and says which", () =>
     Effect.gen(function* () {
       const { pause, resume, target } = yield* openLab(() => lab)
-      yield* only(target)
+      yield* told(target)
       yield* pause([{ name: "m1" }])
       const probe = yield* target.probe("raft")
       const write = Effect.timeoutOption(probe.write(lab.members[0]!.address), 2000)
@@ -196,7 +202,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
         degraded.members.filter(({ up }) => !up).map(({ name }) => name),
         ["m1"]
       )
-      assert.strictEqual((yield* probe.survivors).word, "QuorumHeld")
+      yield* isHeld(probe)
       yield* resume
       yield* eventually(only(target), (topology) => health(topology) === "Healthy")
     })
@@ -205,7 +211,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
   it.live("keeps at most four writes unanswered at an endpoint, and none when the probe is closed", () =>
     Effect.gen(function* () {
       const { pause, resume, target } = yield* openLab(() => lab)
-      yield* only(target)
+      yield* told(target)
       const scope = yield* Effect.scope
       const outcomes = yield* Effect.scoped(
         Effect.gen(function* () {
@@ -375,14 +381,14 @@ describe.skipIf(skip !== undefined)(`an etcd cluster of five${reason}`, () => {
       Effect.gen(function* () {
         const five = yield* Effect.acquireRelease(up("five", 5), () => Effect.orDie(Lab.down("five")))
         const { pause, resume, target } = yield* openLab(() => five)
-        const before = yield* only(target)
+        const before = yield* told(target)
         assert.deepInclude(before, { needed: 3, rule: "majority of 5" })
         const cut = Result.getOrThrow(smallestCut(before, "QuorumReplicas"))
         assert.lengthOf(cut, 3)
         const probe = yield* target.probe("raft")
         const [leader] = probe.endpoints
         yield* pause(cut.slice(0, 2))
-        assert.strictEqual((yield* probe.write(leader!))._tag, "Acknowledged")
+        yield* written(probe, leader!)
         yield* pause(cut.slice(2))
         const write = yield* Effect.forkChild(probe.write(leader!))
         const word = yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
@@ -399,10 +405,11 @@ describe.skipIf(skip !== undefined)(`an etcd cluster of five${reason}`, () => {
 /** Adds a learner and starts it. etcd takes none before all members have been connected for five seconds. */
 const learn = Effect.fnUntraced(function* (five: LabRecord) {
   const [first] = five.members
-  const [client, peer] = yield* Effect.scoped(Effect.all([serve(() => {}), serve(() => {})]))
+  const [client, peer] = [`127.0.0.1:${yield* freePort()}`, `127.0.0.1:${yield* freePort()}`]
+  // Where the answer was lost, the learner that is there already is as good.
   yield* eventually(
     call(first!.address, "/v3/cluster/member/add", { peerURLs: [`http://${peer}`], isLearner: true }),
-    ({ ok }) => ok
+    ({ body, ok }) => ok || /Peer URLs already exists/.test(JSON.stringify(body))
   )
   const unstarted = yield* told(yield* openWith(settingsOf(five)))
   assert.deepInclude(unstarted.members[5], { role: "IdleSecondary", counts: false, cuttable: "Never", up: false })
@@ -449,7 +456,7 @@ const learn = Effect.fnUntraced(function* (five: LabRecord) {
   assert.strictEqual(topology.members[0]!.process?.dataDirectory, dataDirectory)
   const probe = yield* target.probe("raft")
   assert.notInclude(probe.endpoints, client)
-  assert.strictEqual((yield* probe.survivors).word, "QuorumHeld")
+  yield* isHeld(probe)
 })
 
 const alias = (address: string): string => address.replace("127.0.0.1", "localhost")

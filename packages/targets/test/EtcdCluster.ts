@@ -4,8 +4,9 @@
  */
 import * as LocalHost from "@inquorate/injectors/LocalHost"
 import { findBinary } from "@inquorate/lab/Etcd"
-import type { Target, TargetError } from "@inquorate/core/Target"
-import type { Topology } from "@inquorate/core/Topology"
+import type { ProbeOutcome } from "@inquorate/core/Evidence"
+import type { Probe, Target, TargetError } from "@inquorate/core/Target"
+import type { Member, Topology } from "@inquorate/core/Topology"
 import { within } from "@inquorate/testkit/Pace"
 import { assert } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -46,17 +47,25 @@ export interface Wanted {
 }
 
 /**
- * A free port of this host: an even one, so that the odd one after it is free for metrics, below those that the kernel
- * gives to connections, which another test's connection would take before the server has.
+ * A free port of this host, and no port twice: an even one, so that the odd one after it is free for metrics, below those
+ * that the kernel gives to connections, which another test's connection would take before the server has.
  */
-export const freePort = (host = "127.0.0.1"): Effect.Effect<number> => {
-  const port = 20_000 + 2 * Math.floor(Math.random() * 6000)
-  return Effect.callback<boolean>((resume) => {
-    const server = net.createServer()
-    server.once("error", () => resume(Effect.succeed(false)))
-    server.listen(port, host.replace(/[[\]]/g, ""), () => server.close(() => resume(Effect.succeed(true))))
-  }).pipe(Effect.flatMap((isFree) => (isFree ? Effect.succeed(port) : freePort(host))))
-}
+export const freePort = (host = "127.0.0.1"): Effect.Effect<number> =>
+  Effect.suspend(() => {
+    const port = 20_000 + 2 * Math.floor(Math.random() * 6000)
+    if (given.has(port)) return freePort(host)
+    given.add(port)
+    return Effect.callback<boolean>((resume) => {
+      const server = net.createServer()
+      server.once("error", () => resume(Effect.succeed(false)))
+      server.listen(port, host.replace(/[[\]]/g, ""), () => server.close(() => resume(Effect.succeed(true))))
+    }).pipe(Effect.flatMap((isFree) => (isFree ? Effect.succeed(port) : freePort(host))))
+  })
+const given = new Set<number>()
+
+/** So many of them, for tests without Effect. */
+export const freePorts = (count: number): Promise<ReadonlyArray<number>> =>
+  Effect.runPromise(Effect.replicateEffect(freePort(), count))
 
 /** A folder that goes with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
@@ -114,10 +123,16 @@ export const pause = (children: ReadonlyArray<childProcess.ChildProcess>): Effec
   Effect.forEach(
     children,
     (child) => {
-      const stands = () =>
-        fs
-          .readdirSync(`/proc/${child.pid}/task`)
-          .every((thread) => /\) [Tt] /.test(fs.readFileSync(`/proc/${child.pid}/task/${thread}/stat`, "utf8")))
+      const stands = () => {
+        try {
+          return fs
+            .readdirSync(`/proc/${child.pid}/task`)
+            .every((thread) => /\) [Tt] /.test(fs.readFileSync(`/proc/${child.pid}/task/${thread}/stat`, "utf8")))
+        } catch {
+          // A thread ended before it was read.
+          return false
+        }
+      }
       child.kill("SIGSTOP")
       return Effect.repeat(Effect.sync(stands), { until: (all) => all, schedule: Schedule.spaced(5) })
     },
@@ -221,6 +236,17 @@ export const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) =>
     }),
     Effect.flatMap(Effect.fromResult)
   )
+
+/** Writes until it is known what came of it: a group that has just begun may elect another leader once more. */
+export const outcomeOf = (probe: Probe, endpoint = probe.endpoints[0]!): Effect.Effect<ProbeOutcome> =>
+  eventually(probe.write(endpoint), ({ _tag }) => _tag !== "Unknown")
+
+/** The same of a write that is acknowledged. */
+export const written = (probe: Probe, endpoint?: string): Effect.Effect<void> =>
+  Effect.map(outcomeOf(probe, endpoint), (outcome) => assert.deepStrictEqual(outcome, { _tag: "Acknowledged" }))
+
+/** True for a member that a busy machine has kept from answering in time. */
+export const isLate = ({ downBecause = "" }: Member): boolean => /within \d+ ms/.test(downBecause)
 
 /** Waits until all are up and one of them leads. */
 export const ready = (target: Target): Effect.Effect<Topology, TargetError> =>

@@ -3,6 +3,7 @@ import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord, ProcessName } from "@inquorate/lab/LabModule"
 import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
+import type { Target } from "@inquorate/core/Target"
 import type { Member } from "@inquorate/core/Topology"
 import { health } from "@inquorate/core/Topology"
 import * as Certificates from "@inquorate/testkit/Certificates"
@@ -19,7 +20,20 @@ import * as tlsModule from "node:tls"
 import * as os from "node:os"
 import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
-import { etcdctl, eventually, folder, only, open, pause, ready, settingsOf, skip, start } from "./EtcdCluster.ts"
+import {
+  etcdctl,
+  eventually,
+  folder,
+  only,
+  open,
+  outcomeOf,
+  pause,
+  ready,
+  settingsOf,
+  skip,
+  start,
+  written
+} from "./EtcdCluster.ts"
 
 const reason = skip === undefined ? "" : ` (skipped: ${skip})`
 const state = skip === undefined ? fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-etcd-secured-")) : os.tmpdir()
@@ -66,7 +80,11 @@ const openLab = Effect.gen(function* () {
 
 targetContract("an etcd group over TLS, with users", openLab, { skip })
 
-const refused = (settings: unknown) => Effect.flatMap(open(settings), (target) => Effect.flip(target.discover))
+const refused = (settings: unknown) => Effect.flatMap(open(settings), refusalOf)
+
+/** Why a target sees nobody. A busy machine may keep one of its members from saying so in time. */
+const refusalOf = (target: Target) =>
+  eventually(Effect.flip(target.discover), ({ detail }) => !/within \d+ ms/.test(detail))
 
 describe("the settings of an etcd cluster", () => {
   const members = [{ name: "m0", address: "127.0.0.1:2379" }]
@@ -231,13 +249,15 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with TLS and users${reason}
         user: "inquorate",
         password: { file: password }
       })
-      assert.match((yield* Effect.flip(target.discover)).detail, /does not accept the client's certificate/)
+      assert.match((yield* refusalOf(target)).detail, /does not accept the client's certificate/)
       fs.copyFileSync(tls.certificate, certificate!)
       fs.copyFileSync(tls.key, key!)
       assert.match((yield* ready(target)).unfit!.join(), /is not accepted/)
       fs.copyFileSync((labSettings().password as { readonly file: string }).file, password!)
-      const seen = yield* eventually(only(target), ({ unfit }) => unfit === undefined)
-      assert.isTrue(seen.members.every(({ process }) => process !== null))
+      yield* eventually(
+        only(target),
+        ({ members, unfit }) => unfit === undefined && members.every(({ process }) => process !== null)
+      )
     })
   )
 })
@@ -285,14 +305,14 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with users${reason}`, () =>
         yield* eventually(only(target), ({ unfit }) => unfit === undefined)
         const probe = yield* target.probe("raft")
         // A change of rights makes tokens old, which the probe has to bear.
-        assert.deepStrictEqual(yield* probe.write(probe.endpoints[0]!), { _tag: "Acknowledged" })
+        yield* written(probe)
         yield* etcdctl([...root, "user", "revoke-role", "drill", role])
-        assert.deepInclude(yield* probe.write(probe.endpoints[0]!), { _tag: "Refused" })
+        assert.deepInclude(yield* outcomeOf(probe), { _tag: "Refused" })
       }
       // Turned off again it needs nothing.
       yield* etcdctl([...root, "auth", "disable"])
       const probe = yield* target.probe("raft")
-      assert.deepStrictEqual(yield* probe.write(probe.endpoints[0]!), { _tag: "Acknowledged" })
+      yield* written(probe)
     })
   )
 
@@ -311,7 +331,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster with users${reason}`, () =>
         const seen = yield* eventually(only(target), ({ unfit }) => unfit === undefined)
         const probe = yield* target.probe("raft")
         const [leader] = probe.endpoints
-        assert.deepStrictEqual(yield* probe.write(leader!), { _tag: "Acknowledged" })
+        yield* written(probe, leader!)
         const leads = ({ name }: { readonly name: string }) =>
           seen.members.some((member) => member.name === name && member.role === "Primary")
         const stopped = members.filter((member) => !leads(member))
@@ -365,16 +385,17 @@ describe.skipIf(skip !== undefined)(`an etcd cluster that takes a certificate fo
       yield* ready(target)
       const words = ["--cacert", caFile, "--cert", guest.certificate, "--key", guest.key, ...endpoints(members)]
       yield* users(words, "drill", ["readwrite", "inquorate/probe"])
-      const seen = yield* only(target)
-      assert.isUndefined(seen.unfit)
+      yield* eventually(only(target), ({ unfit }) => unfit === undefined)
       const probe = yield* target.probe("raft")
-      assert.deepStrictEqual(yield* probe.write(probe.endpoints[0]!), { _tag: "Acknowledged" })
+      yield* written(probe)
       // One whose common name is nobody's, and one who has no role.
       yield* etcdctl([...words, "--user=root:rootpw", "user", "add", "guest:secret"])
       const other = yield* open(settingsOf(members, { tls: { ca: caFile, ...guest } }))
       yield* ready(other)
-      const unfit = yield* Effect.flip(Effect.scoped(other.probe("raft")))
-      assert.deepInclude(unfit, { reason: "Unfit" })
+      const unfit = yield* eventually(
+        Effect.flip(Effect.scoped(other.probe("raft"))),
+        ({ reason }) => reason === "Unfit"
+      )
       assert.match(unfit.detail, /the user guest, whom the client certificate names, may not write/)
     })
   )

@@ -12,7 +12,6 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { command, CommandSettings } from "../src/Command.ts"
@@ -50,14 +49,6 @@ const untilTrue = (what: string, holds: () => boolean): Effect.Effect<void> =>
     Effect.asVoid
   )
 
-export const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-
 export const runHere = (program: string, ...words: ReadonlyArray<string>): void => {
   const { status, stderr } = spawnSync(program, words, { encoding: "utf8" })
   if (status !== 0) throw new Error(`${program} ${words.join(" ")}: ${stderr}`)
@@ -76,7 +67,9 @@ export const labOf = (
 ): Effect.Effect<TargetLab, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-recipe-"))
-    yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+    )
     unpack(page, folder)
     const { environment, settings, start } = yield* Effect.promise(() => prepare(folder))
     const pids = new Map<string, number>()

@@ -5,11 +5,11 @@
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import type { ProcessRef } from "@inquorate/core/Topology"
 import * as LocalHost from "@inquorate/injectors/LocalHost"
+import { factor } from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Client } from "pg"
@@ -19,6 +19,8 @@ import * as ListeningProcess from "../src/ListeningProcess.ts"
 import type { Located } from "../src/Located.ts"
 import * as NamedProcess from "../src/NamedProcess.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
+import { freePorts } from "./EtcdCluster.ts"
+import { isRunning } from "./Recipe.ts"
 
 const host = LocalHost.make("here")
 const root = process.getuid?.() === 0
@@ -61,14 +63,6 @@ const folderOf = (uid: number, mode = 0o700): string => {
   return made
 }
 
-const freePort = async (): Promise<number> => {
-  const server = net.createServer()
-  await new Promise<void>((resume) => server.listen(0, "127.0.0.1", resume))
-  const { port } = server.address() as net.AddressInfo
-  await new Promise((resume) => server.close(resume))
-  return port
-}
-
 const start = (
   [file, ...words]: readonly [string, ...ReadonlyArray<string>],
   {
@@ -93,17 +87,14 @@ const start = (
 const eventually = async <A>(look: () => Promise<A>, until: (value: A) => boolean): Promise<A> => {
   for (let turn = 0; ; turn++) {
     const seen = await look()
-    if (until(seen) || turn > 300) return seen
+    if (until(seen) || turn > 300 * factor) return seen
     await new Promise((resume) => setTimeout(resume, 50))
   }
 }
 
 const stop = async (pid: number): Promise<void> => {
   process.kill(pid, "SIGTERM")
-  await eventually(
-    async () => !fs.existsSync(`/proc/${pid}`) || fs.readFileSync(`/proc/${pid}/stat`, "latin1").includes(") Z"),
-    Boolean
-  )
+  await eventually(async () => !isRunning(pid), Boolean)
 }
 
 const found = (port: number, dataDirectory = ""): Promise<EtcdProcess.Candidate | string> => {
@@ -192,7 +183,7 @@ describe.skipIf(!root || etcd === undefined)(`etcd${without(etcd, "etcd")}`, () 
   ]
 
   const up = async (begin: (told: Told, data: string) => number) => {
-    const [port, peer] = [await freePort(), await freePort()]
+    const [port, peer] = (await freePorts(2)) as [number, number]
     const data = folderOf(nobody)
     const pid = begin(urls(port, peer), data)
     await eventually(
@@ -272,7 +263,7 @@ os.makedirs(sys.argv[2] + "/own/member/snap"); f = open(sys.argv[2] + "/own/memb
     process.kill(played, "SIGKILL")
     const left = await eventually(
       () => found(port),
-      (one) => typeof one === "string"
+      (one) => String(one).includes("by a socket that another user made")
     )
     assert.match(String(left), /by a socket that another user made/)
   })
@@ -298,7 +289,7 @@ describe.skipIf(!root || bin === undefined)(`PostgreSQL${without(bin, "postgresq
   let port = 0
   beforeAll(async () => {
     data = path.join(folderOf(nobody), "main")
-    port = await freePort()
+    port = (await freePorts(1))[0]!
     const made = spawnSync(`${bin}/initdb`, ["-D", data, "-A", "trust", "-U", "postgres", "--no-sync"], {
       uid: nobody,
       gid: nobody,
@@ -503,7 +494,7 @@ describe.skipIf(!root)(`a crowd of one user${without("", "")}`, () => {
   })
 
   it("on other addresses of a server's port is not looked at", { timeout: 120_000 }, async () => {
-    const port = await freePort()
+    const [port] = await freePorts(1)
     // Listens at so many addresses from one on, and says so by a file.
     const listens =
       "use Socket; my ($first, $count, $mark) = @ARGV; for (0 .. $count - 1) { socket(my $s, PF_INET, SOCK_STREAM, 0); " +
