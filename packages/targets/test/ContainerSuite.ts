@@ -165,7 +165,7 @@ const holds = (lab: Lab): void => {
         const topology = yield* ready(target)
         const cut = Result.getOrThrow(chooseCut(topology, "QuorumReplicas"))
         for (const { name: member, process } of cut) {
-          const preflight = yield* injector.preflight(process!, member)
+          const preflight = yield* takeable(injector, process!, member)
           const grade = name === "pause" || name === "netfilter" ? "Kernel" : "Keeper"
           assert.strictEqual(preflight._tag === "Ready" && preflight.grade, grade, JSON.stringify(preflight))
         }
@@ -195,6 +195,7 @@ const ends = (kind: Containers.Kind, lab: Lab): void => {
         const { target } = lab()
         const topology = yield* ready(target)
         const cut = Result.getOrThrow(chooseCut(topology, "QuorumReplicas"))
+        for (const { name, process } of cut) yield* takeable(injector, process!, name)
         const orders = yield* armAll(injector, cut, injector === pause ? 60_000 : 6000)
         assert.isAtLeast(yield* killOurs(lab()), injector === pause ? 2 * orders.length : 0)
         yield* writesReturn(lab())
@@ -215,6 +216,7 @@ const ends = (kind: Containers.Kind, lab: Lab): void => {
       Effect.gen(function* () {
         const { engine, target } = lab()
         const { process } = memberOf(yield* ready(target), "m2")
+        yield* takeable(injector, process, "m2")
         const [order] = yield* armAll(injector, yield* named(target, "m2"))
         yield* engine.restart("m2")
         // A network namespace that nobody named goes with the last process in it, and the cut with that.
@@ -246,8 +248,7 @@ const ends = (kind: Containers.Kind, lab: Lab): void => {
       const { engine, target } = lab()
       for (const injector of [pause, netfilter, kill]) {
         const { process } = memberOf(yield* ready(target), "m2")
-        // A standby that has just run on may lose its connection to the primary once more, and has no peers then.
-        yield* eventually(injector.preflight(process, "m2"), ({ _tag }) => _tag === "Ready")
+        yield* takeable(injector, process, "m2")
         const [order] = yield* armAll(injector, yield* named(target, "m2"))
         yield* engine.restartEngine!
         const state = yield* injector.inspect("here", order!.fence, 1)
@@ -343,6 +344,13 @@ const commandOf = (kind: Containers.Kind, { namespace = "" }: Readonly<Record<st
     )
   })
 }
+
+/**
+ * Waits until a member may be taken out. A standby that has just run on may lose its connection to the primary once more,
+ * and has no peers then.
+ */
+const takeable = (injector: Injector, process: ProcessRef, member: string) =>
+  eventually(injector.preflight(process, member), ({ _tag }) => _tag === "Ready")
 
 const named = (target: Target, wanted: string): Effect.Effect<ReadonlyArray<Member>> =>
   Effect.map(ready(target), ({ members }) => members.filter(({ name }) => name === wanted))

@@ -40,7 +40,14 @@ it.live(
       assert.deepStrictEqual(yield* look, expected)
       assert.deepStrictEqual(yield* look, expected)
       assert.lengthOf(looks(), 1)
-    }).pipe(Effect.scoped, Effect.andThen(Effect.sync(() => assert.deepStrictEqual(looks(), []))))
+    }).pipe(
+      Effect.scoped,
+      Effect.andThen(
+        Effect.gen(function* () {
+          while (looks().length > 0) yield* Effect.sleep(10)
+        })
+      )
+    )
 )
 
 // --- internal ---

@@ -53,7 +53,11 @@ for (const { login, servers, system } of systems) {
           if (kind === "containerd") assert.match(await refusalOf(compose), /knows no compose project/)
           else assert.isAbove((await (await quorumLoss(compose)).giveBack()).lostForMs, 0)
           const { engine: _, namespace: __, ...unnamed } = { ...options, readyWithin: "2s" }
-          assert.match(await refusalOf(unnamed), /container/)
+          // Of what has just come back, a member may leave once more, which is told first.
+          const limit = Date.now() + within(30_000)
+          let refusal = await refusalOf(unnamed)
+          while (!/container/.test(refusal) && Date.now() < limit) refusal = await refusalOf(unnamed)
+          assert.match(refusal, /container/)
         })
       }
     )

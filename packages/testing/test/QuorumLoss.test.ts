@@ -21,7 +21,7 @@ afterAll(() => fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 }
 
 const optionsOf = ({ configuration, system }: LabRecord): LossOptions => {
   const { kill: _kill, system: _system, ...settings } = configuration as { system: string } & LossOptions["settings"]
-  return { system, settings, readyWithin: `${within(10)}s` }
+  return { system, settings, readyWithin: `${within(30)}s` }
 }
 
 const rejected = async (promise: Promise<unknown>): Promise<LossError> => {
