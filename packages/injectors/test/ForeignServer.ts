@@ -93,7 +93,9 @@ export const spawned = (
             const words = fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
             return (
               (options.executable === undefined || fs.readlinkSync(`/proc/${pid}/exe`) === options.executable) &&
-              !words.includes("echo ready; exec")
+              // A shell that is yet to become something else, or an image that has no words yet.
+              words !== "" &&
+              !words.includes('exec "$@"')
             )
           } catch {
             return false
@@ -112,16 +114,12 @@ export const spawned = (
           }
         }
       }),
-      ({ process: { dataDirectory, pid } }) =>
+      ({ process: { dataDirectory, pid, startTime } }) =>
         Effect.sync(() => {
-          for (const one of [pid, ...naming(dataDirectory)]) {
-            try {
-              process.kill(one, "SIGKILL")
-            } catch {
-              // It ended by itself.
-            }
-          }
-          fs.rmSync(dataDirectory, { recursive: true, force: true })
+          // Where it was killed long ago, its number may be another process's by now.
+          const itself = ProcessTree.look(pid)?.startTime === startTime ? [pid] : []
+          ProcessTree.signalAll([...itself, ...naming(dataDirectory)], "SIGKILL")
+          fs.rmSync(dataDirectory, { recursive: true, force: true, maxRetries: 10 })
         })
     )
   )
@@ -141,13 +139,7 @@ export const naming = (folder: string): ReadonlyArray<number> =>
 /** Ends what serves the directory, and removes the control group once it is empty. */
 export const removeGroup = async (group: string, dataDirectory: string): Promise<void> => {
   for (let turn = 0; turn < 200 * factor; turn++) {
-    for (const pid of naming(dataDirectory)) {
-      try {
-        process.kill(pid, "SIGKILL")
-      } catch {
-        // It ended by itself.
-      }
-    }
+    ProcessTree.signalAll(naming(dataDirectory), "SIGKILL")
     try {
       fs.rmdirSync(group)
       return

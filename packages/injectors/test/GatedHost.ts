@@ -37,7 +37,7 @@ export const make = ({ matching = "*", nth, programs, when }: Wanted): Effect.Ef
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-gate-"))),
-      (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
+      (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, maxRetries: 10 }))
     )
     const open = path.join(folder, "open")
     const calls = path.join(folder, "calls")
@@ -51,7 +51,7 @@ export const make = ({ matching = "*", nth, programs, when }: Wanted): Effect.Ef
         "export PATH",
         `case "$*" in ${matching}) ;; *) exec ${name} "$@" ;; esac`,
         "n=1",
-        `until mkdir '${calls}'/$n 2>/dev/null; do n=$((n + 1)); done`,
+        `until mkdir '${calls}'/$n 2>/dev/null || ! [ -d '${calls}' ]; do n=$((n + 1)); done`,
         nth === undefined ? "" : `[ $n = ${nth} ] || exec ${name} "$@"`,
         when === "after" ? `${name} "$@"; code=$?` : "",
         `printf '%s\\n' "${name} $*" >'${calls}'/$n/words`,

@@ -5,6 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as HostContract from "@inquorate/testkit/HostContract"
+import { within } from "@inquorate/testkit/Pace"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
@@ -25,8 +26,8 @@ const scratch = Effect.acquireRelease(
 
 const isThere = (pid: number): boolean => fs.existsSync(`/proc/${pid}/stat`)
 
-/** Leaves a program running that writes for ever, and tells its number. */
-const loud = (file: string) => `yes abcdefghijklmnop & echo $! >${file}; wait`
+/** Leaves a program running that writes for ever, and tells its number before that: what is loud is cut off at once. */
+const loud = (file: string) => `sh -c 'echo $$ >${file}; exec yes abcdefghijklmnop' & wait`
 
 describe("a host", () => {
   it.live("that has no free file for a child says so, and is asked again when it has", () =>
@@ -59,7 +60,7 @@ describe("a host", () => {
       const folder = yield* scratch
       const [file, go] = [path.join(folder, "pid"), path.join(folder, "go")]
       const program = `{ until [ -e ${go} ]; do sleep 0.1; done; exec yes; } & echo $! >${file}; wait`
-      const error = yield* Effect.flip(LocalHost.make("here").run(program, [], { timeout: 500 }))
+      const error = yield* Effect.flip(LocalHost.make("here").run(program, [], { timeout: within(500) }))
       assert.include(error.detail, "no answer within")
       fs.writeFileSync(go, "")
       const pid = Number(fs.readFileSync(file, "utf8"))

@@ -142,14 +142,16 @@ const signal = (pid: number, name: NodeJS.Signals): void => {
   }
 }
 
-// What forks is stopped before it is killed, or its children would get away.
+// What forks is stopped before it is killed, or its children would get away. Where it ended long ago, its number may be
+// another process's by now.
 const end = async (tree: ProcessTree): Promise<void> => {
-  let pids: ReadonlyArray<number> = [tree.process.pid]
+  const { pid, startTime } = tree.process
+  let pids: ReadonlyArray<number> = look(pid)?.startTime === startTime ? [pid] : []
   for (let turn = 0; turn < 5; turn++) {
     for (const pid of pids) signal(pid, "SIGSTOP")
     await new Promise((resume) => setTimeout(resume, 10))
     pids = [...new Set([...pids, ...pids.flatMap(pidsOf)])]
   }
   for (const pid of pids) signal(pid, "SIGKILL")
-  fs.rmSync(tree.process.dataDirectory, { recursive: true, force: true })
+  fs.rmSync(tree.process.dataDirectory, { recursive: true, force: true, maxRetries: 10 })
 }

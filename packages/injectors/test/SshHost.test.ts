@@ -104,9 +104,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
       assert.strictEqual(result._tag === "Failure" && result.failure.reason, "LostAnswer")
       assert.strictEqual((yield* host.run("echo again", [], bound)).stdout, "again\n")
       Sshd.cut(sshd)
-      // A master that has not seen its end yet may lose an answer; one that has is gone with its socket.
-      const sockets = sshd.target("here").socketDirectory
-      yield* Bench.until("the master is gone", () => fs.readdirSync(sockets).length === 0)
+      yield* masterGone(sshd)
       assert.strictEqual((yield* host.run("echo and again", [], bound)).stdout, "and again\n")
     })
   )
@@ -129,7 +127,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
         if (result._tag === "Failure") {
           assert.strictEqual(result.failure.reason, "Unknown", result.failure.detail)
           unknown++
-        }
+        } else yield* masterGone(sshd)
         // What was cut off goes on by itself to an end that the record tells.
         let state = yield* pause.inspect("here", order.fence, 2)
         for (let turn = 0; turn < 100 * factor && state._tag === "Arming"; turn++) {
@@ -170,3 +168,9 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
       })
   )
 })
+
+// --- internal ---
+
+/** A master that has not seen its end yet may lose an answer; one that has is gone with its socket. */
+const masterGone = (sshd: Sshd.Sshd) =>
+  Bench.until("the master is gone", () => fs.readdirSync(sshd.target("here").socketDirectory).length === 0)
