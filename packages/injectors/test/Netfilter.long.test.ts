@@ -31,9 +31,10 @@ beforeAll(() => {
   process.env.INQUORATE_STATE = state
 })
 
-afterAll(() => {
+afterAll(async () => {
   // A test that failed may have left one.
-  for (const pid of frozenPids) if (ProcessTree.look(pid)?.state === "T") process.kill(pid, "SIGKILL")
+  for (const pid of frozenPids) if (ProcessTree.look(pid)?.state === "T") ProcessTree.signalAll([pid], "SIGKILL")
+  await Effect.runPromise(untilNobody())
   fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
   if (Peers.missing !== "") return
   const tables = Peers.nft("list", "tables").said.split("\n")
@@ -43,7 +44,6 @@ afterAll(() => {
     "a table is left"
   )
   assert.deepStrictEqual(Peers.namespacesLeft(), [], "a namespace is left")
-  assert.deepStrictEqual(ours(), [], "a process is left")
 })
 
 describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () => {
@@ -58,7 +58,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         return first!
       }),
       runs: (replica) => Peers.meet(replica as Peers.Peer, partners.get(replica.process.pid)!),
-      killKeepers: (fence) => Effect.sync(() => process.kill(keeperOf(fence), "SIGKILL"))
+      killKeepers: (fence) => Effect.sync(() => ProcessTree.signalAll([keeperOf(fence)], "SIGKILL"))
     }),
     { clock: "live" }
   )
@@ -67,7 +67,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     it.live("the kernel alone, when everything of ours is killed", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2)
-        const order = yield* orderFor(first!, { hold: 3500 })
+        const order = yield* orderFor(first!, { hold: 5000 })
         yield* armAndDie([order])
         assert.isFalse(yield* Peers.meet(first!, second!), "it ended with the worker")
         yield* Effect.sleep(Math.max(0, order.deadline - (yield* Clock.currentTimeMillis)) + 1500)
@@ -82,7 +82,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     it.live("the wall clock, where somebody prolongs the elements", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2)
-        const order = yield* orderFor(first!, { hold: 2000 })
+        const order = yield* orderFor(first!, { hold: 3000 })
         yield* netfilter.arm(order)
         const table = tableOf(order)
         for (const [set, key] of elementsOf(order)) {
@@ -100,7 +100,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
     it.live("the elements' timeout, where somebody takes the wall clock's limit away", () =>
       Effect.gen(function* () {
         const [first, second] = yield* Peers.start(2)
-        const order = yield* orderFor(first!, { hold: 2000 })
+        const order = yield* orderFor(first!, { hold: 3000 })
         yield* netfilter.arm(order)
         const table = tableOf(order)
         assert.isTrue(Peers.nft("flush", "chain", "inet", table, "input").ok)
@@ -208,7 +208,10 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
           assert.isEmpty(elementsOf(order))
           if (what !== "the program that listens") process.kill(keeperOf(order.fence), "SIGKILL")
           if (what !== "the process beside its table") {
-            for (const pid of sessions()) if (!earlier.includes(pid)) process.kill(pid, "SIGKILL")
+            ProcessTree.signalAll(
+              sessions().filter((pid) => !earlier.includes(pid)),
+              "SIGKILL"
+            )
             const [answer] = yield* prepared.go(order)
             assert.isTrue(answer !== undefined && Result.isFailure(answer) && answer.failure.reason === "Unknown")
           }
@@ -281,10 +284,12 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const watching = yield* Effect.forkChild(
           Effect.forever(
             Effect.andThen(
-              Effect.promise(() => Peers.run(["nft", "-j", "list", "table", "inet", tableOf(order)])),
+              Effect.promise(() => Peers.run(["sh", "-c", `nft -j list table inet ${tableOf(order)} 2>&1 || :`])),
               (text) =>
                 Effect.sync(() => {
-                  if (parseElements(text).length !== count) gaps++
+                  // Where the rules changed while nft read them, it saw neither the old ones nor the new ones.
+                  if (text.includes("Interrupted system call")) return
+                  if (!text.startsWith("{") || parseElements(text).length !== count) gaps++
                 })
             )
           )
@@ -341,11 +346,9 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         const [first, second, third] = peers as [Peers.Peer, Peers.Peer, Peers.Peer]
         const order = yield* orderFor(first)
         yield* netfilter.arm(order)
-        const cut = yield* Peers.ask(first, 400)
-        assert.deepStrictEqual(cut, { fresh: [false, false], standing: [false, false] })
+        yield* untilHeard(first, none)
         // New connections between the others are refused with it, for nothing on loopback tells whose they are.
-        assert.deepStrictEqual((yield* Peers.ask(second, 400))?.standing, [false, true])
-        assert.deepStrictEqual((yield* Peers.ask(third, 400))?.standing, [false, true])
+        for (const peer of [second, third]) yield* untilHeard(peer, { fresh: [false, false], standing: [false, true] })
         yield* liftOf(order)
         yield* untilEchoed(first)
         yield* untilEchoed(second)
@@ -433,7 +436,7 @@ describe.skipIf(Peers.missing !== "")(`on loopback${needs(Peers.missing)}`, () =
         assert.strictEqual((yield* Effect.flip(without.sweep("here", { clear: true }))).reason, "OrderRefused")
         yield* capable.lift("here", order.fence, 1)
         assert.isTrue(yield* Peers.meet(first!, second!))
-        fs.rmSync(own, { recursive: true, force: true })
+        fs.rmSync(own, { recursive: true, force: true, maxRetries: 10 })
       })
     )
   })
@@ -475,9 +478,9 @@ describe
         assert.strictEqual((yield* netfilter.preflight(order.process))._tag, "Ready")
         yield* netfilter.arm(order)
         assert.notInclude(Peers.nft("list", "tables").said, tableOf(order), "it stands in the host's own namespace")
-        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
+        yield* untilHeard(peers[0]!, none)
         for (const peer of peers.slice(1)) {
-          assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false, true], standing: [false, true] })
+          yield* untilHeard(peer, { fresh: [false, true], standing: [false, true] })
         }
         yield* liftOf(order)
         for (const peer of peers) yield* untilEchoed(peer)
@@ -489,8 +492,8 @@ describe
         const peers = yield* Peers.start(3, { inside: yield* Peers.namespaces(3, 6) })
         const order = yield* orderFor(peers[0]!)
         yield* netfilter.arm(order)
-        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), none)
-        assert.deepStrictEqual(yield* Peers.ask(peers[1]!, 500), { fresh: [false, true], standing: [false, true] })
+        yield* untilHeard(peers[0]!, none)
+        yield* untilHeard(peers[1]!, { fresh: [false, true], standing: [false, true] })
         const deadline = Math.floor(yield* Clock.currentTimeMillis) + 2000
         yield* netfilter.tighten("here", order.fence, 1, deadline)
         yield* Effect.sleep(Math.max(0, deadline - (yield* Clock.currentTimeMillis)) + 500)
@@ -509,7 +512,7 @@ describe
         Peers.writeHosts(peer, `${inside.members[1]!.address} m1.example`)
         const order = yield* orderFor(peer)
         yield* netfilter.arm(order)
-        assert.deepStrictEqual(yield* Peers.ask(peer, 500), { fresh: [false], standing: [false] })
+        yield* untilHeard(peer, { fresh: [false], standing: [false] })
         yield* liftOf(order)
         for (const one of peers) yield* untilEchoed(one)
         Peers.writeHosts(peer, `${inside.members[1]!.address} another.example`)
@@ -525,7 +528,7 @@ describe
           const operationId = randomUUID()
           const orders = yield* Effect.forEach(peers.slice(0, 2), (peer) => orderFor(peer, { hold: 6000, operationId }))
           yield* armAndDie(orders)
-          for (const peer of peers) assert.deepStrictEqual(yield* Peers.ask(peer, 400), none)
+          yield* Effect.forEach(peers, (peer) => untilHeard(peer, none), { concurrency: 3, discard: true })
           yield* Effect.sleep(Math.max(0, orders[0]!.deadline - (yield* Clock.currentTimeMillis)) + 500)
           for (const peer of peers) yield* untilEchoed(peer)
           for (const order of orders) assert.strictEqual((yield* liftOf(order)).by, "Kernel")
@@ -542,7 +545,7 @@ describe
         yield* Peers.beside([...inside.hub, process.execPath, "-e", 'console.log("there"); setInterval(() => {}, 1e6)'])
         const order = yield* orderFor(peers[0]!)
         yield* netfilter.arm(order)
-        assert.deepStrictEqual(yield* Peers.ask(peers[0]!, 500), { fresh: [false], standing: [false] })
+        yield* untilHeard(peers[0]!, { fresh: [false], standing: [false] })
         yield* liftOf(order)
         for (const peer of peers) yield* untilEchoed(peer)
       })
@@ -629,6 +632,20 @@ const untilEchoed = Effect.fnUntraced(function* (peer: Peers.Peer) {
   assert.fail(`${peer.member} does not reach the others again`)
 })
 
+/** Waits until a member hears those that it is to hear, and fails where it ever hears another. */
+const untilHeard = Effect.fnUntraced(function* (peer: Peers.Peer, wanted: Peers.Echo) {
+  const expected = [...wanted.fresh, ...wanted.standing]
+  // A busy machine may answer later than that.
+  for (let turn = 0; turn < 10 * factor; turn++) {
+    const echo = yield* Peers.ask(peer, 500)
+    if (echo === undefined) continue
+    const heard = [...echo.fresh, ...echo.standing]
+    assert.isTrue(heard.length === expected.length && expected.every((is, index) => is || !heard[index]), heard.join())
+    if (expected.every((is, index) => is === heard[index])) return
+  }
+  assert.fail(`${peer.member} does not hear ${JSON.stringify(wanted)}`)
+})
+
 const isImpossible = Effect.fnUntraced(function* (injector: Injector, peer: Peers.Peer, words: string) {
   const preflight = yield* injector.preflight(peer.process)
   assert.strictEqual(preflight._tag, "Impossible", JSON.stringify(preflight))
@@ -641,7 +658,13 @@ const isImpossible = Effect.fnUntraced(function* (injector: Injector, peer: Peer
 /** Arms in a process of its own, which is killed; nothing of ours runs after that. */
 const armAndDie = Effect.fnUntraced(function* (orders: ReadonlyArray<FenceOrder>) {
   yield* Peers.armAndDie(orders)
-  assert.deepStrictEqual(ours(orders[0]!.fence.operationId), [], "something of ours still runs")
+  yield* untilNobody(orders[0]!.fence.operationId)
+})
+
+/** Waits for the end of what a program of ours left to be tidied; fails where anything of ours stays. */
+const untilNobody = Effect.fnUntraced(function* (mark?: string) {
+  for (let turn = 0; turn < 100 * factor && ours(mark).length > 0; turn++) yield* Effect.sleep(50)
+  assert.deepStrictEqual(ours(mark), [], "something of ours still runs")
 })
 
 const frozenPids: Array<number> = []
