@@ -8,6 +8,7 @@ import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { factor } from "./Pace.ts"
 
 /** Why no such cluster can run here, or undefined. */
 export const skip: string | undefined =
@@ -56,9 +57,13 @@ export const start = (nodes: ReadonlyArray<string>): Effect.Effect<KubectlDouble
       return { usual, double: doubleIn(folder) }
     }),
     ({ double, usual }) =>
-      Effect.sync(() => {
+      Effect.promise(async () => {
         process.env["PATH"] = usual
         for (const file of fs.readdirSync(path.join(double.folder, "pods"))) endPod(double.folder, file)
+        // A `kubectl delete` that nobody waits for still writes there, and would make the folder anew.
+        for (let turn = 0; turn < 500 * factor && inUse(double.folder); turn++) {
+          await new Promise((resume) => setTimeout(resume, 20))
+        }
         for (const at of fs.globSync("/sys/fs/cgroup{,/*}/inquorate-pods")) removeGroup(at)
         fs.rmSync(double.folder, { recursive: true, force: true, maxRetries: 10 })
       })
@@ -100,6 +105,17 @@ const doubleIn = (folder: string): KubectlDouble => {
     kill: (namespace, pod) => void runc(folder, "kill", "--all", keptOf(namespace, pod).id, "KILL")
   }
 }
+
+/** True while a program of the double runs: each has the folder in its environment. */
+const inUse = (folder: string): boolean =>
+  fs.readdirSync("/proc").some((name) => {
+    try {
+      const environment = /^\d+$/.test(name) ? fs.readFileSync(`/proc/${name}/environ`, "latin1") : ""
+      return environment.split("\0").includes(`INQUORATE_KUBECTL_DOUBLE=${folder}`)
+    } catch {
+      return false
+    }
+  })
 
 const runc = (folder: string, ...words: ReadonlyArray<string>) =>
   childProcess.spawnSync("runc", ["--root", path.join(folder, "runc"), ...words], { encoding: "utf8" })
