@@ -11,6 +11,7 @@ import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as AddressBlock from "./AddressBlock.ts"
 import { within } from "./Pace.ts"
 
 /** A running engine. */
@@ -45,21 +46,21 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
     (made) => Effect.sync(() => removeFolder(made))
   )
   const name = `inq${process.pid}`
-  const net = `198.18.${process.pid % 250}`
-  yield* Effect.acquireRelease(
+  const { address } = yield* Effect.acquireRelease(
     Effect.sync(() => {
       run("ip", "netns", "add", name)
-      run("ip", "link", "add", `${name}a`, "type", "veth", "peer", "name", `${name}b`, "netns", name)
-      run("ip", "address", "add", `${net}.1/30`, "dev", `${name}a`)
-      run("ip", "link", "set", `${name}a`, "up")
-      run("ip", "-n", name, "address", "add", `${net}.2/30`, "dev", `${name}b`)
-      run("ip", "-n", name, "link", "set", `${name}b`, "up")
+      const block = AddressBlock.claim(name, "out")
+      run("ip", "address", "add", `${block.address(1)}/${AddressBlock.prefix}`, "dev", block.link)
+      run("ip", "link", "set", block.link, "up")
+      run("ip", "-n", name, "address", "add", `${block.address(2)}/${AddressBlock.prefix}`, "dev", "out")
+      run("ip", "-n", name, "link", "set", "out", "up")
       run("ip", "-n", name, "link", "set", "lo", "up")
-      run("ip", "-n", name, "route", "add", "default", "via", `${net}.1`)
+      run("ip", "-n", name, "route", "add", "default", "via", block.address(1))
+      return block
     }),
-    () =>
+    ({ link }) =>
       Effect.sync(() => {
-        attempt("ip", "link", "delete", `${name}a`)
+        attempt("ip", "link", "delete", link)
         attempt("ip", "netns", "delete", name)
       })
   )
@@ -88,7 +89,7 @@ export const start: Effect.Effect<ContainerEngine, never, Scope.Scope> = Effect.
     answers: () => childProcess.spawnSync("docker", ["version"], { env, stdio: "ignore" }).status === 0,
     empty: () => removeAll(env)
   })
-  return { docker, socket, address: `${net}.2`, folder, restart }
+  return { docker, socket, address: address(2), folder, restart }
 })
 
 /**
@@ -271,8 +272,10 @@ const end = (child: childProcess.ChildProcess): Effect.Effect<void> =>
     const kin = descendants(child.pid!)
     child.kill("SIGTERM")
     yield* Effect.timeoutOption(ended, within(20_000))
-    for (const { pid, born } of [{ pid: child.pid!, born: "" }, ...kin]) {
-      if (born !== "" && bornOf(pid) !== born) continue
+    // Where it has ended, its number may be another process's by now, and Node sends it nothing.
+    child.kill("SIGKILL")
+    for (const { pid, born } of kin) {
+      if (bornOf(pid) !== born) continue
       try {
         process.kill(pid, "SIGKILL")
       } catch {
