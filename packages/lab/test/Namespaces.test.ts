@@ -57,7 +57,7 @@ describe.skipIf(lacking !== "")(`a lab in namespaces${lacking === "" ? "" : ` (s
         const child = spawn(process.execPath, ["--no-warnings", file, "killed", "namespaces"], { stdio: "ignore" })
         const ended = new Promise((resume) => child.once("close", resume))
         let record: LabRecord | undefined
-        for (let turn = 0; turn < 5000 && (record === undefined || left(record.network!).length < made); turn++) {
+        for (let turn = 0; turn < 15_000 && (record === undefined || left(record.network!).length < made); turn++) {
           yield* Effect.sleep(2)
           record ??= recordOf("killed")
         }

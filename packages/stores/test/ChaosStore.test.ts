@@ -15,8 +15,8 @@ import { chaosStoreContract } from "@inquorate/testkit/ChaosStoreContract"
 import * as Lab from "./postgres-lab.ts"
 
 if (Lab.skip === undefined) {
-  beforeAll(Lab.up, 60_000)
-  afterAll(Lab.down, 60_000)
+  beforeAll(Lab.up)
+  afterAll(Lab.down)
 }
 
 const directory = Effect.acquireRelease(

@@ -35,7 +35,7 @@ export const up = async (): Promise<void> => {
 
 export const down = async (): Promise<void> => {
   await Effect.runPromise(Lab.down("store"))
-  fs.rmSync(state, { recursive: true, force: true })
+  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 }
 
 export const password = (): string => fs.readFileSync(path.join(state, "store", "password"), "utf8").trim()

@@ -485,9 +485,10 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       const now = yield* store.now
       yield* store.create({ ...fresh(1, now), notBefore: now + 1000 })
       yield* store.heartbeat("w1", 10 * lease)
-      assert.deepStrictEqual(yield* store.claim("w1", 1), [])
+      const early = yield* store.claim("w1", 1)
+      if ((yield* store.now) < now + 1000) assert.deepStrictEqual(early, [], "it was not due yet")
       yield* options.pass(1100)
-      assert.deepStrictEqual(ids(yield* store.claim("w1", 1)), [guid(1)])
+      assert.deepStrictEqual(ids([...early, ...(yield* store.claim("w1", 1))]), [guid(1)])
     })
   )
   law(
@@ -565,10 +566,8 @@ const leaseLaws = (law: Law, options: OperationStoreContractOptions): void => {
       const [claimed] = yield* store.claim("w1", 1)
       assert.strictEqual(claimed?.operation.stage._tag, "Failed")
       assert.strictEqual((yield* store.heartbeat("w1", lease)).owned.length, 1)
-      yield* store.save(claimed!, play(claimed!.operation, { _tag: "ResidueSwept", at: 5 }), [], {
-        worker: "w1",
-        epoch: claimed!.epoch
-      })
+      const as = { worker: "w1", epoch: claimed!.epoch }
+      yield* store.save(claimed!, play(claimed!.operation, { _tag: "ResidueSwept", at: 5 }), [], as)
       assert.deepStrictEqual((yield* store.heartbeat("w1", lease)).owned, [])
     })
   )
