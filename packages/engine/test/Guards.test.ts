@@ -1,6 +1,7 @@
 /** What is refused before anything is touched, what a caller may set aside by name, and who may act on which host. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type { FenceReport, Injector } from "@inquorate/core/Injector"
 import type { Override } from "@inquorate/core/Plan"
@@ -28,6 +29,22 @@ const guarded = { guard: true, maxHold: "configured" } as const
 const plainly = { guard: false, maxHold: "configured" } as const
 
 const overriding = (...overrides: ReadonlyArray<Override>) => ({ overrides })
+
+describe("a group of which nobody answered", () => {
+  it.effect("is looked at once more, and no more than that", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ latency: 100 })
+      const engine = yield* world.engine()
+      yield* world.sim.set({ unreachable: true })
+      const refused = yield* Effect.flip(meanwhile(engine.operations.plan(request(world.sim))))
+      assert.strictEqual(refused.code, "FABRIC_E_COMMUNICATION_ERROR")
+      const starting = yield* Effect.forkChild(engine.operations.start(operationId(1), request(world.sim), guarded))
+      yield* pass(150)
+      yield* world.sim.set({ unreachable: false })
+      assert.strictEqual((yield* meanwhile(Fiber.join(starting))).id, operationId(1))
+    })
+  )
+})
 
 describe("a group with a member down", () => {
   it.effect("is refused, and broken where the caller says so by name; the evidence tells", () =>

@@ -381,7 +381,7 @@ timed() {
   [ -z "$listing" ] || printf 'create element inet %s %s { %s }\n' "$table" "$1" "$listing"
 }
 
-# The table with its sets and chains, and nothing in them. create answers "File exists" where the table was made before.
+# The table with its sets and chains, in which nothing cuts. create answers "File exists" where the table was made before.
 print_sets() {
   # Nothing in it cuts. The sign tells those who cannot read our records that it waits for its go, and until when.
   cat <<END

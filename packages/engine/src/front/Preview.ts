@@ -44,7 +44,10 @@ export const preview = (
     Effect.catch(lookRefused)
   )
 
-/** What a request names and the plan for it, after every guard but the one that has to write. */
+/**
+ * What a request names and the plan for it, after every guard but the one that has to write. Where somebody did not answer,
+ * it looks once more: a late answer has taught it to wait longer.
+ */
 export const look = (
   ground: PlanGround,
   id: Guid,
@@ -64,7 +67,7 @@ export const look = (
     const fences = FaultPlan.fencesToOrder(planned)
     yield* pass(request, null, [Others.notBusy(others, { id, request }, { ...all, fences })])
     return { found, planned }
-  })
+  }).pipe(Effect.retry({ times: 1, while: (error) => error._tag === "Unreachable" && error.retryable }))
 
 // --- internal ---
 
