@@ -168,7 +168,7 @@ describe("when the worker is killed during the hold", () => {
         Harness.nothingStopped(world) && Date.now() < deadline,
         "a dead worker must not end the hold before its time"
       )
-      await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
+      await Harness.until("every fence off", deadline - Date.now() + 5000, () => Harness.nothingStopped(world))
       await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
       await Harness.until("no keeper", 5000, () => Harness.keepers(world).length === 0)
     },
@@ -190,7 +190,7 @@ describe("when the worker is killed during the hold", () => {
       const [doomed, other] = pair
       process.kill(doomed!, "SIGKILL")
       await Harness.until("one keeper left", 2000, () => keepersOf(world).join() === String(other))
-      await Harness.until("every fence off", deadline - Date.now() + 2000, () => Harness.nothingStopped(world))
+      await Harness.until("every fence off", deadline - Date.now() + 5000, () => Harness.nothingStopped(world))
       await Harness.until("writes commit again", 10_000, () => Harness.writeCommits(world, 1000))
     },
     Harness.within(60_000)
