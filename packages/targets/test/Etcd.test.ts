@@ -164,7 +164,7 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
       )
       const word = yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
       assert.strictEqual(word.detail, `${survivor!.name}: no leader`)
-      const held = yield* within(5000, only(target))
+      const held = yield* within(2000, only(target))
       assert.strictEqual(health(held), "Lost")
       assert.notInclude(roles(held), "Primary")
       assert.strictEqual(held.partitionId, before.partitionId)
