@@ -100,12 +100,4 @@ export const killKeepers = (fence: FenceId): Effect.Effect<void> =>
   })
 
 /** The processes that carry our state directory in their arguments: keepers, whoever their parent is. */
-export const ours = (): ReadonlyArray<number> =>
-  fs.readdirSync("/proc").flatMap((name) => {
-    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
-    try {
-      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(`${state}/`) ? [Number(name)] : []
-    } catch {
-      return []
-    }
-  })
+export const ours = (): ReadonlyArray<number> => ProcessTree.carrying(`${state}/`)

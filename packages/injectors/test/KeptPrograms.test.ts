@@ -97,13 +97,6 @@ const programs = (): ReadonlyArray<number> =>
   fs
     .readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
     .split(" ")
-    .filter((pid) => pid !== "" && commandOf(pid).includes("$(dd "))
+    .filter((pid) => pid !== "")
     .map(Number)
-
-const commandOf = (pid: string): string => {
-  try {
-    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
-  } catch {
-    return ""
-  }
-}
+    .filter((pid) => ProcessTree.commandOf(pid).includes("$(dd "))

@@ -738,14 +738,9 @@ const keeperOf = (fence: FenceOrder["fence"]): number => {
 
 /** The shells of ours that listen for orders. */
 const sessions = (): ReadonlyArray<number> =>
-  fs.readdirSync("/proc").flatMap((name) => {
-    if (!/^[0-9]+$/.test(name) || ProcessTree.look(Number(name))?.parent !== process.pid) return []
-    try {
-      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").endsWith("\0inquorate\0") ? [Number(name)] : []
-    } catch {
-      return []
-    }
-  })
+  ProcessTree.carrying("\0inquorate\0").filter(
+    (pid) => ProcessTree.look(pid)?.parent === process.pid && ProcessTree.commandOf(pid).endsWith("\0inquorate\0")
+  )
 
 interface StandingSet {
   readonly name: string
@@ -780,12 +775,4 @@ const listing = (order: FenceOrder): string => {
 }
 
 /** Processes that carry our state directory, or this, in their arguments, whoever their parent is. */
-const ours = (mark = `${state}/`): ReadonlyArray<number> =>
-  fs.readdirSync("/proc").flatMap((name) => {
-    if (!/^[0-9]+$/.test(name) || Number(name) === process.pid) return []
-    try {
-      return fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(mark) ? [Number(name)] : []
-    } catch {
-      return []
-    }
-  })
+const ours = (mark = `${state}/`): ReadonlyArray<number> => ProcessTree.carrying(mark)

@@ -83,6 +83,23 @@ export const look = (
   return fields === undefined ? undefined : { state: fields[0]!, parent: Number(fields[1]), startTime: fields[19]! }
 }
 
+/** The words of a process, each with a zero behind it; nothing where it is gone. */
+export const commandOf = (pid: number): string => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
+  } catch {
+    return ""
+  }
+}
+
+/** The processes but this one that carry a mark in their words, whoever their parent is. */
+export const carrying = (mark: string): ReadonlyArray<number> =>
+  fs
+    .readdirSync("/proc")
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && commandOf(pid).includes(mark))
+
 /** True while a process of this pid runs or is stopped; a dead one that nobody has collected is gone. */
 export const isThere = (pid: number): boolean => !["Z", "X", undefined].includes(look(pid)?.state)
 

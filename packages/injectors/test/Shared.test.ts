@@ -347,17 +347,9 @@ const standingAhead = (): ReadonlyArray<number> => {
   return ["stand", "keep\x001", "keep\x002"].flatMap((words) =>
     ours.filter((pid) => {
       const seen = ProcessTree.look(pid)
-      return seen !== undefined && !ours.includes(seen.parent) && commandOf(pid).includes(`\0${words}\0`)
+      return seen !== undefined && !ours.includes(seen.parent) && ProcessTree.commandOf(pid).includes(`\0${words}\0`)
     })
   )
-}
-
-const commandOf = (pid: number): string => {
-  try {
-    return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
-  } catch {
-    return ""
-  }
 }
 
 const soon = (): number => Number(process.hrtime.bigint() / 1_000_000n) + within(10_000)

@@ -27,6 +27,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { type ContainedSystem, hosts } from "./ContainedSystems.ts"
 import * as ContainerLab from "./ContainerLab.ts"
+import { killAll } from "./KillAll.ts"
 
 const { armAll, eventually, memberOf, only, ready, runs } = ContainerLab
 
@@ -92,13 +93,7 @@ const ours = (folder: string): ReadonlyArray<number> =>
 const killOurs = (lab: ContainerLab.ContainerLab): Effect.Effect<number> =>
   Effect.sync(() => {
     const doomed = ours(stateOf(lab))
-    for (const pid of doomed) {
-      try {
-        process.kill(pid, "SIGKILL")
-      } catch {
-        // It ended when another of ours did.
-      }
-    }
+    killAll(doomed)
     return doomed.length
   })
 

@@ -27,6 +27,7 @@ import * as path from "node:path"
 import { etcd, EtcdSettings } from "../src/Etcd.ts"
 import { postgres } from "../src/Postgres.ts"
 import { PostgresSettings } from "../src/PostgresSettings.ts"
+import { killAll } from "./KillAll.ts"
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-tracing-"))
 const hosts = new Map([["local", LocalHost.make("local")]])
@@ -98,7 +99,7 @@ for (const { absent, open, system } of systems) {
           assert.isUndefined(writing.pollUnsafe(), "a write was answered without a quorum")
           // A keeper that starts a command has its own words twice for a moment.
           const doomed = yield* eventually(Effect.sync(ours), (pids) => pids.length === 3 * fences.length)
-          for (const pid of doomed) end(pid)
+          killAll(doomed)
           const killed = performance.now()
           yield* writesReturn(target, probe.write(probe.endpoints[0]!))
           if (process.env.INQUORATE_RUNS !== undefined) {
@@ -157,14 +158,6 @@ const eventually = <A, E>(look: Effect.Effect<A, E>, until: (value: A) => boolea
     duration: within(20_000),
     orElse: () => Effect.flatMap(look, (last) => Effect.die(new Error(`still ${JSON.stringify(last)}`)))
   })
-
-const end = (pid: number): void => {
-  try {
-    process.kill(pid, "SIGKILL")
-  } catch {
-    // It ended when another of ours did.
-  }
-}
 
 /** The keepers and holders that live on our state directory. */
 const ours = (): ReadonlyArray<number> =>

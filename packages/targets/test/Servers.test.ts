@@ -20,6 +20,7 @@ import type { Located } from "../src/Located.ts"
 import * as NamedProcess from "../src/NamedProcess.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
 import { freePorts } from "./EtcdCluster.ts"
+import { killAll } from "./KillAll.ts"
 import { isRunning } from "./Recipe.ts"
 
 const host = LocalHost.make("here")
@@ -46,13 +47,7 @@ beforeAll(() => {
 })
 const started: Array<number> = []
 afterAll(() => {
-  for (const pid of started) {
-    try {
-      process.kill(pid, "SIGKILL")
-    } catch {
-      // It ended by itself.
-    }
-  }
+  killAll(started)
   fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
