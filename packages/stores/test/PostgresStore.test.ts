@@ -1,97 +1,33 @@
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+/**
+ * The store on a real PostgreSQL quorum group: shared by several workers, with answers and commits that are lost, and where
+ * it is not as it should be.
+ */
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
-import type { EvidenceEntry } from "@inquorate/core/Evidence"
-import { advance, type Event, make, type Operation } from "@inquorate/core/Operation"
-import { OperationStore, type StoreError } from "@inquorate/core/OperationStore"
-import * as PostgresStore from "@inquorate/stores/PostgresStore"
-import { operationStoreContract } from "@inquorate/testkit/OperationStoreContract"
-import { within } from "@inquorate/testkit/Pace"
+import type { OperationStore, StoreError } from "@inquorate/core/OperationStore"
 import * as Lab from "./postgres-lab.ts"
-
-if (Lab.skip === undefined) {
-  beforeAll(Lab.up)
-  afterAll(Lab.down)
-}
-
-const guid = (n: number, kind = 0): string =>
-  `${kind.toString(16).padStart(8, "0")}-0000-4000-8000-${n.toString(16).padStart(12, "0")}`
-
-const fresh = (n: number): Operation =>
-  make(
-    guid(n),
-    {
-      kind: "PartitionQuorumLoss",
-      serviceName: "fabric:/orders/quorum",
-      partitionId: guid(n, 1),
-      mode: "QuorumReplicas",
-      hold: 5000
-    },
-    1000
-  )
-
-const play = (operation: Operation, ...events: ReadonlyArray<Event>): Operation =>
-  events.reduce((state, event) => Result.getOrThrow(advance(state, event)), operation)
-
-const taken = (operation: Operation): Operation => play(operation, { _tag: "Taken", at: 2000 })
-
-const note = (text: string): EvidenceEntry => ({ at: 1, monotonic: 1, worker: "w", fact: { _tag: "Noted", text } })
-
-const texts = (entries: ReadonlyArray<EvidenceEntry>): ReadonlyArray<string> =>
-  entries.map(({ fact }) => (fact._tag === "Noted" ? fact.text : fact._tag))
-
-const reasonOf = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<string> =>
-  Effect.match(effect, { onFailure: ({ reason }) => reason, onSuccess: () => "Success" })
-
-const many = (count: number, from = 1): ReadonlyArray<number> => Array.from({ length: count }, (_, n) => n + from)
-
-const all = <A, B, E, R>(items: ReadonlyArray<A>, run: (item: A) => Effect.Effect<B, E, R>) =>
-  Effect.forEach(items, run, { concurrency: "unbounded" })
-
-const order = (operation: Operation): Operation =>
-  play(operation, { _tag: "Taken", at: 2000 }, { _tag: "FencesOrdered", at: 2000, fences: [] })
-
-const plan = (text: string) => Effect.map(Lab.sql(`EXPLAIN ${text}`), (rows) => JSON.stringify(rows))
-
-const refusalOf = (options: PostgresStore.PostgresStoreOptions) =>
-  Effect.scoped(PostgresStore.make(options)).pipe(
-    Effect.flip,
-    Effect.map(({ detail, reason }) => {
-      assert.strictEqual(reason, "Unavailable")
-      assert.notInclude(detail, Lab.password())
-      assert.notInclude(detail, "sesame")
-      return detail
-    })
-  )
-
-/** What one store hears of changes, as a list that grows. */
-const hear = (store: OperationStore["Service"]) =>
-  Effect.gen(function* () {
-    const heard: Array<string> = []
-    yield* Effect.forkScoped(
-      Stream.runForEach(store.changes, ({ id }) => Effect.sync(() => heard.push(id))),
-      { startImmediately: true }
-    )
-    yield* Effect.yieldNow
-    return heard
-  })
-
-const inSchema = (bound?: number): Layer.Layer<OperationStore, StoreError> =>
-  Layer.effect(
-    OperationStore,
-    Effect.suspend(() => Lab.store(Lab.freshSchema(), bound === undefined ? {} : { queueBound: bound }))
-  )
+import {
+  all,
+  fresh,
+  guid,
+  hear,
+  laws,
+  many,
+  note,
+  order,
+  plan,
+  reasonOf,
+  refusalOf,
+  taken,
+  texts
+} from "./SharedStore.ts"
 
 describe.skipIf(Lab.skip !== undefined)(
   `PostgreSQL as the store${Lab.skip === undefined ? "" : ` (${Lab.skip})`}`,
   () => {
-    operationStoreContract("PostgresStore", inSchema(), {
-      pass: (millis) => Effect.promise(() => new Promise((resolve) => setTimeout(resolve, millis))),
-      bounded: inSchema
-    })
+    laws(false)
 
     describe("shared by several workers", () => {
       it.live("never gives one operation to two claimers", () =>
@@ -443,107 +379,6 @@ describe.skipIf(Lab.skip !== undefined)(
             many(30).map(() => "Created")
           )
           assert.deepStrictEqual(yield* Lab.sql(`SELECT count(*) FROM ${schema}.operation`), [{ count: "30" }])
-        })
-      )
-
-      it.live("loses nothing it accepted when PostgreSQL crashes under load, and stores nothing twice", () =>
-        Effect.gen(function* () {
-          const schema = Lab.freshSchema()
-          const stores = yield* Effect.all([Lab.store(schema), Lab.store(schema)])
-          const accepted: Array<string> = []
-          const written: Array<readonly [string, string]> = []
-          let next = 0
-          const load = { over: false }
-          const write = (store: OperationStore["Service"]) =>
-            Effect.gen(function* () {
-              while (!load.over) {
-                const n = ++next
-                if ((yield* reasonOf(store.create(fresh(n)))) !== "Success") continue
-                accepted.push(guid(n))
-                const stored = yield* Effect.orElseSucceed(store.get(guid(n)), () => null)
-                if (stored === null) continue
-                const saved = yield* reasonOf(store.save(stored, taken(stored.operation), [note(`${n}`)], null))
-                assert.notStrictEqual(saved, "Conflict", `an own save of ${n} was taken for another's`)
-                if (saved === "Success") written.push([guid(n), `${n}`])
-              }
-            })
-          const writers = yield* Effect.forkChild(all([...many(10), ...many(10)], (n) => write(stores[n % 2]!)))
-          yield* Lab.eventually(
-            Effect.sync(() => written.length),
-            (length) => length > 50
-          )
-          yield* Lab.crash
-          const before = written.length
-          yield* Lab.eventually(
-            Effect.sync(() => written.length),
-            (length) => length > before + 200
-          )
-          load.over = true
-          yield* Fiber.join(writers)
-          const rows = yield* Lab.sql(`SELECT id FROM ${schema}.operation`)
-          const there = new Set(rows.map(({ id }) => id))
-          assert.deepStrictEqual(
-            accepted.filter((id) => !there.has(id)),
-            []
-          )
-          const entries = yield* Lab.sql(
-            `SELECT operation_id AS id, count(*) AS told FROM ${schema}.evidence GROUP BY 1`
-          )
-          const told = new Map(entries.map(({ id, told }) => [id, Number(told)]))
-          assert.deepStrictEqual(
-            written.filter(([id]) => told.get(id) !== 1),
-            []
-          )
-          assert.isTrue([...told.values()].every((count) => count === 1))
-        })
-      )
-
-      it.live("says so in time when PostgreSQL hangs, and goes on when it is back", () =>
-        Effect.gen(function* () {
-          const schema = Lab.freshSchema()
-          const store = yield* Lab.store(schema, { withinMs: 1500, statementMs: 500 })
-          yield* store.create(fresh(1))
-          yield* store.heartbeat("w1", 2500)
-          const { resume } = yield* Lab.pause("Primary")
-          const list = store.list({ states: [], limit: 10, newestFirst: true, after: null })
-          const answers = yield* Effect.all(
-            [
-              store.get(guid(1)),
-              list,
-              store.now,
-              store.create(fresh(2)),
-              store.heartbeat("w1", 2500),
-              store.claim("w1", 1),
-              store.release("w1"),
-              store.prune(1, 1)
-            ].map((call) => reasonOf(call as Effect.Effect<unknown, StoreError>)),
-            { concurrency: "unbounded" }
-          ).pipe(Effect.timeout(within(10_000)))
-          assert.deepStrictEqual(
-            answers,
-            answers.map(() => "Unavailable")
-          )
-          yield* resume
-          assert.strictEqual(
-            yield* Lab.eventually(reasonOf(store.create(fresh(3))), (answer) => answer === "Success"),
-            "Success"
-          )
-          yield* Lab.eventually(reasonOf(store.heartbeat("w1", 2500)), (answer) => answer === "Success")
-          assert.strictEqual((yield* list)[0]!.operation.id, guid(3))
-        })
-      )
-
-      it.live("accepts nothing while the standbys that must confirm are gone, and leaves no connection waiting", () =>
-        Effect.gen(function* () {
-          const schema = Lab.freshSchema()
-          const store = yield* Lab.store(schema, { withinMs: 2500, statementMs: 100 })
-          yield* store.create(fresh(1))
-          const { resume } = yield* Lab.pause("Standbys")
-          for (const n of [2, 3]) assert.strictEqual(yield* reasonOf(store.create(fresh(n))), "Unavailable")
-          // The last one may still be on its way; the others were cancelled at the server when they were given up.
-          assert.isAtMost((yield* Lab.waitingForStandbys).length, 1)
-          yield* resume
-          yield* Lab.eventually(reasonOf(store.create(fresh(5))), (answer) => answer === "Success")
         })
       )
 

@@ -20,6 +20,8 @@ export interface OperationStoreContractOptions {
   readonly pass: (millis: number) => Effect.Effect<void>
   /** A layer of a fresh store that refuses a create when `bound` operations are live. */
   readonly bounded: (bound: number) => Layer.Layer<OperationStore, StoreError>
+  /** Which of the laws to register, by their titles; all where it is not given. */
+  readonly isChosen?: (title: string) => boolean
 }
 
 /** Registers the laws of the port as tests of one implementation. */
@@ -29,7 +31,7 @@ export const operationStoreContract = (
   options: OperationStoreContractOptions
 ): void => {
   const law = (title: string, body: Effect.Effect<void, StoreError, OperationStore>): void => {
-    it.effect(title, () => Effect.provide(body, layer))
+    if (options.isChosen?.(title) ?? true) it.effect(title, () => Effect.provide(body, layer))
   }
   describe(`${name} keeps the laws of OperationStore`, () => {
     creationLaws(law, options)
