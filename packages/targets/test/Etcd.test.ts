@@ -1,43 +1,39 @@
 import * as LocalHost from "@inquorate/injectors/LocalHost"
-import { findBinary } from "@inquorate/lab/Etcd"
 import * as Lab from "@inquorate/lab/Lab"
-import type { Lab as LabRecord, ProcessName } from "@inquorate/lab/LabModule"
-import * as ProcessTree from "@inquorate/lab/ProcessTree"
-import { chooseCut, smallestCut } from "@inquorate/core/Plan"
+import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
+import { chooseCut } from "@inquorate/core/Plan"
 import type { Host } from "@inquorate/core/Host"
-import type { SurvivorsWord } from "@inquorate/core/Evidence"
-import type { Probe, Target, TargetError } from "@inquorate/core/Target"
 import { health, type Member, type Topology } from "@inquorate/core/Topology"
 import { targetContract } from "@inquorate/testkit/TargetContract"
-import * as Pace from "@inquorate/testkit/Pace"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as net from "node:net"
-import * as os from "node:os"
 import * as path from "node:path"
-import { etcd, EtcdSettings } from "../src/Etcd.ts"
+import { EtcdSettings } from "../src/Etcd.ts"
 import { unansweredMax } from "../src/EtcdProbe.ts"
-import { eventually, freePort, isLate, only, written } from "./EtcdCluster.ts"
+import { eventually, only } from "./EtcdCluster.ts"
+import {
+  isHeld,
+  listening,
+  openLab,
+  openWith,
+  reason,
+  serve,
+  settingsOf,
+  skip,
+  state,
+  told,
+  up,
+  within
+} from "./EtcdLab.ts"
 
-const skip = findBinary(null) === null ? "no etcd on the PATH; apt-get install etcd-server" : undefined
-const reason = skip === undefined ? "" : ` (skipped: ${skip})`
-
-// Hooks do not run where all is skipped, so there must be nothing to remove then.
-const state = skip === undefined ? fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-etcd-targets-")) : os.tmpdir()
-process.env["INQUORATE_LAB_STATE"] = state
 let lab: LabRecord
-
-// Elections as short as a busy machine bears, for these tests wait for many; the lab's own tests use etcd's timing.
-const up = (name: string, members?: number) => Lab.up({ system: "etcd", name, members, options: { election: "300ms" } })
 
 beforeAll(async () => {
   if (skip === undefined) lab = await Effect.runPromise(up("target"))
@@ -45,79 +41,13 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Effect.runPromise(Lab.down("target"))
-  assert.deepStrictEqual(fs.readdirSync(state), [])
-  fs.rmSync(state, { recursive: true, force: true, maxRetries: 10 })
 })
-
-type Settings = typeof EtcdSettings.Encoded
-
-const settingsOf = ({ configuration }: LabRecord): Settings => {
-  const { system: _, ...settings } = configuration as Settings & { readonly system: string }
-  return settings
-}
-
-const hosts = new Map([["local", LocalHost.make("local")]])
-
-const openWith = (settings: unknown, on = hosts): Effect.Effect<Target, TargetError, Scope.Scope> =>
-  Effect.flatMap(Effect.orDie(Schema.decodeUnknownEffect(EtcdSettings)(settings)), (decoded) =>
-    etcd.make("orders", decoded, on)
-  )
-
-/** A lab's target with the means to stop members; every stopped process is let go when the scope ends. */
-const openLab = (which: () => LabRecord) =>
-  Effect.gen(function* () {
-    const target = yield* openWith(settingsOf(which()))
-    const paused: Array<ProcessName> = []
-    const resume = Effect.suspend(() => ProcessTree.signal(paused.splice(0), "SIGCONT"))
-    yield* Effect.addFinalizer(() => resume)
-    const pause = Effect.fnUntraced(function* (members: ReadonlyArray<Pick<Member, "name">>) {
-      const processes = which().members.filter(({ name }) => members.some((member) => member.name === name))
-      assert.strictEqual(processes.length, members.length)
-      paused.push(...processes)
-      yield* ProcessTree.signal(processes, "SIGSTOP")
-      for (const { pid } of processes) {
-        yield* Effect.repeat(ProcessTree.find(pid), {
-          until: (entry) => entry?.state === "T",
-          schedule: Schedule.spaced(5)
-        })
-      }
-    })
-    return { target, group: "raft", pause, resume }
-  })
 
 targetContract(
   "an etcd group",
   openLab(() => lab),
   { skip }
 )
-
-const within = <A, E, R>(bound: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.timeoutOrElse(effect, {
-    duration: Pace.within(bound),
-    orElse: () => Effect.die(new Error(`took more than ${Pace.within(bound)} ms`))
-  })
-
-/**
- * The topology once somebody leads, and no member and no host is late with its word, which a busy one may be. With elections
- * as short as these, a leader that a busy machine held up is followed by another one.
- */
-const told = (target: Target): Effect.Effect<Topology, TargetError> =>
-  eventually(
-    only(target),
-    ({ members }) =>
-      members.some(({ role }) => role === "Primary") &&
-      members.every((member) => member.processLate !== true && !isLate(member))
-  )
-
-/** Waits until a quorum confirms its leader. */
-const isHeld = ({ survivors }: Probe): Effect.Effect<SurvivorsWord> =>
-  eventually(survivors, ({ word }) => word === "QuorumHeld")
-
-const call = (address: string, question: string, body: unknown) =>
-  Effect.promise(async () => {
-    const reply = await fetch(`http://${address}${question}`, { method: "POST", body: JSON.stringify(body) })
-    return { ok: reply.ok, body: (await reply.json()) as Record<string, unknown> }
-  })
 
 const roles = ({ members }: Topology) => members.map(({ role }) => role).sort()
 
@@ -352,137 +282,9 @@ describe.skipIf(skip !== undefined)(`an etcd cluster${reason}`, () => {
       assert.deepInclude(yield* Effect.flip(foreign.discover), { reason: "Unsupported", endpoint: web })
     })
   )
-
-  it.live(
-    "that nobody answers for is unreachable at once where nothing listens, in a second where nothing is said",
-    () =>
-      Effect.gen(function* () {
-        const mute = yield* serve(() => {})
-        const closed = yield* Effect.scoped(serve(() => {}))
-        const target = yield* openWith({
-          members: [
-            { name: "m0", address: mute },
-            { name: "m1", address: closed }
-          ]
-        })
-        const error = yield* within(3000, Effect.flip(target.discover))
-        assert.deepInclude(error, { reason: "Unreachable", endpoint: `${mute}, ${closed}` })
-        const probe = yield* target.probe("raft")
-        assert.deepStrictEqual(probe.endpoints, [mute, closed])
-        assert.strictEqual((yield* probe.write(closed))._tag, "Unknown")
-        assert.strictEqual((yield* within(2000, probe.survivors)).word, "Silent")
-      })
-  )
-})
-
-describe.skipIf(skip !== undefined)(`an etcd cluster of five${reason}`, () => {
-  it.live("loses its quorum with three members, not with two, and a learner is no voter", () =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const five = yield* Effect.acquireRelease(up("five", 5), () => Effect.orDie(Lab.down("five")))
-        const { pause, resume, target } = yield* openLab(() => five)
-        const before = yield* told(target)
-        assert.deepInclude(before, { needed: 3, rule: "majority of 5" })
-        const cut = Result.getOrThrow(smallestCut(before, "QuorumReplicas"))
-        assert.lengthOf(cut, 3)
-        const probe = yield* target.probe("raft")
-        const [leader] = probe.endpoints
-        yield* pause(cut.slice(0, 2))
-        yield* written(probe, leader!)
-        yield* pause(cut.slice(2))
-        const write = yield* Effect.forkChild(probe.write(leader!))
-        const word = yield* eventually(probe.survivors, ({ word }) => word === "QuorumLost")
-        assert.include(word.detail, "no leader")
-        assert.isUndefined(write.pollUnsafe())
-        yield* resume
-        yield* eventually(only(target), (topology) => health(topology) === "Healthy")
-        yield* learn(five)
-      })
-    )
-  )
-})
-
-/** Adds a learner and starts it. etcd takes none before all members have been connected for five seconds. */
-const learn = Effect.fnUntraced(function* (five: LabRecord) {
-  const [first] = five.members
-  const [client, peer] = [`127.0.0.1:${yield* freePort()}`, `127.0.0.1:${yield* freePort()}`]
-  // Where the answer was lost, the learner that is there already is as good.
-  yield* eventually(
-    call(first!.address, "/v3/cluster/member/add", { peerURLs: [`http://${peer}`], isLearner: true }),
-    ({ body, ok }) => ok || /Peer URLs already exists/.test(JSON.stringify(body))
-  )
-  const unstarted = yield* told(yield* openWith(settingsOf(five)))
-  assert.deepInclude(unstarted.members[5], { role: "IdleSecondary", counts: false, cuttable: "Never", up: false })
-  assert.strictEqual(health(unstarted), "Healthy")
-
-  const words = fs.readFileSync(`/proc/${first!.pid}/cmdline`, "utf8").split("\0")
-  const dataDirectory = fs.mkdtempSync(path.join(state, "learner-"))
-  const settings = {
-    name: "learner",
-    "data-dir": dataDirectory,
-    "listen-client-urls": `http://${client}`,
-    "advertise-client-urls": `http://${client}`,
-    "listen-peer-urls": `http://${peer}`,
-    "initial-advertise-peer-urls": `http://${peer}`,
-    "initial-cluster": `${words[words.indexOf("--initial-cluster") + 1]},learner=http://${peer}`,
-    "initial-cluster-state": "existing"
-  }
-  yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      childProcess.spawn(
-        words[0]!,
-        Object.entries(settings).map(([flag, value]) => `--${flag}=${value}`),
-        { stdio: "ignore" }
-      )
-    ),
-    (child) =>
-      Effect.callback<void>((resume) => {
-        child.once("exit", () => {
-          fs.rmSync(dataDirectory, { recursive: true })
-          resume(Effect.void)
-        })
-        child.kill("SIGKILL")
-      })
-  )
-  const member = { name: "learner", address: client, host: "local", dataDirectory }
-  const target = yield* openWith({ members: [member, ...settingsOf(five).members] })
-  const topology = yield* eventually(
-    only(target),
-    ({ members }) => members[0]!.up && members[0]!.process !== null && members[0]!.processLate !== true
-  )
-  assert.deepInclude(topology, { needed: 3, rule: "majority of 5" })
-  assert.lengthOf(topology.members, 6)
-  assert.deepInclude(topology.members[0], { name: "learner", role: "IdleSecondary", counts: false, cuttable: "Never" })
-  assert.strictEqual(topology.members[0]!.process?.dataDirectory, dataDirectory)
-  const probe = yield* target.probe("raft")
-  assert.notInclude(probe.endpoints, client)
-  yield* isHeld(probe)
 })
 
 const alias = (address: string): string => address.replace("127.0.0.1", "localhost")
-
-const listening = (server: net.Server): Effect.Effect<string, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<string>((resume) => {
-      server.listen(0, "127.0.0.1", () =>
-        resume(Effect.succeed(`127.0.0.1:${(server.address() as net.AddressInfo).port}`))
-      )
-    }),
-    () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-  )
-
-/** A server of ours on a free port; with the scope it ends and drops every connection. */
-const serve = Effect.fnUntraced(function* (connected: (client: net.Socket) => void) {
-  const clients = new Set<net.Socket>()
-  const server = net.createServer((client) => {
-    clients.add(client)
-    client.on("error", () => {})
-    connected(client)
-  })
-  const address = yield* listening(server)
-  yield* Effect.addFinalizer(() => Effect.sync(() => clients.forEach((client) => client.destroy())))
-  return address
-})
 
 const serveHttp = Effect.fnUntraced(function* (answer: http.RequestListener) {
   const server = http.createServer(answer)

@@ -5,27 +5,20 @@
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import type { ProcessRef } from "@inquorate/core/Topology"
-import * as LocalHost from "@inquorate/injectors/LocalHost"
-import { factor } from "@inquorate/testkit/Pace"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Client } from "pg"
 import * as EtcdProcess from "../src/EtcdProcess.ts"
-import * as HostServers from "../src/HostServers.ts"
 import * as ListeningProcess from "../src/ListeningProcess.ts"
 import type { Located } from "../src/Located.ts"
 import * as NamedProcess from "../src/NamedProcess.ts"
 import * as PostgresProcess from "../src/PostgresProcess.ts"
 import { freePorts } from "./EtcdCluster.ts"
-import { killAll } from "./KillAll.ts"
 import { isRunning } from "./Recipe.ts"
+import { eventually, folder, folderOf, games, host, nobody, root, start, started, without } from "./StartedServers.ts"
 
-const host = LocalHost.make("here")
-const root = process.getuid?.() === 0
-const [nobody, games] = [65534, 5]
 const etcd = ["/usr/bin/etcd", "/usr/local/bin/etcd"].find((file) => fs.existsSync(file))
 const bin = fs.existsSync("/usr/lib/postgresql")
   ? fs
@@ -33,60 +26,6 @@ const bin = fs.existsSync("/usr/lib/postgresql")
       .map((version) => `/usr/lib/postgresql/${version}/bin`)
       .find((folder) => fs.existsSync(`${folder}/initdb`))
   : undefined
-const without = (what: string | undefined, name: string) =>
-  !root
-    ? " (skipped: needs root, for the users nobody and games)"
-    : what === undefined
-      ? ` (skipped: needs ${name})`
-      : ""
-
-let folder = ""
-beforeAll(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-servers-"))
-  fs.chmodSync(folder, 0o755)
-})
-const started: Array<number> = []
-afterAll(() => {
-  killAll(started)
-  fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
-})
-
-const folderOf = (uid: number, mode = 0o700): string => {
-  const made = fs.mkdtempSync(path.join(folder, "d"))
-  fs.chownSync(made, uid, uid)
-  fs.chmodSync(made, mode)
-  return made
-}
-
-const start = (
-  [file, ...words]: readonly [string, ...ReadonlyArray<string>],
-  {
-    cwd = "/",
-    env = {},
-    uid = nobody
-  }: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv; readonly uid?: number }
-): number => {
-  const log = fs.openSync(path.join(folder, "log"), "a", 0o666)
-  const child = spawn(file, words, {
-    cwd,
-    uid,
-    gid: uid,
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env },
-    stdio: ["ignore", log, log]
-  })
-  fs.closeSync(log)
-  started.push(child.pid!)
-  return child.pid!
-}
-
-const eventually = async <A>(look: () => Promise<A>, until: (value: A) => boolean): Promise<A> => {
-  for (let turn = 0; ; turn++) {
-    const seen = await look()
-    if (until(seen) || turn > 300 * factor) return seen
-    await new Promise((resume) => setTimeout(resume, 50))
-  }
-}
-
 const stop = async (pid: number): Promise<void> => {
   process.kill(pid, "SIGTERM")
   await eventually(async () => !isRunning(pid), Boolean)
@@ -443,73 +382,6 @@ describe.skipIf(!root || bin === undefined)(`PostgreSQL${without(bin, "postgresq
       assert.match((await locate({ dataDirectory: odd })).problem, /postmaster.pid cannot be read/, name)
     }
     await end()
-  })
-})
-
-// What anybody on a host may have as much of as he likes.
-describe.skipIf(!root)(`a crowd of one user${without("", "")}`, () => {
-  it("hides no server of another user, and makes no answer long", { timeout: 120_000 }, async () => {
-    const program = path.join(folderOf(games, 0o755), "etcd")
-    fs.copyFileSync("/bin/sleep", program)
-    fs.chmodSync(program, 0o755)
-    const crowd = Array.from({ length: 70 }, () => start([program, ...Array(40).fill("9".repeat(200))], { uid: games }))
-    const mine = path.join(folderOf(nobody, 0o755), "etcd")
-    fs.copyFileSync("/bin/sleep", mine)
-    const ours = start([mine, "100"], {})
-    const { crowds, servers } = await eventually(
-      () => Effect.runPromise(HostServers.find(host, 20_000)),
-      ({ servers }) => servers.some(({ pid }) => pid === ours)
-    )
-    assert.deepStrictEqual(
-      servers.filter(({ pid }) => pid === ours).map(({ account, system, user }) => ({ account, system, user })),
-      [{ account: "nobody", system: "etcd", user: nobody }]
-    )
-    const his = servers.filter(({ pid }) => crowd.includes(pid))
-    // On a busy machine they may cost too much before they are too many.
-    assert.isAtMost(his.length, 64)
-    assert.include(crowds, games)
-    for (const { words } of his) assert.isAtMost(words.join("").length, 4096)
-    for (const pid of [...crowd, ours]) process.kill(pid, "SIGKILL")
-  })
-
-  it("that swaps a pipe in for a file again and again keeps no look waiting", { timeout: 120_000 }, async () => {
-    const data = folderOf(games)
-    const program = path.join(folderOf(games, 0o755), "postgres")
-    fs.copyFileSync("/usr/bin/perl", program)
-    const swaps =
-      `open(my $file, ">", "file"); system("mkfifo", "pipe"); ` +
-      `while (1) { for ("file", "pipe") { link($_, "next"); rename("next", "postmaster.pid") } }`
-    const his = start([program, "-e", swaps], { uid: games, cwd: data })
-    await eventually(async () => fs.existsSync(path.join(data, "postmaster.pid")), Boolean)
-    for (let turn = 0; turn < 30; turn++) {
-      const { servers } = await Effect.runPromise(HostServers.find(host, 20_000))
-      assert.isTrue(servers.some(({ pid }) => pid === his))
-    }
-    process.kill(his, "SIGKILL")
-  })
-
-  it("on other addresses of a server's port is not looked at", { timeout: 120_000 }, async () => {
-    const [port] = await freePorts(1)
-    // Listens at so many addresses from one on, and says so by a file.
-    const listens =
-      "use Socket; my ($first, $count, $mark) = @ARGV; for (0 .. $count - 1) { socket(my $s, PF_INET, SOCK_STREAM, 0); " +
-      `bind($s, sockaddr_in(${port}, pack("N", $first + $_))) or die; listen($s, 1); push @kept, $s } open(my $f, ">", $mark); sleep 1000`
-    const marks = [nobody, games].map((uid) => path.join(folderOf(uid), "ready"))
-    const server = start(["perl", "-e", listens, String(0x7f000001), "1", marks[0]!], {})
-    const other = start(["perl", "-e", listens, String(0x7f070001), "500", marks[1]!], { uid: games })
-    await eventually(async () => marks.every((mark) => fs.existsSync(mark)), Boolean)
-    const place = ListeningProcess.placeInHex(`127.0.0.1:${port}`)
-    const facts = await Effect.runPromise(ListeningProcess.look(host, "listeners", [place, "", "none"], 20_000))
-    const told = (word: string) => facts.flatMap(([first, ...words]) => (first === word ? [words[0]] : []))
-    assert.deepStrictEqual(told("listen"), [place])
-    assert.deepStrictEqual(told("holds"), [String(server)])
-    // Where the address is a name, anybody's socket may be meant: of each user's no more than a bound.
-    const named = await Effect.runPromise(
-      ListeningProcess.look(host, "listeners", [place.replace(/^[^:]*/, "*"), "", "none"], 20_000)
-    )
-    assert.isTrue(named.some(([word, pid]) => word === "holds" && pid === String(server)))
-    assert.strictEqual(named.filter(([word, , , user]) => word === "listen" && user === String(games)).length, 128)
-    for (const pid of [server, other]) process.kill(pid, "SIGKILL")
   })
 })
 
