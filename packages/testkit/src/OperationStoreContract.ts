@@ -30,8 +30,8 @@ export const operationStoreContract = (
   layer: Layer.Layer<OperationStore, StoreError>,
   options: OperationStoreContractOptions
 ): void => {
-  const law = (title: string, body: Effect.Effect<void, StoreError, OperationStore>): void => {
-    if (options.isChosen?.(title) ?? true) it.effect(title, () => Effect.provide(body, layer))
+  const law: Law = (title, body, store = layer) => {
+    if (options.isChosen?.(title) ?? true) it.effect(title, () => Effect.provide(body, store))
   }
   describe(`${name} keeps the laws of OperationStore`, () => {
     creationLaws(law, options)
@@ -45,7 +45,11 @@ export const operationStoreContract = (
 
 // --- internal ---
 
-type Law = (title: string, body: Effect.Effect<void, StoreError, OperationStore>) => void
+type Law = (
+  title: string,
+  body: Effect.Effect<void, StoreError, OperationStore>,
+  store?: Layer.Layer<OperationStore, StoreError>
+) => void
 
 const lease = 2500
 
@@ -127,7 +131,8 @@ const creationLaws = (law: Law, options: OperationStoreContractOptions): void =>
       assert.strictEqual(answers.filter((answer) => answer === "Created").length, 1)
     })
   )
-  it.effect("a create beyond the bound is Full, a known id is still Duplicate, and an end makes room", () =>
+  law(
+    "a create beyond the bound is Full, a known id is still Duplicate, and an end makes room",
     Effect.gen(function* () {
       const store = yield* OperationStore
       yield* store.create(fresh(1, 10))
@@ -137,9 +142,11 @@ const creationLaws = (law: Law, options: OperationStoreContractOptions): void =>
       const stored = yield* store.get(guid(1))
       yield* store.save(stored!, cancelled(stored!.operation, 20), [], null)
       assert.strictEqual(yield* store.create(fresh(3, 10)), "Created")
-    }).pipe(Effect.provide(options.bounded(2)))
+    }),
+    options.bounded(2)
   )
-  it.effect("of many, one after another and at once, as many are taken as the bound says", () =>
+  law(
+    "of many, one after another and at once, as many are taken as the bound says",
     Effect.gen(function* () {
       const store = yield* OperationStore
       const take = (n: number) => Effect.isSuccess(store.create(fresh(n, 10)))
@@ -147,7 +154,8 @@ const creationLaws = (law: Law, options: OperationStoreContractOptions): void =>
       const first = yield* Effect.forEach(numbers(1), take)
       const second = yield* Effect.forEach(numbers(31), take, { concurrency: "unbounded" })
       assert.strictEqual([...first, ...second].filter((taken) => taken).length, 40)
-    }).pipe(Effect.provide(options.bounded(40)))
+    }),
+    options.bounded(40)
   )
 }
 
