@@ -1,6 +1,6 @@
 /**
- * A worker, or whoever answers in its place, that never stops sending: body, information, a line of an event. Each call ends
- * within its bounds, over a browser's client and that of promises, and memory does not grow with what is sent.
+ * A worker, or whoever answers in its place, that never stops sending: body, head, information, a line of an event. Each
+ * call ends within its bounds, over a browser's client and that of promises, and memory does not grow with what is sent.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
