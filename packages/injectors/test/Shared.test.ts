@@ -8,21 +8,15 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import type { Host } from "@inquorate/core/Host"
-import type { FenceId, FenceOrder, Injector, InjectorError } from "@inquorate/core/Injector"
 import { assert, describe, it } from "@effect/vitest"
 import { within } from "@inquorate/testkit/Pace"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Bench from "./Bench.ts"
 import * as GatedHost from "./GatedHost.ts"
-import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
-
-const here = LocalHost.make("here")
-const pause = Pause.make(new Map([["here", here]]))
+import { allGone, holderOf, lift, pause, ready, scene, told } from "./SharedBench.ts"
 
 Bench.useState()
 
@@ -60,22 +54,6 @@ describe("members of one host", () => {
     })
   )
 
-  it.live("are let go together, of which none says that it was broken", () =>
-    Effect.gen(function* () {
-      for (const kinds of [
-        ["threads", "forking"],
-        ["still", "threads", "still"]
-      ] as const) {
-        const { go, orders, trees } = yield* ready(kinds)
-        yield* go
-        const lifted = yield* Effect.forEach(orders, lift, { concurrency: "unbounded" })
-        for (const { broken, by } of lifted) assert.deepStrictEqual([by, broken], ["Worker", false])
-        for (const tree of trees) assert.isTrue(ProcessTree.runs(tree))
-        yield* allGone(orders)
-      }
-    })
-  )
-
   it.live("end each at its own deadline", () =>
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["still", "still"])
@@ -107,35 +85,6 @@ describe("members of one host", () => {
 })
 
 describe("who dies or freezes among those who keep several", () => {
-  it.live("either keeper is enough for all of them", () =>
-    Effect.gen(function* () {
-      for (const victim of [0, 1]) {
-        const { go, orders, trees } = yield* ready(["still", "still"], 1500)
-        yield* go
-        process.kill(Bench.keepersOf(orders[0]!.fence)[victim]!, "SIGKILL")
-        for (const order of orders) {
-          const lifted = yield* Bench.ended(order, pause)
-          assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
-        }
-        assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
-      }
-    })
-  )
-
-  it.live("without keepers the holder ends each at its deadline", () =>
-    Effect.gen(function* () {
-      const { go, orders, trees } = yield* ready(["still", "still"], 1500)
-      yield* go
-      yield* pause.tighten("here", orders[0]!.fence, 1, Date.now() + within(500))
-      ProcessTree.signalAll(Bench.keepersOf(orders[0]!.fence), "SIGKILL")
-      for (const order of orders) {
-        const lifted = yield* Bench.ended(order, pause)
-        assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
-      }
-      assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
-    })
-  )
-
   it.live("with all of ours killed every member runs on, and each fence says that it did not hold", () =>
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["threads", "still"])
@@ -155,39 +104,6 @@ describe("who dies or freezes among those who keep several", () => {
       assert.isFalse((yield* lift(orders[0]!)).broken)
       assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
       assert.isTrue((yield* lift(orders[1]!)).broken)
-    })
-  )
-})
-
-describe("those who stand ahead while the members are judged", () => {
-  it.live("leave with the program that started them, and the members get others", () =>
-    Effect.gen(function* () {
-      const { fiber, gate, trees } = yield* ahead
-      process.kill(ProcessTree.look(standingAhead()[0]!)!.parent, "SIGKILL")
-      yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
-      gate.open()
-      // What is prepared is let go again by the end of its scope.
-      yield* Fiber.join(fiber)
-      assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
-      yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
-    })
-  )
-
-  it.live("keep nothing where one of them was killed, and leave its members to the next", () =>
-    Effect.gen(function* () {
-      for (const victim of [0, 1, 2]) {
-        const { fiber, gate, orders, trees } = yield* ahead
-        process.kill(standingAhead()[victim]!, "SIGKILL")
-        gate.open()
-        const answer = yield* Fiber.await(fiber)
-        // Without a holder the keepers stop the members themselves.
-        if (Exit.isFailure(answer)) assert.include(JSON.stringify(answer), "OrderRefused")
-        yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
-        const next = { ...orders[0]!, fence: { ...orders[0]!.fence, attempt: 2 } }
-        yield* pause.arm(next)
-        assert.deepStrictEqual(trees.map(ProcessTree.runs), [false, true])
-        assert.isFalse((yield* lift(next)).broken)
-      }
     })
   )
 })
@@ -298,76 +214,6 @@ describe("what the host has on record", () => {
 })
 
 // --- internal ---
-
-/** Some members on this host, under one operation, and what makes them ready. */
-const scene = Effect.fnUntraced(function* (
-  kinds: ReadonlyArray<ProcessTree.Kind>,
-  hold = 20_000,
-  injector: Injector = pause
-) {
-  const trees = yield* Effect.forEach(kinds, (kind) => ProcessTree.start(kind))
-  const first = yield* Bench.orderFor(trees[0]!, { hold })
-  const orders = trees.map(({ process }, index): FenceOrder => ({
-    ...first,
-    process,
-    fence: { ...first.fence, member: `member-${index + 1}` }
-  }))
-  return { trees, orders, prepare: injector.prepare!("here", orders, 60_000) }
-})
-
-/** The same, once they stand ready. */
-const ready = Effect.fnUntraced(function* (
-  kinds: ReadonlyArray<ProcessTree.Kind>,
-  hold = 20_000,
-  injector: Injector = pause,
-  before: (trees: ReadonlyArray<ProcessTree.ProcessTree>) => void = () => undefined
-) {
-  const { orders, prepare, trees } = yield* scene(kinds, hold, injector)
-  before(trees)
-  const prepared = yield* prepare
-  const go = Effect.suspend(() =>
-    prepared.go({ ...orders[0]!, deadline: Date.now() + within(hold), startByMonotonic: soon() })
-  )
-  return { trees, orders, go }
-})
-
-/** The same, while the look at each member waits at a gate; two keepers and a holder stand ahead. */
-const ahead = Effect.gen(function* () {
-  const gate = yield* GatedHost.make({ programs: ["stat"], matching: "*%i*", when: "before" })
-  const injector = Pause.make(new Map([["here", gate.host]]))
-  const { orders, prepare, trees } = yield* scene(["still", "still"], undefined, injector)
-  const fiber = yield* Effect.forkScoped(Effect.scoped(prepare))
-  yield* Bench.until("two keepers and a holder", () => standingAhead().length === 3)
-  return { orders, trees, fiber, gate }
-})
-
-/** The holder and the two keepers, and none of what they or their host start for a moment. */
-const standingAhead = (): ReadonlyArray<number> => {
-  const ours = Bench.ours()
-  return ["stand", "keep\x001", "keep\x002"].flatMap((words) =>
-    ours.filter((pid) => {
-      const seen = ProcessTree.look(pid)
-      return seen !== undefined && !ours.includes(seen.parent) && ProcessTree.commandOf(pid).includes(`\0${words}\0`)
-    })
-  )
-}
-
-const soon = (): number => Number(process.hrtime.bigint() / 1_000_000n) + within(10_000)
-
-const lift = (order: FenceOrder): Effect.Effect<{ readonly by: string; readonly broken: boolean }, InjectorError> =>
-  pause.lift("here", order.fence, 1)
-
-/** Fails where one of those who kept these fences is there; what they were just starting may take a moment to end. */
-const allGone = Effect.fnUntraced(function* (orders: ReadonlyArray<FenceOrder>) {
-  const kept = orders.flatMap(({ fence }) => [...Bench.keepersOf(fence), holderOf(fence)])
-  assert.deepStrictEqual(kept.filter(ProcessTree.isThere), [])
-  yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
-})
-
-const told = (fence: FenceId, name: string): string =>
-  fs.readFileSync(path.join(Bench.directoryOf(fence), name), "utf8").trim()
-
-const holderOf = (fence: FenceId): number => Number(told(fence, "holder").split(" ")[0])
 
 const attaching = `syscall(${process.arch === "arm64" ? 117 : 101}, 0x4206, $ARGV[0] + 0, 0, 0) == 0 or die; sleep 60`
 

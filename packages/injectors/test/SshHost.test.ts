@@ -1,52 +1,25 @@
 /**
- * Hosts over ssh, against a real sshd on this machine. They give the same answers as the machine itself, and the pause
- * keeps its contract through them. Keepers live on when the connection is cut, and nobody guesses what was cut off.
+ * Hosts over ssh, against a real sshd on this machine. They give the same answers as the machine itself. Keepers live on
+ * when the connection is cut, and nobody guesses what was cut off. SshHost.long.test.ts holds the pause to its contract.
  */
 import { factor } from "@inquorate/testkit/Pace"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as HostContract from "@inquorate/testkit/HostContract"
-import { type InjectorBench, injectorContract } from "@inquorate/testkit/InjectorContract"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Sshd from "@inquorate/testkit/Sshd"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
-import * as Pause from "../src/mechanisms/Pause.ts"
 import * as SshHost from "../src/hosts/SshHost.ts"
 import * as Bench from "./Bench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
+import * as Far from "./SshScene.ts"
 
-if (Sshd.missing !== "" && process.env.INQUORATE_FORBID_SKIPS !== undefined) throw new Error(Sshd.missing)
-const suite = Sshd.missing === "" ? describe : describe.skip
+const farPause = Far.useFar()
 
-const bound = { timeout: 20_000 }
-// One far side for all, since each costs a second; a connection of its own for each test.
-const scope = Scope.makeUnsafe()
-let far: Sshd.Sshd | undefined
-
-const farPause = Effect.gen(function* () {
-  const sshd = (far ??= yield* Scope.provide(Sshd.start, scope))
-  const host = yield* SshHost.make(sshd.target("here"))
-  return { sshd, host, pause: Pause.make(new Map([["here", host]])) }
-})
-
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
-suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`}`, () => {
+describe.skipIf(Far.skip)(`a host over ssh${Far.skipped}`, () => {
   Bench.useState()
-
-  injectorContract(
-    "the pause over ssh keeps the contract of an injector",
-    Effect.map(farPause, ({ pause }): InjectorBench => ({
-      injector: pause,
-      start: ProcessTree.start("still"),
-      runs: (tree) => Effect.sync(() => ProcessTree.runs(tree))
-    })),
-    { clock: "live" }
-  )
 
   HostContract.hostContract(
     "keeps the contract of a host",
@@ -56,9 +29,9 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
   it.live("makes one connection for everything", () =>
     Effect.gen(function* () {
       const { host, sshd } = yield* farPause
-      yield* host.run("true", [], bound)
-      const connection = yield* host.run("echo $SSH_CONNECTION", [], bound)
-      const answers = yield* Effect.forEach([1, 2, 3, 4], () => host.run("echo $SSH_CONNECTION", [], bound), {
+      yield* host.run("true", [], Far.bound)
+      const connection = yield* host.run("echo $SSH_CONNECTION", [], Far.bound)
+      const answers = yield* Effect.forEach([1, 2, 3, 4], () => host.run("echo $SSH_CONNECTION", [], Far.bound), {
         concurrency: 4
       })
       for (const answer of answers) assert.deepStrictEqual(answer, connection)
@@ -69,7 +42,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
   it.live("closes its connection with its scope", () =>
     Effect.gen(function* () {
       const sshd = yield* Sshd.start
-      yield* Effect.scoped(Effect.flatMap(SshHost.make(sshd.target("far")), (host) => host.run("true", [], bound)))
+      yield* Effect.scoped(Effect.flatMap(SshHost.make(sshd.target("far")), (host) => host.run("true", [], Far.bound)))
       yield* Bench.until("no session left", () => sshd.sessions().length === 0)
       assert.deepStrictEqual(fs.readdirSync(path.join(sshd.folder, "sockets")), [])
     })
@@ -86,7 +59,7 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
       ]
       for (const [options, words] of cases) {
         const host = yield* SshHost.make({ ...target, options })
-        const error = yield* Effect.flip(host.run("true", [], bound))
+        const error = yield* Effect.flip(host.run("true", [], Far.bound))
         assert.strictEqual(error.reason, "Unreachable", error.detail)
         assert.match(error.detail, words)
       }
@@ -97,15 +70,15 @@ suite(`a host over ssh${Sshd.missing === "" ? "" : ` (skipped: ${Sshd.missing})`
     Effect.gen(function* () {
       const { host, sshd } = yield* farPause
       const mark = path.join(sshd.folder, "began")
-      const running = yield* Effect.forkChild(Effect.result(host.run(`true >${mark}; sleep 5`, [], bound)))
+      const running = yield* Effect.forkChild(Effect.result(host.run(`true >${mark}; sleep 5`, [], Far.bound)))
       yield* Bench.until("the command runs", () => fs.existsSync(mark))
       Sshd.cut(sshd)
       const result = yield* Fiber.join(running)
       assert.strictEqual(result._tag === "Failure" && result.failure.reason, "LostAnswer")
-      assert.strictEqual((yield* host.run("echo again", [], bound)).stdout, "again\n")
+      assert.strictEqual((yield* host.run("echo again", [], Far.bound)).stdout, "again\n")
       Sshd.cut(sshd)
       yield* masterGone(sshd)
-      assert.strictEqual((yield* host.run("echo and again", [], bound)).stdout, "and again\n")
+      assert.strictEqual((yield* host.run("echo and again", [], Far.bound)).stdout, "and again\n")
     })
   )
 

@@ -1,0 +1,6 @@
+/**
+ * The variants of the pause's stories in kernel grade. Same stories, same laws: only what ends the fence without us
+ * differs.
+ */
+process.env.INQUORATE_TEST_GRADE = "Kernel"
+await import("./PauseVariants.ts")
