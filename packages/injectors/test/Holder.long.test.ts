@@ -53,6 +53,19 @@ describe("the kernel ends the fence", () => {
 })
 
 describe("with a holder that is frozen, or lives alone", () => {
+  it.live("a keeper ends a frozen holder at the deadline", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("threads")
+      const order = yield* orderFor(tree, { hold: 1500 })
+      yield* pause.arm(order)
+      process.kill(holderOf(order.fence), "SIGSTOP")
+      const lifted = yield* ended(order)
+      assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
+      assert.isTrue(ProcessTree.runs(tree))
+      assert.isFalse(ProcessTree.isThere(holderOf(order.fence)))
+    })
+  )
+
   it.live("a holder ends by itself and says so, when both keepers are dead or frozen", () =>
     Effect.gen(function* () {
       for (const signal of ["SIGKILL", "SIGSTOP"] as const) {

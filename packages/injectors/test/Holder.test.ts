@@ -14,7 +14,6 @@ import * as Programs from "../src/Programs.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import {
   counting,
-  ended,
   here,
   holderOf,
   orderFor,
@@ -74,19 +73,6 @@ describe("the kernel ends the fence", () => {
 })
 
 describe("with a holder that is frozen, or lives alone", () => {
-  it.live("a keeper ends a frozen holder at the deadline", () =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("threads")
-      const order = yield* orderFor(tree, { hold: 1500 })
-      yield* pause.arm(order)
-      process.kill(holderOf(order.fence), "SIGSTOP")
-      const lifted = yield* ended(order)
-      assert.deepStrictEqual([lifted.by, lifted.broken], ["Keeper", false])
-      assert.isTrue(ProcessTree.runs(tree))
-      assert.isFalse(ProcessTree.isThere(holderOf(order.fence)))
-    })
-  )
-
   it.live("a lift ends a frozen holder at once", () =>
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still")
