@@ -4,7 +4,6 @@
  * and each file of a record.
  */
 import { spawnSync } from "node:child_process"
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -13,59 +12,32 @@ import * as Pause from "../src/mechanisms/Pause.ts"
 import * as IdentityBench from "./IdentityBench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
-const { etcdOf, folderOf, games, groups, isImpossible, isReady, judged, nobody, orderFor, perl, refusal } =
+const { areContainers, areServices, folderOf, games, isFencedWith, orderFor, refusal, root, skip, withState } =
   IdentityBench
-const { root, skip, withState, within } = IdentityBench
 
 IdentityBench.useFolder()
 
 describe.skipIf(!root)(`the server of a data directory${skip}`, () => {
-  const surroundings = { PERL5OPT: "-Mno_such", PERL5LIB: "/nonexistent", PERL_UNICODE: "SAD" }
-  it.live.each(Object.entries(surroundings))("is fenced by the same grade where the worker has %s", ([name, value]) =>
-    Effect.gen(function* () {
-      const { directory, file } = etcdOf(nobody)
-      const { process: server } = yield* perl(`open(A, ">>", "${file}") or die`, nobody)
-      const before = yield* judged(server, directory)
-      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env[name]))
-      process.env[name] = value
-      const now = yield* judged(server, directory)
-      isReady(now)
-      assert.strictEqual(now._tag === "Ready" && now.grade, before._tag === "Ready" && before.grade)
-    })
-  )
+  isFencedWith({ PERL5OPT: "-Mno_such", PERL5LIB: "/nonexistent", PERL_UNICODE: "SAD" })
 })
 
 describe.skipIf(!root)(`the control group of a process${skip}`, () => {
   const id = "0123456789abcdef".repeat(4)
-  const services = [
+  areServices([
     ["inquorate-docker.slice", "kubepods-exporter.service"],
     ["docker", `inquorate-${id.slice(0, 20)}`],
     ["inquorate-crio-containerd-libpod.scope"],
     ["inquorate a b", `docker-${id.slice(1)}.scope`]
-  ]
-  it.live.each(services.map((parts) => ({ parts })))("is a service's own: $parts", ({ parts }) =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      yield* within(groups, parts, tree.process.pid)
-      isReady(yield* judged(tree.process))
-    })
-  )
+  ])
 
-  const containers = [
+  areContainers([
     ["system.slice", `docker-${id}.scope`],
     ["machine.slice", `libpod-${id}.scope`],
     ["libpod_parent", `libpod-${id}`],
     ["kubepods", "burstable", "pod6f2c", id],
     ["kubepods.slice", `crio-${id}.scope`, "inner"],
     ["lxc.payload.db1"]
-  ]
-  it.live.each(containers.map((parts) => ({ parts })))("is a container's: $parts", ({ parts }) =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      yield* within(groups, [`inquorate-${randomUUID()}`, ...parts], tree.process.pid)
-      isImpossible(yield* judged(tree.process), "runs in a ")
-    })
-  )
+  ])
 })
 
 describe.skipIf(!root)(`the state directory${skip}`, () => {

@@ -16,9 +16,28 @@ import * as Programs from "../src/Programs.ts"
 import * as IdentityBench from "./IdentityBench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
-const { etcdOf, folderOf, games, groups, here, isImpossible, isReady, judged, nobody, orderFor, pause, perl } =
-  IdentityBench
-const { refusal, root, skip, sweepOf, within } = IdentityBench
+const {
+  areContainers,
+  areServices,
+  etcdOf,
+  folderOf,
+  games,
+  groups,
+  here,
+  isFencedWith,
+  isImpossible,
+  isReady,
+  judged,
+  nobody,
+  orderFor,
+  pause,
+  perl,
+  refusal,
+  root,
+  skip,
+  sweepOf,
+  within
+} = IdentityBench
 
 IdentityBench.useFolder()
 
@@ -33,19 +52,7 @@ describe.skipIf(!root)(`the server of a data directory${skip}`, () => {
     })
   )
 
-  const surroundings = { PERLIO: ":crlf" }
-  it.live.each(Object.entries(surroundings))("is fenced by the same grade where the worker has %s", ([name, value]) =>
-    Effect.gen(function* () {
-      const { directory, file } = etcdOf(nobody)
-      const { process: server } = yield* perl(`open(A, ">>", "${file}") or die`, nobody)
-      const before = yield* judged(server, directory)
-      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env[name]))
-      process.env[name] = value
-      const now = yield* judged(server, directory)
-      isReady(now)
-      assert.strictEqual(now._tag === "Ready" && now.grade, before._tag === "Ready" && before.grade)
-    })
-  )
+  isFencedWith({ PERLIO: ":crlf" })
 
   it.live("is nobody who only reads it, names it, or reached it by another name", () =>
     Effect.gen(function* () {
@@ -183,26 +190,12 @@ describe.skipIf(!root)(`the control group of a process${skip}`, () => {
   )
 
   const id = "0123456789abcdef".repeat(4)
-  const services = [["inquorate-docker-registry.service"]]
-  it.live.each(services.map((parts) => ({ parts })))("is a service's own: $parts", ({ parts }) =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      yield* within(groups, parts, tree.process.pid)
-      isReady(yield* judged(tree.process))
-    })
-  )
+  areServices([["inquorate-docker-registry.service"]])
 
-  const containers = [
+  areContainers([
     ["docker", id],
     ["kubepods.slice", "kubepods-burstable.slice", `cri-containerd-${id}.scope`]
-  ]
-  it.live.each(containers.map((parts) => ({ parts })))("is a container's: $parts", ({ parts }) =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      yield* within(groups, [`inquorate-${randomUUID()}`, ...parts], tree.process.pid)
-      isImpossible(yield* judged(tree.process), "runs in a ")
-    })
-  )
+  ])
 
   it("cannot have a line end in its name, so that one row is one group", () => {
     assert.throws(() => fs.mkdirSync(path.join(groups, "inquorate\n0::/docker")))

@@ -10,7 +10,7 @@ import * as path from "node:path"
 import type { Host } from "@inquorate/core/Host"
 import type { Preflight } from "@inquorate/core/Injector"
 import type { ProcessRef } from "@inquorate/core/Topology"
-import { afterAll, assert, beforeAll } from "@effect/vitest"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
@@ -134,3 +134,41 @@ export const refusal = (directory: string, uid = 0) =>
     assert.strictEqual(reason, "OrderRefused")
     return detail
   })
+
+/** Registers a test for each surroundings that a worker may have. */
+export const isFencedWith = (surroundings: Readonly<Record<string, string>>): void => {
+  it.live.each(Object.entries(surroundings))("is fenced by the same grade where the worker has %s", ([name, value]) =>
+    Effect.gen(function* () {
+      const { directory, file } = etcdOf(nobody)
+      const { process: server } = yield* perl(`open(A, ">>", "${file}") or die`, nobody)
+      const before = yield* judged(server, directory)
+      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env[name]))
+      process.env[name] = value
+      const now = yield* judged(server, directory)
+      isReady(now)
+      assert.strictEqual(now._tag === "Ready" && now.grade, before._tag === "Ready" && before.grade)
+    })
+  )
+}
+
+/** Registers a test for each name of a control group that is a service's, by its parts. */
+export const areServices = (services: ReadonlyArray<ReadonlyArray<string>>): void => {
+  it.live.each(services.map((parts) => ({ parts })))("is a service's own: $parts", ({ parts }) =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      yield* within(groups, parts, tree.process.pid)
+      isReady(yield* judged(tree.process))
+    })
+  )
+}
+
+/** Registers a test for each name of a control group that is a container's, by its parts. */
+export const areContainers = (containers: ReadonlyArray<ReadonlyArray<string>>): void => {
+  it.live.each(containers.map((parts) => ({ parts })))("is a container's: $parts", ({ parts }) =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      yield* within(groups, [`inquorate-${randomUUID()}`, ...parts], tree.process.pid)
+      isImpossible(yield* judged(tree.process), "runs in a ")
+    })
+  )
+}
