@@ -12,9 +12,9 @@ import * as Result from "effect/Result"
 import * as crypto from "node:crypto"
 import type { Guid } from "@inquorate/core/Guid"
 import { type Operation, pauseMost } from "@inquorate/core/Operation"
-import { type Lease, StoreError, type Stored } from "@inquorate/core/OperationStore"
+import { type Lease, StoreError, type Stored, waitingUrgency } from "@inquorate/core/OperationStore"
 import type { Instant, Millis } from "@inquorate/core/Time"
-import { type Site, transaction } from "./StoreConnection.ts"
+import { commitAtOnce, type Site, transaction } from "./StoreConnection.ts"
 import type { Line, Work } from "./PostgresLine.ts"
 import { columns, databaseNow, type Row, type Rows } from "./PostgresRows.ts"
 import { markTable, newer, schemaVersion } from "./PostgresSchema.ts"
@@ -142,27 +142,62 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
       })
     )
 
+  // Nearly always nothing waits but what no worker has begun. That is read, judged, and then owned by a statement that
+  // looks again whether it is still as it was read. What an owner let go or lost is taken under locks.
   const take =
-    (
-      worker: string,
-      limit: number,
-      reaches: (operation: Operation) => boolean
-    ): Work<{ taken: ReadonlyArray<Stored>; unreadable: ReadonlyArray<StoreError> }> =>
+    (worker: string, limit: number, reaches: (operation: Operation) => boolean, looks: number): Work<Taken> =>
     (connection) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         const over = passedOver(worker)
         for (const [id, until] of over) if (until <= now) over.delete(id)
         const skipped = [...reported, ...over.keys()]
-        const { rows: looks } = yield* connection.query<{ mine: boolean | null; due: boolean }>(statements.look, [
+        const { rows: found } = yield* connection.query<Look & (Row | Record<keyof Row, null>)>(statements.look, [
           worker,
           incarnation,
-          skipped
+          skipped,
+          limit
         ])
-        if (looks[0]!.mine === false) return yield* lost(worker)
-        if (!looks[0]!.due) return { taken: [], unreadable: [] }
-        return yield* transaction(connection, takeDue(worker, limit, skipped, reaches, looksMore)(connection))
+        const { begun, live, mine } = found[0]!
+        if (mine === false) return yield* lost(worker)
+        if (live !== true) return nothing
+        if (begun) return yield* transaction(connection, takeDue(worker, limit, skipped, reaches, looks)(connection))
+        const waiting = found.filter((row): row is Look & Row => row.id !== null)
+        const { readable, unreadable } = yield* judge(worker, waiting, reaches)
+        if (waiting.length === 0) return { taken: [], unreadable }
+        const { rows: own } =
+          readable.length === 0
+            ? { rows: [] }
+            : yield* commitAtOnce<{ sequence: number }>(connection, statements.ownWaiting, [
+                worker,
+                incarnation,
+                readable.map(({ row }) => row.sequence),
+                readable.map(({ row }) => row.version)
+              ])
+        const owned = new Set(own.map(({ sequence }) => sequence))
+        const taken = readable.filter(({ row }) => owned.has(row.sequence)).map(({ stored }) => stored)
+        // Another worker was quicker, or some were stepped over. Behind them there may be more.
+        if (looks === 0 || taken.length === waiting.length) return { taken, unreadable }
+        const rest = yield* take(worker, limit - taken.length, reaches, looks - 1)(connection)
+        return { taken: [...taken, ...rest.taken], unreadable: [...unreadable, ...rest.unreadable] }
       })
+
+  /** Reads rows as they will be once this worker owns them. What it cannot read or reach is stepped over from now on. */
+  const judge = (worker: string, found: ReadonlyArray<Row>, reaches: (operation: Operation) => boolean) =>
+    Effect.map(Clock.currentTimeMillis, (now): Judged => {
+      const readable: Array<Judged["readable"][number]> = []
+      const unreadable: Array<StoreError> = []
+      for (const row of found) {
+        const one = rows.decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
+        if (Result.isFailure(one)) {
+          // It is told once, or it would keep every other one waiting.
+          reported.add(row.id)
+          unreadable.push(one.failure)
+        } else if (reaches(one.success.operation)) readable.push({ row, stored: one.success })
+        else passedOver(worker).set(row.id, now + lookAgainAfter)
+      }
+      return { readable, unreadable }
+    })
 
   const takeDue =
     (
@@ -180,23 +215,10 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
         )
         if (!locked[0]!.live) return nothing
         const { rows: due } = yield* connection.query<Row>(statements.due, [locked[0]!.gone, skipped, limit])
-        const read = due.map((row) =>
-          rows.decode({ ...row, owner: worker, epoch: row.epoch + 1, version: row.version + 1 })
-        )
-        // A row that cannot be read is told once and stepped over, or it would keep every other one waiting.
-        due.forEach(({ id }, index) => Result.isFailure(read[index]!) && reported.add(id))
-        const now = yield* Clock.currentTimeMillis
-        const within = read.map((one) => Result.isSuccess(one) && reaches(one.success.operation))
-        due.forEach(({ id }, index) => {
-          if (Result.isSuccess(read[index]!) && !within[index]!) passedOver(worker).set(id, now + lookAgainAfter)
-        })
-        const sequences = due.filter((_, index) => within[index]!).map(({ sequence }) => sequence)
-        if (sequences.length > 0) yield* connection.query(statements.own, [worker, sequences])
-        const taken = read
-          .filter((_, index) => within[index]!)
-          .filter(Result.isSuccess)
-          .map(({ success }) => success)
-        const unreadable = read.filter(Result.isFailure).map(({ failure }) => failure)
+        const { readable, unreadable } = yield* judge(worker, due, reaches)
+        if (readable.length > 0)
+          yield* connection.query(statements.own, [worker, readable.map(({ row }) => row.sequence)])
+        const taken = readable.map(({ stored }) => stored)
         // Behind what was stepped over there may be more. The next poll finds what a few looks do not.
         if (looks === 0 || taken.length === due.length) return { taken, unreadable }
         const further = [...skipped, ...due.map(({ id }) => id)]
@@ -210,7 +232,7 @@ export const make = ({ announcement, beats, claims, rows, site, within }: Leases
     claim: (worker, limit, reaches = () => true) =>
       entered.get(worker) === "Lost"
         ? Effect.suspend(() => lost(worker))
-        : claims.once(within, take(worker, limit, reaches)).pipe(
+        : claims.once(within, take(worker, limit, reaches, looksMore)).pipe(
             Effect.flatMap(({ taken, unreadable }) =>
               Effect.as(
                 Effect.forEach(unreadable, ({ detail }) => Effect.logError(detail), { discard: true }),
@@ -235,6 +257,22 @@ interface Taken {
   readonly unreadable: ReadonlyArray<StoreError>
 }
 
+/** Rows that a claim may take, and what could not be read. */
+interface Judged {
+  readonly readable: ReadonlyArray<{ readonly row: Row; readonly stored: Stored }>
+  readonly unreadable: ReadonlyArray<StoreError>
+}
+
+/** What a claim sees before it takes anything. */
+interface Look {
+  /** Whether the worker's id is this process's; null where it has no lease. */
+  readonly mine: boolean | null
+  /** Whether its lease has not run out; null where it has none. */
+  readonly live: boolean | null
+  /** Whether anything is due that some worker has begun or owns. */
+  readonly begun: boolean
+}
+
 const nothing: Taken = { taken: [], unreadable: [] }
 
 const statementsOf = (schema: string) => {
@@ -243,6 +281,7 @@ const statementsOf = (schema: string) => {
   // An owner without a lease row is nobody.
   const free = (gone: string): string =>
     `(o.owner IS NULL OR ${gone} OR NOT EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner))`
+  const waiting = `o.urgency = ${waitingUrgency} AND o.owner IS NULL`
   // A wrong clock wrote a moment that is further ahead than any pause. Nobody waits for it.
   const due = `(o.not_before <= ${databaseNow} OR o.not_before > ${databaseNow} + ${pauseMost})`
   return {
@@ -264,10 +303,31 @@ const statementsOf = (schema: string) => {
       RETURNING id`,
     // This only reads, so a poll that finds nothing to do writes nothing.
     look: `
-      SELECT (SELECT l.incarnation = $2::uuid FROM ${lease} l WHERE l.worker = $1) AS mine, EXISTS (
-        SELECT 1 FROM ${operation} o WHERE o.holds AND ${due} AND o.id <> ALL($3::text[])
-          AND ${free(`EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner AND l.expires <= ${databaseNow})`)}
-      ) AS due`,
+      WITH begun AS MATERIALIZED (
+        SELECT EXISTS (
+          SELECT 1 FROM ${operation} o
+          WHERE o.holds AND NOT (${waiting}) AND ${due} AND o.id <> ALL($3::text[])
+            AND ${free(`EXISTS (SELECT 1 FROM ${lease} l WHERE l.worker = o.owner AND l.expires <= ${databaseNow})`)}
+        ) AS any
+      )
+      SELECT l.incarnation = $2::uuid AS mine, l.expires > ${databaseNow} AS live, b.any AS begun, w.*
+      FROM begun b LEFT JOIN ${lease} l ON l.worker = $1 LEFT JOIN LATERAL (
+        SELECT ${columns} FROM ${operation} o
+        WHERE NOT b.any AND o.holds AND ${waiting} AND ${due} AND o.id <> ALL($3::text[])
+        ORDER BY o.sequence LIMIT $4
+      ) w ON true ORDER BY w.sequence`,
+    ownWaiting: `
+      WITH mine AS MATERIALIZED (
+        SELECT 1 FROM ${lease} WHERE worker = $1 AND incarnation = $2 AND expires > ${databaseNow} FOR KEY SHARE
+      ), taken AS MATERIALIZED (
+        SELECT o.sequence FROM ${operation} o
+          JOIN unnest($3::bigint[], $4::bigint[]) AS w(sequence, version)
+          ON w.sequence = o.sequence AND w.version = o.version
+        WHERE EXISTS (SELECT 1 FROM mine) AND o.holds AND ${waiting}
+        FOR NO KEY UPDATE OF o SKIP LOCKED
+      )
+      UPDATE ${operation} o SET owner = $1, epoch = epoch + 1, version = o.version + 1
+      FROM taken t WHERE o.sequence = t.sequence RETURNING o.sequence`,
     lockLeases: `
       WITH mine AS MATERIALIZED (
         SELECT 1 FROM ${lease} WHERE worker = $1 AND incarnation = $2 AND expires > ${databaseNow} FOR KEY SHARE
