@@ -23,7 +23,7 @@ const older = name === "worker" ? ' && !(major >= 20 && process.argv.includes("-
 const banner = `#!/usr/bin/env node
 const major = Number(process.versions.node.split(".")[0]);
 if (major < 24${older}) {
-  process.stderr.write("${name} needs Node 24 or newer; this is Node " + process.versions.node + ".\\n");
+  process.stderr.write("${name} needs Node 24 or newer; this is Node " + process.versions.node + ". Install Node 24, or take one from npm for this run: npx -y node@24 " + process.argv[1] + "\\n");
   process.exit(1);
 }
 process.removeAllListeners("warning");

@@ -50,6 +50,10 @@ try {
   for (const file of report.testResults) {
     const name = file.name.replace(`${root}/`, "")
     if (file.assertionResults.length === 0) failures.push(`${name}: ${file.message || "holds no test"}`)
+    // What fails outside every test, such as a hook that cleans up, is said of the file alone.
+    else if (file.status === "failed" && !file.assertionResults.some(({ status }) => status === "failed")) {
+      failures.push(`${name}: ${file.message || "failed outside its tests"}`)
+    }
     for (const test of file.assertionResults) {
       if (test.status === "passed") passed++
       else if (test.status === "failed") failures.push(`${name}: ${test.fullName}`)

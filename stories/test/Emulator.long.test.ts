@@ -113,7 +113,7 @@ describe("a worker that serves a simulated cluster", () => {
       assert.deepStrictEqual(readdirSync(temporary), before)
       const run = (...arguments_: ReadonlyArray<string>) =>
         spawnSync(node20!, [bundle, ...arguments_], { encoding: "utf8" })
-      assert.match(run("--version").stderr, /needs Node 24/)
+      assert.match(run("--version").stderr, /needs Node 24.* npx -y node@24 \S+worker\.mjs$/m)
       const stored = run("--emulator", "--listen", "127.0.0.1:0", "--store", `sqlite:${path.join(temporary, "x.db")}`)
       assert.strictEqual(stored.status, 3)
       assert.match(stored.stderr, /a store in a file needs Node 24/)
