@@ -2,7 +2,6 @@
  * The pause on real processes: its contract, and what happens when keepers die or are asked to go. Every story asserts
  * states of real threads. Told in the grade that the environment names; PauseVariants.ts tells what takes longer.
  */
-import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -125,7 +124,7 @@ describe("what is stopped", () => {
 describe("who ends it", () => {
   it.live("the other keeper, when either is killed", () =>
     Effect.gen(function* () {
-      for (const victim of [0, 1]) {
+      const killed = Effect.fnUntraced(function* (victim: number) {
         const tree = yield* ProcessTree.start("still")
         const order = yield* orderFor(tree, { hold: 1500 })
         yield* pause.arm(order)
@@ -133,31 +132,8 @@ describe("who ends it", () => {
         assert.isFalse(ProcessTree.runs(tree))
         assert.strictEqual((yield* ended(order)).by, "Keeper")
         assert.isTrue(ProcessTree.runs(tree))
-      }
-    })
-  )
-
-  it.live("a keeper, when the worker that armed it is killed", () =>
-    Effect.gen(function* () {
-      const tree = yield* ProcessTree.start("still")
-      const order = yield* orderFor(tree, { hold: 4000 })
-      const worker = spawn(
-        process.execPath,
-        [path.join(import.meta.dirname, "armingWorker.ts"), JSON.stringify(order)],
-        {
-          stdio: ["ignore", "pipe", "inherit"]
-        }
-      )
-      yield* Effect.promise(() => new Promise((armed) => worker.stdout.once("data", armed)))
-      worker.kill("SIGKILL")
-      assert.isFalse(ProcessTree.runs(tree))
-      assert.strictEqual(
-        (yield* pause.inspect("here", order.fence, 2))._tag,
-        "Armed",
-        "the death of a worker is no lift"
-      )
-      assert.strictEqual((yield* ended(order)).by, "Keeper")
-      assert.isTrue(ProcessTree.runs(tree))
+      })
+      yield* Effect.all([killed(0), killed(1)], { concurrency: 2 })
     })
   )
 

@@ -2,6 +2,7 @@
  * The pause on real processes, over and over: keepers and what started them are killed or frozen one after the other,
  * and lifts, expiries and orders race. Every story asserts states of real threads, in the grade that the environment names.
  */
+import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -46,6 +47,30 @@ describe("what is stopped", () => {
 })
 
 describe("who ends it", () => {
+  it.live("a keeper, when the worker that armed it is killed", () =>
+    Effect.gen(function* () {
+      const tree = yield* ProcessTree.start("still")
+      const order = yield* orderFor(tree, { hold: 4000 })
+      const worker = spawn(
+        process.execPath,
+        [path.join(import.meta.dirname, "armingWorker.ts"), JSON.stringify(order)],
+        {
+          stdio: ["ignore", "pipe", "inherit"]
+        }
+      )
+      yield* Effect.promise(() => new Promise((armed) => worker.stdout.once("data", armed)))
+      worker.kill("SIGKILL")
+      assert.isFalse(ProcessTree.runs(tree))
+      assert.strictEqual(
+        (yield* pause.inspect("here", order.fence, 2))._tag,
+        "Armed",
+        "the death of a worker is no lift"
+      )
+      assert.strictEqual((yield* ended(order)).by, "Keeper")
+      assert.isTrue(ProcessTree.runs(tree))
+    })
+  )
+
   it.live("the other keeper, when one is frozen, and the frozen one never wakes to spoil the next hold", () =>
     Effect.gen(function* () {
       const tree = yield* ProcessTree.start("still")

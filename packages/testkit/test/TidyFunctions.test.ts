@@ -26,7 +26,7 @@ const allowed: Readonly<Record<string, number>> = {
   "packages/stores/src/postgres/PostgresBatch.ts make": 97,
   "packages/stores/src/postgres/PostgresChanges.ts make": 89,
   "packages/stores/src/postgres/PostgresChaos.ts make": 95,
-  "packages/stores/src/postgres/PostgresLeases.ts make": 154,
+  "packages/stores/src/postgres/PostgresLeases.ts make": 91,
   "packages/stores/src/postgres/PostgresRows.ts make": 131,
   "packages/stores/src/sqlite/GroupCommit.ts make": 74,
   "packages/stores/src/sqlite/SqliteStore.ts makeRows": 240,
