@@ -597,11 +597,13 @@ const statementsOf = (schema: string) => {
           written = t.written, ended_at = t.ended_at, not_before = t.not_before, holds = t.holds,
           standing = t.standing, urgency = t.urgency
         FROM taken t WHERE o.id = t.id AND t.version IS NOT NULL RETURNING 1
+      ), last AS MATERIALIZED (
+        SELECT t.id, t.written, coalesce((SELECT max(p.seq) FROM ${evidence} p WHERE p.operation_id = t.id), 0) AS seq
+        FROM taken t
       ), appended AS (
         INSERT INTO ${evidence} (operation_id, seq, written, entry)
-        SELECT t.id, coalesce(l.last, 0) + e.place, t.written, e.entry
-        FROM unnest($13::text[], $14::int[], $15::text[]) AS e(id, place, entry) JOIN taken t ON t.id = e.id
-        LEFT JOIN LATERAL (SELECT max(seq) AS last FROM ${evidence} p WHERE p.operation_id = t.id) l ON true
+        SELECT l.id, l.seq + e.place, l.written, e.entry
+        FROM unnest($13::text[], $14::int[], $15::text[]) AS e(id, place, entry) JOIN last l ON l.id = e.id
       )
       SELECT id, version, owner, epoch, (SELECT count(*) FROM saved) AS saved FROM found`,
     told: `SELECT DISTINCT written FROM ${evidence} WHERE operation_id = ANY($1::text[]) AND written = ANY($2::uuid[])`,

@@ -223,12 +223,16 @@ const statementsOf = (schema: string) => {
     ownWaiting: `
       WITH mine AS MATERIALIZED (
         SELECT 1 FROM ${lease} WHERE worker = $1 AND incarnation = $2 AND expires > ${databaseNow} FOR KEY SHARE
+      ), locked AS MATERIALIZED (
+        -- By the key alone, or a planner that believes that nothing waits would look through all that does.
+        SELECT o.sequence, o.version, o.holds, o.urgency, o.owner FROM ${operation} o
+        WHERE o.sequence = ANY($3::bigint[]) AND EXISTS (SELECT 1 FROM mine)
+        FOR NO KEY UPDATE OF o SKIP LOCKED
       ), taken AS MATERIALIZED (
-        SELECT o.sequence FROM ${operation} o
+        SELECT o.sequence FROM locked o
           JOIN unnest($3::bigint[], $4::bigint[]) AS w(sequence, version)
           ON w.sequence = o.sequence AND w.version = o.version
-        WHERE EXISTS (SELECT 1 FROM mine) AND o.holds AND ${waiting}
-        FOR NO KEY UPDATE OF o SKIP LOCKED
+        WHERE o.holds AND ${waiting}
       )
       UPDATE ${operation} o SET owner = $1, epoch = epoch + 1, version = o.version + 1
       FROM taken t WHERE o.sequence = t.sequence RETURNING o.sequence`,
