@@ -547,36 +547,38 @@ const jsonColumns: ReadonlySet<string> = new Set(["operation", "entry"])
 const arrayOfJson = (texts: ReadonlyArray<string | null>): string =>
   `{${texts.map((text) => (text === null ? "NULL" : JSON.stringify(text))).join(",")}}`
 
+// The bound is counted without a lock, and only where one is given. Workers that create at the same moment may pass
+// it by one batch each, and by what each creates before it counts again.
+const creating = (operation: string): string => `
+    WITH given AS (
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::boolean[], $9::boolean[], $10::smallint[], $11::boolean[], $12::uuid[]) WITH ORDINALITY
+        AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, shares,
+          written, n)
+    ), room AS (
+      SELECT CASE WHEN $13::int IS NOT NULL
+        THEN $13::int - (SELECT count(*) FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $13::int) live)
+        END AS places
+    ), placed AS (
+      SELECT g.*, k.written AS known, coalesce(
+        count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room), true) AS room
+      FROM given g LEFT JOIN ${operation} k ON k.id = g.id
+    ), made AS (
+      INSERT INTO ${operation} (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
+        not_before, holds, standing, urgency, shares)
+      SELECT id, operation, state, partition_id, 1, written, 0, received_at, ended_at, not_before, holds, standing,
+        urgency, shares
+      FROM placed WHERE known IS NULL AND room ORDER BY n
+      ON CONFLICT (id) DO NOTHING RETURNING id
+    )
+    SELECT p.id, p.known AS written, m.id AS made, p.room, (SELECT places FROM room) AS places
+    FROM placed p LEFT JOIN made m ON m.id = p.id`
+
 const statementsOf = (schema: string) => {
   const operation = `"${schema}".operation`
   const evidence = `"${schema}".evidence`
   return {
-    // The bound is counted without a lock, and only where one is given. Workers that create at the same moment may pass
-    // it by one batch each, and by what each creates before it counts again.
-    create: `
-      WITH given AS (
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-          $8::boolean[], $9::boolean[], $10::smallint[], $11::boolean[], $12::uuid[]) WITH ORDINALITY
-          AS g(id, operation, state, partition_id, received_at, ended_at, not_before, holds, standing, urgency, shares,
-            written, n)
-      ), room AS (
-        SELECT CASE WHEN $13::int IS NOT NULL
-          THEN $13::int - (SELECT count(*) FROM (SELECT 1 FROM ${operation} WHERE ended_at IS NULL LIMIT $13::int) live)
-          END AS places
-      ), placed AS (
-        SELECT g.*, k.written AS known, coalesce(
-          count(*) FILTER (WHERE k.id IS NULL) OVER (ORDER BY n) <= (SELECT places FROM room), true) AS room
-        FROM given g LEFT JOIN ${operation} k ON k.id = g.id
-      ), made AS (
-        INSERT INTO ${operation} (id, operation, state, partition_id, version, written, epoch, received_at, ended_at,
-          not_before, holds, standing, urgency, shares)
-        SELECT id, operation, state, partition_id, 1, written, 0, received_at, ended_at, not_before, holds, standing,
-          urgency, shares
-        FROM placed WHERE known IS NULL AND room ORDER BY n
-        ON CONFLICT (id) DO NOTHING RETURNING id
-      )
-      SELECT p.id, p.known AS written, m.id AS made, p.room, (SELECT places FROM room) AS places
-      FROM placed p LEFT JOIN made m ON m.id = p.id`,
+    create: creating(operation),
     written: `SELECT id, written FROM ${operation} WHERE id = ANY($1::text[])`,
     // In the order of ids, so that two batches never wait for each other.
     lock: `SELECT id, version, written, owner, epoch FROM ${operation} WHERE id = ANY($1::text[])
