@@ -69,7 +69,12 @@ export const until = Effect.fnUntraced(function* (what: string, condition: () =>
 
 /** The host's own record of a fence. */
 export const directoryOf = (fence: FenceId): string =>
-  path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
+  path.join(
+    process.env.INQUORATE_STATE!,
+    "fences",
+    fence.operationId,
+    `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`
+  )
 
 /**
  * Fails where a fence was off before its earliest deadline, by the uptime in the host's own record of it. A host is given
@@ -89,6 +94,19 @@ export const assertOffOnlyAtItsDeadline = (directory: string): void => {
 export const keepersOf = (fence: FenceId): readonly [number, number] => {
   const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
   return [Number(first), Number(second)]
+}
+
+/** The holder of a fence of kernel grade. */
+export const holderOf = (fence: FenceId): number =>
+  Number(fs.readFileSync(path.join(directoryOf(fence), "holder"), "utf8").split(" ")[0])
+
+const operations = new Map<number, string>()
+
+/** One operation for each process, the same whenever it is asked for. */
+export const operationOf = ({ process }: { readonly process: ProcessRef }): string => {
+  const known = operations.get(process.pid) ?? randomUUID()
+  operations.set(process.pid, known)
+  return known
 }
 
 /** Kills all that stands by for a fence: its keepers, and its holder where it has one. */

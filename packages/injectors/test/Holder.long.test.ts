@@ -10,15 +10,12 @@ import type { Grade } from "@inquorate/core/Plan"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Pause from "../src/mechanisms/Pause.ts"
-import { assertOffOnlyAtItsDeadline } from "./Bench.ts"
+import { assertOffOnlyAtItsDeadline, directoryOf, holderOf, keepersOf } from "./Bench.ts"
 import {
   besideAnother,
   counting,
-  directoryOf,
   ended,
   here,
-  holderOf,
-  keepersOf,
   orderFor,
   ours,
   pause,

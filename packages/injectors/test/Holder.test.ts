@@ -12,19 +12,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Programs from "../src/Programs.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
-import {
-  counting,
-  here,
-  holderOf,
-  orderFor,
-  ours,
-  pause,
-  report,
-  runs,
-  state,
-  threadStates,
-  until
-} from "./HolderBench.ts"
+import { holderOf } from "./Bench.ts"
+import { counting, here, orderFor, ours, pause, report, runs, state, threadStates, until } from "./HolderBench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 describe("the kernel ends the fence", () => {

@@ -2,11 +2,10 @@
  * What the tests of the holder share: a state directory of its own in which nothing may be left at the end, orders, and
  * what counts signals. INQUORATE_RUNS says how many random moments there are.
  */
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import type { FenceId, FenceOrder, FenceState } from "@inquorate/core/Injector"
+import type { FenceOrder, FenceState } from "@inquorate/core/Injector"
 import { afterAll, assert, beforeAll } from "@effect/vitest"
 import { factor, within } from "@inquorate/testkit/Pace"
 import * as Clock from "effect/Clock"
@@ -14,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
+import { operationOf } from "./Bench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 export const here = LocalHost.make("here")
@@ -84,13 +84,6 @@ export const besideAnother = <A, E>(order: FenceOrder, other: ProcessTree.Proces
     })
   )
 
-const operations = new Map<number, string>()
-const operationOf = (tree: ProcessTree.ProcessTree): string => {
-  const known = operations.get(tree.process.pid) ?? randomUUID()
-  operations.set(tree.process.pid, known)
-  return known
-}
-
 export const ended = Effect.fnUntraced(function* (order: FenceOrder) {
   for (let turn = 0; turn < 150 * factor; turn++) {
     const seen: FenceState = yield* pause.inspect("here", order.fence, 1)
@@ -111,17 +104,6 @@ export const until = Effect.fnUntraced(function* (condition: () => boolean) {
 
 export const threadStates = (tree: ProcessTree.ProcessTree): ReadonlyArray<string> =>
   ProcessTree.pidsOf(tree.process.pid).flatMap((pid) => ProcessTree.look(pid)?.state ?? [])
-
-export const directoryOf = (fence: FenceId): string =>
-  path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
-
-export const keepersOf = (fence: FenceId): ReadonlyArray<number> => {
-  const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
-  return [Number(first), Number(second)]
-}
-
-export const holderOf = (fence: FenceId): number =>
-  Number(fs.readFileSync(path.join(directoryOf(fence), "holder"), "utf8").split(" ")[0])
 
 /** All that lives of ours: shells and the holder that run a program of ours on our state directory. */
 export const ours = (): Array<number> =>

@@ -2,11 +2,10 @@
  * What the stories of the pause share: a pause of the grade that the environment names, a state directory of its own in
  * which nothing may be left at the end, orders, and waiting for what must come.
  */
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import type { FenceId, FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
+import type { FenceOrder, FenceState, Injector } from "@inquorate/core/Injector"
 import type { Grade } from "@inquorate/core/Plan"
 import { afterAll, assert, beforeAll } from "@effect/vitest"
 import { factor, within } from "@inquorate/testkit/Pace"
@@ -14,6 +13,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as LocalHost from "../src/hosts/LocalHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
+import { operationOf } from "./Bench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 export const here = LocalHost.make("here")
@@ -64,13 +64,6 @@ export const orderFor = Effect.fnUntraced(function* (
   return order
 })
 
-const operations = new Map<number, string>()
-const operationOf = (tree: ProcessTree.ProcessTree): string => {
-  const known = operations.get(tree.process.pid) ?? randomUUID()
-  operations.set(tree.process.pid, known)
-  return known
-}
-
 export const liftOf = (order: FenceOrder) => pause.lift("here", order.fence, 1)
 
 export const sweepOf = (order: FenceOrder, clear: boolean) =>
@@ -96,17 +89,6 @@ export const until = Effect.fnUntraced(function* (condition: () => boolean) {
   }
   assert.fail("it did not come to be within 10 s")
 })
-
-export const directoryOf = (fence: FenceId): string =>
-  path.join(state, "fences", fence.operationId, `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`)
-
-export const keepersOf = (fence: FenceId): ReadonlyArray<number> => {
-  const [first, , second] = fs.readFileSync(path.join(directoryOf(fence), "keepers"), "utf8").split(" ")
-  return [Number(first), Number(second)]
-}
-
-export const holderOf = (fence: FenceId): number =>
-  Number(fs.readFileSync(path.join(directoryOf(fence), "holder"), "utf8").split(" ")[0])
 
 /** The processes that carry our state directory in their arguments, and these: keepers, whoever their parent is. */
 export const commands = (): ReadonlyArray<readonly [pid: number, command: string]> =>

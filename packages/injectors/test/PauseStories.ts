@@ -13,21 +13,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Pause from "../src/mechanisms/Pause.ts"
-import {
-  commands,
-  directoryOf,
-  ended,
-  grade,
-  here,
-  holderOf,
-  keepersOf,
-  liftOf,
-  orderFor,
-  pause,
-  sweepOf,
-  twoReady,
-  until
-} from "./PauseBench.ts"
+import { directoryOf, holderOf, keepersOf } from "./Bench.ts"
+import { commands, ended, grade, here, liftOf, orderFor, pause, sweepOf, twoReady, until } from "./PauseBench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 injectorContract(

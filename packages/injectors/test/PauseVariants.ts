@@ -10,21 +10,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import {
-  commands,
-  directoryOf,
-  ended,
-  grade,
-  holderOf,
-  keepersOf,
-  liftOf,
-  orderFor,
-  ours,
-  pause,
-  sweepOf,
-  twoReady,
-  until
-} from "./PauseBench.ts"
+import { directoryOf, holderOf, keepersOf } from "./Bench.ts"
+import { commands, ended, grade, liftOf, orderFor, ours, pause, sweepOf, twoReady, until } from "./PauseBench.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 
 describe("what is stopped", () => {

@@ -16,7 +16,7 @@ import * as Bench from "./Bench.ts"
 import * as GatedHost from "./GatedHost.ts"
 import * as Pause from "../src/mechanisms/Pause.ts"
 import * as ProcessTree from "./ProcessTree.ts"
-import { allGone, holderOf, lift, pause, ready, scene, told } from "./SharedBench.ts"
+import { allGone, lift, pause, ready, scene, told } from "./SharedBench.ts"
 
 Bench.useState()
 
@@ -100,7 +100,7 @@ describe("who dies or freezes among those who keep several", () => {
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["still", "still"])
       yield* go
-      process.kill(holderOf(orders[0]!.fence), "SIGSTOP")
+      process.kill(Bench.holderOf(orders[0]!.fence), "SIGSTOP")
       assert.isFalse((yield* lift(orders[0]!)).broken)
       assert.deepStrictEqual(trees.map(ProcessTree.runs), [true, true])
       assert.isTrue((yield* lift(orders[1]!)).broken)
@@ -198,7 +198,7 @@ describe("what the host has on record", () => {
     Effect.gen(function* () {
       const { go, orders, trees } = yield* ready(["threads"])
       yield* go
-      const holder = holderOf(orders[0]!.fence)
+      const holder = Bench.holderOf(orders[0]!.fence)
       const keepers = Bench.keepersOf(orders[0]!.fence)
       // Those who share let such a fence be, and nobody has said yet that it is over.
       fs.rmSync(path.join(Bench.directoryOf(orders[0]!.fence), "shared"))

@@ -53,12 +53,10 @@ export const lift = (
 
 /** Fails where one of those who kept these fences is there; what they were just starting may take a moment to end. */
 export const allGone = Effect.fnUntraced(function* (orders: ReadonlyArray<FenceOrder>) {
-  const kept = orders.flatMap(({ fence }) => [...Bench.keepersOf(fence), holderOf(fence)])
+  const kept = orders.flatMap(({ fence }) => [...Bench.keepersOf(fence), Bench.holderOf(fence)])
   assert.deepStrictEqual(kept.filter(ProcessTree.isThere), [])
   yield* Bench.until("nobody of ours", () => Bench.ours().length === 0)
 })
 
 export const told = (fence: FenceId, name: string): string =>
   fs.readFileSync(path.join(Bench.directoryOf(fence), name), "utf8").trim()
-
-export const holderOf = (fence: FenceId): number => Number(told(fence, "holder").split(" ")[0])
