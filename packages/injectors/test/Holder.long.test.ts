@@ -111,6 +111,7 @@ describe("the target after it", () => {
         yield* Effect.sleep(20)
         assert.isBelow(attempt, 100)
       }
+      assert.strictEqual(sender.exitCode, 0, "the target was gone before all were sent")
       const count = (): string => fs.readFileSync(path.join(tree.process.dataDirectory, "count"), "utf8")
       yield* until(() => count().startsWith(`${total} `))
       // Its interval timer goes on, too.
