@@ -27,9 +27,22 @@ const settings = {
 const waiting = { ...settings, maxWorkers: 3, sequence: { groupOrder: 1 } }
 // The long tests of the mechanisms start processes by the dozen at once, so they have the machine to themselves.
 const alone = { ...settings, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 2 } }
+// These test one process alone and keep nothing between files, so files of one project share a worker: reading Effect anew
+// for each takes as long as the tests themselves.
+const sharing = { ...settings, isolate: false }
+const inOneProcess = new Set([
+  "packages/configuration",
+  "packages/core",
+  "packages/emulator",
+  "packages/engine",
+  "packages/transport"
+])
 const breaking = new Set(["packages/injectors", "packages/lab", "packages/targets", "packages/testing", "stories"])
-const settingsOf = (folder: string) =>
-  suite !== "test" && folder === "packages/injectors" ? alone : breaking.has(folder) ? waiting : settings
+const settingsOf = (folder: string) => {
+  if (suite !== "test" && folder === "packages/injectors") return alone
+  if (breaking.has(folder)) return waiting
+  return inOneProcess.has(folder) ? sharing : settings
+}
 
 const root = import.meta.dirname
 const manifestOf = (folder: string): string => join(root, folder, "package.json")

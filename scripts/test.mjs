@@ -38,10 +38,12 @@ if (verifying) await check("publishing", "node", ["scripts/publish-check.mjs"])
 const factor = measureFactor()
 process.stdout.write(`\n— tests (${describeMachine()}; limits of time are multiplied by ${factor})\n`)
 const results = join(scratch, "results.json")
+// Each test file has a process of its own, which would compile Effect anew.
+const compiled = join(scratch, "compiled")
 const tests = await start(
   "vitest",
   ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${results}`, ...process.argv.slice(2)],
-  { env: { ...bin, INQUORATE_FACTOR: String(factor) } }
+  { env: { ...bin, INQUORATE_FACTOR: String(factor), NODE_COMPILE_CACHE: compiled } }
 ).done
 let skipped = 0
 try {

@@ -62,8 +62,12 @@ export interface World {
 
 export const operationId = (n: number): Guid => `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`
 
+// Only processes crash in these worlds, never the machine: their stores stand in memory, where no commit waits for a disk.
+const memory = "/dev/shm"
+const folderOfWorlds = fs.existsSync(memory) ? memory : os.tmpdir()
+
 const temporary = Effect.acquireRelease(
-  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "inquorate-engine-"))),
+  Effect.sync(() => fs.mkdtempSync(path.join(folderOfWorlds, "inquorate-engine-"))),
   (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
 )
 

@@ -1,6 +1,6 @@
 /**
  * Prepares every test: one that fails prints what the machine was doing. On a machine that is busy or slow, that is
- * half of the answer. Vitest loads this file into every test file.
+ * half of the answer. What tests start has no cache of compiled code from us. Vitest loads this file into every test file.
  */
 import { spawnSync } from "node:child_process"
 import { cpus, loadavg } from "node:os"
@@ -12,6 +12,8 @@ const timeToStart = (program: string, arguments_: ReadonlyArray<string>): string
   spawnSync(program, arguments_, { stdio: "ignore" })
   return `${(process.hrtime.bigint() - began) / 1_000_000n} ms`
 }
+
+delete process.env["NODE_COMPILE_CACHE"]
 
 beforeEach(({ onTestFailed }) => {
   onTestFailed(({ task }) => {
