@@ -1,5 +1,6 @@
 /**
- * PostgreSQL labs with TLS, beside others, of other users and of a distribution's executables, and one whose start is killed.
+ * PostgreSQL labs with members that are hurt, with TLS, beside others, of other users and of a distribution's executables, and
+ * one whose start is killed.
  */
 import * as Lab from "@inquorate/lab/Lab"
 import type { Lab as LabRecord } from "@inquorate/lab/LabModule"
@@ -7,6 +8,7 @@ import * as PostgresBinaries from "@inquorate/lab/PostgresBinaries"
 import * as ProcessTree from "@inquorate/lab/ProcessTree"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -15,6 +17,25 @@ import { Client } from "pg"
 import { assertGone, binaries, isRoot, query, runningIn, skip, state, until, up, withLab } from "./PostgresLabs.ts"
 
 describe.skipIf(binaries === undefined)(`a PostgreSQL lab${skip}`, () => {
+  it.live("goes down with members paused and killed, leaving none behind", () =>
+    Effect.gen(function* () {
+      const lab = yield* up("hurt")
+      const [, s1, s2] = lab.members
+      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, [s1!, s2!])
+      yield* ProcessTree.signal(tree, "SIGSTOP")
+      // A postmaster that is killed while its children stand still leaves them without a parent.
+      yield* ProcessTree.signal([s2!], "SIGKILL")
+      yield* Effect.repeat(ProcessTree.isRunning(s2!), { until: (running) => !running, schedule: Schedule.spaced(5) })
+      assert.deepInclude((yield* Lab.list)[0], { state: "Partly", running: ["p", "s1"] })
+      yield* Lab.down("hurt")
+      yield* assertGone(
+        "hurt",
+        lab.folder,
+        lab.members.map(({ pid }) => String(pid))
+      )
+    })
+  )
+
   it.live("speaks TLS and nothing else where it is asked to, among its members too", () =>
     withLab(
       "secured",

@@ -47,25 +47,6 @@ describe.skipIf(binaries === undefined)(`a PostgreSQL lab${skip}`, () => {
     })
   )
 
-  it.live("goes down with members paused and killed, leaving none behind", () =>
-    Effect.gen(function* () {
-      const lab = yield* up("hurt")
-      const [, s1, s2] = lab.members
-      const tree = ProcessTree.withDescendants(yield* ProcessTree.table, [s1!, s2!])
-      yield* ProcessTree.signal(tree, "SIGSTOP")
-      // A postmaster that is killed while its children stand still leaves them without a parent.
-      yield* ProcessTree.signal([s2!], "SIGKILL")
-      yield* Effect.repeat(ProcessTree.isRunning(s2!), { until: (running) => !running, schedule: Schedule.spaced(5) })
-      assert.deepInclude((yield* Lab.list)[0], { state: "Partly", running: ["p", "s1"] })
-      yield* Lab.down("hurt")
-      yield* assertGone(
-        "hurt",
-        lab.folder,
-        lab.members.map(({ pid }) => String(pid))
-      )
-    })
-  )
-
   it.live("leaves nothing when its start is interrupted", () =>
     Effect.gen(function* () {
       const starting = yield* Effect.forkChild(Lab.up({ system: "postgres", name: "interrupted" }))
