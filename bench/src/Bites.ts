@@ -12,10 +12,14 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** In milliseconds: from the go sent to every thread stopped, and from the first thread seized to the last stopped. */
+/**
+ * In milliseconds: from the go sent to every thread stopped; from the first thread seized to the last stopped; and to the
+ * last look that found one waiting in the kernel, as for a disk, where nothing can stop it (0 where none was found).
+ */
 export interface Bite {
   readonly stopped: number
   readonly spread: number
+  readonly waited: number
 }
 
 /** Pauses the members of a plan once, all at one go, and lets them run on at once. Null where that is not of kernel grade. */
@@ -45,7 +49,8 @@ export const bite = (fences: ReadonlyArray<PlannedFence>): Promise<Bite | null> 
         const told = orders.map((order) => recorded(order))
         const first = Math.min(...told.map(({ first }) => first))
         const last = Math.max(...told.map(({ last }) => last))
-        return { stopped: (last - sent) / 1000, spread: (last - first) / 1000 }
+        const waited = Math.max(first, ...told.map(({ waited }) => waited))
+        return { stopped: (last - sent) / 1000, spread: (last - first) / 1000, waited: (waited - first) / 1000 }
       })
     )
   )
@@ -55,9 +60,15 @@ export const bite = (fences: ReadonlyArray<PlannedFence>): Promise<Bite | null> 
 
 const microseconds = (): number => Number(process.hrtime.bigint() / 1000n)
 
-const recorded = ({ fence }: Pick<FenceOrder, "fence">): { readonly first: number; readonly last: number } => {
+interface Record {
+  readonly first: number
+  readonly last: number
+  readonly waited: number
+}
+
+const recorded = ({ fence }: Pick<FenceOrder, "fence">): Record => {
   const name = `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`
   const file = path.join(process.env.INQUORATE_STATE!, "fences", fence.operationId, name, "bitten")
-  const [, first, last] = fs.readFileSync(file, "utf8").trim().split(" ").map(Number)
-  return { first: first!, last: last! }
+  const [, first, last, waited] = fs.readFileSync(file, "utf8").trim().split(" ").map(Number)
+  return { first: first!, last: last!, waited: waited! }
 }

@@ -12,8 +12,8 @@
 # In the operation's folder stands `shared.<attempt>.<n>`, and in it `members` (of each its fence, process and start time),
 # `program`, `keepers`, `holder`, `first` and `ready` (made by either keeper once it stands), `wake` (a pipe),
 # `inquorate-holder`, and `go.<n>`: the fences that have their go, in one line, so that all are bitten at once. In a fence's
-# folder: `called`, `shared` (who keeps it), `apart`, `loosed`, `bitten` (when its go was heard, its first thread seized, and
-# its last one seen stopped, in microseconds of the monotonic clock).
+# folder: `called`, `shared` (who keeps it), `apart`, `loosed`, `bitten` (when its go was heard, its first thread seized, its
+# last one seen stopped, and one last seen waiting in the kernel, 0 where none was, in microseconds of the monotonic clock).
 # shellcheck shell=sh
 
 # --- who shares ---

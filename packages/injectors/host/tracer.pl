@@ -249,6 +249,8 @@ sub restless {
       delete $traced->{$task};
     } elsif ($facts[0] !~ /[tZXx]/) {
       $restless{$process} = 1;
+      # It waits in the kernel, as for a disk, and nothing can stop it before that is over.
+      $fence->{waited} = instant() if $facts[0] eq "D";
       ptrace("INTERRUPT", $task);
     }
   }
@@ -282,7 +284,7 @@ sub bite {
   my $heard = instant();
   my $limit = uptime() + 1000;
   for my $fence (@biting) {
-    @$fence{qw(state quiet)} = ("biting", 0);
+    @$fence{qw(state quiet waited)} = ("biting", 0, 0);
     on_its_own($fence, sub { adopt($fence, tree($fence->{pid}, $fence->{start})) });
   }
   while (@biting = grep { $_->{state} eq "biting" } @biting) {
@@ -295,7 +297,7 @@ sub bite {
         $fence->{quiet} = $stopped ? $fence->{quiet} + 1 : 0;
         $fence->{last} = instant() if $fence->{quiet} == 1;
         if ($fence->{quiet} == 2) {
-          leave_word($fence, "bitten", "$heard $fence->{first} $fence->{last}");
+          leave_word($fence, "bitten", "$heard $fence->{first} $fence->{last} $fence->{waited}");
           leave_word($fence, "held", "");
           $fence->{state} = "held";
         }
