@@ -60,13 +60,13 @@ export const bite = (fences: ReadonlyArray<PlannedFence>): Promise<Bite | null> 
 
 const microseconds = (): number => Number(process.hrtime.bigint() / 1000n)
 
-interface Record {
+interface Times {
   readonly first: number
   readonly last: number
   readonly waited: number
 }
 
-const recorded = ({ fence }: Pick<FenceOrder, "fence">): Record => {
+const recorded = ({ fence }: Pick<FenceOrder, "fence">): Times => {
   const name = `${fence.attempt}.${Buffer.from(fence.member).toString("hex")}`
   const file = path.join(process.env.INQUORATE_STATE!, "fences", fence.operationId, name, "bitten")
   const [, first, last, waited] = fs.readFileSync(file, "utf8").trim().split(" ").map(Number)
