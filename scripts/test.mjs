@@ -38,7 +38,7 @@ if (verifying) await check("publishing", "node", ["scripts/publish-check.mjs"])
 const factor = measureFactor()
 process.stdout.write(`\n— tests (${describeMachine()}; limits of time are multiplied by ${factor})\n`)
 const results = join(scratch, "results.json")
-// Each test file has a process of its own, which would compile Effect anew.
+// Most test files have a process of their own, which would compile Effect anew.
 const compiled = join(scratch, "compiled")
 const tests = await start(
   "vitest",

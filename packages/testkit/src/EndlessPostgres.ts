@@ -48,7 +48,7 @@ const letters = "x".repeat(16 * 1024)
 
 const notice = message("N", Buffer.from(`SWARNING\0VWARNING\0C01000\0M${letters}\0\0`))
 
-const row = message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, 120]), Buffer.from("x".repeat(120))]))
+const row = message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, 8]), Buffer.from("abcdefgh")]))
 
 // One column `x` of type text.
 const columns = message("T", Buffer.from([0, 1, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0, 0, 0, 0, 0, 0]))
